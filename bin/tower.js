@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+// Plain JavaScript, so that an old Node can say what is missing instead of failing to parse.
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 22 || (major === 22 && minor < 19)) {
+  console.error(`The control tower needs Node 22.19 or later; this is ${process.versions.node}.`);
+  console.error(
+    'Run it through npm (npm start, npm run tower -- …), which brings its own Node, or install a newer one.',
+  );
+  process.exit(2);
+}
+const { enableCompileCache } = await import('node:module');
+enableCompileCache();
+const { run } = await import('../src/cli/main.ts');
+await run(process.argv.slice(2), { serve: async (env) => (await import('../src/main.ts')).serve(env) });

@@ -1,0 +1,25 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Dashboard } from '../services/dashboard/dashboard.ts';
+import { DashboardSummary } from '../services/dashboard/schemas.ts';
+import { errors, tags } from '../src/http/openapi.ts';
+
+/** The estate in a dozen figures. */
+export async function dashboardRoutes(
+  instance: FastifyInstance,
+  { dashboard }: { dashboard: Dashboard },
+): Promise<void> {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.get(
+    '/dashboard/summary',
+    {
+      config: { mirrored: true },
+      schema: {
+        tags: [tags.dashboard],
+        summary: 'Counts for a dashboard',
+        response: { 200: DashboardSummary, ...errors(503) },
+      },
+    },
+    async () => dashboard.summary(),
+  );
+}

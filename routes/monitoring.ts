@@ -1,0 +1,125 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { Monitoring } from '../services/monitoring/monitoring.ts';
+import {
+  DebugMonitored,
+  MonitorAdded,
+  MonitoredEntries,
+  MonitorItemRequest,
+  MonitorRemoved,
+  MonitorRequest,
+  MonitorStatus,
+} from '../services/monitoring/schemas.ts';
+import { ModelList, ModelListQuery } from '../services/registry/schemas.ts';
+import { errors, modelName, modelVersion, tags } from '../src/http/openapi.ts';
+import { sendList } from '../src/http/replies.ts';
+
+type Deps = {
+  monitoring: Monitoring;
+  connection: () => 'connected' | 'disconnected' | 'connecting';
+  debugEnabled: boolean;
+};
+
+const params = z.object({ model_name: modelName, model_version: modelVersion });
+const added = { 201: MonitorAdded, ...errors(400, 404, 503) };
+const removed = { 200: MonitorRemoved, ...errors(404, 503) };
+const mirrored = { mirrored: true };
+const schema = { tags: [tags.monitoring] };
+
+/** The monitored set over HTTP: under each model, and as the collection /monitor. */
+export async function monitoringRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
+  listRoutes(app, deps);
+  modelRoutes(app, deps);
+  collectionRoutes(app, deps);
+  if (deps.debugEnabled) debugRoute(app, deps);
+}
+
+function listRoutes(instance: FastifyInstance, { monitoring }: Deps): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const response = { 200: ModelList, ...errors(400, 503) };
+  const list = (path: string, type: 'classifier' | 'regressor' | null, summary: string) =>
+    app.get(
+      path,
+      { config: mirrored, schema: { ...schema, summary, querystring: ModelListQuery, response } },
+      async (request, reply) => sendList(request, reply, await monitoring.models(type, request.query)),
+    );
+  list('/models/monitored', null, 'Monitored model versions, as MLflow has them now');
+  list('/models/monitored/classifier', 'classifier', 'Monitored classifiers');
+  list('/models/monitored/regressor', 'regressor', 'Monitored regressors');
+}
+
+function modelRoutes(instance: FastifyInstance, { monitoring }: Deps): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.post(
+    '/models/:model_name/:model_version/monitor',
+    { schema: { ...schema, summary: 'Monitor a model version', params, body: MonitorRequest, response: added } },
+    async (request, reply) => {
+      const { model_name, model_version } = request.params;
+      return reply.code(201).send(await monitoring.add(model_name, model_version, request.body));
+    },
+  );
+  app.delete(
+    '/models/:model_name/:model_version/monitor',
+    { schema: { ...schema, summary: 'Stop monitoring a model version', params, response: removed } },
+    async (request) => monitoring.remove(request.params.model_name, request.params.model_version),
+  );
+  app.get(
+    '/models/:model_name/:model_version/monitor/status',
+    {
+      schema: {
+        ...schema,
+        summary: 'Whether a model version is monitored',
+        params,
+        response: { 200: MonitorStatus, ...errors() },
+      },
+    },
+    async (request) => monitoring.status(request.params.model_name, request.params.model_version),
+  );
+}
+
+function collectionRoutes(instance: FastifyInstance, { monitoring }: Deps): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.get(
+    '/monitor',
+    { schema: { ...schema, summary: 'The monitored set', response: { 200: MonitoredEntries, ...errors() } } },
+    async () => monitoring.entries(),
+  );
+  app.post(
+    '/monitor',
+    { schema: { ...schema, summary: 'Monitor a model version', body: MonitorItemRequest, response: added } },
+    async (request, reply) => {
+      const { model_name, model_version, ...rest } = request.body;
+      return reply.code(201).send(await monitoring.add(model_name, model_version, rest));
+    },
+  );
+  app.delete(
+    '/monitor/:model_name/:model_version',
+    { schema: { ...schema, summary: 'Stop monitoring a model version', params, response: removed } },
+    async (request) => monitoring.remove(request.params.model_name, request.params.model_version),
+  );
+}
+
+function debugRoute(instance: FastifyInstance, { monitoring, connection }: Deps): void {
+  instance.withTypeProvider<ZodTypeProvider>().get(
+    '/debug/monitored',
+    {
+      config: mirrored,
+      schema: {
+        ...schema,
+        summary: 'The monitored set and what the mirror holds of it',
+        response: { 200: DebugMonitored, ...errors(503) },
+      },
+    },
+    async () => {
+      const list = await monitoring.entries();
+      const { json } = await monitoring.models(null, {});
+      return {
+        monitored_count: list.length,
+        monitored_list: list,
+        mlflow_status: connection(),
+        model_details: JSON.parse(json.toString()),
+      };
+    },
+  );
+}

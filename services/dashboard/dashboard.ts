@@ -1,0 +1,36 @@
+import { isoTime } from '../../src/kernel/clock.ts';
+import type { RunTotal } from '../registry/run-count.ts';
+import type { Snapshot } from '../registry/snapshot.ts';
+import type { DashboardSummary } from './schemas.ts';
+
+/** What the dashboard needs of its neighbours. */
+type Sources = {
+  registry: { current(): Promise<Snapshot>; runTotal(): RunTotal };
+  monitoring: { count(): Promise<number> };
+};
+
+export type Dashboard = { summary(): Promise<DashboardSummary> };
+
+/** The estate in a dozen figures. */
+export function createDashboard({ registry, monitoring }: Sources): Dashboard {
+  return {
+    summary: async () => {
+      const [snapshot, monitored] = await Promise.all([registry.current(), monitoring.count()]);
+      const runs = registry.runTotal();
+      return {
+        total_experiments: snapshot.experiments.length,
+        active_experiments: snapshot.experiments.filter((item) => item.lifecycleStage === 'active').length,
+        total_models: snapshot.versions.length,
+        monitored_models: monitored,
+        production_models: snapshot.byStage.Production.length,
+        staging_models: snapshot.byStage.Staging.length,
+        total_runs: runs.total,
+        last_updated: new Date(snapshot.readAt).toISOString(),
+        registered_models: snapshot.models.size,
+        archived_models: snapshot.byStage.Archived.length,
+        total_runs_status: runs.status,
+        total_runs_counted_at: isoTime(runs.countedAt),
+      };
+    },
+  };
+}

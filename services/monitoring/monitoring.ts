@@ -1,0 +1,128 @@
+import type { Clock } from '../../src/kernel/clock.ts';
+import { invalid, notFound } from '../../src/kernel/errors.ts';
+import type { Store } from '../../src/store/store.ts';
+import type { ListAnswer } from '../registry/lists.ts';
+import type { ModelListQuery } from '../registry/schemas.ts';
+import type { ModelType, ModelVersion, Snapshot } from '../registry/snapshot.ts';
+import type { MonitorAdded, MonitoredEntry, MonitorRemoved, MonitorRequest, MonitorStatus } from './schemas.ts';
+
+/** What monitoring needs of the registry. */
+type Mirror = {
+  current(): Promise<Snapshot>;
+  listVersions(versions: readonly ModelVersion[], query: ModelListQuery): Promise<ListAnswer>;
+};
+
+/** The set of model versions somebody wants watched; it survives restarts. */
+export type Monitoring = {
+  /** @throws `not_found` for a version the mirror does not hold, `invalid` for one that is monitored already */
+  add(name: string, version: string, request: MonitorRequest): Promise<MonitorAdded>;
+  /** @throws `not_found` for a version that is not monitored */
+  remove(name: string, version: string): Promise<MonitorRemoved>;
+  status(name: string, version: string): Promise<MonitorStatus>;
+  entries(): Promise<MonitoredEntry[]>;
+  count(): Promise<number>;
+  /** Runs of monitored versions, whose metrics are read again at every refresh. */
+  runIds(): Promise<Set<string>>;
+  /** Monitored versions as the registry has them now; the type is the one given when monitoring began. */
+  models(type: ModelType | null, query: ModelListQuery): Promise<ListAnswer>;
+};
+
+type Deps = { store: Store; mirror: Mirror; clock: Clock };
+
+export function createMonitoring({ store, mirror, clock }: Deps): Monitoring {
+  const rows = () =>
+    store.db
+      .selectFrom('monitored_models')
+      .selectAll()
+      .orderBy('registered_at')
+      .orderBy('name')
+      .orderBy('version')
+      .execute();
+  // The monitored set is ours and can be shown without MLflow; only what MLflow says of it is then unknown.
+  const snapshotIfAny = () => mirror.current().catch(() => null);
+
+  return {
+    add: (name, version, request) => addVersion({ store, mirror, clock }, name, version, request),
+    remove: (name, version) => removeVersion({ store, clock }, name, version),
+    status: async (name, version) => ({
+      model_name: name,
+      model_version: version,
+      is_monitored: (await rows()).some((row) => row.name === name && row.version === version),
+      in_registry: inRegistry(await snapshotIfAny(), name, version),
+    }),
+    entries: async () => {
+      const snapshot = await snapshotIfAny();
+      return (await rows()).map(({ name, version, ...row }) => ({
+        model_name: name,
+        model_version: version,
+        ...row,
+        in_registry: inRegistry(snapshot, name, version),
+      }));
+    },
+    count: async () => (await rows()).length,
+    runIds: async () => new Set((await rows()).flatMap((row) => row.run_id ?? [])),
+    models: async (type, query) => {
+      const snapshot = await mirror.current();
+      const wanted = (await rows()).filter((row) => type === null || row.model_type === type);
+      const versions = wanted.flatMap((row) => {
+        const version = held(snapshot, row.name, row.version);
+        return version ? [{ ...version, modelType: row.model_type }] : [];
+      });
+      return mirror.listVersions(versions.sort(byNameAndVersion), query);
+    },
+  };
+}
+
+async function addVersion(
+  { store, mirror, clock }: Deps,
+  name: string,
+  version: string,
+  request: MonitorRequest,
+): Promise<MonitorAdded> {
+  const found = held(await mirror.current(), name, version);
+  if (!found) throw notFound('Model not found in MLflow', { model_name: name, model_version: version });
+  const row = { name, version, ...request, registered_at: new Date(clock.now()).toISOString(), run_id: found.runId };
+  const { numInsertedOrUpdatedRows } = await store.db
+    .insertInto('monitored_models')
+    .values(row)
+    .onConflict((at) => at.doNothing())
+    .executeTakeFirstOrThrow();
+  if (!numInsertedOrUpdatedRows)
+    throw invalid('Model is already being monitored', { model_name: name, model_version: version });
+  return {
+    message: `Model ${name} v${version} added to monitoring as ${request.model_type}`,
+    model_name: name,
+    model_version: version,
+    model_type: request.model_type,
+    registered_at: row.registered_at,
+    registered_by: request.registered_by,
+  };
+}
+
+async function removeVersion(
+  { store, clock }: Omit<Deps, 'mirror'>,
+  name: string,
+  version: string,
+): Promise<MonitorRemoved> {
+  const { numDeletedRows } = await store.db
+    .deleteFrom('monitored_models')
+    .where('name', '=', name)
+    .where('version', '=', version)
+    .executeTakeFirstOrThrow();
+  if (!numDeletedRows) throw notFound('Model is not being monitored', { model_name: name, model_version: version });
+  return {
+    message: `Model ${name} v${version} removed from monitoring`,
+    model_name: name,
+    model_version: version,
+    removed_at: new Date(clock.now()).toISOString(),
+  };
+}
+
+const held = (snapshot: Snapshot, name: string, version: string): ModelVersion | undefined =>
+  snapshot.models.get(name)?.versions.find((item) => item.version === version);
+
+const inRegistry = (snapshot: Snapshot | null, name: string, version: string): boolean | null =>
+  snapshot && held(snapshot, name, version) !== undefined;
+
+const byNameAndVersion = (a: ModelVersion, b: ModelVersion): number =>
+  a.name === b.name ? Number(a.version) - Number(b.version) : a.name < b.name ? -1 : 1;

@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Clock } from '../../src/kernel/clock.ts';
+import { invalid } from '../../src/kernel/errors.ts';
+import type { HttpClientOptions } from '../../src/kernel/http-client.ts';
+import type { Random } from '../../src/kernel/rng.ts';
+import { createMlrunsSource } from './mlruns-source.ts';
+import { createRestSource } from './rest-source.ts';
+import type { RegistrySource } from './source.ts';
+import { createSqliteSource } from './sqlite-source.ts';
+
+/** Where to read and as whom. `uri` may carry credentials; `label` must not. */
+export type SourceOptions = {
+  uri: string;
+  label: string;
+  user: string | undefined;
+  password: string | undefined;
+  token: string | undefined;
+  workspace: string | undefined;
+  caPath: string | undefined;
+  clientCertPath: string | undefined;
+  insecureTls: boolean;
+  timeoutMs: number;
+  maxRetries: number;
+  clock: Clock;
+  random: Random;
+  onCall?: HttpClientOptions['onCall'];
+};
+
+const maxInFlight = 4;
+
+/**
+ * The reader for a tracking URI.
+ * @throws TowerError `invalid` that names the variable and says what it may hold
+ */
+export async function openSource(options: SourceOptions): Promise<RegistrySource> {
+  const { uri, label, clock } = options;
+  if (/^https?:\/\//i.test(uri)) return openRest(options);
+  if (/^sqlite:\/\/\//i.test(uri)) {
+    // Three slashes and a relative path, or four and an absolute one, as SQLAlchemy reads it.
+    const path = resolve(uri.slice('sqlite:///'.length).replace(/\?.*$/, ''));
+    const workspace = options.workspace ?? 'default';
+    return createSqliteSource(path, label, fingerprint('sqlite', path, workspace), workspace, clock);
+  }
+  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(uri)?.[1]?.toLowerCase();
+  if (scheme && scheme !== 'file') throw unsupported(scheme);
+  const root =
+    scheme === 'file'
+      ? fileURLToPath(uri.startsWith('file:///') ? uri : `file://${resolve(uri.slice('file:'.length))}`)
+      : resolve(uri);
+  return createMlrunsSource(root, label, fingerprint('mlruns', root), clock);
+}
+
+async function openRest(options: SourceOptions): Promise<RegistrySource> {
+  const url = parseUrl(options.uri);
+  const user = decodeURIComponent(url.username) || options.user;
+  const password = decodeURIComponent(url.password) || options.password;
+  const headers: Record<string, string> = { 'user-agent': 'control-tower' };
+  if (user && password) headers['authorization'] = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+  else if (options.token) headers['authorization'] = `Bearer ${options.token}`;
+  if (options.workspace) headers['x-mlflow-workspace'] = options.workspace;
+  const baseUrl = `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
+  const ca = readPem('MLFLOW_TRACKING_SERVER_CERT_PATH', options.caPath);
+  const cert = readPem('MLFLOW_TRACKING_CLIENT_CERT_PATH', options.clientCertPath);
+  // Loaded here, because a tower that reads a file needs no HTTP client and starts sooner without.
+  const { createHttpClient } = await import('../../src/kernel/http-client.ts');
+  const client = createHttpClient({
+    baseUrl,
+    serverName: 'MLflow',
+    headers,
+    tls: { insecure: options.insecureTls, ...(ca ? { ca } : {}), ...(cert ? { cert } : {}) },
+    maxInFlight,
+    timeoutMs: options.timeoutMs,
+    maxRetries: options.maxRetries,
+    clock: options.clock,
+    random: options.random,
+    ...(options.onCall ? { onCall: options.onCall } : {}),
+  });
+  return createRestSource(client, options.label, fingerprint('rest', baseUrl, user ?? '', options.workspace ?? ''));
+}
+
+function parseUrl(uri: string): URL {
+  try {
+    return new URL(uri);
+  } catch {
+    // The text is not repeated: it may hold a password.
+    throw invalid(
+      'MLFLOW_TRACKING_URI is not a valid URL; write it as http(s)://host[:port][/prefix], with user and password in variables of their own',
+      {
+        parameter: 'MLFLOW_TRACKING_URI',
+      },
+    );
+  }
+}
+
+function readPem(variable: string, path: string | undefined): string | undefined {
+  if (!path) return undefined;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw invalid(`${variable}: the file ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`, {
+      parameter: variable,
+    });
+  }
+}
+
+function unsupported(scheme: string) {
+  const hint = /^(postgresql|mysql|mssql)/.test(scheme)
+    ? `start "mlflow server --backend-store-uri ${scheme}://…" and give that server's http address instead`
+    : 'use http(s)://host, sqlite:///file.db, ./mlruns or file:///path';
+  return invalid(`MLFLOW_TRACKING_URI: ${scheme}: addresses cannot be read directly; ${hint}`, {
+    parameter: 'MLFLOW_TRACKING_URI',
+  });
+}
+
+const fingerprint = (...parts: string[]): string =>
+  createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 16);

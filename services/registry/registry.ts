@@ -1,0 +1,205 @@
+import { isoTime } from '../../src/kernel/clock.ts';
+import { conflict, notFound, unavailable } from '../../src/kernel/errors.ts';
+import { parseLimit } from './list-query.ts';
+import { createLists, type ListAnswer } from './lists.ts';
+import { createMirror, type Mirror, type MirrorOptions, type MirrorStatus } from './mirror.ts';
+import { createReads, type Reading } from './reads.ts';
+import { createRunCount, type RunTotal } from './run-count.ts';
+import { type CacheInfo, type CacheStats, type ModelListQuery, type Run, runInfo } from './schemas.ts';
+import type { ModelVersion, RegisteredModel, Snapshot } from './snapshot.ts';
+import type { MetricPoint } from './source.ts';
+import type { Stage } from './stages.ts';
+
+/** How old the mirror is and what it was made of, for the headers of every answer. */
+export type Provenance = { ageMs: number | null; stale: boolean; origin: 'mlflow' | 'sample' };
+
+export type Registry = {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** Reads the source now; joins a refresh under way. @throws `unavailable` when the source does not answer */
+  refresh(): Promise<Snapshot>;
+  /** The snapshot to answer from. @throws `unavailable` while there is none */
+  current(): Promise<Snapshot>;
+  status(): MirrorStatus;
+  provenance(): Provenance;
+  /** Versions of one effective stage, or all of them. @throws `invalid` for a query that breaks a rule */
+  versions(stage: Stage | null, query: ModelListQuery): Promise<ListAnswer>;
+  /** The same query over a list somebody else chose. */
+  listVersions(versions: readonly ModelVersion[], query: ModelListQuery): Promise<ListAnswer>;
+  /** @throws `not_found` */
+  model(name: string): Promise<RegisteredModel>;
+  experiments(query: ModelListQuery): Promise<ListAnswer>;
+  /** Newest runs of an experiment. @throws `not_found`; `unavailable` when MLflow is down and they were never read */
+  runs(experimentId: string, limit: string | undefined): Promise<Reading<Run[]>>;
+  /** Points of metrics of runs, read on demand and remembered for a while. */
+  history(runIds: string[], metrics: string[]): Promise<Reading<MetricPoint[]>>;
+  loggedModel(modelId: string): Promise<Reading<MetricPoint[]>>;
+  runTotal(): RunTotal;
+  /** Background step: counts all runs, slowly. */
+  countRuns(signal: AbortSignal): Promise<void>;
+  cacheStats(): Promise<CacheStats>;
+  cacheInfo(): Promise<CacheInfo>;
+  /** Removes the cache file. @throws `conflict` where none is kept */
+  clearCache(): Promise<boolean>;
+  stop(): Promise<void>;
+};
+
+type Settings = {
+  cacheEnabled: boolean;
+  maxModelsReturned: number;
+  readCacheMs: number;
+  cacheDirectory: string;
+  monitoredCount: () => Promise<number>;
+};
+type Options = MirrorOptions & Settings;
+
+/** The MLflow registry as a service: the mirror, lists over it, and reads that go to the source on demand. */
+export async function createRegistry(options: Options): Promise<Registry> {
+  const mirror = await createMirror(options);
+  const stopping = new AbortController();
+  const current = async (): Promise<Snapshot> => {
+    if (!options.cacheEnabled) return mirror.readThrough();
+    const { snapshot, lastError } = mirror.status();
+    if (snapshot) return snapshot;
+    throw unavailable(
+      lastError ? `the registry has not been read yet: ${lastError}` : 'the registry is being read for the first time',
+    );
+  };
+  return {
+    ...snapshotAnswers(options, current),
+    ...sourceReads(options, mirror, current, stopping.signal),
+    start: () => mirror.start(),
+    stop: async () => {
+      stopping.abort(new Error('stopping'));
+      await mirror.stop();
+    },
+    refresh: () => mirror.refresh(),
+    current,
+    status: () => mirror.status(),
+    provenance: () => {
+      const { ageMs, stale, origin } = mirror.status();
+      return { ageMs, stale, origin };
+    },
+    cacheStats: () => cacheStats(options, mirror),
+    cacheInfo: () => cacheInfo(options, mirror),
+    clearCache: async () => {
+      if (!options.cachePath) {
+        throw conflict('No cache file is kept (ENABLE_CACHE_PERSISTENCE=false, ENABLE_CACHE=false, or sample data)');
+      }
+      return mirror.clearCacheFile();
+    },
+  };
+}
+
+/** What is answered from the snapshot alone. */
+function snapshotAnswers(options: Options, current: () => Promise<Snapshot>) {
+  const lists = createLists(options.maxModelsReturned, options.aliasTable);
+  return {
+    versions: async (stage: Stage | null, query: ModelListQuery) => {
+      const snapshot = await current();
+      if (stage === null) return lists.versions(snapshot.versions, query);
+      if (query.by !== undefined) return lists.versions(snapshot.versions, { ...query, stage });
+      return lists.versions(snapshot.byStage[stage], query);
+    },
+    listVersions: (versions: readonly ModelVersion[], query: ModelListQuery) => lists.versions(versions, query),
+    model: async (name: string) => {
+      const model = (await current()).models.get(name);
+      if (!model)
+        throw notFound(`Model ${JSON.stringify(name)} not found in MLflow`, { parameter: 'model_name', value: name });
+      return model;
+    },
+    experiments: async (query: ModelListQuery) => lists.experiments((await current()).experiments, query),
+  };
+}
+
+/** What the source is asked for on demand, and remembered for a while. */
+function sourceReads(options: Options, mirror: Mirror, current: () => Promise<Snapshot>, stopping: AbortSignal) {
+  const runCount = createRunCount(options.clock);
+  const remember = { freshMs: options.cacheEnabled ? options.readCacheMs : 0, maxEntries: 500, clock: options.clock };
+  const readRuns = createReads<Run[]>(remember);
+  const readPoints = createReads<MetricPoint[]>(remember);
+  const limit = () => AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs)]);
+  return {
+    runs: async (experimentId: string, limitText: string | undefined) => {
+      const count = parseLimit(limitText, options.maxModelsReturned, Math.min(100, options.maxModelsReturned));
+      const { snapshot } = mirror.status();
+      if (snapshot && !snapshot.experiments.some((item) => item.experimentId === experimentId)) {
+        throw notFound(`Experiment ${JSON.stringify(experimentId)} not found in MLflow`, {
+          parameter: 'experiment_id',
+          value: experimentId,
+        });
+      }
+      const source = mirror.source();
+      const key = JSON.stringify([source.fingerprint, experimentId, count]);
+      return readRuns(key, async () => (await source.readRuns(experimentId, count, limit())).map(runInfo));
+    },
+    history: (runIds: string[], metrics: string[]) => {
+      const source = mirror.source();
+      return readPoints(JSON.stringify([source.fingerprint, runIds, metrics]), () =>
+        source.readHistory(runIds, metrics, limit()),
+      );
+    },
+    loggedModel: (modelId: string) => {
+      const source = mirror.source();
+      return readPoints(JSON.stringify([source.fingerprint, modelId]), () => source.readLoggedModel(modelId, limit()));
+    },
+    runTotal: () => runCount.total(),
+    countRuns: async (signal: AbortSignal) => {
+      const active = (await current()).experiments.filter((item) => item.lifecycleStage === 'active');
+      const ids = active.map((item) => item.experimentId);
+      await runCount.step(mirror.source(), ids, signal);
+    },
+  };
+}
+
+async function cacheInfo(options: Options, mirror: Mirror): Promise<CacheInfo> {
+  const [stats, monitored] = await Promise.all([cacheStats(options, mirror), options.monitoredCount()]);
+  const { connected, snapshot } = mirror.status();
+  return {
+    cache_info: stats,
+    tracking_info: {
+      total_models: stats.total_models,
+      production_models: stats.models_by_stage.Production,
+      staging_models: stats.models_by_stage.Staging,
+      monitored_models: monitored,
+      dangling_aliases: snapshot?.danglingAliases.length ?? 0,
+    },
+    system_status: {
+      mlflow_connected: connected === true,
+      tracking_method: options.cacheEnabled ? 'cached' : 'direct',
+      cache_enabled: options.cacheEnabled,
+    },
+  };
+}
+
+async function cacheStats(options: Options, mirror: Mirror): Promise<CacheStats> {
+  const status = mirror.status();
+  const file = await mirror.cacheFile();
+  const byStage = status.snapshot?.byStage;
+  const hours = (ms: number) => Number((ms / 3_600_000).toFixed(2));
+  return {
+    total_models: status.snapshot?.versions.length ?? 0,
+    models_by_stage: {
+      None: byStage?.None.length ?? 0,
+      Staging: byStage?.Staging.length ?? 0,
+      Production: byStage?.Production.length ?? 0,
+      Archived: byStage?.Archived.length ?? 0,
+    },
+    last_refresh: isoTime(status.snapshot?.readAt ?? null),
+    is_refreshing: status.refreshing,
+    cache_age_minutes: status.ageMs === null ? null : Number((status.ageMs / 60_000).toFixed(1)),
+    is_stale: status.stale,
+    registered_models: status.snapshot?.models.size ?? 0,
+    data_source: status.origin,
+    last_error: status.lastError,
+    persistence: {
+      enabled: options.cachePath !== null,
+      cache_directory: options.cacheDirectory,
+      cache_file_exists: file !== null,
+      cache_file_age_hours: file && hours(Math.max(0, options.clock.now() - file.modifiedAt)),
+      cache_file_size_bytes: file && file.bytes,
+      max_age_hours: hours(options.maxAgeMs),
+      last_error: status.lastPersistError,
+    },
+  };
+}

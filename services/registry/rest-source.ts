@@ -1,0 +1,252 @@
+import { createBreath } from '../../src/kernel/breathe.ts';
+import { TowerError } from '../../src/kernel/errors.ts';
+import type { HttpAnswer, HttpClient, Query } from '../../src/kernel/http-client.ts';
+import { experimentRow, metricPoint, modelRow, record, records, run, runRow, text, versionRow } from './mlflow-json.ts';
+import type { ExperimentRow, RegistryRows, RunRow, VersionRow } from './snapshot.ts';
+import { versionKey } from './snapshot.ts';
+import { isFinished, type Known, type MetricPoint, type RegistrySource, type Run } from './source.ts';
+
+const api = '/api/2.0/mlflow';
+const modelsPerPage = 1000;
+const versionsPerPage = 10_000;
+const experimentsPerPage = 1000;
+const runsPerBatch = 100;
+const runsPerPage = 1000;
+const historyPerPage = 25_000;
+
+type Json = Record<string, unknown>;
+
+/** Reads a registry from an MLflow server, 2.x or 3.x, by bulk reads only. */
+export function createRestSource(client: HttpClient, label: string, fingerprint: string): RegistrySource {
+  return {
+    kind: 'rest',
+    label,
+    fingerprint,
+    readRegistry: (known, signal) => readRegistry(client, known, signal),
+    readRuns: (experimentId, limit, signal) => readRuns(client, experimentId, limit, signal),
+    readHistory: (runIds, metrics, signal) => readHistory(client, runIds, metrics, signal),
+    readLoggedModel: (modelId, signal) => readLoggedModel(client, modelId, signal),
+    countRuns: async (experimentId, signal) => {
+      let count = 0;
+      const body = { experiment_ids: [experimentId], max_results: runsPerPage };
+      for await (const page of pages(client, { post: `${api}/runs/search`, body }, 'runs', signal))
+        count += page.length;
+      return count;
+    },
+    close: () => client.close(),
+  };
+}
+
+async function readRegistry(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<RegistryRows> {
+  const [serverVersion, experiments, models, versions] = await Promise.all([
+    readServerVersion(client, signal),
+    readAll(
+      client,
+      `${api}/experiments/search`,
+      { max_results: experimentsPerPage, view_type: 'ALL' },
+      'experiments',
+      signal,
+    ),
+    readAll(
+      client,
+      `${api}/registered-models/search`,
+      { max_results: modelsPerPage, order_by: ['name ASC'] },
+      'registered_models',
+      signal,
+    ),
+    readVersions(client, known, signal),
+  ]);
+  const rows = {
+    experiments: unique(experiments.map(experimentRow), (item) => item.experimentId),
+    models: unique(models.map(modelRow), (item) => item.name),
+    versions,
+    serverVersion,
+  };
+  return { ...rows, runs: await readRunsOfVersions(client, rows, known, signal) };
+}
+
+/**
+ * All versions. Paging is by offset over a live order, so an edit between two pages can hide a version:
+ * where the sweep took more than one page and something we knew is gone, a second sweep must agree.
+ */
+async function readVersions(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<VersionRow[]> {
+  const sweep = async () => {
+    const query = { max_results: versionsPerPage, order_by: ['name ASC', 'version_number ASC'] };
+    const breath = createBreath();
+    const found: VersionRow[] = [];
+    let pageCount = 0;
+    for await (const page of pages(client, { get: `${api}/model-versions/search`, query }, 'model_versions', signal)) {
+      pageCount += 1;
+      for (const json of page) {
+        if (breath.due()) await breath.take();
+        found.push(versionRow(json));
+      }
+    }
+    return { found: unique(found, (item) => versionKey(item.name, item.version)), pageCount };
+  };
+  const first = await sweep();
+  if (first.pageCount <= 1 || !known) return first.found;
+  const seen = new Set(first.found.map((item) => versionKey(item.name, item.version)));
+  if (known.rows.versions.every((item) => seen.has(versionKey(item.name, item.version)))) return first.found;
+  const second = await sweep();
+  return unique([...first.found, ...second.found], (item) => versionKey(item.name, item.version));
+}
+
+/** Runs behind the versions: finished ones we know are kept, the others read in batches by id. */
+async function readRunsOfVersions(
+  client: HttpClient,
+  rows: { experiments: ExperimentRow[]; versions: VersionRow[] },
+  known: Known | null,
+  signal: AbortSignal,
+): Promise<RunRow[]> {
+  const wanted = new Set(
+    rows.versions.map((item) => item.runId).filter((id) => id !== null && /^[\w-]+$/.test(id)) as string[],
+  );
+  const keep = (known?.rows.runs ?? []).filter(
+    (item) => wanted.has(item.runId) && isFinished(item.status) && !known?.reread(item.runId),
+  );
+  for (const item of keep) wanted.delete(item.runId);
+  const experimentIds = rows.experiments.map((item) => item.experimentId);
+  const batches = inBatches([...wanted], runsPerBatch);
+  const read = await Promise.all(batches.map((ids) => readRunBatch(client, ids, experimentIds, signal)));
+  return [...keep, ...read.flat()];
+}
+
+async function readRunBatch(
+  client: HttpClient,
+  ids: string[],
+  experimentIds: string[],
+  signal: AbortSignal,
+): Promise<RunRow[]> {
+  const filter = `attributes.run_id IN (${ids.map((id) => `'${id}'`).join(',')})`;
+  const body = { experiment_ids: experimentIds, filter, run_view_type: 'ALL', max_results: runsPerBatch };
+  const found: RunRow[] = [];
+  for await (const page of pages(client, { post: `${api}/runs/search`, body }, 'runs', signal)) {
+    for (const json of page) found.push(runRow(json));
+  }
+  return unique(found, (item) => item.runId);
+}
+
+async function readRuns(client: HttpClient, experimentId: string, limit: number, signal: AbortSignal): Promise<Run[]> {
+  const body = {
+    experiment_ids: [experimentId],
+    max_results: Math.min(limit, runsPerPage),
+    order_by: ['attributes.start_time DESC'],
+  };
+  const found: Run[] = [];
+  for await (const page of pages(client, { post: `${api}/runs/search`, body }, 'runs', signal)) {
+    for (const json of page) found.push(run(json));
+    if (found.length >= limit) break;
+  }
+  return unique(found, (item) => item.runId).slice(0, limit);
+}
+
+/** Histories one metric of up to 100 runs a call where the server can, else run by run. */
+async function readHistory(
+  client: HttpClient,
+  runIds: string[],
+  metrics: string[],
+  signal: AbortSignal,
+): Promise<MetricPoint[]> {
+  const points: MetricPoint[] = [];
+  for (const metric of metrics) {
+    for (const ids of inBatches(runIds, 100)) {
+      const query = { run_id: ids, metric_key: metric, max_results: historyPerPage };
+      const answer = await client.get('/ajax-api/2.0/mlflow/metrics/get-history-bulk', query, signal);
+      const rows = answer.status === 200 ? records(record(answer.json)['metrics']) : [];
+      // The bulk call has no paging: a full answer may be a cut one.
+      const whole = answer.status === 200 && answer.json !== undefined && rows.length < historyPerPage;
+      points.push(
+        ...(whole ? rows.map((json) => metricPoint(json, '')) : await readHistoryOneByOne(client, ids, metric, signal)),
+      );
+    }
+  }
+  return points;
+}
+
+async function readHistoryOneByOne(
+  client: HttpClient,
+  runIds: string[],
+  metric: string,
+  signal: AbortSignal,
+): Promise<MetricPoint[]> {
+  const perRun = runIds.map(async (runId) => {
+    const query = { run_id: runId, metric_key: metric, max_results: historyPerPage };
+    const rows = await readAll(client, `${api}/metrics/get-history`, query, 'metrics', signal);
+    return rows.map((json) => metricPoint(json, runId));
+  });
+  return (await Promise.all(perRun)).flat();
+}
+
+async function readLoggedModel(client: HttpClient, modelId: string, signal: AbortSignal): Promise<MetricPoint[]> {
+  const answer = await client.get(`${api}/logged-models/${encodeURIComponent(modelId)}`, {}, signal);
+  if (answer.status === 404) return [];
+  const model = record(record(expectJson(answer))['model']);
+  return records(record(model['data'])['metrics']).map((json) => metricPoint(json, ''));
+}
+
+/** `/version` is missing before 2.1 and may be hidden behind a proxy: then the version is simply not known. */
+async function readServerVersion(client: HttpClient, signal: AbortSignal): Promise<string | null> {
+  const answer = await client.get('/version', {}, signal).catch(() => null);
+  return answer?.status === 200 && /^\d+\.\d+[\w.+-]*$/.test(answer.text.trim()) ? answer.text.trim() : null;
+}
+
+async function readAll(
+  client: HttpClient,
+  path: string,
+  query: Query,
+  field: string,
+  signal: AbortSignal,
+): Promise<Json[]> {
+  const all: Json[] = [];
+  for await (const page of pages(client, { get: path, query }, field, signal)) all.push(...page);
+  return all;
+}
+
+type Search = { get: string; query: Query } | { post: string; body: Json };
+
+/** Pages of a search. Stops at a missing or repeated token and at an empty page: servers give both. */
+async function* pages(client: HttpClient, search: Search, field: string, signal: AbortSignal): AsyncGenerator<Json[]> {
+  const tokens = new Set<string>();
+  let token: string | undefined;
+  do {
+    const answer =
+      'get' in search
+        ? await client.get(search.get, { ...search.query, page_token: token }, signal)
+        : await client.post(search.post, token ? { ...search.body, page_token: token } : search.body, signal);
+    const json = record(expectJson(answer));
+    const items = records(json[field]);
+    if (items.length > 0) yield items;
+    token = items.length > 0 ? text(json['next_page_token']) : '';
+    if (tokens.has(token)) return;
+    tokens.add(token);
+  } while (token);
+}
+
+/** @throws TowerError saying what MLflow (or whatever answered in its place) said instead */
+function expectJson(answer: HttpAnswer): unknown {
+  if (answer.status === 200 && answer.json !== undefined) return answer.json;
+  const said = text(record(answer.json)['error_code']) || plainLine(answer.text);
+  throw new TowerError('unavailable', explain(answer.status, said), { cause: new Error(answer.text.slice(0, 500)) });
+}
+
+function explain(status: number, said: string): string {
+  if (status === 200)
+    return 'MLFLOW_TRACKING_URI answered with something that is not JSON; is it the address of an MLflow server?';
+  if (status === 401)
+    return 'MLflow refused the credentials (401); check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN';
+  if (status === 403) return `MLflow refused the call (403: ${said})`;
+  if (status === 404) return 'MLflow has no such API at MLFLOW_TRACKING_URI (404); is a path prefix missing or wrong?';
+  if (status >= 300 && status < 400) return `MLFLOW_TRACKING_URI redirects (${status}); set it to the final address`;
+  return `MLflow answered ${status}${said ? ` (${said})` : ''}`;
+}
+
+const plainLine = (body: string): string => (body.includes('<') ? '' : body.trim().split('\n')[0]?.slice(0, 120)) ?? '';
+
+function unique<T>(items: T[], keyOf: (item: T) => string): T[] {
+  return [...new Map(items.map((item) => [keyOf(item), item])).values()];
+}
+
+function inBatches<T>(items: T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+}

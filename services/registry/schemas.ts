@@ -1,0 +1,292 @@
+import { z } from 'zod';
+import { isoTime } from '../../src/kernel/clock.ts';
+import type { ExperimentRow, ModelVersion } from './snapshot.ts';
+import type { Run as RunRead } from './source.ts';
+import { stageSources, stages } from './stages.ts';
+
+/** The registry's JSON: names as in the contract, and the one place where rows become JSON. */
+
+const time = z.iso.datetime().nullable().describe('ISO 8601, UTC; null where MLflow does not tell');
+const Tags = z.record(z.string(), z.string());
+const Metrics = z
+  .record(z.string(), z.number().nullable())
+  .describe('Last value of each metric; null where it is NaN or infinite');
+export const StageName = z.enum(stages);
+export const ModelTypeName = z.enum(['classifier', 'regressor']);
+
+const exampleVersion = {
+  name: 'churn-predictor',
+  version: '3',
+  stage: 'Production' as const,
+  creation_timestamp: '2026-09-05T07:00:00.000Z',
+  last_updated_timestamp: '2026-09-05T07:00:00.000Z',
+  description: 'churn-predictor 3',
+  tags: { task: 'classification', validated: 'true' },
+  metrics: { accuracy: 0.9371, f1_score: 0.8964, precision: 0.9172, recall: 0.8765 },
+  model_type: 'classifier' as const,
+  run_id: '0d6c35d3a1f24f0fa0c1b8ea7b3c1e55',
+  current_stage: 'Production' as const,
+  stage_source: 'stage' as const,
+  aliases: ['champion'],
+  status: 'READY',
+  source: 'runs:/0d6c35d3a1f24f0fa0c1b8ea7b3c1e55/model',
+  experiment_id: '1',
+  run_status: 'FINISHED',
+  run_deleted: false,
+};
+
+export const ModelInfo = z
+  .object({
+    name: z.string(),
+    version: z.string(),
+    stage: StageName.describe('Effective stage: the stage in MLflow, else what the aliases say'),
+    creation_timestamp: time,
+    last_updated_timestamp: time,
+    description: z.string(),
+    tags: Tags,
+    metrics: Metrics,
+    model_type: ModelTypeName.nullable().describe(
+      'From the tags model_type, type, task or task_type; null where they do not say',
+    ),
+    run_id: z.string().nullable(),
+    current_stage: StageName.describe('Stage as MLflow has it'),
+    stage_source: z.enum(stageSources),
+    aliases: z.array(z.string()),
+    status: z.string().describe('READY, PENDING_REGISTRATION or FAILED_REGISTRATION'),
+    source: z.string(),
+    experiment_id: z.string().nullable(),
+    run_status: z.string().nullable().describe('null where the run is gone'),
+    run_deleted: z.boolean(),
+  })
+  .meta({ id: 'ModelInfo' });
+export type ModelInfo = z.infer<typeof ModelInfo>;
+
+export const ModelList = z.array(ModelInfo.partial()).meta({ examples: [[exampleVersion]] });
+
+export const Experiment = z
+  .object({
+    experiment_id: z.string(),
+    name: z.string(),
+    artifact_location: z.string(),
+    lifecycle_stage: z.string().describe('active or deleted'),
+    creation_time: time,
+    last_update_time: time,
+    tags: Tags,
+  })
+  .meta({ id: 'Experiment' });
+export type Experiment = z.infer<typeof Experiment>;
+
+export const ExperimentList = z.array(Experiment.partial()).meta({
+  examples: [
+    [
+      {
+        experiment_id: '1',
+        name: 'growth-models',
+        artifact_location: 'sample/1',
+        lifecycle_stage: 'active',
+        creation_time: '2025-10-16T00:00:00.000Z',
+        last_update_time: '2025-10-16T00:00:00.000Z',
+        tags: { team: 'growth' },
+      },
+    ],
+  ],
+});
+
+export const Run = z
+  .object({
+    run_id: z.string(),
+    experiment_id: z.string(),
+    status: z.string().describe('RUNNING, SCHEDULED, FINISHED, FAILED or KILLED'),
+    start_time: time,
+    end_time: time.describe('null while the run goes on'),
+    metrics: Metrics,
+    params: z.record(z.string(), z.string()),
+    tags: Tags,
+    run_name: z.string(),
+  })
+  .meta({ id: 'Run' });
+export type Run = z.infer<typeof Run>;
+
+export const RunList = z.array(Run).meta({
+  examples: [
+    [
+      {
+        run_id: '0d6c35d3a1f24f0fa0c1b8ea7b3c1e55',
+        experiment_id: '1',
+        status: 'FINISHED',
+        start_time: '2026-09-05T05:00:00.000Z',
+        end_time: '2026-09-05T06:50:00.000Z',
+        metrics: { accuracy: 0.9371 },
+        params: { learning_rate: '0.001' },
+        tags: { 'mlflow.user': 'dana' },
+        run_name: 'train-3',
+      },
+    ],
+  ],
+});
+
+/** The query of every list of model versions; `list-query.ts` explains and checks the values. */
+const one = z.string();
+const many = z.union([z.string(), z.array(z.string())]);
+export const PageQuery = z.strictObject({
+  limit: one.optional().describe('Longest list wanted; at most MAX_MODELS_RETURNED'),
+  page_token: one.optional().describe('Where to go on: the value from the Link header or x-next-page-token'),
+  fields: one.optional().describe('Comma-separated fields to return, e.g. name,version,metrics.accuracy'),
+  order_by: one.optional().describe('Field and asc or desc, e.g. "metrics.accuracy desc"; default: name and version'),
+  name: one.optional().describe('Exactly this name'),
+  search: one.optional().describe('Names that contain this text, in any case'),
+  tag: many.optional().describe('key or key=value; repeat it for several'),
+});
+export const ModelListQuery = PageQuery.extend({
+  metric: many.optional().describe('metric, or metric and a bound, e.g. accuracy>=0.9; repeat it for several'),
+  alias: one.optional().describe('Versions with exactly this alias'),
+  stage: one.optional().describe('None, Staging, Production or Archived'),
+  by: one.optional().describe('What counts as stage: effective (default), stage or alias'),
+});
+export type ModelListQuery = z.infer<typeof ModelListQuery>;
+/** For lists that are of one stage already. */
+export const StageListQuery = ModelListQuery.omit({ stage: true });
+export const RunsQuery = z.strictObject({ limit: one.optional().describe('Longest list wanted, default 100') });
+
+export const CacheStats = z.object({
+  total_models: z.int().describe('Model versions in the mirror; the sum of models_by_stage'),
+  models_by_stage: z.record(StageName, z.int()),
+  last_refresh: time,
+  is_refreshing: z.boolean(),
+  cache_age_minutes: z.number().nullable(),
+  is_stale: z.boolean(),
+  registered_models: z.int(),
+  data_source: z.enum(['mlflow', 'sample']),
+  last_error: z.string().nullable(),
+  persistence: z.object({
+    enabled: z.boolean(),
+    cache_directory: z.string(),
+    cache_file_exists: z.boolean(),
+    cache_file_age_hours: z.number().nullable(),
+    cache_file_size_bytes: z.int().nullable(),
+    max_age_hours: z.number(),
+    last_error: z.string().nullable(),
+  }),
+});
+export type CacheStats = z.infer<typeof CacheStats>;
+
+const exampleStats = {
+  total_models: 15,
+  models_by_stage: { None: 5, Staging: 5, Production: 3, Archived: 2 },
+  last_refresh: '2026-11-20T12:30:00.000Z',
+  is_refreshing: false,
+  cache_age_minutes: 15.2,
+  is_stale: false,
+  registered_models: 6,
+  data_source: 'mlflow' as const,
+  last_error: null,
+  persistence: {
+    enabled: true,
+    cache_directory: './cache',
+    cache_file_exists: true,
+    cache_file_age_hours: 0.3,
+    cache_file_size_bytes: 48_213,
+    max_age_hours: 24,
+    last_error: null,
+  },
+};
+
+export const CacheInfo = z
+  .object({
+    cache_info: CacheStats,
+    tracking_info: z.object({
+      total_models: z.int(),
+      production_models: z.int(),
+      staging_models: z.int(),
+      monitored_models: z.int(),
+      dangling_aliases: z.int().describe('Aliases whose version is gone'),
+    }),
+    system_status: z.object({
+      mlflow_connected: z.boolean(),
+      tracking_method: z.enum(['cached', 'direct']),
+      cache_enabled: z.boolean(),
+    }),
+  })
+  .meta({
+    examples: [
+      {
+        cache_info: exampleStats,
+        tracking_info: {
+          total_models: 15,
+          production_models: 3,
+          staging_models: 5,
+          monitored_models: 2,
+          dangling_aliases: 0,
+        },
+        system_status: { mlflow_connected: true, tracking_method: 'cached', cache_enabled: true },
+      },
+    ],
+  });
+
+export type CacheInfo = z.infer<typeof CacheInfo>;
+
+export const CacheRefreshed = z
+  .object({ message: z.string(), models_synced: z.int(), timestamp: z.iso.datetime(), cache_stats: CacheStats })
+  .meta({
+    examples: [
+      {
+        message: 'Cache refreshed successfully',
+        models_synced: 15,
+        timestamp: '2026-11-20T12:30:00.000Z',
+        cache_stats: { ...exampleStats, cache_age_minutes: 0 },
+      },
+    ],
+  });
+
+export const CacheCleared = z.object({ message: z.string(), timestamp: z.iso.datetime(), note: z.string() }).meta({
+  examples: [
+    {
+      message: 'Persistent cache cleared successfully',
+      timestamp: '2026-11-20T12:35:00.000Z',
+      note: 'Next startup will fetch fresh data from MLflow',
+    },
+  ],
+});
+
+export const modelInfo = (version: ModelVersion): ModelInfo => ({
+  name: version.name,
+  version: version.version,
+  stage: version.stage,
+  creation_timestamp: isoTime(version.createdAt),
+  last_updated_timestamp: isoTime(version.updatedAt),
+  description: version.description,
+  tags: version.tags,
+  metrics: version.run?.metrics ?? {},
+  model_type: version.modelType,
+  run_id: version.runId,
+  current_stage: version.currentStage,
+  stage_source: version.stageSource,
+  aliases: version.aliases,
+  status: version.status,
+  source: version.source,
+  experiment_id: version.run?.experimentId ?? null,
+  run_status: version.run?.status ?? null,
+  run_deleted: version.run?.deleted ?? false,
+});
+
+export const experiment = (row: ExperimentRow): Experiment => ({
+  experiment_id: row.experimentId,
+  name: row.name,
+  artifact_location: row.artifactLocation,
+  lifecycle_stage: row.lifecycleStage,
+  creation_time: isoTime(row.createdAt),
+  last_update_time: isoTime(row.updatedAt),
+  tags: row.tags,
+});
+
+export const runInfo = (run: RunRead): Run => ({
+  run_id: run.runId,
+  experiment_id: run.experimentId,
+  status: run.status,
+  start_time: isoTime(run.startedAt),
+  end_time: isoTime(run.endedAt),
+  metrics: run.metrics,
+  params: run.params,
+  tags: run.tags,
+  run_name: run.name,
+});

@@ -1,0 +1,78 @@
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+
+/**
+ * One read of a table. Columns the schema does not have yet come back as null, and a missing table as no
+ * rows: MLflow's schema grew over the years, and its migration ids say less than the tables themselves.
+ */
+export type TableRead = {
+  table: string;
+  columns: string[];
+  /** Integer ids that may exceed 2^53 and are read as text. */
+  asText?: string[];
+  where?: string;
+  values?: SQLInputValue[];
+  /** Only rows of this workspace, where the table knows workspaces. */
+  workspace?: string;
+  orderBy?: string;
+};
+
+export type TableRows = Record<string, string | number | null>[];
+
+/**
+ * Runs reads over one read-only connection, each a short transaction of its own, because a reader that stays
+ * open blocks MLflow's commits. If somebody committed meanwhile, all are read again (at most twice): what is
+ * handed out belongs to one moment wherever the store holds still that long.
+ * @param emit takes up to 500 rows of one table at a time; `restart` says that what came so far is void
+ */
+export function readTables(
+  path: string,
+  reads: TableRead[],
+  emit: (table: string, rows: TableRows) => void,
+  restart: () => void,
+): void {
+  const file = new DatabaseSync(path, { readOnly: true, timeout: 5000 });
+  try {
+    for (let attempt = 0; ; attempt += 1) {
+      const before = dataVersion(file);
+      for (const read of reads) readTable(file, read, emit);
+      if (dataVersion(file) === before || attempt >= 2) return;
+      restart();
+    }
+  } finally {
+    file.close();
+  }
+}
+
+function readTable(file: DatabaseSync, read: TableRead, emit: (table: string, rows: TableRows) => void): void {
+  const existing = new Set(
+    file
+      .prepare(`pragma table_info(${read.table})`)
+      .all()
+      .map((column) => String(column['name'])),
+  );
+  if (existing.size === 0) return;
+  const byWorkspace = read.workspace !== undefined && existing.has('workspace');
+  const conditions = [read.where, byWorkspace ? 'workspace = ?' : undefined].filter(Boolean);
+  const sql = [
+    `select ${read.columns.map((name) => columnSql(name, existing, read.asText ?? [])).join(', ')} from ${read.table}`,
+    conditions.length > 0 ? `where ${conditions.join(' and ')}` : '',
+    read.orderBy ? `order by ${read.orderBy}` : '',
+  ].join(' ');
+  const values = [...(read.values ?? []), ...(byWorkspace ? [read.workspace as string] : [])];
+  let batch: TableRows = [];
+  for (const row of file.prepare(sql).iterate(...values)) {
+    batch.push(row as TableRows[number]);
+    if (batch.length === 500) {
+      emit(read.table, batch);
+      batch = [];
+    }
+  }
+  emit(read.table, batch);
+}
+
+function columnSql(name: string, existing: Set<string>, asText: string[]): string {
+  if (!existing.has(name)) return `null as ${name}`;
+  return asText.includes(name) ? `cast(${name} as text) as ${name}` : `"${name}"`;
+}
+
+const dataVersion = (file: DatabaseSync): unknown => file.prepare('pragma data_version').get()?.['data_version'];

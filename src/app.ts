@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { serializerCompiler } from 'fastify-type-provider-zod';
+import { dashboardRoutes } from '../routes/dashboard.ts';
+import { driftRoutes } from '../routes/drift.ts';
+import { monitoringRoutes } from '../routes/monitoring.ts';
+import { registryRoutes } from '../routes/registry.ts';
+import type { Dashboard } from '../services/dashboard/dashboard.ts';
+import type { Drift } from '../services/drift/drift.ts';
+import type { Monitoring } from '../services/monitoring/monitoring.ts';
+import type { Registry } from '../services/registry/registry.ts';
+import type { Config } from './config.ts';
+import { handleErrors, handleUnknownPaths, validatorCompiler } from './http/errors.ts';
+import { registerLimits } from './http/limits.ts';
+import { registerDocs } from './http/openapi.ts';
+import { systemRoutes } from './http/system.ts';
+import type { Clock } from './kernel/clock.ts';
+import type { RootLog } from './kernel/log.ts';
+import type { Metrics } from './kernel/metrics.ts';
+import type { System } from './system.ts';
+
+/** Everything the HTTP surface stands on. */
+export type Services = {
+  registry: Registry;
+  monitoring: Monitoring;
+  drift: Drift;
+  dashboard: Dashboard;
+  system: System;
+};
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Answers of this route are made of the mirror and say how old it is. */
+    mirrored?: boolean;
+  }
+}
+
+type Options = { config: Config; version: string; log: RootLog; clock: Clock; metrics: Metrics };
+
+/** The HTTP application: hooks, then one line per routes file. Not listening yet. */
+export async function buildApp(
+  services: Services,
+  { config, version, log, clock, metrics }: Options,
+): Promise<FastifyInstance> {
+  const { registry, monitoring, drift, dashboard, system } = services;
+  const app: FastifyInstance = Fastify({
+    // Warnings and errors only: what a tower does is in its own log lines, how often and how fast in /metrics.
+    loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
+    trustProxy: config.TRUST_PROXY,
+    bodyLimit: config.BODY_LIMIT_BYTES,
+    // Names of 256 characters of any script, percent-encoded.
+    routerOptions: { maxParamLength: 4096 },
+    genReqId: (request) => cleanRequestId(request.headers['x-request-id']) ?? randomUUID(),
+    forceCloseConnections: 'idle',
+  }) as unknown as FastifyInstance;
+  app.setValidatorCompiler(validatorCompiler as never);
+  app.setSerializerCompiler(serializerCompiler);
+  handleErrors(app, clock.now);
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+  });
+  app.addHook('onSend', async (request, reply) => {
+    if (!request.routeOptions.config.mirrored || reply.statusCode >= 400) return;
+    const { ageMs, stale, origin } = registry.provenance();
+    reply.header('x-data-source', origin);
+    if (!reply.hasHeader('age'))
+      reply.header('age', String(Math.floor((ageMs ?? 0) / 1000))).header('x-cache-stale', String(stale));
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'unmatched';
+    metrics.httpSeconds.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
+  });
+
+  await registerLimits(app, config);
+  handleUnknownPaths(app, clock.now);
+  await registerDocs(app, version);
+  await app.register(systemRoutes, { system });
+  await app.register(registryRoutes, { registry, now: clock.now });
+  await app.register(monitoringRoutes, {
+    monitoring,
+    connection: () => connectionOf(registry),
+    debugEnabled: config.ENABLE_DEBUG_ENDPOINTS,
+  });
+  await app.register(driftRoutes, { drift });
+  await app.register(dashboardRoutes, { dashboard });
+  return app;
+}
+
+function connectionOf(registry: Registry): 'connected' | 'disconnected' | 'connecting' {
+  const { connected } = registry.status();
+  if (connected === null) return 'connecting';
+  return connected ? 'connected' : 'disconnected';
+}
+
+/** A caller's own request id is kept where it cannot do harm in a log. */
+const cleanRequestId = (header: string | string[] | undefined): string | null =>
+  typeof header === 'string' && /^[\w.-]{1,128}$/.test(header) ? header : null;

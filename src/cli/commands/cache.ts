@@ -1,0 +1,51 @@
+import type { Command } from 'commander';
+import type { CliContext } from '../main.ts';
+import { card } from '../table.ts';
+
+type Stats = {
+  total_models: number;
+  last_refresh: string | null;
+  cache_age_minutes: number | null;
+  is_stale: boolean;
+  data_source: string;
+  last_error: string | null;
+  persistence: Record<string, unknown>;
+  models_by_stage: Record<string, number>;
+};
+
+/** `tower cache …`: the mirror and its file. */
+export function addCacheCommands(program: Command, context: CliContext): void {
+  const cache = program.command('cache').description('the registry mirror and its cache file');
+
+  cache
+    .command('info')
+    .description('how old the mirror is and what it holds')
+    .action(async () => {
+      const info = await context.tower().get<{ cache_info: Stats }>('/cache/info');
+      context.print(info, ({ cache_info: stats }) => {
+        const { persistence, ...rest } = stats;
+        return card([
+          ...Object.entries(rest),
+          ...Object.entries(persistence).map(([key, value]): [string, unknown] => [`file: ${key}`, value]),
+        ]);
+      });
+    });
+
+  cache
+    .command('refresh')
+    .description('read the registry now')
+    .action(async () => {
+      const answer = await context.tower().post<{ message: string; models_synced: number }>('/cache/refresh');
+      context.print(answer, ({ message, models_synced }) => `${message}: ${models_synced} model versions`);
+    });
+
+  cache
+    .command('clear')
+    .description('remove the cache file')
+    .action(async () => {
+      context.print(
+        await context.tower().delete<{ message: string; note: string }>('/cache/clear'),
+        ({ message, note }) => `${message}. ${note}`,
+      );
+    });
+}

@@ -1,0 +1,123 @@
+import { userInfo } from 'node:os';
+import type { Command } from 'commander';
+import { notFound } from '../../kernel/errors.ts';
+import type { CliContext } from '../main.ts';
+import { card, table } from '../table.ts';
+
+type Model = {
+  name: string;
+  version: string;
+  stage: string;
+  stage_source: string;
+  aliases: string[];
+  model_type: string | null;
+  metrics: Record<string, number | null>;
+  [field: string]: unknown;
+};
+
+type ListFlags = {
+  stage?: string;
+  monitored?: boolean;
+  alias?: string;
+  tag?: string[];
+  metric?: string[];
+  search?: string;
+  orderBy?: string;
+  limit?: string;
+};
+
+/** `tower models …`: what is in the registry, and what is watched. */
+export function addModelCommands(program: Command, context: CliContext): void {
+  const models = program.command('models').description('model versions in the registry');
+
+  models
+    .command('list')
+    .description('list model versions')
+    .option('--stage <stage>', 'only this effective stage')
+    .option('--monitored', 'only monitored ones')
+    .option('--alias <alias>', 'only with this alias')
+    .option('--tag <key=value...>', 'only with this tag; may be repeated')
+    .option('--metric <rule...>', 'only with this metric, e.g. "accuracy>=0.9"; may be repeated')
+    .option('--search <text>', 'only names that contain this')
+    .option('--order-by <order>', 'e.g. "metrics.accuracy desc"')
+    .option('--limit <number>', 'at most this many')
+    .action(async (flags: ListFlags) => {
+      const path = `${flags.monitored ? '/models/monitored' : '/models/all'}${queryOf(flags)}`;
+      context.print(await context.tower().get<Model[]>(path), listText);
+    });
+
+  models
+    .command('show <name> [version]')
+    .description('show a model, or one version of it')
+    .action(async (name: string, version: string | undefined) => {
+      const versions = await context.tower().get<Model[]>(`/model/${encodeURIComponent(name)}/versions`);
+      if (version === undefined) return context.print(versions, listText);
+      const found = versions.find((item) => item.version === version);
+      if (!found)
+        throw notFound(
+          `Model ${name} has no version ${version}; it has ${versions.map((item) => item.version).join(', ')}`,
+        );
+      context.print(found, (model) => card(Object.entries(model)));
+    });
+
+  models
+    .command('monitor <name> <version>')
+    .description('start to monitor a version')
+    .requiredOption('--type <type>', 'classifier or regressor')
+    .option('--by <who>', 'who is adding it', userInfo().username)
+    .action(async (name: string, version: string, flags: { type: string; by: string }) => {
+      const body = { model_type: flags.type, registered_by: flags.by };
+      context.print(
+        await context.tower().post<{ message: string }>(monitorPath(name, version), body),
+        (answer) => answer.message,
+      );
+    });
+
+  models
+    .command('unmonitor <name> <version>')
+    .description('stop to monitor a version')
+    .action(async (name: string, version: string) => {
+      context.print(
+        await context.tower().delete<{ message: string }>(monitorPath(name, version)),
+        (answer) => answer.message,
+      );
+    });
+}
+
+const monitorPath = (name: string, version: string): string =>
+  `/models/${encodeURIComponent(name)}/${encodeURIComponent(version)}/monitor`;
+
+function queryOf(flags: ListFlags): string {
+  const query = new URLSearchParams();
+  const values = {
+    stage: flags.stage,
+    alias: flags.alias,
+    search: flags.search,
+    order_by: flags.orderBy,
+    limit: flags.limit,
+  };
+  for (const [name, value] of Object.entries(values)) if (value !== undefined) query.append(name, value);
+  for (const tag of flags.tag ?? []) query.append('tag', tag);
+  for (const metric of flags.metric ?? []) query.append('metric', metric);
+  return query.size > 0 ? `?${query}` : '';
+}
+
+function listText(versions: Model[]): string {
+  if (versions.length === 0) return 'No model versions match.';
+  const rows = versions.map((item) => [
+    item.name,
+    Number(item.version),
+    stageText(item),
+    item.aliases,
+    item.model_type,
+    metricsText(item.metrics),
+  ]);
+  return table(['NAME', 'VERSION', 'STAGE', 'ALIASES', 'TYPE', 'METRICS'], rows);
+}
+
+const stageText = (model: Model): string => (model.stage_source === 'alias' ? `${model.stage} (alias)` : model.stage);
+
+const metricsText = (metrics: Model['metrics']): string =>
+  Object.entries(metrics)
+    .map(([name, value]) => `${name}=${value === null ? 'n/a' : Number(value.toPrecision(4))}`)
+    .join(' ');

@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import type { Command } from 'commander';
+import { readConfig } from '../../config.ts';
+import type { CliContext } from '../main.ts';
+
+type ServeFlags = { host?: string; port?: string; config?: boolean; reload?: boolean };
+
+/** `tower serve`: the service itself. Flags win over the environment, the environment over `.env`. */
+export function addServeCommand(
+  program: Command,
+  context: CliContext,
+  serve: (env: CliContext['env']) => Promise<void>,
+): void {
+  program
+    .command('serve', { isDefault: true })
+    .description('start the tower')
+    .option('--host <address>', 'address to listen on (API_HOST)')
+    .option('--port <number>', 'port to listen on (API_PORT)')
+    .option('--config', 'print the settings in force, without secrets, and stop')
+    .option('--reload', 'start again whenever a source file changes')
+    .action(async (flags: ServeFlags) => {
+      if (flags.reload) return reload();
+      if (existsSync('.env')) process.loadEnvFile('.env');
+      const env = {
+        ...process.env,
+        ...context.env,
+        ...(flags.host ? { API_HOST: flags.host } : {}),
+        ...(flags.port ? { API_PORT: flags.port } : {}),
+      };
+      if (flags.config) context.out(JSON.stringify(readConfig(env).config, null, 2));
+      else await serve(env);
+    });
+}
+
+/** Hands over to Node's own watch mode. */
+function reload(): Promise<void> {
+  const args = process.argv.slice(1).filter((arg) => arg !== '--reload');
+  const child = spawn(process.execPath, ['--watch', ...args], { stdio: 'inherit' });
+  const pass = (signal: NodeJS.Signals) => child.kill(signal);
+  process.on('SIGINT', pass).on('SIGTERM', pass);
+  return new Promise((resolve) => {
+    child.on('exit', (code) => {
+      process.exitCode = code ?? 0;
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,69 @@
+import { Command, CommanderError } from 'commander';
+import { publicText, TowerError } from '../kernel/errors.ts';
+import { createTowerClient, exitCodeOf, exitCodes, type TowerClient } from './client.ts';
+import { addCacheCommands } from './commands/cache.ts';
+import { addModelCommands } from './commands/models.ts';
+import { addServeCommand } from './commands/serve.ts';
+import { addStatusCommand } from './commands/status.ts';
+
+/** What a command works with. */
+export type CliContext = {
+  /** The running tower that --url or TOWER_URL names. */
+  tower(): TowerClient;
+  /** Prints `value` as JSON with --json, else what `text` makes of it. */
+  print<T>(value: T, text: (value: T) => string): void;
+  env: Record<string, string | undefined>;
+  out(text: string): void;
+};
+
+type Io = { env?: Record<string, string | undefined>; out?: (text: string) => void; err?: (text: string) => void };
+
+/** Runs one command line. Sets the process's exit code and never throws. */
+export async function run(
+  args: string[],
+  wiring: { serve: (env: CliContext['env']) => Promise<void> } & Io,
+): Promise<void> {
+  const out = wiring.out ?? ((text: string) => process.stdout.write(`${text}\n`));
+  const err = wiring.err ?? ((text: string) => process.stderr.write(`${text}\n`));
+  const env = wiring.env ?? process.env;
+  const program = new Command('tower')
+    .description('Control tower for machine-learning operations')
+    .option('--url <url>', 'the running tower to talk to', env['TOWER_URL'] ?? 'http://127.0.0.1:8000')
+    .option('--json', 'print JSON instead of tables')
+    .addHelpText('after', exitCodeHelp)
+    .configureOutput({ writeOut: (text) => out(text.trimEnd()), writeErr: (text) => err(text.trimEnd()) })
+    .showHelpAfterError('(tower --help lists the commands)')
+    .exitOverride();
+  const options = () => program.opts<{ url: string; json?: boolean }>();
+  const context: CliContext = {
+    tower: () => createTowerClient(checkedUrl(options().url)),
+    print: (value, text) => out(options().json ? JSON.stringify(value, null, 2) : text(value)),
+    env,
+    out,
+  };
+  addServeCommand(program, context, wiring.serve);
+  addModelCommands(program, context);
+  addCacheCommands(program, context);
+  addStatusCommand(program, context);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    process.exitCode = report(error, err);
+  }
+}
+
+function report(error: unknown, err: (text: string) => void): number {
+  // Commander has printed its own message; only the code is left to set.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
+  if (error instanceof TowerError) err(`tower: ${publicText(error)}`);
+  else err(`tower: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  return exitCodeOf(error);
+}
+
+function checkedUrl(url: string): string {
+  if (/^https?:\/\//.test(url) && URL.canParse(url)) return url;
+  throw new TowerError('invalid', `--url must be http(s)://host[:port], not ${JSON.stringify(url)}`);
+}
+
+const exitCodeHelp = `
+Exit codes: 0 done, 1 failed, 2 bad usage or refused input, 3 no such thing, 4 not possible now, 5 tower or MLflow unavailable`;

@@ -1,0 +1,45 @@
+/** A table for people: columns as wide as their widest cell, cut at `maxWidth`; numbers to the right. */
+export function table(headings: string[], rows: unknown[][], maxWidth = 48): string {
+  const cells = [headings, ...rows.map((row) => row.map(cellText))];
+  const widths = headings.map((_, column) =>
+    Math.min(maxWidth, Math.max(...cells.map((row) => width(row[column] ?? '')))),
+  );
+  const isNumber = headings.map(
+    (_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number' || row[column] === null),
+  );
+  return cells
+    .map((row) =>
+      row
+        .map((cell, column) => fit(cell, widths[column] ?? 0, isNumber[column] === true))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** Names and values below each other, for a single thing. */
+export function card(entries: [string, unknown][]): string {
+  const widest = Math.max(...entries.map(([name]) => name.length));
+  return entries.map(([name, value]) => `${name.padEnd(widest)}  ${cellText(value)}`).join('\n');
+}
+
+function cellText(value: unknown): string {
+  if (value === null || value === undefined || value === '') return '-';
+  if (Array.isArray(value)) return value.length > 0 ? value.join(', ') : '-';
+  if (typeof value === 'object')
+    return (
+      Object.entries(value)
+        .map(([key, item]) => `${key}=${cellText(item)}`)
+        .join(' ') || '-'
+    );
+  // Names come from a registry anybody may write to: no control characters reach the terminal.
+  return String(value).replaceAll(/\p{Cc}/gu, ' ');
+}
+
+const width = (text: string): number => [...text].length;
+
+function fit(text: string, columns: number, right: boolean): string {
+  const cut = width(text) > columns ? `${[...text].slice(0, columns - 1).join('')}…` : text;
+  const blank = ' '.repeat(columns - width(cut));
+  return right ? blank + cut : cut + blank;
+}

@@ -1,0 +1,140 @@
+import { z } from 'zod';
+import { TowerError } from './kernel/errors.ts';
+
+/**
+ * Every setting, declared once. The key is the environment variable; the description is printed by
+ * `.env.example` and the configuration page. A variable that is set but empty counts as not set.
+ */
+const flag = (value: boolean) =>
+  z
+    .enum(['true', 'false', '1', '0', 'yes', 'no', 'on', 'off'], 'must be true or false')
+    .default(value ? 'true' : 'false')
+    .transform((text) => ['true', '1', 'yes', 'on'].includes(text));
+
+const number = (value: number, min: number, max: number, whole = true) => {
+  const rule = `must be a ${whole ? 'whole ' : ''}number from ${min} to ${max}`;
+  const bounded = z.coerce.number(rule).min(min, rule).max(max, rule);
+  return (whole ? bounded.int(rule) : bounded).default(value);
+};
+
+const text = () => z.string().optional();
+const list = (value: string) =>
+  z
+    .string()
+    .default(value)
+    .transform((items) =>
+      items
+        .split(',')
+        .map((item) => item.trim())
+        .filter(Boolean),
+    );
+
+export const settings = z.object({
+  MLFLOW_TRACKING_URI: text().describe(
+    'Registry to mirror: http(s)://host[/prefix], sqlite:///relative.db, sqlite:////absolute.db, ./mlruns or file:///path. Not set: a built-in sample registry',
+  ),
+  MLFLOW_TRACKING_USERNAME: text().describe('User name for Basic authentication'),
+  MLFLOW_TRACKING_PASSWORD: text().describe('Password for Basic authentication (secret)'),
+  MLFLOW_TRACKING_TOKEN: text().describe('Bearer token; used when no user name and password are set (secret)'),
+  MLFLOW_TRACKING_SERVER_CERT_PATH: text().describe(
+    'PEM file of the certificate authority that signed the server’s certificate',
+  ),
+  MLFLOW_TRACKING_CLIENT_CERT_PATH: text().describe('PEM file with a client certificate and its key'),
+  MLFLOW_TRACKING_INSECURE_TLS: flag(false).describe('Accept any server certificate (for tests only)'),
+  MLFLOW_WORKSPACE: text().describe('MLflow workspace to mirror (MLflow 3.10 and later); not set: the default one'),
+  MLFLOW_TIMEOUT_SECONDS: number(30, 1, 600).describe('Longest wait for one answer of MLflow'),
+  MLFLOW_MAX_RETRIES: number(3, 0, 10).describe('How often a failed call to MLflow is tried again'),
+
+  API_HOST: z.string().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
+  API_PORT: number(8000, 0, 65535).describe('Port to listen on; 0 for any free one'),
+  LOG_LEVEL: z
+    .enum(['DEBUG', 'INFO', 'WARNING', 'ERROR'], 'must be DEBUG, INFO, WARNING or ERROR')
+    .default('INFO')
+    .describe('Least level that is logged'),
+  LOG_FORMAT: z
+    .enum(['auto', 'json', 'text'], 'must be auto, json or text')
+    .default('auto')
+    .describe('auto: text on a terminal, JSON lines elsewhere'),
+
+  ENABLE_CACHE: flag(true).describe('false: read MLflow on each request (slow; for debugging)'),
+  CACHE_REFRESH_INTERVAL_MINUTES: number(30, 0.05, 10_080, false).describe('Time between two refreshes of the mirror'),
+  CACHE_TIMEOUT_SECONDS: number(300, 1, 3600).describe('Longest time for one refresh, the first one included'),
+  CACHE_REREAD_FINISHED_RUNS_EVERY: number(48, 1, 100_000).describe(
+    'Metrics of finished runs are read again at every n-th refresh',
+  ),
+  MAX_MODELS_RETURNED: number(1000, 1, 1_000_000).describe(
+    'Longest list one answer holds; a Link header leads to the rest',
+  ),
+  ENABLE_CACHE_PERSISTENCE: flag(true).describe('Keep the mirror in a file, so that a restart is ready at once'),
+  CACHE_DIRECTORY: z.string().default('./cache').describe('Folder of the cache file'),
+  CACHE_MAX_AGE_HOURS: number(24, 0.01, 87_600, false).describe('A mirror older than this is called stale'),
+  READ_CACHE_SECONDS: number(60, 1, 86_400).describe(
+    'How long run lists and metric histories read on demand are reused',
+  ),
+
+  DATA_DIRECTORY: z.string().default('./data').describe('Folder of everything that cannot be rebuilt (tower.db)'),
+  STAGE_ALIASES_PRODUCTION: list('champion,production,prod,live,current,deployed').describe(
+    'Aliases that mean Production where no stage is set',
+  ),
+  STAGE_ALIASES_STAGING: list('staging,challenger,candidate,canary,shadow,preprod,uat').describe(
+    'Aliases that mean Staging where no stage is set',
+  ),
+  STAGE_ALIASES_ARCHIVED: list('archived,retired,deprecated,rollback').describe(
+    'Aliases that mean Archived where no stage is set',
+  ),
+
+  ENABLE_MOCK_DATA: flag(false).describe(
+    'Show the sample registry when MLflow cannot be reached at start and there is no cache',
+  ),
+  ENABLE_DEBUG_ENDPOINTS: flag(true).describe('false: /debug/monitored answers 404'),
+
+  RATE_LIMIT_PER_MINUTE: number(100, 1, 10_000_000).describe('Requests per minute and client address'),
+  RATE_LIMIT_METRICS_PER_MINUTE: number(1000, 1, 10_000_000).describe('The same for /metrics'),
+  RATE_LIMIT_HEALTH_PER_MINUTE: number(300, 1, 10_000_000).describe('The same for /health, /healthz and /readyz'),
+  TRUST_PROXY: flag(false).describe('true behind a reverse proxy: the client address comes from X-Forwarded-For'),
+  CORS_ORIGINS: list('').describe('Origins whose pages may call the API, comma-separated; * for all; empty for none'),
+  BODY_LIMIT_BYTES: number(1_048_576, 1024, 104_857_600).describe('Largest request body'),
+  MAX_EVENT_LOOP_DELAY_MS: number(1000, 50, 60_000).describe(
+    'Above this the tower answers 503 with Retry-After until it has caught up',
+  ),
+  SHUTDOWN_TIMEOUT_SECONDS: number(10, 1, 600).describe('Longest wait for open requests at shutdown'),
+});
+
+const secretNames = ['MLFLOW_TRACKING_PASSWORD', 'MLFLOW_TRACKING_TOKEN'] as const;
+type SecretName = (typeof secretNames)[number];
+
+type Settings = z.infer<typeof settings>;
+/** Settings that may be logged and shown. */
+export type Config = Omit<Settings, SecretName>;
+/** Values that must never be shown; `trackingUri` may carry credentials of its own. */
+export type Secrets = { password: string | undefined; token: string | undefined; trackingUri: string | undefined };
+
+/** @throws TowerError `invalid` whose text has a line for each variable that breaks its rule */
+export function readConfig(env: Record<string, string | undefined>): { config: Config; secrets: Secrets } {
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''),
+  );
+  const parsed = settings.safeParse(given);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => {
+      const name = String(issue.path[0]);
+      const shown = secretNames.includes(name as SecretName) ? 'the given value' : JSON.stringify(env[name]);
+      return `${name} ${issue.message}, not ${shown}`;
+    });
+    throw new TowerError('invalid', lines.join('\n'), {
+      details: { parameters: parsed.error.issues.map((issue) => issue.path[0]) },
+    });
+  }
+  const { MLFLOW_TRACKING_PASSWORD: password, MLFLOW_TRACKING_TOKEN: token, ...config } = parsed.data;
+  const trackingUri = config.MLFLOW_TRACKING_URI;
+  if (trackingUri === undefined) return { config, secrets: { password, token, trackingUri } };
+  return {
+    config: { ...config, MLFLOW_TRACKING_URI: withoutCredentials(trackingUri) },
+    secrets: { password, token, trackingUri },
+  };
+}
+
+/** A URI as it may be shown: user, password (even one that holds `/` or `@`) and query taken out. */
+export function withoutCredentials(uri: string): string {
+  return uri.replace(/^([a-z][a-z0-9+.-]*:\/\/).*@/i, '$1').replace(/\?.*$/, '');
+}

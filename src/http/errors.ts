@@ -1,0 +1,118 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { type ErrorCode, TowerError } from '../kernel/errors.ts';
+
+/** The only place where an error becomes a status. */
+const statusOf: Record<ErrorCode, number> = {
+  invalid: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  not_found: 404,
+  conflict: 409,
+  limited: 429,
+  unavailable: 503,
+  internal: 500,
+};
+
+/** One error body for every route: `detail` for people and older clients, `error` for programs. */
+export const ErrorBody = z
+  .object({
+    detail: z.string(),
+    error: z.object({
+      type: z
+        .string()
+        .describe('invalid, unauthenticated, forbidden, not_found, conflict, limited, unavailable or internal'),
+      message: z.string(),
+      details: z.record(z.string(), z.unknown()).describe('Names the field and the rule where there is one'),
+      timestamp: z.iso.datetime(),
+    }),
+  })
+  .meta({
+    id: 'Error',
+    examples: [
+      {
+        detail: 'Model not found in MLflow',
+        error: {
+          type: 'not_found',
+          message: 'Model not found in MLflow',
+          details: { model_name: 'churn-predictor', model_version: '99' },
+          timestamp: '2026-11-20T10:30:00.000Z',
+        },
+      },
+    ],
+  });
+
+/** Answers every error, known or not, with an `ErrorBody`. */
+export function handleErrors(app: FastifyInstance, now: () => number): void {
+  app.setErrorHandler((thrown: FastifyError | TowerError, request: FastifyRequest, reply: FastifyReply) => {
+    const { error, status } = translate(thrown, request.id);
+    if (status >= 500)
+      request.log.error({ err: thrown, method: request.method, path: request.routeOptions.url }, 'a request failed');
+    return sendError(reply, error, status, now());
+  });
+}
+
+/** Answers unknown paths with an `ErrorBody`; they count against the rate limit like any other. */
+export function handleUnknownPaths(app: FastifyInstance, now: () => number): void {
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => {
+    const path = request.url.replace(/\?.*$/, '');
+    return sendError(
+      reply,
+      new TowerError('not_found', `There is no ${request.method} ${path}; /docs lists what there is`),
+      404,
+      now(),
+    );
+  });
+}
+
+function sendError(reply: FastifyReply, error: TowerError, status: number, now: number): FastifyReply {
+  if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds));
+  const body = {
+    type: error.code,
+    message: error.message,
+    details: error.details,
+    timestamp: new Date(now).toISOString(),
+  };
+  return reply
+    .code(status)
+    .type('application/json; charset=utf-8')
+    .serializer(JSON.stringify)
+    .send({ detail: error.message, error: body });
+}
+
+function translate(thrown: FastifyError | TowerError, requestId: string): { error: TowerError; status: number } {
+  if (thrown instanceof TowerError) return { error: thrown, status: statusOf[thrown.code] };
+  const status = thrown.statusCode ?? 500;
+  // Fastify's own refusals (body too large, not JSON, unknown content type) carry texts made for the caller.
+  if (status >= 400 && status < 500) return { error: new TowerError('invalid', thrown.message), status };
+  return {
+    error: new TowerError('internal', `Internal error; the log has the details under request id ${requestId}`, {
+      details: { request_id: requestId },
+    }),
+    status: 500,
+  };
+}
+
+/** Checks a request part against its zod schema; the error names each field and its rule. */
+export function validatorCompiler({ schema, httpPart }: { schema: unknown; httpPart?: string | undefined }) {
+  return (data: unknown) => {
+    const parsed = (schema as z.ZodType).safeParse(data);
+    if (parsed.success) return { value: parsed.data };
+    const issues = parsed.error.issues.flatMap((issue) => rulesOf(issue, httpPart ?? 'request'));
+    const text = issues.map(({ parameter, constraint }) =>
+      /^[A-Z]/.test(constraint) ? constraint : `${parameter} ${constraint}`,
+    );
+    return { error: new TowerError('invalid', text.join('; '), { details: { ...issues[0], issues } }) };
+  };
+}
+
+/** Fields and the rules they break; a sentence of its own starts with a capital. */
+function rulesOf(issue: z.core.$ZodIssue, part: string): { parameter: string; constraint: string }[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ parameter: key, constraint: `is not a known field of the ${part}` }));
+  }
+  const constraint = issue.message
+    .replace('Invalid input: expected', 'must be')
+    .replace(', received undefined', ', but is missing');
+  return [{ parameter: issue.path.join('.') || part, constraint }];
+}

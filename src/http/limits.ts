@@ -1,0 +1,73 @@
+import cors from '@fastify/cors';
+import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
+import underPressure from '@fastify/under-pressure';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Config } from '../config.ts';
+import { TowerError } from '../kernel/errors.ts';
+
+/** Paths that say whether the tower lives: never refused because it is busy. */
+const signsOfLife = new Set(['/healthz', '/readyz', '/health', '/metrics']);
+
+/** Security headers, cross-origin rules, rate limits per client address, and refusal under pressure. */
+export async function registerLimits(app: FastifyInstance, config: Config): Promise<void> {
+  await app.register(helmet, {
+    // The tower speaks plain HTTP; whether there is TLS in front is for the proxy to say.
+    hsts: false,
+    contentSecurityPolicy: { directives: { 'upgrade-insecure-requests': null, 'worker-src': ["'self'", 'blob:'] } },
+  });
+  if (config.CORS_ORIGINS.length > 0) {
+    await app.register(cors, {
+      origin: config.CORS_ORIGINS.includes('*') ? '*' : config.CORS_ORIGINS,
+      methods: ['GET', 'HEAD', 'POST', 'DELETE'],
+      exposedHeaders: [
+        'age',
+        'etag',
+        'link',
+        'retry-after',
+        'x-cache-stale',
+        'x-data-source',
+        'x-next-page-token',
+        'x-request-id',
+        'x-total-count',
+      ],
+    });
+  }
+  await app.register(rateLimit, {
+    max: (request: FastifyRequest) => limitOf(request, config),
+    timeWindow: 60_000,
+    keyGenerator: (request) => `${bucketOf(request)} ${request.ip}`,
+    errorResponseBuilder: (_request, context) =>
+      new TowerError(
+        'limited',
+        `More than ${context.max} requests a minute from this address; try again in ${context.after}`,
+        {
+          details: { limit: context.max, window_seconds: 60 },
+          retryAfterSeconds: Math.ceil(context.ttl / 1000),
+        },
+      ),
+  });
+  await app.register(underPressure, {
+    maxEventLoopDelay: config.MAX_EVENT_LOOP_DELAY_MS,
+    pressureHandler: (request) => {
+      if (signsOfLife.has(request.routeOptions.url ?? '')) return;
+      throw new TowerError('unavailable', 'The tower is overloaded; try again shortly', { retryAfterSeconds: 10 });
+    },
+  });
+}
+
+/** Health, metrics and everything else are counted apart, so that a dashboard never starves a probe. */
+function bucketOf(request: FastifyRequest): 'health' | 'metrics' | 'api' {
+  const path = request.routeOptions.url ?? '';
+  if (path === '/metrics') return 'metrics';
+  return signsOfLife.has(path) ? 'health' : 'api';
+}
+
+function limitOf(request: FastifyRequest, config: Config): number {
+  const limits = {
+    api: config.RATE_LIMIT_PER_MINUTE,
+    metrics: config.RATE_LIMIT_METRICS_PER_MINUTE,
+    health: config.RATE_LIMIT_HEALTH_PER_MINUTE,
+  };
+  return limits[bucketOf(request)];
+}

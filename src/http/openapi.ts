@@ -1,0 +1,102 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { ErrorBody } from './errors.ts';
+
+/** Error answers of a route, for its schema. 429 goes without saying: every route has it. */
+export const errors = (...statuses: (400 | 404 | 409 | 503)[]) =>
+  Object.fromEntries(
+    [...statuses, 429].map((status) => [status, ErrorBody.describe(errorMeaning[status] ?? 'Error')]),
+  ) as Record<400 | 404 | 409 | 429 | 503, typeof ErrorBody>;
+
+const errorMeaning: Record<number, string> = {
+  400: 'A value breaks a rule; the error names both',
+  404: 'There is no such thing',
+  409: 'Not possible in the present state',
+  429: 'Too many requests from this address',
+  503: 'Nothing to answer from: MLflow is down or was not read yet, or the tower is overloaded',
+};
+
+export const tags = {
+  models: 'Models',
+  monitoring: 'Monitoring',
+  experiments: 'Experiments and runs',
+  analysis: 'Model analysis',
+  cache: 'Cache',
+  dashboard: 'Dashboard',
+  system: 'System',
+} as const;
+
+/** OpenAPI 3.1 made from the routes' own schemas: /openapi.json, Swagger UI at /docs, ReDoc at /redoc, all served locally. */
+export async function registerDocs(app: FastifyInstance, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Control Tower API',
+        version,
+        description:
+          'A fast, persistent, honest mirror of an MLflow registry. Lists answer from memory; `Age`, `x-cache-stale` and `x-data-source` say how old an answer is and what it was made of.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      servers: [{ url: '/' }],
+      tags: Object.values(tags).map((name) => ({ name })),
+    },
+    transform: (route) => withDescriptions(jsonSchemaTransform(route)),
+    transformObject: (document) => withoutUnused(jsonSchemaTransformObject(document)),
+  });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { deepLinking: true, tryItOutEnabled: true, displayRequestDuration: true },
+  });
+
+  const hidden = { schema: { hide: true } };
+  app.get('/openapi.json', hidden, async () => app.swagger());
+  app.get('/redoc', hidden, async (_request, reply) => reply.type('text/html; charset=utf-8').send(redocPage));
+  app.get('/redoc/redoc.js', hidden, async (_request, reply) =>
+    reply
+      .type('text/javascript; charset=utf-8')
+      .header('cache-control', 'public, max-age=86400')
+      .send(await readFile(createRequire(import.meta.url).resolve('redoc/bundles/redoc.standalone.js'))),
+  );
+}
+
+type Transformed = ReturnType<typeof jsonSchemaTransform>;
+
+/** A success is described by what its operation does. */
+function withDescriptions({ schema, url }: Transformed): Transformed {
+  const { summary, response } = (schema ?? {}) as {
+    summary?: string;
+    response?: Record<string, { description?: string }>;
+  };
+  for (const answer of Object.values(response ?? {})) answer.description ??= summary ?? '';
+  return { schema, url };
+}
+
+/** Leaves out named schemas nobody refers to, such as the request form of what is only ever an answer. */
+function withoutUnused<T extends { paths?: unknown; components?: { schemas?: Record<string, unknown> } }>(
+  document: T,
+): T {
+  const text = JSON.stringify(document.paths);
+  const used = Object.entries(document.components?.schemas ?? {}).filter(([name]) =>
+    text.includes(`/schemas/${name}"`),
+  );
+  return { ...document, components: { ...document.components, schemas: Object.fromEntries(used) } };
+}
+
+const redocPage = `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Control Tower API</title></head>
+<body style="margin:0"><redoc spec-url="/openapi.json"></redoc><script type="module" src="/redoc/redoc.js"></script></body>
+</html>
+`;
+
+/** Path parameters; names may hold anything when percent-encoded. */
+export const modelName = z
+  .string()
+  .describe('Registered model name, percent-encoded: "Genome: variant caller" is Genome%3A%20variant%20caller');
+export const modelVersion = z.string().describe('Version number');

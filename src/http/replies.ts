@@ -1,0 +1,56 @@
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+
+/** Bytes made once and sent many times. */
+type ListAnswer = { json: Buffer; tag: string; total: number; nextPageToken: string | null };
+
+const compress = promisify(gzip);
+const compressed = new WeakMap<Buffer, Promise<Buffer>>();
+const leastBytesToCompress = 1400;
+
+/**
+ * Sends a list: its bytes as they are or gzipped (once per list, off the main thread), 304 where the client
+ * has them already, the total in `x-total-count` and the way to the rest in `Link`.
+ */
+export async function sendList(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  answer: ListAnswer,
+): Promise<FastifyReply> {
+  const etag = `W/"${answer.tag}"`;
+  reply.header('etag', etag).header('vary', 'accept-encoding').header('x-total-count', String(answer.total));
+  if (answer.nextPageToken !== null) {
+    const next = new URL(request.url, 'http://tower');
+    next.searchParams.set('page_token', answer.nextPageToken);
+    reply
+      .header('link', `<${next.pathname}${next.search}>; rel="next"`)
+      .header('x-next-page-token', answer.nextPageToken);
+  }
+  if (hasTag(request.headers['if-none-match'], etag)) return reply.code(304).send();
+  reply.type('application/json; charset=utf-8');
+  if (answer.json.byteLength < leastBytesToCompress || !takesGzip(request.headers['accept-encoding']))
+    return reply.send(answer.json);
+  return reply.header('content-encoding', 'gzip').send(await gzipOnce(answer.json));
+}
+
+/** Headers of an answer that has an age of its own, other than the mirror's. */
+export function sendReading<T>(reply: FastifyReply, reading: { value: T; ageMs: number; stale: boolean }): T {
+  reply.header('age', String(Math.floor(reading.ageMs / 1000))).header('x-cache-stale', String(reading.stale));
+  return reading.value;
+}
+
+function gzipOnce(bytes: Buffer): Promise<Buffer> {
+  const known = compressed.get(bytes) ?? compress(bytes);
+  compressed.set(bytes, known);
+  return known;
+}
+
+const takesGzip = (accept: string | string[] | undefined): boolean =>
+  String(accept ?? '')
+    .split(',')
+    .some((coding) => /^\s*(gzip|\*)\s*(;\s*q\s*=\s*(?!0(\.0*)?\s*$)[\d.]+)?\s*$/i.test(coding));
+
+const hasTag = (header: string | undefined, etag: string): boolean =>
+  header !== undefined &&
+  (header.trim() === '*' || header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag.slice(2)));

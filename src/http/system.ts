@@ -1,0 +1,157 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { unavailable } from '../kernel/errors.ts';
+import type { System } from '../system.ts';
+import { errors, tags } from './openapi.ts';
+
+const time = z.iso.datetime().nullable();
+
+const Root = z
+  .object({ message: z.string(), status: z.enum(['ready', 'starting']), version: z.string(), docs: z.string() })
+  .meta({ examples: [{ message: 'Control Tower API', status: 'ready', version: '0.1.0', docs: '/docs' }] });
+
+const Health = z
+  .object({
+    status: z.enum(['healthy', 'degraded', 'starting']),
+    mlflow_connection: z.enum(['connected', 'disconnected', 'connecting', 'not_configured']),
+    experiments_count: z.int().nullable(),
+    timestamp: z.iso.datetime(),
+    data_source: z.enum(['mlflow', 'sample']),
+    notice: z.string().nullable(),
+    source: z.string(),
+    mlflow_version: z.string().nullable(),
+    mlflow_user: z
+      .string()
+      .nullable()
+      .describe('Whose eyes the mirror sees with: MLflow hides what this user may not read'),
+    models_count: z.int().nullable(),
+    last_refresh: time,
+    cache_age_seconds: z.int().nullable(),
+    stale: z.boolean(),
+    last_error: z.string().nullable(),
+    version: z.string(),
+    host: z.string(),
+    uptime_seconds: z.int(),
+    jobs: z.array(
+      z.object({
+        name: z.string(),
+        status: z.string(),
+        last_finished_at: time,
+        last_error: z.string().nullable(),
+        next_run_at: time,
+      }),
+    ),
+  })
+  .meta({
+    examples: [
+      {
+        status: 'healthy',
+        mlflow_connection: 'connected',
+        experiments_count: 5,
+        timestamp: '2026-11-20T12:31:00.000Z',
+        data_source: 'mlflow',
+        notice: null,
+        source: 'https://mlflow.example.com',
+        mlflow_version: '3.11.1',
+        mlflow_user: 'tower',
+        models_count: 15,
+        last_refresh: '2026-11-20T12:30:00.000Z',
+        cache_age_seconds: 60,
+        stale: false,
+        last_error: null,
+        version: '0.1.0',
+        host: 'tower-0',
+        uptime_seconds: 3600,
+        jobs: [
+          {
+            name: 'registry-refresh',
+            status: 'succeeded',
+            last_finished_at: '2026-11-20T12:30:00.000Z',
+            last_error: null,
+            next_run_at: '2026-11-20T13:00:00.000Z',
+          },
+        ],
+      },
+    ],
+  });
+
+const ConfigSummary = z
+  .object({
+    mlflow: z.object({
+      tracking_uri: z.string().nullable(),
+      authentication: z.boolean(),
+      workspace: z.string().nullable(),
+    }),
+    api: z.object({ host: z.string(), port: z.int(), version: z.string() }),
+    features: z.object({
+      mock_data_enabled: z.boolean(),
+      debug_endpoints_enabled: z.boolean(),
+      cache_enabled: z.boolean(),
+      cache_persistence_enabled: z.boolean(),
+    }),
+    validation: z.object({ mlflow_configured: z.boolean(), api_port_valid: z.boolean(), log_level_valid: z.boolean() }),
+    cache: z.object({
+      refresh_interval_minutes: z.number(),
+      max_age_hours: z.number(),
+      timeout_seconds: z.int(),
+      max_models_returned: z.int(),
+    }),
+  })
+  .meta({
+    examples: [
+      {
+        mlflow: { tracking_uri: 'https://mlflow.example.com', authentication: true, workspace: null },
+        api: { host: '127.0.0.1', port: 8000, version: '0.1.0' },
+        features: {
+          mock_data_enabled: false,
+          debug_endpoints_enabled: true,
+          cache_enabled: true,
+          cache_persistence_enabled: true,
+        },
+        validation: { mlflow_configured: true, api_port_valid: true, log_level_valid: true },
+        cache: { refresh_interval_minutes: 30, max_age_hours: 24, timeout_seconds: 300, max_models_returned: 1000 },
+      },
+    ],
+  });
+
+const Probe = z.object({ status: z.literal('ok') }).meta({ examples: [{ status: 'ok' }] });
+const MetricsPage = z
+  .string()
+  .describe('Prometheus text, or OpenMetrics where Accept asks for it')
+  .meta({ examples: ['tower_monitored_models 2\n'] });
+
+const about = <S extends object>(summary: string, rest: S) => ({ tags: [tags.system], summary, ...rest });
+
+/** The tower's own endpoints: what it is, how it is, how it is set up. */
+export async function systemRoutes(instance: FastifyInstance, { system }: { system: System }): Promise<void> {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const root = about('What this is', { response: { 200: Root, ...errors() } });
+  app.get('/', { schema: root }, async () => system.root());
+
+  const health = about('How the tower and its registry are; always 200, the body tells', {
+    response: { 200: Health, ...errors() },
+  });
+  app.get('/health', { schema: health }, async () => system.health());
+
+  const live = about('Liveness: the process answers', { response: { 200: Probe, ...errors() } });
+  app.get('/healthz', { schema: live }, async () => ({ status: 'ok' as const }));
+
+  const ready = about('Readiness: there is a snapshot to answer from', { response: { 200: Probe, ...errors(503) } });
+  app.get('/readyz', { schema: ready }, async () => {
+    if (!system.isReady()) throw unavailable('there is no snapshot of the registry yet');
+    return { status: 'ok' as const };
+  });
+
+  const config = about('The settings in force, without secrets', { response: { 200: ConfigSummary, ...errors() } });
+  app.get('/config', { schema: config }, async () => system.configSummary());
+
+  const metrics = about('Metrics for Prometheus', {
+    produces: ['text/plain', 'application/openmetrics-text'],
+    response: { 200: MetricsPage, ...errors() },
+  });
+  app.get('/metrics', { schema: metrics }, async (request, reply) => {
+    const { contentType, body } = await system.metricsPage(request.headers.accept ?? '');
+    return reply.header('content-type', contentType).serializer(String).send(body);
+  });
+}

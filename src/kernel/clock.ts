@@ -1,0 +1,17 @@
+import { setTimeout as wait } from 'node:timers/promises';
+
+/** Time as an argument, so that tests decide what it is. All figures in milliseconds. */
+export type Clock = {
+  /** Milliseconds since 1970, UTC. */
+  now(): number;
+  /** Resolves after `ms`; rejects with the signal's reason when aborted. Never keeps the process alive. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+};
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  sleep: (ms, signal) => wait(ms, undefined, signal ? { signal, ref: false } : { ref: false }),
+};
+
+/** ISO 8601 with Z for a time in milliseconds, or null where there is none. */
+export const isoTime = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

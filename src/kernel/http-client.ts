@@ -1,0 +1,163 @@
+import { Agent, request } from 'undici';
+import type { Clock } from './clock.ts';
+import { TowerError, unavailable } from './errors.ts';
+import type { Random } from './rng.ts';
+
+/** How the calls to one server are made. */
+export type HttpClientOptions = {
+  /** `http(s)://host[:port][/prefix]`, without credentials and without a slash at the end. */
+  baseUrl: string;
+  /** What the server is called in errors, e.g. `MLflow`. */
+  serverName: string;
+  headers: Record<string, string>;
+  tls: { ca?: string; cert?: string; insecure: boolean };
+  maxInFlight: number;
+  timeoutMs: number;
+  maxRetries: number;
+  clock: Clock;
+  random: Random;
+  /** Called once per attempt, for metrics. `status` is 0 where there was no answer. */
+  onCall?: (call: { path: string; status: number; seconds: number }) => void;
+};
+
+/** Query values; a list becomes a repeated key. */
+export type Query = Record<string, string | number | string[] | undefined>;
+
+/** A whole answer. `json` is undefined unless the content type says JSON and the text is JSON. */
+export type HttpAnswer = { status: number; text: string; json: unknown };
+
+export type HttpClient = {
+  get(path: string, query?: Query, signal?: AbortSignal): Promise<HttpAnswer>;
+  post(path: string, body: unknown, signal?: AbortSignal): Promise<HttpAnswer>;
+  close(): Promise<void>;
+};
+
+type Call = { method: 'GET' | 'POST'; path: string; url: string; body: string | null };
+
+const retryableStatus = new Set([408, 429, 500, 502, 503, 504]);
+const firstBackoffMs = 250;
+const longestBackoffMs = 30_000;
+
+/**
+ * JSON over HTTP with a bounded number of calls in flight, time limits, and retries with back-off.
+ * Answers of any status come back as values once retrying is over, except 5xx and 429, which throw
+ * `unavailable`, as do broken connections. Redirects are not followed (they would carry credentials along).
+ */
+export function createHttpClient(options: HttpClientOptions): HttpClient {
+  const agent = new Agent({
+    connections: options.maxInFlight,
+    headersTimeout: options.timeoutMs,
+    bodyTimeout: options.timeoutMs,
+    connect: {
+      timeout: Math.min(options.timeoutMs, 10_000),
+      rejectUnauthorized: !options.tls.insecure,
+      ...(options.tls.ca ? { ca: options.tls.ca } : {}),
+      ...(options.tls.cert ? { cert: options.tls.cert, key: options.tls.cert } : {}),
+    },
+  });
+  const send = (call: Call, signal?: AbortSignal) => withRetries(options, agent, call, signal);
+  return {
+    get: (path, query = {}, signal) =>
+      send({ method: 'GET', path, url: `${options.baseUrl}${path}${queryText(query)}`, body: null }, signal),
+    post: (path, body, signal) =>
+      send({ method: 'POST', path, url: `${options.baseUrl}${path}`, body: JSON.stringify(body) }, signal),
+    close: () => agent.destroy(),
+  };
+}
+
+async function withRetries(options: HttpClientOptions, agent: Agent, call: Call, signal?: AbortSignal) {
+  for (let attempt = 0; ; attempt += 1) {
+    signal?.throwIfAborted();
+    const outcome = await attemptCall(options, agent, call, signal);
+    if ('answer' in outcome) return outcome.answer;
+    if (attempt >= options.maxRetries || signal?.aborted) throw outcome.error;
+    await options.clock.sleep(outcome.retryAfterMs ?? backoffMs(attempt, options.random), signal).catch(() => {
+      throw outcome.error;
+    });
+  }
+}
+
+type Outcome = { answer: HttpAnswer } | { error: TowerError; retryAfterMs: number | null };
+
+async function attemptCall(
+  options: HttpClientOptions,
+  agent: Agent,
+  call: Call,
+  signal?: AbortSignal,
+): Promise<Outcome> {
+  const started = performance.now();
+  const report = (status: number) =>
+    options.onCall?.({ path: call.path, status, seconds: (performance.now() - started) / 1000 });
+  try {
+    const { statusCode, headers, body } = await request(call.url, {
+      method: call.method,
+      dispatcher: agent,
+      headers: {
+        accept: 'application/json',
+        ...(call.body ? { 'content-type': 'application/json' } : {}),
+        ...options.headers,
+      },
+      body: call.body,
+      ...(signal ? { signal } : {}),
+    });
+    const text = await body.text();
+    report(statusCode);
+    if (retryableStatus.has(statusCode)) {
+      const error = unavailable(`${options.serverName} answered ${statusCode}`, new Error(text.slice(0, 500)));
+      return { error, retryAfterMs: retryAfterMs(String(headers['retry-after'] ?? ''), options.clock) };
+    }
+    const isJson = String(headers['content-type'] ?? '').includes('json');
+    return { answer: { status: statusCode, text, json: isJson ? parseTolerantJson(text) : undefined } };
+  } catch (error) {
+    report(0);
+    return { error: connectionError(options, error, signal), retryAfterMs: null };
+  }
+}
+
+function connectionError(options: HttpClientOptions, error: unknown, signal?: AbortSignal): TowerError {
+  if (error instanceof TowerError) return error;
+  const code = (error as { code?: string }).code ?? '';
+  if (signal?.aborted) return unavailable(`${options.serverName} did not finish in the time allowed`, error);
+  if (code.includes('TIMEOUT')) {
+    return unavailable(`${options.serverName} did not answer within ${options.timeoutMs / 1000} s`, error);
+  }
+  return unavailable(`${options.serverName} cannot be reached${code ? ` (${code})` : ''}`, error);
+}
+
+/** 250 ms, doubling, at most 30 s, with up to half of it taken off by chance. */
+export function backoffMs(attempt: number, random: Random): number {
+  return Math.min(firstBackoffMs * 2 ** attempt, longestBackoffMs) * (0.5 + 0.5 * random());
+}
+
+/** Retry-After in seconds or as a date, capped at 30 s; null where there is none or it makes no sense. */
+export function retryAfterMs(header: string, clock: Clock): number | null {
+  if (header === '') return null;
+  const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - clock.now();
+  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), longestBackoffMs);
+}
+
+/** JSON.parse that also takes bare NaN and Infinity, as Python writes them; undefined for what is not JSON. */
+export function parseTolerantJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    const quoted = text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (token) =>
+      token.startsWith('"') ? token : `"${token}"`,
+    );
+    try {
+      return JSON.parse(quoted);
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+function queryText(query: Query): string {
+  const parts = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) {
+    if (value === undefined) continue;
+    for (const item of Array.isArray(value) ? value : [value]) parts.append(key, String(item));
+  }
+  const text = parts.toString();
+  return text ? `?${text}` : '';
+}

@@ -1,0 +1,111 @@
+import type { Clock } from './clock.ts';
+import { publicText } from './errors.ts';
+import type { Log } from './log.ts';
+import type { Random } from './rng.ts';
+
+/** One repeated step. Services own no timers: compose lists every job in one table. */
+export type Job = {
+  name: string;
+  intervalMs: number;
+  /** The step's signal aborts after this long. */
+  timeoutMs: number;
+  /** How long after start the first run comes; 0 = at once. */
+  firstAfterMs: number;
+  step: (signal: AbortSignal) => Promise<unknown>;
+};
+
+export type JobState = {
+  name: string;
+  status: 'waiting' | 'running' | 'succeeded' | 'failed';
+  runs: number;
+  failures: number;
+  lastStartedAt: number | null;
+  lastFinishedAt: number | null;
+  lastDurationMs: number | null;
+  lastError: string | null;
+  nextRunAt: number | null;
+};
+
+type JobsDeps = {
+  clock: Clock;
+  random: Random;
+  log: Log;
+  /** Called after every run, for metrics and the job table. */
+  onRun?: (state: JobState) => void;
+};
+
+const firstRetryMs = 5_000;
+
+/**
+ * Runs each job in a loop of its own: never overlapping itself, intervals jittered by a tenth,
+ * after a failure sooner than usual (5 s, doubling, never later than the interval).
+ */
+export function startJobs(jobs: Job[], deps: JobsDeps): { states(): JobState[]; stop(): Promise<void> } {
+  const stopping = new AbortController();
+  const loops = jobs.map((job) => {
+    const state = freshState(job.name);
+    return { state, done: runLoop(job, state, deps, stopping.signal) };
+  });
+  return {
+    states: () => loops.map((loop) => ({ ...loop.state })),
+    stop: async () => {
+      stopping.abort(new Error('stopping'));
+      await Promise.all(loops.map((loop) => loop.done));
+    },
+  };
+}
+
+/** How long to wait before the next run. */
+export function nextDelayMs(job: Job, failuresInARow: number, random: Random): number {
+  const retry = firstRetryMs * 2 ** Math.min(failuresInARow - 1, 20);
+  const delay = failuresInARow > 0 ? Math.min(retry, job.intervalMs) : job.intervalMs;
+  return Math.round(delay * (0.9 + 0.2 * random()));
+}
+
+async function runLoop(job: Job, state: JobState, deps: JobsDeps, stopping: AbortSignal): Promise<void> {
+  let failuresInARow = 0;
+  let delayMs = job.firstAfterMs;
+  while (!stopping.aborted) {
+    state.nextRunAt = deps.clock.now() + delayMs;
+    // The sleep ends early only because the runner stops; the loop condition sees it.
+    if (delayMs > 0) await deps.clock.sleep(delayMs, stopping).catch(() => undefined);
+    if (stopping.aborted) break;
+    failuresInARow = (await runOnce(job, state, deps, stopping)) ? 0 : failuresInARow + 1;
+    delayMs = nextDelayMs(job, failuresInARow, deps.random);
+  }
+  state.nextRunAt = null;
+}
+
+async function runOnce(job: Job, state: JobState, deps: JobsDeps, stopping: AbortSignal): Promise<boolean> {
+  state.status = 'running';
+  state.nextRunAt = null;
+  state.lastStartedAt = deps.clock.now();
+  try {
+    await job.step(AbortSignal.any([stopping, AbortSignal.timeout(job.timeoutMs)]));
+    state.status = 'succeeded';
+    state.lastError = null;
+  } catch (error) {
+    state.status = 'failed';
+    state.failures += 1;
+    state.lastError = publicText(error);
+    if (!stopping.aborted)
+      deps.log.warn({ job: job.name, err: error }, 'a background job failed and will be tried again');
+  }
+  state.runs += 1;
+  state.lastFinishedAt = deps.clock.now();
+  state.lastDurationMs = state.lastFinishedAt - state.lastStartedAt;
+  if (!stopping.aborted) deps.onRun?.({ ...state });
+  return state.status === 'succeeded';
+}
+
+const freshState = (name: string): JobState => ({
+  name,
+  status: 'waiting',
+  runs: 0,
+  failures: 0,
+  lastStartedAt: null,
+  lastFinishedAt: null,
+  lastDurationMs: null,
+  lastError: null,
+  nextRunAt: null,
+});

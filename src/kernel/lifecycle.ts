@@ -1,0 +1,27 @@
+import type { Log } from './log.ts';
+
+/** Things to be undone, in the reverse order of their making. */
+export type Releaser = {
+  /** Registers a step for `stop`; later steps run first. */
+  defer(name: string, release: () => unknown): void;
+  /** Runs every step once, even if some fail; safe to call twice. */
+  stop(): Promise<void>;
+};
+
+export function createReleaser(log: Log): Releaser {
+  const steps: { name: string; release: () => unknown }[] = [];
+  return {
+    defer: (name, release) => {
+      steps.push({ name, release });
+    },
+    stop: async () => {
+      for (let step = steps.pop(); step; step = steps.pop()) {
+        try {
+          await step.release();
+        } catch (error) {
+          log.error({ err: error, step: step.name }, 'a part did not stop cleanly');
+        }
+      }
+    },
+  };
+}

@@ -1,0 +1,101 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** The tower's own metrics, rendered as Prometheus text 0.0.4 or OpenMetrics 1.0. */
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** A gauge whose value is asked for at scrape time; null = nothing to say, so no sample. */
+type Reading = { name: string; help: string; read: () => number | null | Promise<number> };
+
+export function createMetrics(version: string) {
+  const text = new Registry();
+  const open = openMetricsRegistry();
+  const registers = [text];
+  collectDefaultMetrics({ register: text });
+  // Gauges whose names end in _total, which Prometheus reserves for counters.
+  for (const name of ['handles', 'requests', 'resources']) text.removeSingleMetric(`nodejs_active_${name}_total`);
+  const build = { name: 'tower_build_info', help: 'Version of the tower; always 1', labelNames: ['version'] };
+  new Gauge({ ...build, registers }).set({ version }, 1);
+
+  return {
+    ...eventMetrics(registers),
+    /** Adds a gauge that is read at scrape time. */
+    watch: ({ name, help, read }: Reading): void => {
+      new Gauge({
+        name,
+        help,
+        registers,
+        async collect() {
+          const value = await read();
+          if (value === null) this.remove();
+          else this.set(value);
+        },
+      });
+    },
+    /** Adds the gauge of model versions by effective stage; `read` gives the lists, or null while there are none. */
+    watchStages: (read: () => Readonly<Record<string, unknown[]>> | null): void => {
+      new Gauge({
+        name: 'tower_registry_model_versions',
+        help: 'Model versions in the mirror, by effective stage',
+        labelNames: ['stage'],
+        registers,
+        collect() {
+          for (const [stage, versions] of Object.entries(read() ?? {})) this.set({ stage }, versions.length);
+        },
+      });
+    },
+    /** The page for an Accept header, and its content type. */
+    render: async (accept: string): Promise<{ contentType: string; body: string }> => {
+      if (!accept.includes('application/openmetrics-text')) {
+        return { contentType: text.contentType, body: await text.metrics() };
+      }
+      for (const metric of text.getMetricsAsArray()) {
+        if (!open.getSingleMetric(metric.name)) open.registerMetric(metric as never);
+      }
+      return { contentType: open.contentType, body: await open.metrics() };
+    },
+  };
+}
+
+/** What is counted when it happens. */
+function eventMetrics(registers: Registry[]) {
+  return {
+    httpSeconds: new Histogram({
+      name: 'tower_http_request_duration_seconds',
+      help: 'Time from request to answer, by route, method and status',
+      labelNames: ['method', 'route', 'status'] as const,
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+      registers,
+    }),
+    mlflowSeconds: new Histogram({
+      name: 'tower_mlflow_request_duration_seconds',
+      help: 'Time MLflow took for one call, by endpoint and status (0 = no answer)',
+      labelNames: ['endpoint', 'status'] as const,
+      buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers,
+    }),
+    refreshSeconds: new Histogram({
+      name: 'tower_registry_refresh_duration_seconds',
+      help: 'Time of one refresh of the registry mirror',
+      buckets: [0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300],
+      registers,
+    }),
+    refreshes: new Counter({
+      name: 'tower_registry_refreshes_total',
+      help: 'Refreshes of the registry mirror, by outcome',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    jobRuns: new Counter({
+      name: 'tower_job_runs_total',
+      help: 'Runs of background jobs, by outcome',
+      labelNames: ['job', 'outcome'] as const,
+      registers,
+    }),
+  };
+}
+
+function openMetricsRegistry(): Registry<typeof Registry.OPENMETRICS_CONTENT_TYPE> {
+  const registry = new Registry<typeof Registry.OPENMETRICS_CONTENT_TYPE>();
+  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  return registry;
+}

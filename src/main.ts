@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import { buildApp } from './app.ts';
+import { compose } from './compose.ts';
+import { readConfig } from './config.ts';
+
+/** Env in, running tower out: the flags of `tower serve` are environment variables by now. */
+export async function serve(env: Record<string, string | undefined>): Promise<void> {
+  const { config, secrets } = readConfig(env);
+  const version = packageVersion();
+  const tower = await compose(config, secrets, version);
+  const { log, clock, metrics } = tower;
+  const app = await buildApp(tower.services, { config, version, log, clock, metrics });
+
+  const stop = new Promise<string>((resolve) => {
+    process.once('SIGTERM', resolve).once('SIGINT', resolve);
+  });
+  try {
+    const url = await app.listen({ host: config.API_HOST, port: config.API_PORT });
+    log.info({ url, docs: `${url}/docs`, source: tower.services.registry.status().sourceLabel }, 'listening');
+    tower.startJobs();
+    const signal = await stop;
+    log.info({ signal }, 'stopping: open requests are finished first');
+    // A second signal, or requests that never end, must not hold the process.
+    process.once('SIGTERM', () => process.exit(1)).once('SIGINT', () => process.exit(1));
+    setTimeout(() => process.exit(1), config.SHUTDOWN_TIMEOUT_SECONDS * 1000).unref();
+  } finally {
+    await app.close();
+    await tower.stop();
+  }
+  log.info({}, 'stopped');
+}
+
+export const packageVersion = (): string =>
+  (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { readConfig, withoutCredentials } from '../src/config.ts';
+import { envExample } from './support/env-example.ts';
+
+describe('settings', () => {
+  it('.env.example lists every variable with its default (npm test -- -u writes it anew)', async () => {
+    await expect(envExample()).toMatchFileSnapshot('../.env.example');
+  });
+
+  it('every default of the contract holds', () => {
+    const { config } = readConfig({});
+    expect(config).toMatchObject({
+      API_HOST: '127.0.0.1',
+      API_PORT: 8000,
+      LOG_LEVEL: 'INFO',
+      CACHE_REFRESH_INTERVAL_MINUTES: 30,
+      CACHE_TIMEOUT_SECONDS: 300,
+      ENABLE_CACHE: true,
+      MAX_MODELS_RETURNED: 1000,
+      ENABLE_CACHE_PERSISTENCE: true,
+      CACHE_DIRECTORY: './cache',
+      CACHE_MAX_AGE_HOURS: 24,
+      ENABLE_MOCK_DATA: false,
+      ENABLE_DEBUG_ENDPOINTS: true,
+      RATE_LIMIT_PER_MINUTE: 100,
+      RATE_LIMIT_METRICS_PER_MINUTE: 1000,
+      RATE_LIMIT_HEALTH_PER_MINUTE: 300,
+    });
+  });
+
+  it('every invalid variable is named with its rule, all at once', () => {
+    const wrong = { API_PORT: '99999', ENABLE_CACHE: 'maybe', LOG_LEVEL: 'LOUD', CACHE_TIMEOUT_SECONDS: 'soon' };
+    expect(() => readConfig(wrong)).toThrow(/API_PORT must be a whole number from 0 to 65535, not "99999"/);
+    expect(() => readConfig(wrong)).toThrow(/ENABLE_CACHE must be true or false, not "maybe"/);
+    expect(() => readConfig(wrong)).toThrow(/LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not "LOUD"/);
+    expect(() => readConfig(wrong)).toThrow(/CACHE_TIMEOUT_SECONDS must be a whole number from 1 to 3600, not "soon"/);
+  });
+
+  it('an empty variable counts as not set', () => {
+    expect(readConfig({ API_PORT: '', MLFLOW_TRACKING_URI: ' ' }).config).toMatchObject({ API_PORT: 8000 });
+  });
+
+  it('secrets and credentials in the address are not part of what may be shown', () => {
+    const { config } = readConfig({
+      MLFLOW_TRACKING_URI: 'https://dana:hunter2@mlflow.example.com/x?token=abc',
+      MLFLOW_TRACKING_PASSWORD: 's3cret',
+      MLFLOW_TRACKING_TOKEN: 't0ken',
+    });
+    expect(JSON.stringify(config)).not.toMatch(/hunter2|s3cret|t0ken|abc/);
+    expect(config.MLFLOW_TRACKING_URI).toBe('https://mlflow.example.com/x');
+  });
+
+  it.each([
+    'https://u:p@ss@host/x',
+    'https://u:p/ss@host/x',
+    'http://u@host/x',
+  ])('no part of the password in %s is shown', (uri) => {
+    expect(withoutCredentials(uri)).toMatch(/^https?:\/\/host\/x$/);
+  });
+});

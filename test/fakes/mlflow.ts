@@ -1,0 +1,297 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { whenTestIsOver } from '../support/cleanup.ts';
+
+type Json = Record<string, unknown>;
+
+/** What the fake server holds, in MLflow's own JSON. */
+export type FakeRegistry = {
+  experiments: Json[];
+  models: Json[];
+  versions: Json[];
+  runs: { info: Json; data: Json }[];
+  /** `${run_id} ${metric}` -> points */
+  histories: Record<string, Json[]>;
+  loggedModels: Record<string, Json>;
+};
+
+export type Answer = { status: number; type?: string; body?: string; headers?: Record<string, string> };
+
+export type FakeMlflow = {
+  url: string;
+  registry: FakeRegistry;
+  /** `METHOD /path` of every call, in order. */
+  calls: string[];
+  requests: { path: string; query: URLSearchParams; body: Json; headers: IncomingMessage['headers'] }[];
+  /** Answers instead of the fake for calls whose path ends so; a function may let a call through with null. */
+  instead: Record<string, Answer | ((request: { query: URLSearchParams; body: Json }) => Answer | null)>;
+  /** No answer at all: connections are cut. */
+  down: boolean;
+  /** Called after a page was cut from a list and before it is sent, to change the registry between pages. */
+  betweenPages: (path: string) => void;
+  /** Longest page the server gives, whatever is asked. */
+  maxPage: number;
+  mostInFlight: number;
+  hold: Promise<void> | null;
+  close(): Promise<void>;
+};
+
+/**
+ * A server that answers MLflow's bulk reads as the real one does: `{}` for nothing, offset tokens over a live
+ * list, NaN as text, 400 where a required parameter is missing, HTML for unknown routes.
+ * `test/peers/fake.test.ts` has MLflow's own client read from it.
+ */
+export async function fakeMlflow(registry: Partial<FakeRegistry> = {}, port = 0): Promise<FakeMlflow> {
+  const fake: FakeMlflow = {
+    url: '',
+    registry: { experiments: [], models: [], versions: [], runs: [], histories: {}, loggedModels: {}, ...registry },
+    calls: [],
+    requests: [],
+    instead: {},
+    down: false,
+    betweenPages: () => undefined,
+    maxPage: 1_000_000,
+    mostInFlight: 0,
+    hold: null,
+    close: async () => undefined,
+  };
+  let inFlight = 0;
+  const server = createServer(async (request, response) => {
+    inFlight += 1;
+    fake.mostInFlight = Math.max(fake.mostInFlight, inFlight);
+    await handle(fake, request, response);
+    inFlight -= 1;
+  });
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  fake.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  fake.close = () =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  whenTestIsOver(() => fake.close());
+  return fake;
+}
+
+async function handle(fake: FakeMlflow, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const url = new URL(request.url ?? '/', 'http://fake');
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  const text = Buffer.concat(chunks).toString();
+  // The real server takes a malformed body as {}.
+  const body = parse(text);
+  fake.calls.push(`${request.method} ${url.pathname}`);
+  fake.requests.push({ path: url.pathname, query: url.searchParams, body, headers: request.headers });
+  await fake.hold;
+  if (fake.down) {
+    request.socket.destroy();
+    return;
+  }
+  const override = Object.entries(fake.instead).find(([end]) => url.pathname.endsWith(end))?.[1];
+  const instead = typeof override === 'function' ? override({ query: url.searchParams, body }) : override;
+  const answer = instead ?? route(fake, url.pathname, url.searchParams, body);
+  response.writeHead(answer.status, { 'content-type': answer.type ?? 'application/json', ...answer.headers });
+  response.end(answer.body ?? '{}');
+}
+
+function parse(text: string): Json {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return {};
+  }
+}
+
+const html404: Answer = {
+  status: 404,
+  type: 'text/html; charset=utf-8',
+  body: '<!doctype html><title>404 Not Found</title>',
+};
+const json = (value: unknown): Answer => ({ status: 200, body: JSON.stringify(value) });
+export const mlflowError = (status: number, code: string, message: string): Answer => ({
+  status,
+  body: JSON.stringify({ error_code: code, message }),
+});
+
+function route(fake: FakeMlflow, path: string, query: URLSearchParams, body: Json): Answer {
+  const { registry } = fake;
+  if (path === '/health') return { status: 200, type: 'text/html', body: 'OK' };
+  if (path === '/version') return { status: 200, type: 'text/html', body: '3.11.2' };
+  const call = path.replace(/^\/(ajax-)?api\/2\.0\/mlflow\//, '');
+  if (call === 'experiments/search') {
+    const size = Number(query.get('max_results') ?? body['max_results'] ?? 0);
+    if (!(size > 0)) return mlflowError(400, 'INVALID_PARAMETER_VALUE', 'max_results must be a positive integer');
+    const all = (query.get('view_type') ?? body['view_type']) === 'ALL';
+    const shown = registry.experiments.filter((item) => all || item['lifecycle_stage'] !== 'deleted');
+    return page(fake, path, 'experiments', shown, size, query.get('page_token') ?? body['page_token']);
+  }
+  if (call === 'registered-models/search') {
+    const size = Number(query.get('max_results') ?? 100);
+    if (size > 1000) return mlflowError(400, 'INVALID_PARAMETER_VALUE', 'max_results too large');
+    return page(fake, path, 'registered_models', registry.models, size, query.get('page_token'));
+  }
+  if (call === 'model-versions/search') {
+    return page(
+      fake,
+      path,
+      'model_versions',
+      registry.versions,
+      Number(query.get('max_results') ?? 200_000),
+      query.get('page_token'),
+    );
+  }
+  if (call === 'runs/search') return searchRuns(fake, path, body);
+  if (call === 'metrics/get-history') {
+    const points = registry.histories[`${query.get('run_id')} ${query.get('metric_key')}`] ?? [];
+    // Servers from 3.1.1 to 3.13 give nothing and a token for ever without max_results.
+    if (!query.has('max_results')) return json({ next_page_token: 'eyJvZmZzZXQiOiAwfQ==' });
+    return page(fake, path, 'metrics', points, Number(query.get('max_results')), query.get('page_token'));
+  }
+  if (path.endsWith('/ajax-api/2.0/mlflow/metrics/get-history-bulk')) {
+    const rows = query.getAll('run_id').flatMap((id) => {
+      const points = registry.histories[`${id} ${query.get('metric_key')}`] ?? [];
+      return points.map((point) => ({ ...point, run_id: id }));
+    });
+    // A bare NaN, as Python writes it: not JSON.
+    return { status: 200, body: JSON.stringify({ metrics: rows }).replaceAll('"NaN"', 'NaN') };
+  }
+  const loggedModel = /^logged-models\/(.+)$/.exec(call)?.[1];
+  if (loggedModel && registry.loggedModels[loggedModel]) return json({ model: registry.loggedModels[loggedModel] });
+  if (loggedModel) return mlflowError(404, 'RESOURCE_DOES_NOT_EXIST', 'Logged model not found');
+  return html404;
+}
+
+function searchRuns(fake: FakeMlflow, path: string, body: Json): Answer {
+  const ids = body['experiment_ids'];
+  // Ids that are numbers are dropped without a word, and no ids means no runs.
+  const experiments = new Set(Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : []);
+  const filter = String(body['filter'] ?? '');
+  const wanted = /run_id IN \((.*)\)/
+    .exec(filter)?.[1]
+    ?.split(',')
+    .map((id) => id.slice(1, -1));
+  const all = body['run_view_type'] === 'ALL';
+  const runs = fake.registry.runs.filter(
+    ({ info }) =>
+      experiments.has(String(info['experiment_id'])) &&
+      (all || info['lifecycle_stage'] !== 'deleted') &&
+      (!wanted || wanted.includes(String(info['run_id']))),
+  );
+  return page(fake, path, 'runs', runs, Number(body['max_results'] ?? 1000), body['page_token']);
+}
+
+function page(fake: FakeMlflow, path: string, field: string, items: unknown[], size: number, token: unknown): Answer {
+  const from = token ? (JSON.parse(Buffer.from(String(token), 'base64').toString()) as { offset: number }).offset : 0;
+  const to = from + Math.min(size, fake.maxPage);
+  const cut = items.slice(from, to);
+  const more = to < items.length;
+  fake.betweenPages(path);
+  return json({
+    ...(cut.length > 0 ? { [field]: cut } : {}),
+    ...(more ? { next_page_token: Buffer.from(JSON.stringify({ offset: to })).toString('base64') } : {}),
+  });
+}
+
+/** A small registry with a bit of everything, in MLflow's own JSON. */
+export function smallRegistry(): FakeRegistry {
+  const at = 1_700_000_000_000;
+  const version = (name: string, number: string, more: Json = {}): Json => ({
+    name,
+    version: number,
+    creation_timestamp: at,
+    last_updated_timestamp: at + 1000,
+    current_stage: 'None',
+    description: '',
+    source: `runs:/${name}-${number}/model`,
+    run_id: '',
+    status: 'READY',
+    run_link: '',
+    ...more,
+  });
+  const run = (id: string, metrics: Json[], more: Json = {}) => ({
+    info: {
+      run_id: id,
+      run_uuid: id,
+      experiment_id: '1',
+      run_name: id,
+      status: 'FINISHED',
+      start_time: at,
+      end_time: at + 7_200_000,
+      lifecycle_stage: 'active',
+      ...more,
+    },
+    data: { metrics, params: [{ key: 'lr', value: '0.1' }], tags: [{ key: 'mlflow.user', value: 'dana' }] },
+  });
+  return {
+    experiments: [
+      {
+        experiment_id: '1',
+        name: 'genomics',
+        artifact_location: '/a',
+        lifecycle_stage: 'active',
+        creation_time: at,
+        last_update_time: at,
+        tags: [{ key: 'team', value: 'genomics' }],
+      },
+      {
+        experiment_id: '2',
+        name: 'retired',
+        artifact_location: '/b',
+        lifecycle_stage: 'deleted',
+        creation_time: at,
+        last_update_time: at,
+      },
+    ],
+    models: [
+      {
+        name: 'DNA',
+        creation_timestamp: at,
+        last_updated_timestamp: at,
+        description: 'Main',
+        tags: [{ key: 'team', value: 'genomics' }],
+        aliases: [{ alias: 'champion', version: '1' }],
+      },
+      {
+        name: 'aliased',
+        creation_timestamp: at,
+        last_updated_timestamp: at,
+        aliases: [
+          { alias: 'Champion', version: '2' },
+          { alias: 'gone', version: '9' },
+        ],
+      },
+      { name: 'empty', creation_timestamp: at, last_updated_timestamp: at },
+    ],
+    versions: [
+      version('DNA', '1', {
+        current_stage: 'Production',
+        run_id: 'run1',
+        description: 'first',
+        tags: [
+          { key: 'validated', value: 'true' },
+          { key: 'type', value: 'classification' },
+        ],
+      }),
+      version('DNA', '2', { current_stage: 'Staging', run_id: 'run2' }),
+      version('DNA', '10', { run_id: 'run3' }),
+      version('aliased', '1'),
+      version('aliased', '2', { run_id: 'run2' }),
+    ],
+    runs: [
+      run('run1', [
+        { key: 'accuracy', value: 0.945, timestamp: at + 60_000, step: 1 },
+        { key: 'bad', value: 'NaN', timestamp: at, step: 0 },
+      ]),
+      run('run2', [
+        { key: 'accuracy', value: 0.91, timestamp: at + 60_000, step: 1 },
+        { key: 'inf', value: 'Infinity', timestamp: at, step: 0 },
+      ]),
+      run('run3', [{ key: 'accuracy', value: 0.5, timestamp: at + 60_000, step: 1 }], {
+        status: 'RUNNING',
+        end_time: undefined,
+      }),
+    ],
+    histories: {},
+    loggedModels: {},
+  };
+}

@@ -1,0 +1,226 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openSource } from '../../services/registry/open-source.ts';
+import { buildSnapshot, type Snapshot } from '../../services/registry/snapshot.ts';
+import type { RegistrySource } from '../../services/registry/source.ts';
+import { systemClock } from '../../src/kernel/clock.ts';
+import { type MlflowServer, peerProgram, startMlflow } from '../support/mlflow-server.ts';
+import { oddNames, type Seeded, seededAt, seedMlflow } from './seed.ts';
+
+const aliasTable = { Production: ['champion'], Staging: ['challenger'], Archived: [] };
+const never = new AbortController().signal;
+
+/** `refused`: names this server will not take. `leavesDangling`: deleting a version leaves its alias. */
+const stores = [
+  { peer: 'mlflow2', store: 'mlruns', refused: [oddNames[0], 'vision/defects'], leavesDangling: false },
+  { peer: 'mlflow2', store: 'sqlite', refused: [], leavesDangling: true },
+  { peer: 'mlflow3', store: 'sqlite', refused: ['Detox: CAT', 'vision/defects'], leavesDangling: false },
+  { peer: 'mlflow3', store: 'mlruns', refused: [oddNames[0], 'Detox: CAT', 'vision/defects'], leavesDangling: false },
+];
+
+describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangling }) => {
+  const program = peerProgram(peer, 'mlflow');
+  const folder = mkdtempSync(join(tmpdir(), 'tower-peer-'));
+  const fileUri = store === 'sqlite' ? `sqlite:///${join(folder, 'mlflow.db')}` : `file://${join(folder, 'mlruns')}`;
+  let server: MlflowServer;
+  let seeded: Seeded;
+  let rest: RegistrySource;
+  let file: RegistrySource;
+  let overRest: Snapshot;
+  let overFile: Snapshot;
+
+  beforeAll(async () => {
+    if (!program) return;
+    server = await startMlflow(program, folder, store === 'sqlite' ? fileUri : join(folder, 'mlruns'));
+    seeded = await seedMlflow(server.url);
+    rest = await open(server.url);
+    file = await open(fileUri);
+    overRest = await snapshot(rest);
+    overFile = await snapshot(file);
+  });
+  afterAll(async () => {
+    await rest?.close();
+    await file?.close();
+    await server?.program.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it.skipIf(!program)('REST and the store itself give the same snapshot', () => {
+    expect(comparable(overFile)).toEqual(comparable(overRest));
+  });
+
+  it.skipIf(!program)('the snapshot is what was put in', () => {
+    const versions = Object.fromEntries(overRest.versions.map((item) => [`${item.name} ${item.version}`, item]));
+    expect(overRest.versions.filter((item) => item.name === 'dna').map((item) => item.version)).toEqual([
+      '1',
+      '2',
+      '3',
+      '4',
+      '6',
+      '7',
+      '8',
+      '9',
+      '10',
+      '11',
+    ]);
+    expect(versions['dna 1']).toMatchObject({
+      stage: 'Production',
+      currentStage: 'Production',
+      stageSource: 'stage',
+      aliases: ['champion'],
+      modelType: 'classifier',
+    });
+    expect(versions['dna 1']?.run).toMatchObject({
+      status: 'FINISHED',
+      metrics: { accuracy: 0.93, 'val/loss': 0.123 },
+      lateMetrics: ['accuracy'],
+    });
+    expect(versions['dna 2']?.run?.metrics).toEqual({ accuracy: null, f1_score: 0.88, gain: null });
+    expect(versions['dna 3']?.run).toMatchObject({ deleted: true });
+    expect(versions['dna 4']).toMatchObject({ stage: 'Production', run: { status: 'RUNNING', endedAt: null } });
+    expect(versions['dna 6']).toMatchObject({ runId: null, run: null, stage: 'None', stageSource: 'none' });
+    expect(versions['alias-only 2']).toMatchObject({
+      stage: 'Production',
+      currentStage: 'None',
+      stageSource: 'alias',
+      aliases: ['prod-eu'],
+    });
+    expect(versions['alias-only 2']?.run).toMatchObject({ metrics: { accuracy: 0.4 } });
+    expect(versions['alias-only 1']).toMatchObject({ stage: 'Staging', aliases: ['Challenger'] });
+    expect(overRest.models.get('empty-model')?.versions).toEqual([]);
+    expect([...overRest.models.keys()]).not.toContain('a-prompt');
+    expect(overRest.experiments.map((item) => [item.name, item.lifecycleStage])).toEqual(
+      expect.arrayContaining([
+        ['Default', 'active'],
+        ['genomics', 'active'],
+        ['retired', 'deleted'],
+      ]),
+    );
+    expect(seeded.refusedNames).toEqual(refused);
+    for (const name of oddNames.filter((item) => !refused.includes(item)))
+      expect(overRest.models.get(name)?.versions).toHaveLength(1);
+  });
+
+  it.skipIf(!program)('dangling aliases are named, not followed', () => {
+    const dangling = leavesDangling ? [{ name: 'dna', alias: 'dangling', version: '5' }] : [];
+    expect(overRest.danglingAliases).toEqual(dangling);
+  });
+
+  it.skipIf(!program)('a second read keeps finished runs and sees what changed', async () => {
+    const known = { rows: overRest.rows, reread: () => false };
+    const again = await rest.readRegistry(known, never);
+    expect(comparable(await buildSnapshot(again ?? overRest.rows, 0, aliasTable))).toEqual(comparable(overRest));
+  });
+
+  it.skipIf(!program)('run lists are the same, newest first', async () => {
+    const id = seeded.experimentIds['genomics'] ?? '';
+    const [a, b] = await Promise.all([rest.readRuns(id, 10, never), file.readRuns(id, 10, never)]);
+    expect(a.map((run) => run.name).sort()).toEqual(['broken-metrics', 'good', 'running']);
+    expect(sorted(b)).toEqual(sorted(a));
+    expect(a[0]?.params).toEqual({ lr: '0.001' });
+    expect(await Promise.all([rest.countRuns(id, never), file.countRuns(id, never)])).toEqual([3, 3]);
+  });
+
+  it.skipIf(!program)('metric histories are the same, NaN as null', async () => {
+    const ids = [seeded.runIds['good'] ?? '', seeded.runIds['broken-metrics'] ?? ''];
+    const [a, b] = await Promise.all([
+      rest.readHistory(ids, ['accuracy'], never),
+      file.readHistory(ids, ['accuracy'], never),
+    ]);
+    const plain = (points: typeof a) => sorted(points).map((point) => [point.runId, point.at, point.value]);
+    expect(plain(b)).toEqual(plain(a));
+    expect(
+      plain(a)
+        .filter(([runId]) => runId === ids[0])
+        .map(([, at, value]) => [(Number(at) - seededAt) / 3_600_000, value]),
+    ).toEqual([
+      [0, 0.91],
+      [1, 0.945],
+      [960, 0.93],
+    ]);
+    expect(
+      plain(a)
+        .filter(([runId]) => runId === ids[1])
+        .map(([, , value]) => value),
+    ).toEqual([null]);
+  });
+
+  it.skipIf(!program || peer === 'mlflow2')('values recorded on a logged model carry their dataset', async () => {
+    const modelId = await logModel(server.url, seeded);
+    const [a, b] = await Promise.all([rest.readLoggedModel(modelId, never), file.readLoggedModel(modelId, never)]);
+    expect(a).toEqual([
+      { metric: 'accuracy', value: 0.8, at: seededAt + 1000, step: 0, runId: seeded.runIds['running'], dataset: null },
+    ]);
+    expect(b).toEqual(a);
+  });
+
+  it.skipIf(!program)('a server without logged models says nothing rather than failing', async () => {
+    expect(await rest.readLoggedModel('m-00000000000000000000000000000000', never)).toEqual([]);
+  });
+});
+
+async function open(uri: string): Promise<RegistrySource> {
+  return openSource({
+    uri,
+    label: uri,
+    user: undefined,
+    password: undefined,
+    token: undefined,
+    workspace: undefined,
+    caPath: undefined,
+    clientCertPath: undefined,
+    insecureTls: false,
+    timeoutMs: 60_000,
+    maxRetries: 2,
+    clock: systemClock,
+    random: Math.random,
+  });
+}
+
+async function snapshot(source: RegistrySource): Promise<Snapshot> {
+  const rows = await source.readRegistry(null, never);
+  if (!rows) throw new Error('nothing was read');
+  return buildSnapshot(rows, 0, aliasTable);
+}
+
+/** What a user sees of a snapshot; the server's version is known to REST alone. */
+const comparable = ({ models, versions, experiments, danglingAliases }: Snapshot) => ({
+  models: [...models.values()],
+  versions,
+  experiments,
+  danglingAliases,
+});
+
+const sorted = <T extends { runId: string; at?: number }>(items: T[]): T[] =>
+  [...items].sort((a, b) => (a.runId === b.runId ? (a.at ?? 0) - (b.at ?? 0) : a.runId < b.runId ? -1 : 1));
+
+/** Makes a logged model and records a value on it from a later run, as an evaluation does. */
+async function logModel(url: string, seeded: Seeded): Promise<string> {
+  const post = async (path: string, body: unknown) => {
+    const response = await fetch(`${url}/api/2.0/mlflow/${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as { model?: { info: { model_id: string } } };
+  };
+  const made = await post('logged-models', {
+    experiment_id: seeded.experimentIds['genomics'],
+    name: 'lm',
+    source_run_id: seeded.runIds['good'],
+    model_type: 'classifier',
+  });
+  const modelId = made.model?.info.model_id ?? '';
+  await post('runs/log-metric', {
+    run_id: seeded.runIds['running'],
+    key: 'accuracy',
+    value: 0.8,
+    timestamp: seededAt + 1000,
+    step: 0,
+    model_id: modelId,
+  });
+  return modelId;
+}

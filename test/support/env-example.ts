@@ -1,0 +1,16 @@
+import type { z } from 'zod';
+import { settings } from '../../src/config.ts';
+
+/** The text of `.env.example`: every variable with its meaning and default, commented out. */
+export function envExample(): string {
+  const lines = [
+    '# Copy to .env and take out the # before what you want to change. `tower serve --config` prints what is in force.',
+    '',
+  ];
+  for (const [name, schema] of Object.entries(settings.shape)) {
+    const preset = (schema as z.ZodType).safeParse(undefined);
+    const value = preset.success && preset.data !== undefined ? String(preset.data) : '';
+    lines.push(`# ${(schema as z.ZodType).description}`, `# ${name}=${value}`, '');
+  }
+  return lines.join('\n');
+}

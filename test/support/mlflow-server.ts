@@ -1,0 +1,52 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { freePort, type Started, start, untilAnswers } from './processes.ts';
+
+/** Where `.ci/run` puts the two MLflows, each in a virtual environment. */
+const peersFolder = resolve(process.env['PEERS_DIRECTORY'] ?? '.peers');
+
+export type MlflowGeneration = 'mlflow2' | 'mlflow3';
+
+/** The path of a program of a peer, or null where that peer is not installed (in CI that fails). */
+export function peerProgram(peer: string, program: string): string | null {
+  const path = join(peersFolder, peer, 'bin', program);
+  if (existsSync(path)) return path;
+  if (process.env['CI']) throw new Error(`the peer ${peer} is missing (${path}); .ci/run installs it`);
+  console.warn(`NOT TESTED against ${peer}: ${path} is not there; .ci/run shows how to install it`);
+  return null;
+}
+
+export type MlflowServer = { url: string; program: Started };
+
+/** Starts a real MLflow server over a store, on a free port of the loopback. */
+export async function startMlflow(
+  program: string,
+  folder: string,
+  backend: string,
+  extra: string[] = [],
+): Promise<MlflowServer> {
+  const port = await freePort();
+  const args = [
+    'server',
+    '--host',
+    '127.0.0.1',
+    '--port',
+    String(port),
+    '--backend-store-uri',
+    backend,
+    '--default-artifact-root',
+    join(folder, 'artifacts'),
+    ...extra,
+  ];
+  const env = {
+    MLFLOW_DISABLE_TELEMETRY: 'true',
+    DO_NOT_TRACK: 'true',
+    MLFLOW_ALLOW_FILE_STORE: 'true',
+    PYTHONWARNINGS: 'ignore',
+    GIT_PYTHON_REFRESH: 'quiet',
+  };
+  const started = start(program, args, { cwd: folder, env });
+  const url = `http://127.0.0.1:${port}`;
+  await untilAnswers(`${url}/health`, started, 120_000);
+  return { url, program: started };
+}

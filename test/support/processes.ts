@@ -1,0 +1,75 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+
+/** A port nobody listens on at the moment. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+export type Started = {
+  child: ChildProcess;
+  output: () => string;
+  stop: (signal?: NodeJS.Signals) => Promise<number | null>;
+};
+
+/** Starts a program in a process group of its own; `stop` ends the group and waits for it. */
+export function start(
+  command: string,
+  args: string[],
+  options: { cwd?: string; env?: Record<string, string> } = {},
+): Started {
+  let output = '';
+  const child = spawn(command, args, {
+    ...options,
+    env: { ...process.env, ...options.env },
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk;
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    output += chunk;
+  });
+  const exited = new Promise<number | null>((resolve) => {
+    child.once('exit', (code) => resolve(code));
+    child.once('error', () => resolve(null));
+  });
+  return {
+    child,
+    output: () => output,
+    stop: async (signal = 'SIGTERM') => {
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+        try {
+          process.kill(-child.pid, signal);
+        } catch {
+          // It ended by itself.
+        }
+      }
+      return exited;
+    },
+  };
+}
+
+/** Asks until the address answers 200, or throws with what the program said. */
+export async function untilAnswers(url: string, program: Started, withinMs = 60_000): Promise<Response> {
+  const deadline = Date.now() + withinMs;
+  while (Date.now() < deadline) {
+    if (program.child.exitCode !== null) break;
+    const response = await fetch(url).catch(() => null);
+    if (response?.ok) return response;
+    await response?.body?.cancel();
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20);
+    });
+  }
+  throw new Error(`${url} did not answer; the program said:\n${program.output()}`);
+}

@@ -1,0 +1,75 @@
+import type { RegistryRows, RunRow, VersionRow } from '../../services/registry/snapshot.ts';
+
+/** Rows of a registry of a given size, all with runs and metrics; the same size gives the same rows. */
+export function manyRows(models: number, versionsPerModel: number, metricsPerRun = 4): RegistryRows {
+  const at = 1_780_000_000_000;
+  const rows: RegistryRows = { experiments: [], models: [], versions: [], runs: [], serverVersion: null };
+  rows.experiments.push({
+    experimentId: '1',
+    name: 'bench',
+    artifactLocation: 's3://b',
+    lifecycleStage: 'active',
+    createdAt: at,
+    updatedAt: at,
+    tags: {},
+  });
+  for (let m = 0; m < models; m += 1) {
+    const name = `model-${String(m).padStart(6, '0')}`;
+    rows.models.push({
+      name,
+      createdAt: at,
+      updatedAt: at,
+      description: 'a model',
+      tags: { team: `team-${m % 17}` },
+      aliases: { champion: String(versionsPerModel) },
+    });
+    for (let v = 1; v <= versionsPerModel; v += 1) {
+      const runId = `${m.toString(16).padStart(16, '0')}${v.toString(16).padStart(16, '0')}`;
+      rows.versions.push(
+        versionRow({
+          name,
+          version: String(v),
+          runId,
+          createdAt: at + v,
+          updatedAt: at + v,
+          tags: { validated: 'true', task: 'classification' },
+        }),
+      );
+      rows.runs.push(
+        runRow({
+          runId,
+          metrics: Object.fromEntries(
+            Array.from({ length: metricsPerRun }, (_, i) => [`metric_${i}`, (m % 100) / 100 + i]),
+          ),
+        }),
+      );
+    }
+  }
+  return rows;
+}
+
+export const versionRow = (more: Partial<VersionRow> = {}): VersionRow => ({
+  name: 'model',
+  version: '1',
+  createdAt: 1,
+  updatedAt: 2,
+  currentStage: 'None',
+  description: '',
+  source: 's3://x',
+  status: 'READY',
+  runId: null,
+  tags: {},
+  ...more,
+});
+
+export const runRow = (more: Partial<RunRow> = {}): RunRow => ({
+  runId: 'r',
+  experimentId: '1',
+  status: 'FINISHED',
+  deleted: false,
+  startedAt: 1000,
+  endedAt: 2000,
+  metrics: {},
+  lateMetrics: [],
+  ...more,
+});

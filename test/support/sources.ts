@@ -1,0 +1,82 @@
+import { openSource, type SourceOptions } from '../../services/registry/open-source.ts';
+import { buildSnapshot, type Snapshot } from '../../services/registry/snapshot.ts';
+import type { RegistrySource } from '../../services/registry/source.ts';
+import { type Clock, systemClock } from '../../src/kernel/clock.ts';
+import { whenTestIsOver } from './cleanup.ts';
+
+export const noSignal = new AbortController().signal;
+export const aliasTable = {
+  Production: ['champion', 'production', 'prod'],
+  Staging: ['staging', 'challenger'],
+  Archived: ['archived'],
+};
+
+/** A source as compose would open it, closed when the test is over. */
+export async function sourceFor(uri: string, more: Partial<SourceOptions> = {}): Promise<RegistrySource> {
+  const source = await openSource({
+    uri,
+    label: uri,
+    user: undefined,
+    password: undefined,
+    token: undefined,
+    workspace: undefined,
+    caPath: undefined,
+    clientCertPath: undefined,
+    insecureTls: false,
+    timeoutMs: 5_000,
+    maxRetries: 0,
+    clock: instantClock(),
+    random: () => 0.5,
+    ...more,
+  });
+  whenTestIsOver(() => source.close());
+  return source;
+}
+
+export async function snapshotOf(source: RegistrySource): Promise<Snapshot> {
+  const rows = await source.readRegistry(null, noSignal);
+  if (!rows) throw new Error('nothing was read');
+  return buildSnapshot(rows, 0, aliasTable);
+}
+
+/** The real time, but waits are over at once; `slept` tells how long they would have been. */
+export function instantClock(): Clock & { slept: number[] } {
+  const slept: number[] = [];
+  return {
+    now: systemClock.now,
+    slept,
+    sleep: async (ms, signal) => {
+      signal?.throwIfAborted();
+      slept.push(ms);
+    },
+  };
+}
+
+/** A clock that stands still until it is told to move; sleepers wake when their time has come. */
+export function handClock(startAt = Date.UTC(2026, 10, 20)) {
+  let now = startAt;
+  let sleepers: { at: number; wake: () => void }[] = [];
+  return {
+    now: () => now,
+    sleep: (ms: number, signal?: AbortSignal) =>
+      new Promise<void>((resolve, reject) => {
+        if (signal?.aborted) reject(signal.reason as Error);
+        sleepers.push({ at: now + ms, wake: resolve });
+        signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+      }),
+    /** Moves time on and lets what was due run to its next wait. */
+    advance: async (ms: number) => {
+      now += ms;
+      const due = sleepers.filter((sleeper) => sleeper.at <= now);
+      sleepers = sleepers.filter((sleeper) => sleeper.at > now);
+      for (const sleeper of due) sleeper.wake();
+      await settle();
+    },
+    pending: () => sleepers.map((sleeper) => sleeper.at - now),
+  } satisfies Clock & Record<string, unknown>;
+}
+
+/** Lets everything that can run without time or I/O run. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}

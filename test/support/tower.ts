@@ -1,0 +1,46 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { buildApp } from '../../src/app.ts';
+import { compose, type Overrides, type Tower } from '../../src/compose.ts';
+import { readConfig } from '../../src/config.ts';
+import { createLog } from '../../src/kernel/log.ts';
+import { whenTestIsOver } from './cleanup.ts';
+
+/** A folder that is gone when the test is over. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'tower-test-'));
+  whenTestIsOver(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A log that is kept, one parsed line per event. */
+export function keptLog() {
+  const lines: Record<string, unknown>[] = [];
+  const log = createLog('DEBUG', 'json', { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
+  return { log, lines, text: () => lines.map((line) => JSON.stringify(line)).join('\n') };
+}
+
+export type TestTower = Tower & { app: FastifyInstance; folder: string; logText: () => string };
+
+/** The whole tower in folders of its own, not listening; stopped when the test is over. */
+export async function testTower(env: Record<string, string> = {}, overrides: Overrides = {}): Promise<TestTower> {
+  const folder = temporaryFolder();
+  const { config, secrets } = readConfig({
+    CACHE_DIRECTORY: join(folder, 'cache'),
+    DATA_DIRECTORY: join(folder, 'data'),
+    RATE_LIMIT_PER_MINUTE: '100000',
+    MLFLOW_MAX_RETRIES: '0',
+    ...env,
+  });
+  const kept = keptLog();
+  const tower = await compose(config, secrets, '0.0.0-test', { log: kept.log, ...overrides });
+  const { log, clock, metrics } = tower;
+  const app = await buildApp(tower.services, { config, version: '0.0.0-test', log, clock, metrics });
+  whenTestIsOver(async () => {
+    await app.close();
+    await tower.stop();
+  });
+  return { ...tower, app, folder, logText: kept.text };
+}
