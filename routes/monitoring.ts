@@ -23,7 +23,7 @@ type Deps = {
 
 const params = z.object({ model_name: modelName, model_version: modelVersion });
 const added = { 201: MonitorAdded, ...errors(400, 404, 503) };
-const removed = { 200: MonitorRemoved, ...errors(404, 503) };
+const removed = { 200: MonitorRemoved, ...errors(404) };
 const mirrored = { mirrored: true };
 const schema = { tags: [tags.monitoring] };
 

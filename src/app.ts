@@ -60,7 +60,13 @@ export async function buildApp(
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
+  // An open connection would keep a stopping tower waiting for a request that must not come any more.
+  let closing = false;
+  app.addHook('preClose', async () => {
+    closing = true;
+  });
   app.addHook('onSend', async (request, reply) => {
+    if (closing) reply.header('connection', 'close');
     if (!request.routeOptions.config.mirrored || reply.statusCode >= 400) return;
     const { ageMs, stale, origin } = registry.provenance();
     reply.header('x-data-source', origin);

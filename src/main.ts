@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { buildApp } from './app.ts';
 import { compose } from './compose.ts';
 import { readConfig } from './config.ts';
+import { TowerError } from './kernel/errors.ts';
 
 /** Env in, running tower out: the flags of `tower serve` are environment variables by now. */
 export async function serve(env: Record<string, string | undefined>): Promise<void> {
@@ -15,7 +16,9 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
     process.once('SIGTERM', resolve).once('SIGINT', resolve);
   });
   try {
-    const url = await app.listen({ host: config.API_HOST, port: config.API_PORT });
+    const url = await app.listen({ host: config.API_HOST, port: config.API_PORT }).catch((error: unknown) => {
+      throw cannotListen(config.API_HOST, config.API_PORT, error as NodeJS.ErrnoException);
+    });
     log.info({ url, docs: `${url}/docs`, source: tower.services.registry.status().sourceLabel }, 'listening');
     tower.startJobs();
     const signal = await stop;
@@ -30,5 +33,14 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
   log.info({}, 'stopped');
 }
 
-export const packageVersion = (): string =>
+function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): TowerError {
+  if (error.code === 'EADDRINUSE') {
+    return new TowerError('conflict', `port ${port} on ${host} is in use; name another with --port or API_PORT`);
+  }
+  return new TowerError('conflict', `cannot listen on ${host}:${port} (${error.code}); see API_HOST and API_PORT`, {
+    cause: error,
+  });
+}
+
+const packageVersion = (): string =>
   (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;

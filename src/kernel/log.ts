@@ -28,12 +28,14 @@ export function readable(line: string): string {
     level: number;
     time: string;
     msg?: string;
-    err?: { message?: string; stack?: string };
+    err?: { type?: string; message?: string; stack?: string };
   };
   const rest = Object.entries(fields).map(([key, value]) => `${key}=${plain(value)}`);
   const head = `${time.slice(11, 19)} ${names[level] ?? level} ${msg ?? ''}`;
-  const trace = err ? `\n  ${err.stack ?? err.message ?? ''}` : '';
-  return `${[head, ...rest].join('  ')}${trace}\n`;
+  // Errors of ours say what is wrong in one sentence; of others the stack is all there is.
+  const reason = err?.type === 'TowerError' ? `: ${err.message}` : '';
+  const trace = err && reason === '' ? `\n  ${err.stack ?? err.message ?? ''}` : '';
+  return `${[`${head}${reason}`, ...rest].join('  ')}${trace}\n`;
 }
 
 const plain = (value: unknown): string =>

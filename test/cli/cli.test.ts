@@ -1,0 +1,173 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { run } from '../../src/cli/main.ts';
+import { card, table } from '../../src/cli/table.ts';
+import { fakeMlflow, smallRegistry } from '../fakes/mlflow.ts';
+import { testTower } from '../support/tower.ts';
+
+afterEach(() => {
+  process.exitCode = 0;
+});
+
+async function cliOver(env: Record<string, string> = {}) {
+  const fake = await fakeMlflow(smallRegistry());
+  const { app, services } = await testTower({ MLFLOW_TRACKING_URI: fake.url, ...env });
+  await services.registry.refresh();
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  const tower = async (...args: string[]) => {
+    const [out, err]: [string[], string[]] = [[], []];
+    process.exitCode = 0;
+    await run(args, {
+      serve: async () => undefined,
+      env: { TOWER_URL: url },
+      out: (text) => out.push(text),
+      err: (text) => err.push(text),
+    });
+    return { code: process.exitCode, out: out.join('\n'), err: err.join('\n') };
+  };
+  return { tower, fake, app, services };
+}
+
+describe('tower models', () => {
+  it('list prints a table for people and JSON for scripts', async () => {
+    const { tower } = await cliOver();
+    const { out, code } = await tower('models', 'list');
+    expect(code).toBe(0);
+    expect(out.split('\n')).toEqual([
+      'NAME     VERSION  STAGE               ALIASES   TYPE        METRICS',
+      'DNA            1  Production          champion  classifier  accuracy=0.945 bad=n/a',
+      'DNA            2  Staging             -         -           accuracy=0.91 inf=n/a',
+      'DNA           10  None                -         -           accuracy=0.5',
+      'aliased        1  None                -         -           -',
+      'aliased        2  Production (alias)  Champion  -           accuracy=0.91 inf=n/a',
+    ]);
+    expect(JSON.parse((await tower('models', 'list', '--stage', 'Production', '--json')).out)).toHaveLength(2);
+    expect(
+      (await tower('models', 'list', '--metric', 'accuracy>=0.9', '--tag', 'validated=true')).out.split('\n'),
+    ).toHaveLength(2);
+    expect((await tower('models', 'list', '--search', 'nothing')).out).toBe('No model versions match.');
+  });
+
+  it('show, monitor and unmonitor do what they say, with exit codes for scripts', async () => {
+    const { tower } = await cliOver();
+    expect((await tower('models', 'show', 'DNA', '1')).out).toMatch(/^stage +Production$/m);
+    expect(await tower('models', 'show', 'DNA', '9')).toMatchObject({
+      code: 3,
+      err: 'tower: Model DNA has no version 9; it has 1, 2, 10',
+    });
+    expect(await tower('models', 'show', 'nope')).toMatchObject({
+      code: 3,
+      err: 'tower: Model "nope" not found in MLflow',
+    });
+    expect(await tower('models', 'monitor', 'DNA', '1', '--type', 'classifier', '--by', 'dana')).toMatchObject({
+      code: 0,
+      out: 'Model DNA v1 added to monitoring as classifier',
+    });
+    expect(await tower('models', 'monitor', 'DNA', '1', '--type', 'classifier')).toMatchObject({
+      code: 2,
+      err: 'tower: Model is already being monitored',
+    });
+    expect(await tower('models', 'monitor', 'DNA', '2', '--type', 'oracle')).toMatchObject({
+      code: 2,
+      err: 'tower: Invalid model type. Must be classifier or regressor',
+    });
+    expect((await tower('models', 'list', '--monitored')).out).toContain('DNA ');
+    expect(await tower('models', 'unmonitor', 'DNA', '1')).toMatchObject({ code: 0 });
+    expect(await tower('models', 'unmonitor', 'DNA', '1')).toMatchObject({ code: 3 });
+  });
+});
+
+describe('tower cache and status', () => {
+  it('info, refresh and clear', async () => {
+    const { tower, fake } = await cliOver();
+    expect((await tower('cache', 'info')).out).toMatch(/^total_models +5$/m);
+    expect((await tower('cache', 'refresh')).out).toBe('Cache refreshed successfully: 5 model versions');
+    expect((await tower('cache', 'clear')).out).toBe(
+      'Persistent cache cleared successfully. Next startup will fetch fresh data from MLflow',
+    );
+    await fake.close();
+    expect(await tower('cache', 'refresh')).toMatchObject({
+      code: 5,
+      err: expect.stringContaining('MLflow cannot be reached'),
+    });
+    expect(await tower('status')).toMatchObject({ code: 5, out: expect.stringMatching(/^status +degraded$/m) });
+  });
+
+  it('clear where no file is kept is exit code 4', async () => {
+    const { tower } = await cliOver({ ENABLE_CACHE_PERSISTENCE: 'false' });
+    expect(await tower('cache', 'clear')).toMatchObject({
+      code: 4,
+      err: expect.stringContaining('No cache file is kept'),
+    });
+  });
+
+  it('status is exit code 0 when all is well', async () => {
+    const { tower } = await cliOver();
+    expect(await tower('status')).toMatchObject({ code: 0, out: expect.stringMatching(/^status +healthy$/m) });
+  });
+});
+
+describe('the command line', () => {
+  const alone = async (...args: string[]) => {
+    const [out, err]: [string[], string[]] = [[], []];
+    process.exitCode = 0;
+    await run(args, {
+      serve: async () => undefined,
+      env: {},
+      out: (text) => out.push(text),
+      err: (text) => err.push(text),
+    });
+    return { code: process.exitCode, out: out.join('\n'), err: err.join('\n') };
+  };
+
+  it('help lists the commands and the exit codes', async () => {
+    const { code, out } = await alone('--help');
+    expect(code).toBe(0);
+    for (const word of ['serve', 'models', 'cache', 'status', '--json', 'Exit codes: 0 done, 1 failed, 2 bad usage'])
+      expect(out).toContain(word);
+  });
+
+  it('an unknown command or option is exit code 2', async () => {
+    expect(await alone('modls')).toMatchObject({ code: 2 });
+    expect(await alone('models', 'list', '--shoe')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("unknown option '--shoe'"),
+    });
+    expect(await alone('models', 'monitor', 'x', '1')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--type'),
+    });
+    expect(await alone('--url', 'nonsense', 'status')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--url must be'),
+    });
+  });
+
+  it('no tower there is exit code 5 and what to do', async () => {
+    expect(await alone('--url', 'http://127.0.0.1:9', 'status')).toMatchObject({
+      code: 5,
+      err: 'tower: No tower answers at http://127.0.0.1:9. Start one with "npm start", or name another with --url',
+    });
+  });
+});
+
+describe('tables', () => {
+  it('cut what is too long, take control characters out, and count characters, not bytes', () => {
+    expect(
+      table(
+        ['A', 'N'],
+        [
+          ['x'.repeat(60), 1],
+          ['模型\u001b[31m', 10],
+        ],
+        8,
+      ),
+    ).toBe('A          N\nxxxxxxx…   1\n模型 [31m   10');
+    expect(
+      card([
+        ['a', null],
+        ['list', ['x', 'y']],
+        ['map', { k: 1 }],
+      ]),
+    ).toBe('a     -\nlist  x, y\nmap   k=1');
+  });
+});

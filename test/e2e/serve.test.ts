@@ -1,0 +1,99 @@
+import { once } from 'node:events';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { fakeMlflow, smallRegistry } from '../fakes/mlflow.ts';
+import { temporaryFolder } from '../support/tower.ts';
+import { servingTower, towerCommand } from '../support/tower-process.ts';
+
+const finished = async (args: string[], env: Record<string, string> = {}) => {
+  const command = towerCommand(args, { cwd: temporaryFolder(), env });
+  const [code] = (await once(command.child, 'exit')) as [number];
+  return { code, output: command.output() };
+};
+
+describe('tower serve', () => {
+  it('without settings shows the sample registry, says so, and stops cleanly on SIGTERM', async () => {
+    const tower = await servingTower(temporaryFolder());
+    const models = await fetch(`${tower.url}/models`);
+    expect(models.headers.get('x-data-source')).toBe('sample');
+    expect(await models.json()).not.toEqual([]);
+    expect(await (await fetch(`${tower.url}/health`)).json()).toMatchObject({
+      status: 'healthy',
+      data_source: 'sample',
+      mlflow_connection: 'not_configured',
+    });
+    expect(await tower.stop()).toBe(0);
+    expect(tower.output()).toContain('SAMPLE DATA');
+    expect(tower.output()).toContain('stopped');
+  });
+
+  it('finishes open requests before it stops', async () => {
+    const fake = await fakeMlflow(smallRegistry());
+    let release = () => {};
+    const tower = await servingTower(temporaryFolder(), { MLFLOW_TRACKING_URI: fake.url });
+    fake.hold = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const calls = fake.calls.length;
+    const open = fetch(`${tower.url}/runs/1`);
+    while (fake.calls.length === calls) await new Promise((resolve) => setImmediate(resolve));
+    const stopped = tower.stop();
+    while (!tower.output().includes('open requests are finished first'))
+      await new Promise((resolve) => setImmediate(resolve));
+    release();
+    expect((await open).status).toBe(200);
+    expect(await stopped).toBe(0);
+  });
+
+  it('mirrors a server, keeps the copy in a file, and is ready from it when the server is gone', async () => {
+    const fake = await fakeMlflow(smallRegistry());
+    const folder = temporaryFolder();
+    const env = { MLFLOW_TRACKING_URI: fake.url, MLFLOW_MAX_RETRIES: '0' };
+    const first = await servingTower(folder, env);
+    expect(await (await fetch(`${first.url}/models/all`)).json()).toHaveLength(5);
+    await first.stop();
+    await fake.close();
+    const second = await servingTower(folder, env);
+    expect(await (await fetch(`${second.url}/models/all`)).json()).toHaveLength(5);
+    await second.stop();
+  });
+
+  it('an invalid setting stops the start and is named', async () => {
+    const { code, output } = await finished(['serve'], { API_PORT: 'eight', ENABLE_CACHE: 'perhaps' });
+    expect(code).toBe(2);
+    expect(output).toContain('API_PORT must be a whole number from 0 to 65535, not "eight"');
+    expect(output).toContain('ENABLE_CACHE must be true or false, not "perhaps"');
+    expect(output).not.toContain('    at ');
+  });
+
+  it('a port in use, and an address that cannot be read, are said in one line', async () => {
+    const tower = await servingTower(temporaryFolder());
+    const busy = await finished(['serve', '--port', new URL(tower.url).port]);
+    expect(busy.code).toBe(4);
+    expect(busy.output).toMatch(/port \d+ on 127\.0\.0\.1 is in use; name another with --port or API_PORT/);
+    const unreadable = await finished(['serve'], { MLFLOW_TRACKING_URI: 'postgresql://u:secret@h/db' });
+    expect(unreadable.code).toBe(2);
+    expect(unreadable.output).toContain('postgresql: addresses cannot be read directly');
+    expect(unreadable.output).not.toContain('secret');
+  });
+
+  it('--config prints the settings in force, without secrets and without starting', async () => {
+    const { code, output } = await finished(['serve', '--config', '--port', '9123'], {
+      MLFLOW_TRACKING_TOKEN: 't0ken',
+      MLFLOW_TRACKING_URI: 'http://u:pw@h',
+    });
+    expect(code).toBe(0);
+    expect(JSON.parse(output)).toMatchObject({ API_PORT: 9123, MLFLOW_TRACKING_URI: 'http://h' });
+    expect(output).not.toMatch(/t0ken|pw/);
+  });
+
+  it('settings come from .env, and the environment wins over it', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, '.env'), 'API_PORT=9001\nLOG_LEVEL=ERROR\n');
+    const command = towerCommand(['serve', '--config'], { cwd: folder, env: { LOG_LEVEL: 'DEBUG' } });
+    await once(command.child, 'exit');
+    expect(JSON.parse(command.output())).toMatchObject({ API_PORT: 9001, LOG_LEVEL: 'DEBUG' });
+    expect(existsSync(join(folder, 'data'))).toBe(false);
+  });
+});

@@ -1,0 +1,78 @@
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { createMirror } from '../../services/registry/mirror.ts';
+import type { RegistrySource } from '../../services/registry/source.ts';
+import { systemClock } from '../../src/kernel/clock.ts';
+import { seededRandom } from '../../src/kernel/rng.ts';
+import { start } from '../support/processes.ts';
+import { aliasTable } from '../support/sources.ts';
+import { keptLog, temporaryFolder } from '../support/tower.ts';
+import { servingTower } from '../support/tower-process.ts';
+
+const soak = process.env['SOAK'] === '1';
+
+/** Writes cache files of 100 and 200 models in turn, for ever. */
+const writer = (path: string) => `
+  import { saveCache } from ${JSON.stringify(new URL('../../services/registry/cache-file.ts', import.meta.url).href)};
+  import { manyRows } from ${JSON.stringify(new URL('../support/rows.ts', import.meta.url).href)};
+  const registries = [manyRows(100, 5), manyRows(200, 5)];
+  for (let round = 0; ; round += 1) {
+    await saveCache(${JSON.stringify(path)}, registries[round % 2], { fingerprint: 'toy', source: 'toy', readAt: Date.now() });
+    if (round === 0) console.log('first written');
+  }`;
+
+it('SIGKILL while the cache is being written: the next start always has a complete snapshot', async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, 'registry.jsonl');
+  const random = seededRandom(11);
+  const toy = { fingerprint: 'toy', label: 'toy', close: async () => undefined } as unknown as RegistrySource;
+  const rounds = soak ? 200 : 20;
+  for (let round = 0; round < rounds; round += 1) {
+    const process = start(globalThis.process.execPath, ['--input-type=module', '-e', writer(path)]);
+    await once(process.child.stdout ?? process.child, 'data');
+    const killAfterMs = random() * 40;
+    const until = performance.now() + killAfterMs;
+    while (performance.now() < until) await new Promise((resolve) => setImmediate(resolve));
+    await process.stop('SIGKILL');
+    const kept = keptLog();
+    const mirror = await createMirror({
+      source: toy,
+      openSample: null,
+      cachePath: path,
+      aliasTable,
+      timeoutMs: 1000,
+      maxAgeMs: 1e9,
+      rereadEvery: 9,
+      monitoredRunIds: async () => new Set(),
+      clock: systemClock,
+      log: kept.log,
+    });
+    await mirror.start();
+    const { snapshot } = mirror.status();
+    expect([500, 1000], `round ${round}: ${kept.text()}`).toContain(snapshot?.versions.length);
+    expect(snapshot?.versions.every((version) => Object.keys(version.run?.metrics ?? {}).length === 4)).toBe(true);
+    await mirror.stop();
+  }
+  // What the killed writers left half-written was removed by the starts after them.
+  expect(readdirSync(folder).length).toBeLessThanOrEqual(2);
+}, 600_000);
+
+it('a 201 is a promise: what was monitored is still monitored after SIGKILL', async () => {
+  const folder = temporaryFolder();
+  for (const version of ['1', '2']) {
+    const tower = await servingTower(folder);
+    const answer = await fetch(`${tower.url}/models/fraud-detector/${version}/monitor`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model_type: 'classifier', registered_by: 'test' }),
+    });
+    expect(answer.status).toBe(201);
+    await tower.stop('SIGKILL');
+  }
+  const tower = await servingTower(folder);
+  const monitored = (await (await fetch(`${tower.url}/monitor`)).json()) as { model_version: string }[];
+  expect(monitored.map((item) => item.model_version)).toEqual(['1', '2']);
+  await tower.stop();
+});

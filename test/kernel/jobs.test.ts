@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import { type Job, type JobState, nextDelayMs, startJobs } from '../../src/kernel/jobs.ts';
+import { handClock, settle } from '../support/sources.ts';
+import { keptLog } from '../support/tower.ts';
+
+const minute = 60_000;
+
+function running(step: Job['step'], more: Partial<Job> = {}) {
+  const clock = handClock();
+  const { log, text } = keptLog();
+  const seen: JobState[] = [];
+  const job = { name: 'job', intervalMs: 10 * minute, timeoutMs: minute, firstAfterMs: 0, step, ...more };
+  const jobs = startJobs([job], { clock, random: () => 0.5, log, onRun: (state) => seen.push(state) });
+  return { clock, jobs, seen, logText: text, state: () => jobs.states()[0] };
+}
+
+describe('background jobs', () => {
+  it('run at once and then at their interval', async () => {
+    let runs = 0;
+    const { clock, jobs, state } = running(async () => {
+      runs += 1;
+    });
+    await settle();
+    expect(runs).toBe(1);
+    expect(state()).toMatchObject({ status: 'succeeded', runs: 1, failures: 0, nextRunAt: clock.now() + 10 * minute });
+    await clock.advance(10 * minute - 1);
+    expect(runs).toBe(1);
+    await clock.advance(1);
+    expect(runs).toBe(2);
+    await jobs.stop();
+  });
+
+  it('never overlap themselves, however long they take', async () => {
+    let atOnce = 0;
+    let most = 0;
+    let finish = () => {};
+    const { clock, jobs } = running(async () => {
+      atOnce += 1;
+      most = Math.max(most, atOnce);
+      await new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      atOnce -= 1;
+    });
+    await settle();
+    for (let i = 0; i < 5; i += 1) await clock.advance(10 * minute);
+    finish();
+    await settle();
+    expect(most).toBe(1);
+    const stopped = jobs.stop();
+    finish();
+    await stopped;
+  });
+
+  it('after a failure come again sooner, then at the interval; the failure is logged and counted', async () => {
+    let failing = true;
+    const { clock, jobs, seen, state, logText } = running(async () => {
+      if (failing) throw new Error('no luck');
+    });
+    await settle();
+    expect(state()).toMatchObject({
+      status: 'failed',
+      failures: 1,
+      lastError: 'an unexpected error; the log has the details',
+    });
+    expect(logText()).toContain('a background job failed and will be tried again');
+    await clock.advance(5_000);
+    await clock.advance(10_000);
+    expect(seen.map((run) => run.status)).toEqual(['failed', 'failed', 'failed']);
+    failing = false;
+    await clock.advance(20_000);
+    expect(state()).toMatchObject({ status: 'succeeded', lastError: null, nextRunAt: clock.now() + 10 * minute });
+    await jobs.stop();
+  });
+
+  it('stop means: the signal aborts, what runs is awaited, nothing starts any more', async () => {
+    const events: string[] = [];
+    const { clock, jobs } = running(async (signal) => {
+      events.push('start');
+      await new Promise<void>((resolve) => {
+        signal.addEventListener('abort', () => setImmediate(resolve), { once: true });
+      });
+      events.push('end');
+    });
+    await settle();
+    await jobs.stop();
+    expect(events).toEqual(['start', 'end']);
+    await clock.advance(100 * minute);
+    expect(events).toEqual(['start', 'end']);
+  });
+
+  it('delays are jittered by a tenth and back-off never exceeds the interval', () => {
+    const job = { name: 'j', intervalMs: 60_000, timeoutMs: 1, firstAfterMs: 0, step: async () => undefined };
+    expect([0, 1].map((random) => nextDelayMs(job, 0, () => random))).toEqual([54_000, 66_000]);
+    expect([1, 2, 3, 4, 5, 50].map((failures) => nextDelayMs(job, failures, () => 0.5))).toEqual([
+      5_000, 10_000, 20_000, 40_000, 60_000, 60_000,
+    ]);
+  });
+});

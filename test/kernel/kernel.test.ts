@@ -1,0 +1,124 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/kernel/clock.ts';
+import { removeLeftovers, writeAtomically } from '../../src/kernel/files.ts';
+import { backoffMs, parseTolerantJson, retryAfterMs } from '../../src/kernel/http-client.ts';
+import { createReleaser } from '../../src/kernel/lifecycle.ts';
+import { createLog, readable } from '../../src/kernel/log.ts';
+import { normal, seededRandom } from '../../src/kernel/rng.ts';
+import { keptLog, temporaryFolder } from '../support/tower.ts';
+
+async function* chunks(...texts: string[]) {
+  for (const text of texts) yield Buffer.from(text);
+}
+
+describe('files', () => {
+  it('are written whole, and replaced whole', async () => {
+    const path = join(temporaryFolder(), 'deep', 'file');
+    expect(await writeAtomically(path, chunks('one ', 'two'))).toBe(7);
+    expect(readFileSync(path, 'utf8')).toBe('one two');
+  });
+
+  it('stay as they were when writing fails, with nothing left behind', async () => {
+    const folder = temporaryFolder();
+    const path = join(folder, 'file');
+    writeFileSync(path, 'old');
+    async function* broken() {
+      yield Buffer.from('half');
+      throw new Error('disk is gone');
+    }
+    await expect(writeAtomically(path, broken())).rejects.toThrow('disk is gone');
+    expect(readFileSync(path, 'utf8')).toBe('old');
+    expect(readdirSync(folder)).toEqual(['file']);
+  });
+
+  it('left half-written by a dead process are removed, those of others are not', async () => {
+    const folder = temporaryFolder();
+    const host = hostname().replaceAll(/[^\w-]/g, '_');
+    const dead = `file.${host}-4194999.tmp`;
+    const alive = `file.${host}-${process.pid}.tmp`;
+    for (const name of [dead, alive, 'file.other-host-1.tmp', 'file']) writeFileSync(join(folder, name), '');
+    await removeLeftovers(join(folder, 'file'));
+    expect(readdirSync(folder).sort()).toEqual([alive, 'file', 'file.other-host-1.tmp'].sort());
+  });
+});
+
+describe('the HTTP client’s parts', () => {
+  it('takes bare NaN and Infinity for what they are, and leaves texts alone', () => {
+    expect(parseTolerantJson('{"a":NaN,"b":[-Infinity,Infinity,1],"c":"NaN, Infinity"}')).toEqual({
+      a: 'NaN',
+      b: ['-Infinity', 'Infinity', 1],
+      c: 'NaN, Infinity',
+    });
+    expect(parseTolerantJson('<html>')).toBeUndefined();
+  });
+
+  it('reads any JSON as JSON.parse does', () => {
+    fc.assert(fc.property(fc.json(), (text) => void expect(parseTolerantJson(text)).toEqual(JSON.parse(text))));
+  });
+
+  it('waits as long as Retry-After says, never longer than 30 s', () => {
+    const clock = { ...systemClock, now: () => Date.UTC(2026, 0, 1) };
+    expect(
+      ['7', '0', '9999', 'Thu, 01 Jan 2026 00:00:05 GMT', 'soon', ''].map((header) => retryAfterMs(header, clock)),
+    ).toEqual([7000, 0, 30_000, 5000, null, null]);
+  });
+
+  it('backs off by doubling up to half a minute', () => {
+    expect([0, 1, 2, 10].map((attempt) => backoffMs(attempt, () => 1))).toEqual([250, 500, 1000, 30_000]);
+  });
+});
+
+describe('lifecycle', () => {
+  it('stops in the reverse order, once, and goes on when a step fails', async () => {
+    const { log, text } = keptLog();
+    const releaser = createReleaser(log);
+    const order: string[] = [];
+    releaser.defer('store', () => order.push('store'));
+    releaser.defer('broken', () => {
+      throw new Error('stuck');
+    });
+    releaser.defer('http', async () => order.push('http'));
+    await releaser.stop();
+    await releaser.stop();
+    expect(order).toEqual(['http', 'store']);
+    expect(text()).toContain('a part did not stop cleanly');
+  });
+});
+
+describe('the log', () => {
+  it('is one readable line per event on a terminal and JSON elsewhere', () => {
+    const written: string[] = [];
+    const out = { write: (line: string) => written.push(line), isTTY: true };
+    createLog('INFO', 'auto', out).info({ url: 'http://x', why: 'two words' }, 'listening');
+    expect(written[0]).toMatch(/^\d\d:\d\d:\d\d info {2}listening {2}url=http:\/\/x {2}why="two words"\n$/);
+    createLog('INFO', 'auto', { ...out, isTTY: false }).warn({ a: 1 }, 'careful');
+    expect(JSON.parse(written[1] ?? '')).toMatchObject({ level: 40, a: 1, msg: 'careful' });
+  });
+
+  it('shows the text of an error of ours without its stack, and of others with it', () => {
+    const line = (err: object) =>
+      readable(JSON.stringify({ level: 40, time: '2026-01-01T09:00:00.000Z', msg: 'failed', err }));
+    expect(line({ type: 'TowerError', message: 'MLflow is down', stack: 'Error: MLflow is down\n at x' })).toBe(
+      '09:00:00 WARN  failed: MLflow is down\n',
+    );
+    expect(line({ type: 'TypeError', message: 'oops', stack: 'TypeError: oops\n at x' })).toContain('at x');
+  });
+});
+
+describe('random numbers', () => {
+  it('are the same for the same seed, within [0, 1), and normal ones have mean 0 and deviation 1', () => {
+    const [a, b] = [seededRandom(7), seededRandom(7)];
+    const draws = Array.from({ length: 20_000 }, () => a());
+    expect(draws.slice(0, 5)).toEqual(Array.from({ length: 5 }, () => b()));
+    expect(draws.every((draw) => draw >= 0 && draw < 1)).toBe(true);
+    const normals = Array.from({ length: 20_000 }, () => normal(a));
+    const mean = normals.reduce((sum, x) => sum + x, 0) / normals.length;
+    const variance = normals.reduce((sum, x) => sum + (x - mean) ** 2, 0) / normals.length;
+    expect(Math.abs(mean)).toBeLessThan(0.03);
+    expect(Math.abs(variance - 1)).toBeLessThan(0.05);
+  });
+});

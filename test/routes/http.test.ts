@@ -1,0 +1,158 @@
+import { gunzipSync } from 'node:zlib';
+import type { LightMyRequestResponse } from 'fastify';
+import { describe, expect, it } from 'vitest';
+import { fakeMlflow, smallRegistry } from '../fakes/mlflow.ts';
+import { testTower } from '../support/tower.ts';
+import { towerOver } from './tower-over.ts';
+
+const minute = 60_000;
+
+describe('lists over HTTP', () => {
+  it('tell their age, where they come from, and answer 304 to whoever has them', async () => {
+    const { app, clock } = await towerOver();
+    await clock.advance(90_000);
+    const first = await app.inject('/models/all');
+    expect(first.headers).toMatchObject({
+      age: '90',
+      'x-cache-stale': 'false',
+      'x-data-source': 'mlflow',
+      'x-total-count': '5',
+    });
+    const again = await app.inject({ url: '/models/all', headers: { 'if-none-match': String(first.headers['etag']) } });
+    expect(again.statusCode).toBe(304);
+    expect(again.body).toBe('');
+    expect(again.headers['age']).toBe('90');
+  });
+
+  it('have a new ETag when and only when the content changes', async () => {
+    const { app, services, fake } = await towerOver();
+    const tag = async () => (await app.inject('/models/all')).headers['etag'];
+    const before = await tag();
+    await services.registry.refresh();
+    expect(await tag()).toBe(before);
+    Object.assign(fake.registry.versions[0] ?? {}, { description: 'new words' });
+    await services.registry.refresh();
+    expect(await tag()).not.toBe(before);
+  });
+
+  it('are gzipped for those who take it, with the same content', async () => {
+    const { app } = await towerOver();
+    const plain = await app.inject('/models/all');
+    const zipped = await app.inject({ url: '/models/all', headers: { 'accept-encoding': 'br, gzip;q=0.8' } });
+    expect(zipped.headers['content-encoding']).toBe('gzip');
+    expect(gunzipSync(zipped.rawPayload).toString()).toBe(plain.body);
+    expect(plain.headers['vary']).toBe('accept-encoding');
+    const refused = await app.inject({ url: '/models/all', headers: { 'accept-encoding': 'gzip;q=0, identity' } });
+    expect(refused.headers['content-encoding']).toBeUndefined();
+  });
+
+  it('are cut at MAX_MODELS_RETURNED, and Link leads through the rest', async () => {
+    const { app } = await towerOver({ MAX_MODELS_RETURNED: '2' });
+    const names: string[] = [];
+    let url: string | undefined = '/models/all?fields=name,version';
+    while (url) {
+      const response: LightMyRequestResponse = await app.inject(url);
+      expect(response.headers['x-total-count']).toBe('5');
+      names.push(...response.json<{ name: string; version: string }[]>().map((item) => `${item.name} ${item.version}`));
+      url = /<([^>]+)>; rel="next"/.exec(String(response.headers['link'] ?? ''))?.[1];
+    }
+    expect(names).toEqual(['DNA 1', 'DNA 2', 'DNA 10', 'aliased 1', 'aliased 2']);
+  });
+
+  it('show an alias-only registry as what it is', async () => {
+    const { app, services, fake } = await towerOver();
+    for (const version of fake.registry.versions) version['current_stage'] = 'None';
+    await services.registry.refresh();
+    const models = (await app.inject('/models')).json<
+      { name: string; stage: string; current_stage: string; stage_source: string }[]
+    >();
+    expect(
+      models.map(({ name, stage, current_stage, stage_source }) => [name, stage, current_stage, stage_source]),
+    ).toEqual([
+      ['DNA', 'Production', 'None', 'alias'],
+      ['aliased', 'Production', 'None', 'alias'],
+    ]);
+  });
+
+  it('take any name in a path, percent-encoded', async () => {
+    const { app, services, fake } = await towerOver();
+    const names = ['a/b', 'Detox: CAT', '50% "off"', "it's", ' blank ', 'Größe 模型 🚀', 'x'.repeat(256), '__proto__'];
+    fake.registry.versions = names.map((name) => ({ name, version: '1', current_stage: 'None', run_id: '' }));
+    await services.registry.refresh();
+    for (const name of names) {
+      const path = encodeURIComponent(name);
+      const versions = await app.inject(`/model/${path}/versions`);
+      expect(versions.json(), name).toMatchObject([{ name, version: '1' }]);
+      const monitored = await app.inject({
+        method: 'POST',
+        url: `/models/${path}/1/monitor`,
+        payload: { model_type: 'regressor', registered_by: 'x' },
+      });
+      expect(monitored.statusCode, name).toBe(201);
+    }
+    expect((await app.inject('/models/monitored/regressor')).json()).toHaveLength(names.length);
+    expect((await app.inject('/model/%ZZ/versions')).statusCode).toBe(400);
+  });
+});
+
+describe('when MLflow goes away', () => {
+  it('answers go on, say how old they are, and health is degraded', async () => {
+    const { app, services, fake, clock } = await towerOver();
+    await app.inject('/runs/1');
+    await fake.close();
+    await clock.advance(10 * minute);
+    await services.registry.refresh().catch(() => undefined);
+    const list = await app.inject('/models/all');
+    expect(list.json()).toHaveLength(5);
+    expect(list.headers).toMatchObject({ age: '600', 'x-cache-stale': 'true' });
+    expect((await app.inject('/health')).json()).toMatchObject({
+      status: 'degraded',
+      mlflow_connection: 'disconnected',
+      stale: true,
+      cache_age_seconds: 600,
+      last_error: expect.stringContaining('cannot be reached'),
+    });
+    expect((await app.inject('/readyz')).statusCode).toBe(200);
+    const runs = await app.inject('/runs/1');
+    expect(runs.json()).toHaveLength(3);
+    expect(runs.headers).toMatchObject({ age: '600', 'x-cache-stale': 'true' });
+    const never = await app.inject('/runs/2');
+    expect(never.statusCode).toBe(503);
+    expect(never.headers['retry-after']).toBeDefined();
+  });
+
+  it('a restart serves the cache file before MLflow is back', async () => {
+    const { services, fake, folder, clock } = await towerOver();
+    await services.registry.refresh();
+    await fake.close();
+    const second = await testTower({ MLFLOW_TRACKING_URI: fake.url, CACHE_DIRECTORY: `${folder}/cache` }, { clock });
+    const health = (await second.app.inject('/health')).json<object>();
+    expect(health).toMatchObject({ status: 'healthy', mlflow_connection: 'connecting', models_count: 5 });
+    expect((await second.app.inject('/models')).json()).toHaveLength(2);
+  });
+
+  it('sample data shown in its place is labelled on every answer and never called healthy', async () => {
+    const fake = await fakeMlflow(smallRegistry());
+    await fake.close();
+    const { app, services } = await testTower({ MLFLOW_TRACKING_URI: fake.url, ENABLE_MOCK_DATA: 'true' });
+    await services.registry.refresh().catch(() => undefined);
+    for (const path of [
+      '/models',
+      '/models/all?limit=1',
+      '/experiments',
+      '/dashboard/summary',
+      '/model/churn-predictor/versions',
+      '/model/churn-predictor/drift',
+      '/models/monitored',
+      '/runs/1',
+    ]) {
+      const response = await app.inject(path);
+      expect([path, response.statusCode, response.headers['x-data-source']]).toEqual([path, 200, 'sample']);
+    }
+    expect((await app.inject('/health')).json()).toMatchObject({
+      status: 'degraded',
+      data_source: 'sample',
+      notice: expect.stringContaining('sample data'),
+    });
+  });
+});

@@ -1,0 +1,169 @@
+import { describe, expect, it } from 'vitest';
+import { fakeMlflow, smallRegistry } from '../fakes/mlflow.ts';
+import { testTower } from '../support/tower.ts';
+import { towerOver } from './tower-over.ts';
+
+describe('settings that change answers', () => {
+  it('ENABLE_CACHE=false reads MLflow on each request, and says so when it cannot', async () => {
+    const fake = await fakeMlflow(smallRegistry());
+    const { app } = await testTower({ MLFLOW_TRACKING_URI: fake.url, ENABLE_CACHE: 'false' });
+    expect((await app.inject('/models/all')).json()).toHaveLength(5);
+    fake.registry.versions.pop();
+    expect((await app.inject('/models/all')).json()).toHaveLength(4);
+    expect((await app.inject('/cache/info')).json()).toMatchObject({
+      system_status: { tracking_method: 'direct', cache_enabled: false },
+      cache_info: { persistence: { enabled: false } },
+    });
+    await fake.close();
+    expect((await app.inject('/models/all')).statusCode).toBe(503);
+  });
+
+  it('ENABLE_DEBUG_ENDPOINTS=false: the debug path is not there', async () => {
+    const { app } = await towerOver({ ENABLE_DEBUG_ENDPOINTS: 'false' });
+    expect((await app.inject('/debug/monitored')).statusCode).toBe(404);
+  });
+
+  it('CORS is off unless origins are named', async () => {
+    const headers = { origin: 'https://grafana.example.com' };
+    const closed = await towerOver();
+    expect(
+      (await closed.app.inject({ url: '/models', headers })).headers['access-control-allow-origin'],
+    ).toBeUndefined();
+    const open = await towerOver({ CORS_ORIGINS: 'https://grafana.example.com, https://x.example.com' });
+    expect((await open.app.inject({ url: '/models', headers })).headers['access-control-allow-origin']).toBe(
+      'https://grafana.example.com',
+    );
+  });
+
+  it('a body over BODY_LIMIT_BYTES is refused, and so is what is not JSON', async () => {
+    const { app } = await towerOver({ BODY_LIMIT_BYTES: '1024' });
+    const post = (payload: string, type = 'application/json') =>
+      app.inject({ method: 'POST', url: '/monitor', payload, headers: { 'content-type': type } });
+    expect((await post(JSON.stringify({ model_name: 'x'.repeat(2000) }))).statusCode).toBe(413);
+    expect((await post('{not json')).json()).toMatchObject({
+      detail: expect.stringMatching(/not valid JSON|JSON/),
+      error: { type: 'invalid' },
+    });
+    expect((await post('a=b', 'application/x-www-form-urlencoded')).statusCode).toBe(415);
+  });
+});
+
+describe('the monitored set', () => {
+  it('survives a restart, and a version that MLflow deletes is still there to be removed', async () => {
+    const { app, folder, fake, services } = await towerOver();
+    await app.inject({
+      method: 'POST',
+      url: '/models/DNA/2/monitor',
+      payload: { model_type: 'regressor', registered_by: 'dana' },
+    });
+    fake.registry.versions = fake.registry.versions.filter((item) => item['version'] !== '2');
+    await services.registry.refresh();
+    const again = await testTower({ MLFLOW_TRACKING_URI: fake.url, DATA_DIRECTORY: `${folder}/data` });
+    expect((await again.app.inject('/monitor')).json()).toMatchObject([
+      { model_name: 'DNA', model_version: '2', in_registry: null },
+    ]);
+    await again.services.registry.refresh();
+    expect((await again.app.inject('/monitor')).json()).toMatchObject([
+      { registered_by: 'dana', run_id: 'run2', in_registry: false },
+    ]);
+    expect((await again.app.inject('/models/monitored')).json()).toEqual([]);
+    expect((await again.app.inject({ method: 'DELETE', url: '/monitor/DNA/2' })).statusCode).toBe(200);
+    expect((await again.app.inject('/monitor')).json()).toEqual([]);
+  });
+
+  it('shows the type given at registration, and takes list queries', async () => {
+    const { app } = await towerOver();
+    for (const [version, type] of [
+      ['1', 'regressor'],
+      ['2', 'classifier'],
+    ]) {
+      await app.inject({
+        method: 'POST',
+        url: `/models/DNA/${version}/monitor`,
+        payload: { model_type: type, registered_by: 'x' },
+      });
+    }
+    expect((await app.inject('/models/monitored?fields=version,model_type&order_by=version%20desc')).json()).toEqual([
+      { version: '2', model_type: 'classifier' },
+      { version: '1', model_type: 'regressor' },
+    ]);
+  });
+});
+
+describe('the service around it', () => {
+  it('no secret comes out anywhere', async () => {
+    const fake = await fakeMlflow(smallRegistry());
+    const uri = fake.url.replace('://', '://dana:hunter2@');
+    const { app, services, logText } = await testTower({ MLFLOW_TRACKING_URI: uri, MLFLOW_TRACKING_TOKEN: 't0ken' });
+    await services.registry.refresh();
+    await fake.close();
+    await services.registry.refresh().catch(() => undefined);
+    const pages = await Promise.all(
+      ['/', '/health', '/config', '/metrics', '/cache/info', '/runs/1', '/openapi.json'].map(
+        async (path) => (await app.inject(path)).body,
+      ),
+    );
+    expect([...pages, logText()].join('\n')).not.toMatch(/hunter2|t0ken/);
+    expect((await app.inject('/config')).json()).toMatchObject({
+      mlflow: { tracking_uri: fake.url, authentication: true },
+    });
+  });
+
+  it('answers carry security headers, a request id, and keep a harmless one of the caller', async () => {
+    const { app } = await towerOver();
+    const own = await app.inject({ url: '/models', headers: { 'x-request-id': 'abc-1' } });
+    expect(own.headers).toMatchObject({
+      'x-request-id': 'abc-1',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': expect.stringContaining("default-src 'self'"),
+    });
+    const evil = await app.inject({ url: '/models', headers: { 'x-request-id': 'a b\u0001' } });
+    expect(evil.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('an error nobody foresaw is a bland 500 with the request id, and the log has the rest', async () => {
+    const { app, services, logText } = await towerOver();
+    services.dashboard.summary = async () => {
+      throw new Error('secret path /etc/x');
+    };
+    const response = await app.inject('/dashboard/summary');
+    expect(response.statusCode).toBe(500);
+    expect(response.json()).toMatchObject({
+      detail: `Internal error; the log has the details under request id ${response.headers['x-request-id']}`,
+      error: { type: 'internal' },
+    });
+    expect(response.body).not.toContain('secret path');
+    expect(logText()).toContain('secret path');
+  });
+
+  it('metrics come as Prometheus text or OpenMetrics, by Accept', async () => {
+    const { app } = await towerOver();
+    await app.inject('/models');
+    const text = await app.inject('/metrics');
+    expect(text.headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
+    for (const line of [
+      'tower_registry_model_versions{stage="Production"} 2',
+      'tower_monitored_models 0',
+      'tower_registry_cache_age_seconds 0',
+      'tower_mlflow_up 1',
+      'tower_registry_refreshes_total{outcome="success"} 1',
+      'tower_http_request_duration_seconds_count{method="GET",route="/models",status="200"} 1',
+      'tower_mlflow_request_duration_seconds_count{endpoint="/api/2.0/mlflow/runs/search",status="200"} 1',
+    ]) {
+      expect(text.body).toContain(line);
+    }
+    const open = await app.inject({
+      url: '/metrics',
+      headers: { accept: 'application/openmetrics-text; version=1.0.0' },
+    });
+    expect(open.headers['content-type']).toMatch(/^application\/openmetrics-text/);
+    expect(open.body.trimEnd().endsWith('# EOF')).toBe(true);
+  });
+
+  it('docs are served from here, and nothing in them points elsewhere', async () => {
+    const { app } = await towerOver();
+    for (const path of ['/docs', '/docs/', '/redoc', '/redoc/redoc.js', '/openapi.json'])
+      expect([path, (await app.inject(path)).statusCode].join(' ')).toMatch(/ (200|302)$/);
+    expect((await app.inject('/redoc')).body).not.toMatch(/https?:\/\//);
+  });
+});

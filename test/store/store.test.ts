@@ -1,0 +1,86 @@
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { describe, expect, it } from 'vitest';
+import { openStore } from '../../src/store/store.ts';
+import { start } from '../support/processes.ts';
+import { temporaryFolder } from '../support/tower.ts';
+
+const row = {
+  name: 'DNA',
+  version: '1',
+  model_type: 'classifier',
+  registered_by: 'dana',
+  registered_at: '2026-01-01T00:00:00.000Z',
+  run_id: null,
+} as const;
+
+describe('the store', () => {
+  it('keeps what was written, across openings', async () => {
+    const folder = temporaryFolder();
+    const store = await openStore(folder);
+    await store.db.insertInto('monitored_models').values(row).execute();
+    await store.close();
+    const again = await openStore(folder);
+    expect(await again.db.selectFrom('monitored_models').selectAll().execute()).toEqual([row]);
+    await again.close();
+  });
+
+  it('opened by several processes at once is migrated once', async () => {
+    const folder = temporaryFolder();
+    const script = `import { openStore } from ${JSON.stringify(new URL('../../src/store/store.ts', import.meta.url).href)};
+      await (await openStore(${JSON.stringify(folder)})).close();`;
+    const processes = Array.from({ length: 4 }, () => start(process.execPath, ['--input-type=module', '-e', script]));
+    const codes = await Promise.all(processes.map(async (one) => (await once(one.child, 'exit'))[0] as number));
+    expect(codes, processes.map((one) => one.output()).join('')).toEqual([0, 0, 0, 0]);
+    const store = await openStore(folder);
+    expect(await store.db.selectFrom('monitored_models').selectAll().execute()).toEqual([]);
+    await store.close();
+  });
+
+  it('syncs every commit to disk', async () => {
+    const folder = temporaryFolder();
+    const store = await openStore(folder);
+    const file = new DatabaseSync(join(folder, 'tower.db'));
+    expect(file.prepare('pragma journal_mode').get()).toEqual({ journal_mode: 'wal' });
+    expect(file.prepare('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' });
+    file.close();
+    await store.close();
+  });
+
+  it('a transaction that fails leaves nothing behind', async () => {
+    const store = await openStore(temporaryFolder());
+    const failing = store.db.transaction().execute(async (trx) => {
+      await trx.insertInto('monitored_models').values(row).execute();
+      await trx.insertInto('monitored_models').values(row).execute();
+    });
+    await expect(failing).rejects.toThrow(/UNIQUE/);
+    expect(await store.db.selectFrom('monitored_models').selectAll().execute()).toEqual([]);
+    await store.close();
+  });
+
+  it('of a newer version is refused with what to do', async () => {
+    const folder = temporaryFolder();
+    const file = new DatabaseSync(join(folder, 'tower.db'));
+    file.exec('pragma user_version = 99');
+    file.close();
+    await expect(openStore(folder)).rejects.toThrow(/schema 99, written by a newer version; this one knows up to 1/);
+  });
+
+  it('that is damaged, or a folder that is a file, is a clear error', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'tower.db'), 'this is not a database, and it is longer than a header would be');
+    await expect(openStore(folder)).rejects.toThrow(/tower\.db cannot be opened: file is not a database/);
+    await expect(openStore(join(folder, 'tower.db'))).rejects.toThrow(
+      /DATA_DIRECTORY must be a folder this user can write to/,
+    );
+  });
+
+  it.skipIf(process.getuid?.() === 0)('a folder that cannot be written is a clear error', async () => {
+    const folder = join(temporaryFolder(), 'locked');
+    mkdirSync(folder);
+    chmodSync(folder, 0o500);
+    await expect(openStore(folder)).rejects.toThrow(/DATA_DIRECTORY must be a folder this user can write to/);
+  });
+});

@@ -1,0 +1,21 @@
+import { resolve } from 'node:path';
+import { whenTestIsOver } from './cleanup.ts';
+import { freePort, type Started, start, untilAnswers } from './processes.ts';
+
+const bin = resolve(import.meta.dirname, '../../bin/tower.js');
+
+/** Runs `tower …` as a user does, with this Node. */
+export function towerCommand(args: string[], options: { cwd: string; env?: Record<string, string> }): Started {
+  const started = start(process.execPath, [bin, ...args], options);
+  whenTestIsOver(() => started.stop('SIGKILL'));
+  return started;
+}
+
+/** A tower listening on a free port, with its folders in `cwd`. */
+export async function servingTower(cwd: string, env: Record<string, string> = {}): Promise<Started & { url: string }> {
+  const port = await freePort();
+  const started = towerCommand(['serve', '--port', String(port)], { cwd, env });
+  const url = `http://127.0.0.1:${port}`;
+  await untilAnswers(`${url}/readyz`, started, 20_000);
+  return { ...started, url };
+}
