@@ -8,7 +8,9 @@ if (major < 22 || (major === 22 && minor < 19)) {
   );
   process.exit(2);
 }
-const { enableCompileCache } = await import('node:module');
+const { enableCompileCache, flushCompileCache } = await import('node:module');
+// Compiled code is kept between starts; written out early, so that a killed tower leaves it too.
 enableCompileCache();
+setTimeout(flushCompileCache, 5000).unref();
 const { run } = await import('../src/cli/main.ts');
 await run(process.argv.slice(2), { serve: async (env) => (await import('../src/main.ts')).serve(env) });

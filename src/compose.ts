@@ -49,7 +49,7 @@ export async function compose(
   const tools = { clock, random, log, metrics };
   const releaser = createReleaser(log);
   try {
-    const store = await openStore(config.DATA_DIRECTORY);
+    const store = openStore(config.DATA_DIRECTORY);
     releaser.defer('store', () => store.close());
     const { registry, monitoring } = await mirrorAndMonitoring(config, secrets, store, tools);
     releaser.defer('registry', () => registry.stop());
@@ -110,7 +110,8 @@ function jobTable(config: Config, registry: Registry): Job[] {
       name: 'registry-refresh',
       intervalMs: config.CACHE_REFRESH_INTERVAL_MINUTES * minute,
       timeoutMs: refreshTimeoutMs,
-      firstAfterMs: 0,
+      // With a snapshot at hand there is no hurry: the first requests come first.
+      firstAfterMs: registry.status().snapshot ? 1_000 : 0,
       step: () => registry.refresh(),
     },
     {
@@ -227,11 +228,15 @@ function recordRun(store: Store, metrics: Metrics, log: RootLog, state: JobState
     last_finished_at: new Date(state.lastFinishedAt ?? 0).toISOString(),
     last_error: state.lastError,
   } as const;
-  store.db
-    .insertInto('jobs')
-    .values(row)
-    .onConflict((at) => at.column('name').doUpdateSet(row))
-    .execute()
+  store
+    .db()
+    .then((db) =>
+      db
+        .insertInto('jobs')
+        .values(row)
+        .onConflict((at) => at.column('name').doUpdateSet(row))
+        .execute(),
+    )
     .catch((error: unknown) => log.warn({ err: error, job: state.name }, 'the run of a job could not be recorded'));
 }
 

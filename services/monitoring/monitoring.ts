@@ -30,8 +30,8 @@ export type Monitoring = {
 type Deps = { store: Store; mirror: Mirror; clock: Clock };
 
 export function createMonitoring({ store, mirror, clock }: Deps): Monitoring {
-  const rows = () =>
-    store.db
+  const rows = async () =>
+    (await store.db())
       .selectFrom('monitored_models')
       .selectAll()
       .orderBy('registered_at')
@@ -82,7 +82,7 @@ async function addVersion(
   const found = held(await mirror.current(), name, version);
   if (!found) throw notFound('Model not found in MLflow', { model_name: name, model_version: version });
   const row = { name, version, ...request, registered_at: new Date(clock.now()).toISOString(), run_id: found.runId };
-  const { numInsertedOrUpdatedRows } = await store.db
+  const { numInsertedOrUpdatedRows } = await (await store.db())
     .insertInto('monitored_models')
     .values(row)
     .onConflict((at) => at.doNothing())
@@ -104,7 +104,7 @@ async function removeVersion(
   name: string,
   version: string,
 ): Promise<MonitorRemoved> {
-  const { numDeletedRows } = await store.db
+  const { numDeletedRows } = await (await store.db())
     .deleteFrom('monitored_models')
     .where('name', '=', name)
     .where('version', '=', version)

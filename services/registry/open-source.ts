@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { invalid } from '../../src/kernel/errors.ts';
-import type { HttpClientOptions } from '../../src/kernel/http-client.ts';
+import { createHttpClient, type HttpClientOptions } from '../../src/kernel/http-client.ts';
 import type { Random } from '../../src/kernel/rng.ts';
 import { createMlrunsSource } from './mlruns-source.ts';
 import { createRestSource } from './rest-source.ts';
@@ -35,7 +35,7 @@ const maxInFlight = 4;
  * The reader for a tracking URI.
  * @throws TowerError `invalid` that names the variable and says what it may hold
  */
-export async function openSource(options: SourceOptions): Promise<RegistrySource> {
+export function openSource(options: SourceOptions): RegistrySource {
   const { uri, label, clock } = options;
   if (/^https?:\/\//i.test(uri)) return openRest(options);
   if (/^sqlite:\/\/\//i.test(uri)) {
@@ -53,7 +53,7 @@ export async function openSource(options: SourceOptions): Promise<RegistrySource
   return createMlrunsSource(root, label, fingerprint('mlruns', root), clock);
 }
 
-async function openRest(options: SourceOptions): Promise<RegistrySource> {
+function openRest(options: SourceOptions): RegistrySource {
   const url = parseUrl(options.uri);
   const user = decodeURIComponent(url.username) || options.user;
   const password = decodeURIComponent(url.password) || options.password;
@@ -64,8 +64,6 @@ async function openRest(options: SourceOptions): Promise<RegistrySource> {
   const baseUrl = `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
   const ca = readPem('MLFLOW_TRACKING_SERVER_CERT_PATH', options.caPath);
   const cert = readPem('MLFLOW_TRACKING_CLIENT_CERT_PATH', options.clientCertPath);
-  // Loaded here, because a tower that reads a file needs no HTTP client and starts sooner without.
-  const { createHttpClient } = await import('../../src/kernel/http-client.ts');
   const client = createHttpClient({
     baseUrl,
     serverName: 'MLflow',

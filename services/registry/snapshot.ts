@@ -108,6 +108,7 @@ export async function buildSnapshot(rows: RegistryRows, readAt: number, aliasTab
   }
   const seen = new Set<string>();
   const aliasesOf = invertAliases(models);
+  const modelTypes = new Map<RegisteredModel, ModelType | null>();
   for (const row of rows.versions) {
     if (breath.due()) await breath.take();
     const key = versionKey(row.name, row.version);
@@ -116,7 +117,9 @@ export async function buildSnapshot(rows: RegistryRows, readAt: number, aliasTab
     seen.add(key);
     const model = models.get(row.name) ?? modelFromVersion(row);
     models.set(row.name, model);
-    model.versions.push(joinVersion(row, model, aliasesOf.get(key) ?? [], runs, aliasTable));
+    let ofModel = modelTypes.get(model);
+    if (ofModel === undefined) modelTypes.set(model, (ofModel = modelTypeOf(model.tags)));
+    model.versions.push(joinVersion(row, ofModel, aliasesOf.get(key) ?? [], runs, aliasTable));
   }
   return index(rows, readAt, models, seen, breath);
 }
@@ -150,9 +153,10 @@ async function index(
   return { readAt, rows, experiments, models: byName, versions, byStage, danglingAliases };
 }
 
+/** Field by field, because a spread per version is what a swap of a large registry spent its time on. */
 function joinVersion(
   row: VersionRow,
-  model: RegisteredModel,
+  ofModel: ModelType | null,
   aliases: string[],
   runs: Map<string, RunRow>,
   aliasTable: AliasTable,
@@ -160,12 +164,20 @@ function joinVersion(
   const currentStage = stageOf(row.currentStage);
   const { stage, source } = effectiveStage(currentStage, aliases, aliasTable);
   return {
-    ...row,
+    name: row.name,
+    version: row.version,
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
+    description: row.description,
+    source: row.source,
+    status: row.status,
+    runId: row.runId,
+    tags: row.tags,
     currentStage,
     stage,
     stageSource: source,
     aliases,
-    modelType: modelTypeOf(row.tags) ?? modelTypeOf(model.tags),
+    modelType: modelTypeOf(row.tags) ?? ofModel,
     run: (row.runId && runs.get(row.runId)) || null,
   };
 }

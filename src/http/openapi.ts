@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
@@ -49,21 +49,51 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
     transform: (route) => withDescriptions(jsonSchemaTransform(route)),
     transformObject: (document) => withoutUnused(jsonSchemaTransformObject(document)),
   });
-  await app.register(swaggerUi, {
-    routePrefix: '/docs',
-    uiConfig: { deepLinking: true, tryItOutEnabled: true, displayRequestDuration: true },
-  });
-
   const hidden = { schema: { hide: true } };
   app.get('/openapi.json', hidden, async () => app.swagger());
+  app.get('/docs', hidden, async (_request, reply) => reply.type('text/html; charset=utf-8').send(swaggerPage));
+  app.get('/docs/', hidden, async (_request, reply) => reply.redirect('/docs', 308));
+  app.get('/docs/start.js', hidden, async (_request, reply) => reply.type(javascript).send(swaggerStart));
   app.get('/redoc', hidden, async (_request, reply) => reply.type('text/html; charset=utf-8').send(redocPage));
-  app.get('/redoc/redoc.js', hidden, async (_request, reply) =>
-    reply
-      .type('text/javascript; charset=utf-8')
-      .header('cache-control', 'public, max-age=86400')
-      .send(await readFile(createRequire(import.meta.url).resolve('redoc/bundles/redoc.standalone.js'))),
-  );
+  for (const [path, [type, find]] of Object.entries(assets)) {
+    app.get(path, hidden, async (_request, reply) =>
+      reply
+        .type(type)
+        .header('cache-control', 'public, max-age=86400')
+        .send(await readFile(find())),
+    );
+  }
 }
+
+const javascript = 'text/javascript; charset=utf-8';
+const { resolve } = createRequire(import.meta.url);
+const swaggerFile = (name: string) => () => join(dirname(resolve('@fastify/swagger-ui')), 'static', name);
+
+/** Files of the two pages, from their packages, read when asked for. */
+const assets: Record<string, [type: string, find: () => string]> = {
+  '/docs/swagger-ui.css': ['text/css; charset=utf-8', swaggerFile('swagger-ui.css')],
+  '/docs/swagger-ui-bundle.js': [javascript, swaggerFile('swagger-ui-bundle.js')],
+  '/docs/favicon.png': ['image/png', swaggerFile('favicon-32x32.png')],
+  '/redoc/redoc.js': [javascript, () => resolve('redoc/bundles/redoc.standalone.js')],
+};
+
+const page = (head: string, body: string) => `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Control Tower API</title>
+<link rel="icon" href="/docs/favicon.png">${head}</head>
+<body style="margin:0">${body}</body>
+</html>
+`;
+const swaggerPage = page(
+  '<link rel="stylesheet" href="/docs/swagger-ui.css">',
+  '<div id="ui"></div><script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script>',
+);
+const swaggerStart = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#ui', deepLinking: true, tryItOutEnabled: true, displayRequestDuration: true });
+`;
+const redocPage = page(
+  '',
+  '<redoc spec-url="/openapi.json"></redoc><script type="module" src="/redoc/redoc.js"></script>',
+);
 
 type Transformed = ReturnType<typeof jsonSchemaTransform>;
 
@@ -87,13 +117,6 @@ function withoutUnused<T extends { paths?: unknown; components?: { schemas?: Rec
   );
   return { ...document, components: { ...document.components, schemas: Object.fromEntries(used) } };
 }
-
-const redocPage = `<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Control Tower API</title></head>
-<body style="margin:0"><redoc spec-url="/openapi.json"></redoc><script type="module" src="/redoc/redoc.js"></script></body>
-</html>
-`;
 
 /** Path parameters; names may hold anything when percent-encoded. */
 export const modelName = z

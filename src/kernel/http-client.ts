@@ -1,4 +1,4 @@
-import { Agent, request } from 'undici';
+import type { Dispatcher, request } from 'undici';
 import type { Clock } from './clock.ts';
 import { TowerError, unavailable } from './errors.ts';
 import type { Random } from './rng.ts';
@@ -44,7 +44,26 @@ const longestBackoffMs = 30_000;
  * `unavailable`, as do broken connections. Redirects are not followed (they would carry credentials along).
  */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
-  const agent = new Agent({
+  let wire: Promise<Wire> | null = null;
+  const send = async (call: Call, signal?: AbortSignal) => {
+    wire ??= openWire(options);
+    return withRetries(options, await wire, call, signal);
+  };
+  return {
+    get: (path, query = {}, signal) =>
+      send({ method: 'GET', path, url: `${options.baseUrl}${path}${queryText(query)}`, body: null }, signal),
+    post: (path, body, signal) =>
+      send({ method: 'POST', path, url: `${options.baseUrl}${path}`, body: JSON.stringify(body) }, signal),
+    close: async () => (await wire)?.agent.destroy(),
+  };
+}
+
+type Wire = { agent: Dispatcher; request: typeof request };
+
+/** Loaded at the first call, so that a tower with a cache answers before it. */
+async function openWire(options: HttpClientOptions): Promise<Wire> {
+  const undici = await import('undici');
+  const agent = new undici.Agent({
     connections: options.maxInFlight,
     headersTimeout: options.timeoutMs,
     bodyTimeout: options.timeoutMs,
@@ -55,20 +74,13 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       ...(options.tls.cert ? { cert: options.tls.cert, key: options.tls.cert } : {}),
     },
   });
-  const send = (call: Call, signal?: AbortSignal) => withRetries(options, agent, call, signal);
-  return {
-    get: (path, query = {}, signal) =>
-      send({ method: 'GET', path, url: `${options.baseUrl}${path}${queryText(query)}`, body: null }, signal),
-    post: (path, body, signal) =>
-      send({ method: 'POST', path, url: `${options.baseUrl}${path}`, body: JSON.stringify(body) }, signal),
-    close: () => agent.destroy(),
-  };
+  return { agent, request: undici.request };
 }
 
-async function withRetries(options: HttpClientOptions, agent: Agent, call: Call, signal?: AbortSignal) {
+async function withRetries(options: HttpClientOptions, wire: Wire, call: Call, signal?: AbortSignal) {
   for (let attempt = 0; ; attempt += 1) {
     signal?.throwIfAborted();
-    const outcome = await attemptCall(options, agent, call, signal);
+    const outcome = await attemptCall(options, wire, call, signal);
     if ('answer' in outcome) return outcome.answer;
     if (attempt >= options.maxRetries || signal?.aborted) throw outcome.error;
     await options.clock.sleep(outcome.retryAfterMs ?? backoffMs(attempt, options.random), signal).catch(() => {
@@ -79,19 +91,14 @@ async function withRetries(options: HttpClientOptions, agent: Agent, call: Call,
 
 type Outcome = { answer: HttpAnswer } | { error: TowerError; retryAfterMs: number | null };
 
-async function attemptCall(
-  options: HttpClientOptions,
-  agent: Agent,
-  call: Call,
-  signal?: AbortSignal,
-): Promise<Outcome> {
+async function attemptCall(options: HttpClientOptions, wire: Wire, call: Call, signal?: AbortSignal): Promise<Outcome> {
   const started = performance.now();
   const report = (status: number) =>
     options.onCall?.({ path: call.path, status, seconds: (performance.now() - started) / 1000 });
   try {
-    const { statusCode, headers, body } = await request(call.url, {
+    const { statusCode, headers, body } = await wire.request(call.url, {
       method: call.method,
-      dispatcher: agent,
+      dispatcher: wire.agent,
       headers: {
         accept: 'application/json',
         ...(call.body ? { 'content-type': 'application/json' } : {}),

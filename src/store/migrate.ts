@@ -1,17 +1,15 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { Kysely } from 'kysely';
 import { TowerError } from '../kernel/errors.ts';
 import { up as monitoringAndJobs } from './migrations/0001-monitoring-and-jobs.ts';
-import type { Tables } from './tables.ts';
 
 /** In order; the schema version of a database is how many of these it has seen. Never edit one that shipped. */
-const migrations: ((db: Kysely<unknown>) => Promise<void>)[] = [monitoringAndJobs];
+const migrations: string[][] = [monitoringAndJobs];
 
 /**
  * Brings a database to this program's schema, one transaction per migration.
  * @throws TowerError `conflict` where a newer program has written the database
  */
-export async function migrate(db: Kysely<Tables>, file: DatabaseSync, path: string): Promise<void> {
+export function migrate(file: DatabaseSync, path: string): void {
   for (;;) {
     // The version is read inside the write lock: two towers may open one folder at the same moment.
     file.exec('begin immediate');
@@ -20,7 +18,7 @@ export async function migrate(db: Kysely<Tables>, file: DatabaseSync, path: stri
       if (seen > migrations.length) throw newerSchema(path, seen);
       const up = migrations[seen];
       if (!up) return;
-      await up(db as unknown as Kysely<unknown>);
+      for (const statement of up) file.exec(statement);
       file.exec(`pragma user_version = ${seen + 1}`);
     } catch (error) {
       file.exec('rollback');

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { Kysely, SqliteDialect } from 'kysely';
+import type { Kysely } from 'kysely';
 import { TowerError } from '../kernel/errors.ts';
 import { migrate } from './migrate.ts';
 import { kyselyDatabase } from './sqlite.ts';
@@ -9,7 +9,8 @@ import type { Tables } from './tables.ts';
 
 /** The door to everything that cannot be rebuilt. */
 export type Store = {
-  db: Kysely<Tables>;
+  /** The query builder, loaded at the first query: its 300 modules would hold up every start. */
+  db(): Promise<Kysely<Tables>>;
   close(): Promise<void>;
 };
 
@@ -18,36 +19,43 @@ export type Store = {
  * A write that has returned survives SIGKILL and power cuts (WAL, synchronous=FULL).
  * @throws TowerError `unavailable` with the path and the reason, `conflict` for a newer schema
  */
-export async function openStore(directory: string): Promise<Store> {
-  const path = join(directory, 'tower.db');
-  const file = openFile(directory, path);
-  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: kyselyDatabase(file) }) });
-  try {
-    await migrate(db, file, path);
-  } catch (error) {
-    await db.destroy();
-    throw error instanceof TowerError
-      ? error
-      : new TowerError('unavailable', `${path} cannot be used: ${reason(error)}`, { cause: error });
-  }
-  return { db, close: () => db.destroy() };
+export function openStore(directory: string): Store {
+  const file = openFile(directory, join(directory, 'tower.db'));
+  let db: Promise<Kysely<Tables>> | null = null;
+  return {
+    db: () => {
+      db ??= import('kysely').then(
+        ({ Kysely, SqliteDialect }) =>
+          new Kysely<Tables>({ dialect: new SqliteDialect({ database: kyselyDatabase(file) }) }),
+      );
+      return db;
+    },
+    close: async () => {
+      // Kysely closes the file only if it ever used it.
+      await (await db)?.destroy();
+      if (file.isOpen) file.close();
+    },
+  };
 }
 
 function openFile(directory: string, path: string): DatabaseSync {
+  let file: DatabaseSync | null = null;
   try {
     mkdirSync(directory, { recursive: true });
-    const file = new DatabaseSync(path);
+    file = new DatabaseSync(path);
     file.exec(
       'pragma busy_timeout = 5000; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on',
     );
+    migrate(file, path);
     return file;
   } catch (error) {
+    file?.close();
+    if (error instanceof TowerError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
     throw new TowerError(
       'unavailable',
-      `${path} cannot be opened: ${reason(error)}. DATA_DIRECTORY must be a folder this user can write to`,
+      `${path} cannot be opened: ${reason}. DATA_DIRECTORY must be a folder this user can write to`,
       { cause: error },
     );
   }
 }
-
-const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -19,29 +19,29 @@ const row = {
 describe('the store', () => {
   it('keeps what was written, across openings', async () => {
     const folder = temporaryFolder();
-    const store = await openStore(folder);
-    await store.db.insertInto('monitored_models').values(row).execute();
+    const store = openStore(folder);
+    await (await store.db()).insertInto('monitored_models').values(row).execute();
     await store.close();
-    const again = await openStore(folder);
-    expect(await again.db.selectFrom('monitored_models').selectAll().execute()).toEqual([row]);
+    const again = openStore(folder);
+    expect(await (await again.db()).selectFrom('monitored_models').selectAll().execute()).toEqual([row]);
     await again.close();
   });
 
   it('opened by several processes at once is migrated once', async () => {
     const folder = temporaryFolder();
     const script = `import { openStore } from ${JSON.stringify(new URL('../../src/store/store.ts', import.meta.url).href)};
-      await (await openStore(${JSON.stringify(folder)})).close();`;
+      await (openStore(${JSON.stringify(folder)})).close();`;
     const processes = Array.from({ length: 4 }, () => start(process.execPath, ['--input-type=module', '-e', script]));
     const codes = await Promise.all(processes.map(async (one) => (await once(one.child, 'exit'))[0] as number));
     expect(codes, processes.map((one) => one.output()).join('')).toEqual([0, 0, 0, 0]);
-    const store = await openStore(folder);
-    expect(await store.db.selectFrom('monitored_models').selectAll().execute()).toEqual([]);
+    const store = openStore(folder);
+    expect(await (await store.db()).selectFrom('monitored_models').selectAll().execute()).toEqual([]);
     await store.close();
   });
 
   it('syncs every commit to disk', async () => {
     const folder = temporaryFolder();
-    const store = await openStore(folder);
+    const store = openStore(folder);
     const file = new DatabaseSync(join(folder, 'tower.db'));
     expect(file.prepare('pragma journal_mode').get()).toEqual({ journal_mode: 'wal' });
     expect(file.prepare('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' });
@@ -50,13 +50,13 @@ describe('the store', () => {
   });
 
   it('a transaction that fails leaves nothing behind', async () => {
-    const store = await openStore(temporaryFolder());
-    const failing = store.db.transaction().execute(async (trx) => {
+    const store = openStore(temporaryFolder());
+    const failing = (await store.db()).transaction().execute(async (trx) => {
       await trx.insertInto('monitored_models').values(row).execute();
       await trx.insertInto('monitored_models').values(row).execute();
     });
     await expect(failing).rejects.toThrow(/UNIQUE/);
-    expect(await store.db.selectFrom('monitored_models').selectAll().execute()).toEqual([]);
+    expect(await (await store.db()).selectFrom('monitored_models').selectAll().execute()).toEqual([]);
     await store.close();
   });
 
@@ -65,22 +65,20 @@ describe('the store', () => {
     const file = new DatabaseSync(join(folder, 'tower.db'));
     file.exec('pragma user_version = 99');
     file.close();
-    await expect(openStore(folder)).rejects.toThrow(/schema 99, written by a newer version; this one knows up to 1/);
+    expect(() => openStore(folder)).toThrow(/schema 99, written by a newer version; this one knows up to 1/);
   });
 
   it('that is damaged, or a folder that is a file, is a clear error', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'tower.db'), 'this is not a database, and it is longer than a header would be');
-    await expect(openStore(folder)).rejects.toThrow(/tower\.db cannot be opened: file is not a database/);
-    await expect(openStore(join(folder, 'tower.db'))).rejects.toThrow(
-      /DATA_DIRECTORY must be a folder this user can write to/,
-    );
+    expect(() => openStore(folder)).toThrow(/tower\.db cannot be opened: file is not a database/);
+    expect(() => openStore(join(folder, 'tower.db'))).toThrow(/DATA_DIRECTORY must be a folder this user can write to/);
   });
 
   it.skipIf(process.getuid?.() === 0)('a folder that cannot be written is a clear error', async () => {
     const folder = join(temporaryFolder(), 'locked');
     mkdirSync(folder);
     chmodSync(folder, 0o500);
-    await expect(openStore(folder)).rejects.toThrow(/DATA_DIRECTORY must be a folder this user can write to/);
+    expect(() => openStore(folder)).toThrow(/DATA_DIRECTORY must be a folder this user can write to/);
   });
 });

@@ -13,7 +13,7 @@ export const aliasTable = {
 
 /** A source as compose would open it, closed when the test is over. */
 export async function sourceFor(uri: string, more: Partial<SourceOptions> = {}): Promise<RegistrySource> {
-  const source = await openSource({
+  const source = openSource({
     uri,
     label: uri,
     user: undefined,

@@ -1,24 +1,19 @@
-import type { Kysely } from 'kysely';
-import { sql } from 'kysely';
-
 /** The monitored set and the job table. */
-export async function up(db: Kysely<unknown>): Promise<void> {
-  await sql`
-    create table monitored_models (
-      name text not null,
-      version text not null,
-      model_type text not null check (model_type in ('classifier', 'regressor')),
-      registered_by text not null,
-      registered_at text not null,
-      run_id text,
-      primary key (name, version)
-    ) strict`.execute(db);
-  await sql`
-    create table jobs (
-      name text primary key,
-      last_status text not null,
-      last_started_at text not null,
-      last_finished_at text not null,
-      last_error text
-    ) strict`.execute(db);
-}
+export const up = [
+  `create table monitored_models (
+    name text not null,
+    version text not null,
+    model_type text not null check (model_type in ('classifier', 'regressor')),
+    registered_by text not null,
+    registered_at text not null,
+    run_id text,
+    primary key (name, version)
+  ) strict`,
+  `create table jobs (
+    name text primary key,
+    last_status text not null,
+    last_started_at text not null,
+    last_finished_at text not null,
+    last_error text
+  ) strict`,
+];

@@ -1,0 +1,45 @@
+/** One measured claim. `value` and `target` are in the unit the claim names. */
+export type Claim = { claim: string; value: number; target: number; ok: boolean };
+
+export type Report = ReturnType<typeof createReport>;
+
+/** Collects claims and prints them, as a table for people or as JSON lines. */
+export function createReport(json: boolean) {
+  const claims: Claim[] = [];
+  return {
+    /** `value` must be at least `target`. */
+    atLeast: (claim: string, value: number, target: number) =>
+      claims.push({ claim, value: round(value), target, ok: value >= target }),
+    /** `value` must be at most `target`. */
+    atMost: (claim: string, value: number, target: number) =>
+      claims.push({ claim, value: round(value), target, ok: value <= target }),
+    /** A figure behind the claims, for people only. */
+    note: (text: string) => {
+      if (!json) console.log(`  ${text}`);
+    },
+    allHold: () => claims.every((claim) => claim.ok),
+    print: () => {
+      if (json) {
+        for (const claim of claims) console.log(JSON.stringify(claim));
+        return;
+      }
+      const width = Math.max(...claims.map(({ claim }) => claim.length));
+      console.log(`\n${'claim'.padEnd(width)}     value    target`);
+      for (const { claim, value, target, ok } of claims) {
+        console.log(
+          `${claim.padEnd(width)}  ${String(value).padStart(8)}  ${String(target).padStart(8)}  ${ok ? 'holds' : 'DOES NOT HOLD'}`,
+        );
+      }
+    },
+  };
+}
+
+const round = (value: number): number => Number(value.toPrecision(4));
+
+export function median(values: number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? Number.NaN)
+    : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
+}

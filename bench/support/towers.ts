@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { saveCache } from '../../services/registry/cache-file.ts';
+import { openSource } from '../../services/registry/open-source.ts';
+import type { RegistryRows } from '../../services/registry/snapshot.ts';
+import { systemClock } from '../../src/kernel/clock.ts';
+import { freePort, type Started, start } from '../../test/support/processes.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+
+/** Nobody listens there: MLflow is down, the cache is all there is. */
+export const deadMlflow = 'http://127.0.0.1:9';
+
+export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'tower-bench-'));
+  try {
+    return await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+export const openRest = (uri: string) =>
+  openSource({
+    uri,
+    label: uri,
+    user: undefined,
+    password: undefined,
+    token: undefined,
+    workspace: undefined,
+    caPath: undefined,
+    clientCertPath: undefined,
+    insecureTls: false,
+    timeoutMs: 120_000,
+    maxRetries: 0,
+    clock: systemClock,
+    random: Math.random,
+  });
+
+/** Writes the cache file a tower over `uri` would find at its start. */
+export async function prepareCache(folder: string, uri: string, rows: RegistryRows): Promise<void> {
+  const source = openRest(uri);
+  const path = join(folder, 'cache', `registry-${source.fingerprint}.jsonl`);
+  await saveCache(path, rows, { fingerprint: source.fingerprint, source: uri, readAt: Date.now() });
+  await source.close();
+}
+
+/** Starts a tower as `npm start` does, with no limits in its way. */
+export async function startTower(folder: string, env: Record<string, string>): Promise<Started & { url: string }> {
+  const port = await freePort();
+  const unlimited = {
+    RATE_LIMIT_PER_MINUTE: '10000000',
+    RATE_LIMIT_METRICS_PER_MINUTE: '10000000',
+    RATE_LIMIT_HEALTH_PER_MINUTE: '10000000',
+    MAX_MODELS_RETURNED: '1000000',
+  };
+  const started = start(process.execPath, [join(root, 'bin/tower.js'), 'serve', '--port', String(port)], {
+    cwd: folder,
+    env: { LOG_LEVEL: 'ERROR', ...unlimited, ...env },
+  });
+  return { ...started, url: `http://127.0.0.1:${port}` };
+}
+
+/** Starts a rival written in a few lines. */
+export async function startScript(script: string, args: string[] = []): Promise<Started & { url: string }> {
+  const port = await freePort();
+  const started = start(process.execPath, [join(root, 'bench/rivals', script), String(port), ...args]);
+  return { ...started, url: `http://127.0.0.1:${port}` };
+}
+
+/** Milliseconds until the address answers 200, asked again and again without pause. */
+export async function msUntil200(url: string, since: number, program: Started): Promise<number> {
+  for (;;) {
+    const response = await fetch(url).catch(() => null);
+    await response?.arrayBuffer();
+    if (response?.status === 200) return performance.now() - since;
+    if (program.child.exitCode !== null) throw new Error(program.output());
+    await new Promise((next) => setImmediate(next));
+  }
+}
