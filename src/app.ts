@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
 import { dashboardRoutes } from '../routes/dashboard.ts';
 import { driftRoutes } from '../routes/drift.ts';
@@ -8,11 +8,12 @@ import { registryRoutes } from '../routes/registry.ts';
 import type { Dashboard } from '../services/dashboard/dashboard.ts';
 import type { Drift } from '../services/drift/drift.ts';
 import type { Monitoring } from '../services/monitoring/monitoring.ts';
-import type { Registry } from '../services/registry/registry.ts';
+import type { Provenance, Registry } from '../services/registry/registry.ts';
 import type { Config } from './config.ts';
 import { handleErrors, handleUnknownPaths, validatorCompiler } from './http/errors.ts';
 import { registerLimits } from './http/limits.ts';
 import { registerDocs } from './http/openapi.ts';
+import { dataHeaders } from './http/security-headers.ts';
 import { systemRoutes } from './http/system.ts';
 import type { Clock } from './kernel/clock.ts';
 import type { RootLog } from './kernel/log.ts';
@@ -50,6 +51,8 @@ export async function buildApp(
     bodyLimit: config.BODY_LIMIT_BYTES,
     // Names of 256 characters of any script, percent-encoded.
     routerOptions: { maxParamLength: 4096 },
+    // A child logger per request costs more than the request; the request id is logged where something is logged.
+    childLoggerFactory: (logger) => logger,
     genReqId: (request) => cleanRequestId(request.headers['x-request-id']) ?? randomUUID(),
     forceCloseConnections: 'idle',
   }) as unknown as FastifyInstance;
@@ -57,25 +60,24 @@ export async function buildApp(
   app.setSerializerCompiler(serializerCompiler);
   handleErrors(app, clock.now);
 
-  app.addHook('onRequest', async (request, reply) => {
-    reply.header('x-request-id', request.id);
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.headers(dataHeaders).header('x-request-id', request.id);
+    done();
   });
   // An open connection would keep a stopping tower waiting for a request that must not come any more.
   let closing = false;
   app.addHook('preClose', async () => {
     closing = true;
   });
-  app.addHook('onSend', async (request, reply) => {
+  app.addHook('onSend', (request, reply, _payload, done) => {
     if (closing) reply.header('connection', 'close');
-    if (!request.routeOptions.config.mirrored || reply.statusCode >= 400) return;
-    const { ageMs, stale, origin } = registry.provenance();
-    reply.header('x-data-source', origin);
-    if (!reply.hasHeader('age'))
-      reply.header('age', String(Math.floor((ageMs ?? 0) / 1000))).header('x-cache-stale', String(stale));
+    if (request.routeOptions.config.mirrored && reply.statusCode < 400) sayAge(reply, registry.provenance());
+    done();
   });
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'unmatched';
     metrics.httpSeconds.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
+    done();
   });
 
   await registerLimits(app, config);
@@ -91,6 +93,13 @@ export async function buildApp(
   await app.register(driftRoutes, { drift });
   await app.register(dashboardRoutes, { dashboard });
   return app;
+}
+
+/** What an answer made of the mirror says of it; an answer that knows its own age keeps it. */
+function sayAge(reply: FastifyReply, { ageMs, stale, origin }: Provenance): void {
+  reply.header('x-data-source', origin);
+  if (reply.hasHeader('age')) return;
+  reply.header('age', String(Math.floor((ageMs ?? 0) / 1000))).header('x-cache-stale', String(stale));
 }
 
 function connectionOf(registry: Registry): 'connected' | 'disconnected' | 'connecting' {

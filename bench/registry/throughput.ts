@@ -1,15 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import autocannon from 'autocannon';
 import { manyRows } from '../../test/support/rows.ts';
+import { type Load, load } from '../support/load.ts';
 import { median, type Report } from '../support/report.ts';
 import { deadMlflow, inFolder, msUntil200, prepareCache, startScript, startTower } from '../support/towers.ts';
 
 const rounds = 5;
 const secondsPerRound = 2;
 const connections = 8;
-
-type Load = { perSecond: number; p99: number };
 
 /** Requests per second and p99 of lists against a bare route that sends the same bytes, taken in turns. */
 export async function benchThroughput(report: Report): Promise<void> {
@@ -33,10 +31,10 @@ export async function benchThroughput(report: Report): Promise<void> {
           await rival.stop();
           const what = `${path} at ${versions} versions${encoding === '' ? '' : ', gzip'}`;
           report.note(
-            `${what}: ${Math.round(ours.perSecond)} requests/s, p99 ${ours.p99} ms; bare ${Math.round(bare.perSecond)}, ${bare.p99} ms`,
+            `${what}: ${Math.round(ours.perSecond)} requests/s, p99 ${ours.p99Ms.toFixed(2)} ms; bare ${Math.round(bare.perSecond)}, ${bare.p99Ms.toFixed(2)} ms`,
           );
           report.atLeast(`${what}: requests/s, share of bare Fastify`, ours.perSecond / bare.perSecond, target);
-          report.atLeast(`${what}: p99, bare Fastify's share of ours`, bare.p99 / ours.p99, target);
+          report.atLeast(`${what}: p99, bare Fastify's share of ours`, bare.p99Ms / ours.p99Ms, target);
         }
       }
       await tower.stop();
@@ -53,23 +51,16 @@ async function inTurns(
   for (let round = 0; round <= rounds; round += 1) {
     const order = round % 2 === 0 ? (['ours', 'bare'] as const) : (['bare', 'ours'] as const);
     for (const who of order) {
-      const load = await loadOn(who === 'ours' ? oursUrl : bareUrl, headers);
+      const measured = await load(who === 'ours' ? oursUrl : bareUrl, headers, connections, secondsPerRound);
       // The first round warms both up.
-      if (round > 0) loads[who].push(load);
+      if (round > 0) loads[who].push(measured);
     }
   }
   const middle = (list: Load[]): Load => ({
-    perSecond: median(list.map((load) => load.perSecond)),
-    p99: median(list.map((load) => load.p99)),
+    perSecond: median(list.map((one) => one.perSecond)),
+    p99Ms: median(list.map((one) => one.p99Ms)),
   });
   return { ours: middle(loads.ours), bare: middle(loads.bare) };
-}
-
-async function loadOn(url: string, headers: Record<string, string>): Promise<Load> {
-  const result = await autocannon({ url, headers, connections, duration: secondsPerRound });
-  if (result.non2xx > 0 || result.errors > 0)
-    throw new Error(`${url}: ${result.non2xx} refusals, ${result.errors} errors`);
-  return { perSecond: result.requests.total / result.duration, p99: result.latency.p99 };
 }
 
 /** The bytes as they go over the wire, still compressed. */

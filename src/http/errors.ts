@@ -47,7 +47,10 @@ export function handleErrors(app: FastifyInstance, now: () => number): void {
   app.setErrorHandler((thrown: FastifyError | TowerError, request: FastifyRequest, reply: FastifyReply) => {
     const { error, status } = translate(thrown, request.id);
     if (status >= 500)
-      request.log.error({ err: thrown, method: request.method, path: request.routeOptions.url }, 'a request failed');
+      request.log.error(
+        { err: thrown, request_id: request.id, method: request.method, path: request.routeOptions.url },
+        'a request failed',
+      );
     return sendError(reply, error, status, now());
   });
 }

@@ -1,5 +1,4 @@
 import cors from '@fastify/cors';
-import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import underPressure from '@fastify/under-pressure';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -9,13 +8,8 @@ import { TowerError } from '../kernel/errors.ts';
 /** Paths that say whether the tower lives: never refused because it is busy. */
 const signsOfLife = new Set(['/healthz', '/readyz', '/health', '/metrics']);
 
-/** Security headers, cross-origin rules, rate limits per client address, and refusal under pressure. */
+/** Cross-origin rules, rate limits per client address, and refusal under pressure. */
 export async function registerLimits(app: FastifyInstance, config: Config): Promise<void> {
-  await app.register(helmet, {
-    // The tower speaks plain HTTP; whether there is TLS in front is for the proxy to say.
-    hsts: false,
-    contentSecurityPolicy: { directives: { 'upgrade-insecure-requests': null, 'worker-src': ["'self'", 'blob:'] } },
-  });
   if (config.CORS_ORIGINS.length > 0) {
     await app.register(cors, {
       origin: config.CORS_ORIGINS.includes('*') ? '*' : config.CORS_ORIGINS,

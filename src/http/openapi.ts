@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import swagger from '@fastify/swagger';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { ErrorBody } from './errors.ts';
+import { pageHeaders } from './security-headers.ts';
 
 /** Error answers of a route, for its schema. 429 goes without saying: every route has it. */
 export const errors = (...statuses: (400 | 404 | 409 | 503)[]) =>
@@ -51,10 +52,10 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
   });
   const hidden = { schema: { hide: true } };
   app.get('/openapi.json', hidden, async () => app.swagger());
-  app.get('/docs', hidden, async (_request, reply) => reply.type('text/html; charset=utf-8').send(swaggerPage));
+  app.get('/docs', hidden, async (_request, reply) => sendPage(reply, swaggerPage));
   app.get('/docs/', hidden, async (_request, reply) => reply.redirect('/docs', 308));
   app.get('/docs/start.js', hidden, async (_request, reply) => reply.type(javascript).send(swaggerStart));
-  app.get('/redoc', hidden, async (_request, reply) => reply.type('text/html; charset=utf-8').send(redocPage));
+  app.get('/redoc', hidden, async (_request, reply) => sendPage(reply, redocPage));
   for (const [path, [type, find]] of Object.entries(assets)) {
     app.get(path, hidden, async (_request, reply) =>
       reply
@@ -64,6 +65,9 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
     );
   }
 }
+
+const sendPage = (reply: FastifyReply, html: string): FastifyReply =>
+  reply.headers(pageHeaders).type('text/html; charset=utf-8').send(html);
 
 const javascript = 'text/javascript; charset=utf-8';
 const { resolve } = createRequire(import.meta.url);

@@ -19,7 +19,7 @@ export async function sendList(
   answer: ListAnswer,
 ): Promise<FastifyReply> {
   const etag = `W/"${answer.tag}"`;
-  reply.header('etag', etag).header('vary', 'accept-encoding').header('x-total-count', String(answer.total));
+  reply.headers({ etag, vary: 'accept-encoding', 'x-total-count': String(answer.total) });
   if (answer.nextPageToken !== null) {
     const next = new URL(request.url, 'http://tower');
     next.searchParams.set('page_token', answer.nextPageToken);

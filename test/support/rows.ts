@@ -1,8 +1,16 @@
 import type { RegistryRows, RunRow, VersionRow } from '../../services/registry/snapshot.ts';
+import { seededRandom } from '../../src/kernel/rng.ts';
 
 /** Rows of a registry of a given size, all with runs and metrics; the same size gives the same rows. */
 export function manyRows(models: number, versionsPerModel: number, metricsPerRun = 4): RegistryRows {
   const at = 1_780_000_000_000;
+  const random = seededRandom(models * 1000 + versionsPerModel);
+  const hex = () =>
+    Array.from({ length: 4 }, () =>
+      Math.floor(random() * 2 ** 32)
+        .toString(16)
+        .padStart(8, '0'),
+    ).join('');
   const rows: RegistryRows = { experiments: [], models: [], versions: [], runs: [], serverVersion: null };
   rows.experiments.push({
     experimentId: '1',
@@ -24,14 +32,14 @@ export function manyRows(models: number, versionsPerModel: number, metricsPerRun
       aliases: { champion: String(versionsPerModel) },
     });
     for (let v = 1; v <= versionsPerModel; v += 1) {
-      const runId = `${m.toString(16).padStart(16, '0')}${v.toString(16).padStart(16, '0')}`;
+      const runId = hex();
       rows.versions.push(
         versionRow({
           name,
           version: String(v),
           runId,
-          createdAt: at + v,
-          updatedAt: at + v,
+          createdAt: at + Math.floor(random() * 1e9),
+          updatedAt: at + Math.floor(random() * 1e9),
           tags: { validated: 'true', task: 'classification' },
         }),
       );
@@ -39,7 +47,7 @@ export function manyRows(models: number, versionsPerModel: number, metricsPerRun
         runRow({
           runId,
           metrics: Object.fromEntries(
-            Array.from({ length: metricsPerRun }, (_, i) => [`metric_${i}`, (m % 100) / 100 + i]),
+            Array.from({ length: metricsPerRun }, (_, i) => [`metric_${i}`, Number(random().toFixed(4))]),
           ),
         }),
       );
