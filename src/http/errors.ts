@@ -46,7 +46,8 @@ export const ErrorBody = z
 export function handleErrors(app: FastifyInstance, now: () => number): void {
   app.setErrorHandler((thrown: FastifyError | TowerError, request: FastifyRequest, reply: FastifyReply) => {
     const { error, status } = translate(thrown, request.id);
-    if (status >= 500)
+    // What is down or not ready yet is in /health and in the log of the job that found out; a probe must not fill the log.
+    if (status === 500)
       request.log.error(
         { err: thrown, request_id: request.id, method: request.method, path: request.routeOptions.url },
         'a request failed',
