@@ -1,4 +1,4 @@
-import { createBreath } from '../../src/kernel/breathe.ts';
+import { forEachBreathing } from '../../src/kernel/breathe.ts';
 import { TowerError } from '../../src/kernel/errors.ts';
 import type { HttpAnswer, HttpClient, Query } from '../../src/kernel/http-client.ts';
 import { experimentRow, metricPoint, modelRow, record, records, run, runRow, text, versionRow } from './mlflow-json.ts';
@@ -8,7 +8,8 @@ import { isFinished, type Known, type MetricPoint, type RegistrySource, type Run
 
 const api = '/api/2.0/mlflow';
 const modelsPerPage = 1000;
-const versionsPerPage = 10_000;
+// Twice as many would hold the event loop for too long while they are parsed.
+const versionsPerPage = 5_000;
 const experimentsPerPage = 1000;
 const runsPerBatch = 100;
 const runsPerPage = 1000;
@@ -70,26 +71,27 @@ async function readRegistry(client: HttpClient, known: Known | null, signal: Abo
  * where the sweep took more than one page and something we knew is gone, a second sweep must agree.
  */
 async function readVersions(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<VersionRow[]> {
-  const sweep = async () => {
+  const found = new Map<string, VersionRow>();
+  const sweep = async (): Promise<number> => {
     const query = { max_results: versionsPerPage, order_by: ['name ASC', 'version_number ASC'] };
-    const breath = createBreath();
-    const found: VersionRow[] = [];
     let pageCount = 0;
     for await (const page of pages(client, { get: `${api}/model-versions/search`, query }, 'model_versions', signal)) {
       pageCount += 1;
-      for (const json of page) {
-        if (breath.due()) await breath.take();
-        found.push(versionRow(json));
-      }
+      await forEachBreathing(page, (json) => {
+        const row = versionRow(json);
+        found.set(versionKey(row.name, row.version), row);
+      });
     }
-    return { found: unique(found, (item) => versionKey(item.name, item.version)), pageCount };
+    return pageCount;
   };
-  const first = await sweep();
-  if (first.pageCount <= 1 || !known) return first.found;
-  const seen = new Set(first.found.map((item) => versionKey(item.name, item.version)));
-  if (known.rows.versions.every((item) => seen.has(versionKey(item.name, item.version)))) return first.found;
-  const second = await sweep();
-  return unique([...first.found, ...second.found], (item) => versionKey(item.name, item.version));
+  if ((await sweep()) > 1 && known) {
+    let missing = false;
+    await forEachBreathing(known.rows.versions, (row) => {
+      missing ||= !found.has(versionKey(row.name, row.version));
+    });
+    if (missing) await sweep();
+  }
+  return [...found.values()];
 }
 
 /** Runs behind the versions: finished ones we know are kept, the others read in batches by id. */
@@ -99,17 +101,18 @@ async function readRunsOfVersions(
   known: Known | null,
   signal: AbortSignal,
 ): Promise<RunRow[]> {
-  const wanted = new Set(
-    rows.versions.map((item) => item.runId).filter((id) => id !== null && /^[\w-]+$/.test(id)) as string[],
-  );
-  const keep = (known?.rows.runs ?? []).filter(
-    (item) => wanted.has(item.runId) && isFinished(item.status) && !known?.reread(item.runId),
-  );
-  for (const item of keep) wanted.delete(item.runId);
+  const wanted = new Set<string>();
+  await forEachBreathing(rows.versions, ({ runId }) => {
+    if (runId !== null && /^[\w-]+$/.test(runId)) wanted.add(runId);
+  });
+  const runs: RunRow[] = [];
+  await forEachBreathing(known?.rows.runs ?? [], (run) => {
+    if (isFinished(run.status) && !known?.reread(run.runId) && wanted.delete(run.runId)) runs.push(run);
+  });
   const experimentIds = rows.experiments.map((item) => item.experimentId);
   const batches = inBatches([...wanted], runsPerBatch);
-  const read = await Promise.all(batches.map((ids) => readRunBatch(client, ids, experimentIds, signal)));
-  return [...keep, ...read.flat()];
+  await Promise.all(batches.map(async (ids) => runs.push(...(await readRunBatch(client, ids, experimentIds, signal)))));
+  return runs;
 }
 
 async function readRunBatch(

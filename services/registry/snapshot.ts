@@ -1,4 +1,4 @@
-import { createBreath } from '../../src/kernel/breathe.ts';
+import { forEachBreathing } from '../../src/kernel/breathe.ts';
 import type { AliasTable } from './stages.ts';
 import { effectiveStage, type Stage, type StageSource, stageOf } from './stages.ts';
 
@@ -98,30 +98,33 @@ export type Snapshot = {
  * gets a model (some servers answer the one search and not the other).
  */
 export async function buildSnapshot(rows: RegistryRows, readAt: number, aliasTable: AliasTable): Promise<Snapshot> {
-  const breath = createBreath();
-  const runs = new Map(rows.runs.map((run) => [run.runId, run]));
+  const runs = new Map<string, RunRow>();
+  await forEachBreathing(rows.runs, (run) => runs.set(run.runId, run));
   const models = new Map<string, RegisteredModel>();
+  const modelTypes = new Map<string, ModelType | null>();
   const prompts = new Set<string>();
-  for (const row of rows.models) {
+  await forEachBreathing([...rows.models].sort(byName), (row) => {
     if (isPrompt(row.tags)) prompts.add(row.name);
-    else models.set(row.name, { ...row, versions: [] });
-  }
+    else models.set(row.name, modelOf(row));
+    modelTypes.set(row.name, modelTypeOf(row.tags));
+  });
+  const aliasesOf = await invertAliases(models);
   const seen = new Set<string>();
-  const aliasesOf = invertAliases(models);
-  const modelTypes = new Map<RegisteredModel, ModelType | null>();
-  for (const row of rows.versions) {
-    if (breath.due()) await breath.take();
+  let inOrder = true;
+  await forEachBreathing(rows.versions, (row) => {
     const key = versionKey(row.name, row.version);
-    if (seen.has(key) || prompts.has(row.name) || isPrompt(row.tags) || row.currentStage === 'Deleted_Internal')
-      continue;
+    if (seen.has(key) || prompts.has(row.name) || isPrompt(row.tags) || row.currentStage === 'Deleted_Internal') return;
     seen.add(key);
-    const model = models.get(row.name) ?? modelFromVersion(row);
-    models.set(row.name, model);
-    let ofModel = modelTypes.get(model);
-    if (ofModel === undefined) modelTypes.set(model, (ofModel = modelTypeOf(model.tags)));
+    let model = models.get(row.name);
+    if (!model) {
+      model = modelFromVersion(row);
+      models.set(row.name, model);
+      inOrder = false;
+    }
+    const ofModel = modelTypes.get(row.name) ?? null;
     model.versions.push(joinVersion(row, ofModel, aliasesOf.get(key) ?? [], runs, aliasTable));
-  }
-  return index(rows, readAt, models, seen, breath);
+  });
+  return index(rows, readAt, inOrder ? models : new Map([...models].sort(([a], [b]) => (a < b ? -1 : 1))), seen);
 }
 
 /** One key for a version; the separator cannot occur in a version number. */
@@ -132,14 +135,11 @@ async function index(
   readAt: number,
   models: Map<string, RegisteredModel>,
   seen: Set<string>,
-  breath: ReturnType<typeof createBreath>,
 ): Promise<Snapshot> {
-  const byName = new Map([...models].sort(([a], [b]) => (a < b ? -1 : 1)));
   const versions: ModelVersion[] = [];
   const byStage: Record<Stage, ModelVersion[]> = { None: [], Staging: [], Production: [], Archived: [] };
   const danglingAliases: DanglingAlias[] = [];
-  for (const model of byName.values()) {
-    if (breath.due()) await breath.take();
+  await forEachBreathing(models.values(), (model) => {
     model.versions.sort((a, b) => Number(a.version) - Number(b.version));
     for (const version of model.versions) {
       versions.push(version);
@@ -148,9 +148,9 @@ async function index(
     for (const [alias, version] of Object.entries(model.aliases)) {
       if (!seen.has(versionKey(model.name, version))) danglingAliases.push({ name: model.name, alias, version });
     }
-  }
+  });
   const experiments = [...rows.experiments].sort(byExperimentId);
-  return { readAt, rows, experiments, models: byName, versions, byStage, danglingAliases };
+  return { readAt, rows, experiments, models, versions, byStage, danglingAliases };
 }
 
 /** Field by field, because a spread per version is what a swap of a large registry spent its time on. */
@@ -182,16 +182,16 @@ function joinVersion(
   };
 }
 
-function invertAliases(models: Map<string, RegisteredModel>): Map<string, string[]> {
+async function invertAliases(models: Map<string, RegisteredModel>): Promise<Map<string, string[]>> {
   const inverted = new Map<string, string[]>();
-  for (const model of models.values()) {
+  await forEachBreathing(models.values(), (model) => {
     for (const alias of Object.keys(model.aliases).sort()) {
       const key = versionKey(model.name, model.aliases[alias] ?? '');
       const known = inverted.get(key);
       if (known) known.push(alias);
       else inverted.set(key, [alias]);
     }
-  }
+  });
   return inverted;
 }
 
@@ -199,15 +199,20 @@ function invertAliases(models: Map<string, RegisteredModel>): Map<string, string
 const byExperimentId = (a: ExperimentRow, b: ExperimentRow): number =>
   a.experimentId.length - b.experimentId.length || (a.experimentId < b.experimentId ? -1 : 1);
 
-const modelFromVersion = (row: VersionRow): RegisteredModel => ({
+const modelOf = (row: ModelRow): RegisteredModel => ({
   name: row.name,
   createdAt: row.createdAt,
   updatedAt: row.updatedAt,
-  description: '',
-  tags: {},
-  aliases: {},
+  description: row.description,
+  tags: row.tags,
+  aliases: row.aliases,
   versions: [],
 });
+
+const modelFromVersion = ({ name, createdAt, updatedAt }: VersionRow): RegisteredModel =>
+  modelOf({ name, createdAt, updatedAt, description: '', tags: {}, aliases: {} });
+
+const byName = (a: ModelRow, b: ModelRow): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
 const isPrompt = (tags: Record<string, string>): boolean => tags['mlflow.prompt.is_prompt']?.toLowerCase() === 'true';
 

@@ -16,3 +16,12 @@ export function createBreath(budgetMs = 8): Breath {
     },
   };
 }
+
+/** Calls `work` for every item, letting the event loop in between. */
+export async function forEachBreathing<T>(items: Iterable<T>, work: (item: T) => void): Promise<void> {
+  const breath = createBreath();
+  for (const item of items) {
+    if (breath.due()) await breath.take();
+    work(item);
+  }
+}
