@@ -8,8 +8,10 @@ import { isFinished, type Known, type MetricPoint, type RegistrySource, type Run
 
 const api = '/api/2.0/mlflow';
 const modelsPerPage = 1000;
-// Twice as many would hold the event loop for too long while they are parsed.
-const versionsPerPage = 5_000;
+// The first read takes as much as it can from one moment of a live list. Later ones have the first to be checked
+// against, and take small pages: parsing a large one would hold up the requests that are answered meanwhile.
+const versionsPerFirstPage = 10_000;
+const versionsPerPage = 2_000;
 const experimentsPerPage = 1000;
 const runsPerBatch = 100;
 const runsPerPage = 1000;
@@ -73,7 +75,10 @@ async function readRegistry(client: HttpClient, known: Known | null, signal: Abo
 async function readVersions(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<VersionRow[]> {
   const found = new Map<string, VersionRow>();
   const sweep = async (): Promise<number> => {
-    const query = { max_results: versionsPerPage, order_by: ['name ASC', 'version_number ASC'] };
+    const query = {
+      max_results: known ? versionsPerPage : versionsPerFirstPage,
+      order_by: ['name ASC', 'version_number ASC'],
+    };
     let pageCount = 0;
     for await (const page of pages(client, { get: `${api}/model-versions/search`, query }, 'model_versions', signal)) {
       pageCount += 1;
