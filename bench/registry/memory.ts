@@ -1,8 +1,10 @@
-import type { Report } from '../support/report.ts';
+import { median, type Report } from '../support/report.ts';
 import { inFolder, msUntil200, startScript, startTower } from '../support/towers.ts';
 
 const models = 20_000;
 const swaps = 5;
+/** Node measures the time between two samples, so an idle loop already shows the sampling interval. */
+const samplingMs = 10;
 
 /** Memory with 100,000 versions, and how long the event loop is held while a new snapshot is read, built, saved and swapped in. */
 export async function benchMemory(report: Report): Promise<void> {
@@ -17,14 +19,15 @@ export async function benchMemory(report: Report): Promise<void> {
     const tower = await startTower(folder, { MLFLOW_TRACKING_URI: mlflow.url });
     await msUntil200(`${tower.url}/readyz`, 0, tower);
     const afterSync = await metric(tower.url, 'process_resident_memory_bytes');
-    let longest = 0;
+    const longest: number[] = [];
     for (let swap = 0; swap < swaps; swap += 1) {
       // Reading the metrics starts the measurement of the event loop anew.
       await metric(tower.url, 'nodejs_eventloop_lag_max_seconds');
       const answer = await fetch(`${tower.url}/cache/refresh`, { method: 'POST' });
       const { models_synced: synced } = (await answer.json()) as { models_synced: number };
       if (synced !== models * 5) throw new Error(`synced ${synced}: ${answer.status} ${tower.output()}`);
-      longest = Math.max(longest, (await metric(tower.url, 'nodejs_eventloop_lag_max_seconds')) * 1000);
+      const lagMs = (await metric(tower.url, 'nodejs_eventloop_lag_max_seconds')) * 1000;
+      longest.push(lagMs - samplingMs);
     }
     const rss = await metric(tower.url, 'process_resident_memory_bytes');
     await tower.stop();
@@ -35,9 +38,14 @@ export async function benchMemory(report: Report): Promise<void> {
     report.atMost(
       'memory with 100,000 versions after five swaps, in times of bare Node holding the same JSON',
       rss / bareRss,
-      4,
+      3,
     );
-    report.atMost('longest hold of the event loop during a swap of 100,000 versions, ms', longest, 50);
+    report.note(`longest hold of the event loop in each swap: ${longest.map((ms) => ms.toFixed(0)).join(', ')} ms`);
+    report.atMost(
+      'longest hold of the event loop during a swap of 100,000 versions (median of five), ms',
+      median(longest),
+      50,
+    );
   });
 }
 

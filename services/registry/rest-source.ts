@@ -11,7 +11,7 @@ const modelsPerPage = 1000;
 // The first read takes as much as it can from one moment of a live list. Later ones have the first to be checked
 // against, and take small pages: parsing a large one would hold up the requests that are answered meanwhile.
 const versionsPerFirstPage = 10_000;
-const versionsPerPage = 2_000;
+const versionsPerPage = 1_000;
 const experimentsPerPage = 1000;
 const runsPerBatch = 100;
 const runsPerPage = 1000;

@@ -6,7 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
  */
 export type Breath = { due(): boolean; take(): Promise<void> };
 
-export function createBreath(budgetMs = 4): Breath {
+export function createBreath(budgetMs = 2): Breath {
   let since = performance.now();
   return {
     due: () => performance.now() - since > budgetMs,
