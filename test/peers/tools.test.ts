@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../support/tower.ts';
+import { servingTower } from '../support/tower-process.ts';
+
+/** A program of the system; in CI its absence is a failure. */
+function systemProgram(...paths: string[]): string | null {
+  const found = paths.find((path) => existsSync(path));
+  if (found) return found;
+  if (process.env['CI']) throw new Error(`${paths[0]} is missing; .ci/run installs it`);
+  console.warn(`NOT TESTED with ${paths[0]}: it is not installed`);
+  return null;
+}
+
+async function output(program: string, args: string[], input = ''): Promise<{ code: number; text: string }> {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  let text = '';
+  child.stdout.on('data', (chunk: Buffer) => (text += chunk));
+  child.stderr.on('data', (chunk: Buffer) => (text += chunk));
+  child.stdin.end(input);
+  const [code] = (await once(child, 'close')) as [number];
+  return { code, text };
+}
+
+describe('Prometheus', () => {
+  const promtool = systemProgram('/usr/bin/promtool');
+  it.skipIf(!promtool)('promtool check metrics has no complaint', async () => {
+    const tower = await servingTower(temporaryFolder());
+    await fetch(`${tower.url}/models`);
+    await fetch(`${tower.url}/nowhere`);
+    const page = await (await fetch(`${tower.url}/metrics`)).text();
+    expect(await output(promtool ?? '', ['check', 'metrics'], page)).toEqual({ code: 0, text: '' });
+    await tower.stop();
+  });
+});
+
+describe('a browser', () => {
+  const chromium = systemProgram('/usr/bin/chromium');
+  const flags = [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ];
+  const domOf = async (url: string) => {
+    const args = [
+      ...flags,
+      `--user-data-dir=${join(temporaryFolder(), 'profile')}`,
+      '--virtual-time-budget=15000',
+      '--timeout=30000',
+      '--dump-dom',
+      url,
+    ];
+    return (await output(chromium ?? '', args)).text;
+  };
+
+  it.skipIf(!chromium)('shows Swagger UI at /docs with every endpoint, served from the tower alone', async () => {
+    const tower = await servingTower(temporaryFolder());
+    const dom = await domOf(`${tower.url}/docs`);
+    for (const text of [
+      'Model versions in production',
+      'Monitor a model version',
+      'Counts for a dashboard',
+      'Metrics for Prometheus',
+    ])
+      expect(dom).toContain(text);
+    await tower.stop();
+  });
+
+  it.skipIf(!chromium)('shows ReDoc at /redoc', async () => {
+    const tower = await servingTower(temporaryFolder());
+    const dom = await domOf(`${tower.url}/redoc`);
+    expect(dom).toContain('Control Tower API');
+    // Sections are filled when they are scrolled to; the menu is there at once.
+    for (const text of ['Models', 'Monitoring', 'Experiments and runs', 'Model analysis', 'Cache', 'System'])
+      expect(dom).toContain(text);
+    await tower.stop();
+  });
+});
