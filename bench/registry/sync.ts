@@ -1,8 +1,6 @@
 import { join } from 'node:path';
-import { openSource } from '../../services/registry/open-source.ts';
-import type { RegistrySource } from '../../services/registry/source.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
 import { peerProgram, startMlflow } from '../../test/support/mlflow-server.ts';
+import { openFor } from '../../test/support/open.ts';
 import { fillMlflow } from '../support/fill-mlflow.ts';
 import type { Report } from '../support/report.ts';
 import { inFolder } from '../support/towers.ts';
@@ -24,8 +22,10 @@ export async function benchSync(report: Report): Promise<void> {
     try {
       fillMlflow(path, models, versionsPerModel);
       let calls = 0;
-      const rest = sourceOf(server.url, () => {
-        calls += 1;
+      const rest = openFor(server.url, {
+        onCall: () => {
+          calls += 1;
+        },
       });
       await rest.readRuns('77', 1, never);
       calls = 0;
@@ -37,7 +37,7 @@ export async function benchSync(report: Report): Promise<void> {
         throw new Error(`read ${rows?.versions.length} versions`);
       const nothingNew = await timed(() => rest.readRegistry({ rows, reread: () => false }, never));
       const nothingNewCalls = calls;
-      const file = sourceOf(`sqlite:///${path}`);
+      const file = openFor(`sqlite:///${path}`);
       await file.readRuns('77', 1, never);
       const direct = await timed(() => file.readRegistry(null, never));
       if (direct.value?.runs.length !== rows.runs.length) throw new Error('the file gave other runs');
@@ -81,21 +81,3 @@ async function timed<T>(work: () => Promise<T>): Promise<{ value: T; ms: number 
 }
 
 const seconds = ({ ms }: { ms: number }): string => `${(ms / 1000).toFixed(2)} s`;
-
-const sourceOf = (uri: string, onCall?: () => void): RegistrySource =>
-  openSource({
-    uri,
-    label: uri,
-    user: undefined,
-    password: undefined,
-    token: undefined,
-    workspace: undefined,
-    caPath: undefined,
-    clientCertPath: undefined,
-    insecureTls: false,
-    timeoutMs: 120_000,
-    maxRetries: 0,
-    clock: systemClock,
-    random: Math.random,
-    ...(onCall ? { onCall } : {}),
-  });

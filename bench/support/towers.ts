@@ -2,9 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { saveCache } from '../../services/registry/cache-file.ts';
-import { openSource } from '../../services/registry/open-source.ts';
 import type { RegistryRows } from '../../services/registry/snapshot.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
+import { openFor } from '../../test/support/open.ts';
 import { freePort, type Started, start } from '../../test/support/processes.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -21,26 +20,9 @@ export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise
   }
 }
 
-export const openRest = (uri: string) =>
-  openSource({
-    uri,
-    label: uri,
-    user: undefined,
-    password: undefined,
-    token: undefined,
-    workspace: undefined,
-    caPath: undefined,
-    clientCertPath: undefined,
-    insecureTls: false,
-    timeoutMs: 120_000,
-    maxRetries: 0,
-    clock: systemClock,
-    random: Math.random,
-  });
-
 /** Writes the cache file a tower over `uri` would find at its start. */
 export async function prepareCache(folder: string, uri: string, rows: RegistryRows): Promise<void> {
-  const source = openRest(uri);
+  const source = openFor(uri);
   const path = join(folder, 'cache', `registry-${source.fingerprint}.jsonl`);
   await saveCache(path, rows, { fingerprint: source.fingerprint, source: uri, readAt: Date.now() });
   await source.close();

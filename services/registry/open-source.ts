@@ -15,12 +15,12 @@ import { createSqliteSource } from './sqlite-source.ts';
 export type SourceOptions = {
   uri: string;
   label: string;
-  user: string | undefined;
-  password: string | undefined;
-  token: string | undefined;
-  workspace: string | undefined;
-  caPath: string | undefined;
-  clientCertPath: string | undefined;
+  user?: string | undefined;
+  password?: string | undefined;
+  token?: string | undefined;
+  workspace?: string | undefined;
+  caPath?: string | undefined;
+  clientCertPath?: string | undefined;
   insecureTls: boolean;
   timeoutMs: number;
   maxRetries: number;

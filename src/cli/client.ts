@@ -3,6 +3,8 @@ import { TowerError } from '../kernel/errors.ts';
 /** Calls to a running tower. */
 export type TowerClient = {
   get<T>(path: string): Promise<T>;
+  /** A whole list, page by page. */
+  list<T>(path: string): Promise<T[]>;
   post<T>(path: string, body?: unknown): Promise<T>;
   delete<T>(path: string): Promise<T>;
 };
@@ -12,7 +14,11 @@ export const exitCodes = { failed: 1, usage: 2, notFound: 3, conflict: 4, unavai
 
 /** @throws TowerError with the tower's own words; `unavailable` where nobody answers */
 export function createTowerClient(baseUrl: string): TowerClient {
-  const call = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
+  const send = async (
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<{ value: unknown; next: string | null }> => {
     const response = await fetch(new URL(path, baseUrl), {
       method,
       ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
@@ -24,11 +30,27 @@ export function createTowerClient(baseUrl: string): TowerClient {
       );
     });
     const text = await response.text();
-    if (response.ok) return JSON.parse(text) as T;
+    if (response.ok)
+      return {
+        value: JSON.parse(text),
+        next: /<([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1] ?? null,
+      };
     throw new TowerError(codeOf(response.status), detailOf(text) ?? `The tower answered ${response.status}`);
+  };
+  const call = async <T>(method: string, path: string, body?: unknown): Promise<T> =>
+    (await send(method, path, body)).value as T;
+  const list = async <T>(path: string): Promise<T[]> => {
+    const all: T[] = [];
+    for (let page: string | null = path; page !== null; ) {
+      const { value, next } = await send('GET', page);
+      all.push(...(value as T[]));
+      page = next;
+    }
+    return all;
   };
   return {
     get: (path) => call('GET', path),
+    list,
     post: (path, body) => call('POST', path, body),
     delete: (path) => call('DELETE', path),
   };

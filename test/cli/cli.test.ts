@@ -47,6 +47,13 @@ describe('tower models', () => {
     expect((await tower('models', 'list', '--search', 'nothing')).out).toBe('No model versions match.');
   });
 
+  it('list gives everything, however many pages it takes, unless a limit is asked for', async () => {
+    const { tower } = await cliOver({ MAX_MODELS_RETURNED: '2' });
+    expect(JSON.parse((await tower('models', 'list', '--json')).out)).toHaveLength(5);
+    expect(JSON.parse((await tower('models', 'list', '--limit', '1', '--json')).out)).toHaveLength(1);
+    expect((await tower('models', 'show', 'DNA', '10')).code).toBe(0);
+  });
+
   it('show, monitor and unmonitor do what they say, with exit codes for scripts', async () => {
     const { tower } = await cliOver();
     expect((await tower('models', 'show', 'DNA', '1')).out).toMatch(/^stage +Production$/m);

@@ -2,11 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openSource } from '../../services/registry/open-source.ts';
 import { buildSnapshot, type Snapshot } from '../../services/registry/snapshot.ts';
 import type { RegistrySource } from '../../services/registry/source.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
 import { type MlflowServer, peerProgram, startMlflow } from '../support/mlflow-server.ts';
+import { openFor } from '../support/open.ts';
 import { oddNames, type Seeded, seededAt, seedMlflow } from './seed.ts';
 
 const aliasTable = { Production: ['champion'], Staging: ['challenger'], Archived: [] };
@@ -35,8 +34,8 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
     if (!program) return;
     server = await startMlflow(program, folder, store === 'sqlite' ? fileUri : join(folder, 'mlruns'));
     seeded = await seedMlflow(server.url);
-    rest = await open(server.url);
-    file = await open(fileUri);
+    rest = openFor(server.url);
+    file = openFor(fileUri);
     overRest = await snapshot(rest);
     overFile = await snapshot(file);
   });
@@ -160,24 +159,6 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
     expect(await rest.readLoggedModel('m-00000000000000000000000000000000', never)).toEqual([]);
   });
 });
-
-async function open(uri: string): Promise<RegistrySource> {
-  return openSource({
-    uri,
-    label: uri,
-    user: undefined,
-    password: undefined,
-    token: undefined,
-    workspace: undefined,
-    caPath: undefined,
-    clientCertPath: undefined,
-    insecureTls: false,
-    timeoutMs: 60_000,
-    maxRetries: 2,
-    clock: systemClock,
-    random: Math.random,
-  });
-}
 
 async function snapshot(source: RegistrySource): Promise<Snapshot> {
   const rows = await source.readRegistry(null, never);

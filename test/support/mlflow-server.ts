@@ -5,8 +5,6 @@ import { freePort, type Started, start, untilAnswers } from './processes.ts';
 /** Where `.ci/run` puts the two MLflows, each in a virtual environment. */
 const peersFolder = resolve(process.env['PEERS_DIRECTORY'] ?? '.peers');
 
-export type MlflowGeneration = 'mlflow2' | 'mlflow3';
-
 /** The path of a program of a peer, or null where that peer is not installed (in CI that fails). */
 export function peerProgram(peer: string, program: string): string | null {
   const path = join(peersFolder, peer, 'bin', program);

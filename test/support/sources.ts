@@ -1,8 +1,9 @@
-import { openSource, type SourceOptions } from '../../services/registry/open-source.ts';
+import type { SourceOptions } from '../../services/registry/open-source.ts';
 import { buildSnapshot, type Snapshot } from '../../services/registry/snapshot.ts';
 import type { RegistrySource } from '../../services/registry/source.ts';
 import { type Clock, systemClock } from '../../src/kernel/clock.ts';
 import { whenTestIsOver } from './cleanup.ts';
+import { openFor } from './open.ts';
 
 export const noSignal = new AbortController().signal;
 export const aliasTable = {
@@ -12,23 +13,8 @@ export const aliasTable = {
 };
 
 /** A source as compose would open it, closed when the test is over. */
-export async function sourceFor(uri: string, more: Partial<SourceOptions> = {}): Promise<RegistrySource> {
-  const source = openSource({
-    uri,
-    label: uri,
-    user: undefined,
-    password: undefined,
-    token: undefined,
-    workspace: undefined,
-    caPath: undefined,
-    clientCertPath: undefined,
-    insecureTls: false,
-    timeoutMs: 5_000,
-    maxRetries: 0,
-    clock: instantClock(),
-    random: () => 0.5,
-    ...more,
-  });
+export function sourceFor(uri: string, more: Partial<SourceOptions> = {}): RegistrySource {
+  const source = openFor(uri, { timeoutMs: 5_000, clock: instantClock(), ...more });
   whenTestIsOver(() => source.close());
   return source;
 }

@@ -43,14 +43,17 @@ export function addModelCommands(program: Command, context: CliContext): void {
     .option('--limit <number>', 'at most this many')
     .action(async (flags: ListFlags) => {
       const path = `${flags.monitored ? '/models/monitored' : '/models/all'}${queryOf(flags)}`;
-      context.print(await context.tower().get<Model[]>(path), listText);
+      const tower = context.tower();
+      // Without --limit the whole list is wanted, however many pages it takes.
+      const found = flags.limit === undefined ? await tower.list<Model>(path) : await tower.get<Model[]>(path);
+      context.print(found, listText);
     });
 
   models
     .command('show <name> [version]')
     .description('show a model, or one version of it')
     .action(async (name: string, version: string | undefined) => {
-      const versions = await context.tower().get<Model[]>(`/model/${encodeURIComponent(name)}/versions`);
+      const versions = await context.tower().list<Model>(`/model/${encodeURIComponent(name)}/versions`);
       if (version === undefined) return context.print(versions, listText);
       const found = versions.find((item) => item.version === version);
       if (!found)

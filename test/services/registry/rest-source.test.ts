@@ -5,14 +5,14 @@ import { noSignal, snapshotOf, sourceFor } from '../../support/sources.ts';
 describe('reading a registry from MLflow', () => {
   it('an empty server answers {} everywhere, and that is an empty registry', async () => {
     const fake = await fakeMlflow();
-    const snapshot = await snapshotOf(await sourceFor(fake.url));
+    const snapshot = await snapshotOf(sourceFor(fake.url));
     expect(snapshot.versions).toEqual([]);
     expect(snapshot.experiments).toEqual([]);
   });
 
   it('aliases are joined from the models, stages win over aliases, dangling aliases are named', async () => {
     const fake = await fakeMlflow(smallRegistry());
-    const snapshot = await snapshotOf(await sourceFor(fake.url));
+    const snapshot = await snapshotOf(sourceFor(fake.url));
     const facts = snapshot.versions.map((item) => [
       item.name,
       item.version,
@@ -33,7 +33,7 @@ describe('reading a registry from MLflow', () => {
 
   it('NaN and infinity, sent as text, are null; a running run has no end', async () => {
     const fake = await fakeMlflow(smallRegistry());
-    const { versions } = await snapshotOf(await sourceFor(fake.url));
+    const { versions } = await snapshotOf(sourceFor(fake.url));
     expect(versions[0]?.run?.metrics).toEqual({ accuracy: 0.945, bad: null });
     expect(versions[1]?.run?.metrics).toEqual({ accuracy: 0.91, inf: null });
     expect(versions[2]?.run).toMatchObject({ status: 'RUNNING', endedAt: null });
@@ -49,7 +49,7 @@ describe('reading a registry from MLflow', () => {
       });
     }
     const fake = await fakeMlflow(registry);
-    const snapshot = await snapshotOf(await sourceFor(fake.url));
+    const snapshot = await snapshotOf(sourceFor(fake.url));
     expect(snapshot.versions).toHaveLength(355);
     expect(snapshot.versions.filter((item) => item.run === null)).toHaveLength(1);
     expect(fake.calls.filter((call) => call.endsWith('runs/search'))).toHaveLength(4);
@@ -63,7 +63,7 @@ describe('reading a registry from MLflow', () => {
     registry.experiments = [{ experiment_id: longId, name: 'long', lifecycle_stage: 'active' }];
     for (const run of registry.runs) run.info['experiment_id'] = longId;
     const fake = await fakeMlflow(registry);
-    const source = await sourceFor(fake.url);
+    const source = sourceFor(fake.url);
     const { versions, experiments } = await snapshotOf(source);
     expect(experiments[0]?.experimentId).toBe(longId);
     expect(versions[0]?.run?.metrics['accuracy']).toBe(0.945);
@@ -75,14 +75,14 @@ describe('reading a registry from MLflow', () => {
     const same = JSON.stringify({ model_versions: [{ name: 'DNA', version: '1' }], next_page_token: 'again' });
     fake.instead['model-versions/search'] = { status: 200, body: same };
     fake.instead['registered-models/search'] = { status: 200, body: JSON.stringify({ next_page_token: 'for-ever' }) };
-    const snapshot = await snapshotOf(await sourceFor(fake.url));
+    const snapshot = await snapshotOf(sourceFor(fake.url));
     expect(snapshot.versions.map((item) => item.version)).toEqual(['1']);
     expect(fake.calls.filter((call) => call.endsWith('model-versions/search'))).toHaveLength(2);
   });
 
   it('a version hidden by an edit between two pages is not lost, and a repeated one comes once', async () => {
     const fake = await fakeMlflow(smallRegistry());
-    const source = await sourceFor(fake.url);
+    const source = sourceFor(fake.url);
     const before = await source.readRegistry(null, noSignal);
     if (!before) throw new Error('nothing was read');
     fake.maxPage = 2;
@@ -102,7 +102,7 @@ describe('reading a registry from MLflow', () => {
 
   it('lists are asked for in a stable order', async () => {
     const fake = await fakeMlflow(smallRegistry());
-    await snapshotOf(await sourceFor(fake.url));
+    await snapshotOf(sourceFor(fake.url));
     const orders = fake.requests
       .filter(({ path }) => /(models|versions)\/search$/.test(path))
       .map(({ query }) => query.getAll('order_by'));
@@ -111,7 +111,7 @@ describe('reading a registry from MLflow', () => {
 
   it('alias and tag changes are seen although no timestamp moves', async () => {
     const fake = await fakeMlflow(smallRegistry());
-    const source = await sourceFor(fake.url);
+    const source = sourceFor(fake.url);
     const first = await source.readRegistry(null, noSignal);
     if (!first) throw new Error('nothing was read');
     Object.assign(fake.registry.models[0] ?? {}, { aliases: [{ alias: 'champion', version: '2' }] });
@@ -123,7 +123,7 @@ describe('reading a registry from MLflow', () => {
 
   it('metrics of finished runs are not read again, those of running and monitored ones are', async () => {
     const fake = await fakeMlflow(smallRegistry());
-    const source = await sourceFor(fake.url);
+    const source = sourceFor(fake.url);
     const first = await source.readRegistry(null, noSignal);
     if (!first) throw new Error('nothing was read');
     for (const run of fake.registry.runs)
@@ -142,13 +142,13 @@ describe('reading a registry from MLflow', () => {
       { name: 'orphan prompt', version: '1', tags },
     );
     const fake = await fakeMlflow(registry);
-    const snapshot = await snapshotOf(await sourceFor(fake.url));
+    const snapshot = await snapshotOf(sourceFor(fake.url));
     expect([...snapshot.models.keys()]).toEqual(['DNA', 'aliased', 'empty']);
   });
 
   it('a model search that gives nothing (2.21.2 to 2.22.0) does not hide the versions', async () => {
     const fake = await fakeMlflow({ ...smallRegistry(), models: [] });
-    const snapshot = await snapshotOf(await sourceFor(fake.url));
+    const snapshot = await snapshotOf(sourceFor(fake.url));
     expect([...snapshot.models.keys()]).toEqual(['DNA', 'aliased']);
     expect(snapshot.byStage.Production.map((item) => item.name)).toEqual(['DNA']);
   });
@@ -156,7 +156,7 @@ describe('reading a registry from MLflow', () => {
   it('a server without logged models (404 in HTML) has no values there, which is not an error', async () => {
     const fake = await fakeMlflow(smallRegistry());
     fake.instead['/logged-models/m-1'] = { status: 404, type: 'text/html', body: '<h1>Not Found</h1>' };
-    expect(await (await sourceFor(fake.url)).readLoggedModel('m-1', noSignal)).toEqual([]);
+    expect(await sourceFor(fake.url).readLoggedModel('m-1', noSignal)).toEqual([]);
   });
 
   it('histories are read in bulk, a bare NaN included; without the bulk call one by one, always with max_results', async () => {
@@ -168,7 +168,7 @@ describe('reading a registry from MLflow', () => {
       ],
       'run2 accuracy': [{ key: 'accuracy', value: 0.8, timestamp: 3000, step: 0 }],
     };
-    const source = await sourceFor(fake.url);
+    const source = sourceFor(fake.url);
     const bulk = await source.readHistory(['run1', 'run2'], ['accuracy'], noSignal);
     expect(bulk.map((point) => [point.runId, point.at, point.value])).toEqual([
       ['run1', 1000, 0.9],
@@ -184,14 +184,14 @@ describe('reading a registry from MLflow', () => {
   it('credentials, workspace and path prefix reach every call, and no Origin header does', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const uri = `${fake.url.replace('://', '://dana:p%40ss@')}/`;
-    const source = await sourceFor(uri, { workspace: 'team-a' });
+    const source = sourceFor(uri, { workspace: 'team-a' });
     await source.readRegistry(null, noSignal);
     for (const { headers } of fake.requests) {
       expect(headers.authorization).toBe(`Basic ${Buffer.from('dana:p@ss').toString('base64')}`);
       expect(headers['x-mlflow-workspace']).toBe('team-a');
       expect(headers.origin).toBeUndefined();
     }
-    const bearer = await sourceFor(`${fake.url}/prefix/`, { token: 't0ken' });
+    const bearer = sourceFor(`${fake.url}/prefix/`, { token: 't0ken' });
     await bearer.readRegistry(null, noSignal).catch(() => undefined);
     expect(fake.requests.at(-1)?.headers.authorization).toBe('Bearer t0ken');
     expect(fake.requests.at(-1)?.path).toMatch(/^\/prefix\//);

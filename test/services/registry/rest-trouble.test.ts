@@ -46,7 +46,7 @@ describe('trouble with MLflow is said in words', () => {
   it.each(cases)('%s', async (_name, answer, text) => {
     const fake = await fakeMlflow(smallRegistry());
     fake.instead['registered-models/search'] = answer;
-    const error = await failure((await sourceFor(fake.url)).readRegistry(null, noSignal));
+    const error = await failure(sourceFor(fake.url).readRegistry(null, noSignal));
     expect(error.code).toBe('unavailable');
     expect(error.message).toMatch(text);
   });
@@ -54,7 +54,7 @@ describe('trouble with MLflow is said in words', () => {
   it('nobody there', async () => {
     const fake = await fakeMlflow();
     await fake.close();
-    const error = await failure((await sourceFor(fake.url)).readRegistry(null, noSignal));
+    const error = await failure(sourceFor(fake.url).readRegistry(null, noSignal));
     expect(error.message).toMatch(/MLflow cannot be reached \(ECONNREFUSED\)/);
   });
 
@@ -64,7 +64,7 @@ describe('trouble with MLflow is said in words', () => {
     let refusals = 2;
     fake.instead['experiments/search'] = () =>
       refusals-- > 0 ? { status: 429, headers: { 'retry-after': '7' } } : null;
-    const source = await sourceFor(fake.url, { clock, maxRetries: 3 });
+    const source = sourceFor(fake.url, { clock, maxRetries: 3 });
     expect((await snapshotOf(source)).experiments).toHaveLength(2);
     expect(clock.slept).toEqual([7000, 7000]);
   });
@@ -73,7 +73,7 @@ describe('trouble with MLflow is said in words', () => {
     const fake = await fakeMlflow(smallRegistry());
     fake.instead['experiments/search'] = { status: 502, type: 'text/html', body: '<h1>Bad Gateway</h1>' };
     const clock = instantClock();
-    const source = await sourceFor(fake.url, { clock, maxRetries: 3 });
+    const source = sourceFor(fake.url, { clock, maxRetries: 3 });
     expect((await failure(source.readRegistry(null, noSignal))).message).toBe('MLflow answered 502');
     expect(fake.calls.filter((call) => call.endsWith('experiments/search'))).toHaveLength(4);
     expect(clock.slept).toEqual([187.5, 375, 750]);
@@ -111,7 +111,7 @@ describe('recorded answers of MLflow 3.11', () => {
       (item) => item.query?.['max_results'] === 10000,
     );
     fake.instead['runs/search'] = recorded('runs/search', (item) => item.body?.['run_view_type'] === 'ALL');
-    const snapshot = await snapshotOf(await sourceFor(fake.url));
+    const snapshot = await snapshotOf(sourceFor(fake.url));
     const name = 'DNA Analysis "v" Model';
     expect(snapshot.models.get(name)?.versions.map((item) => [item.version, item.stage, item.aliases])).toEqual([
       ['1', 'Production', ['champion', 'prod-eu']],
@@ -128,7 +128,7 @@ describe('recorded answers of MLflow 3.11', () => {
   it('a bare NaN in the bulk history is read as no number', async () => {
     const fake = await fakeMlflow();
     fake.instead['get-history-bulk'] = recorded('get-history-bulk', (item) => item.text !== null);
-    const points = await (await sourceFor(fake.url)).readHistory(['x'], ['bad'], noSignal);
+    const points = await sourceFor(fake.url).readHistory(['x'], ['bad'], noSignal);
     expect(points).toEqual([
       {
         metric: 'bad',

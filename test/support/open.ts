@@ -1,0 +1,16 @@
+import { openSource, type SourceOptions } from '../../services/registry/open-source.ts';
+import type { RegistrySource } from '../../services/registry/source.ts';
+import { systemClock } from '../../src/kernel/clock.ts';
+
+/** A source as compose would open it, without retries. Close it when done. */
+export const openFor = (uri: string, more: Partial<SourceOptions> = {}): RegistrySource =>
+  openSource({
+    uri,
+    label: uri,
+    insecureTls: false,
+    timeoutMs: 120_000,
+    maxRetries: 0,
+    clock: systemClock,
+    random: () => 0.5,
+    ...more,
+  });
