@@ -17,7 +17,7 @@ import { sendList } from '../src/http/replies.ts';
 
 type Deps = {
   monitoring: Monitoring;
-  connection: () => 'connected' | 'disconnected' | 'connecting';
+  connection: () => DebugMonitored['mlflow_status'];
   debugEnabled: boolean;
 };
 

@@ -87,7 +87,7 @@ export async function buildApp(
   await app.register(registryRoutes, { registry, now: clock.now });
   await app.register(monitoringRoutes, {
     monitoring,
-    connection: () => connectionOf(registry),
+    connection: () => registry.status().connection,
     debugEnabled: config.ENABLE_DEBUG_ENDPOINTS,
   });
   await app.register(driftRoutes, { drift });
@@ -100,12 +100,6 @@ function sayAge(reply: FastifyReply, { ageMs, stale, origin }: Provenance): void
   reply.header('x-data-source', origin);
   if (reply.hasHeader('age')) return;
   reply.header('age', String(Math.floor((ageMs ?? 0) / 1000))).header('x-cache-stale', String(stale));
-}
-
-function connectionOf(registry: Registry): 'connected' | 'disconnected' | 'connecting' {
-  const { connected } = registry.status();
-  if (connected === null) return 'connecting';
-  return connected ? 'connected' : 'disconnected';
 }
 
 /** A caller's own request id is kept where it cannot do harm in a log. */

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { createDashboard } from '../services/dashboard/dashboard.ts';
 import { createDrift } from '../services/drift/drift.ts';
 import { createMonitoring, type Monitoring } from '../services/monitoring/monitoring.ts';
+import type { Connection } from '../services/registry/mirror.ts';
 import { openSource } from '../services/registry/open-source.ts';
 import { createRegistry, type Registry } from '../services/registry/registry.ts';
 import { writeSample } from '../services/registry/sample.ts';
@@ -160,10 +161,10 @@ async function configuredSource(
   secrets: Secrets,
   { clock, random, metrics }: Tools,
 ): Promise<RegistrySource | null> {
-  if (secrets.trackingUri === undefined) return null;
+  const uri = config.MLFLOW_TRACKING_URI;
+  if (uri === undefined) return null;
   return openSource({
-    uri: secrets.trackingUri,
-    label: config.MLFLOW_TRACKING_URI ?? '',
+    uri,
     user: config.MLFLOW_TRACKING_USERNAME,
     password: secrets.password,
     token: secrets.token,
@@ -209,7 +210,7 @@ function watchGauges(metrics: Metrics, registry: Registry, monitoring: Monitorin
   watch({
     name: 'tower_mlflow_up',
     help: '1 when the last read of MLflow succeeded; nothing before the first',
-    read: () => (registry.status().connected === null ? null : Number(registry.status().connected)),
+    read: () => mlflowUp(registry.status().connection),
   });
   watch({
     name: 'tower_registry_dangling_aliases',
@@ -217,6 +218,9 @@ function watchGauges(metrics: Metrics, registry: Registry, monitoring: Monitorin
     read: () => registry.status().snapshot?.danglingAliases.length ?? null,
   });
 }
+
+const mlflowUp = (connection: Connection): number | null =>
+  connection === 'connected' || connection === 'disconnected' ? Number(connection === 'connected') : null;
 
 function recordRun(store: Store, metrics: Metrics, log: RootLog, state: JobState): void {
   const outcome = state.status === 'succeeded' ? 'succeeded' : 'failed';

@@ -106,8 +106,8 @@ type SecretName = (typeof secretNames)[number];
 type Settings = z.infer<typeof settings>;
 /** Settings that may be logged and shown. */
 export type Config = Omit<Settings, SecretName>;
-/** Values that must never be shown; `trackingUri` may carry credentials of its own. */
-export type Secrets = { password: string | undefined; token: string | undefined; trackingUri: string | undefined };
+/** Values that must never be shown. */
+export type Secrets = { password: string | undefined; token: string | undefined };
 
 /** @throws TowerError `invalid` whose text has a line for each variable that breaks its rule */
 export function readConfig(env: Record<string, string | undefined>): { config: Config; secrets: Secrets } {
@@ -126,15 +126,40 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
     });
   }
   const { MLFLOW_TRACKING_PASSWORD: password, MLFLOW_TRACKING_TOKEN: token, ...config } = parsed.data;
-  const trackingUri = config.MLFLOW_TRACKING_URI;
-  if (trackingUri === undefined) return { config, secrets: { password, token, trackingUri } };
+  if (config.MLFLOW_TRACKING_URI === undefined) return { config, secrets: { password, token } };
+  const split = splitCredentials(config.MLFLOW_TRACKING_URI);
+  const user = split.user ?? config.MLFLOW_TRACKING_USERNAME;
   return {
-    config: { ...config, MLFLOW_TRACKING_URI: withoutCredentials(trackingUri) },
-    secrets: { password, token, trackingUri },
+    config: {
+      ...config,
+      MLFLOW_TRACKING_URI: split.uri,
+      ...(user === undefined ? {} : { MLFLOW_TRACKING_USERNAME: user }),
+    },
+    secrets: { password: split.password ?? password, token },
   };
 }
 
-/** A URI as it may be shown: user, password (even one that holds `/` or `@`) and query taken out. */
-export function withoutCredentials(uri: string): string {
-  return uri.replace(/^([a-z][a-z0-9+.-]*:\/\/).*@/i, '$1').replace(/\?.*$/, '');
+/**
+ * Takes user and password out of a URI, as MLflow allows them there: even a password that holds `/` or `@`
+ * unencoded leaves nothing behind. A query is dropped, because it may hold a token.
+ */
+export function splitCredentials(uri: string): { uri: string; user?: string; password?: string } {
+  const [, scheme = '', userInfo, rest = ''] = /^([a-z][a-z0-9+.-]*:\/\/)(?:(.*)@)?(.*)$/is.exec(uri) ?? [
+    null,
+    '',
+    undefined,
+    uri,
+  ];
+  const plain = `${scheme}${rest.replace(/\?.*$/s, '')}`;
+  if (userInfo === undefined) return { uri: plain };
+  const [, user = '', password = ''] = /^([^:]*):?(.*)$/s.exec(userInfo) ?? [];
+  return { uri: plain, ...(user ? { user: decoded(user) } : {}), ...(password ? { password: decoded(password) } : {}) };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

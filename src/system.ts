@@ -62,11 +62,10 @@ export function createSystem(deps: SystemDeps) {
 }
 
 function healthOf({ version, clock, user, registryStatus, jobStates }: SystemDeps, startedAt: number) {
-  const { snapshot, origin, connected, stale, ageMs, lastError, sourceLabel } = registryStatus();
-  const sampleOnly = origin === 'sample' && connected === true;
+  const { snapshot, origin, connection, stale, ageMs, lastError, sourceLabel } = registryStatus();
   return {
-    status: statusOf(snapshot !== null, stale, connected, origin),
-    mlflow_connection: sampleOnly ? ('not_configured' as const) : connectionOf(connected),
+    status: statusOf(registryStatus()),
+    mlflow_connection: connection,
     experiments_count: snapshot?.experiments.length ?? null,
     timestamp: new Date(clock.now()).toISOString(),
     data_source: origin,
@@ -92,14 +91,9 @@ function healthOf({ version, clock, user, registryStatus, jobStates }: SystemDep
   };
 }
 
-function statusOf(hasSnapshot: boolean, stale: boolean, connected: boolean | null, origin: 'mlflow' | 'sample') {
-  if (!hasSnapshot) return connected === false ? ('degraded' as const) : ('starting' as const);
+function statusOf({ snapshot, stale, connection, origin }: MirrorStatus) {
+  if (!snapshot) return connection === 'disconnected' ? ('degraded' as const) : ('starting' as const);
   // Sample data in the place of a registry that was asked for is never healthy.
-  const standIn = origin === 'sample' && connected !== true;
+  const standIn = origin === 'sample' && connection !== 'not_configured';
   return stale || standIn ? ('degraded' as const) : ('healthy' as const);
-}
-
-function connectionOf(connected: boolean | null) {
-  if (connected === null) return 'connecting' as const;
-  return connected ? ('connected' as const) : ('disconnected' as const);
 }

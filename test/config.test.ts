@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readConfig, withoutCredentials } from '../src/config.ts';
+import { readConfig, splitCredentials } from '../src/config.ts';
 import { envExample } from './support/env-example.ts';
 
 describe('settings', () => {
@@ -41,13 +41,17 @@ describe('settings', () => {
   });
 
   it('secrets and credentials in the address are not part of what may be shown', () => {
-    const { config } = readConfig({
+    const { config, secrets } = readConfig({
       MLFLOW_TRACKING_URI: 'https://dana:hunter2@mlflow.example.com/x?token=abc',
       MLFLOW_TRACKING_PASSWORD: 's3cret',
       MLFLOW_TRACKING_TOKEN: 't0ken',
     });
     expect(JSON.stringify(config)).not.toMatch(/hunter2|s3cret|t0ken|abc/);
-    expect(config.MLFLOW_TRACKING_URI).toBe('https://mlflow.example.com/x');
+    expect(config).toMatchObject({
+      MLFLOW_TRACKING_URI: 'https://mlflow.example.com/x',
+      MLFLOW_TRACKING_USERNAME: 'dana',
+    });
+    expect(secrets).toEqual({ password: 'hunter2', token: 't0ken' });
   });
 
   it.each([
@@ -55,6 +59,6 @@ describe('settings', () => {
     'https://u:p/ss@host/x',
     'http://u@host/x',
   ])('no part of the password in %s is shown', (uri) => {
-    expect(withoutCredentials(uri)).toMatch(/^https?:\/\/host\/x$/);
+    expect(splitCredentials(uri).uri).toMatch(/^https?:\/\/host\/x$/);
   });
 });

@@ -97,7 +97,7 @@ export const DebugMonitored = z
   .object({
     monitored_count: z.int(),
     monitored_list: z.array(MonitoredEntry),
-    mlflow_status: z.enum(['connected', 'disconnected', 'connecting']),
+    mlflow_status: z.enum(['connected', 'disconnected', 'connecting', 'not_configured']),
     model_details: z
       .array(z.record(z.string(), z.unknown()))
       .describe('ModelInfo of each monitored version the mirror holds'),

@@ -25,6 +25,10 @@ export type MirrorOptions = {
   onRefresh?: (outcome: { ok: boolean; seconds: number }) => void;
 };
 
+/** `not_configured`: there is no source but the sample; `connecting`: not tried yet. */
+export const connections = ['connected', 'disconnected', 'connecting', 'not_configured'] as const;
+export type Connection = (typeof connections)[number];
+
 export type MirrorStatus = {
   origin: 'mlflow' | 'sample';
   sourceLabel: string;
@@ -33,8 +37,8 @@ export type MirrorStatus = {
   /** The last try failed, or the snapshot is older than CACHE_MAX_AGE_HOURS. */
   stale: boolean;
   refreshing: boolean;
-  /** Whether the configured source answered at the last try; null before the first. */
-  connected: boolean | null;
+  /** Whether the configured source answered at the last try. */
+  connection: Connection;
   lastError: string | null;
   lastPersistError: string | null;
 };
@@ -210,10 +214,15 @@ function statusOf(options: MirrorOptions, state: State): MirrorStatus {
     ageMs,
     stale: connected === false || (ageMs !== null && ageMs > options.maxAgeMs),
     refreshing: state.inFlight !== null,
-    connected,
+    connection: options.source ? connectionOf(connected) : 'not_configured',
     lastError,
     lastPersistError,
   };
+}
+
+function connectionOf(connected: boolean | null): Connection {
+  if (connected === null) return 'connecting';
+  return connected ? 'connected' : 'disconnected';
 }
 
 /** @returns whether there was a file */

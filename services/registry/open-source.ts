@@ -11,10 +11,9 @@ import { createRestSource } from './rest-source.ts';
 import type { RegistrySource } from './source.ts';
 import { createSqliteSource } from './sqlite-source.ts';
 
-/** Where to read and as whom. `uri` may carry credentials; `label` must not. */
+/** Where to read and as whom. `uri` carries no credentials: it is shown. */
 export type SourceOptions = {
   uri: string;
-  label: string;
   user?: string | undefined;
   password?: string | undefined;
   token?: string | undefined;
@@ -36,13 +35,13 @@ const maxInFlight = 4;
  * @throws TowerError `invalid` that names the variable and says what it may hold
  */
 export function openSource(options: SourceOptions): RegistrySource {
-  const { uri, label, clock } = options;
+  const { uri, clock } = options;
   if (/^https?:\/\//i.test(uri)) return openRest(options);
   if (/^sqlite:\/\/\//i.test(uri)) {
     // Three slashes and a relative path, or four and an absolute one, as SQLAlchemy reads it.
     const path = resolve(uri.slice('sqlite:///'.length).replace(/\?.*$/, ''));
     const workspace = options.workspace ?? 'default';
-    return createSqliteSource(path, label, fingerprint('sqlite', path, workspace), workspace, clock);
+    return createSqliteSource(path, uri, fingerprint('sqlite', path, workspace), workspace, clock);
   }
   const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(uri)?.[1]?.toLowerCase();
   if (scheme && scheme !== 'file') throw unsupported(scheme);
@@ -50,13 +49,12 @@ export function openSource(options: SourceOptions): RegistrySource {
     scheme === 'file'
       ? fileURLToPath(uri.startsWith('file:///') ? uri : `file://${resolve(uri.slice('file:'.length))}`)
       : resolve(uri);
-  return createMlrunsSource(root, label, fingerprint('mlruns', root), clock);
+  return createMlrunsSource(root, uri, fingerprint('mlruns', root), clock);
 }
 
 function openRest(options: SourceOptions): RegistrySource {
   const url = parseUrl(options.uri);
-  const user = decodeURIComponent(url.username) || options.user;
-  const password = decodeURIComponent(url.password) || options.password;
+  const { user, password } = options;
   const headers: Record<string, string> = { 'user-agent': 'control-tower' };
   if (user && password) headers['authorization'] = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   else if (options.token) headers['authorization'] = `Bearer ${options.token}`;
@@ -76,20 +74,16 @@ function openRest(options: SourceOptions): RegistrySource {
     random: options.random,
     ...(options.onCall ? { onCall: options.onCall } : {}),
   });
-  return createRestSource(client, options.label, fingerprint('rest', baseUrl, user ?? '', options.workspace ?? ''));
+  return createRestSource(client, options.uri, fingerprint('rest', baseUrl, user ?? '', options.workspace ?? ''));
 }
 
 function parseUrl(uri: string): URL {
   try {
     return new URL(uri);
   } catch {
-    // The text is not repeated: it may hold a password.
-    throw invalid(
-      'MLFLOW_TRACKING_URI is not a valid URL; write it as http(s)://host[:port][/prefix], with user and password in variables of their own',
-      {
-        parameter: 'MLFLOW_TRACKING_URI',
-      },
-    );
+    throw invalid('MLFLOW_TRACKING_URI is not a valid URL; write it as http(s)://host[:port][/prefix]', {
+      parameter: 'MLFLOW_TRACKING_URI',
+    });
   }
 }
 

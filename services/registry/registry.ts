@@ -154,7 +154,7 @@ function sourceReads(options: Options, mirror: Mirror, current: () => Promise<Sn
 
 async function cacheInfo(options: Options, mirror: Mirror): Promise<CacheInfo> {
   const [stats, monitored] = await Promise.all([cacheStats(options, mirror), options.monitoredCount()]);
-  const { connected, snapshot } = mirror.status();
+  const { connection, snapshot } = mirror.status();
   return {
     cache_info: stats,
     tracking_info: {
@@ -165,7 +165,7 @@ async function cacheInfo(options: Options, mirror: Mirror): Promise<CacheInfo> {
       dangling_aliases: snapshot?.danglingAliases.length ?? 0,
     },
     system_status: {
-      mlflow_connected: connected === true,
+      mlflow_connected: connection === 'connected',
       tracking_method: options.cacheEnabled ? 'cached' : 'direct',
       cache_enabled: options.cacheEnabled,
     },

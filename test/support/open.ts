@@ -6,7 +6,6 @@ import { systemClock } from '../../src/kernel/clock.ts';
 export const openFor = (uri: string, more: Partial<SourceOptions> = {}): RegistrySource =>
   openSource({
     uri,
-    label: uri,
     insecureTls: false,
     timeoutMs: 120_000,
     maxRetries: 0,

@@ -72,7 +72,12 @@ describe('the mirror', () => {
     const second = await mirrorOf(toySource(manyRows(3, 2)), { cachePath: first.cachePath, clock: first.clock });
     await first.clock.advance(2 * hour);
     await second.mirror.start();
-    expect(second.mirror.status()).toMatchObject({ ageMs: 2 * hour, stale: false, connected: null, origin: 'mlflow' });
+    expect(second.mirror.status()).toMatchObject({
+      ageMs: 2 * hour,
+      stale: false,
+      connection: 'connecting',
+      origin: 'mlflow',
+    });
     expect(second.mirror.status().snapshot?.versions).toHaveLength(6);
   });
 
@@ -95,11 +100,16 @@ describe('the mirror', () => {
     source.down = true;
     await clock.advance(hour);
     await expect(mirror.refresh()).rejects.toThrow('toy is down');
-    expect(mirror.status()).toMatchObject({ connected: false, stale: true, ageMs: hour, lastError: 'toy is down' });
+    expect(mirror.status()).toMatchObject({
+      connection: 'disconnected',
+      stale: true,
+      ageMs: hour,
+      lastError: 'toy is down',
+    });
     expect(mirror.status().snapshot?.versions).toHaveLength(2);
     source.down = false;
     await mirror.refresh();
-    expect(mirror.status()).toMatchObject({ connected: true, stale: false, lastError: null });
+    expect(mirror.status()).toMatchObject({ connection: 'connected', stale: false, lastError: null });
   });
 
   it('refreshes asked for at the same time are one read', async () => {
@@ -198,13 +208,13 @@ describe('sample data', () => {
     const { mirror, cachePath, logText } = await mirrorOf(source, { openSample });
     await mirror.start();
     await expect(mirror.refresh()).rejects.toThrow('toy is down');
-    expect(mirror.status()).toMatchObject({ origin: 'sample', connected: false, stale: true });
+    expect(mirror.status()).toMatchObject({ origin: 'sample', connection: 'disconnected', stale: true });
     expect(mirror.status().snapshot?.versions).toHaveLength(4);
     expect(logText()).toContain('SAMPLE DATA');
     expect(existsSync(cachePath)).toBe(false);
     source.down = false;
     await mirror.refresh();
-    expect(mirror.status()).toMatchObject({ origin: 'mlflow', connected: true });
+    expect(mirror.status()).toMatchObject({ origin: 'mlflow', connection: 'connected' });
     expect(mirror.status().snapshot?.versions).toHaveLength(1);
     expect(source.known.at(-1)).toBeNull();
   });

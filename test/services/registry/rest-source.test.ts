@@ -183,8 +183,7 @@ describe('reading a registry from MLflow', () => {
 
   it('credentials, workspace and path prefix reach every call, and no Origin header does', async () => {
     const fake = await fakeMlflow(smallRegistry());
-    const uri = `${fake.url.replace('://', '://dana:p%40ss@')}/`;
-    const source = sourceFor(uri, { workspace: 'team-a' });
+    const source = sourceFor(`${fake.url}/`, { workspace: 'team-a', user: 'dana', password: 'p@ss' });
     await source.readRegistry(null, noSignal);
     for (const { headers } of fake.requests) {
       expect(headers.authorization).toBe(`Basic ${Buffer.from('dana:p@ss').toString('base64')}`);
