@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { whenTestIsOver } from '../support/cleanup.ts';
 
@@ -41,7 +42,10 @@ export type FakeMlflow = {
  * list, NaN as text, 400 where a required parameter is missing, HTML for unknown routes.
  * `test/peers/fake.test.ts` has MLflow's own client read from it.
  */
-export async function fakeMlflow(registry: Partial<FakeRegistry> = {}, port = 0): Promise<FakeMlflow> {
+export async function fakeMlflow(
+  registry: Partial<FakeRegistry> = {},
+  tls: { key: string; cert: string } | null = null,
+): Promise<FakeMlflow> {
   const fake: FakeMlflow = {
     url: '',
     registry: { experiments: [], models: [], versions: [], runs: [], histories: {}, loggedModels: {}, ...registry },
@@ -56,14 +60,15 @@ export async function fakeMlflow(registry: Partial<FakeRegistry> = {}, port = 0)
     close: async () => undefined,
   };
   let inFlight = 0;
-  const server = createServer(async (request, response) => {
+  const listener = async (request: IncomingMessage, response: ServerResponse) => {
     inFlight += 1;
     fake.mostInFlight = Math.max(fake.mostInFlight, inFlight);
     await handle(fake, request, response);
     inFlight -= 1;
-  });
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  fake.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  };
+  const server = tls ? createTlsServer(tls, listener) : createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  fake.url = `${tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}`;
   fake.close = () =>
     new Promise((resolve) => {
       server.close(() => resolve());

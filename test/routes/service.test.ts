@@ -136,6 +136,22 @@ describe('the service around it', () => {
     expect(logText()).toContain('secret path');
   });
 
+  it('a tower whose event loop is held up says 503 with Retry-After, but still shows that it lives', async () => {
+    const { app } = await towerOver({ MAX_EVENT_LOOP_DELAY_MS: '50' });
+    await app.ready();
+    // Hold the loop for longer than the time between two looks at it, then let the look happen.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1200);
+    await new Promise((resolve) => setTimeout(resolve));
+    const refused = await app.inject('/models');
+    expect(refused.statusCode).toBe(503);
+    expect(refused.headers['retry-after']).toBe('10');
+    expect(refused.json()).toMatchObject({
+      detail: 'The tower is overloaded; try again shortly',
+      error: { type: 'unavailable' },
+    });
+    expect((await app.inject('/healthz')).statusCode).toBe(200);
+  });
+
   it('metrics come as Prometheus text or OpenMetrics, by Accept', async () => {
     const { app } = await towerOver();
     await app.inject('/models');

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { TowerError } from '../../../src/kernel/errors.ts';
 import { fakeMlflow, mlflowError, smallRegistry } from '../../fakes/mlflow.ts';
@@ -77,6 +78,29 @@ describe('trouble with MLflow is said in words', () => {
     expect((await failure(source.readRegistry(null, noSignal))).message).toBe('MLflow answered 502');
     expect(fake.calls.filter((call) => call.endsWith('experiments/search'))).toHaveLength(4);
     expect(clock.slept).toEqual([187.5, 375, 750]);
+  });
+});
+
+describe('TLS', () => {
+  const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/tls/${name}`, import.meta.url));
+  const own = {
+    key: readFileSync(fixture('localhost-key.pem'), 'utf8'),
+    cert: readFileSync(fixture('localhost-cert.pem'), 'utf8'),
+  };
+
+  it('a certificate nobody vouches for is refused; with its authority named, or with checks off, it is taken', async () => {
+    const fake = await fakeMlflow(smallRegistry(), own);
+    expect((await failure(sourceFor(fake.url).readRegistry(null, noSignal))).message).toMatch(
+      /cannot be reached \(DEPTH_ZERO_SELF_SIGNED_CERT\)/,
+    );
+    expect((await snapshotOf(sourceFor(fake.url, { caPath: fixture('localhost-cert.pem') }))).versions).toHaveLength(5);
+    expect((await snapshotOf(sourceFor(fake.url, { insecureTls: true }))).versions).toHaveLength(5);
+  });
+
+  it('a certificate file that cannot be read is named by its variable', () => {
+    expect(() => sourceFor('https://localhost', { caPath: '/nowhere.pem' })).toThrow(
+      'MLFLOW_TRACKING_SERVER_CERT_PATH: the file /nowhere.pem cannot be read (ENOENT)',
+    );
   });
 });
 
