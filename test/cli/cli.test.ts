@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { run } from '../../src/cli/main.ts';
 import { card, table } from '../../src/cli/table.ts';
-import { fakeMlflow, smallRegistry } from '../fakes/mlflow.ts';
+import { fakeMlflow } from '../fakes/mlflow.ts';
+import { smallRegistry } from '../fakes/small-registry.ts';
 import { testTower } from '../support/tower.ts';
 
 afterEach(() => {

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { fakeMlflow, smallRegistry } from '../fakes/mlflow.ts';
+import { fakeMlflow } from '../fakes/mlflow.ts';
+import { smallRegistry } from '../fakes/small-registry.ts';
 import { temporaryFolder } from '../support/tower.ts';
 import { servingTower, towerCommand } from '../support/tower-process.ts';
 

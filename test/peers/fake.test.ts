@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { expect, it } from 'vitest';
-import { fakeMlflow, smallRegistry } from '../fakes/mlflow.ts';
+import { fakeMlflow } from '../fakes/mlflow.ts';
+import { smallRegistry } from '../fakes/small-registry.ts';
 import { peerProgram } from '../support/mlflow-server.ts';
 import { start } from '../support/processes.ts';
 

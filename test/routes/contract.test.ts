@@ -4,7 +4,8 @@ import Ajv from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { InjectOptions } from 'fastify';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { fakeMlflow, smallRegistry } from '../fakes/mlflow.ts';
+import { fakeMlflow } from '../fakes/mlflow.ts';
+import { smallRegistry } from '../fakes/small-registry.ts';
 import { type TestTower, testTower } from '../support/tower.ts';
 import { cases, monitorBody, type World } from './contract-cases.ts';
 

@@ -1,7 +1,8 @@
 import { gunzipSync } from 'node:zlib';
 import type { LightMyRequestResponse } from 'fastify';
 import { describe, expect, it } from 'vitest';
-import { fakeMlflow, smallRegistry } from '../fakes/mlflow.ts';
+import { fakeMlflow } from '../fakes/mlflow.ts';
+import { smallRegistry } from '../fakes/small-registry.ts';
 import { testTower } from '../support/tower.ts';
 import { towerOver } from './tower-over.ts';
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { fakeMlflow, smallRegistry } from '../fakes/mlflow.ts';
+import { fakeMlflow } from '../fakes/mlflow.ts';
+import { smallRegistry } from '../fakes/small-registry.ts';
 import { testTower } from '../support/tower.ts';
 import { towerOver } from './tower-over.ts';
 

@@ -1,4 +1,5 @@
-import { fakeMlflow, smallRegistry } from '../fakes/mlflow.ts';
+import { fakeMlflow } from '../fakes/mlflow.ts';
+import { smallRegistry } from '../fakes/small-registry.ts';
 import { handClock } from '../support/sources.ts';
 import { testTower } from '../support/tower.ts';
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { fakeMlflow, smallRegistry } from '../../fakes/mlflow.ts';
+import { fakeMlflow } from '../../fakes/mlflow.ts';
+import { smallRegistry } from '../../fakes/small-registry.ts';
 import { noSignal, snapshotOf, sourceFor } from '../../support/sources.ts';
 
 describe('reading a registry from MLflow', () => {

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { TowerError } from '../../../src/kernel/errors.ts';
-import { fakeMlflow, mlflowError, smallRegistry } from '../../fakes/mlflow.ts';
+import { fakeMlflow, mlflowError } from '../../fakes/mlflow.ts';
+import { smallRegistry } from '../../fakes/small-registry.ts';
 import { instantClock, noSignal, snapshotOf, sourceFor } from '../../support/sources.ts';
 
 const failure = async (promise: Promise<unknown>): Promise<TowerError> => {
