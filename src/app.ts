@@ -10,7 +10,7 @@ import type { Drift } from '../services/drift/drift.ts';
 import type { Monitoring } from '../services/monitoring/monitoring.ts';
 import type { Provenance, Registry } from '../services/registry/registry.ts';
 import type { Config } from './config.ts';
-import { handleErrors, handleUnknownPaths, validatorCompiler } from './http/errors.ts';
+import { handleErrors, handleUnknownPaths, refuseAddress, validatorCompiler } from './http/errors.ts';
 import { registerLimits } from './http/limits.ts';
 import { registerDocs } from './http/openapi.ts';
 import { dataHeaders } from './http/security-headers.ts';
@@ -55,10 +55,12 @@ export async function buildApp(
     childLoggerFactory: (logger) => logger,
     genReqId: (request) => cleanRequestId(request.headers['x-request-id']) ?? randomUUID(),
     forceCloseConnections: 'idle',
+    frameworkErrors: refuseAddress(clock.now),
   }) as unknown as FastifyInstance;
   app.setValidatorCompiler(validatorCompiler as never);
   app.setSerializerCompiler(serializerCompiler);
   handleErrors(app, clock.now);
+  takeEmptyBodies(app);
 
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(dataHeaders).header('x-request-id', request.id);
@@ -93,6 +95,14 @@ export async function buildApp(
   await app.register(driftRoutes, { drift });
   await app.register(dashboardRoutes, { dashboard });
   return app;
+}
+
+/** Clients send the content type with a DELETE too; no body is no body. */
+function takeEmptyBodies(app: FastifyInstance): void {
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) =>
+    body === '' ? done(null, undefined) : parseJson(request, String(body), done),
+  );
 }
 
 /** What an answer made of the mirror says of it; an answer that knows its own age keeps it. */

@@ -12,7 +12,7 @@ import type { AliasTable } from '../services/registry/stages.ts';
 import type { Services } from './app.ts';
 import type { Config, Secrets } from './config.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
-import { type Job, type JobState, startJobs } from './kernel/jobs.ts';
+import { type Job, type JobState, type Jobs, startJobs } from './kernel/jobs.ts';
 import { createReleaser } from './kernel/lifecycle.ts';
 import { createLog, type RootLog } from './kernel/log.ts';
 import { createMetrics, type Metrics } from './kernel/metrics.ts';
@@ -52,13 +52,16 @@ export async function compose(
   try {
     const store = openStore(config.DATA_DIRECTORY);
     releaser.defer('store', () => store.close());
-    const { registry, monitoring } = await mirrorAndMonitoring(config, secrets, store, tools);
+    let jobs: Jobs | null = null;
+    const refreshSoon = () => jobs?.nudge('registry-refresh');
+    const { registry, monitoring } = await mirrorAndMonitoring(config, secrets, store, tools, refreshSoon);
     releaser.defer('registry', () => registry.stop());
     await registry.start();
     watchGauges(metrics, registry, monitoring);
 
-    let jobs: ReturnType<typeof startJobs> | null = null;
     releaser.defer('jobs', () => jobs?.stop());
+    // Undone first: a job that waits for a server in trouble must not hold up the stop.
+    releaser.defer('reads', () => registry.abort());
     const system = createSystem({
       config,
       version,
@@ -91,10 +94,11 @@ export async function compose(
 }
 
 /** The two need each other: the mirror reads the runs of monitored versions again, monitoring asks the mirror what there is. */
-async function mirrorAndMonitoring(config: Config, secrets: Secrets, store: Store, tools: Tools) {
+async function mirrorAndMonitoring(config: Config, secrets: Secrets, store: Store, tools: Tools, onNews: () => void) {
   let monitoring: Monitoring | null = null;
   const registry = await createRegistry({
     ...(await registryOptions(config, secrets, tools)),
+    onNews,
     monitoredRunIds: async () => (await monitoring?.runIds()) ?? new Set(),
     monitoredCount: async () => (await monitoring?.count()) ?? 0,
   });
@@ -116,8 +120,15 @@ function jobTable(config: Config, registry: Registry): Job[] {
       step: () => registry.refresh(),
     },
     {
+      name: 'registry-ping',
+      intervalMs: minute,
+      timeoutMs: 10_000,
+      firstAfterMs: minute,
+      step: (signal) => registry.ping(signal),
+    },
+    {
       name: 'run-count',
-      intervalMs: Math.max(config.CACHE_REFRESH_INTERVAL_MINUTES, 10) * minute,
+      intervalMs: Math.max(config.CACHE_REFRESH_INTERVAL_MINUTES, 1) * minute,
       timeoutMs: 30 * minute,
       firstAfterMs: 2_000,
       step: (signal) => registry.countRuns(signal),

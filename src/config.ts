@@ -48,8 +48,10 @@ export const settings = z.object({
   API_HOST: z.string().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
   API_PORT: number(8000, 0, 65535).describe('Port to listen on; 0 for any free one'),
   LOG_LEVEL: z
-    .enum(['DEBUG', 'INFO', 'WARNING', 'ERROR'], 'must be DEBUG, INFO, WARNING or ERROR')
+    .string()
     .default('INFO')
+    .transform((text) => text.toUpperCase())
+    .pipe(z.enum(['DEBUG', 'INFO', 'WARNING', 'ERROR'], 'must be DEBUG, INFO, WARNING or ERROR'))
     .describe('Least level that is logged'),
   LOG_FORMAT: z
     .enum(['auto', 'json', 'text'], 'must be auto, json or text')
@@ -63,7 +65,7 @@ export const settings = z.object({
     'Metrics of finished runs are read again at every n-th refresh',
   ),
   MAX_MODELS_RETURNED: number(1000, 1, 1_000_000).describe(
-    'Longest list one answer holds; a Link header leads to the rest',
+    'Longest list of models or experiments one answer holds; a Link header leads to the rest',
   ),
   ENABLE_CACHE_PERSISTENCE: flag(true).describe('Keep the mirror in a file, so that a restart is ready at once'),
   CACHE_DIRECTORY: z.string().default('./cache').describe('Folder of the cache file'),
@@ -140,20 +142,22 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
 }
 
 /**
- * Takes user and password out of a URI, as MLflow allows them there: even a password that holds `/` or `@`
- * unencoded leaves nothing behind. A query is dropped, because it may hold a token.
+ * Takes user and password out of an http(s) address, as MLflow allows them there; what follows a `?` is dropped,
+ * because it may hold a token. Of an address that is no URL, everything up to the last `@` is taken for credentials,
+ * so that nothing of them is ever shown; it is refused when it is opened.
  */
 export function splitCredentials(uri: string): { uri: string; user?: string; password?: string } {
-  const [, scheme = '', userInfo, rest = ''] = /^([a-z][a-z0-9+.-]*:\/\/)(?:(.*)@)?(.*)$/is.exec(uri) ?? [
-    null,
-    '',
-    undefined,
-    uri,
-  ];
-  const plain = `${scheme}${rest.replace(/\?.*$/s, '')}`;
-  if (userInfo === undefined) return { uri: plain };
-  const [, user = '', password = ''] = /^([^:]*):?(.*)$/s.exec(userInfo) ?? [];
-  return { uri: plain, ...(user ? { user: decoded(user) } : {}), ...(password ? { password: decoded(password) } : {}) };
+  if (!/^https?:/i.test(uri)) return { uri };
+  const scheme = /^https?:\/*/i.exec(uri)?.[0] ?? '';
+  if (!URL.canParse(uri))
+    return { uri: `${scheme}${uri.slice(scheme.length).replace(/^.*@/s, '').replace(/\?.*$/s, '')}` };
+  const { username, password, origin, pathname } = new URL(uri);
+  const plain = `${origin}${pathname.replace(/\/+$/, '')}`;
+  return {
+    uri: plain,
+    ...(username ? { user: decoded(username) } : {}),
+    ...(password ? { password: decoded(password) } : {}),
+  };
 }
 
 function decoded(text: string): string {

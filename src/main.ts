@@ -7,14 +7,15 @@ import { TowerError } from './kernel/errors.ts';
 /** Env in, running tower out: the flags of `tower serve` are environment variables by now. */
 export async function serve(env: Record<string, string | undefined>): Promise<void> {
   const { config, secrets } = readConfig(env);
+  // From the first moment on: as process 1 of a container, a signal nobody listens to is ignored.
+  const stop = new Promise<string>((resolve) => {
+    process.once('SIGTERM', resolve).once('SIGINT', resolve);
+  });
   const version = packageVersion();
   const tower = await compose(config, secrets, version);
   const { log, clock, metrics } = tower;
   const app = await buildApp(tower.services, { config, version, log, clock, metrics });
 
-  const stop = new Promise<string>((resolve) => {
-    process.once('SIGTERM', resolve).once('SIGINT', resolve);
-  });
   try {
     const url = await app.listen({ host: config.API_HOST, port: config.API_PORT }).catch((error: unknown) => {
       throw cannotListen(config.API_HOST, config.API_PORT, error as NodeJS.ErrnoException);

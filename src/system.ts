@@ -69,7 +69,7 @@ function healthOf({ version, clock, user, registryStatus, jobStates }: SystemDep
     experiments_count: snapshot?.experiments.length ?? null,
     timestamp: new Date(clock.now()).toISOString(),
     data_source: origin,
-    notice: origin === 'sample' ? 'This is sample data. Set MLFLOW_TRACKING_URI to mirror your own registry.' : null,
+    notice: origin === 'sample' ? noticeOf(connection) : null,
     source: sourceLabel,
     mlflow_version: snapshot?.rows.serverVersion ?? null,
     mlflow_user: user,
@@ -90,6 +90,11 @@ function healthOf({ version, clock, user, registryStatus, jobStates }: SystemDep
     })),
   };
 }
+
+const noticeOf = (connection: MirrorStatus['connection']): string =>
+  connection === 'not_configured'
+    ? 'This is sample data. Set MLFLOW_TRACKING_URI to mirror your own registry.'
+    : 'MLflow cannot be reached: this is sample data, shown until it answers (ENABLE_MOCK_DATA=true).';
 
 function statusOf({ snapshot, stale, connection, origin }: MirrorStatus) {
   if (!snapshot) return connection === 'disconnected' ? ('degraded' as const) : ('starting' as const);

@@ -24,7 +24,7 @@ export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise
 export async function prepareCache(folder: string, uri: string, rows: RegistryRows): Promise<void> {
   const source = openFor(uri);
   const path = join(folder, 'cache', `registry-${source.fingerprint}.jsonl`);
-  await saveCache(path, rows, { fingerprint: source.fingerprint, source: uri, readAt: Date.now() });
+  await saveCache(path, rows, { fingerprint: source.fingerprint, source: uri, readAt: Date.now(), rounds: 1 });
   await source.close();
 }
 

@@ -28,7 +28,8 @@ export function createDashboard({ registry, monitoring }: Sources): Dashboard {
         last_updated: new Date(snapshot.readAt).toISOString(),
         registered_models: snapshot.models.size,
         archived_models: snapshot.byStage.Archived.length,
-        total_runs_status: runs.status,
+        // Counted before the registry was last read: runs may have come and gone since.
+        total_runs_status: runs.countedAt !== null && runs.countedAt < snapshot.readAt ? 'outdated' : runs.status,
         total_runs_counted_at: isoTime(runs.countedAt),
       };
     },

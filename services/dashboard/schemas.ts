@@ -13,7 +13,9 @@ export const DashboardSummary = z
     last_updated: z.iso.datetime().describe('When the registry was read'),
     registered_models: z.int().describe('Registered models (names)'),
     archived_models: z.int(),
-    total_runs_status: z.enum(['counting', 'complete']),
+    total_runs_status: z
+      .enum(['counting', 'complete', 'outdated'])
+      .describe('outdated: counted before the registry was last read; a new count is on its way'),
     total_runs_counted_at: z.iso.datetime().nullable(),
   })
   .meta({

@@ -7,6 +7,7 @@ import type { ModelDrift } from './schemas.ts';
 
 /** What drift needs of the registry. */
 type Points = {
+  provenance(): { ageMs: number | null; stale: boolean };
   model(name: string): Promise<RegisteredModel>;
   history(runIds: string[], metrics: string[]): Promise<Reading<MetricPoint[]>>;
   loggedModel(modelId: string): Promise<Reading<MetricPoint[]>>;
@@ -33,14 +34,18 @@ export function createDrift({ points, clock }: { points: Points; clock: Clock })
         lateHistory(points, model.versions),
         loggedModels(points, model.versions),
       ]);
+      const byRun = Map.groupBy(history.value, (point) => point.runId);
       const value = model.versions.map((version) => {
-        const own = history.value.filter((point) => point.runId === version.run?.runId);
+        const own = byRun.get(version.runId ?? '') ?? [];
         const measured = [...own, ...(logged.value.get(version.version) ?? [])].filter(
           (point) => point.at >= since && point.at <= clock.now() && isAfterTraining(point, version),
         );
         return describe(version, measured, days);
       });
-      return { value, ageMs: Math.max(history.ageMs, logged.ageMs), stale: history.stale || logged.stale };
+      // Which versions there are and which have late values comes from the mirror: the answer is no younger than that.
+      const mirror = points.provenance();
+      const ageMs = Math.max(mirror.ageMs ?? 0, history.ageMs, logged.ageMs);
+      return { value, ageMs, stale: mirror.stale || history.stale || logged.stale };
     },
   };
 }
@@ -81,8 +86,10 @@ async function loggedModels(points: Points, versions: ModelVersion[]): Promise<R
 
 /** A point of the training run counts only when it came after that run's end. */
 function isAfterTraining(point: MetricPoint, version: ModelVersion): boolean {
-  if (!version.run || point.runId !== version.run.runId) return true;
-  return version.run.endedAt !== null && point.at > version.run.endedAt;
+  if (point.runId !== version.runId) return true;
+  // A training run MLflow no longer has cannot tell when it ended.
+  const endedAt = version.run?.endedAt ?? null;
+  return endedAt !== null && point.at > endedAt;
 }
 
 function describe(version: ModelVersion, measured: MetricPoint[], days: number): ModelDrift[number] {

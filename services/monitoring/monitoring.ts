@@ -9,6 +9,7 @@ import type { MonitorAdded, MonitoredEntry, MonitorRemoved, MonitorRequest, Moni
 /** What monitoring needs of the registry. */
 type Mirror = {
   current(): Promise<Snapshot>;
+  provenance(): { origin: 'mlflow' | 'sample' };
   listVersions(versions: readonly ModelVersion[], query: ModelListQuery): Promise<ListAnswer>;
 };
 
@@ -33,7 +34,8 @@ export function createMonitoring({ store, mirror, clock }: Deps): Monitoring {
   const rows = async () =>
     (await store.db())
       .selectFrom('monitored_models')
-      .selectAll()
+      .select(['name', 'version', 'model_type', 'registered_by', 'registered_at', 'run_id'])
+      .where('registry', '=', registryOf(mirror))
       .orderBy('registered_at')
       .orderBy('name')
       .orderBy('version')
@@ -43,7 +45,7 @@ export function createMonitoring({ store, mirror, clock }: Deps): Monitoring {
 
   return {
     add: (name, version, request) => addVersion({ store, mirror, clock }, name, version, request),
-    remove: (name, version) => removeVersion({ store, clock }, name, version),
+    remove: (name, version) => removeVersion({ store, mirror, clock }, name, version),
     status: async (name, version) => ({
       model_name: name,
       model_version: version,
@@ -81,7 +83,14 @@ async function addVersion(
 ): Promise<MonitorAdded> {
   const found = held(await mirror.current(), name, version);
   if (!found) throw notFound('Model not found in MLflow', { model_name: name, model_version: version });
-  const row = { name, version, ...request, registered_at: new Date(clock.now()).toISOString(), run_id: found.runId };
+  const row = {
+    registry: registryOf(mirror),
+    name,
+    version,
+    ...request,
+    registered_at: new Date(clock.now()).toISOString(),
+    run_id: found.runId,
+  };
   const { numInsertedOrUpdatedRows } = await (await store.db())
     .insertInto('monitored_models')
     .values(row)
@@ -99,13 +108,10 @@ async function addVersion(
   };
 }
 
-async function removeVersion(
-  { store, clock }: Omit<Deps, 'mirror'>,
-  name: string,
-  version: string,
-): Promise<MonitorRemoved> {
+async function removeVersion({ store, mirror, clock }: Deps, name: string, version: string): Promise<MonitorRemoved> {
   const { numDeletedRows } = await (await store.db())
     .deleteFrom('monitored_models')
+    .where('registry', '=', registryOf(mirror))
     .where('name', '=', name)
     .where('version', '=', version)
     .executeTakeFirstOrThrow();
@@ -117,6 +123,9 @@ async function removeVersion(
     removed_at: new Date(clock.now()).toISOString(),
   };
 }
+
+/** What is watched among sample data has nothing to do with the real registry of the same tower. */
+const registryOf = (mirror: Mirror): string => (mirror.provenance().origin === 'sample' ? 'sample' : 'default');
 
 const held = (snapshot: Snapshot, name: string, version: string): ModelVersion | undefined =>
   snapshot.models.get(name)?.versions.find((item) => item.version === version);

@@ -7,7 +7,8 @@ const registeredBy = z
   .string('must be a text: who is adding this model')
   .trim()
   .min(1, 'must not be empty')
-  .max(256, 'may have 256 characters at most');
+  .max(256, 'may have 256 characters at most')
+  .regex(/^\P{Cc}*$/u, 'must not hold control characters');
 
 export const MonitorRequest = z
   .strictObject({ model_type: MonitoredType, registered_by: registeredBy })

@@ -20,22 +20,23 @@ type Header = {
   source: string;
   read_at: number;
   server_version: string | null;
+  rounds: number;
 };
 
 export type LoadedCache =
   | { status: 'missing' }
-  | { status: 'loaded'; rows: RegistryRows; readAt: number }
+  | { status: 'loaded'; rows: RegistryRows; readAt: number; rounds: number }
   /** `reason` names the file it is set aside as. */
   | { status: 'unusable'; reason: 'corrupt' | 'foreign' | 'other-schema'; why: string };
 
 const parts = ['experiments', 'models', 'versions', 'runs'] as const;
 
-/** Writes the rows atomically. @returns bytes written */
+/** Writes the rows atomically. `rounds` = refreshes so far, so that a restart does not put off the next full one. */
 export function saveCache(
   path: string,
   rows: RegistryRows,
-  about: { fingerprint: string; source: string; readAt: number },
-): Promise<number> {
+  about: { fingerprint: string; source: string; readAt: number; rounds: number },
+): Promise<void> {
   const header: Header = {
     format,
     schema,
@@ -43,6 +44,7 @@ export function saveCache(
     source: about.source,
     read_at: about.readAt,
     server_version: rows.serverVersion,
+    rounds: about.rounds,
   };
   return writeAtomically(path, encode(header, rows));
 }
@@ -110,7 +112,7 @@ export function decodeCache(bytes: Buffer, fingerprint: string): LoadedCache {
     for (const part of parts) rows[part].push(...((line[part] ?? []) as never[]));
     from = to + 1;
   }
-  return { status: 'loaded', rows, readAt: header.read_at };
+  return { status: 'loaded', rows, readAt: header.read_at, rounds: header.rounds };
 }
 
 const corrupt = (why: string): LoadedCache => ({ status: 'unusable', reason: 'corrupt', why });

@@ -13,6 +13,8 @@ export type ListKind<Item> = {
   defaultOrder: string;
   tags: (item: Item) => Record<string, string>;
   metrics: (item: Item) => Record<string, number | null>;
+  /** Whether items of this kind have metrics at all. */
+  hasMetrics: boolean;
   aliases: (item: Item) => string[];
   /** `by` is effective, stage or alias. */
   stage: (item: Item, by: string) => string | null;
@@ -51,10 +53,18 @@ export function parseListQuery<Item>(query: ModelListQuery, kind: ListKind<Item>
 }
 
 /** A whole number from 1 up; what exceeds `max` is cut to it, because that is what MAX_MODELS_RETURNED promises. */
-export function parseLimit(text: string | undefined, max: number, preset = max): number {
-  if (text === undefined) return preset;
+function parseLimit(text: string | undefined, max: number): number {
+  if (text === undefined) return max;
   if (!/^[1-9]\d{0,8}$/.test(text)) throw bad('limit', 'must be a whole number from 1', text);
   return Math.min(Number(text), max);
+}
+
+/** Runs come whole and from MLflow itself: at most 1000 at a time, 100 where nothing is said. */
+export function parseRunLimit(text: string | undefined): number {
+  if (text === undefined) return 100;
+  const count = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : 0;
+  if (count < 1 || count > 1000) throw bad('limit', 'must be a whole number from 1 to 1000', text);
+  return count;
 }
 
 function parseFilters<Item>(query: ModelListQuery, kind: ListKind<Item>): (item: Item) => boolean {
@@ -93,38 +103,50 @@ const comparisons: Record<string, (value: number, bound: number) => boolean> = {
   '=': (value, bound) => value === bound,
 };
 
+/** MLflow allows letters, digits and `_ - . / :` and blanks in metric names; anything else is a slip. */
+const isMetricName = (name: string): boolean => /^[\p{L}\p{N}_\-. /:]+$/u.test(name);
+
 function metricTest<Item>(text: string, kind: ListKind<Item>): (item: Item) => boolean {
-  const [, key = '', operator, bound = ''] = /^([^<>=]+)(>=|<=|>|<|=)?(.*)$/.exec(text) ?? [];
-  const limit = Number(bound);
-  if (key.trim() === '' || (operator !== undefined && (bound.trim() === '' || Number.isNaN(limit)))) {
-    throw bad('metric', 'must be a metric name, or a name, one of >= <= > < = and a number', text);
-  }
-  const test = operator ? comparisons[operator] : undefined;
-  if (!test) return (item) => Object.hasOwn(kind.metrics(item), key.trim());
+  const rule = 'must be a metric name, or a name, one of >= <= > < = and a number';
+  const at = text.search(/[<>=]/);
+  const name = (at < 0 ? text : text.slice(0, at)).trim();
+  if (!isMetricName(name)) throw bad('metric', rule, text);
+  const valueOf = (item: Item) => (Object.hasOwn(kind.metrics(item), name) ? kind.metrics(item)[name] : undefined);
+  if (at < 0) return (item) => valueOf(item) !== undefined;
+  const operator = /^[<>]?=|^[<>]/.exec(text.slice(at))?.[0] ?? '';
+  const bound = text.slice(at + operator.length).trim();
+  const compare = comparisons[operator];
+  if (!compare || bound === '' || !Number.isFinite(Number(bound))) throw bad('metric', rule, text);
   return (item) => {
-    const value = Object.hasOwn(kind.metrics(item), key.trim()) ? kind.metrics(item)[key.trim()] : null;
-    return typeof value === 'number' && test(value, limit);
+    const value = valueOf(item);
+    return typeof value === 'number' && compare(value, Number(bound));
   };
 }
 
 function parseOrder<Item>(text: string | undefined, kind: ListKind<Item>) {
-  const [, field = '', direction = 'asc'] = /^(.+?)(?:\s+(asc|desc))?$/i.exec(text?.trim() ?? kind.defaultOrder) ?? [];
-  const metric = field.startsWith('metrics.') ? field.slice('metrics.'.length) : null;
+  const [field = '', direction = 'asc', ...rest] = splitOrder((text ?? kind.defaultOrder).trim());
+  const descending = direction.toLowerCase() === 'desc';
+  const metric = kind.hasMetrics && field.startsWith('metrics.') ? field.slice('metrics.'.length) : null;
   const plain = Object.hasOwn(kind.sortKeys, field) ? kind.sortKeys[field] : undefined;
-  const value = metric
-    ? (item: Item) => (Object.hasOwn(kind.metrics(item), metric) ? (kind.metrics(item)[metric] ?? null) : null)
-    : plain;
-  if (!value)
-    throw bad(
-      'order_by',
-      `must be one of ${Object.keys(kind.sortKeys).join(', ')} or metrics.<name>, then asc or desc`,
-      text ?? '',
-    );
+  const ofMetric = (name: string) => (item: Item) =>
+    Object.hasOwn(kind.metrics(item), name) ? (kind.metrics(item)[name] ?? null) : null;
+  const value = metric !== null && isMetricName(metric) ? ofMetric(metric) : plain;
+  if (!value || rest.length > 0) {
+    const names = [...Object.keys(kind.sortKeys), ...(kind.hasMetrics ? ['metrics.<name>'] : [])];
+    throw bad('order_by', `must be one of ${names.join(', ')}, then asc or desc`, text ?? '');
+  }
   return {
-    text: `${field} ${direction.toLowerCase()}`,
-    descending: direction.toLowerCase() === 'desc',
+    text: `${field} ${descending ? 'desc' : 'asc'}`,
+    descending,
     key: (item: Item): SortKey => [value(item), ...kind.key(item)],
   };
+}
+
+/** The field, which may hold blanks, and the direction if the last word is one. */
+function splitOrder(text: string): string[] {
+  const at = text.lastIndexOf(' ');
+  const last = text.slice(at + 1).toLowerCase();
+  return at > 0 && (last === 'asc' || last === 'desc') ? [text.slice(0, at).trim(), last] : [text];
 }
 
 function parseToken(token: string, order: string): SortKey {
@@ -134,12 +156,19 @@ function parseToken(token: string, order: string): SortKey {
   } catch {
     parts = null;
   }
-  if (!Array.isArray(parts) || parts.length !== 4 || typeof parts[2] !== 'string' || typeof parts[3] !== 'number') {
+  if (!isToken(parts)) {
     throw bad('page_token', 'must be a token from a Link header', token);
   }
   if (parts[0] !== order)
-    throw bad('page_token', `belongs to a list ordered by ${String(parts[0])}; keep order_by while paging`, token);
-  return [parts[1] as SortValue, parts[2], parts[3]];
+    throw bad('page_token', `belongs to a list ordered by ${parts[0]}; keep order_by while paging`, token);
+  return [parts[1], parts[2], parts[3]];
+}
+
+function isToken(parts: unknown): parts is [string, SortValue, string, number] {
+  if (!Array.isArray(parts) || parts.length !== 4) return false;
+  const [order, value, text, number] = parts as unknown[];
+  const isValue = value === null || typeof value === 'string' || typeof value === 'number';
+  return typeof order === 'string' && isValue && typeof text === 'string' && typeof number === 'number';
 }
 
 function parseFields<Item>(text: string | undefined, kind: ListKind<Item>): (item: Item) => Record<string, unknown> {
@@ -149,7 +178,11 @@ function parseFields<Item>(text: string | undefined, kind: ListKind<Item>): (ite
     const dot = /^(metrics|tags)\.(.+)$/.exec(field);
     const [top, key] = dot ? [dot[1] ?? '', dot[2] ?? null] : [field, null];
     if (!kind.fields.includes(top))
-      throw bad('fields', `may hold ${kind.fields.join(', ')}, metrics.<name> and tags.<key>`, field);
+      throw bad(
+        'fields',
+        `may hold ${[...kind.fields, ...(kind.hasMetrics ? ['metrics.<name>'] : []), 'tags.<key>'].join(', ')}`,
+        field,
+      );
     return { top, key };
   });
   return (item) => {

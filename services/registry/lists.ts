@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createBreath } from '../../src/kernel/breathe.ts';
+import { createBreath, forEachBreathing } from '../../src/kernel/breathe.ts';
 import { type ListKind, parseListQuery } from './list-query.ts';
 import { Experiment, experiment, ModelInfo, type ModelListQuery, modelInfo } from './schemas.ts';
 import type { ExperimentRow, ModelVersion } from './snapshot.ts';
@@ -60,7 +60,10 @@ async function makeAnswer<Item>(
   maxLimit: number,
 ): Promise<ListAnswer> {
   const { limit, keep, compare, isAfter, tokenAfter, toJson } = parseListQuery(query, kind, maxLimit);
-  const matching = items.filter(keep);
+  const matching: Item[] = [];
+  await forEachBreathing(items, (item) => {
+    if (keep(item)) matching.push(item);
+  });
   // Arrays of a snapshot are in the default order already.
   if (query.order_by !== undefined) matching.sort(compare);
   const from = isAfter ? matching.findIndex(isAfter) : 0;
@@ -89,6 +92,7 @@ const versionsAs = (aliasTable: AliasTable): ListKind<ModelVersion> => ({
   defaultOrder: 'name',
   tags: (item) => item.tags,
   metrics: (item) => item.run?.metrics ?? {},
+  hasMetrics: true,
   aliases: (item) => item.aliases,
   stage: (item, by) => {
     if (by === 'stage') return item.currentStage;
@@ -111,6 +115,7 @@ const experimentKind: ListKind<ExperimentRow> = {
   defaultOrder: 'experiment_id',
   tags: (item) => item.tags,
   metrics: () => ({}),
+  hasMetrics: false,
   aliases: () => [],
   stage: () => null,
   sortKeys: {

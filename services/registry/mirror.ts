@@ -1,10 +1,10 @@
-import { unlink } from 'node:fs/promises';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { publicText, TowerError, unavailable } from '../../src/kernel/errors.ts';
-import { fileFacts, removeLeftovers, setAside } from '../../src/kernel/files.ts';
+import { fileFacts } from '../../src/kernel/files.ts';
 import type { Log } from '../../src/kernel/log.ts';
-import { loadCache, saveCache } from './cache-file.ts';
-import { buildSnapshot, type RegistryRows, type Snapshot } from './snapshot.ts';
+import { saveCache } from './cache-file.ts';
+import { removeCacheFile, takeCache } from './cache-start.ts';
+import { buildSnapshot, type Snapshot } from './snapshot.ts';
 import type { RegistrySource } from './source.ts';
 import type { AliasTable } from './stages.ts';
 
@@ -23,6 +23,10 @@ export type MirrorOptions = {
   clock: Clock;
   log: Log;
   onRefresh?: (outcome: { ok: boolean; seconds: number }) => void;
+  /** The source is gone, or back: somebody should refresh soon. */
+  onNews?: () => void;
+  /** false: nothing that was read before is reused. */
+  cacheEnabled: boolean;
 };
 
 /** `not_configured`: there is no source but the sample; `connecting`: not tried yet. */
@@ -55,6 +59,12 @@ export type Mirror = {
   source(): RegistrySource;
   clearCacheFile(): Promise<boolean>;
   cacheFile(): Promise<{ bytes: number; modifiedAt: number } | null>;
+  /** Learns from a read elsewhere that the source does not answer. */
+  sawTrouble(error: TowerError): void;
+  /** A light look whether the source answers. @throws `unavailable` */
+  ping(signal: AbortSignal): Promise<void>;
+  /** Gives up what is being read. */
+  abort(): void;
   stop(): Promise<void>;
 };
 
@@ -66,7 +76,7 @@ type State = {
   connected: boolean | null;
   lastError: string | null;
   lastPersistError: string | null;
-  /** Successful refreshes so far. */
+  /** Successful refreshes so far, those before a restart included. */
   rounds: number;
   inFlight: Promise<Snapshot> | null;
   /** The read that begins when the one in flight is over, for those who must not share it. */
@@ -107,8 +117,21 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
     readThrough: () => (state.inFlight ? refreshNext(state.inFlight) : refresh()),
     status: () => statusOf(options, state),
     source: () => state.source,
-    clearCacheFile: async () => (options.cachePath ? removeFile(options.cachePath) : false),
+    clearCacheFile: async () => (options.cachePath ? removeCacheFile(options.cachePath) : false),
     cacheFile: async () => (options.cachePath ? fileFacts(options.cachePath) : null),
+    sawTrouble: (error) => sawTrouble(options, state, error),
+    ping: async (signal) => {
+      if (!options.source) return;
+      try {
+        await options.source.ping(signal);
+      } catch (error) {
+        const trouble = asUnavailable(error, signal, options.timeoutMs);
+        sawTrouble(options, state, trouble);
+        throw trouble;
+      }
+      if (state.connected === false) options.onNews?.();
+    },
+    abort: () => stopping.abort(new Error('stopping')),
     stop: async () => {
       stopping.abort(new Error('stopping'));
       await state.inFlight?.catch(() => undefined);
@@ -116,6 +139,16 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
       if (state.source !== options.source) await state.source.close();
     },
   };
+}
+
+function sawTrouble(options: MirrorOptions, state: State, error: TowerError): void {
+  if (!options.source || state.source !== options.source) return;
+  const isNews = state.connected !== false;
+  state.connected = false;
+  state.lastError = publicText(error);
+  if (!isNews) return;
+  options.log.warn({ reason: state.lastError }, 'MLflow does not answer; the mirror goes on from memory');
+  options.onNews?.();
 }
 
 async function startFromSample(options: MirrorOptions, state: State, refresh: () => Promise<Snapshot>): Promise<void> {
@@ -126,6 +159,7 @@ async function startFromSample(options: MirrorOptions, state: State, refresh: ()
 async function startFromCache(options: MirrorOptions, state: State): Promise<void> {
   const loaded = options.cachePath ? await takeCache(options.cachePath, state.source.fingerprint, options.log) : null;
   if (!loaded) return;
+  state.rounds = loaded.rounds;
   state.snapshot = await buildSnapshot(loaded.rows, loaded.readAt, options.aliasTable);
   const readAt = new Date(loaded.readAt).toISOString();
   options.log.info({ versions: state.snapshot.versions.length, read_at: readAt }, 'ready from the cache file');
@@ -134,7 +168,9 @@ async function startFromCache(options: MirrorOptions, state: State): Promise<voi
 async function refreshOnce(options: MirrorOptions, state: State, stopping: AbortSignal): Promise<Snapshot> {
   const started = performance.now();
   const from = options.source ?? state.source;
-  const limit = AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs)]);
+  // Ends with the refresh, so that calls still queued when one of them failed are not sent any more.
+  const over = new AbortController();
+  const limit = AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs), over.signal]);
   const report = (ok: boolean) => options.onRefresh?.({ ok, seconds: (performance.now() - started) / 1000 });
   let fresh: Snapshot;
   try {
@@ -144,9 +180,15 @@ async function refreshOnce(options: MirrorOptions, state: State, stopping: Abort
     state.connected = false;
     state.lastError = publicText(failure);
     report(false);
+    if (!stopping.aborted) options.onNews?.();
     if (!state.snapshot && options.openSample && !stopping.aborted) await showSample(options, state, stopping);
     throw failure;
+  } finally {
+    over.abort(new Error('the refresh is over'));
   }
+  if (state.connected !== true)
+    options.log.info({ versions: fresh.versions.length, source: from.label }, 'the registry was read');
+  if (state.source !== from) await state.source.close();
   state.source = from;
   state.origin = options.source ? 'mlflow' : 'sample';
   state.snapshot = fresh;
@@ -169,10 +211,8 @@ async function readSource(
   const monitored = await options.monitoredRunIds();
   const reread = (runId: string) => everything || monitored.has(runId);
   const readAt = options.clock.now();
-  const rows = await from.readRegistry(
-    snapshot && from === state.source ? { rows: snapshot.rows, reread } : null,
-    signal,
-  );
+  const known = options.cacheEnabled && snapshot && from === state.source ? { rows: snapshot.rows, reread } : null;
+  const rows = await from.readRegistry(known, signal);
   if (rows) return buildSnapshot(rows, readAt, options.aliasTable);
   if (snapshot) return { ...snapshot, readAt };
   throw new TowerError('internal', 'a source said "unchanged" before it was ever read');
@@ -182,7 +222,7 @@ async function persist(options: MirrorOptions, state: State, { rows, readAt }: S
   if (!options.cachePath || state.origin === 'sample') return;
   const { fingerprint, label } = state.source;
   try {
-    await saveCache(options.cachePath, rows, { fingerprint, source: label, readAt });
+    await saveCache(options.cachePath, rows, { fingerprint, source: label, readAt, rounds: state.rounds });
     state.lastPersistError = null;
   } catch (error) {
     state.lastPersistError = error instanceof Error ? error.message : String(error);
@@ -223,37 +263,6 @@ function statusOf(options: MirrorOptions, state: State): MirrorStatus {
 function connectionOf(connected: boolean | null): Connection {
   if (connected === null) return 'connecting';
   return connected ? 'connected' : 'disconnected';
-}
-
-/** @returns whether there was a file */
-async function removeFile(path: string): Promise<boolean> {
-  try {
-    await unlink(path);
-    return true;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return false;
-    throw unavailable(`the cache file cannot be removed (${code})`, error);
-  }
-}
-
-/** The cache file's rows, if it is whole and ours; what is not is set aside, said, and not an obstacle. */
-async function takeCache(
-  path: string,
-  fingerprint: string,
-  log: Log,
-): Promise<{ rows: RegistryRows; readAt: number } | null> {
-  await removeLeftovers(path);
-  const cache = await loadCache(path, fingerprint);
-  if (cache.status === 'loaded') return cache;
-  if (cache.status === 'unusable') {
-    const aside = await setAside(path, cache.reason);
-    log.warn(
-      { file: path, set_aside_as: aside },
-      `the cache file is not used: ${cache.why}; the registry will be read afresh`,
-    );
-  }
-  return null;
 }
 
 async function sampleOf(options: MirrorOptions): Promise<RegistrySource> {

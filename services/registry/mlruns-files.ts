@@ -10,10 +10,11 @@ import { finiteOrNull } from './source.ts';
 export type MetricLine = { at: number; value: number | null; step: number; rest: string[] };
 
 /**
- * Reads a `meta.yaml`. MLflow rewrites these in place, so a reader may meet half of one: it looks again twice.
+ * Reads a `meta.yaml`. MLflow rewrites these in place, so a reader may meet half of one, which
+ * may still be YAML: where the `key` field is missing it looks again twice.
  * @returns the fields, or null where there is no such file or it stays unreadable
  */
-export async function readCard(folder: string, clock: Clock): Promise<Record<string, unknown> | null> {
+export async function readCard(folder: string, clock: Clock, key: string): Promise<Record<string, unknown> | null> {
   const { parse } = await import('yaml');
   for (let attempt = 0; attempt < 3; attempt += 1) {
     if (attempt > 0) await clock.sleep(50);
@@ -22,7 +23,7 @@ export async function readCard(folder: string, clock: Clock): Promise<Record<str
     try {
       // Ids of 18 digits do not fit a double; as big integers they survive.
       const card: unknown = parse(text, { intAsBigInt: true });
-      if (typeof card === 'object' && card !== null) return card as Record<string, unknown>;
+      if (typeof card === 'object' && card !== null && key in card) return card as Record<string, unknown>;
     } catch {
       // Half-written: look again.
     }

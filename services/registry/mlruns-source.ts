@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { notFound, TowerError } from '../../src/kernel/errors.ts';
@@ -13,7 +13,6 @@ type Card = Record<string, unknown>;
 /** Reads an `mlruns` folder (MLflow's file store) with no MLflow at all. Read-only. */
 export function createMlrunsSource(root: string, label: string, fingerprint: string, clock: Clock): RegistrySource {
   return {
-    kind: 'mlruns',
     label,
     fingerprint,
     readRegistry: (known, signal) => readRegistry(root, clock, known, signal),
@@ -25,6 +24,7 @@ export function createMlrunsSource(root: string, label: string, fingerprint: str
       for await (const card of runCards(root, clock, experimentId, signal)) if (isActive(card)) count += 1;
       return count;
     },
+    ping: () => checkRoot(root),
     close: async () => undefined,
   };
 }
@@ -35,9 +35,7 @@ async function readRegistry(
   known: Known | null,
   signal: AbortSignal,
 ): Promise<RegistryRows> {
-  const facts = await stat(root).catch(() => null);
-  if (!facts?.isDirectory())
-    throw new TowerError('unavailable', `the folder ${root} does not exist or is not a folder`);
+  await checkRoot(root);
   const experiments: ExperimentRow[] = [];
   for (const folder of await experimentFolders(root)) {
     signal.throwIfAborted();
@@ -62,6 +60,22 @@ async function readRegistry(
   };
 }
 
+/** @throws TowerError `unavailable` for what is no folder, or none that MLflow ever wrote to */
+async function checkRoot(root: string): Promise<void> {
+  const facts = await stat(root).catch(() => null);
+  if (!facts?.isDirectory())
+    throw new TowerError('unavailable', `the folder ${root} does not exist or is not a folder`);
+  const names = await readdir(root);
+  const cards = names.map((name) => stat(join(root, name, 'meta.yaml')).catch(() => null));
+  const isStore =
+    names.includes('models') || names.includes('.trash') || (await Promise.all(cards)).some((card) => card !== null);
+  if (!isStore)
+    throw new TowerError(
+      'unavailable',
+      `the folder ${root} holds no MLflow experiments or models; is it an mlruns folder?`,
+    );
+}
+
 /** Experiments that are not deleted and deleted ones, which live in `.trash`. `models` is the registry, not an experiment. */
 async function experimentFolders(root: string): Promise<string[]> {
   const live = (await foldersIn(root)).filter((name) => name !== 'models');
@@ -69,7 +83,7 @@ async function experimentFolders(root: string): Promise<string[]> {
 }
 
 async function readExperiment(folder: string, clock: Clock): Promise<ExperimentRow | null> {
-  const card = await readCard(folder, clock);
+  const card = await readCard(folder, clock, 'experiment_id');
   if (!card) return null;
   return {
     experimentId: text(card['experiment_id']),
@@ -83,7 +97,7 @@ async function readExperiment(folder: string, clock: Clock): Promise<ExperimentR
 }
 
 async function readModel(folder: string, clock: Clock): Promise<{ row: ModelRow; versions: VersionRow[] } | null> {
-  const card = await readCard(folder, clock);
+  const card = await readCard(folder, clock, 'name');
   if (!card) return null;
   const aliases = await readValues(join(folder, 'aliases'));
   const row = {
@@ -103,7 +117,7 @@ async function readModel(folder: string, clock: Clock): Promise<{ row: ModelRow;
 }
 
 async function readVersion(folder: string, clock: Clock): Promise<VersionRow | null> {
-  const card = await readCard(folder, clock);
+  const card = await readCard(folder, clock, 'version');
   if (!card) return null;
   return {
     name: text(card['name']),
@@ -151,7 +165,7 @@ async function runFolders(root: string, wanted: Set<string>): Promise<Map<string
 }
 
 async function readRun(folder: string, clock: Clock): Promise<RunRow | null> {
-  const card = await readCard(folder, clock);
+  const card = await readCard(folder, clock, 'status');
   if (!card) return null;
   const endedAt = time(card['end_time']);
   const last = (await readValues(join(folder, 'metrics'))).map(
@@ -205,9 +219,9 @@ async function* runCards(root: string, clock: Clock, experimentId: string, signa
   if (!folder) throw notFound(`Experiment ${experimentId} not found in MLflow`);
   for (const name of await foldersIn(join(root, folder))) {
     signal.throwIfAborted();
-    const card = await readCard(join(root, folder, name), clock);
+    const card = await readCard(join(root, folder, name), clock, 'artifact_uri');
     // `models`, `datasets`, `traces` and `tags` lie beside the runs; only a run card has a status.
-    if (card && 'status' in card && 'artifact_uri' in card) yield { ...card, folder: join(root, folder, name) };
+    if (card && 'status' in card) yield { ...card, folder: join(root, folder, name) };
   }
 }
 
@@ -249,5 +263,4 @@ async function readLoggedModel(root: string, modelId: string): Promise<MetricPoi
 
 const isActive = (card: Card): boolean => card['lifecycle_stage'] !== 'deleted';
 const text = (value: unknown): string => (value === null || value === undefined ? '' : String(value));
-const time = (value: unknown): number | null =>
-  value === null || value === undefined || Number(value) <= 0 ? null : Number(value);
+const time = (value: unknown): number | null => (Number(value ?? 0) > 0 ? Number(value) : null);

@@ -45,6 +45,7 @@ export function openSource(options: SourceOptions): RegistrySource {
   }
   const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(uri)?.[1]?.toLowerCase();
   if (scheme && scheme !== 'file') throw unsupported(scheme);
+  if (['databricks', 'databricks-uc', 'uc'].includes(uri)) throw unsupported(uri);
   const root =
     scheme === 'file'
       ? fileURLToPath(uri.startsWith('file:///') ? uri : `file://${resolve(uri.slice('file:'.length))}`)
@@ -101,7 +102,7 @@ function readPem(variable: string, path: string | undefined): string | undefined
 function unsupported(scheme: string) {
   const hint = /^(postgresql|mysql|mssql)/.test(scheme)
     ? `start "mlflow server --backend-store-uri ${scheme}://…" and give that server's http address instead`
-    : 'use http(s)://host, sqlite:///file.db, ./mlruns or file:///path';
+    : 'use http(s)://host (with the http://), sqlite:///file.db, ./mlruns or file:///path';
   return invalid(`MLFLOW_TRACKING_URI: ${scheme}: addresses cannot be read directly; ${hint}`, {
     parameter: 'MLFLOW_TRACKING_URI',
   });

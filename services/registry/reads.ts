@@ -4,34 +4,44 @@ import { TowerError } from '../../src/kernel/errors.ts';
 /** Something read on demand, and how old it is. `stale` = a newer read was tried and failed. */
 export type Reading<T> = { value: T; ageMs: number; stale: boolean };
 
-type Entry<T> = { value: T; readAt: number };
+type Entry<T> = { value: T[]; readAt: number };
 
 /**
  * Remembers what was read on demand. Younger than `freshMs` it is given as it is; older, it is read again,
  * and where that fails the old value is given and called stale. Reads of one key at one time are one read.
+ * What is remembered is bounded by the number of items in all lists together; the oldest are forgotten first.
  * @returns a function that throws what `load` throws where there is nothing to fall back on
  */
-export function createReads<T>(options: { freshMs: number; maxEntries: number; clock: Clock }) {
-  const { clock, freshMs, maxEntries } = options;
+export function createReads<T>(options: { freshMs: number; maxItems: number; clock: Clock }) {
+  const { clock, freshMs, maxItems } = options;
   const entries = new Map<string, Entry<T>>();
-  const loading = new Map<string, Promise<T>>();
+  let items = 0;
+  const forget = (key: string): void => {
+    items -= entries.get(key)?.value.length ?? 0;
+    entries.delete(key);
+  };
+  const loading = new Map<string, Promise<T[]>>();
 
-  const load = (key: string, read: () => Promise<T>): Promise<T> => {
+  const load = (key: string, read: () => Promise<T[]>): Promise<T[]> => {
     const pending = loading.get(key) ?? read().finally(() => loading.delete(key));
     loading.set(key, pending);
     return pending;
   };
 
-  return async (key: string, read: () => Promise<T>): Promise<Reading<T>> => {
+  return async (key: string, read: () => Promise<T[]>): Promise<Reading<T[]>> => {
     const entry = entries.get(key);
     const ageMs = entry ? clock.now() - entry.readAt : 0;
     if (entry && ageMs < freshMs) return { value: entry.value, ageMs, stale: false };
     const startedAt = clock.now();
     try {
       const value = await load(key, read);
-      entries.delete(key);
+      forget(key);
       entries.set(key, { value, readAt: startedAt });
-      if (entries.size > maxEntries) entries.delete(entries.keys().next().value as string);
+      items += value.length;
+      for (const oldest of entries.keys()) {
+        if (items <= maxItems || oldest === key) break;
+        forget(oldest);
+      }
       return { value, ageMs: 0, stale: false };
     } catch (error) {
       // Only trouble upstream may be bridged; "not found" is news.

@@ -1,6 +1,6 @@
 import { isoTime } from '../../src/kernel/clock.ts';
-import { conflict, notFound, unavailable } from '../../src/kernel/errors.ts';
-import { parseLimit } from './list-query.ts';
+import { conflict, notFound, TowerError, unavailable } from '../../src/kernel/errors.ts';
+import { parseRunLimit } from './list-query.ts';
 import { createLists, type ListAnswer } from './lists.ts';
 import { createMirror, type Mirror, type MirrorOptions, type MirrorStatus } from './mirror.ts';
 import { createReads, type Reading } from './reads.ts';
@@ -18,6 +18,10 @@ export type Registry = {
   stop(): Promise<void>;
   /** Reads the source now; joins a refresh under way. @throws `unavailable` when the source does not answer */
   refresh(): Promise<Snapshot>;
+  /** Background step: a light look whether the source still answers. */
+  ping(signal: AbortSignal): Promise<void>;
+  /** Gives up whatever is being read, so that stopping does not wait for it. */
+  abort(): void;
   /** The snapshot to answer from. @throws `unavailable` while there is none */
   current(): Promise<Snapshot>;
   status(): MirrorStatus;
@@ -41,7 +45,6 @@ export type Registry = {
   cacheInfo(): Promise<CacheInfo>;
   /** Removes the cache file. @throws `conflict` where none is kept */
   clearCache(): Promise<boolean>;
-  stop(): Promise<void>;
 };
 
 type Settings = {
@@ -52,6 +55,9 @@ type Settings = {
   monitoredCount: () => Promise<number>;
 };
 type Options = MirrorOptions & Settings;
+
+/** Longest run list: each run comes whole, with all its metrics, params and tags. */
+const mostRuns = 1000;
 
 /** The MLflow registry as a service: the mirror, lists over it, and reads that go to the source on demand. */
 export async function createRegistry(options: Options): Promise<Registry> {
@@ -74,6 +80,11 @@ export async function createRegistry(options: Options): Promise<Registry> {
       await mirror.stop();
     },
     refresh: () => mirror.refresh(),
+    ping: (signal) => mirror.ping(signal),
+    abort: () => {
+      stopping.abort(new Error('stopping'));
+      mirror.abort();
+    },
     current,
     status: () => mirror.status(),
     provenance: () => {
@@ -115,13 +126,23 @@ function snapshotAnswers(options: Options, current: () => Promise<Snapshot>) {
 /** What the source is asked for on demand, and remembered for a while. */
 function sourceReads(options: Options, mirror: Mirror, current: () => Promise<Snapshot>, stopping: AbortSignal) {
   const runCount = createRunCount(options.clock);
-  const remember = { freshMs: options.cacheEnabled ? options.readCacheMs : 0, maxEntries: 500, clock: options.clock };
-  const readRuns = createReads<Run[]>(remember);
-  const readPoints = createReads<MetricPoint[]>(remember);
+  const remember = { freshMs: options.cacheEnabled ? options.readCacheMs : 0, maxItems: 200_000, clock: options.clock };
+  const readRuns = createReads<Run>(remember);
+  const readPoints = createReads<MetricPoint>(remember);
   const limit = () => AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs)]);
+  /** A read that fails tells the mirror that MLflow is gone; while it is gone, nothing is called fresh. */
+  const tell = async <T>(read: () => Promise<Reading<T>>): Promise<Reading<T>> => {
+    try {
+      const reading = await read();
+      return { ...reading, stale: reading.stale || mirror.status().stale };
+    } catch (error) {
+      if (error instanceof TowerError && error.code === 'unavailable') mirror.sawTrouble(error);
+      throw error;
+    }
+  };
   return {
     runs: async (experimentId: string, limitText: string | undefined) => {
-      const count = parseLimit(limitText, options.maxModelsReturned, Math.min(100, options.maxModelsReturned));
+      const count = parseRunLimit(limitText);
       const { snapshot } = mirror.status();
       if (snapshot && !snapshot.experiments.some((item) => item.experimentId === experimentId)) {
         throw notFound(`Experiment ${JSON.stringify(experimentId)} not found in MLflow`, {
@@ -130,22 +151,33 @@ function sourceReads(options: Options, mirror: Mirror, current: () => Promise<Sn
         });
       }
       const source = mirror.source();
-      const key = JSON.stringify([source.fingerprint, experimentId, count]);
-      return readRuns(key, async () => (await source.readRuns(experimentId, count, limit())).map(runInfo));
+      // Two sizes are read and remembered, whatever is asked: a copy for every limit would add up.
+      const size = count <= 100 ? 100 : mostRuns;
+      const key = JSON.stringify([source.fingerprint, experimentId, size]);
+      const read = async () => (await source.readRuns(experimentId, size, limit())).map(runInfo);
+      const reading = await tell(() => readRuns(key, read));
+      return { ...reading, value: reading.value.slice(0, count) };
     },
     history: (runIds: string[], metrics: string[]) => {
       const source = mirror.source();
-      return readPoints(JSON.stringify([source.fingerprint, runIds, metrics]), () =>
-        source.readHistory(runIds, metrics, limit()),
+      return tell(() =>
+        readPoints(JSON.stringify([source.fingerprint, runIds, metrics]), () =>
+          source.readHistory(runIds, metrics, limit()),
+        ),
       );
     },
     loggedModel: (modelId: string) => {
       const source = mirror.source();
-      return readPoints(JSON.stringify([source.fingerprint, modelId]), () => source.readLoggedModel(modelId, limit()));
+      return tell(() =>
+        readPoints(JSON.stringify([source.fingerprint, modelId]), () => source.readLoggedModel(modelId, limit())),
+      );
     },
     runTotal: () => runCount.total(),
     countRuns: async (signal: AbortSignal) => {
-      const active = (await current()).experiments.filter((item) => item.lifecycleStage === 'active');
+      // Nothing to count yet is not a failure: the refresh says what is wrong.
+      const experiments = (mirror.status().snapshot ?? (await current().catch(() => null)))?.experiments ?? [];
+      if (experiments.length === 0) return;
+      const active = experiments.filter((item) => item.lifecycleStage === 'active');
       const ids = active.map((item) => item.experimentId);
       await runCount.step(mirror.source(), ids, signal);
     },

@@ -2,7 +2,7 @@ import { forEachBreathing } from '../../src/kernel/breathe.ts';
 import { TowerError } from '../../src/kernel/errors.ts';
 import type { HttpAnswer, HttpClient, Query } from '../../src/kernel/http-client.ts';
 import { experimentRow, metricPoint, modelRow, record, records, run, runRow, text, versionRow } from './mlflow-json.ts';
-import type { ExperimentRow, RegistryRows, RunRow, VersionRow } from './snapshot.ts';
+import type { ExperimentRow, ModelRow, RegistryRows, RunRow, VersionRow } from './snapshot.ts';
 import { versionKey } from './snapshot.ts';
 import { isFinished, type Known, type MetricPoint, type RegistrySource, type Run } from './source.ts';
 
@@ -14,6 +14,7 @@ const versionsPerFirstPage = 10_000;
 const versionsPerPage = 1_000;
 const experimentsPerPage = 1000;
 const runsPerBatch = 100;
+const batchesAtOnce = 4;
 const runsPerPage = 1000;
 const historyPerPage = 25_000;
 
@@ -22,7 +23,6 @@ type Json = Record<string, unknown>;
 /** Reads a registry from an MLflow server, 2.x or 3.x, by bulk reads only. */
 export function createRestSource(client: HttpClient, label: string, fingerprint: string): RegistrySource {
   return {
-    kind: 'rest',
     label,
     fingerprint,
     readRegistry: (known, signal) => readRegistry(client, known, signal),
@@ -35,6 +35,9 @@ export function createRestSource(client: HttpClient, label: string, fingerprint:
       for await (const page of pages(client, { post: `${api}/runs/search`, body }, 'runs', signal))
         count += page.length;
       return count;
+    },
+    ping: async (signal) => {
+      expectJson(await client.get(`${api}/experiments/search`, { max_results: 1 }, signal));
     },
     close: () => client.close(),
   };
@@ -50,22 +53,38 @@ async function readRegistry(client: HttpClient, known: Known | null, signal: Abo
       'experiments',
       signal,
     ),
-    readAll(
-      client,
-      `${api}/registered-models/search`,
-      { max_results: modelsPerPage, order_by: ['name ASC'] },
-      'registered_models',
-      signal,
-    ),
+    readModels(client, known, signal),
     readVersions(client, known, signal),
   ]);
   const rows = {
     experiments: unique(experiments.map(experimentRow), (item) => item.experimentId),
-    models: unique(models.map(modelRow), (item) => item.name),
+    models,
     versions,
     serverVersion,
   };
   return { ...rows, runs: await readRunsOfVersions(client, rows, known, signal) };
+}
+
+/** All models; a second sweep where an edit between two pages may have hidden one we knew, as for versions. */
+async function readModels(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<ModelRow[]> {
+  const found = new Map<string, ModelRow>();
+  const sweep = async (): Promise<number> => {
+    const query = { max_results: modelsPerPage, order_by: ['name ASC'] };
+    let pageCount = 0;
+    for await (const page of pages(
+      client,
+      { get: `${api}/registered-models/search`, query },
+      'registered_models',
+      signal,
+    )) {
+      pageCount += 1;
+      for (const row of page.map(modelRow)) found.set(row.name, row);
+    }
+    return pageCount;
+  };
+  const pageCount = await sweep();
+  if (pageCount > 1 && known?.rows.models.some((row) => !found.has(row.name))) await sweep();
+  return [...found.values()];
 }
 
 /**
@@ -115,8 +134,12 @@ async function readRunsOfVersions(
     if (isFinished(run.status) && !known?.reread(run.runId) && wanted.delete(run.runId)) runs.push(run);
   });
   const experimentIds = rows.experiments.map((item) => item.experimentId);
-  const batches = inBatches([...wanted], runsPerBatch);
-  await Promise.all(batches.map(async (ids) => runs.push(...(await readRunBatch(client, ids, experimentIds, signal)))));
+  const batches = inBatches([...wanted], runsPerBatch).values();
+  // A few at a time: a queue of thousands would be sent to a server in trouble long after the refresh was given up.
+  const inTurn = async () => {
+    for (const ids of batches) runs.push(...(await readRunBatch(client, ids, experimentIds, signal)));
+  };
+  await Promise.all(Array.from({ length: batchesAtOnce }, inTurn));
   return runs;
 }
 
@@ -164,9 +187,10 @@ async function readHistory(
       const rows = answer.status === 200 ? records(record(answer.json)['metrics']) : [];
       // The bulk call has no paging: a full answer may be a cut one.
       const whole = answer.status === 200 && answer.json !== undefined && rows.length < historyPerPage;
-      points.push(
-        ...(whole ? rows.map((json) => metricPoint(json, '')) : await readHistoryOneByOne(client, ids, metric, signal)),
-      );
+      const more = whole
+        ? rows.map((json) => metricPoint(json, ''))
+        : await readHistoryOneByOne(client, ids, metric, signal);
+      for (const point of more) points.push(point);
     }
   }
   return points;
@@ -234,7 +258,7 @@ async function* pages(client: HttpClient, search: Search, field: string, signal:
 /** @throws TowerError saying what MLflow (or whatever answered in its place) said instead */
 function expectJson(answer: HttpAnswer): unknown {
   if (answer.status === 200 && answer.json !== undefined) return answer.json;
-  const said = text(record(answer.json)['error_code']) || plainLine(answer.text);
+  const said = plainLine(text(record(answer.json)['error_code']) || answer.text);
   throw new TowerError('unavailable', explain(answer.status, said), { cause: new Error(answer.text.slice(0, 500)) });
 }
 

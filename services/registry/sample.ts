@@ -1,6 +1,7 @@
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makeFolder } from '../../src/kernel/files.ts';
 import { normal, type Random, seededRandom } from '../../src/kernel/rng.ts';
 
 /**
@@ -10,7 +11,7 @@ import { normal, type Random, seededRandom } from '../../src/kernel/rng.ts';
  * production, and one model (`credit-default-risk`) whose accuracy truly falls over the last 30 days.
  */
 export function writeSample(path: string, now: number): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const draft = `${path}.${process.pid}.tmp`;
   rmSync(draft, { force: true });
   const file = new DatabaseSync(draft);

@@ -126,11 +126,15 @@ export const RunList = z.array(Run).meta({
 });
 
 /** The query of every list of model versions; `list-query.ts` explains and checks the values. */
-const one = z.string();
-const many = z.union([z.string(), z.array(z.string())]);
+const one = z.string().max(512, 'may have 512 characters at most');
+const many = z.union([one, z.array(one).max(20, 'may be repeated 20 times at most')]);
 export const PageQuery = z.strictObject({
   limit: one.optional().describe('Longest list wanted; at most MAX_MODELS_RETURNED'),
-  page_token: one.optional().describe('Where to go on: the value from the Link header or x-next-page-token'),
+  page_token: z
+    .string()
+    .max(4096, 'may have 4096 characters at most')
+    .optional()
+    .describe('Where to go on: the value from the Link header or x-next-page-token'),
   fields: one.optional().describe('Comma-separated fields to return, e.g. name,version,metrics.accuracy'),
   order_by: one.optional().describe('Field and asc or desc, e.g. "metrics.accuracy desc"; default: name and version'),
   name: one.optional().describe('Exactly this name'),

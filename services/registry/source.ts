@@ -29,7 +29,6 @@ export type Known = {
  * none of them writes.
  */
 export type RegistrySource = {
-  kind: 'rest' | 'sqlite' | 'mlruns';
   /** The address as it may be shown: no credentials. */
   label: string;
   /** Names source, user and workspace; a cache made from another one is not ours. */
@@ -47,6 +46,8 @@ export type RegistrySource = {
   readLoggedModel(modelId: string, signal: AbortSignal): Promise<MetricPoint[]>;
   /** How many runs that are not deleted an experiment has; may be slow. */
   countRuns(experimentId: string, signal: AbortSignal): Promise<number>;
+  /** A light look whether the source answers. */
+  ping(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 };
 

@@ -60,14 +60,22 @@ function readTable(file: DatabaseSync, read: TableRead, emit: (table: string, ro
   ].join(' ');
   const values = [...(read.values ?? []), ...(byWorkspace ? [read.workspace as string] : [])];
   let batch: TableRows = [];
-  for (const row of file.prepare(sql).iterate(...values)) {
-    batch.push(row as TableRows[number]);
+  const statement = file.prepare(sql);
+  // Clients log times in nanoseconds too; as plain numbers they would stop the whole read.
+  statement.setReadBigInts(true);
+  for (const row of statement.iterate(...values)) {
+    batch.push(plainRow(row));
     if (batch.length === 500) {
       emit(read.table, batch);
       batch = [];
     }
   }
   emit(read.table, batch);
+}
+
+function plainRow(row: Record<string, unknown>): TableRows[number] {
+  for (const name in row) if (typeof row[name] === 'bigint') row[name] = Number(row[name]);
+  return row as TableRows[number];
 }
 
 function columnSql(name: string, existing: Set<string>, asText: string[]): string {

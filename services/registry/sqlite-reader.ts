@@ -8,7 +8,8 @@ export type Tables = Record<string, TableRows>;
 
 /** One worker thread that reads SQLite files; started at the first read, idle in between. */
 export type SqliteReader = {
-  read(path: string, reads: TableRead[]): Promise<Tables>;
+  /** Gives up, and ends the thread, when the signal aborts: a read of a hung file system has no other end. */
+  read(path: string, reads: TableRead[], signal: AbortSignal): Promise<Tables>;
   close(): Promise<void>;
 };
 
@@ -19,36 +20,47 @@ export function createSqliteReader(): SqliteReader {
   let worker: Worker | null = null;
   let lastId = 0;
 
+  const giveUp = (reason: string): void => {
+    for (const [id, job] of waiting) {
+      waiting.delete(id);
+      job.reject(unreadable(job.path, reason));
+    }
+  };
+  const end = async (reason: string): Promise<void> => {
+    const ending = worker;
+    worker = null;
+    giveUp(reason);
+    await ending?.terminate();
+  };
   const start = (): Worker => {
     const started = new Worker(new URL('./sqlite.worker.ts', import.meta.url));
-    started.unref();
     started.on('message', (news: SqliteNews) => receive(waiting, news));
     started.on('error', (error) => {
-      worker = null;
-      for (const [id, job] of waiting) {
-        waiting.delete(id);
-        job.reject(unreadable(job.path, error.message));
-      }
+      if (worker === started) worker = null;
+      giveUp(error.message);
     });
     return started;
   };
 
   return {
-    read: (path, reads) =>
-      new Promise((resolve, reject) => {
-        worker ??= start();
-        lastId += 1;
-        waiting.set(lastId, { tables: {}, resolve, reject, path });
-        worker.postMessage({ id: lastId, path, reads } satisfies SqliteJob);
-        // Something awaits the answer, so the worker must keep the process alive until it came.
-        worker.ref();
-      }).finally(() => {
+    read: async (path, reads, signal) => {
+      signal.throwIfAborted();
+      worker ??= start();
+      // Something awaits the answer, so the worker must keep the process alive until it came.
+      worker.ref();
+      lastId += 1;
+      const answer = new Promise<Tables>((resolve, reject) =>
+        waiting.set(lastId, { tables: {}, resolve, reject, path }),
+      );
+      worker.postMessage({ id: lastId, path, reads } satisfies SqliteJob);
+      const abort = () => void end('the time allowed is over');
+      signal.addEventListener('abort', abort, { once: true });
+      return answer.finally(() => {
+        signal.removeEventListener('abort', abort);
         if (waiting.size === 0) worker?.unref();
-      }) as Promise<Tables>,
-    close: async () => {
-      await worker?.terminate();
-      worker = null;
+      });
     },
+    close: () => end('the reader was closed'),
   };
 }
 

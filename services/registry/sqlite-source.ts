@@ -21,23 +21,29 @@ export function createSqliteSource(
   const reader = createSqliteReader();
   let lastStamp: string | null = null;
   return {
-    kind: 'sqlite',
     label,
     fingerprint,
-    readRegistry: async (known) => {
+    readRegistry: async (known, signal) => {
       const stamp = await fileStamp(path, clock);
       if (known && stamp !== null && stamp === lastStamp) return null;
-      const rows = await readRegistry(reader, path, workspace);
+      const rows = await readRegistry(reader, path, workspace, signal);
       lastStamp = stamp;
       return rows;
     },
-    readRuns: (experimentId, limit) => readRuns(reader, path, experimentId, limit),
-    readHistory: (runIds, metrics) => readHistory(reader, path, runIds, metrics),
-    readLoggedModel: (modelId) => readLoggedModel(reader, path, modelId),
-    countRuns: async (experimentId) => {
-      const where = "cast(experiment_id as text) = ? and lifecycle_stage = 'active'";
-      const tables = await reader.read(path, [{ table: 'runs', columns: ['run_uuid'], where, values: [experimentId] }]);
+    readRuns: (experimentId, limit, signal) => readRuns(reader, path, experimentId, limit, signal),
+    readHistory: (runIds, metrics, signal) => readHistory(reader, path, runIds, metrics, signal),
+    readLoggedModel: (modelId, signal) => readLoggedModel(reader, path, modelId, signal),
+    countRuns: async (experimentId, signal) => {
+      const where = "experiment_id = cast(? as integer) and lifecycle_stage = 'active'";
+      const tables = await reader.read(
+        path,
+        [{ table: 'runs', columns: ['run_uuid'], where, values: [experimentId] }],
+        signal,
+      );
       return rowsOf(tables, 'runs').length;
+    },
+    ping: async (signal) => {
+      await reader.read(path, [{ table: 'registered_models', columns: ['name'], where: 'rowid = 0' }], signal);
     },
     close: () => reader.close(),
   };
@@ -53,38 +59,47 @@ async function fileStamp(path: string, clock: Clock): Promise<string | null> {
   return facts.map((file) => (file ? `${file.ino}:${file.size}:${file.mtimeMs}` : '-')).join('|');
 }
 
-async function readRegistry(reader: SqliteReader, path: string, workspace: string): Promise<RegistryRows> {
+async function readRegistry(
+  reader: SqliteReader,
+  path: string,
+  workspace: string,
+  signal: AbortSignal,
+): Promise<RegistryRows> {
   const owned = (table: string, columns: string[], asText: string[] = []): TableRead => ({
     table,
     columns,
     asText,
     workspace,
   });
-  const tables = await reader.read(path, [
-    owned(
-      'experiments',
-      ['experiment_id', 'name', 'artifact_location', 'lifecycle_stage', 'creation_time', 'last_update_time'],
-      ['experiment_id'],
-    ),
-    { table: 'experiment_tags', columns: ['experiment_id', 'key', 'value'], asText: ['experiment_id'] },
-    owned('registered_models', ['name', 'creation_time', 'last_updated_time', 'description']),
-    owned('registered_model_tags', ['name', 'key', 'value']),
-    owned('registered_model_aliases', ['name', 'alias', 'version']),
-    owned('model_versions', [
-      'name',
-      'version',
-      'creation_time',
-      'last_updated_time',
-      'description',
-      'current_stage',
-      'source',
-      'run_id',
-      'status',
-    ]),
-    owned('model_version_tags', ['name', 'version', 'key', 'value']),
-    { table: 'runs', columns: runColumns, asText: ['experiment_id'], where: ofVersions },
-    { table: 'latest_metrics', columns: ['run_uuid', 'key', 'value', 'timestamp', 'is_nan'], where: ofVersions },
-  ]);
+  const tables = await reader.read(
+    path,
+    [
+      owned(
+        'experiments',
+        ['experiment_id', 'name', 'artifact_location', 'lifecycle_stage', 'creation_time', 'last_update_time'],
+        ['experiment_id'],
+      ),
+      { table: 'experiment_tags', columns: ['experiment_id', 'key', 'value'], asText: ['experiment_id'] },
+      owned('registered_models', ['name', 'creation_time', 'last_updated_time', 'description']),
+      owned('registered_model_tags', ['name', 'key', 'value']),
+      owned('registered_model_aliases', ['name', 'alias', 'version']),
+      owned('model_versions', [
+        'name',
+        'version',
+        'creation_time',
+        'last_updated_time',
+        'description',
+        'current_stage',
+        'source',
+        'run_id',
+        'status',
+      ]),
+      owned('model_version_tags', ['name', 'version', 'key', 'value']),
+      { table: 'runs', columns: runColumns, asText: ['experiment_id'], where: ofVersions },
+      { table: 'latest_metrics', columns: ['run_uuid', 'key', 'value', 'timestamp', 'is_nan'], where: ofVersions },
+    ],
+    signal,
+  );
   if (!tables['registered_models'] || !tables['experiments']) {
     throw new TowerError('unavailable', `the SQLite file ${path} has no MLflow tables; is it an MLflow store?`);
   }
@@ -164,24 +179,34 @@ function runRow(row: TableRows[number], metrics: TableRows): RunRow {
   };
 }
 
-async function readRuns(reader: SqliteReader, path: string, experimentId: string, limit: number): Promise<Run[]> {
-  const newest = `select run_uuid from runs where cast(experiment_id as text) = ? and lifecycle_stage = 'active' order by start_time desc limit ?`;
+async function readRuns(
+  reader: SqliteReader,
+  path: string,
+  experimentId: string,
+  limit: number,
+  signal: AbortSignal,
+): Promise<Run[]> {
+  const newest = `select run_uuid from runs where experiment_id = cast(? as integer) and lifecycle_stage = 'active' order by start_time desc limit ?`;
   const where = `run_uuid in (${newest})`;
   const values = [experimentId, limit];
-  const tables = await reader.read(path, [
-    { table: 'experiments', columns: ['name'], where: 'cast(experiment_id as text) = ?', values: [experimentId] },
-    {
-      table: 'runs',
-      columns: runColumns,
-      asText: ['experiment_id'],
-      where,
-      values,
-      orderBy: 'start_time desc, run_uuid',
-    },
-    { table: 'latest_metrics', columns: ['run_uuid', 'key', 'value', 'timestamp', 'is_nan'], where, values },
-    { table: 'params', columns: ['run_uuid', 'key', 'value'], where, values },
-    { table: 'tags', columns: ['run_uuid', 'key', 'value'], where, values },
-  ]);
+  const tables = await reader.read(
+    path,
+    [
+      { table: 'experiments', columns: ['name'], where: 'experiment_id = cast(? as integer)', values: [experimentId] },
+      {
+        table: 'runs',
+        columns: runColumns,
+        asText: ['experiment_id'],
+        where,
+        values,
+        orderBy: 'start_time desc, run_uuid',
+      },
+      { table: 'latest_metrics', columns: ['run_uuid', 'key', 'value', 'timestamp', 'is_nan'], where, values },
+      { table: 'params', columns: ['run_uuid', 'key', 'value'], where, values },
+      { table: 'tags', columns: ['run_uuid', 'key', 'value'], where, values },
+    ],
+    signal,
+  );
   const byRun = (name: string) => groupBy(rowsOf(tables, name), (row) => text(row['run_uuid']));
   const [metrics, params, tags] = await Promise.all([byRun('latest_metrics'), byRun('params'), byRun('tags')]);
   return rowsOf(tables, 'runs').map((row) => {
@@ -200,10 +225,15 @@ async function readHistory(
   path: string,
   runIds: string[],
   metrics: string[],
+  signal: AbortSignal,
 ): Promise<MetricPoint[]> {
   const where = `run_uuid in (${runIds.map(() => '?')}) and key in (${metrics.map(() => '?')})`;
   const columns = ['run_uuid', 'key', 'value', 'timestamp', 'step', 'is_nan'];
-  const tables = await reader.read(path, [{ table: 'metrics', columns, where, values: [...runIds, ...metrics] }]);
+  const tables = await reader.read(
+    path,
+    [{ table: 'metrics', columns, where, values: [...runIds, ...metrics] }],
+    signal,
+  );
   return rowsOf(tables, 'metrics').map((row) => ({
     metric: text(row['key']),
     value: value(row['value'], row['is_nan']),
@@ -214,11 +244,18 @@ async function readHistory(
   }));
 }
 
-async function readLoggedModel(reader: SqliteReader, path: string, modelId: string): Promise<MetricPoint[]> {
+async function readLoggedModel(
+  reader: SqliteReader,
+  path: string,
+  modelId: string,
+  signal: AbortSignal,
+): Promise<MetricPoint[]> {
   const columns = ['metric_name', 'metric_value', 'metric_timestamp_ms', 'metric_step', 'run_id', 'dataset_name'];
-  const tables = await reader.read(path, [
-    { table: 'logged_model_metrics', columns, where: 'model_id = ?', values: [modelId] },
-  ]);
+  const tables = await reader.read(
+    path,
+    [{ table: 'logged_model_metrics', columns, where: 'model_id = ?', values: [modelId] }],
+    signal,
+  );
   return rowsOf(tables, 'logged_model_metrics').map((row) => ({
     metric: text(row['metric_name']),
     value: value(row['metric_value'], 0),

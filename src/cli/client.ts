@@ -25,7 +25,7 @@ export function createTowerClient(baseUrl: string): TowerClient {
     }).catch((error: unknown) => {
       throw new TowerError(
         'unavailable',
-        `No tower answers at ${baseUrl}. Start one with "npm start", or name another with --url`,
+        `No tower answers at ${new URL(baseUrl).origin}. Start one with "npm start", or name another with --url`,
         { cause: error },
       );
     });
@@ -43,7 +43,7 @@ export function createTowerClient(baseUrl: string): TowerClient {
     const all: T[] = [];
     for (let page: string | null = path; page !== null; ) {
       const { value, next } = await send('GET', page);
-      all.push(...(value as T[]));
+      for (const item of value as T[]) all.push(item);
       page = next;
     }
     return all;

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { publicText, TowerError } from '../kernel/errors.ts';
 import { createTowerClient, exitCodeOf, exitCodes, type TowerClient } from './client.ts';
@@ -5,6 +6,7 @@ import { addCacheCommands } from './commands/cache.ts';
 import { addModelCommands } from './commands/models.ts';
 import { addServeCommand } from './commands/serve.ts';
 import { addStatusCommand } from './commands/status.ts';
+import { plain } from './table.ts';
 
 /** What a command works with. */
 export type CliContext = {
@@ -25,10 +27,16 @@ export async function run(
 ): Promise<void> {
   const out = wiring.out ?? ((text: string) => process.stdout.write(`${text}\n`));
   const err = wiring.err ?? ((text: string) => process.stderr.write(`${text}\n`));
+  if (!wiring.env && existsSync('.env')) process.loadEnvFile('.env');
   const env = wiring.env ?? process.env;
   const program = new Command('tower')
     .description('Control tower for machine-learning operations')
-    .option('--url <url>', 'the running tower to talk to', env['TOWER_URL'] ?? 'http://127.0.0.1:8000')
+    .option(
+      '--url <url>',
+      'the running tower to talk to',
+      env['TOWER_URL'] ?? `http://127.0.0.1:${env['API_PORT'] || 8000}`,
+    )
+    .version(packageVersion())
     .option('--json', 'print JSON instead of tables')
     .addHelpText('after', exitCodeHelp)
     .configureOutput({ writeOut: (text) => out(text.trimEnd()), writeErr: (text) => err(text.trimEnd()) })
@@ -55,7 +63,13 @@ export async function run(
 function report(error: unknown, err: (text: string) => void): number {
   // Commander has printed its own message; only the code is left to set.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
-  if (error instanceof TowerError) err(`tower: ${publicText(error)}`);
+  if (error instanceof TowerError)
+    err(
+      publicText(error)
+        .split('\n')
+        .map((line) => `tower: ${plain(line)}`)
+        .join('\n'),
+    );
   else err(`tower: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   return exitCodeOf(error);
 }
@@ -67,3 +81,6 @@ function checkedUrl(url: string): string {
 
 const exitCodeHelp = `
 Exit codes: 0 done, 1 failed, 2 bad usage or refused input, 3 no such thing, 4 not possible now, 5 tower or MLflow unavailable`;
+
+const packageVersion = (): string =>
+  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;

@@ -23,17 +23,17 @@ export function card(entries: [string, unknown][]): string {
   return entries.map(([name, value]) => `${name.padEnd(widest)}  ${cellText(value)}`).join('\n');
 }
 
-function cellText(value: unknown): string {
+const cellText = (value: unknown): string => plain(textOf(value));
+
+/** Names come from a registry anybody may write to: no control characters reach the terminal. */
+export const plain = (text: string): string => text.replaceAll(/\p{Cc}/gu, ' ');
+
+function textOf(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
-  if (Array.isArray(value)) return value.length > 0 ? value.join(', ') : '-';
-  if (typeof value === 'object')
-    return (
-      Object.entries(value)
-        .map(([key, item]) => `${key}=${cellText(item)}`)
-        .join(' ') || '-'
-    );
-  // Names come from a registry anybody may write to: no control characters reach the terminal.
-  return String(value).replaceAll(/\p{Cc}/gu, ' ');
+  if (Array.isArray(value)) return value.length > 0 ? value.map(textOf).join(', ') : '-';
+  if (typeof value !== 'object') return String(value);
+  const entries = Object.entries(value).map(([key, item]) => `${key}=${textOf(item)}`);
+  return entries.join(' ') || '-';
 }
 
 const width = (text: string): number => [...text].length;

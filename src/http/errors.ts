@@ -56,6 +56,21 @@ export function handleErrors(app: FastifyInstance, now: () => number): void {
   });
 }
 
+/** Answers what the router itself refuses (a malformed or endless address) in the same form. */
+export const refuseAddress = (now: () => number) => (error: FastifyError, _request: unknown, reply: FastifyReply) => {
+  void sendError(
+    reply,
+    new TowerError('invalid', `The address is not valid: ${addressRule[error.code] ?? 'it cannot be read'}`),
+    400,
+    now(),
+  );
+};
+
+const addressRule: Record<string, string> = {
+  FST_ERR_BAD_URL: 'a % must be followed by two hexadecimal digits (%25 for a % itself)',
+  FST_ERR_MAX_PARAM_LENGTH: 'a part of it is too long',
+};
+
 /** Answers unknown paths with an `ErrorBody`; they count against the rate limit like any other. */
 export function handleUnknownPaths(app: FastifyInstance, now: () => number): void {
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => {

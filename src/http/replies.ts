@@ -19,7 +19,12 @@ export async function sendList(
   answer: ListAnswer,
 ): Promise<FastifyReply> {
   const etag = `W/"${answer.tag}"`;
-  reply.headers({ etag, vary: 'accept-encoding', 'x-total-count': String(answer.total) });
+  const vary = reply.getHeader('vary');
+  reply.headers({
+    etag,
+    vary: vary ? `${String(vary)}, accept-encoding` : 'accept-encoding',
+    'x-total-count': String(answer.total),
+  });
   if (answer.nextPageToken !== null) {
     const next = new URL(request.url, 'http://tower');
     next.searchParams.set('page_token', answer.nextPageToken);
@@ -49,7 +54,10 @@ function gzipOnce(bytes: Buffer): Promise<Buffer> {
 const takesGzip = (accept: string | string[] | undefined): boolean =>
   String(accept ?? '')
     .split(',')
-    .some((coding) => /^\s*(gzip|\*)\s*(;\s*q\s*=\s*(?!0(\.0*)?\s*$)[\d.]+)?\s*$/i.test(coding));
+    .some((coding) => {
+      const [name = '', weight = ''] = coding.split(';').map((part) => part.trim().toLowerCase());
+      return (name === 'gzip' || name === '*') && !/^q=0(\.0*)?$/.test(weight);
+    });
 
 const hasTag = (header: string | undefined, etag: string): boolean =>
   header !== undefined &&

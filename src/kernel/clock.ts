@@ -13,5 +13,9 @@ export const systemClock: Clock = {
   sleep: (ms, signal) => wait(ms, undefined, signal ? { signal, ref: false } : { ref: false }),
 };
 
-/** ISO 8601 with Z for a time in milliseconds, or null where there is none. */
-export const isoTime = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+/** The last millisecond of the year 9999: clients do log microseconds and nanoseconds where milliseconds belong. */
+const latest = 253_402_300_799_999;
+
+/** ISO 8601 with Z for a time in milliseconds, or null where there is none or it cannot be one. */
+export const isoTime = (ms: number | null): string | null =>
+  ms === null || !(ms > 0 && ms <= latest) ? null : new Date(ms).toISOString();

@@ -1,21 +1,19 @@
-import { mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { existsSync, mkdirSync } from 'node:fs';
+import { open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 
 /**
  * Writes a file whole or not at all: temporary file beside it, fsync, rename, fsync of the folder.
  * A reader (or a process that starts after a SIGKILL or a power cut) sees the old file or the new one.
- * @returns bytes written
  */
-export async function writeAtomically(path: string, chunks: AsyncIterable<Uint8Array>): Promise<number> {
-  await mkdir(dirname(path), { recursive: true });
+export async function writeAtomically(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  makeFolder(dirname(path));
   const temporary = `${path}.${temporaryOwner}.tmp`;
   const file = await open(temporary, 'w', 0o600);
-  let bytes = 0;
   try {
     for await (const chunk of chunks) {
       await file.writeFile(chunk);
-      bytes += chunk.byteLength;
     }
     await file.sync();
     await file.close();
@@ -26,7 +24,21 @@ export async function writeAtomically(path: string, chunks: AsyncIterable<Uint8A
     throw error;
   }
   await syncFolder(dirname(path));
-  return bytes;
+}
+
+/**
+ * Makes a folder and those above it, one at a time: Node's own recursive way never comes back where the parent
+ * exists but takes no folders (as under /proc).
+ */
+export function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeFolder(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process may have been faster.
+    if (!existsSync(path)) throw error;
+  }
 }
 
 // Host and process id: a restarted container has the same two and overwrites its own leftover,

@@ -34,20 +34,29 @@ type JobsDeps = {
   onRun?: (state: JobState) => void;
 };
 
+export type Jobs = {
+  states(): JobState[];
+  /** Lets a waiting job run within the time of a first retry, because somebody learned that it should. */
+  nudge(name: string): void;
+  stop(): Promise<void>;
+};
+
 const firstRetryMs = 5_000;
 
 /**
  * Runs each job in a loop of its own: never overlapping itself, intervals jittered by a tenth,
  * after a failure sooner than usual (5 s, doubling, never later than the interval).
  */
-export function startJobs(jobs: Job[], deps: JobsDeps): { states(): JobState[]; stop(): Promise<void> } {
+export function startJobs(jobs: Job[], deps: JobsDeps): Jobs {
   const stopping = new AbortController();
   const loops = jobs.map((job) => {
     const state = freshState(job.name);
-    return { state, done: runLoop(job, state, deps, stopping.signal) };
+    const waiting: Waiting = { wake: null };
+    return { state, waiting, done: runLoop(job, state, waiting, deps, stopping.signal) };
   });
   return {
     states: () => loops.map((loop) => ({ ...loop.state })),
+    nudge: (name) => loops.find((loop) => loop.state.name === name)?.waiting.wake?.abort(),
     stop: async () => {
       stopping.abort(new Error('stopping'));
       await Promise.all(loops.map((loop) => loop.done));
@@ -62,18 +71,48 @@ export function nextDelayMs(job: Job, failuresInARow: number, random: Random): n
   return Math.round(delay * (0.9 + 0.2 * random()));
 }
 
-async function runLoop(job: Job, state: JobState, deps: JobsDeps, stopping: AbortSignal): Promise<void> {
+type Waiting = { wake: AbortController | null };
+
+async function runLoop(
+  job: Job,
+  state: JobState,
+  waiting: Waiting,
+  deps: JobsDeps,
+  stopping: AbortSignal,
+): Promise<void> {
   let failuresInARow = 0;
   let delayMs = job.firstAfterMs;
   while (!stopping.aborted) {
-    state.nextRunAt = deps.clock.now() + delayMs;
-    // The sleep ends early only because the runner stops; the loop condition sees it.
-    if (delayMs > 0) await deps.clock.sleep(delayMs, stopping).catch(() => undefined);
+    const nudged = await wait(delayMs, state, waiting, deps, stopping);
     if (stopping.aborted) break;
+    if (nudged && delayMs > firstRetryMs) {
+      delayMs = nextDelayMs(job, 1, deps.random);
+      continue;
+    }
     failuresInARow = (await runOnce(job, state, deps, stopping)) ? 0 : failuresInARow + 1;
     delayMs = nextDelayMs(job, failuresInARow, deps.random);
   }
   state.nextRunAt = null;
+}
+
+/** @returns whether the wait was cut short by a nudge */
+async function wait(
+  delayMs: number,
+  state: JobState,
+  waiting: Waiting,
+  deps: JobsDeps,
+  stopping: AbortSignal,
+): Promise<boolean> {
+  state.nextRunAt = deps.clock.now() + delayMs;
+  if (delayMs === 0) return false;
+  waiting.wake = new AbortController();
+  const { signal } = waiting.wake;
+  const stop = () => waiting.wake?.abort();
+  stopping.addEventListener('abort', stop, { once: true });
+  await deps.clock.sleep(delayMs, signal).catch(() => undefined);
+  stopping.removeEventListener('abort', stop);
+  waiting.wake = null;
+  return signal.aborted;
 }
 
 async function runOnce(job: Job, state: JobState, deps: JobsDeps, stopping: AbortSignal): Promise<boolean> {

@@ -33,7 +33,7 @@ export function readable(line: string): string {
   const rest = Object.entries(fields).map(([key, value]) => `${key}=${plain(value)}`);
   const head = `${time.slice(11, 19)} ${names[level] ?? level} ${msg ?? ''}`;
   // Errors of ours say what is wrong in one sentence; of others the stack is all there is.
-  const reason = err?.type === 'TowerError' ? `: ${err.message}` : '';
+  const reason = err?.type === 'TowerError' ? `: ${(err.message ?? '').replaceAll(/\p{Cc}/gu, ' ')}` : '';
   const trace = err && reason === '' ? `\n  ${err.stack ?? err.message ?? ''}` : '';
   return `${[`${head}${reason}`, ...rest].join('  ')}${trace}\n`;
 }

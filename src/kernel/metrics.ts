@@ -8,7 +8,6 @@ type Reading = { name: string; help: string; read: () => number | null | Promise
 
 export function createMetrics(version: string) {
   const text = new Registry();
-  const open = openMetricsRegistry();
   const registers = [text];
   collectDefaultMetrics({ register: text });
   // Gauges whose names end in _total, which Prometheus reserves for counters.
@@ -48,9 +47,10 @@ export function createMetrics(version: string) {
       if (!accept.includes('application/openmetrics-text')) {
         return { contentType: text.contentType, body: await text.metrics() };
       }
-      for (const metric of text.getMetricsAsArray()) {
-        if (!open.getSingleMetric(metric.name)) open.registerMetric(metric as never);
-      }
+      // Rendering counters as OpenMetrics renames them for good, so every page is made of stand-ins: objects that
+      // take everything but their own name from the metric behind them.
+      const open = openMetricsRegistry();
+      for (const metric of text.getMetricsAsArray()) open.registerMetric(Object.create(metric as object) as never);
       return { contentType: open.contentType, body: await open.metrics() };
     },
   };

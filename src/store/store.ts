@@ -1,8 +1,8 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Kysely } from 'kysely';
 import { TowerError } from '../kernel/errors.ts';
+import { makeFolder } from '../kernel/files.ts';
 import { migrate } from './migrate.ts';
 import { kyselyDatabase } from './sqlite.ts';
 import type { Tables } from './tables.ts';
@@ -41,7 +41,7 @@ export function openStore(directory: string): Store {
 function openFile(directory: string, path: string): DatabaseSync {
   let file: DatabaseSync | null = null;
   try {
-    mkdirSync(directory, { recursive: true });
+    makeFolder(directory);
     file = new DatabaseSync(path);
     file.exec(
       'pragma busy_timeout = 5000; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on',

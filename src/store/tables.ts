@@ -2,6 +2,8 @@
 export type Tables = {
   /** Model versions somebody wants watched. */
   monitored_models: {
+    /** `default`, or `sample` for what was watched among sample data. */
+    registry: string;
     name: string;
     version: string;
     model_type: 'classifier' | 'regressor';

@@ -47,6 +47,19 @@ describe('tower serve', () => {
     expect(await stopped).toBe(0);
   });
 
+  it('stops at once and cleanly while MLflow hangs', async () => {
+    const fake = await fakeMlflow(smallRegistry());
+    fake.hold = new Promise(() => {});
+    const tower = towerCommand(['serve', '--port', '0'], {
+      cwd: temporaryFolder(),
+      env: { MLFLOW_TRACKING_URI: fake.url },
+    });
+    while (fake.calls.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    const since = performance.now();
+    expect(await tower.stop()).toBe(0);
+    expect(performance.now() - since).toBeLessThan(5_000);
+  });
+
   it('mirrors a server, keeps the copy in a file, and is ready from it when the server is gone', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const folder = temporaryFolder();

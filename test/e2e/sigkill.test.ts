@@ -19,7 +19,7 @@ const writer = (path: string) => `
   import { manyRows } from ${JSON.stringify(new URL('../support/rows.ts', import.meta.url).href)};
   const registries = [manyRows(100, 5), manyRows(200, 5)];
   for (let round = 0; ; round += 1) {
-    await saveCache(${JSON.stringify(path)}, registries[round % 2], { fingerprint: 'toy', source: 'toy', readAt: Date.now() });
+    await saveCache(${JSON.stringify(path)}, registries[round % 2], { fingerprint: 'toy', source: 'toy', readAt: Date.now(), rounds: 1 });
     if (round === 0) console.log('first written');
   }`;
 
@@ -45,6 +45,7 @@ it('SIGKILL while the cache is being written: the next start always has a comple
       timeoutMs: 1000,
       maxAgeMs: 1e9,
       rereadEvery: 9,
+      cacheEnabled: true,
       monitoredRunIds: async () => new Set(),
       clock: systemClock,
       log: kept.log,

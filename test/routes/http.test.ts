@@ -1,8 +1,9 @@
 import { gunzipSync } from 'node:zlib';
 import type { LightMyRequestResponse } from 'fastify';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
+import { settle } from '../support/sources.ts';
 import { testTower } from '../support/tower.ts';
 import { towerOver } from './tower-over.ts';
 
@@ -120,6 +121,35 @@ describe('when MLflow goes away', () => {
     const never = await app.inject('/runs/2');
     expect(never.statusCode).toBe(503);
     expect(never.headers['retry-after']).toBeDefined();
+  });
+
+  it('a read that fails tells at once that MLflow is gone, and a job looks for it again within seconds', async () => {
+    const { app, fake, clock, startJobs, services } = await towerOver();
+    startJobs();
+    const refreshJob = () => services.system.health().jobs.find((job) => job.name === 'registry-refresh');
+    await clock.advance(1_200);
+    await vi.waitFor(() => expect(refreshJob()?.status).toBe('succeeded'));
+    await fake.close();
+    expect((await app.inject('/runs/1')).statusCode).toBe(503);
+    expect((await app.inject('/health')).json()).toMatchObject({
+      status: 'degraded',
+      mlflow_connection: 'disconnected',
+    });
+    const drift = await app.inject('/model/aliased/drift');
+    expect(drift.headers['x-cache-stale']).toBe('true');
+    await settle();
+    expect(Date.parse(refreshJob()?.next_run_at ?? '') - clock.now()).toBeLessThanOrEqual(5_500);
+  });
+
+  it('a look once a minute finds out that MLflow is gone, long before the next refresh', async () => {
+    const { app, fake, clock, startJobs } = await towerOver();
+    startJobs();
+    await clock.advance(0);
+    await fake.close();
+    await clock.advance(66_000);
+    await vi.waitFor(async () =>
+      expect((await app.inject('/health')).json()).toMatchObject({ mlflow_connection: 'disconnected' }),
+    );
   });
 
   it('a restart serves the cache file before MLflow is back', async () => {

@@ -72,6 +72,20 @@ describe('the monitored set', () => {
     expect((await again.app.inject('/monitor')).json()).toEqual([]);
   });
 
+  it('what was watched among sample data is not in the set of a real registry', async () => {
+    const sample = await testTower({});
+    await sample.app.inject({
+      method: 'POST',
+      url: '/models/churn-predictor/1/monitor',
+      payload: { model_type: 'classifier', registered_by: 'x' },
+    });
+    expect((await sample.app.inject('/monitor')).json()).toHaveLength(1);
+    const fake = await fakeMlflow(smallRegistry());
+    const real = await testTower({ MLFLOW_TRACKING_URI: fake.url, DATA_DIRECTORY: `${sample.folder}/data` });
+    await real.services.registry.refresh();
+    expect((await real.app.inject('/monitor')).json()).toEqual([]);
+  });
+
   it('shows the type given at registration, and takes list queries', async () => {
     const { app } = await towerOver();
     for (const [version, type] of [
@@ -175,6 +189,10 @@ describe('the service around it', () => {
     });
     expect(open.headers['content-type']).toMatch(/^application\/openmetrics-text/);
     expect(open.body.trimEnd().endsWith('# EOF')).toBe(true);
+    const again = await app.inject({ url: '/metrics', headers: { accept: 'application/openmetrics-text' } });
+    const types = again.body.split('\n').filter((line) => line.startsWith('# TYPE'));
+    expect(new Set(types).size).toBe(types.length);
+    expect((await app.inject('/metrics')).body).toContain('tower_registry_refreshes_total{outcome="success"} 1');
   });
 
   it('docs are served from here, and nothing in them points elsewhere', async () => {

@@ -8,6 +8,7 @@ import { start } from '../support/processes.ts';
 import { temporaryFolder } from '../support/tower.ts';
 
 const row = {
+  registry: 'default',
   name: 'DNA',
   version: '1',
   model_type: 'classifier',

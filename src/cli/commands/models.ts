@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { notFound } from '../../kernel/errors.ts';
 import type { CliContext } from '../main.ts';
@@ -67,9 +66,10 @@ export function addModelCommands(program: Command, context: CliContext): void {
     .command('monitor <name> <version>')
     .description('start to monitor a version')
     .requiredOption('--type <type>', 'classifier or regressor')
-    .option('--by <who>', 'who is adding it', userInfo().username)
-    .action(async (name: string, version: string, flags: { type: string; by: string }) => {
-      const body = { model_type: flags.type, registered_by: flags.by };
+    .option('--by <who>', 'who is adding it (default: the user named by the environment)')
+    .action(async (name: string, version: string, flags: { type: string; by?: string }) => {
+      const by = flags.by ?? context.env['USER'] ?? context.env['USERNAME'] ?? 'tower';
+      const body = { model_type: flags.type, registered_by: by };
       context.print(
         await context.tower().post<{ message: string }>(monitorPath(name, version), body),
         (answer) => answer.message,

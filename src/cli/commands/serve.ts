@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { readConfig } from '../../config.ts';
 import type { CliContext } from '../main.ts';
@@ -21,9 +20,7 @@ export function addServeCommand(
     .option('--reload', 'start again whenever a source file changes')
     .action(async (flags: ServeFlags) => {
       if (flags.reload) return reload();
-      if (existsSync('.env')) process.loadEnvFile('.env');
       const env = {
-        ...process.env,
         ...context.env,
         ...(flags.host ? { API_HOST: flags.host } : {}),
         ...(flags.port ? { API_PORT: flags.port } : {}),

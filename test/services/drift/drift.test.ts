@@ -44,6 +44,7 @@ function driftOver(points: MetricPoint[], logged: MetricPoint[] = []) {
   const drift = createDrift({
     clock,
     points: {
+      provenance: () => ({ ageMs: 0, stale: false }),
       model: async (name) => {
         const model = models.get(name);
         if (!model) throw notFound(`Model ${name} not found`);

@@ -7,7 +7,7 @@ import { decodeCache, loadCache, saveCache } from '../../../services/registry/ca
 import { manyRows } from '../../support/rows.ts';
 import { temporaryFolder } from '../../support/tower.ts';
 
-const about = { fingerprint: 'abc', source: 'http://mlflow', readAt: 1_780_000_000_000 };
+const about = { fingerprint: 'abc', source: 'http://mlflow', readAt: 1_780_000_000_000, rounds: 7 };
 const rows = manyRows(60, 5);
 
 async function saved(): Promise<{ path: string; bytes: Buffer }> {
@@ -19,7 +19,7 @@ async function saved(): Promise<{ path: string; bytes: Buffer }> {
 describe('the cache file', () => {
   it('gives back what was saved', async () => {
     const { path } = await saved();
-    expect(await loadCache(path, 'abc')).toEqual({ status: 'loaded', rows, readAt: about.readAt });
+    expect(await loadCache(path, 'abc')).toEqual({ status: 'loaded', rows, readAt: about.readAt, rounds: 7 });
   });
 
   it('is replaced whole and leaves no temporary file behind', async () => {

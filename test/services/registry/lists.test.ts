@@ -41,6 +41,8 @@ const snapshot = await buildSnapshot(
   aliasTable,
 );
 
+const token = (json: string) => Buffer.from(json).toString('base64url');
+
 const ask = async (query: ModelListQuery) => {
   const answer = await lists.versions(snapshot.versions, query);
   const items = JSON.parse(answer.json.toString()) as Partial<ModelInfo>[];
@@ -84,10 +86,16 @@ describe('lists of model versions', () => {
     [{ metric: '>1' }, /^metric must be a metric name/],
     [
       { order_by: 'shoe size' },
-      /^order_by must be one of name, version, stage, creation_timestamp, last_updated_timestamp or metrics\.<name>/,
+      /^order_by must be one of name, version, stage, creation_timestamp, last_updated_timestamp, metrics\.<name>, then asc or desc/,
     ],
     [{ order_by: 'constructor' }, /^order_by must be/],
     [{ fields: 'name,shoe' }, /^fields may hold name, version, .*, not "shoe"$/],
+    [{ page_token: token('{"a":1}') }, /^page_token must be a token/],
+    [{ page_token: token('[{"toString":1},1,"a",1]') }, /^page_token must be a token/],
+    [{ page_token: token('["name asc",{"valueOf":1},"a",1]') }, /^page_token must be a token/],
+    [{ metric: 'accuracy!=1' }, /^metric must be a metric name/],
+    [{ metric: 'accuracy~0.9' }, /^metric must be a metric name/],
+    [{ order_by: 'metrics.accuracy desc,name' }, /^order_by must be/],
     [{ page_token: 'zzz' }, /^page_token must be a token from a Link header/],
   ])('%j is refused with the field and the rule', async (query, text) => {
     await expect(ask(query)).rejects.toThrow(text);

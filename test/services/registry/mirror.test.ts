@@ -14,7 +14,6 @@ const hour = 3_600_000;
 /** A source in memory: what it gives and whether it answers is decided by the test. */
 function toySource(rows: RegistryRows, fingerprint = 'toy') {
   const source = {
-    kind: 'rest' as const,
     label: `toy://${fingerprint}`,
     fingerprint,
     rows: rows as RegistryRows | null,
@@ -38,6 +37,9 @@ function toySource(rows: RegistryRows, fingerprint = 'toy') {
     readHistory: async () => [],
     readLoggedModel: async () => [],
     countRuns: async () => 0,
+    ping: async () => {
+      if (source.down) throw unavailable('toy is down');
+    },
     close: async () => undefined,
   };
   return source satisfies RegistrySource;
@@ -55,6 +57,7 @@ async function mirrorOf(source: RegistrySource | null, more: Partial<MirrorOptio
     timeoutMs: 60_000,
     maxAgeMs: 24 * hour,
     rereadEvery: 3,
+    cacheEnabled: true,
     monitoredRunIds: async () => new Set(),
     clock,
     log,

@@ -8,19 +8,19 @@ import { handClock, noSignal } from '../../support/sources.ts';
 describe('reads on demand', () => {
   it('are reused while fresh, read again after, and bridged with their age when the source is down', async () => {
     const clock = handClock();
-    const reads = createReads<number>({ freshMs: 1000, maxEntries: 10, clock });
+    const reads = createReads<number>({ freshMs: 1000, maxItems: 10, clock });
     let calls = 0;
-    const read = async () => ++calls;
-    expect(await reads('a', read)).toEqual({ value: 1, ageMs: 0, stale: false });
+    const read = async () => [++calls];
+    expect(await reads('a', read)).toEqual({ value: [1], ageMs: 0, stale: false });
     await clock.advance(999);
-    expect(await reads('a', read)).toEqual({ value: 1, ageMs: 999, stale: false });
+    expect(await reads('a', read)).toEqual({ value: [1], ageMs: 999, stale: false });
     await clock.advance(1);
-    expect(await reads('a', read)).toEqual({ value: 2, ageMs: 0, stale: false });
+    expect(await reads('a', read)).toEqual({ value: [2], ageMs: 0, stale: false });
     await clock.advance(5000);
     const down = async () => {
       throw unavailable('down');
     };
-    expect(await reads('a', down)).toEqual({ value: 2, ageMs: 5000, stale: true });
+    expect(await reads('a', down)).toEqual({ value: [2], ageMs: 5000, stale: true });
     await expect(reads('never read', down)).rejects.toThrow('down');
     await expect(
       reads('a', async () => {
@@ -31,11 +31,11 @@ describe('reads on demand', () => {
 
   it('of one key at one time are one read, and only so many are kept', async () => {
     const clock = handClock();
-    const reads = createReads<string>({ freshMs: 1000, maxEntries: 2, clock });
+    const reads = createReads<string>({ freshMs: 1000, maxItems: 5, clock });
     let calls = 0;
     const read = (key: string) => async () => {
       calls += 1;
-      return key;
+      return [key, key];
     };
     await Promise.all([reads('a', read('a')), reads('a', read('a'))]);
     expect(calls).toBe(1);

@@ -196,4 +196,29 @@ describe('reading a registry from MLflow', () => {
     expect(fake.requests.at(-1)?.headers.authorization).toBe('Bearer t0ken');
     expect(fake.requests.at(-1)?.path).toMatch(/^\/prefix\//);
   });
+
+  it('a model hidden by an edit between two pages keeps its aliases and tags', async () => {
+    const fake = await fakeMlflow(smallRegistry());
+    const source = sourceFor(fake.url);
+    const before = await source.readRegistry(null, noSignal);
+    if (!before) throw new Error('nothing was read');
+    fake.maxPage = 1;
+    let edits = 0;
+    fake.betweenPages = (path) => {
+      if (path.endsWith('registered-models/search') && edits++ === 0) fake.registry.models.splice(0, 1);
+    };
+    const after = await source.readRegistry({ rows: before, reread: () => false }, noSignal);
+    expect(after?.models.find((model) => model.name === 'aliased')?.aliases).toEqual({ Champion: '2', gone: '9' });
+  });
+
+  it('a history longer than any page is read whole', async () => {
+    const fake = await fakeMlflow(smallRegistry());
+    fake.registry.histories['run1 accuracy'] = Array.from({ length: 150_000 }, (_, step) => ({
+      key: 'accuracy',
+      value: 1,
+      timestamp: step + 1,
+      step,
+    }));
+    expect(await sourceFor(fake.url).readHistory(['run1'], ['accuracy'], noSignal)).toHaveLength(150_000);
+  });
 });

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import { writeSample } from '../../../services/registry/sample.ts';
+import { isoTime } from '../../../src/kernel/clock.ts';
 import { noSignal, snapshotOf, sourceFor } from '../../support/sources.ts';
 import { temporaryFolder } from '../../support/tower.ts';
 
@@ -88,6 +89,22 @@ describe('an SQLite store read without MLflow', () => {
     const path = join(temporaryFolder(), 'other.db');
     new DatabaseSync(path).exec('create table t (x)');
     await expect(sourceFor(`sqlite:///${path}`).readRegistry(null, noSignal)).rejects.toThrow(/has no MLflow tables/);
+  });
+});
+
+describe('times that cannot be', () => {
+  it('nanoseconds where milliseconds belong do not stop the read, and are shown as unknown', async () => {
+    const path = join(temporaryFolder(), 'sample.db');
+    writeSample(path, now);
+    const file = new DatabaseSync(path);
+    file.exec(
+      'update registered_models set creation_time = 1780000000000000000; update latest_metrics set timestamp = 1780000000000000000',
+    );
+    file.exec('update model_versions set creation_time = 1780000000000000000');
+    file.close();
+    const snapshot = await snapshotOf(sourceFor(`sqlite:///${path}`));
+    expect(snapshot.versions.length).toBeGreaterThan(50);
+    expect(isoTime(snapshot.versions[0]?.createdAt ?? null)).toBeNull();
   });
 });
 
@@ -192,8 +209,12 @@ describe('an mlruns folder read without MLflow', () => {
     ]);
   });
 
-  it('a folder that does not exist is a clear error, an empty one an empty registry', async () => {
+  it('a folder that does not exist, or that MLflow never wrote to, is a clear error; one without models an empty registry', async () => {
     const root = temporaryFolder();
+    await expect(sourceFor(`file://${root}`).readRegistry(null, noSignal)).rejects.toThrow(
+      /holds no MLflow experiments or models/,
+    );
+    write(root, { '0/meta.yaml': "experiment_id: '0'\nname: Default\n" });
     expect((await snapshotOf(sourceFor(`file://${root}`))).versions).toEqual([]);
     await expect(sourceFor(join(root, 'nope')).readRegistry(null, noSignal)).rejects.toThrow(
       /nope does not exist or is not a folder/,
