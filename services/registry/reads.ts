@@ -12,8 +12,14 @@ type Entry<T> = { value: T[]; readAt: number };
  * What is remembered is bounded by the number of items in all lists together; the oldest are forgotten first.
  * @returns a function that throws what `load` throws where there is nothing to fall back on
  */
-export function createReads<T>(options: { freshMs: number; maxItems: number; clock: Clock }) {
-  const { clock, freshMs, maxItems } = options;
+export function createReads<T>(options: {
+  freshMs: number;
+  maxItems: number;
+  clock: Clock;
+  /** Whether the source is known not to answer: then what is remembered is given without waiting for it. */
+  isDown: () => boolean;
+}) {
+  const { clock, freshMs, maxItems, isDown } = options;
   const entries = new Map<string, Entry<T>>();
   let items = 0;
   const forget = (key: string): void => {
@@ -29,9 +35,12 @@ export function createReads<T>(options: { freshMs: number; maxItems: number; clo
   };
 
   return async (key: string, read: () => Promise<T[]>): Promise<Reading<T[]>> => {
+    // Nothing is to be fresh: nothing is remembered.
+    if (freshMs === 0) return { value: await load(key, read), ageMs: 0, stale: false };
     const entry = entries.get(key);
     const ageMs = entry ? clock.now() - entry.readAt : 0;
     if (entry && ageMs < freshMs) return { value: entry.value, ageMs, stale: false };
+    if (entry && isDown()) return { value: entry.value, ageMs, stale: true };
     const startedAt = clock.now();
     try {
       const value = await load(key, read);

@@ -126,7 +126,12 @@ function snapshotAnswers(options: Options, current: () => Promise<Snapshot>) {
 /** What the source is asked for on demand, and remembered for a while. */
 function sourceReads(options: Options, mirror: Mirror, current: () => Promise<Snapshot>, stopping: AbortSignal) {
   const runCount = createRunCount(options.clock);
-  const remember = { freshMs: options.cacheEnabled ? options.readCacheMs : 0, maxItems: 200_000, clock: options.clock };
+  const remember = {
+    freshMs: options.cacheEnabled ? options.readCacheMs : 0,
+    maxItems: 200_000,
+    clock: options.clock,
+    isDown: () => mirror.status().connection === 'disconnected',
+  };
   const readRuns = createReads<Run>(remember);
   const readPoints = createReads<MetricPoint>(remember);
   const limit = () => AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs)]);

@@ -8,7 +8,8 @@ import { handClock, noSignal } from '../../support/sources.ts';
 describe('reads on demand', () => {
   it('are reused while fresh, read again after, and bridged with their age when the source is down', async () => {
     const clock = handClock();
-    const reads = createReads<number>({ freshMs: 1000, maxItems: 10, clock });
+    let known = false;
+    const reads = createReads<number>({ freshMs: 1000, maxItems: 10, clock, isDown: () => known });
     let calls = 0;
     const read = async () => [++calls];
     expect(await reads('a', read)).toEqual({ value: [1], ageMs: 0, stale: false });
@@ -21,6 +22,12 @@ describe('reads on demand', () => {
       throw unavailable('down');
     };
     expect(await reads('a', down)).toEqual({ value: [2], ageMs: 5000, stale: true });
+    known = true;
+    const neverAsked = async () => {
+      throw new Error('a source known to be down was asked');
+    };
+    expect(await reads('a', neverAsked)).toMatchObject({ value: [2], stale: true });
+    known = false;
     await expect(reads('never read', down)).rejects.toThrow('down');
     await expect(
       reads('a', async () => {
@@ -31,7 +38,7 @@ describe('reads on demand', () => {
 
   it('of one key at one time are one read, and only so many are kept', async () => {
     const clock = handClock();
-    const reads = createReads<string>({ freshMs: 1000, maxItems: 5, clock });
+    const reads = createReads<string>({ freshMs: 1000, maxItems: 5, clock, isDown: () => false });
     let calls = 0;
     const read = (key: string) => async () => {
       calls += 1;
