@@ -73,7 +73,8 @@ export async function createRegistry(options: Options): Promise<Registry> {
   };
   return {
     ...snapshotAnswers(options, current),
-    ...sourceReads(options, mirror, current, stopping.signal),
+    ...sourceReads(options, mirror, stopping.signal),
+    ...runCounting(options, mirror),
     start: () => mirror.start(),
     stop: async () => {
       stopping.abort(new Error('stopping'));
@@ -124,8 +125,7 @@ function snapshotAnswers(options: Options, current: () => Promise<Snapshot>) {
 }
 
 /** What the source is asked for on demand, and remembered for a while. */
-function sourceReads(options: Options, mirror: Mirror, current: () => Promise<Snapshot>, stopping: AbortSignal) {
-  const runCount = createRunCount(options.clock);
+function sourceReads(options: Options, mirror: Mirror, stopping: AbortSignal) {
   const remember = {
     freshMs: options.cacheEnabled ? options.readCacheMs : 0,
     maxItems: 200_000,
@@ -139,6 +139,8 @@ function sourceReads(options: Options, mirror: Mirror, current: () => Promise<Sn
   const tell = async <T>(read: () => Promise<Reading<T>>): Promise<Reading<T>> => {
     try {
       const reading = await read();
+      // An old value in the place of one that could not be read is trouble too.
+      if (reading.stale) mirror.sawTrouble(unavailable('MLflow did not answer a read on demand'));
       return { ...reading, stale: reading.stale || mirror.status().stale };
     } catch (error) {
       if (error instanceof TowerError && error.code === 'unavailable') mirror.sawTrouble(error);
@@ -177,12 +179,19 @@ function sourceReads(options: Options, mirror: Mirror, current: () => Promise<Sn
         readPoints(JSON.stringify([source.fingerprint, modelId]), () => source.readLoggedModel(modelId, limit())),
       );
     },
+  };
+}
+
+/** Counts all runs in the background. */
+function runCounting(options: Options, mirror: Mirror) {
+  const runCount = createRunCount(options.clock);
+  return {
     runTotal: () => runCount.total(),
     countRuns: async (signal: AbortSignal) => {
       // Nothing to count yet is not a failure: the refresh says what is wrong.
-      const experiments = (mirror.status().snapshot ?? (await current().catch(() => null)))?.experiments ?? [];
-      if (experiments.length === 0) return;
-      const active = experiments.filter((item) => item.lifecycleStage === 'active');
+      const { snapshot } = mirror.status();
+      if (!snapshot) return;
+      const active = snapshot.experiments.filter((item) => item.lifecycleStage === 'active');
       const ids = active.map((item) => item.experimentId);
       await runCount.step(mirror.source(), ids, signal);
     },
