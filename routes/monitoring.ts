@@ -53,7 +53,10 @@ function modelRoutes(instance: FastifyInstance, { monitoring }: Deps): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.post(
     '/models/:model_name/:model_version/monitor',
-    { schema: { ...schema, summary: 'Monitor a model version', params, body: MonitorRequest, response: added } },
+    {
+      config: mirrored,
+      schema: { ...schema, summary: 'Monitor a model version', params, body: MonitorRequest, response: added },
+    },
     async (request, reply) => {
       const { model_name, model_version } = request.params;
       return reply.code(201).send(await monitoring.add(model_name, model_version, request.body));
@@ -61,12 +64,13 @@ function modelRoutes(instance: FastifyInstance, { monitoring }: Deps): void {
   );
   app.delete(
     '/models/:model_name/:model_version/monitor',
-    { schema: { ...schema, summary: 'Stop monitoring a model version', params, response: removed } },
+    { config: mirrored, schema: { ...schema, summary: 'Stop monitoring a model version', params, response: removed } },
     async (request) => monitoring.remove(request.params.model_name, request.params.model_version),
   );
   app.get(
     '/models/:model_name/:model_version/monitor/status',
     {
+      config: mirrored,
       schema: {
         ...schema,
         summary: 'Whether a model version is monitored',
@@ -82,12 +86,18 @@ function collectionRoutes(instance: FastifyInstance, { monitoring }: Deps): void
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.get(
     '/monitor',
-    { schema: { ...schema, summary: 'The monitored set', response: { 200: MonitoredEntries, ...errors() } } },
+    {
+      config: mirrored,
+      schema: { ...schema, summary: 'The monitored set', response: { 200: MonitoredEntries, ...errors() } },
+    },
     async () => monitoring.entries(),
   );
   app.post(
     '/monitor',
-    { schema: { ...schema, summary: 'Monitor a model version', body: MonitorItemRequest, response: added } },
+    {
+      config: mirrored,
+      schema: { ...schema, summary: 'Monitor a model version', body: MonitorItemRequest, response: added },
+    },
     async (request, reply) => {
       const { model_name, model_version, ...rest } = request.body;
       return reply.code(201).send(await monitoring.add(model_name, model_version, rest));
@@ -95,7 +105,7 @@ function collectionRoutes(instance: FastifyInstance, { monitoring }: Deps): void
   );
   app.delete(
     '/monitor/:model_name/:model_version',
-    { schema: { ...schema, summary: 'Stop monitoring a model version', params, response: removed } },
+    { config: mirrored, schema: { ...schema, summary: 'Stop monitoring a model version', params, response: removed } },
     async (request) => monitoring.remove(request.params.model_name, request.params.model_version),
   );
 }

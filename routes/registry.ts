@@ -106,6 +106,7 @@ function cacheRoutes(instance: FastifyInstance, { registry, now }: Deps): void {
   app.get(
     '/cache/info',
     {
+      config: mirrored,
       schema: {
         tags: [tags.cache],
         summary: 'The mirror and its cache file',
@@ -118,6 +119,7 @@ function cacheRoutes(instance: FastifyInstance, { registry, now }: Deps): void {
   app.post(
     '/cache/refresh',
     {
+      config: mirrored,
       schema: {
         tags: [tags.cache],
         summary: 'Read the registry now',

@@ -176,6 +176,9 @@ describe('when MLflow goes away', () => {
       '/model/churn-predictor/drift',
       '/models/monitored',
       '/runs/1',
+      '/monitor',
+      '/models/churn-predictor/1/monitor/status',
+      '/cache/info',
     ]) {
       const response = await app.inject(path);
       expect([path, response.statusCode, response.headers['x-data-source']]).toEqual([path, 200, 'sample']);
