@@ -97,7 +97,7 @@ export async function compose(
 async function mirrorAndMonitoring(config: Config, secrets: Secrets, store: Store, tools: Tools, onNews: () => void) {
   let monitoring: Monitoring | null = null;
   const registry = await createRegistry({
-    ...(await registryOptions(config, secrets, tools)),
+    ...registryOptions(config, secrets, tools),
     onNews,
     monitoredRunIds: async () => (await monitoring?.runIds()) ?? new Set(),
     monitoredCount: async () => (await monitoring?.count()) ?? 0,
@@ -138,8 +138,8 @@ function jobTable(config: Config, registry: Registry): Job[] {
 
 type Tools = { clock: Clock; random: Random; log: RootLog; metrics: Metrics };
 
-async function registryOptions(config: Config, secrets: Secrets, { clock, random, log, metrics }: Tools) {
-  const source = await configuredSource(config, secrets, { clock, random, log, metrics });
+function registryOptions(config: Config, secrets: Secrets, { clock, random, log, metrics }: Tools) {
+  const source = configuredSource(config, secrets, { clock, random, log, metrics });
   const persists = source !== null && config.ENABLE_CACHE && config.ENABLE_CACHE_PERSISTENCE;
   const aliasTable: AliasTable = {
     Production: lowerCase(config.STAGE_ALIASES_PRODUCTION),
@@ -167,11 +167,7 @@ async function registryOptions(config: Config, secrets: Secrets, { clock, random
   };
 }
 
-async function configuredSource(
-  config: Config,
-  secrets: Secrets,
-  { clock, random, metrics }: Tools,
-): Promise<RegistrySource | null> {
+function configuredSource(config: Config, secrets: Secrets, { clock, random, metrics }: Tools): RegistrySource | null {
   const uri = config.MLFLOW_TRACKING_URI;
   if (uri === undefined) return null;
   return openSource({

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { TowerError } from './kernel/errors.ts';
 
@@ -167,3 +168,7 @@ function decoded(text: string): string {
     return text;
   }
 }
+
+/** The version of this program, as package.json has it. */
+export const packageVersion = (): string =>
+  (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;

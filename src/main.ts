@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { buildApp } from './app.ts';
 import { compose } from './compose.ts';
-import { readConfig } from './config.ts';
+import { packageVersion, readConfig } from './config.ts';
 import { TowerError } from './kernel/errors.ts';
 
 /** Env in, running tower out: the flags of `tower serve` are environment variables by now. */
@@ -42,6 +41,3 @@ function cannotListen(host: string, port: number, error: NodeJS.ErrnoException):
     cause: error,
   });
 }
-
-const packageVersion = (): string =>
-  (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;

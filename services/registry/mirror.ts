@@ -85,17 +85,7 @@ type State = {
 
 export async function createMirror(options: MirrorOptions): Promise<Mirror> {
   const stopping = new AbortController();
-  const state: State = {
-    source: options.source ?? (await sampleOf(options)),
-    origin: options.source ? 'mlflow' : 'sample',
-    snapshot: null,
-    connected: null,
-    lastError: null,
-    lastPersistError: null,
-    rounds: 0,
-    inFlight: null,
-    next: null,
-  };
+  const state = firstState(options, options.source ?? (await sampleOf(options)));
   const refresh = (): Promise<Snapshot> => {
     state.inFlight ??= refreshOnce(options, state, stopping.signal).finally(() => {
       state.inFlight = null;
@@ -111,6 +101,10 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
       });
     return state.next;
   };
+  // What stops does not answer either: that is no news.
+  const learn = (error: TowerError): void => {
+    if (!stopping.signal.aborted) sawTrouble(options, state, error);
+  };
   return {
     start: () => (options.source ? startFromCache(options, state) : startFromSample(options, state, refresh)),
     refresh,
@@ -119,14 +113,14 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
     source: () => state.source,
     clearCacheFile: async () => (options.cachePath ? removeCacheFile(options.cachePath) : false),
     cacheFile: async () => (options.cachePath ? fileFacts(options.cachePath) : null),
-    sawTrouble: (error) => sawTrouble(options, state, error),
+    sawTrouble: learn,
     ping: async (signal) => {
       if (!options.source) return;
       try {
         await options.source.ping(signal);
       } catch (error) {
-        const trouble = asUnavailable(error, signal, options.timeoutMs);
-        sawTrouble(options, state, trouble);
+        const trouble = error instanceof TowerError ? error : unavailable('MLflow did not answer in time', error);
+        learn(trouble);
         throw trouble;
       }
       if (state.connected === false) options.onNews?.();
@@ -140,6 +134,18 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
     },
   };
 }
+
+const firstState = (options: MirrorOptions, source: RegistrySource): State => ({
+  source,
+  origin: options.source ? 'mlflow' : 'sample',
+  snapshot: null,
+  connected: null,
+  lastError: null,
+  lastPersistError: null,
+  rounds: 0,
+  inFlight: null,
+  next: null,
+});
 
 function sawTrouble(options: MirrorOptions, state: State, error: TowerError): void {
   if (!options.source || state.source !== options.source) return;

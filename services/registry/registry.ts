@@ -71,21 +71,22 @@ export async function createRegistry(options: Options): Promise<Registry> {
       lastError ? `the registry has not been read yet: ${lastError}` : 'the registry is being read for the first time',
     );
   };
+  const abort = (): void => {
+    stopping.abort(new Error('stopping'));
+    mirror.abort();
+  };
   return {
     ...snapshotAnswers(options, current),
     ...sourceReads(options, mirror, stopping.signal),
     ...runCounting(options, mirror),
     start: () => mirror.start(),
     stop: async () => {
-      stopping.abort(new Error('stopping'));
+      abort();
       await mirror.stop();
     },
     refresh: () => mirror.refresh(),
     ping: (signal) => mirror.ping(signal),
-    abort: () => {
-      stopping.abort(new Error('stopping'));
-      mirror.abort();
-    },
+    abort,
     current,
     status: () => mirror.status(),
     provenance: () => {

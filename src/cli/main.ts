@@ -1,5 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { packageVersion } from '../config.ts';
 import { publicText, TowerError } from '../kernel/errors.ts';
 import { createTowerClient, exitCodeOf, exitCodes, type TowerClient } from './client.ts';
 import { addCacheCommands } from './commands/cache.ts';
@@ -81,6 +82,3 @@ function checkedUrl(url: string): string {
 
 const exitCodeHelp = `
 Exit codes: 0 done, 1 failed, 2 bad usage or refused input, 3 no such thing, 4 not possible now, 5 tower or MLflow unavailable`;
-
-const packageVersion = (): string =>
-  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;

@@ -20,6 +20,20 @@ export type Started = {
   stop: (signal?: NodeJS.Signals) => Promise<number | null>;
 };
 
+/** Groups still running; none outlives the process that started it. */
+const running = new Set<number>();
+process.once('exit', () => {
+  for (const pid of running) endGroup(pid, 'SIGKILL');
+});
+
+function endGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // It ended by itself.
+  }
+}
+
 /** Starts a program in a process group of its own; `stop` ends the group and waits for it. */
 export function start(
   command: string,
@@ -39,6 +53,11 @@ export function start(
   child.stderr.on('data', (chunk: Buffer) => {
     output += chunk;
   });
+  const { pid } = child;
+  if (pid !== undefined) {
+    running.add(pid);
+    child.once('exit', () => running.delete(pid));
+  }
   const exited = new Promise<number | null>((resolve) => {
     child.once('exit', (code) => resolve(code));
     child.once('error', () => resolve(null));
@@ -48,11 +67,7 @@ export function start(
     output: () => output,
     stop: async (signal = 'SIGTERM') => {
       if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
-        try {
-          process.kill(-child.pid, signal);
-        } catch {
-          // It ended by itself.
-        }
+        endGroup(child.pid, signal);
       }
       return exited;
     },
