@@ -5,9 +5,12 @@ import { dashboardRoutes } from '../routes/dashboard.ts';
 import { driftRoutes } from '../routes/drift.ts';
 import { monitoringRoutes } from '../routes/monitoring.ts';
 import { registryRoutes } from '../routes/registry.ts';
+import { registryChangesRoutes } from '../routes/registry-changes.ts';
+import { registryWebhooksRoutes } from '../routes/registry-webhooks.ts';
 import type { Dashboard } from '../services/dashboard/dashboard.ts';
 import type { Drift } from '../services/drift/drift.ts';
 import type { Monitoring } from '../services/monitoring/monitoring.ts';
+import type { Changes } from '../services/registry/changes.ts';
 import type { Provenance, Registry } from '../services/registry/registry.ts';
 import type { Config } from './config.ts';
 import { handleErrors, handleUnknownPaths, refuseAddress, validatorCompiler } from './http/errors.ts';
@@ -23,6 +26,7 @@ import type { System } from './system.ts';
 /** Everything the HTTP surface stands on. */
 export type Services = {
   registry: Registry;
+  changes: Changes;
   monitoring: Monitoring;
   drift: Drift;
   dashboard: Dashboard;
@@ -43,7 +47,7 @@ export async function buildApp(
   services: Services,
   { config, version, log, clock, metrics }: Options,
 ): Promise<FastifyInstance> {
-  const { registry, monitoring, drift, dashboard, system } = services;
+  const { registry, changes, monitoring, drift, dashboard, system } = services;
   const app: FastifyInstance = Fastify({
     // Warnings and errors only: what a tower does is in its own log lines, how often and how fast in /metrics.
     loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
@@ -87,6 +91,8 @@ export async function buildApp(
   await registerDocs(app, version);
   await app.register(systemRoutes, { system });
   await app.register(registryRoutes, { registry, now: clock.now });
+  await app.register(registryChangesRoutes, { changes });
+  await app.register(registryWebhooksRoutes, { webhooks: changes.webhooks });
   await app.register(monitoringRoutes, {
     monitoring,
     connection: () => registry.status().connection,

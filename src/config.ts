@@ -86,6 +86,27 @@ export const settings = z.object({
     'Aliases that mean Archived where no stage is set',
   ),
 
+  EVENTS_RETENTION_DAYS: number(400, 1, 36_500).describe('How long the journal of registry events is kept'),
+  EVENTS_MAX_CHATTER: number(200_000, 100, 100_000_000).describe(
+    'Most events about descriptions, tags and metrics that are kept; what was deployed when is kept for the whole time',
+  ),
+  STREAM_MAX_CLIENTS: number(1000, 1, 100_000).describe('Most clients that follow /models/stream at once'),
+  MLFLOW_WEBHOOK_SECRET: text().describe(
+    'Secret of the webhook in MLflow that calls /webhooks/mlflow; not set: deliveries are refused (secret)',
+  ),
+  WEBHOOK_TIMEOUT_SECONDS: number(10, 1, 120).describe('Longest wait for the receiver of a webhook'),
+  WEBHOOK_MAX_ATTEMPTS: number(15, 1, 100).describe('A delivery that failed this often is given up'),
+  OUTBOUND_ALLOWED_HOSTS: list('').describe(
+    'Hosts, addresses and networks (10.1.0.0/16) that webhooks may reach although they are not public; http is allowed for them',
+  ),
+  TOWER_SECRET_KEY: z
+    .string()
+    .min(32, 'must have 32 characters at least')
+    .optional()
+    .describe(
+      'Signs webhooks and the audit log; not set: the file tower.key in DATA_DIRECTORY, made at the first start (secret)',
+    ),
+
   ENABLE_MOCK_DATA: flag(false).describe(
     'Show the sample registry when MLflow cannot be reached at start and there is no cache',
   ),
@@ -103,14 +124,24 @@ export const settings = z.object({
   SHUTDOWN_TIMEOUT_SECONDS: number(10, 1, 600).describe('Longest wait for open requests at shutdown'),
 });
 
-const secretNames = ['MLFLOW_TRACKING_PASSWORD', 'MLFLOW_TRACKING_TOKEN'] as const;
+const secretNames = [
+  'MLFLOW_TRACKING_PASSWORD',
+  'MLFLOW_TRACKING_TOKEN',
+  'MLFLOW_WEBHOOK_SECRET',
+  'TOWER_SECRET_KEY',
+] as const;
 type SecretName = (typeof secretNames)[number];
 
 type Settings = z.infer<typeof settings>;
 /** Settings that may be logged and shown. */
 export type Config = Omit<Settings, SecretName>;
 /** Values that must never be shown. */
-export type Secrets = { password: string | undefined; token: string | undefined };
+export type Secrets = {
+  password: string | undefined;
+  token: string | undefined;
+  webhookSecret: string | undefined;
+  masterKey: string | undefined;
+};
 
 /** @throws TowerError `invalid` whose text has a line for each variable that breaks its rule */
 export function readConfig(env: Record<string, string | undefined>): { config: Config; secrets: Secrets } {
@@ -128,8 +159,15 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
       details: { parameters: parsed.error.issues.map((issue) => issue.path[0]) },
     });
   }
-  const { MLFLOW_TRACKING_PASSWORD: password, MLFLOW_TRACKING_TOKEN: token, ...config } = parsed.data;
-  if (config.MLFLOW_TRACKING_URI === undefined) return { config, secrets: { password, token } };
+  const {
+    MLFLOW_TRACKING_PASSWORD: password,
+    MLFLOW_TRACKING_TOKEN: token,
+    MLFLOW_WEBHOOK_SECRET: webhookSecret,
+    TOWER_SECRET_KEY: masterKey,
+    ...config
+  } = parsed.data;
+  const secrets = { password, token, webhookSecret, masterKey };
+  if (config.MLFLOW_TRACKING_URI === undefined) return { config, secrets };
   const split = splitCredentials(config.MLFLOW_TRACKING_URI);
   const user = split.user ?? config.MLFLOW_TRACKING_USERNAME;
   return {
@@ -138,7 +176,7 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
       MLFLOW_TRACKING_URI: split.uri,
       ...(user === undefined ? {} : { MLFLOW_TRACKING_USERNAME: user }),
     },
-    secrets: { password: split.password ?? password, token },
+    secrets: { ...secrets, password: split.password ?? password },
   };
 }
 

@@ -1,33 +1,9 @@
-import type { Clock } from '../../src/kernel/clock.ts';
 import { publicText, TowerError, unavailable } from '../../src/kernel/errors.ts';
 import { fileFacts } from '../../src/kernel/files.ts';
-import type { Log } from '../../src/kernel/log.ts';
-import { saveCache } from './cache-file.ts';
 import { removeCacheFile, takeCache } from './cache-start.ts';
+import { type MirrorOptions, refreshModels, refreshOnce, type State, sampleOf } from './refresh.ts';
 import { buildSnapshot, type Snapshot } from './snapshot.ts';
 import type { RegistrySource } from './source.ts';
-import type { AliasTable } from './stages.ts';
-
-export type MirrorOptions = {
-  /** The configured registry; null = none configured, the sample is all there is. */
-  source: RegistrySource | null;
-  /** Opens the sample registry; null = sample data must not be shown. */
-  openSample: (() => Promise<RegistrySource>) | null;
-  cachePath: string | null;
-  aliasTable: AliasTable;
-  timeoutMs: number;
-  maxAgeMs: number;
-  rereadEvery: number;
-  /** Runs whose metrics may change after their end: those of monitored versions. */
-  monitoredRunIds: () => Promise<Set<string>>;
-  clock: Clock;
-  log: Log;
-  onRefresh?: (outcome: { ok: boolean; seconds: number }) => void;
-  /** The source is gone, or back: somebody should refresh soon. */
-  onNews?: () => void;
-  /** false: nothing that was read before is reused. */
-  cacheEnabled: boolean;
-};
 
 /** `not_configured`: there is no source but the sample; `connecting`: not tried yet. */
 export const connections = ['connected', 'disconnected', 'connecting', 'not_configured'] as const;
@@ -55,6 +31,8 @@ export type Mirror = {
   refresh(): Promise<Snapshot>;
   /** A snapshot read after this call was made. */
   readThrough(): Promise<Snapshot>;
+  /** Reads one model by name, or everything where the source cannot. Calls that come while one is under way wait for one more. */
+  refreshModel(name: string): Promise<void>;
   status(): MirrorStatus;
   source(): RegistrySource;
   clearCacheFile(): Promise<boolean>;
@@ -66,21 +44,6 @@ export type Mirror = {
   /** Gives up what is being read. */
   abort(): void;
   stop(): Promise<void>;
-};
-
-/** What changes while the mirror lives. `source` is what `snapshot` was read from. */
-type State = {
-  source: RegistrySource;
-  origin: MirrorStatus['origin'];
-  snapshot: Snapshot | null;
-  connected: boolean | null;
-  lastError: string | null;
-  lastPersistError: string | null;
-  /** Successful refreshes so far, those before a restart included. */
-  rounds: number;
-  inFlight: Promise<Snapshot> | null;
-  /** The read that begins when the one in flight is over, for those who must not share it. */
-  next: Promise<Snapshot> | null;
 };
 
 export async function createMirror(options: MirrorOptions): Promise<Mirror> {
@@ -109,6 +72,10 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
     start: () => (options.source ? startFromCache(options, state) : startFromSample(options, state, refresh)),
     refresh,
     readThrough: () => (state.inFlight ? refreshNext(state.inFlight) : refresh()),
+    refreshModel: byName(async (names) => {
+      if (!(await refreshModels(options, state, names, stopping.signal)))
+        await (state.inFlight ? refreshNext(state.inFlight) : refresh());
+    }),
     status: () => statusOf(options, state),
     source: () => state.source,
     clearCacheFile: async () => (options.cachePath ? removeCacheFile(options.cachePath) : false),
@@ -135,6 +102,25 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
   };
 }
 
+/** One read at a time; whoever asks while the next one has not begun shares it. */
+function byName(read: (names: ReadonlySet<string>) => Promise<void>): (name: string) => Promise<void> {
+  let wanted = new Set<string>();
+  let reading: Promise<void> = Promise.resolve();
+  return (name) => {
+    if (wanted.size === 0) {
+      reading = reading
+        .catch(() => undefined)
+        .then(() => {
+          const names = wanted;
+          wanted = new Set();
+          return read(names);
+        });
+    }
+    wanted.add(name);
+    return reading;
+  };
+}
+
 const firstState = (options: MirrorOptions, source: RegistrySource): State => ({
   source,
   origin: options.source ? 'mlflow' : 'sample',
@@ -145,6 +131,7 @@ const firstState = (options: MirrorOptions, source: RegistrySource): State => ({
   rounds: 0,
   inFlight: null,
   next: null,
+  touched: new Set(),
 });
 
 function sawTrouble(options: MirrorOptions, state: State, error: TowerError): void {
@@ -171,85 +158,6 @@ async function startFromCache(options: MirrorOptions, state: State): Promise<voi
   options.log.info({ versions: state.snapshot.versions.length, read_at: readAt }, 'ready from the cache file');
 }
 
-async function refreshOnce(options: MirrorOptions, state: State, stopping: AbortSignal): Promise<Snapshot> {
-  const started = performance.now();
-  const from = options.source ?? state.source;
-  // Ends with the refresh, so that calls still queued when one of them failed are not sent any more.
-  const over = new AbortController();
-  const limit = AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs), over.signal]);
-  const report = (ok: boolean) => options.onRefresh?.({ ok, seconds: (performance.now() - started) / 1000 });
-  let fresh: Snapshot;
-  try {
-    fresh = await readSource(options, state, from, limit);
-  } catch (error) {
-    const failure = asUnavailable(error, limit, options.timeoutMs);
-    state.connected = false;
-    state.lastError = publicText(failure);
-    report(false);
-    if (!stopping.aborted) options.onNews?.();
-    if (!state.snapshot && options.openSample && !stopping.aborted) await showSample(options, state, stopping);
-    throw failure;
-  } finally {
-    over.abort(new Error('the refresh is over'));
-  }
-  if (state.connected !== true)
-    options.log.info({ versions: fresh.versions.length, source: from.label }, 'the registry was read');
-  if (state.source !== from) await state.source.close();
-  state.source = from;
-  state.origin = options.source ? 'mlflow' : 'sample';
-  state.snapshot = fresh;
-  state.connected = true;
-  state.lastError = null;
-  state.rounds += 1;
-  report(true);
-  await persist(options, state, fresh);
-  return fresh;
-}
-
-async function readSource(
-  options: MirrorOptions,
-  state: State,
-  from: RegistrySource,
-  signal: AbortSignal,
-): Promise<Snapshot> {
-  const { snapshot, rounds } = state;
-  const everything = rounds > 0 && rounds % options.rereadEvery === 0;
-  const monitored = await options.monitoredRunIds();
-  const reread = (runId: string) => everything || monitored.has(runId);
-  const readAt = options.clock.now();
-  const known = options.cacheEnabled && snapshot && from === state.source ? { rows: snapshot.rows, reread } : null;
-  const rows = await from.readRegistry(known, signal);
-  if (rows) return buildSnapshot(rows, readAt, options.aliasTable);
-  if (snapshot) return { ...snapshot, readAt };
-  throw new TowerError('internal', 'a source said "unchanged" before it was ever read');
-}
-
-async function persist(options: MirrorOptions, state: State, { rows, readAt }: Snapshot): Promise<void> {
-  if (!options.cachePath || state.origin === 'sample') return;
-  const { fingerprint, label } = state.source;
-  try {
-    await saveCache(options.cachePath, rows, { fingerprint, source: label, readAt, rounds: state.rounds });
-    state.lastPersistError = null;
-  } catch (error) {
-    state.lastPersistError = error instanceof Error ? error.message : String(error);
-    options.log.warn(
-      { err: error, file: options.cachePath },
-      'the cache file could not be written; the mirror goes on in memory',
-    );
-  }
-}
-
-async function showSample(options: MirrorOptions, state: State, signal: AbortSignal): Promise<void> {
-  const sample = await sampleOf(options);
-  const rows = await sample.readRegistry(null, signal);
-  if (!rows) return;
-  state.snapshot = await buildSnapshot(rows, options.clock.now(), options.aliasTable);
-  state.source = sample;
-  state.origin = 'sample';
-  const text = 'MLflow cannot be reached: SAMPLE DATA is shown until it answers (ENABLE_MOCK_DATA=true)';
-  options.log.warn({ reason: state.lastError }, text);
-}
-
 function statusOf(options: MirrorOptions, state: State): MirrorStatus {
   const { snapshot, origin, connected, lastError, lastPersistError } = state;
   const ageMs = snapshot ? Math.max(0, options.clock.now() - snapshot.readAt) : null;
@@ -269,16 +177,4 @@ function statusOf(options: MirrorOptions, state: State): MirrorStatus {
 function connectionOf(connected: boolean | null): Connection {
   if (connected === null) return 'connecting';
   return connected ? 'connected' : 'disconnected';
-}
-
-async function sampleOf(options: MirrorOptions): Promise<RegistrySource> {
-  if (!options.openSample) throw new TowerError('internal', 'no registry and no sample configured');
-  return options.openSample();
-}
-
-function asUnavailable(error: unknown, limit: AbortSignal, timeoutMs: number): TowerError {
-  if (limit.aborted)
-    return unavailable(`the registry could not be read within ${timeoutMs / 1000} s (CACHE_TIMEOUT_SECONDS)`, error);
-  if (error instanceof TowerError) return error;
-  return unavailable('the registry could not be read', error);
 }

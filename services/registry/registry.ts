@@ -2,8 +2,9 @@ import { isoTime } from '../../src/kernel/clock.ts';
 import { conflict, notFound, TowerError, unavailable } from '../../src/kernel/errors.ts';
 import { parseRunLimit } from './list-query.ts';
 import { createLists, type ListAnswer } from './lists.ts';
-import { createMirror, type Mirror, type MirrorOptions, type MirrorStatus } from './mirror.ts';
+import { createMirror, type Mirror, type MirrorStatus } from './mirror.ts';
 import { createReads, type Reading } from './reads.ts';
+import type { MirrorOptions } from './refresh.ts';
 import { createRunCount, type RunTotal } from './run-count.ts';
 import { type CacheInfo, type CacheStats, type ModelListQuery, type Run, runInfo } from './schemas.ts';
 import type { ModelVersion, RegisteredModel, Snapshot } from './snapshot.ts';
@@ -18,6 +19,8 @@ export type Registry = {
   stop(): Promise<void>;
   /** Reads the source now; joins a refresh under way. @throws `unavailable` when the source does not answer */
   refresh(): Promise<Snapshot>;
+  /** Reads one model by name, now. @throws `unavailable` */
+  refreshModel(name: string): Promise<void>;
   /** Background step: a light look whether the source still answers. */
   ping(signal: AbortSignal): Promise<void>;
   /** Gives up whatever is being read, so that stopping does not wait for it. */
@@ -25,6 +28,8 @@ export type Registry = {
   /** The snapshot to answer from. @throws `unavailable` while there is none */
   current(): Promise<Snapshot>;
   status(): MirrorStatus;
+  /** What keeps changes from being journaled; null while nothing does. */
+  journalError(): string | null;
   provenance(): Provenance;
   /** Versions of one effective stage, or all of them. @throws `invalid` for a query that breaks a rule */
   versions(stage: Stage | null, query: ModelListQuery): Promise<ListAnswer>;
@@ -53,6 +58,8 @@ type Settings = {
   readCacheMs: number;
   cacheDirectory: string;
   monitoredCount: () => Promise<number>;
+  /** What keeps the journal from being written; null while nothing does. */
+  journalError?: () => string | null;
 };
 type Options = MirrorOptions & Settings;
 
@@ -85,6 +92,8 @@ export async function createRegistry(options: Options): Promise<Registry> {
       await mirror.stop();
     },
     refresh: () => mirror.refresh(),
+    refreshModel: (name) => mirror.refreshModel(name),
+    journalError: () => options.journalError?.() ?? null,
     ping: (signal) => mirror.ping(signal),
     abort,
     current,

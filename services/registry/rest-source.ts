@@ -1,10 +1,10 @@
 import { forEachBreathing } from '../../src/kernel/breathe.ts';
-import { TowerError } from '../../src/kernel/errors.ts';
-import type { HttpAnswer, HttpClient, Query } from '../../src/kernel/http-client.ts';
-import { experimentRow, metricPoint, modelRow, record, records, run, runRow, text, versionRow } from './mlflow-json.ts';
+import type { HttpClient } from '../../src/kernel/http-client.ts';
+import { experimentRow, metricPoint, modelRow, record, records, run, runRow, versionRow } from './mlflow-json.ts';
+import { expectJson, pages, readAll } from './rest-pages.ts';
 import type { ExperimentRow, ModelRow, RegistryRows, RunRow, VersionRow } from './snapshot.ts';
 import { versionKey } from './snapshot.ts';
-import { isFinished, type Known, type MetricPoint, type RegistrySource, type Run } from './source.ts';
+import { isFinished, type Known, type MetricPoint, type ModelRows, type RegistrySource, type Run } from './source.ts';
 
 const api = '/api/2.0/mlflow';
 const modelsPerPage = 1000;
@@ -18,14 +18,13 @@ const batchesAtOnce = 4;
 const runsPerPage = 1000;
 const historyPerPage = 25_000;
 
-type Json = Record<string, unknown>;
-
 /** Reads a registry from an MLflow server, 2.x or 3.x, by bulk reads only. */
 export function createRestSource(client: HttpClient, label: string, fingerprint: string): RegistrySource {
   return {
     label,
     fingerprint,
     readRegistry: (known, signal) => readRegistry(client, known, signal),
+    readModels: (names, known, signal) => readModelsByName(client, names, known, signal),
     readRuns: (experimentId, limit, signal) => readRuns(client, experimentId, limit, signal),
     readHistory: (runIds, metrics, signal) => readHistory(client, runIds, metrics, signal),
     readLoggedModel: (modelId, signal) => readLoggedModel(client, modelId, signal),
@@ -116,6 +115,53 @@ async function readVersions(client: HttpClient, known: Known | null, signal: Abo
     if (missing) await sweep();
   }
   return [...found.values()];
+}
+
+/** A few models by name, through the searches: `get` refuses names with `:` or `/` that the searches still know. */
+async function readModelsByName(
+  client: HttpClient,
+  names: string[],
+  known: RegistryRows,
+  signal: AbortSignal,
+): Promise<ModelRows | null> {
+  // A name with both kinds of quotes cannot be written in a filter.
+  if (names.some((name) => name.includes("'") && name.includes('"'))) return null;
+  const [models, versions]: [ModelRow[], VersionRow[]] = [[], []];
+  for (const name of names) {
+    const filter = name.includes("'") ? `name = "${name}"` : `name = '${name}'`;
+    const search = (path: string, max_results: number, field: string) =>
+      readAll(client, `${api}/${path}/search`, { filter, max_results }, field, signal);
+    const [ofModel, ofVersions] = await Promise.all([
+      search('registered-models', 100, 'registered_models'),
+      search('model-versions', versionsPerFirstPage, 'model_versions'),
+    ]);
+    // Databases that compare without regard to case find more than was asked for.
+    models.push(
+      ...unique(
+        ofModel.map(modelRow).filter((row) => row.name === name),
+        (row) => row.name,
+      ),
+    );
+    versions.push(
+      ...unique(
+        ofVersions.map(versionRow).filter((row) => row.name === name),
+        (row) => row.version,
+      ),
+    );
+  }
+  const runs = await readRunsOfVersions(client, { ...known, versions }, { rows: known, reread: () => false }, signal);
+  return { models, versions, runs: [...runs, ...(await readNewRuns(client, versions, runs, signal))] };
+}
+
+/** Runs of an experiment that is newer than the last whole read are not found by a search through the known ones. */
+async function readNewRuns(client: HttpClient, versions: VersionRow[], found: RunRow[], signal: AbortSignal) {
+  const there = new Set(found.map((run) => run.runId));
+  const missing = [...new Set(versions.flatMap(({ runId }) => (runId && !there.has(runId) ? [runId] : [])))];
+  const answers = await Promise.all(
+    // A run that is gone for good is missing every time; the newest are those that matter.
+    missing.slice(-10).map((runId) => client.get(`${api}/runs/get`, { run_id: runId }, signal)),
+  );
+  return answers.flatMap((answer) => (answer.status === 200 ? [runRow(record(record(answer.json)['run']))] : []));
 }
 
 /** Runs behind the versions: finished ones we know are kept, the others read in batches by id. */
@@ -222,58 +268,6 @@ async function readServerVersion(client: HttpClient, signal: AbortSignal): Promi
   const answer = await client.get('/version', {}, signal).catch(() => null);
   return answer?.status === 200 && /^\d+\.\d+[\w.+-]*$/.test(answer.text.trim()) ? answer.text.trim() : null;
 }
-
-async function readAll(
-  client: HttpClient,
-  path: string,
-  query: Query,
-  field: string,
-  signal: AbortSignal,
-): Promise<Json[]> {
-  const all: Json[] = [];
-  for await (const page of pages(client, { get: path, query }, field, signal)) all.push(...page);
-  return all;
-}
-
-type Search = { get: string; query: Query } | { post: string; body: Json };
-
-/** Pages of a search. Stops at a missing or repeated token and at an empty page: servers give both. */
-async function* pages(client: HttpClient, search: Search, field: string, signal: AbortSignal): AsyncGenerator<Json[]> {
-  const tokens = new Set<string>();
-  let token: string | undefined;
-  do {
-    const answer =
-      'get' in search
-        ? await client.get(search.get, { ...search.query, page_token: token }, signal)
-        : await client.post(search.post, token ? { ...search.body, page_token: token } : search.body, signal);
-    const json = record(expectJson(answer));
-    const items = records(json[field]);
-    if (items.length > 0) yield items;
-    token = items.length > 0 ? text(json['next_page_token']) : '';
-    if (tokens.has(token)) return;
-    tokens.add(token);
-  } while (token);
-}
-
-/** @throws TowerError saying what MLflow (or whatever answered in its place) said instead */
-function expectJson(answer: HttpAnswer): unknown {
-  if (answer.status === 200 && answer.json !== undefined) return answer.json;
-  const said = plainLine(text(record(answer.json)['error_code']) || answer.text);
-  throw new TowerError('unavailable', explain(answer.status, said), { cause: new Error(answer.text.slice(0, 500)) });
-}
-
-function explain(status: number, said: string): string {
-  if (status === 200)
-    return 'MLFLOW_TRACKING_URI answered with something that is not JSON; is it the address of an MLflow server?';
-  if (status === 401)
-    return 'MLflow refused the credentials (401); check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN';
-  if (status === 403) return `MLflow refused the call (403: ${said})`;
-  if (status === 404) return 'MLflow has no such API at MLFLOW_TRACKING_URI (404); is a path prefix missing or wrong?';
-  if (status >= 300 && status < 400) return `MLFLOW_TRACKING_URI redirects (${status}); set it to the final address`;
-  return `MLflow answered ${status}${said ? ` (${said})` : ''}`;
-}
-
-const plainLine = (body: string): string => (body.includes('<') ? '' : body.trim().split('\n')[0]?.slice(0, 120)) ?? '';
 
 function unique<T>(items: T[], keyOf: (item: T) => string): T[] {
   return [...new Map(items.map((item) => [keyOf(item), item])).values()];

@@ -73,6 +73,8 @@ export type ModelType = 'classifier' | 'regressor';
 
 export type RegisteredModel = Omit<ModelRow, 'aliases'> & {
   aliases: Record<string, string>;
+  /** The registry listed versions of it, but not the model itself: nothing else is known of it. */
+  unlisted: boolean;
   /** By version number, ascending. */
   versions: ModelVersion[];
 };
@@ -206,11 +208,14 @@ const modelOf = (row: ModelRow): RegisteredModel => ({
   description: row.description,
   tags: row.tags,
   aliases: row.aliases,
+  unlisted: false,
   versions: [],
 });
 
-const modelFromVersion = ({ name, createdAt, updatedAt }: VersionRow): RegisteredModel =>
-  modelOf({ name, createdAt, updatedAt, description: '', tags: {}, aliases: {} });
+const modelFromVersion = ({ name, createdAt, updatedAt }: VersionRow): RegisteredModel => ({
+  ...modelOf({ name, createdAt, updatedAt, description: '', tags: {}, aliases: {} }),
+  unlisted: true,
+});
 
 const byName = (a: ModelRow, b: ModelRow): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 

@@ -17,6 +17,9 @@ export type Run = Omit<RunRow, 'lateMetrics'> & {
   tags: Record<string, string>;
 };
 
+/** A few models whole: what is not here of a name is not there. */
+export type ModelRows = Pick<RegistryRows, 'models' | 'versions' | 'runs'>;
+
 /** What the mirror already has, so that a reader need not fetch it again. */
 export type Known = {
   rows: RegistryRows;
@@ -35,6 +38,8 @@ export type RegistrySource = {
   fingerprint: string;
   /** The whole registry; null when nothing changed since `known` was read from this very source. */
   readRegistry(known: Known | null, signal: AbortSignal): Promise<RegistryRows | null>;
+  /** A few models by name; null where this cannot be asked for. Missing in sources that are read whole as fast. */
+  readModels?(names: string[], known: RegistryRows, signal: AbortSignal): Promise<ModelRows | null>;
   /**
    * Newest runs of an experiment, by start time.
    * @throws TowerError `not_found` where the source itself says there is no such experiment

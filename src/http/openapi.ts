@@ -9,13 +9,15 @@ import { ErrorBody } from './errors.ts';
 import { pageHeaders } from './security-headers.ts';
 
 /** Error answers of a route, for its schema. 429 goes without saying: every route has it. */
-export const errors = (...statuses: (400 | 404 | 409 | 503)[]) =>
+export const errors = (...statuses: (400 | 401 | 403 | 404 | 409 | 503)[]) =>
   Object.fromEntries(
     [...statuses, 429].map((status) => [status, ErrorBody.describe(errorMeaning[status] ?? 'Error')]),
-  ) as Record<400 | 404 | 409 | 429 | 503, typeof ErrorBody>;
+  ) as Record<400 | 401 | 403 | 404 | 409 | 429 | 503, typeof ErrorBody>;
 
 const errorMeaning: Record<number, string> = {
   400: 'A value breaks a rule; the error names both',
+  401: 'Nobody knows who is asking: credentials or signature are missing or wrong',
+  403: 'Whoever is asking may not do this',
   404: 'There is no such thing',
   409: 'Not possible in the present state',
   429: 'Too many requests from this address',
@@ -24,6 +26,7 @@ const errorMeaning: Record<number, string> = {
 
 export const tags = {
   models: 'Models',
+  changes: 'Changes',
   monitoring: 'Monitoring',
   experiments: 'Experiments and runs',
   analysis: 'Model analysis',

@@ -20,23 +20,22 @@ export async function sendList(
 ): Promise<FastifyReply> {
   const etag = `W/"${answer.tag}"`;
   const vary = reply.getHeader('vary');
-  reply.headers({
-    etag,
-    vary: vary ? `${String(vary)}, accept-encoding` : 'accept-encoding',
-    'x-total-count': String(answer.total),
-  });
-  if (answer.nextPageToken !== null) {
-    const next = new URL(request.url, 'http://tower');
-    next.searchParams.set('page_token', answer.nextPageToken);
-    reply
-      .header('link', `<${next.pathname}${next.search}>; rel="next"`)
-      .header('x-next-page-token', answer.nextPageToken);
-  }
+  reply.headers({ etag, vary: vary ? `${String(vary)}, accept-encoding` : 'accept-encoding' });
+  nextPage(request, reply, answer.total, answer.nextPageToken);
   if (hasTag(request.headers['if-none-match'], etag)) return reply.code(304).send();
   reply.type('application/json; charset=utf-8');
   if (answer.json.byteLength < leastBytesToCompress || !takesGzip(request.headers['accept-encoding']))
     return reply.send(answer.json);
   return reply.header('content-encoding', 'gzip').send(await gzipOnce(answer.json));
+}
+
+/** The total in `x-total-count`, and in `Link` the way to the rest where there is one. */
+export function nextPage(request: FastifyRequest, reply: FastifyReply, total: number, token: string | null): void {
+  reply.header('x-total-count', String(total));
+  if (token === null) return;
+  const next = new URL(request.url, 'http://tower');
+  next.searchParams.set('page_token', token);
+  reply.header('link', `<${next.pathname}${next.search}>; rel="next"`).header('x-next-page-token', token);
 }
 
 /** Headers of an answer that has an age of its own, other than the mirror's. */

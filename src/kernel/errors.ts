@@ -38,6 +38,14 @@ export class TowerError extends Error {
 export const invalid = (text: string, details?: ErrorDetails): TowerError =>
   new TowerError('invalid', text, details ? { details } : {});
 
+/** Nobody knows who is asking. */
+export const unauthenticated = (text: string, details?: ErrorDetails): TowerError =>
+  new TowerError('unauthenticated', text, details ? { details } : {});
+
+/** Who is asking may not. */
+export const forbidden = (text: string, details?: ErrorDetails): TowerError =>
+  new TowerError('forbidden', text, details ? { details } : {});
+
 export const notFound = (text: string, details?: ErrorDetails): TowerError =>
   new TowerError('not_found', text, details ? { details } : {});
 

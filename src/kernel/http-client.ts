@@ -136,11 +136,11 @@ export function backoffMs(attempt: number, random: Random): number {
   return Math.min(firstBackoffMs * 2 ** attempt, longestBackoffMs) * (0.5 + 0.5 * random());
 }
 
-/** Retry-After in seconds or as a date, capped at 30 s; null where there is none or it makes no sense. */
-export function retryAfterMs(header: string, clock: Clock): number | null {
+/** Retry-After in seconds or as a date, capped; null where there is none or it makes no sense. */
+export function retryAfterMs(header: string, clock: Clock, capMs = longestBackoffMs): number | null {
   if (header === '') return null;
   const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - clock.now();
-  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), longestBackoffMs);
+  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), capMs);
 }
 
 /** JSON.parse that also takes bare NaN and Infinity, as Python writes them; undefined for what is not JSON. */

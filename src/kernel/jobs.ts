@@ -38,6 +38,8 @@ export type Jobs = {
   states(): JobState[];
   /** Lets a waiting job run within the time of a first retry, because somebody learned that it should. */
   nudge(name: string): void;
+  /** Runs a job now, and once more if it is running. */
+  wake(name: string): void;
   stop(): Promise<void>;
 };
 
@@ -51,12 +53,18 @@ export function startJobs(jobs: Job[], deps: JobsDeps): Jobs {
   const stopping = new AbortController();
   const loops = jobs.map((job) => {
     const state = freshState(job.name);
-    const waiting: Waiting = { wake: null };
+    const waiting: Waiting = { wake: null, again: false };
     return { state, waiting, done: runLoop(job, state, waiting, deps, stopping.signal) };
   });
   return {
     states: () => loops.map((loop) => ({ ...loop.state })),
     nudge: (name) => loops.find((loop) => loop.state.name === name)?.waiting.wake?.abort(),
+    wake: (name) => {
+      const loop = loops.find(({ state }) => state.name === name);
+      if (!loop) return;
+      loop.waiting.again = true;
+      loop.waiting.wake?.abort();
+    },
     stop: async () => {
       stopping.abort(new Error('stopping'));
       await Promise.all(loops.map((loop) => loop.done));
@@ -71,7 +79,8 @@ export function nextDelayMs(job: Job, failuresInARow: number, random: Random): n
   return Math.round(delay * (0.9 + 0.2 * random()));
 }
 
-type Waiting = { wake: AbortController | null };
+/** `again`: somebody wants a run that begins after now. */
+type Waiting = { wake: AbortController | null; again: boolean };
 
 async function runLoop(
   job: Job,
@@ -83,12 +92,13 @@ async function runLoop(
   let failuresInARow = 0;
   let delayMs = job.firstAfterMs;
   while (!stopping.aborted) {
-    const nudged = await wait(delayMs, state, waiting, deps, stopping);
+    const nudged = await wait(waiting.again ? 0 : delayMs, state, waiting, deps, stopping);
     if (stopping.aborted) break;
-    if (nudged && delayMs > firstRetryMs) {
+    if (nudged && !waiting.again && delayMs > firstRetryMs) {
       delayMs = nextDelayMs(job, 1, deps.random);
       continue;
     }
+    waiting.again = false;
     failuresInARow = (await runOnce(job, state, deps, stopping)) ? 0 : failuresInARow + 1;
     delayMs = nextDelayMs(job, failuresInARow, deps.random);
   }

@@ -85,6 +85,12 @@ function eventMetrics(registers: Registry[]) {
       labelNames: ['outcome'] as const,
       registers,
     }),
+    deliveries: new Counter({
+      name: 'tower_outbox_attempts_total',
+      help: 'Attempts to deliver, by outcome; uncertain = under way when the tower ended',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
     jobRuns: new Counter({
       name: 'tower_job_runs_total',
       help: 'Runs of background jobs, by outcome',

@@ -1,11 +1,14 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { Kysely } from 'kysely';
+import type { Kysely, Transaction as KyselyTransaction } from 'kysely';
 import { TowerError } from '../kernel/errors.ts';
 import { makeFolder } from '../kernel/files.ts';
 import { migrate } from './migrate.ts';
 import { kyselyDatabase } from './sqlite.ts';
 import type { Tables } from './tables.ts';
+
+/** Everything done on it is kept whole or not at all. Others' statements wait until it is over. */
+export type Transaction = KyselyTransaction<Tables>;
 
 /** The door to everything that cannot be rebuilt. */
 export type Store = {

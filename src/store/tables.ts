@@ -1,3 +1,7 @@
+import type { Generated } from 'kysely';
+
+export type { Selectable } from 'kysely';
+
 /** The tables of `tower.db`, as Kysely sees them. Times are ISO 8601 text. */
 export type Tables = {
   /** Model versions somebody wants watched. */
@@ -19,4 +23,49 @@ export type Tables = {
     last_finished_at: string;
     last_error: string | null;
   };
+  /** Since when changes of a registry are recorded, and which read was recorded last. */
+  registry_journals: { registry: string; recorded_since: string; read_at: string };
+  /** The registry as it was recorded last: a row per version, and one with version '' for the model itself. */
+  registry_state: { registry: string; name: string; version: string; state: string };
+  /** What changed. `before` and `after` are JSON; `changed_at` is what MLflow says, where it says anything. */
+  registry_events: {
+    id: Generated<number>;
+    registry: string;
+    type: string;
+    name: string;
+    version: string | null;
+    alias: string | null;
+    before: string | null;
+    after: string | null;
+    changed_at: string | null;
+    not_before: string;
+    observed_at: string;
+  };
+  /** Who wants to be told of events. `gone`: the receiver said 410. */
+  webhooks: {
+    id: string;
+    url: string;
+    description: string;
+    filter: string;
+    state: 'active' | 'gone';
+    created_by: string;
+    created_at: string;
+  };
+  /** Promises to the outside, written with the change that caused them. `key` makes a promise be made once. */
+  outbox: { id: Generated<number>; kind: string; key: string; payload: string; created_at: string };
+  /** One row per recipient. `uncertain` counts attempts of which nobody knows whether they arrived. */
+  outbox_deliveries: {
+    id: Generated<number>;
+    message_id: number;
+    recipient: string;
+    state: 'due' | 'sending' | 'delivered' | 'dead';
+    due_at: string;
+    attempts: number;
+    uncertain: number;
+    last_status: number | null;
+    last_error: string | null;
+    last_attempt_at: string | null;
+  };
+  /** Incoming deliveries that were taken, so that none is taken twice. */
+  seen_deliveries: { id: string; seen_at: string };
 };

@@ -6,6 +6,7 @@ import type { InjectOptions } from 'fastify';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
+import { signedHeaders } from '../support/signed.ts';
 import { type TestTower, testTower } from '../support/tower.ts';
 import { cases, monitorBody, type World } from './contract-cases.ts';
 
@@ -28,7 +29,9 @@ beforeEach(async () => {
   ajv.addSchema(document, 'api');
 });
 
-async function towerIn(world: World): Promise<TestTower> {
+type InWorld = TestTower & { ids: { webhook: string; delivery: string } };
+
+async function towerIn(world: World): Promise<InWorld> {
   const registry = smallRegistry();
   const end = 1_700_007_200_000;
   Object.assign(registry.runs[0]?.data ?? {}, {
@@ -41,7 +44,11 @@ async function towerIn(world: World): Promise<TestTower> {
     ...(world === 'busy'
       ? { RATE_LIMIT_PER_MINUTE: '1', RATE_LIMIT_HEALTH_PER_MINUTE: '1', RATE_LIMIT_METRICS_PER_MINUTE: '1' }
       : {}),
-    ...(world === 'no file' ? { ENABLE_CACHE_PERSISTENCE: 'false' } : {}),
+    ...(world === 'no file' ? { ENABLE_CACHE_PERSISTENCE: 'false' } : { MLFLOW_WEBHOOK_SECRET: 'right' }),
+    ...(world === 'hooked' || world === 'given up'
+      ? { OUTBOUND_ALLOWED_HOSTS: '127.0.0.1', WEBHOOK_MAX_ATTEMPTS: '1' }
+      : {}),
+    ...(world === 'busy streams' ? { STREAM_MAX_CLIENTS: '1' } : {}),
   };
   const tower = await testTower(env);
   if (world !== 'never read') await tower.services.registry.refresh();
@@ -54,12 +61,27 @@ async function towerIn(world: World): Promise<TestTower> {
     await fake.close();
     await tower.services.registry.refresh().catch(() => undefined);
   }
-  return tower;
+  const { changes } = tower.services;
+  if (world === 'no streams') changes.stopStreams();
+  if (world === 'busy streams') await (await changes.stream({}, undefined, new AbortController().signal)).next();
+  return { ...tower, ids: await hooked(tower, world) };
 }
 
-const inject = (call: string, body?: unknown): InjectOptions => {
+/** A webhook and a delivery to it, still due or given up. */
+async function hooked({ services: { changes }, outbox }: TestTower, world: World): Promise<InWorld['ids']> {
+  if (world !== 'hooked' && world !== 'given up') return { webhook: 'x', delivery: '1' };
+  const { id } = await changes.webhooks.create({ url: 'http://127.0.0.1:9/T0/secret' }, 'dana');
+  await changes.webhooks.test(id);
+  const [delivery] = await changes.webhooks.deliveries(id, {});
+  // Nobody is there to take it, and one attempt is all it gets.
+  if (world === 'given up') await outbox.step(new AbortController().signal);
+  return { webhook: id, delivery: String(delivery?.id) };
+}
+
+const inject = (call: string, body?: unknown, signedWith?: string): InjectOptions => {
   const [method, url] = call.split(' ') as ['GET', string];
-  return { method, url, ...(body === undefined ? {} : { payload: body as object }) };
+  const headers = signedWith === undefined ? {} : signedHeaders(signedWith, JSON.stringify(body));
+  return { method, url, headers, ...(body === undefined ? {} : { payload: body as object }) };
 };
 
 /** The path in the document that an address belongs to. */
@@ -111,18 +133,20 @@ function expectShape(actual: unknown, example: unknown, at: string): void {
 }
 
 describe('every endpoint of the contract', () => {
-  it.each(cases)('$call → $status ($world)', async ({
+  it.each(cases)('$call → $status ($world, signed with $signedWith)', async ({
     world = 'up',
-    call,
+    call: template,
     body,
+    signedWith,
     before = [],
     status,
     detail,
     example,
   }) => {
-    const { app } = await towerIn(world);
+    const { app, ids } = await towerIn(world);
+    const call = template.replace('{webhook}', ids.webhook).replace('{delivery}', ids.delivery);
     for (const earlier of before) expect((await app.inject(inject(earlier, monitorBody))).statusCode).toBe(201);
-    const response = await app.inject(inject(call, body));
+    const response = await app.inject(inject(call, body, signedWith));
     expect(response.statusCode, response.body).toBe(status);
     const type = String(response.headers['content-type']);
     const json: unknown = type.startsWith('application/json') ? response.json() : null;
@@ -169,7 +193,8 @@ describe('the document', () => {
         for (const [status, response] of Object.entries(operation.responses)) {
           const content = Object.values(response.content ?? {})[0];
           if (Number(status) < 300) expect(content?.example, `${method} ${path} ${status} has an example`).toBeTruthy();
-          if (status !== '429')
+          // Who may do what has a table of its own.
+          if (!['429', '401', '403'].includes(status))
             expect(covered, `${method} ${path} ${status} is tested`).toContain(JSON.stringify([path, method, status]));
         }
       }

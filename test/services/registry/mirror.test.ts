@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createMirror, type MirrorOptions } from '../../../services/registry/mirror.ts';
+import { createMirror } from '../../../services/registry/mirror.ts';
+import type { MirrorOptions } from '../../../services/registry/refresh.ts';
 import type { RegistryRows } from '../../../services/registry/snapshot.ts';
 import type { Known, RegistrySource } from '../../../services/registry/source.ts';
 import { unavailable } from '../../../src/kernel/errors.ts';

@@ -1,0 +1,122 @@
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { Changes } from '../services/registry/changes.ts';
+import {
+  EventList,
+  EventQuery,
+  eventInfo,
+  HistoryQuery,
+  MlflowDelivery,
+  ModelHistory,
+  StreamQuery,
+} from '../services/registry/event-schemas.ts';
+import { errors, modelName, tags } from '../src/http/openapi.ts';
+import { nextPage } from '../src/http/replies.ts';
+
+type Deps = { changes: Changes };
+
+/** What changed in the registry: the journal, who had a stage when, the live stream, and MLflow's own hints. */
+export async function registryChangesRoutes(instance: FastifyInstance, { changes }: Deps): Promise<void> {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const schema = { tags: [tags.changes] };
+
+  app.get(
+    '/models/events',
+    {
+      config: { mirrored: true },
+      schema: {
+        ...schema,
+        summary: 'What changed in the registry, newest first',
+        querystring: EventQuery,
+        response: { 200: EventList, ...errors(400) },
+      },
+    },
+    async (request, reply) => {
+      const { events, total, nextPageToken } = await changes.events(request.query);
+      nextPage(request, reply, total, nextPageToken);
+      return events.map(eventInfo);
+    },
+  );
+
+  app.get(
+    '/model/:model_name/history',
+    {
+      config: { mirrored: true },
+      schema: {
+        ...schema,
+        summary: 'Which versions had a stage when, and where to roll back to',
+        params: z.object({ model_name: modelName }),
+        querystring: HistoryQuery,
+        response: { 200: ModelHistory, ...errors(400, 404) },
+      },
+    },
+    async (request) => changes.history(request.params.model_name, request.query),
+  );
+
+  app.get(
+    '/models/stream',
+    {
+      schema: {
+        ...schema,
+        summary: 'What changes, as it is seen: server-sent events, resumed with Last-Event-ID',
+        querystring: StreamQuery,
+        produces: ['text/event-stream'],
+        response: { 200: EventFrames, ...errors(400, 503) },
+      },
+    },
+    async (request, reply) => {
+      const over = untilClosed(request);
+      const lastEventId = request.headers['last-event-id'];
+      return sendStream(reply, await changes.stream(request.query, lastEventId?.toString(), over));
+    },
+  );
+
+  app.addHook('preClose', async () => changes.stopStreams());
+  await app.register(mlflowWebhookRoute, { changes });
+}
+
+const EventFrames = z
+  .string()
+  .describe(
+    'A frame per event: id, event (its type) and data (a RegistryEvent); `event: gap` where what was missed is not kept any more; a comment every 15 s',
+  )
+  .meta({ examples: ['id: 412\nevent: model_version_alias.moved\ndata: {"id":412}\n\n'] });
+
+function untilClosed(request: FastifyRequest): AbortSignal {
+  const over = new AbortController();
+  request.raw.socket.once('close', () => over.abort(new Error('the client is gone')));
+  return over.signal;
+}
+
+/** Proxies must hand frames on as they come. */
+const sendStream = (reply: FastifyReply, frames: AsyncGenerator<string>) =>
+  reply
+    .header('content-type', 'text/event-stream; charset=utf-8')
+    .header('cache-control', 'no-store')
+    .header('x-accel-buffering', 'no')
+    .send(Readable.from(frames, { highWaterMark: 1 }));
+
+/** In a context of its own, because here the body must stay the bytes it came as. */
+async function mlflowWebhookRoute(instance: FastifyInstance, { changes }: Deps): Promise<void> {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.post(
+    '/webhooks/mlflow',
+    {
+      schema: {
+        tags: [tags.changes],
+        summary: 'Takes deliveries of MLflow’s registry webhooks: the model is read again at once',
+        description:
+          'Signed by MLflow (X-MLflow-Delivery-Id, X-MLflow-Timestamp, X-MLflow-Signature) with MLFLOW_WEBHOOK_SECRET.',
+        response: { 202: MlflowDelivery, ...errors(400, 401, 403) },
+      },
+    },
+    async (request, reply) => {
+      const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+      return reply.code(202).send(await changes.mlflowWebhook.take(request.headers, body));
+    },
+  );
+}

@@ -1,0 +1,104 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import {
+  DeliveryList,
+  DeliveryQuery,
+  Done,
+  WebhookCreated,
+  WebhookList,
+  WebhookOne,
+  WebhookRequest,
+} from '../services/registry/webhook-schemas.ts';
+import type { Webhooks } from '../services/registry/webhooks.ts';
+import { errors, tags } from '../src/http/openapi.ts';
+
+const path = '/api/v1/registry/webhooks';
+const one = z.object({ webhook_id: z.string() });
+
+/** Who is told of registry events, and what was delivered. */
+export async function registryWebhooksRoutes(
+  app: FastifyInstance,
+  { webhooks }: { webhooks: Webhooks },
+): Promise<void> {
+  webhookRoutes(app, webhooks);
+  deliveryRoutes(app, webhooks);
+}
+
+const about = (summary: string) => ({ tags: [tags.changes], summary });
+
+function webhookRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+
+  app.get(path, { schema: { ...about('Webhooks'), response: { 200: WebhookList, ...errors() } } }, async () =>
+    webhooks.list(),
+  );
+  app.post(
+    path,
+    {
+      schema: {
+        ...about('Tell an address of registry events; the answer shows the signing secret, this once'),
+        body: WebhookRequest,
+        response: { 201: WebhookCreated, ...errors(400) },
+      },
+    },
+    async (request, reply) => reply.code(201).send(await webhooks.create(request.body, 'anonymous')),
+  );
+  app.get(
+    `${path}/:webhook_id`,
+    { schema: { ...about('A webhook'), params: one, response: { 200: WebhookOne, ...errors(404) } } },
+    async (request) => webhooks.get(request.params.webhook_id),
+  );
+  app.delete(
+    `${path}/:webhook_id`,
+    { schema: { ...about('Delete a webhook'), params: one, response: { 200: Done, ...errors(404) } } },
+    async (request) => {
+      await webhooks.remove(request.params.webhook_id);
+      return { message: 'The webhook was deleted; what was still to be sent to it is given up' };
+    },
+  );
+}
+
+function deliveryRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.post(
+    `${path}/:webhook_id/test`,
+    {
+      schema: {
+        ...about('Send a test message, as any event is sent'),
+        params: one,
+        response: { 202: Done, ...errors(404) },
+      },
+    },
+    async (request, reply) => {
+      await webhooks.test(request.params.webhook_id);
+      return reply.code(202).send({ message: 'The test message is on its way; the deliveries show what became of it' });
+    },
+  );
+  app.get(
+    `${path}/:webhook_id/deliveries`,
+    {
+      schema: {
+        ...about('What was sent to a webhook, newest first'),
+        params: one,
+        querystring: DeliveryQuery,
+        response: { 200: DeliveryList, ...errors(400, 404) },
+      },
+    },
+    async (request) => webhooks.deliveries(request.params.webhook_id, request.query),
+  );
+  app.post(
+    `${path}/:webhook_id/deliveries/:delivery_id/replay`,
+    {
+      schema: {
+        ...about('Send a delivery again, under the same webhook-id'),
+        params: z.object({ webhook_id: z.string(), delivery_id: z.string() }),
+        response: { 202: Done, ...errors(404, 409) },
+      },
+    },
+    async (request, reply) => {
+      await webhooks.replay(request.params.webhook_id, request.params.delivery_id);
+      return reply.code(202).send({ message: 'The delivery is on its way again' });
+    },
+  );
+}

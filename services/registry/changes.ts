@@ -1,0 +1,47 @@
+import type { EventQuery, HistoryQuery, ModelHistory, StreamQuery } from './event-schemas.ts';
+import type { EventPage, Events } from './events.ts';
+import { historyOf } from './history.ts';
+import type { MirrorStatus } from './mirror.ts';
+import type { MlflowWebhook } from './mlflow-webhook.ts';
+import type { EventStream } from './stream.ts';
+import type { Webhooks } from './webhooks.ts';
+
+/** What changed in the registry, and who is told of it. */
+export type Changes = {
+  /** @throws `invalid` */
+  events(query: EventQuery): Promise<EventPage>;
+  /** Who had a stage when. @throws `not_found`, `invalid` */
+  history(name: string, query: HistoryQuery): Promise<ModelHistory>;
+  /** Server-sent events. @throws `invalid`, `unavailable` */
+  stream(query: StreamQuery, lastEventId: string | undefined, signal: AbortSignal): Promise<AsyncGenerator<string>>;
+  /** Ends all streams: an open one would hold up the stop. */
+  stopStreams(): void;
+  webhooks: Webhooks;
+  mlflowWebhook: MlflowWebhook;
+};
+
+type Deps = {
+  registry: string;
+  status: () => MirrorStatus;
+  events: Events;
+  stream: EventStream;
+  webhooks: Webhooks;
+  mlflowWebhook: MlflowWebhook;
+};
+
+export function createChanges({ registry, status, events, stream, webhooks, mlflowWebhook }: Deps): Changes {
+  // Sample data is written anew each day: what changes in it is not news.
+  const journalOf = () => (status().origin === 'sample' ? 'sample' : registry);
+  return {
+    events: (query) => events.list(query),
+    history: (name, query) => {
+      const { snapshot } = status();
+      const model = (wanted: string) => (snapshot ? (snapshot.models.get(wanted) ?? null) : undefined);
+      return historyOf({ events, registry: journalOf(), model }, name, query);
+    },
+    stream: (query, lastEventId, signal) => stream.open(query, lastEventId, signal),
+    stopStreams: () => stream.stop(),
+    webhooks,
+    mlflowWebhook,
+  };
+}

@@ -1,0 +1,219 @@
+import { invalid } from '../../src/kernel/errors.ts';
+import type { Store } from '../../src/store/store.ts';
+import type { Selectable, Tables } from '../../src/store/tables.ts';
+import { type EventType, eventTypes } from './diff.ts';
+import type { EventFilterQuery, EventQuery } from './event-schemas.ts';
+import type { RegistryEvent } from './journal.ts';
+
+/** Which events somebody wants. An empty list of types = all. */
+export type EventFilter = { types: EventType[]; name: string | null; version: string | null };
+
+export type EventPage = { events: RegistryEvent[]; total: number; nextPageToken: string | null };
+
+/** Reading the journal. Events of any registry of this tower. */
+export type Events = {
+  /** @throws `invalid` for a query that breaks a rule */
+  list(query: EventQuery): Promise<EventPage>;
+  /** Events after the one with this id, oldest first. */
+  after(id: number, limit: number): Promise<RegistryEvent[]>;
+  /** All events of a model, its earlier names included, oldest first. */
+  ofModel(registry: string, name: string): Promise<RegistryEvent[]>;
+  /** The smallest and the largest id there is; null while there is none. `last` counts those that were pruned too. */
+  bounds(): Promise<{ first: number | null; last: number }>;
+  /** Since when a registry is recorded, and which look at it was recorded last; null = it never was. */
+  span(registry: string): Promise<{ since: string; until: string } | null>;
+  /** Forgets events that are older than `days`, and the oldest beyond `most` of what is not about deployment. */
+  prune(now: number, days: number, most: number): Promise<number>;
+};
+
+const defaultLimit = 100;
+const mostEvents = 1000;
+
+export function createEvents(store: Store): Events {
+  return {
+    list: (query) => listEvents(store, query),
+    after: async (id, limit) => {
+      const db = await store.db();
+      const rows = await db
+        .selectFrom('registry_events')
+        .selectAll()
+        .where('id', '>', id)
+        .orderBy('id')
+        .limit(limit)
+        .execute();
+      return rows.map(eventOf);
+    },
+    ofModel: (registry, name) => eventsOfModel(store, registry, name),
+    bounds: async () => {
+      const db = await store.db();
+      const { first, last } = await db
+        .selectFrom('registry_events')
+        .select((at) => [at.fn.min('id').as('first'), at.fn.max('id').as('last')])
+        .executeTakeFirstOrThrow();
+      return { first, last: last ?? 0 };
+    },
+    span: async (registry) => {
+      const db = await store.db();
+      const row = await db
+        .selectFrom('registry_journals')
+        .selectAll()
+        .where('registry', '=', registry)
+        .executeTakeFirst();
+      return row ? { since: row.recorded_since, until: row.read_at } : null;
+    },
+    prune: (now, days, limit) => prune(store, now, days, limit),
+  };
+}
+
+async function listEvents(store: Store, query: EventQuery): Promise<EventPage> {
+  const limit = parseCount('limit', query.limit, defaultLimit, mostEvents);
+  const descending = parseOrder(query.order_by);
+  const filter = parseFilter(query);
+  const since = parseTime('since', query.since);
+  const until = parseTime('until', query.until);
+  const beyond = query.page_token === undefined ? null : parseToken(query.page_token);
+  const db = await store.db();
+  let wanted = db.selectFrom('registry_events');
+  if (filter.types.length > 0) wanted = wanted.where('type', 'in', filter.types);
+  if (filter.name !== null) wanted = wanted.where('name', '=', filter.name);
+  if (filter.version !== null) wanted = wanted.where('version', '=', filter.version);
+  if (since !== null) wanted = wanted.where('observed_at', '>=', since);
+  if (until !== null) wanted = wanted.where('observed_at', '<', until);
+  const { total } = await wanted.select((at) => at.fn.countAll<number>().as('total')).executeTakeFirstOrThrow();
+  let page = wanted
+    .selectAll()
+    .orderBy('id', descending ? 'desc' : 'asc')
+    .limit(limit + 1);
+  if (beyond !== null) page = page.where('id', descending ? '<' : '>', beyond);
+  const rows = await page.execute();
+  const events = rows.slice(0, limit).map(eventOf);
+  const last = rows.length > limit ? events.at(-1) : undefined;
+  return { events, total, nextPageToken: last ? Buffer.from(String(last.id)).toString('base64url') : null };
+}
+
+/** Follows renames back: what happened under an earlier name happened to this model. */
+async function eventsOfModel(store: Store, registry: string, name: string): Promise<RegistryEvent[]> {
+  const db = await store.db();
+  const found: RegistryEvent[] = [];
+  let until = Number.MAX_SAFE_INTEGER;
+  for (let known: string | null = name; known !== null; ) {
+    const rows = await db
+      .selectFrom('registry_events')
+      .selectAll()
+      .where('registry', '=', registry)
+      .where('name', '=', known)
+      .where('id', '<', until)
+      .orderBy('id', 'desc')
+      .execute();
+    known = null;
+    for (const event of rows.map(eventOf)) {
+      found.push(event);
+      until = event.id;
+      if (event.type !== 'registered_model.renamed') continue;
+      known = String(event.before);
+      break;
+    }
+  }
+  return found.toReversed();
+}
+
+async function prune(store: Store, now: number, days: number, limit: number): Promise<number> {
+  const db = await store.db();
+  const before = new Date(now - days * 86_400_000).toISOString();
+  const old = await db.deleteFrom('registry_events').where('observed_at', '<', before).executeTakeFirst();
+  await db
+    .updateTable('registry_journals')
+    .set({ recorded_since: before })
+    .where('recorded_since', '<', before)
+    .execute();
+  // Metrics of a busy registry change all day; what was in production when must outlive them.
+  const noise = db.selectFrom('registry_events').where('type', 'in', [...chatter]);
+  const kept = await noise.select('id').orderBy('id', 'desc').offset(limit).limit(1).executeTakeFirst();
+  const surplus = kept
+    ? await db
+        .deleteFrom('registry_events')
+        .where('type', 'in', [...chatter])
+        .where('id', '<=', kept.id)
+        .executeTakeFirst()
+    : null;
+  return Number(old.numDeletedRows) + Number(surplus?.numDeletedRows ?? 0);
+}
+
+/** Changes that say nothing of what is deployed. */
+const chatter: EventType[] = [
+  'registered_model.description_changed',
+  'registered_model.tags_changed',
+  'model_version.description_changed',
+  'model_version.tags_changed',
+  'model_version.metrics_changed',
+];
+
+/** @throws `invalid` that names the parameter and its rule */
+export function parseFilter({ type, name, version }: EventFilterQuery, parameter = 'type'): EventFilter {
+  const wanted = type === undefined ? [] : Array.isArray(type) ? type : [type];
+  const types = wanted.flatMap((word) => {
+    const meant = eventTypes.filter((known) => known === word || known.startsWith(`${word}.`));
+    if (meant.length === 0)
+      throw bad(parameter, `must be one of ${eventTypes.join(', ')}, or what stands before the dot`, word);
+    return meant;
+  });
+  return { types, name: name ?? null, version: version ?? null };
+}
+
+export const passes = ({ types, name, version }: EventFilter, event: RegistryEvent): boolean =>
+  (types.length === 0 || types.includes(event.type)) &&
+  (name === null || event.name === name) &&
+  (version === null || event.version === version);
+
+/** @throws `invalid` that names the parameter */
+export function parseCount(parameter: string, text: string | undefined, preset: number, max: number): number {
+  if (text === undefined) return preset;
+  const count = /^[1-9]\d{0,8}$/.test(text) ? Number(text) : 0;
+  if (count < 1 || count > max) throw bad(parameter, `must be a whole number from 1 to ${max}`, text);
+  return count;
+}
+
+function parseOrder(text: string | undefined): boolean {
+  const order = (text ?? 'id desc').trim().toLowerCase();
+  if (order !== 'id desc' && order !== 'id asc' && order !== 'id')
+    throw bad('order_by', 'must be id desc or id asc', order);
+  return order === 'id desc';
+}
+
+/** A moment as the journal writes it. */
+export function parseTime(parameter: string, text: string | undefined): string | null {
+  if (text === undefined) return null;
+  const at = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN;
+  if (Number.isNaN(at))
+    throw bad(
+      parameter,
+      'must be a date or an ISO 8601 time with a zone, such as 2026-11-20 or 2026-11-20T10:30:00Z',
+      text,
+    );
+  return new Date(at).toISOString();
+}
+
+function parseToken(token: string): number {
+  const text = Buffer.from(token, 'base64url').toString();
+  if (!/^\d{1,15}$/.test(text)) throw bad('page_token', 'must be a token from a Link header', token);
+  return Number(text);
+}
+
+const bad = (parameter: string, constraint: string, value: string) =>
+  invalid(`${parameter} ${constraint}, not ${JSON.stringify(value)}`, { parameter, constraint, value });
+
+const eventOf = (row: Selectable<Tables['registry_events']>): RegistryEvent => ({
+  id: row.id,
+  registry: row.registry,
+  type: row.type as EventType,
+  name: row.name,
+  version: row.version,
+  alias: row.alias,
+  before: row.before === null ? null : JSON.parse(row.before),
+  after: row.after === null ? null : JSON.parse(row.after),
+  changedAt: row.changed_at,
+  notBefore: row.not_before,
+  observedAt: row.observed_at,
+});

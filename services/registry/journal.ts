@@ -1,0 +1,243 @@
+import { createBreath, forEachBreathing } from '../../src/kernel/breathe.ts';
+import { type Clock, isoTime } from '../../src/kernel/clock.ts';
+import type { Log } from '../../src/kernel/log.ts';
+import type { Store, Transaction } from '../../src/store/store.ts';
+import { type Change, diffModel, type EventType, findRenames, type ModelState } from './diff.ts';
+import { loadState, stateChanges, writeState } from './journal-state.ts';
+import type { Look } from './refresh.ts';
+import type { RegisteredModel, Snapshot } from './snapshot.ts';
+
+/** A change as it was written down. It happened after `notBefore` and was seen at `observedAt` (ISO 8601). */
+export type RegistryEvent = {
+  id: number;
+  registry: string;
+  type: EventType;
+  name: string;
+  version: string | null;
+  alias: string | null;
+  before: unknown;
+  after: unknown;
+  changedAt: string | null;
+  notBefore: string;
+  observedAt: string;
+};
+
+export type Journal = {
+  /**
+   * Compares a snapshot with what was journaled last, and writes down what changed together with the new state, in one
+   * transaction: an event is made once, whatever happens in between. The first snapshot ever is the beginning and
+   * makes no events. Something that is missing counts as deleted when it is missing a second time. Never throws.
+   */
+  record(snapshot: Snapshot, look: Look): Promise<void>;
+  /** True while something was missed once and another look should decide. */
+  isUncertain(): boolean;
+  /** What kept the last snapshot from being journaled; it is tried again with the next. */
+  lastError(): string | null;
+};
+
+export type JournalOptions = {
+  store: Store;
+  registry: string;
+  clock: Clock;
+  log: Log;
+  /** Writes what the events promise to others, in the same transaction. */
+  promise: (transaction: Transaction, events: RegistryEvent[]) => Promise<void>;
+  /** Told of events once they are kept for good. */
+  onEvents: (events: RegistryEvent[]) => void;
+};
+
+/** What is known of a registry from one look to the next. */
+type Known = {
+  models: Map<string, ModelState>;
+  /** When the look was made that this was learned from; null = never looked. */
+  readAt: string | null;
+  /** Models and versions that were not there at the last look. */
+  missed: Set<string>;
+};
+
+type Step = { name: string; before: ModelState | null; after: ModelState | null; changes: Change[] };
+
+const eventsAtOnce = 200;
+
+export function createJournal(options: JournalOptions): Journal {
+  let known: Known | null = null;
+  let lastError: string | null = null;
+  let turn: Promise<void> = Promise.resolve();
+  const record = async (snapshot: Snapshot, look: Look): Promise<void> => {
+    try {
+      known ??= await loadKnown(options);
+      // A look at a few models cannot be the beginning: nothing is known of the others.
+      if (look.names && known.readAt === null) return;
+      known = await recordSnapshot(options, known, snapshot, look);
+      lastError = null;
+    } catch (error) {
+      // What was not written is in the next comparison again: the stored state is older by one look.
+      known = null;
+      lastError = error instanceof Error ? error.message : String(error);
+      options.log.error(
+        { err: error },
+        'what changed in the registry could not be journaled; it will be with the next look',
+      );
+    }
+  };
+  return {
+    record: (snapshot, look) => {
+      turn = turn.then(() => record(snapshot, look));
+      return turn;
+    },
+    isUncertain: () => (known?.missed.size ?? 0) > 0,
+    lastError: () => lastError,
+  };
+}
+
+async function loadKnown({ store, registry }: JournalOptions): Promise<Known> {
+  const db = await store.db();
+  const row = await db
+    .selectFrom('registry_journals')
+    .select('read_at')
+    .where('registry', '=', registry)
+    .executeTakeFirst();
+  return { models: await loadState(store, registry), readAt: row?.read_at ?? null, missed: new Set() };
+}
+
+async function recordSnapshot(options: JournalOptions, known: Known, snapshot: Snapshot, look: Look): Promise<Known> {
+  const isFirst = known.readAt === null;
+  const { models, missed } = look.names ? others(known, look.names) : nothing();
+  const steps: Step[] = [];
+  const take = (before: ModelState | null, seen: RegisteredModel | null) => {
+    const after = settle(before, seen, known.missed, missed);
+    if (before) models.delete(before.name);
+    if (after) models.set(after.name, after);
+    const changes = isFirst ? [] : diffModel(before, after);
+    if (changes.length > 0 || isFirst) steps.push({ name: (after ?? before)?.name ?? '', before, after, changes });
+  };
+  const { seen, renames, vanished } = compareNames(known, snapshot, look.names);
+  await forEachBreathing(seen, (model) => {
+    take(known.models.get(renames.get(model.name) ?? model.name) ?? null, model);
+  });
+  await forEachBreathing(vanished, (model) => take(model, null));
+  const at = new Date(look.at).toISOString();
+  // The other models were not looked at now: what is known of them is as old as it was.
+  const readAt = look.names ? (known.readAt ?? at) : at;
+  const events = await write(options, steps, { isFirst, at, readAt, notBefore: known.readAt ?? at });
+  if (events.length > 0) options.onEvents(events);
+  return { models, readAt, missed };
+}
+
+/** What a look at a few models leaves as it was. */
+const others = ({ models, missed }: Known, names: ReadonlySet<string>) => ({
+  models: new Map(models),
+  missed: new Set([...missed].filter((key) => !names.has(key.slice(key.indexOf('\n') + 1)))),
+});
+
+const nothing = () => ({ models: new Map<string, ModelState>(), missed: new Set<string>() });
+
+/** Of the models looked at: which are there, which bear a new name, and which are nowhere to be seen. */
+function compareNames(known: Known, snapshot: Snapshot, names: ReadonlySet<string> | null) {
+  const isMeant = ({ name }: { name: string }) => names === null || names.has(name);
+  const seen = names ? [...snapshot.models.values()].filter(isMeant) : snapshot.models.values();
+  const gone = [...known.models.values()].filter((model) => isMeant(model) && !snapshot.models.has(model.name));
+  const appeared =
+    gone.length === 0 ? [] : [...snapshot.models.values()].filter((model) => !known.models.has(model.name));
+  const renames = findRenames(gone, appeared);
+  const renamed = new Set(renames.values());
+  return { seen, renames, vanished: gone.filter((model) => !renamed.has(model.name)) };
+}
+
+/**
+ * What is held true of a model after a look at it. What is missing for the first time is held to be there still, for
+ * a list that changes while it is paged through can skip something; what is missing twice is gone.
+ * @param missed filled with what was missing now
+ */
+function settle(
+  before: ModelState | null,
+  seen: RegisteredModel | null,
+  missedBefore: Set<string>,
+  missed: Set<string>,
+): ModelState | null {
+  const isGone = (key: string) => {
+    if (missedBefore.has(key)) return true;
+    missed.add(key);
+    return false;
+  };
+  if (!seen) return before && isGone(before.name) ? null : before;
+  // A server that lists the versions of a model but not the model tells nothing of its aliases and tags.
+  if (seen.unlisted && before) return before;
+  const there = new Set(seen.versions.map((item) => item.version));
+  const sameModel = before !== null && (before.createdAt === null || before.createdAt === seen.createdAt);
+  const lost = before?.versions.filter((item) => !there.has(item.version)) ?? [];
+  const held = sameModel ? lost.filter((item) => !isGone(`${item.version}\n${seen.name}`)) : [];
+  if (held.length === 0) return seen;
+  const versions = [...seen.versions, ...held].sort((a, b) => Number(a.version) - Number(b.version));
+  return { ...seen, versions };
+}
+
+type Writing = { isFirst: boolean; at: string; readAt: string; notBefore: string };
+
+/** One transaction: the events, what they promise, the state they lead to. */
+async function write(options: JournalOptions, steps: Step[], look: Writing): Promise<RegistryEvent[]> {
+  const { store, registry } = options;
+  const db = await store.db();
+  return db.transaction().execute(async (transaction) => {
+    const head = { registry, recorded_since: look.readAt, read_at: look.readAt };
+    await transaction
+      .insertInto('registry_journals')
+      .values(head)
+      .onConflict((at) => at.column('registry').doUpdateSet({ read_at: look.readAt }))
+      .execute();
+    const changes = steps.flatMap((step) => step.changes);
+    const events = await insertEvents(transaction, registry, changes, look);
+    if (events.length > 0) await options.promise(transaction, events);
+    const breath = createBreath();
+    const [put, drop]: [Parameters<typeof writeState>[2], Parameters<typeof writeState>[3]] = [[], []];
+    for (const { name, before, after } of steps) {
+      const rows = stateChanges(registry, name, look.isFirst ? null : before, after);
+      put.push(...rows.put);
+      drop.push(...rows.drop);
+      if (breath.due()) await breath.take();
+    }
+    await writeState(transaction, registry, put, drop);
+    return events;
+  });
+}
+
+async function insertEvents(
+  transaction: Transaction,
+  registry: string,
+  changes: Change[],
+  look: Writing,
+): Promise<RegistryEvent[]> {
+  const events: RegistryEvent[] = [];
+  const breath = createBreath();
+  for (let from = 0; from < changes.length; from += eventsAtOnce) {
+    if (breath.due()) await breath.take();
+    const some = changes.slice(from, from + eventsAtOnce).map((change) => ({
+      ...change,
+      registry,
+      changedAt: isoTime(change.changedAt),
+      notBefore: look.notBefore,
+      observedAt: look.at,
+    }));
+    const inserted = await transaction
+      .insertInto('registry_events')
+      .values(some.map(eventRow))
+      .returning('id')
+      .execute();
+    const ids = inserted.map((row) => row.id).sort((a, b) => a - b);
+    for (const [index, event] of some.entries()) events.push({ ...event, id: ids[index] ?? 0 });
+  }
+  return events;
+}
+
+const eventRow = (event: Omit<RegistryEvent, 'id'>) => ({
+  registry: event.registry,
+  type: event.type,
+  name: event.name,
+  version: event.version,
+  alias: event.alias,
+  before: event.before === null ? null : JSON.stringify(event.before),
+  after: event.after === null ? null : JSON.stringify(event.after),
+  changed_at: event.changedAt,
+  not_before: event.notBefore,
+  observed_at: event.observedAt,
+});

@@ -1,0 +1,178 @@
+import { join, resolve } from 'node:path';
+import { createMonitoring, type Monitoring } from '../services/monitoring/monitoring.ts';
+import { type Changes, createChanges } from '../services/registry/changes.ts';
+import { createEvents } from '../services/registry/events.ts';
+import { createJournal, type RegistryEvent } from '../services/registry/journal.ts';
+import { createMlflowWebhook } from '../services/registry/mlflow-webhook.ts';
+import { openSource } from '../services/registry/open-source.ts';
+import { createRegistry, type Registry } from '../services/registry/registry.ts';
+import { writeSample } from '../services/registry/sample.ts';
+import type { RegistrySource } from '../services/registry/source.ts';
+import { createSqliteSource } from '../services/registry/sqlite-source.ts';
+import type { AliasTable } from '../services/registry/stages.ts';
+import { createEventStream, type EventStream } from '../services/registry/stream.ts';
+import { webhookSender } from '../services/registry/webhook-sender.ts';
+import { createWebhooks } from '../services/registry/webhooks.ts';
+import type { Config, Secrets } from './config.ts';
+import type { Clock } from './kernel/clock.ts';
+import type { RootLog } from './kernel/log.ts';
+import type { Metrics } from './kernel/metrics.ts';
+import type { Outbound } from './kernel/outbound.ts';
+import type { Random } from './kernel/rng.ts';
+import type { DeriveKey } from './store/master-key.ts';
+import { createOutbox, type Outbox } from './store/outbox.ts';
+import type { Store } from './store/store.ts';
+
+/** The registry's part of the composition root: the mirror, the monitored set, the journal and who is told of it. */
+
+type Wanted = {
+  config: Config;
+  secrets: Secrets;
+  store: Store;
+  outbound: Outbound;
+  deriveKey: DeriveKey;
+  tools: Tools;
+};
+/** Lets a background job run soon, or at once. */
+type Jobs = { nudge(name: string): void; wake(name: string): void };
+
+export type RegistryParts = {
+  registry: Registry;
+  monitoring: Monitoring;
+  changes: Changes;
+  outbox: Outbox;
+  stream: EventStream;
+  /** Forgets events and deliveries that are older than the settings allow. */
+  prune: () => Promise<void>;
+};
+
+const dayMs = 86_400_000;
+/** The name a single registry goes by in the store. */
+const registryName = 'default';
+
+export async function composeRegistry(wanted: Wanted, jobs: Jobs): Promise<RegistryParts> {
+  const { config, secrets, store, tools } = wanted;
+  const { clock, log } = tools;
+  const events = createEvents(store);
+  const stream = createEventStream({ events, clock, maxClients: config.STREAM_MAX_CLIENTS });
+  const { outbox, webhooks } = composeWebhooks(wanted);
+  const journal = createJournal({
+    store,
+    registry: registryName,
+    clock,
+    log,
+    promise: webhooks.promise,
+    onEvents: (made: RegistryEvent[]) => {
+      stream.publish(made);
+      jobs.wake('outbox');
+    },
+  });
+  // The two need each other: the mirror reads the runs of monitored versions again, monitoring asks what there is.
+  let monitoring: Monitoring | null = null;
+  const registry = await createRegistry({
+    ...registryOptions(config, secrets, tools),
+    onNews: () => jobs.nudge('registry-refresh'),
+    onSwap: async (snapshot, look) => {
+      await journal.record(snapshot, look);
+      if (journal.isUncertain()) jobs.nudge('registry-refresh');
+    },
+    journalError: () => journal.lastError(),
+    monitoredRunIds: async () => (await monitoring?.runIds()) ?? new Set(),
+    monitoredCount: async () => (await monitoring?.count()) ?? 0,
+  });
+  monitoring = createMonitoring({ store, mirror: registry, clock });
+  const mlflowWebhook = createMlflowWebhook({
+    secret: secrets.webhookSecret,
+    store,
+    clock,
+    log,
+    refreshModel: registry.refreshModel,
+  });
+  const parts = { registry: registryName, status: registry.status, events, stream, webhooks, mlflowWebhook };
+  return {
+    registry,
+    monitoring,
+    changes: createChanges(parts),
+    outbox,
+    stream,
+    prune: async () => {
+      const now = clock.now();
+      await events.prune(now, config.EVENTS_RETENTION_DAYS, config.EVENTS_MAX_CHATTER);
+      await outbox.prune(now - Math.min(config.EVENTS_RETENTION_DAYS, 30) * dayMs);
+    },
+  };
+}
+
+function composeWebhooks({ config, store, outbound, deriveKey, tools }: Wanted) {
+  const { clock, random, log, metrics } = tools;
+  const outbox = createOutbox({
+    store,
+    clock,
+    random,
+    log,
+    senders: { webhook: webhookSender({ store, outbound, deriveKey, clock }) },
+    maxAttempts: config.WEBHOOK_MAX_ATTEMPTS,
+    onAttempt: (outcome) => metrics.deliveries.inc({ outcome }),
+  });
+  return { outbox, webhooks: createWebhooks({ store, outbox, outbound, deriveKey, clock }) };
+}
+
+export type Tools = { clock: Clock; random: Random; log: RootLog; metrics: Metrics };
+
+function registryOptions(config: Config, secrets: Secrets, { clock, random, log, metrics }: Tools) {
+  const source = configuredSource(config, secrets, { clock, random, log, metrics });
+  const persists = source !== null && config.ENABLE_CACHE && config.ENABLE_CACHE_PERSISTENCE;
+  const aliasTable: AliasTable = {
+    Production: lowerCase(config.STAGE_ALIASES_PRODUCTION),
+    Staging: lowerCase(config.STAGE_ALIASES_STAGING),
+    Archived: lowerCase(config.STAGE_ALIASES_ARCHIVED),
+  };
+  return {
+    source,
+    openSample: source === null || config.ENABLE_MOCK_DATA ? async () => openSample(config, clock) : null,
+    cachePath: persists ? join(config.CACHE_DIRECTORY, `registry-${source.fingerprint}.jsonl`) : null,
+    aliasTable,
+    timeoutMs: config.CACHE_TIMEOUT_SECONDS * 1000,
+    maxAgeMs: config.CACHE_MAX_AGE_HOURS * 3_600_000,
+    rereadEvery: config.CACHE_REREAD_FINISHED_RUNS_EVERY,
+    cacheEnabled: config.ENABLE_CACHE,
+    maxModelsReturned: config.MAX_MODELS_RETURNED,
+    readCacheMs: config.READ_CACHE_SECONDS * 1000,
+    cacheDirectory: config.CACHE_DIRECTORY,
+    clock,
+    log,
+    onRefresh: ({ ok, seconds }: { ok: boolean; seconds: number }) => {
+      metrics.refreshes.inc({ outcome: ok ? 'success' : 'failure' });
+      metrics.refreshSeconds.observe(seconds);
+    },
+  };
+}
+
+function configuredSource(config: Config, secrets: Secrets, { clock, random, metrics }: Tools): RegistrySource | null {
+  const uri = config.MLFLOW_TRACKING_URI;
+  if (uri === undefined) return null;
+  return openSource({
+    uri,
+    user: config.MLFLOW_TRACKING_USERNAME,
+    password: secrets.password,
+    token: secrets.token,
+    workspace: config.MLFLOW_WORKSPACE,
+    caPath: config.MLFLOW_TRACKING_SERVER_CERT_PATH,
+    clientCertPath: config.MLFLOW_TRACKING_CLIENT_CERT_PATH,
+    insecureTls: config.MLFLOW_TRACKING_INSECURE_TLS,
+    timeoutMs: config.MLFLOW_TIMEOUT_SECONDS * 1000,
+    maxRetries: config.MLFLOW_MAX_RETRIES,
+    clock,
+    random,
+    onCall: ({ path, status, seconds }) =>
+      metrics.mlflowSeconds.observe({ endpoint: path.replace(/\/m-[0-9a-f]+$/, '/{id}'), status }, seconds),
+  });
+}
+
+function openSample(config: Config, clock: Clock): RegistrySource {
+  const path = resolve(config.DATA_DIRECTORY, 'sample-registry.db');
+  writeSample(path, clock.now());
+  return createSqliteSource(path, 'built-in sample registry', 'sample', 'default', clock);
+}
+
+const lowerCase = (words: string[]): string[] => words.map((word) => word.toLowerCase());

@@ -1,0 +1,232 @@
+import type { Clock } from '../kernel/clock.ts';
+import { conflict, notFound } from '../kernel/errors.ts';
+import type { Log } from '../kernel/log.ts';
+import type { Random } from '../kernel/rng.ts';
+import type { Store, Transaction } from './store.ts';
+import type { Selectable, Tables } from './tables.ts';
+
+/** Something to be sent. `key` names the promise: made twice, it is still one. */
+export type OutboxMessage = { kind: string; key: string; payload: string; recipients: string[] };
+
+/** What became of one attempt. `retryAfterMs`: the receiver said when; `final`: trying again is of no use. */
+export type Attempt =
+  | { ok: true; status: number }
+  | { ok: false; status: number | null; error: string; retryAfterMs?: number; final?: boolean };
+
+/** Sends one message to one recipient. Must not throw for what the receiver does. */
+export type Sender = (
+  message: { key: string; payload: string; recipient: string; attempt: number },
+  signal: AbortSignal,
+) => Promise<Attempt>;
+
+export type Delivery = Selectable<Tables['outbox_deliveries']> & { key: string; payload: string };
+
+/**
+ * Promises to the outside. They are written in the transaction of the change that caused them and sent by one loop:
+ * at least once, under a key that stays the same, with back-off, until they are delivered or given up.
+ */
+export type Outbox = {
+  promise(transaction: Transaction, messages: OutboxMessage[]): Promise<void>;
+  /** Background step: sends what is due. Whatever was being sent when the process died is sent again, and counted. */
+  step(signal: AbortSignal): Promise<void>;
+  /** Newest first. */
+  deliveries(recipient: string, limit: number): Promise<Delivery[]>;
+  /** Sends a delivery again, as it was. @throws `not_found`, `conflict` while it is due anyway */
+  replay(recipient: string, id: number): Promise<void>;
+  /** Gives up what is still to be sent to somebody. */
+  giveUp(recipient: string, reason: string): Promise<void>;
+  counts(): Promise<{ due: number; dead: number }>;
+  /** Forgets what was delivered or given up before this moment. */
+  prune(before: number): Promise<void>;
+};
+
+type Options = {
+  store: Store;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  senders: Record<string, Sender>;
+  maxAttempts: number;
+  onAttempt: (outcome: 'delivered' | 'failed' | 'dead' | 'uncertain') => void;
+};
+
+const atOnce = 20;
+const firstBackoffMs = 5_000;
+const longestBackoffMs = 3_600_000;
+
+export function createOutbox(options: Options): Outbox {
+  const { store, clock } = options;
+  let recovered = false;
+  return {
+    promise: (transaction, messages) => insert(transaction, messages, clock.now()),
+    step: async (signal) => {
+      if (!recovered) await recover(options);
+      recovered = true;
+      while (!signal.aborted) {
+        const claimed = await claim(store, clock.now());
+        if (claimed.length === 0) return;
+        await Promise.all(claimed.map((delivery) => attempt(options, delivery, signal)));
+      }
+    },
+    deliveries: async (recipient, limit) =>
+      (await wholeDeliveries(store))
+        .where('recipient', '=', recipient)
+        .orderBy('outbox_deliveries.id', 'desc')
+        .limit(limit)
+        .execute(),
+    replay: (recipient, id) => replay(store, clock, recipient, id),
+    giveUp: async (recipient, reason) => {
+      const db = await store.db();
+      await db
+        .updateTable('outbox_deliveries')
+        .set({ state: 'dead', last_error: reason })
+        .where('recipient', '=', recipient)
+        .where('state', '=', 'due')
+        .execute();
+    },
+    counts: async () => {
+      const db = await store.db();
+      const count = async (state: 'due' | 'dead') =>
+        (
+          await db
+            .selectFrom('outbox_deliveries')
+            .select((at) => at.fn.countAll<number>().as('count'))
+            .where('state', '=', state)
+            .executeTakeFirstOrThrow()
+        ).count;
+      return { due: await count('due'), dead: await count('dead') };
+    },
+    prune: async (before) => {
+      const db = await store.db();
+      const open = db.selectFrom('outbox_deliveries').select('message_id').where('state', 'in', ['due', 'sending']);
+      await db
+        .deleteFrom('outbox')
+        .where('created_at', '<', new Date(before).toISOString())
+        .where('id', 'not in', open)
+        .execute();
+    },
+  };
+}
+
+async function insert(transaction: Transaction, messages: OutboxMessage[], now: number): Promise<void> {
+  const at = new Date(now).toISOString();
+  for (const { kind, key, payload, recipients } of messages) {
+    const row = await transaction
+      .insertInto('outbox')
+      .values({ kind, key, payload, created_at: at })
+      .onConflict((on) => on.column('key').doNothing())
+      .returning('id')
+      .executeTakeFirst();
+    if (!row) continue;
+    const fresh = { message_id: row.id, state: 'due' as const, due_at: at, attempts: 0, uncertain: 0 };
+    await transaction
+      .insertInto('outbox_deliveries')
+      .values(recipients.map((recipient) => ({ ...fresh, recipient, ...untried })))
+      .execute();
+  }
+}
+
+const untried = { last_status: null, last_error: null, last_attempt_at: null };
+
+const wholeDeliveries = async (store: Store) =>
+  (await store.db())
+    .selectFrom('outbox_deliveries')
+    .innerJoin('outbox', 'outbox.id', 'outbox_deliveries.message_id')
+    .selectAll('outbox_deliveries')
+    .select(['outbox.key', 'outbox.payload']);
+
+/** What was on its way when the process ended may have arrived or not: it is sent again, and said so. */
+async function recover({ store, log, onAttempt }: Options): Promise<void> {
+  const db = await store.db();
+  const { numUpdatedRows } = await db
+    .updateTable('outbox_deliveries')
+    .set((at) => ({
+      state: 'due',
+      uncertain: at('uncertain', '+', 1),
+      last_error: 'the tower stopped while this was being sent',
+    }))
+    .where('state', '=', 'sending')
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n) return;
+  for (let i = 0n; i < numUpdatedRows; i += 1n) onAttempt('uncertain');
+  log.warn({ count: Number(numUpdatedRows) }, 'deliveries that were under way when the tower ended are sent again');
+}
+
+type Claimed = Delivery & { kind: string };
+
+/** Marks what is due as being sent, for good, before anything is sent. */
+async function claim(store: Store, now: number): Promise<Claimed[]> {
+  const at = new Date(now).toISOString();
+  const due = await (await wholeDeliveries(store))
+    .select('outbox.kind')
+    .where('state', '=', 'due')
+    .where('due_at', '<=', at)
+    .orderBy('due_at')
+    .orderBy('outbox_deliveries.id')
+    .limit(atOnce)
+    .execute();
+  if (due.length === 0) return [];
+  const ids = due.map((delivery) => delivery.id);
+  const db = await store.db();
+  await db
+    .updateTable('outbox_deliveries')
+    .set((row) => ({ state: 'sending', attempts: row('attempts', '+', 1), last_attempt_at: at }))
+    .where('id', 'in', ids)
+    .execute();
+  return due.map((delivery) => ({ ...delivery, attempts: delivery.attempts + 1 }));
+}
+
+async function attempt(options: Options, delivery: Claimed, signal: AbortSignal): Promise<void> {
+  const { store, clock, senders, onAttempt } = options;
+  const { key, payload, recipient } = delivery;
+  const send = senders[delivery.kind];
+  const outcome: Attempt = send
+    ? await send({ key, payload, recipient, attempt: delivery.attempts }, signal).catch(asFailure)
+    : { ok: false, status: null, error: `nobody sends ${delivery.kind}`, final: true };
+  const db = await store.db();
+  const isDead = !outcome.ok && (outcome.final === true || delivery.attempts >= options.maxAttempts);
+  const state = outcome.ok ? 'delivered' : isDead ? 'dead' : 'due';
+  onAttempt(state === 'due' ? 'failed' : state);
+  await db
+    .updateTable('outbox_deliveries')
+    .set({
+      state,
+      last_status: outcome.status,
+      last_error: outcome.ok ? null : outcome.error,
+      due_at: new Date(
+        clock.now() + (outcome.ok ? 0 : waitMs(outcome, delivery.attempts, options.random)),
+      ).toISOString(),
+    })
+    .where('id', '=', delivery.id)
+    .where('state', '=', 'sending')
+    .execute();
+}
+
+const asFailure = (error: unknown): Attempt => ({
+  ok: false,
+  status: null,
+  error: error instanceof Error ? error.message : String(error),
+});
+
+/** 5 s, doubling, at most an hour, with up to a quarter taken off by chance; later where the receiver says so. */
+function waitMs(outcome: { retryAfterMs?: number }, attempts: number, random: Random): number {
+  const backoff = Math.min(firstBackoffMs * 2 ** (attempts - 1), longestBackoffMs) * (0.75 + 0.25 * random());
+  return Math.max(backoff, Math.min(outcome.retryAfterMs ?? 0, longestBackoffMs));
+}
+
+async function replay(store: Store, clock: Clock, recipient: string, id: number): Promise<void> {
+  const db = await store.db();
+  const row = await db
+    .selectFrom('outbox_deliveries')
+    .select('state')
+    .where('id', '=', id)
+    .where('recipient', '=', recipient)
+    .executeTakeFirst();
+  if (!row) throw notFound('There is no such delivery', { parameter: 'delivery_id', value: id });
+  if (row.state === 'due' || row.state === 'sending') throw conflict('The delivery is still to be sent');
+  await db
+    .updateTable('outbox_deliveries')
+    .set({ state: 'due', due_at: new Date(clock.now()).toISOString(), attempts: 0 })
+    .where('id', '=', id)
+    .execute();
+}

@@ -1,0 +1,205 @@
+import { describe, expect, it } from 'vitest';
+import { createEvents } from '../../../services/registry/events.ts';
+import type { RegistryRows } from '../../../services/registry/snapshot.ts';
+import { journalIn, told } from '../../support/journal.ts';
+import { runRow, versionRow } from '../../support/rows.ts';
+import { temporaryFolder } from '../../support/tower.ts';
+
+const model = (name: string, more: Partial<RegistryRows['models'][number]> = {}): RegistryRows['models'][number] => ({
+  name,
+  createdAt: 1000 + name.length,
+  updatedAt: 1,
+  description: '',
+  tags: {},
+  aliases: {},
+  ...more,
+});
+
+function rowsOf(
+  models: RegistryRows['models'],
+  versions: RegistryRows['versions'],
+  runs: RegistryRows['runs'] = [],
+): RegistryRows {
+  return { experiments: [], models, versions, runs, serverVersion: null };
+}
+
+const dna = (more: Partial<RegistryRows['models'][number]> = {}) => model('DNA', more);
+const v = (version: string, more: Partial<RegistryRows['versions'][number]> = {}) =>
+  versionRow({ name: 'DNA', version, createdAt: 1000 + Number(version), ...more });
+
+describe('what changes between two looks', () => {
+  const first = rowsOf(
+    [dna({ aliases: { champion: '1' } })],
+    [v('1', { runId: 'a' }), v('2')],
+    [runRow({ runId: 'a', metrics: { acc: 1 } })],
+  );
+
+  it('the first look is the beginning: no events, and since when is known', async () => {
+    const { look, store } = journalIn(temporaryFolder());
+    expect(await look(first)).toEqual([]);
+    expect(await createEvents(store).span('default')).toEqual({
+      since: '2026-11-20T00:01:00.000Z',
+      until: '2026-11-20T00:01:00.000Z',
+    });
+  });
+
+  it.each([
+    ['nothing', first, []],
+    [
+      'a new model',
+      rowsOf([...first.models, model('New', { createdAt: 5 })], first.versions, first.runs),
+      ['registered_model.created New'],
+    ],
+    ['a new version', rowsOf(first.models, [...first.versions, v('3')], first.runs), ['model_version.created DNA v3']],
+    [
+      'a stage',
+      rowsOf(
+        first.models,
+        [v('1', { runId: 'a' }), v('2', { currentStage: 'Staging', updatedAt: 77_000 })],
+        first.runs,
+      ),
+      [
+        'model_version.stage_changed DNA v2 {"stage":"None","current_stage":"None","stage_source":"none"} -> {"stage":"Staging","current_stage":"Staging","stage_source":"stage"}',
+      ],
+    ],
+    [
+      'an alias that moves, and with it who is in production',
+      rowsOf([dna({ aliases: { champion: '2' } })], first.versions, first.runs),
+      [
+        'model_version.stage_changed DNA v1 {"stage":"Production","current_stage":"None","stage_source":"alias"} -> {"stage":"None","current_stage":"None","stage_source":"none"}',
+        'model_version.stage_changed DNA v2 {"stage":"None","current_stage":"None","stage_source":"none"} -> {"stage":"Production","current_stage":"None","stage_source":"alias"}',
+        'model_version_alias.moved DNA v2 @champion "1" -> "2"',
+      ],
+    ],
+    [
+      'descriptions, tags and a status',
+      rowsOf(
+        [dna({ aliases: { champion: '1' }, description: 'd', tags: { team: 'x' } })],
+        [v('1', { runId: 'a', tags: { ok: 'yes' } }), v('2', { description: 'e', status: 'FAILED_REGISTRATION' })],
+        first.runs,
+      ),
+      [
+        'registered_model.description_changed DNA "" -> "d"',
+        'registered_model.tags_changed DNA {} -> {"team":"x"}',
+        'model_version.tags_changed DNA v1 {} -> {"ok":"yes"}',
+        'model_version.status_changed DNA v2 "READY" -> "FAILED_REGISTRATION"',
+        'model_version.description_changed DNA v2 "" -> "e"',
+      ],
+    ],
+    [
+      'metrics',
+      rowsOf(first.models, first.versions, [runRow({ runId: 'a', metrics: { acc: null, f1: 2 } })]),
+      ['model_version.metrics_changed DNA v1 {"acc":1} -> {"acc":null,"f1":2}'],
+    ],
+    [
+      'a new name',
+      rowsOf(
+        [model('RNA', { createdAt: first.models[0]?.createdAt ?? 0, aliases: { champion: '1' } })],
+        first.versions.map((row) => ({ ...row, name: 'RNA' })),
+        first.runs,
+      ),
+      ['registered_model.renamed RNA "DNA" -> "RNA"'],
+    ],
+    [
+      'another model of the same name, made anew',
+      rowsOf([dna({ createdAt: 9 })], [v('1', { createdAt: 9 })]),
+      [
+        'model_version.deleted DNA v1',
+        'model_version.deleted DNA v2',
+        'model_version_alias.deleted DNA v1 @champion "1" -> null',
+        'registered_model.deleted DNA',
+        'registered_model.created DNA',
+        'model_version.created DNA v1',
+      ],
+    ],
+  ])('%s', async (_what, rows, expected) => {
+    const { look } = journalIn(temporaryFolder());
+    await look(first);
+    expect((await look(rows)).map(told)).toEqual(expected);
+    expect(await look(rows)).toEqual([]);
+  });
+
+  it('a change has the time MLflow keeps, and the two looks it lies between', async () => {
+    const { look } = journalIn(temporaryFolder());
+    await look(first);
+    const updatedAt = Date.UTC(2026, 10, 20, 0, 1, 30);
+    const [event] = await look(
+      rowsOf(first.models, [v('1', { runId: 'a' }), v('2', { currentStage: 'Staging', updatedAt })], first.runs),
+    );
+    expect(event).toMatchObject({
+      changedAt: '2026-11-20T00:01:30.000Z',
+      notBefore: '2026-11-20T00:01:00.000Z',
+      observedAt: '2026-11-20T00:02:00.000Z',
+    });
+  });
+
+  it('what is missing once is there still; what is missing twice is deleted', async () => {
+    const { look, journal } = journalIn(temporaryFolder());
+    const without = rowsOf(first.models, [v('1', { runId: 'a' })], first.runs);
+    await look(first);
+    expect(await look(without)).toEqual([]);
+    expect(journal.isUncertain()).toBe(true);
+    expect(await look(first)).toEqual([]);
+    expect(await look(without)).toEqual([]);
+    expect((await look(without)).map(told)).toEqual(['model_version.deleted DNA v2']);
+    expect(journal.isUncertain()).toBe(false);
+  });
+
+  it('a server that lists versions without their model says nothing of the model', async () => {
+    const { look } = journalIn(temporaryFolder());
+    await look(first);
+    expect(await look(rowsOf([], first.versions, first.runs))).toEqual([]);
+    expect(await look(first)).toEqual([]);
+  });
+
+  it('a look at one model leaves the others as they were, also those that were missed', async () => {
+    const { look } = journalIn(temporaryFolder());
+    const other = model('Other', { createdAt: 3 });
+    const both = rowsOf([...first.models, other], first.versions, first.runs);
+    await look(both);
+    const lost = rowsOf(first.models, first.versions, first.runs);
+    expect(await look(lost)).toEqual([]);
+    const moved = rowsOf([dna({ aliases: { champion: '1', shadow: '2' } })], first.versions, first.runs);
+    const only = new Set(['DNA']);
+    expect((await look(moved, only)).map(told)).toEqual(['model_version_alias.created DNA v2 @shadow null -> "2"']);
+    expect(await look(moved, only)).toEqual([]);
+    expect((await look(moved)).map(told)).toEqual(['registered_model.deleted Other']);
+  });
+});
+
+describe('the journal and the end of the process', () => {
+  const one = rowsOf([dna()], [v('1')]);
+  const two = rowsOf([dna({ aliases: { a: '1' } })], [v('1')]);
+  const three = rowsOf([dna({ aliases: { a: '1', b: '1' } })], [v('1')]);
+
+  it('goes on where the last transaction left it', async () => {
+    const folder = temporaryFolder();
+    const before = journalIn(folder);
+    await before.look(one);
+    expect(await before.look(two)).toHaveLength(1);
+    const after = journalIn(folder);
+    expect((await after.look(three)).map(told)).toEqual(['model_version_alias.created DNA v1 @b null -> "1"']);
+  });
+
+  it('a look that could not be written is made up for by the next one, and no event is made twice', async () => {
+    const folder = temporaryFolder();
+    let broken = false;
+    const { look, journal, store, logText } = journalIn(folder, {
+      promise: async () => {
+        if (broken) throw new Error('disk full');
+      },
+    });
+    await look(one);
+    broken = true;
+    expect(await look(two)).toEqual([]);
+    expect(journal.lastError()).toBe('disk full');
+    expect(logText()).toContain('could not be journaled');
+    broken = false;
+    expect((await look(three)).map(told)).toEqual([
+      'model_version_alias.created DNA v1 @a null -> "1"',
+      'model_version_alias.created DNA v1 @b null -> "1"',
+    ]);
+    expect(journal.lastError()).toBeNull();
+    expect((await createEvents(store).list({ order_by: 'id asc' })).events.map((event) => event.id)).toEqual([1, 2]);
+  });
+});

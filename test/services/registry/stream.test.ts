@@ -1,0 +1,139 @@
+import { describe, expect, it } from 'vitest';
+import { createEvents } from '../../../services/registry/events.ts';
+import type { RegistryRows } from '../../../services/registry/snapshot.ts';
+import { createEventStream } from '../../../services/registry/stream.ts';
+import { journalIn } from '../../support/journal.ts';
+import { versionRow } from '../../support/rows.ts';
+import { handClock, noSignal, settle } from '../../support/sources.ts';
+import { temporaryFolder } from '../../support/tower.ts';
+
+/** A registry whose only model has `count` aliases. */
+const withAliases = (count: number): RegistryRows => ({
+  experiments: [],
+  models: [
+    {
+      name: 'DNA',
+      createdAt: 1,
+      updatedAt: 1,
+      description: '',
+      tags: {},
+      aliases: Object.fromEntries(Array.from({ length: count }, (_, i) => [`a${String(i + 1).padStart(4, '0')}`, '1'])),
+    },
+  ],
+  versions: [versionRow({ name: 'DNA' })],
+  runs: [],
+  serverVersion: null,
+});
+
+async function streaming(maxClients = 10) {
+  const clock = handClock();
+  const folder = temporaryFolder();
+  let publish: (events: never[]) => void = () => undefined;
+  const journal = journalIn(folder, { onEvents: (events) => publish(events as never[]) });
+  const events = createEvents(journal.store);
+  const stream = createEventStream({ events, clock, maxClients });
+  publish = stream.publish;
+  await journal.look(withAliases(0));
+  return { ...journal, stream, clock, events };
+}
+
+const idsIn = (text: string): number[] => [...text.matchAll(/^id: (\d+)$/gm)].map((match) => Number(match[1]));
+
+/** Reads frames until the events with these ids have come. */
+async function readIds(frames: AsyncGenerator<string>, count: number): Promise<number[]> {
+  const ids: number[] = [];
+  while (ids.length < count) ids.push(...idsIn(String((await frames.next()).value)));
+  return ids;
+}
+
+describe('the event stream', () => {
+  it('gives a frame with id, type and data for what happens from now on', async () => {
+    const { look, stream } = await streaming();
+    await look(withAliases(1));
+    const frames = await stream.open({}, undefined, noSignal);
+    expect((await frames.next()).value).toBe('retry: 3000\n\n');
+    const next = frames.next();
+    await look(withAliases(2));
+    expect((await next).value).toMatch(
+      /^id: 2\nevent: model_version_alias\.created\ndata: \{"id":2,"type":"model_version_alias.created","name":"DNA","version":"1","alias":"a0002",.*\}\n\n$/,
+    );
+  });
+
+  it('goes on after Last-Event-ID: nothing lost, nothing twice, from the journal and then live', async () => {
+    const { look, stream } = await streaming();
+    for (let count = 1; count <= 5; count += 1) await look(withAliases(count));
+    const frames = await stream.open({}, '2', noSignal);
+    await frames.next();
+    expect(await readIds(frames, 3)).toEqual([3, 4, 5]);
+    const next = readIds(frames, 1);
+    await look(withAliases(6));
+    expect(await next).toEqual([6]);
+  });
+
+  it('serves a slow client from the journal, whatever was published meanwhile', async () => {
+    const { look, stream } = await streaming();
+    const frames = await stream.open({}, '0', noSignal);
+    await frames.next();
+    await look(withAliases(2500));
+    expect(await readIds(frames, 2500)).toEqual(Array.from({ length: 2500 }, (_, i) => i + 1));
+  });
+
+  it('filters', async () => {
+    const { look, stream } = await streaming();
+    const frames = await stream.open({ type: 'model_version_alias.deleted' }, '0', noSignal);
+    await frames.next();
+    const next = frames.next();
+    await look(withAliases(1));
+    await look(withAliases(0));
+    expect(String((await next).value)).toMatch(/^id: 2\nevent: model_version_alias\.deleted\n/);
+  });
+
+  it('says what is not kept any more', async () => {
+    const { look, stream, events } = await streaming();
+    for (let count = 1; count <= 3; count += 1) await look(withAliases(count));
+    await events.prune(Date.UTC(2026, 10, 20, 0, 3) + 86_400_000, 1, 100);
+    const frames = await stream.open({}, '1', noSignal);
+    await frames.next();
+    expect((await events.bounds()).first).toBe(2);
+    expect(await readIds(frames, 2)).toEqual([2, 3]);
+    const late = await (async () => {
+      await events.prune(Date.UTC(2027, 10, 20), 1, 100);
+      await look(withAliases(4));
+      const again = await stream.open({}, '1', noSignal);
+      await again.next();
+      return String((await again.next()).value);
+    })();
+    expect(late).toBe(
+      'event: gap\ndata: {"after_id":1,"before_id":4,"reason":"older events are not kept any more"}\n\n',
+    );
+  });
+
+  it('shows that it lives when nothing happens', async () => {
+    const { stream, clock } = await streaming();
+    const frames = await stream.open({}, undefined, noSignal);
+    await frames.next();
+    const next = frames.next();
+    await settle();
+    await clock.advance(15_000);
+    expect((await next).value).toBe(': still here\n\n');
+  });
+
+  it('ends with its client and with the tower, and then makes room', async () => {
+    const { stream } = await streaming(1);
+    const client = new AbortController();
+    const frames = await stream.open({}, undefined, client.signal);
+    await frames.next();
+    await expect(stream.open({}, undefined, noSignal)).rejects.toThrow('1 clients follow the stream already');
+    const last = frames.next();
+    await settle();
+    client.abort();
+    expect((await last).done).toBe(true);
+    expect(stream.clients()).toBe(0);
+    const another = await stream.open({}, undefined, noSignal);
+    await another.next();
+    const end = another.next();
+    await settle();
+    stream.stop();
+    expect((await end).done).toBe(true);
+  });
+});

@@ -1,0 +1,50 @@
+import { createJournal, type JournalOptions, type RegistryEvent } from '../../services/registry/journal.ts';
+import { buildSnapshot, type RegistryRows, type Snapshot } from '../../services/registry/snapshot.ts';
+import { openStore, type Store } from '../../src/store/store.ts';
+import { whenTestIsOver } from './cleanup.ts';
+import { aliasTable, handClock } from './sources.ts';
+import { keptLog } from './tower.ts';
+
+/** A journal over a store in this folder, and the events it made so far. */
+export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
+  const store: Store = openStore(folder);
+  whenTestIsOver(() => store.close());
+  const made: RegistryEvent[] = [];
+  const { log, text } = keptLog();
+  const journal = createJournal({
+    store,
+    registry: 'default',
+    clock: handClock(),
+    log,
+    promise: async () => undefined,
+    onEvents: (events) => made.push(...events),
+    ...more,
+  });
+  let at = Date.UTC(2026, 10, 20);
+  /** Looks at these rows, a minute later each time. */
+  const look = async (rows: RegistryRows, names: ReadonlySet<string> | null = null): Promise<RegistryEvent[]> => {
+    at += 60_000;
+    const before = made.length;
+    await journal.record(await snapshotFrom(rows, at), { at, names });
+    return made.slice(before);
+  };
+  return { journal, store, made, look, logText: text };
+}
+
+export const snapshotFrom = (rows: RegistryRows, at: number): Promise<Snapshot> => buildSnapshot(rows, at, aliasTable);
+
+/** An event in a line: `model_version_alias.moved DNA v2 @champion "1" -> "2"`. */
+export function told({
+  type,
+  name,
+  version,
+  alias,
+  before,
+  after,
+}: Pick<RegistryEvent, 'type' | 'name' | 'version' | 'alias' | 'before' | 'after'>): string {
+  const where = [name, version === null ? '' : `v${version}`, alias === null ? '' : `@${alias}`]
+    .filter(Boolean)
+    .join(' ');
+  const isLife = /^(registered_model|model_version)\.(created|deleted)$/.test(type);
+  return isLife ? `${type} ${where}` : `${type} ${where} ${JSON.stringify(before)} -> ${JSON.stringify(after)}`;
+}
