@@ -129,6 +129,7 @@ function apply(rows: RegistryRows, edit: Edit, time: number): { told: string[]; 
       };
     }
     default: {
+      if (!('alias' in edit)) return nothing;
       const alias = `a${edit.alias}`;
       const old = found.aliases[alias];
       if (old === target.version) return nothing;
