@@ -13,7 +13,7 @@ export async function dashboardRoutes(
   app.get(
     '/dashboard/summary',
     {
-      config: { mirrored: true },
+      config: { mirrored: true, access: 'read' },
       schema: {
         tags: [tags.dashboard],
         summary: 'Counts for a dashboard',

@@ -12,7 +12,7 @@ export async function driftRoutes(instance: FastifyInstance, { drift }: { drift:
   app.get(
     '/model/:model_name/drift',
     {
-      config: { mirrored: true },
+      config: { mirrored: true, access: 'read' },
       schema: {
         tags: [tags.analysis],
         summary: 'Metrics of each version measured after training, by day',

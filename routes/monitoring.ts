@@ -24,7 +24,8 @@ type Deps = {
 const params = z.object({ model_name: modelName, model_version: modelVersion });
 const added = { 201: MonitorAdded, ...errors(400, 404, 503) };
 const removed = { 200: MonitorRemoved, ...errors(404) };
-const mirrored = { mirrored: true };
+const mirrored = { mirrored: true, access: 'read' } as const;
+const operating = { mirrored: true, access: 'operate' } as const;
 const schema = { tags: [tags.monitoring] };
 
 /** The monitored set over HTTP: under each model, and as the collection /monitor. */
@@ -54,7 +55,7 @@ function modelRoutes(instance: FastifyInstance, { monitoring }: Deps): void {
   app.post(
     '/models/:model_name/:model_version/monitor',
     {
-      config: mirrored,
+      config: operating,
       schema: { ...schema, summary: 'Monitor a model version', params, body: MonitorRequest, response: added },
     },
     async (request, reply) => {
@@ -64,7 +65,7 @@ function modelRoutes(instance: FastifyInstance, { monitoring }: Deps): void {
   );
   app.delete(
     '/models/:model_name/:model_version/monitor',
-    { config: mirrored, schema: { ...schema, summary: 'Stop monitoring a model version', params, response: removed } },
+    { config: operating, schema: { ...schema, summary: 'Stop monitoring a model version', params, response: removed } },
     async (request) => monitoring.remove(request.params.model_name, request.params.model_version),
   );
   app.get(
@@ -95,7 +96,7 @@ function collectionRoutes(instance: FastifyInstance, { monitoring }: Deps): void
   app.post(
     '/monitor',
     {
-      config: mirrored,
+      config: operating,
       schema: { ...schema, summary: 'Monitor a model version', body: MonitorItemRequest, response: added },
     },
     async (request, reply) => {
@@ -105,7 +106,7 @@ function collectionRoutes(instance: FastifyInstance, { monitoring }: Deps): void
   );
   app.delete(
     '/monitor/:model_name/:model_version',
-    { config: mirrored, schema: { ...schema, summary: 'Stop monitoring a model version', params, response: removed } },
+    { config: operating, schema: { ...schema, summary: 'Stop monitoring a model version', params, response: removed } },
     async (request) => monitoring.remove(request.params.model_name, request.params.model_version),
   );
 }

@@ -25,33 +25,38 @@ export async function registryWebhooksRoutes(
   deliveryRoutes(app, webhooks);
 }
 
+const admin = { access: 'admin' } as const;
+
 const about = (summary: string) => ({ tags: [tags.changes], summary });
 
 function webhookRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
 
-  app.get(path, { schema: { ...about('Webhooks'), response: { 200: WebhookList, ...errors() } } }, async () =>
-    webhooks.list(),
+  app.get(
+    path,
+    { config: admin, schema: { ...about('Webhooks'), response: { 200: WebhookList, ...errors() } } },
+    async () => webhooks.list(),
   );
   app.post(
     path,
     {
+      config: admin,
       schema: {
         ...about('Tell an address of registry events; the answer shows the signing secret, this once'),
         body: WebhookRequest,
         response: { 201: WebhookCreated, ...errors(400) },
       },
     },
-    async (request, reply) => reply.code(201).send(await webhooks.create(request.body, 'anonymous')),
+    async (request, reply) => reply.code(201).send(await webhooks.create(request.body, request.caller.name)),
   );
   app.get(
     `${path}/:webhook_id`,
-    { schema: { ...about('A webhook'), params: one, response: { 200: WebhookOne, ...errors(404) } } },
+    { config: admin, schema: { ...about('A webhook'), params: one, response: { 200: WebhookOne, ...errors(404) } } },
     async (request) => webhooks.get(request.params.webhook_id),
   );
   app.delete(
     `${path}/:webhook_id`,
-    { schema: { ...about('Delete a webhook'), params: one, response: { 200: Done, ...errors(404) } } },
+    { config: admin, schema: { ...about('Delete a webhook'), params: one, response: { 200: Done, ...errors(404) } } },
     async (request) => {
       await webhooks.remove(request.params.webhook_id);
       return { message: 'The webhook was deleted; what was still to be sent to it is given up' };
@@ -64,6 +69,7 @@ function deliveryRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
   app.post(
     `${path}/:webhook_id/test`,
     {
+      config: admin,
       schema: {
         ...about('Send a test message, as any event is sent'),
         params: one,
@@ -78,6 +84,7 @@ function deliveryRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
   app.get(
     `${path}/:webhook_id/deliveries`,
     {
+      config: admin,
       schema: {
         ...about('What was sent to a webhook, newest first'),
         params: one,
@@ -90,6 +97,7 @@ function deliveryRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
   app.post(
     `${path}/:webhook_id/deliveries/:delivery_id/replay`,
     {
+      config: admin,
       schema: {
         ...about('Send a delivery again, under the same webhook-id'),
         params: z.object({ webhook_id: z.string(), delivery_id: z.string() }),

@@ -20,7 +20,7 @@ import { sendList, sendReading } from '../src/http/replies.ts';
 
 type Deps = { registry: Registry; now: () => number };
 
-const mirrored = { mirrored: true };
+const mirrored = { mirrored: true, access: 'read' } as const;
 
 /** The registry mirror over HTTP. */
 export async function registryRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
@@ -119,7 +119,7 @@ function cacheRoutes(instance: FastifyInstance, { registry, now }: Deps): void {
   app.post(
     '/cache/refresh',
     {
-      config: mirrored,
+      config: { mirrored: true, access: 'operate' },
       schema: {
         tags: [tags.cache],
         summary: 'Read the registry now',
@@ -140,6 +140,7 @@ function cacheRoutes(instance: FastifyInstance, { registry, now }: Deps): void {
   app.delete(
     '/cache/clear',
     {
+      config: { access: 'operate' },
       schema: {
         tags: [tags.cache],
         summary: 'Remove the cache file',

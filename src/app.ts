@@ -1,18 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
+import { accessRoutes } from '../routes/access.ts';
 import { dashboardRoutes } from '../routes/dashboard.ts';
 import { driftRoutes } from '../routes/drift.ts';
 import { monitoringRoutes } from '../routes/monitoring.ts';
 import { registryRoutes } from '../routes/registry.ts';
 import { registryChangesRoutes } from '../routes/registry-changes.ts';
 import { registryWebhooksRoutes } from '../routes/registry-webhooks.ts';
+import type { Access } from '../services/access/access.ts';
 import type { Dashboard } from '../services/dashboard/dashboard.ts';
 import type { Drift } from '../services/drift/drift.ts';
 import type { Monitoring } from '../services/monitoring/monitoring.ts';
 import type { Changes } from '../services/registry/changes.ts';
 import type { Provenance, Registry } from '../services/registry/registry.ts';
 import type { Config } from './config.ts';
+import { registerDoor } from './http/auth.ts';
 import { handleErrors, handleUnknownPaths, refuseAddress, validatorCompiler } from './http/errors.ts';
 import { registerLimits } from './http/limits.ts';
 import { registerDocs } from './http/openapi.ts';
@@ -25,6 +28,7 @@ import type { System } from './system.ts';
 
 /** Everything the HTTP surface stands on. */
 export type Services = {
+  access: Access;
   registry: Registry;
   changes: Changes;
   monitoring: Monitoring;
@@ -47,7 +51,7 @@ export async function buildApp(
   services: Services,
   { config, version, log, clock, metrics }: Options,
 ): Promise<FastifyInstance> {
-  const { registry, changes, monitoring, drift, dashboard, system } = services;
+  const { access, registry, changes, monitoring, drift, dashboard, system } = services;
   const app: FastifyInstance = Fastify({
     // Warnings and errors only: what a tower does is in its own log lines, how often and how fast in /metrics.
     loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
@@ -66,6 +70,34 @@ export async function buildApp(
   handleErrors(app, clock.now);
   takeEmptyBodies(app);
 
+  addHeaders(app, registry);
+  app.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'unmatched';
+    metrics.httpSeconds.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
+    done();
+  });
+
+  await registerLimits(app, config);
+  registerDoor(app, access, log);
+  handleUnknownPaths(app, clock.now);
+  await registerDocs(app, version);
+  await app.register(systemRoutes, { system });
+  await app.register(accessRoutes, { access });
+  await app.register(registryRoutes, { registry, now: clock.now });
+  await app.register(registryChangesRoutes, { changes });
+  await app.register(registryWebhooksRoutes, { webhooks: changes.webhooks });
+  await app.register(monitoringRoutes, {
+    monitoring,
+    connection: () => registry.status().connection,
+    debugEnabled: config.ENABLE_DEBUG_ENDPOINTS,
+  });
+  await app.register(driftRoutes, { drift });
+  await app.register(dashboardRoutes, { dashboard });
+  return app;
+}
+
+/** What every answer carries. */
+function addHeaders(app: FastifyInstance, registry: Registry): void {
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(dataHeaders).header('x-request-id', request.id);
     done();
@@ -80,27 +112,6 @@ export async function buildApp(
     if (request.routeOptions.config.mirrored && reply.statusCode < 400) sayAge(reply, registry.provenance());
     done();
   });
-  app.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'unmatched';
-    metrics.httpSeconds.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
-    done();
-  });
-
-  await registerLimits(app, config);
-  handleUnknownPaths(app, clock.now);
-  await registerDocs(app, version);
-  await app.register(systemRoutes, { system });
-  await app.register(registryRoutes, { registry, now: clock.now });
-  await app.register(registryChangesRoutes, { changes });
-  await app.register(registryWebhooksRoutes, { webhooks: changes.webhooks });
-  await app.register(monitoringRoutes, {
-    monitoring,
-    connection: () => registry.status().connection,
-    debugEnabled: config.ENABLE_DEBUG_ENDPOINTS,
-  });
-  await app.register(driftRoutes, { drift });
-  await app.register(dashboardRoutes, { dashboard });
-  return app;
 }
 
 /** Clients send the content type with a DELETE too; no body is no body. */

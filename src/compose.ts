@@ -1,15 +1,17 @@
+import { createAccess } from '../services/access/access.ts';
 import { createDashboard } from '../services/dashboard/dashboard.ts';
 import { createDrift } from '../services/drift/drift.ts';
 import type { Services } from './app.ts';
-import { composeRegistry, type RegistryParts } from './compose-registry.ts';
+import { composeRegistry, type RegistryParts, type Tools } from './compose-registry.ts';
 import type { Config, Secrets } from './config.ts';
 import { watchGauges } from './gauges.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
+import { invalid } from './kernel/errors.ts';
 import { type Job, type JobState, type Jobs, startJobs } from './kernel/jobs.ts';
-import { createReleaser } from './kernel/lifecycle.ts';
+import { createReleaser, type Releaser } from './kernel/lifecycle.ts';
 import { createLog, type RootLog } from './kernel/log.ts';
 import { createMetrics, type Metrics } from './kernel/metrics.ts';
-import { createOutbound, type Outbound } from './kernel/outbound.ts';
+import { createOutbound } from './kernel/outbound.ts';
 import type { Random } from './kernel/rng.ts';
 import { openMasterKey } from './store/master-key.ts';
 import { openStore, type Store } from './store/store.ts';
@@ -39,66 +41,99 @@ export async function compose(
   version: string,
   overrides: Overrides = {},
 ): Promise<Tower> {
-  const clock = overrides.clock ?? systemClock;
-  const random = overrides.random ?? Math.random;
-  const log = overrides.log ?? createLog(config.LOG_LEVEL, config.LOG_FORMAT);
-  const metrics = createMetrics(version);
-  const tools = { clock, random, log, metrics };
-  const releaser = createReleaser(log);
+  const tools = {
+    clock: overrides.clock ?? systemClock,
+    random: overrides.random ?? Math.random,
+    log: overrides.log ?? createLog(config.LOG_LEVEL, config.LOG_FORMAT),
+    metrics: createMetrics(version),
+  };
+  const releaser = createReleaser(tools.log);
   try {
-    const store = openStore(config.DATA_DIRECTORY);
-    releaser.defer('store', () => store.close());
-    let jobs: Jobs | null = null;
-    const deriveKey = openMasterKey(config.DATA_DIRECTORY, secrets.masterKey);
-    const outbound = openOutbound(config);
-    releaser.defer('outbound', () => outbound.close());
-    const parts = await composeRegistry(
-      { config, secrets, store, outbound, deriveKey, tools },
-      { nudge: (name) => jobs?.nudge(name), wake: (name) => jobs?.wake(name) },
-    );
-    const { registry, monitoring, changes } = parts;
-    releaser.defer('registry', () => registry.stop());
-    await registry.start();
-    watchGauges(metrics, parts);
-
-    releaser.defer('jobs', () => jobs?.stop());
-    // Undone first: a job that waits for a server in trouble must not hold up the stop.
-    releaser.defer('reads', () => registry.abort());
-    const system = createSystem({
-      config,
-      version,
-      clock,
-      authentication: secrets.password !== undefined || secrets.token !== undefined,
-      user: config.MLFLOW_TRACKING_USERNAME ?? null,
-      registryStatus: () => registry.status(),
-      jobStates: () => jobs?.states() ?? [],
-      metricsPage: (accept) => metrics.render(accept),
-    });
-    const drift = createDrift({ points: registry, clock });
-    return {
-      services: { registry, changes, monitoring, drift, dashboard: createDashboard({ registry, monitoring }), system },
-      outbox: parts.outbox,
-      metrics,
-      log,
-      clock,
-      startJobs: () => {
-        const onRun = (state: JobState) => recordRun(store, metrics, log, state);
-        jobs = startJobs(jobTable(config, parts), { ...tools, onRun });
-      },
-      stop: () => releaser.stop(),
-    };
+    return await build(config, secrets, version, tools, releaser);
   } catch (error) {
     await releaser.stop();
     throw error;
   }
 }
 
-const openOutbound = (config: Config): Outbound =>
-  createOutbound({
+async function build(
+  config: Config,
+  secrets: Secrets,
+  version: string,
+  tools: Tools,
+  releaser: Releaser,
+): Promise<Tower> {
+  const { clock, log, metrics } = tools;
+  const { store, deriveKey, outbound, access } = openFoundation(config, secrets, clock);
+  releaser.defer('store', () => store.close());
+  releaser.defer('outbound', () => outbound.close());
+  let jobs: Jobs | null = null;
+  const parts = await composeRegistry(
+    { config, secrets, store, outbound, deriveKey, tools },
+    { nudge: (name) => jobs?.nudge(name), wake: (name) => jobs?.wake(name) },
+  );
+  const { registry, monitoring, changes, outbox } = parts;
+  releaser.defer('registry', () => registry.stop());
+  await registry.start();
+  watchGauges(metrics, parts);
+
+  releaser.defer('jobs', () => jobs?.stop());
+  // Undone first: a job that waits for a server in trouble must not hold up the stop.
+  releaser.defer('reads', () => registry.abort());
+  const system = createSystem({
+    config,
+    version,
+    clock,
+    authentication: secrets.password !== undefined || secrets.token !== undefined,
+    user: config.MLFLOW_TRACKING_USERNAME ?? null,
+    registryStatus: registry.status,
+    jobStates: () => jobs?.states() ?? [],
+    metricsPage: metrics.render,
+  });
+  const drift = createDrift({ points: registry, clock });
+  const dashboard = createDashboard({ registry, monitoring });
+  return {
+    services: { access, registry, changes, monitoring, drift, dashboard, system },
+    outbox,
+    metrics,
+    log,
+    clock,
+    startJobs: () => {
+      const onRun = (state: JobState) => recordRun(store, metrics, log, state);
+      jobs = startJobs(jobTable(config, parts), { ...tools, onRun });
+    },
+    stop: () => releaser.stop(),
+  };
+}
+
+/** Keys alone, or keys and tokens. @throws TowerError `invalid` for settings that do not fit together */
+function doorOptions(config: Config, secrets: Secrets) {
+  const { AUTH_ENABLED: required, JWT_ISSUER: issuer, JWT_JWKS_URL: jwksUrl } = config;
+  const wantsTokens = jwksUrl !== undefined || secrets.jwtSecret !== undefined;
+  if (!wantsTokens) return { required, tokens: null };
+  if (issuer === undefined)
+    throw invalid('JWT_ISSUER must be set where JWT_JWKS_URL or JWT_HS256_SECRET is: whose tokens are taken?', {
+      parameter: 'JWT_ISSUER',
+    });
+  const rest = { audience: config.JWT_AUDIENCE, skewSeconds: config.JWT_CLOCK_SKEW_SECONDS };
+  return { required, tokens: { secret: secrets.jwtSecret, jwksUrl, issuer, ...rest } };
+}
+
+/**
+ * The store and the door, which stand without a registry: enough for commands that work on the data folder itself.
+ * @throws TowerError `unavailable` for a store that cannot be opened
+ */
+export function openFoundation(config: Config, secrets: Secrets, clock: Clock = systemClock) {
+  const door = doorOptions(config, secrets);
+  const store = openStore(config.DATA_DIRECTORY);
+  const deriveKey = openMasterKey(config.DATA_DIRECTORY, secrets.masterKey);
+  const outbound = createOutbound({
     allowed: config.OUTBOUND_ALLOWED_HOSTS,
     timeoutMs: config.WEBHOOK_TIMEOUT_SECONDS * 1000,
     maxBytes: 65_536,
   });
+  return { store, deriveKey, outbound, access: createAccess({ ...door, store, clock, outbound, deriveKey }) };
+}
 
 /** Every background job there is. */
 function jobTable(config: Config, { registry, outbox, prune }: RegistryParts): Job[] {

@@ -59,6 +59,22 @@ export const settings = z.object({
     .default('auto')
     .describe('auto: text on a terminal, JSON lines elsewhere'),
 
+  AUTH_ENABLED: flag(false).describe(
+    'true: every call needs an API key or a token; `tower token create` makes the first key',
+  ),
+  ALLOW_UNAUTHENTICATED: flag(false).describe(
+    'true: listen beyond this machine (API_HOST) although authentication is off',
+  ),
+  JWT_ISSUER: text().describe('Issuer (iss) of the tokens that are taken; needed for any'),
+  JWT_AUDIENCE: z.string().default('control-tower').describe('Audience (aud) a token must be for'),
+  JWT_JWKS_URL: text().describe('Where the public keys for RS256, ES256 and EdDSA tokens are'),
+  JWT_HS256_SECRET: z
+    .string()
+    .min(32, 'must have 32 characters at least')
+    .optional()
+    .describe('Shared secret for HS256 tokens (secret)'),
+  JWT_CLOCK_SKEW_SECONDS: number(30, 0, 60).describe('How far the clock of the issuer may be off'),
+
   ENABLE_CACHE: flag(true).describe('false: read MLflow on each request (slow; for debugging)'),
   CACHE_REFRESH_INTERVAL_MINUTES: number(30, 0.05, 10_080, false).describe('Time between two refreshes of the mirror'),
   CACHE_TIMEOUT_SECONDS: number(300, 1, 3600).describe('Longest time for one refresh, the first one included'),
@@ -129,6 +145,7 @@ const secretNames = [
   'MLFLOW_TRACKING_TOKEN',
   'MLFLOW_WEBHOOK_SECRET',
   'TOWER_SECRET_KEY',
+  'JWT_HS256_SECRET',
 ] as const;
 type SecretName = (typeof secretNames)[number];
 
@@ -141,6 +158,7 @@ export type Secrets = {
   token: string | undefined;
   webhookSecret: string | undefined;
   masterKey: string | undefined;
+  jwtSecret: string | undefined;
 };
 
 /** @throws TowerError `invalid` whose text has a line for each variable that breaks its rule */
@@ -164,9 +182,10 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
     MLFLOW_TRACKING_TOKEN: token,
     MLFLOW_WEBHOOK_SECRET: webhookSecret,
     TOWER_SECRET_KEY: masterKey,
+    JWT_HS256_SECRET: jwtSecret,
     ...config
   } = parsed.data;
-  const secrets = { password, token, webhookSecret, masterKey };
+  const secrets = { password, token, webhookSecret, masterKey, jwtSecret };
   if (config.MLFLOW_TRACKING_URI === undefined) return { config, secrets };
   const split = splitCredentials(config.MLFLOW_TRACKING_URI);
   const user = split.user ?? config.MLFLOW_TRACKING_USERNAME;

@@ -1,11 +1,12 @@
 import { buildApp } from './app.ts';
 import { compose } from './compose.ts';
-import { packageVersion, readConfig } from './config.ts';
+import { type Config, packageVersion, readConfig } from './config.ts';
 import { TowerError } from './kernel/errors.ts';
 
 /** Env in, running tower out: the flags of `tower serve` are environment variables by now. */
 export async function serve(env: Record<string, string | undefined>): Promise<void> {
   const { config, secrets } = readConfig(env);
+  checkDoor(config);
   // From the first moment on: as process 1 of a container, a signal nobody listens to is ignored.
   const stop = new Promise<string>((resolve) => {
     process.once('SIGTERM', resolve).once('SIGINT', resolve);
@@ -19,6 +20,11 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
     const url = await app.listen({ host: config.API_HOST, port: config.API_PORT }).catch((error: unknown) => {
       throw cannotListen(config.API_HOST, config.API_PORT, error as NodeJS.ErrnoException);
     });
+    if (!config.AUTH_ENABLED)
+      log.warn(
+        { host: config.API_HOST },
+        'authentication is off (AUTH_ENABLED): whoever reaches the tower may do everything',
+      );
     log.info({ url, docs: `${url}/docs`, source: tower.services.registry.status().sourceLabel }, 'listening');
     tower.startJobs();
     const signal = await stop;
@@ -31,6 +37,16 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
     await tower.stop();
   }
   log.info({}, 'stopped');
+}
+
+/** A door that stands open is for this machine only, unless somebody says that it is meant. */
+function checkDoor({ API_HOST: host, AUTH_ENABLED: locked, ALLOW_UNAUTHENTICATED: meant }: Config): void {
+  if (locked || meant || host === 'localhost' || /^127\.|^::1$/.test(host)) return;
+  throw new TowerError(
+    'invalid',
+    `API_HOST ${host} lets others in, and nobody would have to say who they are. Set AUTH_ENABLED=true (and make a key with "tower token create"), or ALLOW_UNAUTHENTICATED=true if that is meant`,
+    { details: { parameters: ['API_HOST', 'AUTH_ENABLED', 'ALLOW_UNAUTHENTICATED'] } },
+  );
 }
 
 function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): TowerError {

@@ -10,10 +10,11 @@ export type TowerClient = {
 };
 
 /** What failed, as an exit code of the program. */
-export const exitCodes = { failed: 1, usage: 2, notFound: 3, conflict: 4, unavailable: 5 } as const;
+export const exitCodes = { failed: 1, usage: 2, notFound: 3, conflict: 4, unavailable: 5, forbidden: 6 } as const;
 
 /** @throws TowerError with the tower's own words; `unavailable` where nobody answers */
-export function createTowerClient(baseUrl: string): TowerClient {
+export function createTowerClient(baseUrl: string, token: string | undefined): TowerClient {
+  const credentials: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
   const send = async (
     method: string,
     path: string,
@@ -21,7 +22,8 @@ export function createTowerClient(baseUrl: string): TowerClient {
   ): Promise<{ value: unknown; next: string | null }> => {
     const response = await fetch(new URL(path, baseUrl), {
       method,
-      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+      headers: { ...credentials, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }).catch((error: unknown) => {
       throw new TowerError(
         'unavailable',
@@ -35,7 +37,9 @@ export function createTowerClient(baseUrl: string): TowerClient {
         value: JSON.parse(text),
         next: /<([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1] ?? null,
       };
-    throw new TowerError(codeOf(response.status), detailOf(text) ?? `The tower answered ${response.status}`);
+    const code = codeOf(response.status);
+    const hint = code === 'unauthenticated' ? ' (set TOWER_TOKEN)' : '';
+    throw new TowerError(code, `${detailOf(text) ?? `The tower answered ${response.status}`}${hint}`);
   };
   const call = async <T>(method: string, path: string, body?: unknown): Promise<T> =>
     (await send(method, path, body)).value as T;
@@ -62,11 +66,14 @@ export function exitCodeOf(error: unknown): number {
   if (error.code === 'invalid') return exitCodes.usage;
   if (error.code === 'not_found') return exitCodes.notFound;
   if (error.code === 'conflict') return exitCodes.conflict;
+  if (error.code === 'unauthenticated' || error.code === 'forbidden') return exitCodes.forbidden;
   return error.code === 'unavailable' || error.code === 'limited' ? exitCodes.unavailable : exitCodes.failed;
 }
 
 function codeOf(status: number): TowerError['code'] {
   if (status === 400) return 'invalid';
+  if (status === 401) return 'unauthenticated';
+  if (status === 403) return 'forbidden';
   if (status === 404) return 'not_found';
   if (status === 409) return 'conflict';
   if (status === 429) return 'limited';

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { packageVersion } from '../config.ts';
 import { publicText, TowerError } from '../kernel/errors.ts';
 import { createTowerClient, exitCodeOf, exitCodes, type TowerClient } from './client.ts';
+import { addAccessCommands } from './commands/access.ts';
 import { addCacheCommands } from './commands/cache.ts';
 import { addModelCommands } from './commands/models.ts';
 import { addServeCommand } from './commands/serve.ts';
@@ -45,7 +46,7 @@ export async function run(
     .exitOverride();
   const options = () => program.opts<{ url: string; json?: boolean }>();
   const context: CliContext = {
-    tower: () => createTowerClient(checkedUrl(options().url)),
+    tower: () => createTowerClient(checkedUrl(options().url), env['TOWER_TOKEN']),
     print: (value, text) => out(options().json ? JSON.stringify(value, null, 2) : text(value)),
     env,
     out,
@@ -54,6 +55,7 @@ export async function run(
   addModelCommands(program, context);
   addCacheCommands(program, context);
   addStatusCommand(program, context);
+  addAccessCommands(program, context);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
@@ -81,4 +83,4 @@ function checkedUrl(url: string): string {
 }
 
 const exitCodeHelp = `
-Exit codes: 0 done, 1 failed, 2 bad usage or refused input, 3 no such thing, 4 not possible now, 5 tower or MLflow unavailable`;
+Exit codes: 0 done, 1 failed, 2 bad usage or refused input, 3 no such thing, 4 not possible now, 5 tower or MLflow unavailable, 6 not allowed`;

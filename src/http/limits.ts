@@ -1,7 +1,7 @@
 import cors from '@fastify/cors';
 import rateLimit from '@fastify/rate-limit';
 import underPressure from '@fastify/under-pressure';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.ts';
 import { TowerError } from '../kernel/errors.ts';
 
@@ -18,6 +18,8 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
         'age',
         'etag',
         'link',
+        'ratelimit',
+        'ratelimit-policy',
         'retry-after',
         'x-cache-stale',
         'x-data-source',
@@ -41,6 +43,10 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
         },
       ),
   });
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    sayLimit(request, reply);
+    done();
+  });
   await app.register(underPressure, {
     maxEventLoopDelay: config.MAX_EVENT_LOOP_DELAY_MS,
     pressureHandler: (request) => {
@@ -48,6 +54,15 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
       throw new TowerError('unavailable', 'The tower is overloaded; try again shortly', { retryAfterSeconds: 10 });
     },
   });
+}
+
+/** What is left of the limit, as draft-ietf-httpapi-ratelimit-headers has it, made of the older headers beside it. */
+function sayLimit(request: FastifyRequest, reply: FastifyReply): void {
+  const limit = reply.getHeader('x-ratelimit-limit');
+  if (limit === undefined) return;
+  const policy = `"${bucketOf(request)}"`;
+  const [left, seconds] = [reply.getHeader('x-ratelimit-remaining'), reply.getHeader('x-ratelimit-reset')];
+  reply.header('ratelimit-policy', `${policy};q=${limit};w=60`).header('ratelimit', `${policy};r=${left};t=${seconds}`);
 }
 
 /** Health, metrics and everything else are counted apart, so that a dashboard never starves a probe. */

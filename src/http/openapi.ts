@@ -26,6 +26,7 @@ const errorMeaning: Record<number, string> = {
 
 export const tags = {
   models: 'Models',
+  access: 'Access',
   changes: 'Changes',
   monitoring: 'Monitoring',
   experiments: 'Experiments and runs',
@@ -49,8 +50,18 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
       },
       servers: [{ url: '/' }],
       tags: Object.values(tags).map((name) => ({ name })),
+      components: {
+        securitySchemes: {
+          bearer: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'An API key or a JSON Web Token. Scopes: read, operate, approve, admin',
+          },
+          apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key' },
+        },
+      },
     },
-    transform: (route) => withDescriptions(jsonSchemaTransform(route)),
+    transform: (route) => withDescriptions(jsonSchemaTransform(withAccess(route))),
     transformObject: (document) => withoutUnused(jsonSchemaTransformObject(document)),
   });
   const hidden = { schema: { hide: true } };
@@ -101,6 +112,22 @@ const redocPage = page(
   '',
   '<redoc spec-url="/openapi.json"></redoc><script type="module" src="/redoc/redoc.js"></script>',
 );
+
+type Route = Parameters<typeof jsonSchemaTransform>[0];
+
+/** What it takes to call a route, and the two answers to those who may not. */
+function withAccess(route: Route): Route {
+  const access = (route.route as { config?: { access?: string } }).config?.access ?? 'public';
+  if (access === 'public' || access === 'signed' || !route.schema) return route;
+  const { response } = route.schema as { response?: object };
+  const schema = {
+    ...route.schema,
+    response: { ...response, ...errors(401, 403) },
+    security: [{ bearer: [access] }, { apiKey: [access] }],
+    'x-required-scope': access,
+  };
+  return { ...route, schema };
+}
 
 type Transformed = ReturnType<typeof jsonSchemaTransform>;
 

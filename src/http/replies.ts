@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -43,6 +44,15 @@ export function sendReading<T>(reply: FastifyReply, reading: { value: T; ageMs: 
   reply.header('age', String(Math.floor(reading.ageMs / 1000))).header('x-cache-stale', String(reading.stale));
   return reading.value;
 }
+
+/** Sends what comes, as it comes; a client that reads slowly is waited for. */
+export const sendStream = (reply: FastifyReply, type: string, chunks: AsyncIterable<string>): FastifyReply =>
+  reply
+    .header('content-type', type)
+    .header('cache-control', 'no-store')
+    // Proxies must hand it on at once.
+    .header('x-accel-buffering', 'no')
+    .send(Readable.from(chunks, { highWaterMark: 1 }));
 
 function gzipOnce(bytes: Buffer): Promise<Buffer> {
   const known = compressed.get(bytes) ?? compress(bytes);

@@ -5,6 +5,10 @@ import { unavailable } from '../kernel/errors.ts';
 import type { System } from '../system.ts';
 import { errors, tags } from './openapi.ts';
 
+/** Probes of a cluster have no credentials, and learn nothing but that the tower lives. */
+const open = { access: 'public' } as const;
+const reading = { access: 'read' } as const;
+
 const time = z.iso.datetime().nullable();
 
 const Root = z
@@ -127,30 +131,30 @@ const about = <S extends object>(summary: string, rest: S) => ({ tags: [tags.sys
 export async function systemRoutes(instance: FastifyInstance, { system }: { system: System }): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const root = about('What this is', { response: { 200: Root, ...errors() } });
-  app.get('/', { schema: root }, async () => system.root());
+  app.get('/', { config: open, schema: root }, async () => system.root());
 
   const health = about('How the tower and its registry are; always 200, the body tells', {
     response: { 200: Health, ...errors() },
   });
-  app.get('/health', { schema: health }, async () => system.health());
+  app.get('/health', { config: reading, schema: health }, async () => system.health());
 
   const live = about('Liveness: the process answers', { response: { 200: Probe, ...errors() } });
-  app.get('/healthz', { schema: live }, async () => ({ status: 'ok' as const }));
+  app.get('/healthz', { config: open, schema: live }, async () => ({ status: 'ok' as const }));
 
   const ready = about('Readiness: there is a snapshot to answer from', { response: { 200: Probe, ...errors(503) } });
-  app.get('/readyz', { schema: ready }, async () => {
+  app.get('/readyz', { config: open, schema: ready }, async () => {
     if (!system.isReady()) throw unavailable('there is no snapshot of the registry yet');
     return { status: 'ok' as const };
   });
 
   const config = about('The settings in force, without secrets', { response: { 200: ConfigSummary, ...errors() } });
-  app.get('/config', { schema: config }, async () => system.configSummary());
+  app.get('/config', { config: reading, schema: config }, async () => system.configSummary());
 
   const metrics = about('Metrics for Prometheus', {
     produces: ['text/plain', 'application/openmetrics-text'],
     response: { 200: MetricsPage, ...errors() },
   });
-  app.get('/metrics', { schema: metrics }, async (request, reply) => {
+  app.get('/metrics', { config: reading, schema: metrics }, async (request, reply) => {
     const { contentType, body } = await system.metricsPage(request.headers.accept ?? '');
     return reply.header('content-type', contentType).serializer(String).send(body);
   });

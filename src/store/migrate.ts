@@ -2,9 +2,10 @@ import type { DatabaseSync } from 'node:sqlite';
 import { TowerError } from '../kernel/errors.ts';
 import { up as monitoringAndJobs } from './migrations/0001-monitoring-and-jobs.ts';
 import { up as eventsAndOutbox } from './migrations/0002-events-and-outbox.ts';
+import { up as access } from './migrations/0003-access.ts';
 
 /** In order; the schema version of a database is how many of these it has seen. Never edit one that shipped. */
-const migrations: string[][] = [monitoringAndJobs, eventsAndOutbox];
+const migrations: string[][] = [monitoringAndJobs, eventsAndOutbox, access];
 
 /**
  * Brings a database to this program's schema, one transaction per migration.

@@ -68,4 +68,33 @@ export type Tables = {
   };
   /** Incoming deliveries that were taken, so that none is taken twice. */
   seen_deliveries: { id: string; seen_at: string };
+  /** Keys for programs. Only the hash of a key is kept; `scopes` are separated by blanks. */
+  api_keys: {
+    id: string;
+    name: string;
+    hash: string;
+    scopes: string;
+    created_by: string;
+    created_at: string;
+    expires_at: string;
+    last_used_at: string | null;
+    revoked_at: string | null;
+  };
+  /** A row before a change is made and one after it. `hash` is over the row and the hash before it. */
+  audit: {
+    seq: number;
+    at: string;
+    phase: 'requested' | 'done';
+    actor: string;
+    via: string;
+    address: string;
+    action: string;
+    target: string;
+    details: string;
+    status: number | null;
+    request_id: string;
+    hash: string;
+  };
+  /** How many rows the audit log has, and the hash of the last one, sealed with the tower's key. */
+  audit_head: { id: number; count: number; hash: string; seal: string };
 };

@@ -13,6 +13,8 @@ export type World =
   | 'no streams'
   | 'busy streams'
   | 'hooked'
+  | 'with a key'
+  | 'no audit'
   | 'given up';
 export type Case = {
   world?: World;
@@ -245,6 +247,34 @@ export const cases: Case[] = [
     status: 409,
     detail: /^The delivery is still to be sent$/,
   },
+  { call: 'GET /api/v1/access/whoami', status: 200 },
+  { world: 'with a key', call: 'GET /api/v1/access/keys', status: 200 },
+  { call: 'POST /api/v1/access/keys', body: { name: 'ci', scopes: ['read'] }, status: 201 },
+  {
+    call: 'POST /api/v1/access/keys',
+    body: { name: 'ci', scopes: ['root'] },
+    status: 400,
+    detail: /^scopes\.0 must be one of read/,
+  },
+  {
+    call: 'POST /api/v1/access/keys',
+    body: { name: ' ', scopes: [], expires_in_days: 0 },
+    status: 400,
+    detail: /^name must not be empty; scopes must name one scope at least; expires_in_days must be 1 at least$/,
+  },
+  {
+    world: 'no audit',
+    call: 'POST /api/v1/access/keys',
+    body: { name: 'ci', scopes: ['read'] },
+    status: 503,
+    detail: /^The audit log cannot be written, so nothing was changed$/,
+  },
+  { world: 'with a key', call: 'DELETE /api/v1/access/keys/{key}', status: 200 },
+  { world: 'no audit', call: 'DELETE /api/v1/access/keys/x', status: 503 },
+  { call: 'DELETE /api/v1/access/keys/x', status: 404, detail: /^There is no such key in force$/ },
+  { world: 'with a key', call: 'GET /api/v1/access/audit', status: 200 },
+  { call: 'GET /api/v1/access/audit?limit=0', status: 400, detail: /^limit must be a whole number from 1 to 1000/ },
+  { world: 'with a key', call: 'GET /api/v1/access/audit/export', status: 200 },
   { call: 'GET /cache/info', status: 200, example: 'GET /cache/info' },
   { world: 'never read', call: 'GET /cache/info', status: 200 },
   { call: 'POST /cache/refresh', status: 200, example: 'POST /cache/refresh' },

@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import Ajv from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { InjectOptions } from 'fastify';
@@ -29,7 +30,7 @@ beforeEach(async () => {
   ajv.addSchema(document, 'api');
 });
 
-type InWorld = TestTower & { ids: { webhook: string; delivery: string } };
+type InWorld = TestTower & { ids: { webhook: string; delivery: string; key: string } };
 
 async function towerIn(world: World): Promise<InWorld> {
   const registry = smallRegistry();
@@ -64,11 +65,27 @@ async function towerIn(world: World): Promise<InWorld> {
   const { changes } = tower.services;
   if (world === 'no streams') changes.stopStreams();
   if (world === 'busy streams') await (await changes.stream({}, undefined, new AbortController().signal)).next();
-  return { ...tower, ids: await hooked(tower, world) };
+  if (world === 'no audit') {
+    const file = new DatabaseSync(join(tower.folder, 'data', 'tower.db'));
+    file.exec('drop table audit');
+    file.close();
+  }
+  const made =
+    world === 'with a key'
+      ? await tower.app.inject({
+          method: 'POST',
+          url: '/api/v1/access/keys',
+          payload: { name: 'ci', scopes: ['read'] },
+        })
+      : null;
+  return { ...tower, ids: { ...(await hooked(tower, world)), key: made?.json<{ id: string }>().id ?? 'x' } };
 }
 
 /** A webhook and a delivery to it, still due or given up. */
-async function hooked({ services: { changes }, outbox }: TestTower, world: World): Promise<InWorld['ids']> {
+async function hooked(
+  { services: { changes }, outbox }: TestTower,
+  world: World,
+): Promise<Omit<InWorld['ids'], 'key'>> {
   if (world !== 'hooked' && world !== 'given up') return { webhook: 'x', delivery: '1' };
   const { id } = await changes.webhooks.create({ url: 'http://127.0.0.1:9/T0/secret' }, 'dana');
   await changes.webhooks.test(id);
@@ -144,7 +161,10 @@ describe('every endpoint of the contract', () => {
     example,
   }) => {
     const { app, ids } = await towerIn(world);
-    const call = template.replace('{webhook}', ids.webhook).replace('{delivery}', ids.delivery);
+    const call = template
+      .replace('{webhook}', ids.webhook)
+      .replace('{delivery}', ids.delivery)
+      .replace('{key}', ids.key);
     for (const earlier of before) expect((await app.inject(inject(earlier, monitorBody))).statusCode).toBe(201);
     const response = await app.inject(inject(call, body, signedWith));
     expect(response.statusCode, response.body).toBe(status);

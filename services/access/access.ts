@@ -1,0 +1,74 @@
+import type { Clock } from '../../src/kernel/clock.ts';
+import { invalid, unauthenticated } from '../../src/kernel/errors.ts';
+import type { Outbound } from '../../src/kernel/outbound.ts';
+import type { DeriveKey } from '../../src/store/master-key.ts';
+import type { Store } from '../../src/store/store.ts';
+import { type Audit, type AuditRow, createAudit } from './audit.ts';
+import { createKeys, type Keys, looksLikeKey } from './keys.ts';
+import type { AuditQuery, AuditRecord } from './schemas.ts';
+import { anyone, type Caller, mayDo, type Scope } from './scopes.ts';
+import { createTokens, type TokenOptions } from './tokens.ts';
+
+/** The door: who is asking, what they may do, and what they did. */
+export type Access = {
+  /** Whoever it is, while authentication is off; null = everybody must say who they are. */
+  anybody: Caller | null;
+  mayDo(caller: Caller, needed: Scope): boolean;
+  /** @throws `unauthenticated` for credentials that are missing or wrong */
+  identify(credentials: string | undefined): Promise<Caller>;
+  keys: Keys;
+  audit: Audit;
+  /** @throws `invalid` for a query that breaks a rule */
+  auditPage(query: AuditQuery): Promise<{ records: AuditRecord[]; total: number; nextPageToken: string | null }>;
+};
+
+type Options = {
+  required: boolean;
+  /** null: no tokens are taken, keys only. */
+  tokens: TokenOptions | null;
+  store: Store;
+  clock: Clock;
+  outbound: Outbound;
+  deriveKey: DeriveKey;
+};
+
+export function createAccess({ required, tokens, store, clock, outbound, deriveKey }: Options): Access {
+  const keys = createKeys({ store, clock });
+  const audit = createAudit({ store, clock, deriveKey });
+  const ofTokens = tokens && createTokens(tokens, { outbound, clock });
+  return {
+    anybody: required ? null : anyone,
+    mayDo,
+    identify: async (credentials) => {
+      if (credentials === undefined)
+        throw unauthenticated('Say who you are: Authorization: Bearer with an API key or a token, or X-API-Key');
+      if (!looksLikeKey(credentials) && ofTokens) return ofTokens.identify(credentials);
+      const caller = await keys.identify(credentials);
+      if (!caller) throw unauthenticated('This is not a key in force');
+      return caller;
+    },
+    keys,
+    audit,
+    auditPage: async (query) => {
+      const limit = wholeNumber('limit', query.limit, 100, 1000);
+      const before = query.page_token === undefined ? null : wholeNumber('page_token', query.page_token, 0, 1e15);
+      const { rows, total } = await audit.list(before, limit);
+      const last = rows.at(-1)?.seq ?? 1;
+      return { records: rows.map(recordOf), total, nextPageToken: last > 1 ? String(last) : null };
+    },
+  };
+}
+
+function wholeNumber(parameter: string, text: string | undefined, preset: number, max: number): number {
+  if (text === undefined) return preset;
+  const number = /^[1-9]\d{0,14}$/.test(text) ? Number(text) : 0;
+  if (number >= 1 && number <= max) return number;
+  const constraint = `must be a whole number from 1 to ${max}`;
+  throw invalid(`${parameter} ${constraint}, not ${JSON.stringify(text)}`, { parameter, constraint, value: text });
+}
+
+const recordOf = ({ target, details, ...row }: AuditRow): AuditRecord => ({
+  ...row,
+  target: JSON.parse(target),
+  details: JSON.parse(details),
+});

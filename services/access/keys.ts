@@ -1,0 +1,106 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Clock } from '../../src/kernel/clock.ts';
+import { notFound } from '../../src/kernel/errors.ts';
+import type { Store } from '../../src/store/store.ts';
+import type { Selectable, Tables } from '../../src/store/tables.ts';
+import type { KeyCreated, KeyInfo, KeyRequest } from './schemas.ts';
+import { type Caller, isScope } from './scopes.ts';
+
+/** Keys for programs: shown once, kept as a hash, with scopes and an end. */
+export type Keys = {
+  /** The one answer that holds the key. */
+  create(request: KeyRequest, by: string): Promise<KeyCreated>;
+  list(): Promise<KeyInfo[]>;
+  /** @throws `not_found` for a key that is not there or was revoked before */
+  revoke(id: string): Promise<void>;
+  /** Whose key this is; null for one that is wrong, over or revoked. */
+  identify(key: string): Promise<Caller | null>;
+};
+
+type Row = Selectable<Tables['api_keys']>;
+
+const dayMs = 86_400_000;
+/** The time of last use is written at most this often. */
+const useNotedEveryMs = 60_000;
+/** `tower_` id `_` secret: scanners for leaked secrets can tell one when they see it. */
+const form = /^tower_([a-z0-9]{12})_([A-Za-z0-9_-]{43})$/;
+
+export const looksLikeKey = (text: string): boolean => text.startsWith('tower_');
+
+export function createKeys({ store, clock }: { store: Store; clock: Clock }): Keys {
+  return {
+    create: async (request, by) => {
+      const id = randomBytes(6).toString('hex');
+      const secret = randomBytes(32).toString('base64url');
+      const now = clock.now();
+      const row: Row = {
+        id,
+        name: request.name,
+        hash: hashOf(secret),
+        scopes: [...new Set(request.scopes)].join(' '),
+        created_by: by,
+        created_at: new Date(now).toISOString(),
+        expires_at: new Date(now + request.expires_in_days * dayMs).toISOString(),
+        last_used_at: null,
+        revoked_at: null,
+      };
+      await (await store.db()).insertInto('api_keys').values(row).execute();
+      return { ...infoOf(row, now), key: `tower_${id}_${secret}` };
+    },
+    list: async () => {
+      const rows = await (await store.db())
+        .selectFrom('api_keys')
+        .selectAll()
+        .orderBy('created_at')
+        .orderBy('id')
+        .execute();
+      return rows.map((row) => infoOf(row, clock.now()));
+    },
+    revoke: async (id) => {
+      const { numUpdatedRows } = await (await store.db())
+        .updateTable('api_keys')
+        .set({ revoked_at: new Date(clock.now()).toISOString() })
+        .where('id', '=', id)
+        .where('revoked_at', 'is', null)
+        .executeTakeFirst();
+      if (numUpdatedRows === 0n) throw notFound('There is no such key in force', { parameter: 'key_id', value: id });
+    },
+    identify: (key) => identify(store, clock, key),
+  };
+}
+
+async function identify(store: Store, clock: Clock, key: string): Promise<Caller | null> {
+  const [, id = '', secret = ''] = form.exec(key) ?? [];
+  const db = await store.db();
+  const row = await db.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst();
+  // A key that is not there costs as much as one that is wrong.
+  const given = Buffer.from(hashOf(secret));
+  const fits = timingSafeEqual(given, Buffer.from(row?.hash ?? hashOf('no such key')));
+  const now = clock.now();
+  if (!row || !fits || stateOf(row, now) !== 'active') return null;
+  if (row.last_used_at === null || now - Date.parse(row.last_used_at) > useNotedEveryMs) {
+    const at = new Date(now).toISOString();
+    await db.updateTable('api_keys').set({ last_used_at: at }).where('id', '=', id).execute();
+  }
+  return { name: `key ${row.name} (${id})`, via: 'api_key', scopes: row.scopes.split(' ').filter(isScope) };
+}
+
+/** 256 random bits need no slow hash: nobody can guess them. */
+const hashOf = (secret: string): string => createHash('sha256').update(secret).digest('hex');
+
+function stateOf(row: Row, now: number): KeyInfo['state'] {
+  if (row.revoked_at !== null) return 'revoked';
+  return Date.parse(row.expires_at) <= now ? 'expired' : 'active';
+}
+
+const infoOf = (row: Row, now: number): KeyInfo => ({
+  id: row.id,
+  name: row.name,
+  scopes: row.scopes.split(' ').filter(isScope),
+  state: stateOf(row, now),
+  created_by: row.created_by,
+  created_at: row.created_at,
+  expires_at: row.expires_at,
+  last_used_at: row.last_used_at,
+  revoked_at: row.revoked_at,
+});

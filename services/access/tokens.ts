@@ -1,0 +1,93 @@
+import type { JWTPayload, JWTVerifyGetKey, JWTVerifyOptions } from 'jose';
+import type { Clock } from '../../src/kernel/clock.ts';
+import { TowerError, unauthenticated } from '../../src/kernel/errors.ts';
+import type { Outbound } from '../../src/kernel/outbound.ts';
+import { type Caller, isScope } from './scopes.ts';
+
+/** How JSON Web Tokens are checked; null = none are taken. */
+export type TokenOptions = {
+  /** For HS256, 32 characters or more; no other algorithm is ever checked with it. */
+  secret: string | undefined;
+  /** Where the public keys are, for RS256, ES256 and EdDSA. */
+  jwksUrl: string | undefined;
+  issuer: string;
+  audience: string;
+  skewSeconds: number;
+};
+
+export type Tokens = {
+  /** @throws `unauthenticated` that says what is wrong with the token, `unavailable` where the keys cannot be had */
+  identify(token: string): Promise<Caller>;
+};
+
+/** What a key of each kind may be used for. A public key is never a secret, and `none` is no algorithm. */
+const asymmetric = ['RS256', 'ES256', 'EdDSA', 'Ed25519'];
+
+export function createTokens(options: TokenOptions, { outbound, clock }: { outbound: Outbound; clock: Clock }): Tokens {
+  let keySet: Promise<JWTVerifyGetKey> | null = null;
+  return {
+    identify: async (token) => {
+      const { decodeProtectedHeader, jwtVerify } = await import('jose');
+      const rules: JWTVerifyOptions = {
+        issuer: options.issuer,
+        audience: options.audience,
+        clockTolerance: options.skewSeconds,
+        currentDate: new Date(clock.now()),
+        requiredClaims: ['exp', 'sub'],
+      };
+      try {
+        const { alg, kid } = decodeProtectedHeader(token);
+        if (alg === 'HS256' && options.secret !== undefined) {
+          const key = new TextEncoder().encode(options.secret);
+          return callerOf((await jwtVerify(token, key, { ...rules, algorithms: ['HS256'] })).payload);
+        }
+        if (options.jwksUrl === undefined || !asymmetric.includes(alg ?? ''))
+          throw unauthenticated(`Tokens signed with ${JSON.stringify(alg ?? 'nothing')} are not taken here`);
+        if (kid === undefined) throw unauthenticated('The token must name its key (kid)');
+        keySet ??= remoteKeys(options.jwksUrl, outbound);
+        return callerOf((await jwtVerify(token, await keySet, { ...rules, algorithms: asymmetric })).payload);
+      } catch (error) {
+        if (error instanceof TowerError) throw error;
+        throw refusal(error);
+      }
+    },
+  };
+}
+
+/** The key set is read through the guard for addresses, at most every 30 s, and again every 10 minutes. */
+async function remoteKeys(url: string, outbound: Outbound): Promise<JWTVerifyGetKey> {
+  const { createRemoteJWKSet, customFetch } = await import('jose');
+  const read = async (address: string): Promise<Response> => {
+    const { status, text } = await outbound.send(
+      { method: 'GET', url: address, headers: { accept: 'application/json' } },
+      new AbortController().signal,
+    );
+    return new Response(text, { status, headers: { 'content-type': 'application/json' } });
+  };
+  return createRemoteJWKSet(new URL(url), { cooldownDuration: 30_000, cacheMaxAge: 600_000, [customFetch]: read });
+}
+
+function callerOf(payload: JWTPayload): Caller {
+  const claims = [payload['scope'], payload['scp'], payload['roles']].flatMap((claim) =>
+    typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim.map(String) : [],
+  );
+  const scopes = claims.map((word) => word.replace(/^tower:/, '')).filter(isScope);
+  return { name: String(payload.sub).slice(0, 256), via: 'jwt', scopes: [...new Set(scopes)] };
+}
+
+/** jose's codes, in words that help whoever holds the token and nobody else. */
+function refusal(error: unknown): TowerError {
+  const { code, claim } = error as { code?: string; claim?: string };
+  if (code === 'ERR_JWT_EXPIRED') return unauthenticated('The token has expired');
+  if (code === 'ERR_JWT_CLAIM_VALIDATION_FAILED')
+    return unauthenticated(`The token’s ${claim} is missing or not the one wanted here`);
+  if (code === 'ERR_JWKS_NO_MATCHING_KEY')
+    return unauthenticated('The token was signed with a key that is not known here');
+  if (code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED') return unauthenticated('The token’s signature does not fit');
+  if (code === 'ERR_JWKS_TIMEOUT' || code === 'ERR_JWKS_INVALID')
+    return new TowerError('unavailable', 'The keys that tokens are checked with cannot be read (JWT_JWKS_URL)', {
+      cause: error,
+      retryAfterSeconds: 30,
+    });
+  return unauthenticated('This is not a valid token');
+}

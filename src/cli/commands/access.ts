@@ -1,0 +1,129 @@
+import { readFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import type { Command } from 'commander';
+import { openFoundation } from '../../compose.ts';
+import { readConfig } from '../../config.ts';
+import { conflict, invalid, TowerError } from '../../kernel/errors.ts';
+import type { CliContext } from '../main.ts';
+import { card, table } from '../table.ts';
+
+/**
+ * `tower token …` and `tower audit …`: they work on the data folder itself (DATA_DIRECTORY), so that the first key can
+ * be made, and the log checked, by whoever owns the folder and nobody else.
+ */
+export function addAccessCommands(program: Command, context: CliContext): void {
+  const here = async <T>(work: (door: ReturnType<typeof openFoundation>) => Promise<T>): Promise<T> => {
+    const { config, secrets } = readConfig(context.env);
+    const door = openFoundation(config, secrets);
+    try {
+      return await work(door);
+    } finally {
+      await door.store.close();
+    }
+  };
+  addTokenCommands(program, context, here);
+  addAuditCommands(program, context, here);
+}
+
+type Here = <T>(work: (door: ReturnType<typeof openFoundation>) => Promise<T>) => Promise<T>;
+type Scope = 'read' | 'operate' | 'approve' | 'admin';
+
+function addTokenCommands(program: Command, context: CliContext, here: Here): void {
+  const token = program.command('token').description('API keys, made in the data folder of this machine');
+
+  token
+    .command('create')
+    .description('make an API key and show it, this once')
+    .requiredOption('--name <name>', 'what the key is for')
+    .option('--scope <scope...>', 'read, operate, approve or admin; may be repeated', ['read'])
+    .option('--days <number>', 'how long it is in force', '90')
+    .action(async (flags: { name: string; scope: string[]; days: string }) => {
+      const scopes = flags.scope.map(checkedScope);
+      const days = /^\d{1,4}$/.test(flags.days) ? Number(flags.days) : 0;
+      if (days < 1 || days > 3650)
+        throw invalid(`--days must be a whole number from 1 to 3650, not ${JSON.stringify(flags.days)}`);
+      const made = await here(async ({ access }) => {
+        const note = noteOf('tower token create', { name: flags.name, scopes, days });
+        await access.audit.record({ ...note, phase: 'requested', status: null });
+        const key = await access.keys.create({ name: flags.name, scopes, expires_in_days: days }, note.actor);
+        await access.audit.record({ ...note, phase: 'done', details: { id: key.id }, status: null });
+        return key;
+      });
+      context.print(made, ({ key, ...rest }) => `${card(Object.entries(rest))}\n\n${key}`);
+    });
+
+  token
+    .command('list')
+    .description('list the API keys')
+    .action(async () => {
+      const keys = await here(({ access }) => access.keys.list());
+      context.print(keys, (list) =>
+        list.length === 0
+          ? 'There are no keys yet.'
+          : table(
+              ['ID', 'NAME', 'SCOPES', 'STATE', 'EXPIRES', 'LAST USED'],
+              list.map((key) => [key.id, key.name, key.scopes, key.state, key.expires_at, key.last_used_at]),
+            ),
+      );
+    });
+
+  token
+    .command('revoke <id>')
+    .description('make an API key useless')
+    .action(async (id: string) => {
+      await here(async ({ access }) => {
+        const note = noteOf('tower token revoke', { id });
+        await access.audit.record({ ...note, phase: 'requested', status: null });
+        await access.keys.revoke(id);
+        await access.audit.record({ ...note, phase: 'done', details: {}, status: null });
+      });
+      context.print({ revoked: id }, () => `The key ${id} is of no use any more`);
+    });
+}
+
+function addAuditCommands(program: Command, context: CliContext, here: Here): void {
+  const audit = program.command('audit').description('the log of every change');
+
+  audit
+    .command('verify')
+    .description('check that no row was changed, left out, moved, added or cut off')
+    .option('--file <path>', 'check an exported log instead of the one in the data folder')
+    .action(async ({ file }: { file?: string }) => {
+      const text =
+        file === undefined
+          ? null
+          : await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+              throw invalid(`--file ${file} cannot be read (${error.code})`);
+            });
+      const found = await here(({ access }) =>
+        text === null ? access.audit.verify() : access.audit.verifyExport(text),
+      );
+      if (found.problem !== null) throw conflict(`The audit log is NOT as it was written: ${found.problem}`);
+      context.print(found, ({ rows }) => `The audit log is whole: ${rows} rows`);
+    });
+
+  audit
+    .command('export')
+    .description('print the log as JSON lines')
+    .action(() =>
+      here(async ({ access }) => {
+        for await (const line of access.audit.export()) context.out(line.trimEnd());
+      }),
+    );
+}
+
+function checkedScope(word: string): Scope {
+  if (['read', 'operate', 'approve', 'admin'].includes(word)) return word as Scope;
+  throw new TowerError('invalid', `--scope must be read, operate, approve or admin, not ${JSON.stringify(word)}`);
+}
+
+/** Who sits at the machine; a user without a name is known by number. */
+function noteOf(action: string, details: object) {
+  let user = String(process.getuid?.() ?? 'unknown');
+  try {
+    user = userInfo().username;
+  } catch {
+    // A container may run under a number nobody has named.
+  }
+  return { actor: `local ${user}`, via: 'local', address: 'local', action, target: {}, details, requestId: '-' };
+}

@@ -1,0 +1,104 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Access } from '../../services/access/access.ts';
+import type { Caller, Scope } from '../../services/access/scopes.ts';
+import { forbidden, TowerError } from '../kernel/errors.ts';
+import type { RootLog } from '../kernel/log.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What it takes to call a route. `signed`: the route checks a signature itself. A route without one does not start. */
+    access?: 'public' | 'signed' | Scope;
+    /** false: a POST that changes nothing, and is not written to the audit log. */
+    audited?: boolean;
+  }
+  interface FastifyRequest {
+    caller: Caller;
+    /** The audit log says that this was asked for. */
+    isNoted: boolean;
+  }
+}
+
+const nobody: Caller = { name: 'nobody', via: 'none', scopes: [] };
+const methodsThatOnlyRead = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * The door of the HTTP surface: every route says what it takes, whoever asks is identified before anything else is
+ * done, and a change is written to the audit log before it is made. Where that cannot be written, nothing is changed.
+ */
+export function registerDoor(app: FastifyInstance, access: Access, log: RootLog): void {
+  app.decorateRequest('caller');
+  app.decorateRequest('isNoted', false);
+  const admitted = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
+    const needed = request.routeOptions.config.access ?? 'public';
+    request.caller = access.anybody ?? nobody;
+    if (needed === 'public' || needed === 'signed' || access.anybody) return done();
+    return admit(access, request, reply, needed);
+  };
+  app.addHook('onRoute', (route) => {
+    // What is hidden is the pages of the docs, made of nothing but the program.
+    if (!route.config?.access && !route.schema?.hide)
+      throw new Error(`the route ${route.url} does not say who may call it (config.access)`);
+    // After the rate limit, which is a hook of each route too: guessing is limited like anything else.
+    route.onRequest = [...[route.onRequest ?? []].flat(), admitted];
+  });
+  app.addHook('preHandler', (request, _reply, done) => {
+    if (!isAudited(request)) return done();
+    return note(access, request, 'requested', null).then(() => {
+      request.isNoted = true;
+    });
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    done();
+    if (!request.isNoted) return;
+    note(access, request, 'done', reply.statusCode).catch((error: unknown) => {
+      log.error(
+        { err: error, request_id: request.id },
+        'a change was made, but the audit log does not say how it ended',
+      );
+    });
+  });
+}
+
+async function admit(access: Access, request: FastifyRequest, reply: FastifyReply, needed: Scope): Promise<void> {
+  const realm = 'Bearer realm="control tower"';
+  try {
+    request.caller = await access.identify(credentialsOf(request));
+  } catch (error) {
+    if (error instanceof TowerError && error.code === 'unauthenticated') reply.header('www-authenticate', realm);
+    throw error;
+  }
+  const { name, scopes } = request.caller;
+  if (access.mayDo(request.caller, needed)) return;
+  reply.header('www-authenticate', `${realm}, error="insufficient_scope", scope="${needed}"`);
+  throw forbidden(`This takes the scope ${needed}; ${name} has ${scopes.join(', ') || 'none'}`, { scope: needed });
+}
+
+/** `Authorization: Bearer …`, else `X-API-Key`. */
+function credentialsOf({ headers }: FastifyRequest): string | undefined {
+  const bearer = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1];
+  const key = headers['x-api-key'];
+  return bearer ?? (typeof key === 'string' && key !== '' ? key : undefined);
+}
+
+const isAudited = ({ method, routeOptions: { config, url } }: FastifyRequest): boolean =>
+  url !== undefined && !methodsThatOnlyRead.has(method) && config.audited !== false;
+
+function note(
+  access: Access,
+  request: FastifyRequest,
+  phase: 'requested' | 'done',
+  status: number | null,
+): Promise<void> {
+  const { caller, ip, method, routeOptions, params, body, id } = request;
+  return access.audit.record({
+    phase,
+    actor: caller.name,
+    via: caller.via,
+    address: ip,
+    action: `${method} ${routeOptions.url}`,
+    target: params,
+    details: phase === 'requested' ? body : {},
+    status,
+    requestId: id,
+  });
+}

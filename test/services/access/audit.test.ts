@@ -1,0 +1,174 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createAudit } from '../../../services/access/audit.ts';
+import { openMasterKey } from '../../../src/store/master-key.ts';
+import { openStore } from '../../../src/store/store.ts';
+import { whenTestIsOver } from '../../support/cleanup.ts';
+import { handClock } from '../../support/sources.ts';
+import { temporaryFolder } from '../../support/tower.ts';
+
+const entry = {
+  phase: 'requested' as const,
+  actor: 'key ci (1)',
+  via: 'api_key',
+  address: '10.0.0.7',
+  action: 'POST /monitor',
+  target: { model_name: 'DNA' },
+  details: { registered_by: 'dana' },
+  status: null,
+  requestId: 'r1',
+};
+
+/** A log of some rows, and a second, rough hand on its file. */
+async function auditOf(rows: number) {
+  const folder = temporaryFolder();
+  const store = openStore(folder);
+  whenTestIsOver(() => store.close());
+  const audit = createAudit({ store, clock: handClock(), deriveKey: openMasterKey(folder, 'k'.repeat(32)) });
+  for (let i = 1; i <= rows; i += 1)
+    await audit.record({
+      ...entry,
+      requestId: `r${i}`,
+      phase: i % 2 ? 'requested' : 'done',
+      status: i % 2 ? null : 201,
+    });
+  const file = new DatabaseSync(join(folder, 'tower.db'));
+  whenTestIsOver(() => file.close());
+  return { audit, file };
+}
+
+const exportOf = async (audit: ReturnType<typeof createAudit>): Promise<string> => {
+  let text = '';
+  for await (const line of audit.export()) text += line;
+  return text;
+};
+
+describe('the audit log', () => {
+  it('is whole as it is written, empty or not, in the store and exported', async () => {
+    for (const rows of [0, 1, 7]) {
+      const { audit } = await auditOf(rows);
+      expect(await audit.verify()).toEqual({ rows, problem: null });
+      expect(await audit.verifyExport(await exportOf(audit))).toEqual({ rows, problem: null });
+    }
+  });
+
+  it('written by many at once is one chain', async () => {
+    const { audit } = await auditOf(0);
+    await Promise.all(Array.from({ length: 50 }, () => audit.record(entry)));
+    expect(await audit.verify()).toEqual({ rows: 50, problem: null });
+  });
+
+  it.each([
+    ['a row is left out', 'delete from audit where seq = 3', /^row 3 is missing or out of its place \(found 4\)$/],
+    ['the first row is left out', 'delete from audit where seq = 1', /^row 1 is missing/],
+    ['the tail is cut off', 'delete from audit where seq > 4', /^6 rows were written, 4 are there$/],
+    [
+      'the tail and the count are cut',
+      'delete from audit where seq > 4; update audit_head set count = 4',
+      /^the head was changed$/,
+    ],
+    ['everything is gone', 'delete from audit', /^6 rows were written, 0 are there$/],
+    ['the head is gone', 'delete from audit_head', /^the head is missing$/],
+    [
+      'two rows change places',
+      'update audit set seq = 99 where seq = 2; update audit set seq = 2 where seq = 3; update audit set seq = 3 where seq = 99',
+      /^row 2 was changed/,
+    ],
+    [
+      'a row is added',
+      'insert into audit select 7, at, phase, actor, via, address, action, target, details, status, request_id, hash from audit where seq = 6',
+      /^row 7 was changed/,
+    ],
+    [
+      'a row is put before the first',
+      'insert into audit select 0, at, phase, actor, via, address, action, target, details, status, request_id, hash from audit where seq = 1',
+      /^row 1 is missing or out of its place \(found 0\)$/,
+    ],
+  ])('notices when %s', async (_what, sql, problem) => {
+    const { audit, file } = await auditOf(6);
+    file.exec(sql);
+    expect((await audit.verify()).problem).toMatch(problem);
+  });
+
+  it('notices a change of any byte of any column', async () => {
+    const { audit, file } = await auditOf(4);
+    const columns = file
+      .prepare('pragma table_info(audit)')
+      .all()
+      .map((column) => String(column['name']));
+    for (const column of columns) {
+      const row = file.prepare(`select ${column} as value from audit where seq = 2`).get();
+      const value = row?.['value'];
+      const edits =
+        typeof value === 'string'
+          ? [...value].map((_, at) => `${value.slice(0, at)}${value[at] === 'x' ? 'y' : 'x'}${value.slice(at + 1)}`)
+          : [value === null ? 1 : Number(value) + 10];
+      for (const edit of edits) {
+        if (column === 'phase') continue;
+        file.prepare(`update audit set ${column} = ? where seq = 2`).run(edit);
+        expect((await audit.verify()).problem, `${column} = ${edit}`).not.toBeNull();
+        file
+          .prepare(`update audit set ${column} = ? where ${column === 'seq' ? 'seq = 12' : 'seq = 2'}`)
+          .run(value ?? null);
+      }
+    }
+    // The one column that takes two words only.
+    file.exec("update audit set phase = 'requested' where seq = 2");
+    expect((await audit.verify()).problem).not.toBeNull();
+    file.exec("update audit set phase = 'done' where seq = 2");
+    expect(await audit.verify()).toEqual({ rows: 4, problem: null });
+  });
+
+  it('exported, notices any byte that is changed, left out or added, any line moved, and any cut', async () => {
+    const { audit } = await auditOf(5);
+    const text = await exportOf(audit);
+    const bad = async (edited: string) => edited === text || (await audit.verifyExport(edited)).problem !== null;
+    for (let at = 0; at < text.length; at += 1) {
+      expect(await bad(text.slice(0, at)), `cut at ${at}`).toBe(true);
+      expect(await bad(`${text.slice(0, at)}${text.slice(at + 1)}`), `left out ${at}`).toBe(true);
+    }
+    await fc.assert(
+      fc.asyncProperty(fc.nat(text.length - 1), fc.integer({ min: 32, max: 126 }), async (at, code) => {
+        const letter = String.fromCharCode(code);
+        expect(await bad(`${text.slice(0, at)}${letter}${text.slice(at + 1)}`)).toBe(true);
+        expect(await bad(`${text.slice(0, at)}${letter}${text.slice(at)}`)).toBe(true);
+      }),
+      { numRuns: process.env['SOAK'] ? 5000 : 500 },
+    );
+    const lines = text.trimEnd().split('\n');
+    for (let a = 0; a < lines.length; a += 1) {
+      const without = lines.filter((_, index) => index !== a);
+      expect(await bad(`${without.join('\n')}\n`), `without line ${a}`).toBe(true);
+      const moved = [...without.slice(1), lines[a], ...without.slice(0, 1)];
+      expect(await bad(`${moved.join('\n')}\n`), `line ${a} moved`).toBe(true);
+    }
+  });
+
+  it('with another key is not taken for whole', async () => {
+    const { audit } = await auditOf(3);
+    const text = await exportOf(audit);
+    const other = createAudit({
+      store: openStore(temporaryFolder()),
+      clock: handClock(),
+      deriveKey: openMasterKey('', 'z'.repeat(32)),
+    });
+    expect((await other.verifyExport(text)).problem).toMatch(/^row 1 was changed/);
+  });
+
+  it('keeps what may be secret as an HMAC, and what is long as a digest', async () => {
+    const { audit } = await auditOf(0);
+    await audit.record({
+      ...entry,
+      details: { url: 'https://hooks/T0/x', deep: [{ api_key: 'k1', name: 'n' }], password: 'p1' },
+    });
+    await audit.record({ ...entry, details: { samples: Array.from({ length: 2000 }, () => 1.5) } });
+    const { rows } = await audit.list(null, 10);
+    const kept = rows.map((row) => row.details);
+    expect(kept[1]).toMatch(
+      /^\{"url":"hmac-sha256:[0-9a-f]{64}","deep":\[\{"api_key":"hmac-sha256:[0-9a-f]{64}","name":"n"\}\],"password":"hmac-sha256:[0-9a-f]{64}"\}$/,
+    );
+    expect(kept[0]).toMatch(/^\{"bytes":\d+,"sha256":"[0-9a-f]{64}"\}$/);
+  });
+});
