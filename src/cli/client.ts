@@ -7,7 +7,12 @@ export type TowerClient = {
   list<T>(path: string): Promise<T[]>;
   post<T>(path: string, body?: unknown): Promise<T>;
   delete<T>(path: string): Promise<T>;
+  /** Server-sent events of a path, for as long as the tower sends them; `lastId` = go on after this one. */
+  follow(path: string, lastId: string | null): Promise<AsyncGenerator<Frame>>;
 };
+
+/** One server-sent event. */
+type Frame = { id: string | null; event: string; data: string };
 
 /** What failed, as an exit code of the program. */
 export const exitCodes = { failed: 1, usage: 2, notFound: 3, conflict: 4, unavailable: 5, forbidden: 6 } as const;
@@ -15,14 +20,10 @@ export const exitCodes = { failed: 1, usage: 2, notFound: 3, conflict: 4, unavai
 /** @throws TowerError with the tower's own words; `unavailable` where nobody answers */
 export function createTowerClient(baseUrl: string, token: string | undefined): TowerClient {
   const credentials: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
-  const send = async (
-    method: string,
-    path: string,
-    body?: unknown,
-  ): Promise<{ value: unknown; next: string | null }> => {
+  const ask = async (method: string, path: string, body?: unknown, more: Record<string, string> = {}) => {
     const response = await fetch(new URL(path, baseUrl), {
       method,
-      headers: { ...credentials, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: { ...credentials, ...more, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }).catch((error: unknown) => {
       throw new TowerError(
@@ -31,15 +32,17 @@ export function createTowerClient(baseUrl: string, token: string | undefined): T
         { cause: error },
       );
     });
+    if (response.ok) return response;
     const text = await response.text();
-    if (response.ok)
-      return {
-        value: JSON.parse(text),
-        next: /<([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1] ?? null,
-      };
     const code = codeOf(response.status);
     const hint = code === 'unauthenticated' ? ' (set TOWER_TOKEN)' : '';
     throw new TowerError(code, `${detailOf(text) ?? `The tower answered ${response.status}`}${hint}`);
+  };
+  const send = async (method: string, path: string, body?: unknown) => {
+    const response = await ask(method, path, body);
+    const next = /<([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1] ?? null;
+    const value: unknown = await response.json();
+    return { value, next };
   };
   const call = async <T>(method: string, path: string, body?: unknown): Promise<T> =>
     (await send(method, path, body)).value as T;
@@ -57,7 +60,24 @@ export function createTowerClient(baseUrl: string, token: string | undefined): T
     list,
     post: (path, body) => call('POST', path, body),
     delete: (path) => call('DELETE', path),
+    follow: async (path, lastId) =>
+      framesOf(await ask('GET', path, undefined, lastId === null ? {} : { 'last-event-id': lastId })),
   };
+}
+
+/** The frames of a stream of server-sent events (WHATWG HTML, 9.2); comments are left out. */
+async function* framesOf(response: Response): AsyncGenerator<Frame> {
+  let text = '';
+  for await (const chunk of (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    const frames = text.split('\n\n');
+    text = frames.pop() ?? '';
+    for (const frame of frames) {
+      const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(frame)?.[1] ?? null;
+      const data = field('data');
+      if (data !== null) yield { id: field('id'), event: field('event') ?? 'message', data };
+    }
+  }
 }
 
 /** The exit code for an error; documented in the README and in `tower --help`. */

@@ -5,6 +5,7 @@ import { publicText, TowerError } from '../kernel/errors.ts';
 import { createTowerClient, exitCodeOf, exitCodes, type TowerClient } from './client.ts';
 import { addAccessCommands } from './commands/access.ts';
 import { addCacheCommands } from './commands/cache.ts';
+import { addEventCommands } from './commands/events.ts';
 import { addModelCommands } from './commands/models.ts';
 import { addServeCommand } from './commands/serve.ts';
 import { addStatusCommand } from './commands/status.ts';
@@ -53,6 +54,7 @@ export async function run(
   };
   addServeCommand(program, context, wiring.serve);
   addModelCommands(program, context);
+  addEventCommands(program, context);
   addCacheCommands(program, context);
   addStatusCommand(program, context);
   addAccessCommands(program, context);

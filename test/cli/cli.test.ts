@@ -1,32 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { run } from '../../src/cli/main.ts';
 import { card, table } from '../../src/cli/table.ts';
-import { fakeMlflow } from '../fakes/mlflow.ts';
-import { smallRegistry } from '../fakes/small-registry.ts';
-import { testTower } from '../support/tower.ts';
+import { cliOver } from '../support/cli.ts';
 
 afterEach(() => {
   process.exitCode = 0;
 });
-
-async function cliOver(env: Record<string, string> = {}) {
-  const fake = await fakeMlflow(smallRegistry());
-  const { app, services } = await testTower({ MLFLOW_TRACKING_URI: fake.url, ...env });
-  await services.registry.refresh();
-  const url = await app.listen({ host: '127.0.0.1', port: 0 });
-  const tower = async (...args: string[]) => {
-    const [out, err]: [string[], string[]] = [[], []];
-    process.exitCode = 0;
-    await run(args, {
-      serve: async () => undefined,
-      env: { TOWER_URL: url },
-      out: (text) => out.push(text),
-      err: (text) => err.push(text),
-    });
-    return { code: process.exitCode, out: out.join('\n'), err: err.join('\n') };
-  };
-  return { tower, fake, app, services };
-}
 
 describe('tower models', () => {
   it('list prints a table for people and JSON for scripts', async () => {

@@ -110,4 +110,17 @@ describe('tower serve', () => {
     expect(JSON.parse(command.output())).toMatchObject({ API_PORT: 9001, LOG_LEVEL: 'DEBUG' });
     expect(existsSync(join(folder, 'data'))).toBe(false);
   });
+
+  it('does not let others in unless somebody locked the door or says that it is meant to be open', async () => {
+    const refused = await finished(['serve', '--host', '0.0.0.0', '--port', '0']);
+    expect(refused).toMatchObject({ code: 2 });
+    expect(refused.output).toMatch(
+      /^tower: API_HOST 0\.0\.0\.0 lets others in, .*AUTH_ENABLED=true .*ALLOW_UNAUTHENTICATED=true/,
+    );
+    for (const env of [{ AUTH_ENABLED: 'true' }, { ALLOW_UNAUTHENTICATED: 'true' }]) {
+      const open = await servingTower(temporaryFolder(), { API_HOST: '0.0.0.0', ...env });
+      expect(open.output().includes('authentication is off')).toBe(!('AUTH_ENABLED' in env));
+      await open.stop();
+    }
+  });
 });

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { notFound } from '../../kernel/errors.ts';
 import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
+import { addHistoryCommand } from './history.ts';
 
 type Model = {
   name: string;
@@ -62,6 +63,11 @@ export function addModelCommands(program: Command, context: CliContext): void {
       context.print(found, (model) => card(Object.entries(model)));
     });
 
+  addHistoryCommand(models, context);
+  addMonitorCommands(models, context);
+}
+
+function addMonitorCommands(models: Command, context: CliContext): void {
   models
     .command('monitor <name> <version>')
     .description('start to monitor a version')

@@ -1,0 +1,116 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { type Command, Option } from 'commander';
+import { TowerError } from '../../kernel/errors.ts';
+import type { CliContext } from '../main.ts';
+import { plain, table } from '../table.ts';
+
+type Event = {
+  id: number;
+  type: string;
+  name: string;
+  version: string | null;
+  alias: string | null;
+  before: unknown;
+  after: unknown;
+  observed_at: string;
+};
+type Flags = {
+  follow?: boolean;
+  type?: string[];
+  name?: string;
+  version?: string;
+  since?: string;
+  limit: string;
+  after?: string;
+};
+
+const retryMs = 3_000;
+
+/** `tower events`: what changed in the registry, and what changes now. */
+export function addEventCommands(program: Command, context: CliContext): void {
+  program
+    .command('events')
+    .description('what changed in the registry, newest first')
+    .option('--follow', 'print what changes from now on, until it is stopped')
+    .option('--type <type...>', 'only this type, e.g. model_version_alias or model_version.stage_changed')
+    .option('--name <model>', 'only of this model')
+    .option('--version <version>', 'only of this version')
+    .option('--since <time>', 'observed at or after this date or time')
+    .option('--limit <number>', 'at most this many', '20')
+    .addOption(new Option('--after <id>', 'with --follow: go on after this event'))
+    .action(async (flags: Flags) => {
+      if (flags.follow) return follow(context, flags);
+      const query = queryOf(flags);
+      query.set('limit', flags.limit);
+      if (flags.since !== undefined) query.set('since', flags.since);
+      context.print(await context.tower().get<Event[]>(`/models/events?${query}`), listText);
+    });
+}
+
+/** Goes on where it was when the connection is lost; ends only when told to, or when the tower refuses. */
+async function follow(context: CliContext, flags: Flags): Promise<void> {
+  let lastId = flags.after ?? null;
+  for (let wasThere = false; ; ) {
+    try {
+      const frames = await context.tower().follow(`/models/stream?${queryOf(flags)}`, lastId);
+      wasThere = true;
+      for await (const { id, event, data } of frames) {
+        lastId = id ?? lastId;
+        if (event === 'gap') context.out(`# ${(JSON.parse(data) as { reason: string }).reason}`);
+        else context.print(JSON.parse(data) as Event, lineText);
+      }
+    } catch (error) {
+      const isRefused = error instanceof TowerError && error.code !== 'unavailable';
+      if (isRefused || !wasThere) throw error;
+    }
+    await wait(retryMs);
+  }
+}
+
+function queryOf({ type, name, version }: Flags): URLSearchParams {
+  const query = new URLSearchParams();
+  for (const item of type ?? []) query.append('type', item);
+  if (name !== undefined) query.set('name', name);
+  if (version !== undefined) query.set('version', version);
+  return query;
+}
+
+function listText(events: Event[]): string {
+  if (events.length === 0)
+    return 'No events match. Events are made of what changes after the tower first saw the registry.';
+  const rows = events.map((event) => [
+    event.id,
+    event.observed_at,
+    event.type,
+    event.name,
+    event.version,
+    event.alias,
+    changeText(event),
+  ]);
+  return table(['ID', 'OBSERVED', 'TYPE', 'MODEL', 'VERSION', 'ALIAS', 'CHANGE'], rows, 60);
+}
+
+const lineText = (event: Event): string =>
+  plain(
+    [
+      event.observed_at,
+      event.type,
+      event.name,
+      event.version && `v${event.version}`,
+      event.alias && `@${event.alias}`,
+      changeText(event),
+    ]
+      .filter(Boolean)
+      .join('  '),
+  );
+
+/** Before and after, of a stage only its name. */
+function changeText({ type, before, after }: Event): string {
+  if (/\.(created|deleted)$/.test(type) && !type.startsWith('model_version_alias')) return '';
+  const text = (value: unknown): string => {
+    if (value === null) return '-';
+    if (typeof value === 'object' && 'stage' in value) return String(value.stage);
+    return typeof value === 'string' ? value : JSON.stringify(value);
+  };
+  return `${text(before)} → ${text(after)}`;
+}

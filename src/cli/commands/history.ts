@@ -1,0 +1,52 @@
+import type { Command } from 'commander';
+import type { CliContext } from '../main.ts';
+import { table } from '../table.ts';
+
+type History = {
+  stage: string;
+  recorded_since: string | null;
+  at: { time: string; versions: string[] | null; uncertain: string[] } | null;
+  rollback_target: string | null;
+  rollback_reason: string;
+  turns: {
+    version: string;
+    stage_source: string;
+    from: string | null;
+    until: string | null;
+    ended_by: string | null;
+  }[];
+};
+
+/** `tower models history`: who was in production when. */
+export function addHistoryCommand(models: Command, context: CliContext): void {
+  models
+    .command('history <name>')
+    .description('who was in production when, and where to roll back to')
+    .option('--stage <stage>', 'another stage than Production')
+    .option('--at <time>', 'who it was at this moment')
+    .action(async (name: string, flags: { stage?: string; at?: string }) => {
+      const query = new URLSearchParams(Object.entries(flags));
+      context.print(
+        await context.tower().get<History>(`/model/${encodeURIComponent(name)}/history?${query}`),
+        historyText,
+      );
+    });
+}
+
+function historyText({ stage, recorded_since, at, rollback_target, rollback_reason, turns }: History): string {
+  if (at) {
+    if (at.versions === null) return `Nothing is known of ${at.time}: recording began ${recorded_since ?? 'not yet'}`;
+    const maybe = at.uncertain.length > 0 ? `; perhaps ${at.uncertain.join(', ')}: it changed between two looks` : '';
+    return `${stage} at ${at.time}: ${at.versions.join(', ') || 'none for certain'}${maybe}`;
+  }
+  const rows = turns.map((turn) => [
+    turn.version,
+    turn.from ?? `before ${recorded_since ?? 'recording'}`,
+    turn.until ?? 'now',
+    turn.stage_source,
+    turn.ended_by,
+  ]);
+  const list =
+    rows.length > 0 ? table(['VERSION', 'FROM', 'UNTIL', 'BY', 'ENDED BY'], rows) : `No version was ${stage}.`;
+  return `${list}\n\nRoll back to: ${rollback_target ?? 'nothing'} (${rollback_reason})`;
+}

@@ -1,0 +1,110 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { cliOver } from '../support/cli.ts';
+
+afterEach(() => {
+  process.exitCode = 0;
+});
+
+/** Moves an alias and has the tower look. */
+async function movedAlias() {
+  const cli = await cliOver();
+  const move = async (alias: string, version: string) => {
+    const model = cli.fake.registry.models.find((item) => item['name'] === 'DNA') ?? {};
+    model['aliases'] = [{ alias, version }];
+    await cli.services.registry.refresh();
+  };
+  await move('blue', '1');
+  return { ...cli, move };
+}
+
+describe('tower events', () => {
+  it('prints what changed, as a table or JSON', async () => {
+    const { tower, move } = await movedAlias();
+    await move('blue', '2');
+    const { out } = await tower('events', '--type', 'model_version_alias');
+    const [heading = '', newest = '', ...rest] = out.split('\n');
+    expect(heading).toMatch(/^ID  OBSERVED +TYPE +MODEL  VERSION  ALIAS +CHANGE$/);
+    expect(newest).toMatch(/^ 3  \S+Z  model_version_alias\.moved +DNA    2        blue +1 → 2$/);
+    expect(rest).toHaveLength(2);
+    expect(JSON.parse((await tower('events', '--limit', '1', '--json')).out)).toMatchObject([
+      { id: 3, before: '1', after: '2' },
+    ]);
+    expect((await tower('events', '--name', 'nobody')).out).toMatch(/^No events match/);
+    expect(await tower('events', '--type', 'shoe')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/^tower: type must be one of/),
+    });
+  });
+
+  it('--follow prints what happens, from where it was left', async () => {
+    const { context, move } = await movedAlias();
+    const following = context('events', '--follow', '--after', '1');
+    await following.until((out) => out.includes('created'));
+    await move('blue', '2');
+    await following.until((out) => out.includes('1 → 2'));
+    expect(following.out.map((line) => line.replace(/^\S+Z  /, ''))).toEqual([
+      'model_version_alias.created  DNA  v1  @blue  - → 1',
+      'model_version_alias.moved  DNA  v2  @blue  1 → 2',
+    ]);
+  });
+});
+
+describe('tower models history', () => {
+  it('prints turns and where to roll back to', async () => {
+    const { tower, fake, services } = await cliOver();
+    const stage = (version: string, name: string) => {
+      const found = fake.registry.versions.find((item) => item['name'] === 'DNA' && item['version'] === version) ?? {};
+      found['current_stage'] = name;
+    };
+    stage('1', 'Archived');
+    stage('2', 'Production');
+    await services.registry.refresh();
+    const { out } = await tower('models', 'history', 'DNA');
+    expect(out).toMatch(
+      /^VERSION +FROM +UNTIL +BY +ENDED BY\n2 +\S+Z +now +stage +-\n1 +before \S+Z +\S+Z +stage +stage_changed\n\nRoll back to: 1 \(version 1 was Production until \S+ and still exists\)$/,
+    );
+    expect((await tower('models', 'history', 'DNA', '--at', '2020-01-01')).out).toMatch(
+      /^Nothing is known of 2020-01-01T00:00:00.000Z: recording began/,
+    );
+    expect(await tower('models', 'history', 'nobody')).toMatchObject({ code: 3 });
+  });
+});
+
+describe('tower token and tower audit', () => {
+  it('make the first key of a locked tower, list it, revoke it; and the log has it all', async () => {
+    const { tower, towerWith, folder } = await cliOver({ AUTH_ENABLED: 'true' });
+    expect(await tower('models', 'list')).toMatchObject({
+      code: 6,
+      err: expect.stringMatching(/^tower: Say who you are.* \(set TOWER_TOKEN\)$/),
+    });
+    const here = { DATA_DIRECTORY: `${folder}/data` };
+    const made = await towerWith(here, 'token', 'create', '--name', 'first', '--scope', 'read', '--days', '1');
+    const key = made.out.split('\n').at(-1) ?? '';
+    expect(key).toMatch(/^tower_[0-9a-f]{12}_/);
+    expect(await towerWith({ TOWER_TOKEN: key }, 'models', 'list')).toMatchObject({ code: 0 });
+    expect(await towerWith({ TOWER_TOKEN: key }, 'cache', 'clear')).toMatchObject({
+      code: 6,
+      err: expect.stringContaining('This takes the scope operate'),
+    });
+    const id = key.split('_')[1] ?? '';
+    expect((await towerWith(here, 'token', 'list')).out).toContain(id);
+    expect((await towerWith(here, 'token', 'revoke', id)).code).toBe(0);
+    expect(await towerWith({ TOWER_TOKEN: key }, 'models', 'list')).toMatchObject({ code: 6 });
+    expect((await towerWith(here, 'audit', 'verify')).out).toBe('The audit log is whole: 4 rows');
+    const { out: log } = await towerWith(here, 'audit', 'export');
+    expect(log).toContain('tower token create');
+    expect(log).not.toContain(key);
+  });
+
+  it('refuse what is not right', async () => {
+    const { towerWith, folder } = await cliOver();
+    const here = { DATA_DIRECTORY: `${folder}/data` };
+    expect(await towerWith(here, 'token', 'create', '--name', 'x', '--scope', 'root')).toMatchObject({
+      code: 2,
+      err: 'tower: --scope must be read, operate, approve or admin, not "root"',
+    });
+    expect(await towerWith(here, 'token', 'create', '--name', 'x', '--days', '0')).toMatchObject({ code: 2 });
+    expect(await towerWith(here, 'token', 'revoke', 'x')).toMatchObject({ code: 3 });
+    expect(await towerWith(here, 'audit', 'verify', '--file', '/nowhere')).toMatchObject({ code: 2 });
+  });
+});
