@@ -1,5 +1,5 @@
 import type { ExperimentRow, ModelRow, RunRow, VersionRow } from './snapshot.ts';
-import { finiteOrNull, type MetricPoint, type Run, sortedRecord } from './source.ts';
+import { finiteOrNull, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
 
 /**
  * MLflow's JSON into rows. MLflow leaves out empty lists and unset fields, writes NaN and infinity as
@@ -84,6 +84,14 @@ export function run(json: Json): Run {
     tags: keyValues(data['tags']),
   };
 }
+
+export const runDetail = (json: Json): RunDetail => ({
+  ...run(json),
+  datasets: records(record(json['inputs'])['dataset_inputs']).map((input) => {
+    const dataset = record(input['dataset']);
+    return { name: text(dataset['name']), digest: text(dataset['digest']) };
+  }),
+});
 
 /** A metric of get-history, of get-history-bulk (`run_id` in each row) or of a logged model (`dataset_name` too). */
 export const metricPoint = (json: Json, runId: string): MetricPoint => ({

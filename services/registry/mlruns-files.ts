@@ -83,3 +83,6 @@ function isBefore(a: MetricLine, b: MetricLine): boolean {
 const numberOf = (text: string): number | null => (/^[-+]?[\d.]/.test(text) ? finiteOrNull(Number(text)) : null);
 
 const entriesOf = (folder: string): Promise<Dirent[]> => readdir(folder, { withFileTypes: true }).catch(() => []);
+
+export const text = (value: unknown): string => (value === null || value === undefined ? '' : String(value));
+export const time = (value: unknown): number | null => (Number(value ?? 0) > 0 ? Number(value) : null);

@@ -4,6 +4,9 @@ import { record, records, text } from './mlflow-json.ts';
 
 /** MLflow's searches, page by page, and what it says when it cannot answer. */
 
+export const api = '/api/2.0/mlflow';
+export const experimentsPerPage = 1000;
+
 type Json = Record<string, unknown>;
 
 /** All items of a search. @throws `unavailable` */
@@ -63,3 +66,8 @@ function explain(status: number, said: string): string {
 }
 
 const plainLine = (body: string): string => (body.includes('<') ? '' : body.trim().split('\n')[0]?.slice(0, 120)) ?? '';
+
+/** Without repetition; of those with one key the last. */
+export function unique<T>(items: T[], keyOf: (item: T) => string): T[] {
+  return [...new Map(items.map((item) => [keyOf(item), item])).values()];
+}

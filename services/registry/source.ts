@@ -17,6 +17,9 @@ export type Run = Omit<RunRow, 'lateMetrics'> & {
   tags: Record<string, string>;
 };
 
+/** A run with the datasets it read, in the order they were logged. */
+export type RunDetail = Run & { datasets: { name: string; digest: string }[] };
+
 /** A few models whole: what is not here of a name is not there. */
 export type ModelRows = Pick<RegistryRows, 'models' | 'versions' | 'runs'>;
 
@@ -45,6 +48,10 @@ export type RegistrySource = {
    * @throws TowerError `not_found` where the source itself says there is no such experiment
    */
   readRuns(experimentId: string, limit: number, signal: AbortSignal): Promise<Run[]>;
+  /** A few runs by id, whatever their state; one that is gone is missing. */
+  readRunsById(ids: string[], signal: AbortSignal): Promise<RunDetail[]>;
+  /** Runs, not deleted, that bear all of these tags; missing in sources that would have to open every run for it. */
+  readTaggedRuns?(tags: Record<string, string>, signal: AbortSignal): Promise<Run[]>;
   /** All points of some metrics of some runs. */
   readHistory(runIds: string[], metrics: string[], signal: AbortSignal): Promise<MetricPoint[]>;
   /** All points recorded on a logged model (MLflow 3); empty where the source has no such thing. */

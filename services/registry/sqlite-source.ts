@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
-import { createBreath } from '../../src/kernel/breathe.ts';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { TowerError } from '../../src/kernel/errors.ts';
-import type { ExperimentRow, RegistryRows, RunRow } from './snapshot.ts';
-import { finiteOrNull, type MetricPoint, type RegistrySource, type Run, sortedRecord } from './source.ts';
-import type { TableRead, TableRows } from './sqlite-read.ts';
-import { createSqliteReader, type SqliteReader, type Tables } from './sqlite-reader.ts';
+import type { RegistryRows } from './snapshot.ts';
+import type { MetricPoint, RegistrySource, Run, RunDetail } from './source.ts';
+import type { TableRead } from './sqlite-read.ts';
+import { createSqliteReader, type SqliteReader } from './sqlite-reader.ts';
+import { joinTables, rowsOf, runsOf, text, value, withDatasets } from './sqlite-rows.ts';
 
 const ofVersions = 'run_uuid in (select run_id from model_versions)';
 const runColumns = ['run_uuid', 'experiment_id', 'name', 'status', 'lifecycle_stage', 'start_time', 'end_time'];
@@ -31,6 +31,8 @@ export function createSqliteSource(
       return rows;
     },
     readRuns: (experimentId, limit, signal) => readRuns(reader, path, experimentId, limit, signal),
+    readRunsById: (ids, signal) => readRunsById(reader, path, ids, signal),
+    readTaggedRuns: (tags, signal) => readTaggedRuns(reader, path, tags, signal),
     readHistory: (runIds, metrics, signal) => readHistory(reader, path, runIds, metrics, signal),
     readLoggedModel: (modelId, signal) => readLoggedModel(reader, path, modelId, signal),
     countRuns: async (experimentId, signal) => {
@@ -106,79 +108,6 @@ async function readRegistry(
   return joinTables(tables);
 }
 
-async function joinTables(tables: Tables): Promise<RegistryRows> {
-  const breath = createBreath();
-  const experimentTags = await groupBy(rowsOf(tables, 'experiment_tags'), (row) => text(row['experiment_id']));
-  const modelTags = await groupBy(rowsOf(tables, 'registered_model_tags'), (row) => text(row['name']));
-  const modelAliases = await groupBy(rowsOf(tables, 'registered_model_aliases'), (row) => text(row['name']));
-  const versionTags = await groupBy(rowsOf(tables, 'model_version_tags'), (row) => `${row['version']}\n${row['name']}`);
-  const metrics = await groupBy(rowsOf(tables, 'latest_metrics'), (row) => text(row['run_uuid']));
-  const versions = [];
-  for (const row of rowsOf(tables, 'model_versions')) {
-    if (breath.due()) await breath.take();
-    versions.push({
-      name: text(row['name']),
-      version: text(row['version']),
-      createdAt: time(row['creation_time']),
-      updatedAt: time(row['last_updated_time']),
-      currentStage: text(row['current_stage']) || 'None',
-      description: text(row['description']),
-      source: text(row['source']),
-      status: text(row['status']) || 'READY',
-      runId: text(row['run_id']) || null,
-      tags: keyValues(versionTags.get(`${row['version']}\n${row['name']}`)),
-    });
-  }
-  const runs: RunRow[] = [];
-  for (const row of rowsOf(tables, 'runs')) {
-    if (breath.due()) await breath.take();
-    runs.push(runRow(row, metrics.get(text(row['run_uuid'])) ?? []));
-  }
-  const models = rowsOf(tables, 'registered_models').map((row) => ({
-    name: text(row['name']),
-    createdAt: time(row['creation_time']),
-    updatedAt: time(row['last_updated_time']),
-    description: text(row['description']),
-    tags: keyValues(modelTags.get(text(row['name']))),
-    aliases: sortedRecord(
-      (modelAliases.get(text(row['name'])) ?? []).map((item) => [text(item['alias']), text(item['version'])] as const),
-    ),
-  }));
-  const experiments = rowsOf(tables, 'experiments').map((row) =>
-    experimentRow(row, experimentTags.get(text(row['experiment_id']))),
-  );
-  return { experiments, models, versions, runs, serverVersion: null };
-}
-
-const experimentRow = (row: TableRows[number], tags: TableRows | undefined): ExperimentRow => ({
-  experimentId: text(row['experiment_id']),
-  name: text(row['name']),
-  artifactLocation: text(row['artifact_location']),
-  lifecycleStage: text(row['lifecycle_stage']) || 'active',
-  createdAt: time(row['creation_time']),
-  updatedAt: time(row['last_update_time']),
-  tags: keyValues(tags),
-});
-
-function runRow(row: TableRows[number], metrics: TableRows): RunRow {
-  const endedAt = time(row['end_time']);
-  return {
-    runId: text(row['run_uuid']),
-    experimentId: text(row['experiment_id']),
-    status: text(row['status']),
-    deleted: row['lifecycle_stage'] === 'deleted',
-    startedAt: time(row['start_time']),
-    endedAt,
-    metrics: sortedRecord(
-      metrics.map((metric) => [text(metric['key']), value(metric['value'], metric['is_nan'])] as const),
-    ),
-    lateMetrics: metrics
-      .filter((metric) => endedAt !== null && Number(metric['timestamp']) > endedAt)
-      .map((metric) => text(metric['key']))
-      .sort(),
-  };
-}
-
 async function readRuns(
   reader: SqliteReader,
   path: string,
@@ -187,37 +116,53 @@ async function readRuns(
   signal: AbortSignal,
 ): Promise<Run[]> {
   const newest = `select run_uuid from runs where experiment_id = cast(? as integer) and lifecycle_stage = 'active' order by start_time desc limit ?`;
-  const where = `run_uuid in (${newest})`;
-  const values = [experimentId, limit];
-  const tables = await reader.read(
-    path,
-    [
-      { table: 'experiments', columns: ['name'], where: 'experiment_id = cast(? as integer)', values: [experimentId] },
-      {
-        table: 'runs',
-        columns: runColumns,
-        asText: ['experiment_id'],
-        where,
-        values,
-        orderBy: 'start_time desc, run_uuid',
-      },
-      { table: 'latest_metrics', columns: ['run_uuid', 'key', 'value', 'timestamp', 'is_nan'], where, values },
-      { table: 'params', columns: ['run_uuid', 'key', 'value'], where, values },
-      { table: 'tags', columns: ['run_uuid', 'key', 'value'], where, values },
-    ],
-    signal,
-  );
-  const byRun = (name: string) => groupBy(rowsOf(tables, name), (row) => text(row['run_uuid']));
-  const [metrics, params, tags] = await Promise.all([byRun('latest_metrics'), byRun('params'), byRun('tags')]);
-  return rowsOf(tables, 'runs').map((row) => {
-    const { lateMetrics: _, ...run } = runRow(row, metrics.get(text(row['run_uuid'])) ?? []);
-    return {
-      ...run,
-      name: text(row['name']),
-      params: keyValues(params.get(run.runId)),
-      tags: keyValues(tags.get(run.runId)),
-    };
+  return runsOf(await reader.read(path, runReads(`run_uuid in (${newest})`, [experimentId, limit]), signal));
+}
+
+async function readRunsById(
+  reader: SqliteReader,
+  path: string,
+  ids: string[],
+  signal: AbortSignal,
+): Promise<RunDetail[]> {
+  const marks = ids.map(() => '?').join();
+  const inputs = {
+    table: 'inputs',
+    columns: ['source_id', 'destination_id'],
+    where: `source_type = 'DATASET' and destination_type = 'RUN' and destination_id in (${marks})`,
+    values: ids,
+  };
+  const used = `dataset_uuid in (select source_id from inputs where destination_id in (${marks}))`;
+  const datasets = { table: 'datasets', columns: ['dataset_uuid', 'name', 'digest'], where: used, values: ids };
+  const reads = runReads(`run_uuid in (${marks})`, ids);
+  const tables = await reader.read(path, [...reads, inputs, datasets], signal).catch(async (error: unknown) => {
+    // Stores from before 2.4 have no such tables, and a condition that names one fails.
+    if (!(error as Error).message.includes('no such table')) throw error;
+    return reader.read(path, reads, signal);
   });
+  return withDatasets(await runsOf(tables), tables);
+}
+
+/** Runs that name a model in their tags. */
+async function readTaggedRuns(
+  reader: SqliteReader,
+  path: string,
+  tags: Record<string, string>,
+  signal: AbortSignal,
+): Promise<Run[]> {
+  const pairs = Object.entries(tags);
+  const each = pairs.map(() => 'run_uuid in (select run_uuid from tags where key = ? and value = ?)');
+  return runsOf(await reader.read(path, runReads(each.join(' and '), pairs.flat()), signal));
+}
+
+function runReads(where: string, values: (string | number)[]): TableRead[] {
+  const order = { orderBy: 'start_time desc, run_uuid' };
+  return [
+    { table: 'runs', columns: runColumns, asText: ['experiment_id'], where, values, ...order },
+    { table: 'latest_metrics', columns: ['run_uuid', 'key', 'value', 'timestamp', 'is_nan'], where, values },
+    { table: 'params', columns: ['run_uuid', 'key', 'value'], where, values },
+    { table: 'tags', columns: ['run_uuid', 'key', 'value'], where, values },
+  ];
 }
 
 async function readHistory(
@@ -264,26 +209,4 @@ async function readLoggedModel(
     runId: text(row['run_id']),
     dataset: text(row['dataset_name']) || null,
   }));
-}
-
-const rowsOf = (tables: Tables, table: string): TableRows => tables[table] ?? [];
-const text = (cell: unknown): string => (cell === null || cell === undefined ? '' : String(cell));
-const time = (cell: unknown): number | null => (typeof cell === 'number' && cell > 0 ? cell : null);
-const value = (cell: unknown, isNan: unknown): number | null =>
-  isNan || typeof cell !== 'number' ? null : finiteOrNull(cell);
-
-const keyValues = (rows: TableRows | undefined): Record<string, string> =>
-  sortedRecord((rows ?? []).map((row) => [text(row['key']), text(row['value'])] as const));
-
-async function groupBy(rows: TableRows, keyOf: (row: TableRows[number]) => string): Promise<Map<string, TableRows>> {
-  const breath = createBreath();
-  const groups = new Map<string, TableRows>();
-  for (const row of rows) {
-    if (breath.due()) await breath.take();
-    const key = keyOf(row);
-    const group = groups.get(key);
-    if (group) group.push(row);
-    else groups.set(key, [row]);
-  }
-  return groups;
 }

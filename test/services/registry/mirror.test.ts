@@ -35,6 +35,7 @@ function toySource(rows: RegistryRows, fingerprint = 'toy') {
       return source.rows;
     },
     readRuns: async () => [],
+    readRunsById: async () => [],
     readHistory: async () => [],
     readLoggedModel: async () => [],
     countRuns: async () => 0,
