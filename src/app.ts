@@ -7,12 +7,14 @@ import { driftRoutes } from '../routes/drift.ts';
 import { monitoringRoutes } from '../routes/monitoring.ts';
 import { registryRoutes } from '../routes/registry.ts';
 import { registryChangesRoutes } from '../routes/registry-changes.ts';
+import { registryJudgementRoutes } from '../routes/registry-judgement.ts';
 import { registryWebhooksRoutes } from '../routes/registry-webhooks.ts';
 import type { Access } from '../services/access/access.ts';
 import type { Dashboard } from '../services/dashboard/dashboard.ts';
 import type { Drift } from '../services/drift/drift.ts';
 import type { Monitoring } from '../services/monitoring/monitoring.ts';
 import type { Changes } from '../services/registry/changes.ts';
+import type { Judgement } from '../services/registry/judgement.ts';
 import type { Provenance, Registry } from '../services/registry/registry.ts';
 import type { Config } from './config.ts';
 import { registerDoor } from './http/auth.ts';
@@ -31,6 +33,7 @@ export type Services = {
   access: Access;
   registry: Registry;
   changes: Changes;
+  judgement: Judgement;
   monitoring: Monitoring;
   drift: Drift;
   dashboard: Dashboard;
@@ -51,7 +54,7 @@ export async function buildApp(
   services: Services,
   { config, version, log, clock, metrics }: Options,
 ): Promise<FastifyInstance> {
-  const { access, registry, changes, monitoring, drift, dashboard, system } = services;
+  const { access, registry, changes, judgement, monitoring, drift, dashboard, system } = services;
   const app: FastifyInstance = Fastify({
     // Warnings and errors only: what a tower does is in its own log lines, how often and how fast in /metrics.
     loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
@@ -85,6 +88,7 @@ export async function buildApp(
   await app.register(accessRoutes, { access });
   await app.register(registryRoutes, { registry, now: clock.now });
   await app.register(registryChangesRoutes, { changes });
+  await app.register(registryJudgementRoutes, { judgement });
   await app.register(registryWebhooksRoutes, { webhooks: changes.webhooks });
   await app.register(monitoringRoutes, {
     monitoring,

@@ -2,7 +2,9 @@ import { join, resolve } from 'node:path';
 import { createMonitoring, type Monitoring } from '../services/monitoring/monitoring.ts';
 import { type Changes, createChanges } from '../services/registry/changes.ts';
 import { createEvents } from '../services/registry/events.ts';
+import { readGateRules } from '../services/registry/gate-rules.ts';
 import { createJournal, type RegistryEvent } from '../services/registry/journal.ts';
+import { createJudgement, type Judgement } from '../services/registry/judgement.ts';
 import { createMlflowWebhook } from '../services/registry/mlflow-webhook.ts';
 import { openSource } from '../services/registry/open-source.ts';
 import { createRegistry, type Registry } from '../services/registry/registry.ts';
@@ -40,6 +42,7 @@ export type RegistryParts = {
   registry: Registry;
   monitoring: Monitoring;
   changes: Changes;
+  judgement: Judgement;
   outbox: Outbox;
   stream: EventStream;
   /** Forgets events and deliveries that are older than the settings allow. */
@@ -93,6 +96,12 @@ export async function composeRegistry(wanted: Wanted, jobs: Jobs): Promise<Regis
     registry,
     monitoring,
     changes: createChanges(parts),
+    judgement: createJudgement({
+      ...registry,
+      ...(await judgementOptions(config)),
+      monitored: () => monitoring.keys(),
+      now: clock.now,
+    }),
     outbox,
     stream,
     prune: async () => {
@@ -100,6 +109,19 @@ export async function composeRegistry(wanted: Wanted, jobs: Jobs): Promise<Regis
       await events.prune(now, config.EVENTS_RETENTION_DAYS, config.EVENTS_MAX_CHATTER);
       await outbox.prune(now - Math.min(config.EVENTS_RETENTION_DAYS, 30) * dayMs);
     },
+  };
+}
+
+async function judgementOptions(config: Config) {
+  return {
+    directions: {
+      higher: new Set(lowerCase(config.METRICS_HIGHER_IS_BETTER)),
+      lower: new Set(lowerCase(config.METRICS_LOWER_IS_BETTER)),
+    },
+    rules: config.GATE_RULES_FILE === undefined ? [] : await readGateRules(config.GATE_RULES_FILE),
+    ownerTags: lowerCase(config.OWNER_TAGS),
+    staleAfterDays: config.HYGIENE_STALE_DAYS,
+    aliasTable: aliasTableOf(config),
   };
 }
 
@@ -122,16 +144,11 @@ export type Tools = { clock: Clock; random: Random; log: RootLog; metrics: Metri
 function registryOptions(config: Config, secrets: Secrets, { clock, random, log, metrics }: Tools) {
   const source = configuredSource(config, secrets, { clock, random, log, metrics });
   const persists = source !== null && config.ENABLE_CACHE && config.ENABLE_CACHE_PERSISTENCE;
-  const aliasTable: AliasTable = {
-    Production: lowerCase(config.STAGE_ALIASES_PRODUCTION),
-    Staging: lowerCase(config.STAGE_ALIASES_STAGING),
-    Archived: lowerCase(config.STAGE_ALIASES_ARCHIVED),
-  };
   return {
     source,
     openSample: source === null || config.ENABLE_MOCK_DATA ? async () => openSample(config, clock) : null,
     cachePath: persists ? join(config.CACHE_DIRECTORY, `registry-${source.fingerprint}.jsonl`) : null,
-    aliasTable,
+    aliasTable: aliasTableOf(config),
     timeoutMs: config.CACHE_TIMEOUT_SECONDS * 1000,
     maxAgeMs: config.CACHE_MAX_AGE_HOURS * 3_600_000,
     rereadEvery: config.CACHE_REREAD_FINISHED_RUNS_EVERY,
@@ -174,5 +191,11 @@ function openSample(config: Config, clock: Clock): RegistrySource {
   writeSample(path, clock.now());
   return createSqliteSource(path, 'built-in sample registry', 'sample', 'default', clock);
 }
+
+const aliasTableOf = (config: Config): AliasTable => ({
+  Production: lowerCase(config.STAGE_ALIASES_PRODUCTION),
+  Staging: lowerCase(config.STAGE_ALIASES_STAGING),
+  Archived: lowerCase(config.STAGE_ALIASES_ARCHIVED),
+});
 
 const lowerCase = (words: string[]): string[] => words.map((word) => word.toLowerCase());

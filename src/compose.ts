@@ -72,7 +72,7 @@ async function build(
     { config, secrets, store, outbound, deriveKey, tools },
     { nudge: (name) => jobs?.nudge(name), wake: (name) => jobs?.wake(name) },
   );
-  const { registry, monitoring, changes, outbox } = parts;
+  const { registry, monitoring, changes, judgement, outbox } = parts;
   releaser.defer('registry', () => registry.stop());
   await registry.start();
   watchGauges(metrics, parts);
@@ -93,7 +93,7 @@ async function build(
   const drift = createDrift({ points: registry, clock });
   const dashboard = createDashboard({ registry, monitoring });
   return {
-    services: { access, registry, changes, monitoring, drift, dashboard, system },
+    services: { access, registry, changes, judgement, monitoring, drift, dashboard, system },
     outbox,
     metrics,
     log,

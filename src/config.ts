@@ -102,6 +102,13 @@ export const settings = z.object({
     'Aliases that mean Archived where no stage is set',
   ),
 
+  METRICS_HIGHER_IS_BETTER: list('').describe('Metrics of which more is better, where their names do not tell'),
+  METRICS_LOWER_IS_BETTER: list('').describe('Metrics of which less is better, where their names do not tell'),
+  GATE_RULES_FILE: text().describe('YAML or JSON file with the rules of the promotion gate (docs/judgement.md)'),
+  OWNER_TAGS: list('owner,team,maintainer').describe('Tags that name the owner of a model or version'),
+  HYGIENE_STALE_DAYS: number(180, 1, 36_500).describe(
+    'What has been in production unchanged for longer is called stale',
+  ),
   EVENTS_RETENTION_DAYS: number(400, 1, 36_500).describe('How long the journal of registry events is kept'),
   EVENTS_MAX_CHATTER: number(200_000, 100, 100_000_000).describe(
     'Most events about descriptions, tags and metrics that are kept; what was deployed when is kept for the whole time',

@@ -24,6 +24,8 @@ export type Monitoring = {
   count(): Promise<number>;
   /** Runs of monitored versions, whose metrics are read again at every refresh. */
   runIds(): Promise<Set<string>>;
+  /** Monitored versions as `name\nversion`. */
+  keys(): Promise<Set<string>>;
   /** Monitored versions as the registry has them now; the type is the one given when monitoring began. */
   models(type: ModelType | null, query: ModelListQuery): Promise<ListAnswer>;
 };
@@ -63,6 +65,7 @@ export function createMonitoring({ store, mirror, clock }: Deps): Monitoring {
     },
     count: async () => (await rows()).length,
     runIds: async () => new Set((await rows()).flatMap((row) => row.run_id ?? [])),
+    keys: async () => new Set((await rows()).map((row) => `${row.name}\n${row.version}`)),
     models: async (type, query) => {
       const snapshot = await mirror.current();
       const wanted = (await rows()).filter((row) => type === null || row.model_type === type);

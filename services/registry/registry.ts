@@ -1,14 +1,14 @@
 import { isoTime } from '../../src/kernel/clock.ts';
-import { conflict, notFound, TowerError, unavailable } from '../../src/kernel/errors.ts';
-import { parseRunLimit } from './list-query.ts';
+import { conflict, notFound, unavailable } from '../../src/kernel/errors.ts';
 import { createLists, type ListAnswer } from './lists.ts';
 import { createMirror, type Mirror, type MirrorStatus } from './mirror.ts';
-import { createReads, type Reading } from './reads.ts';
+import type { Reading } from './reads.ts';
 import type { MirrorOptions } from './refresh.ts';
 import { createRunCount, type RunTotal } from './run-count.ts';
-import { type CacheInfo, type CacheStats, type ModelListQuery, type Run, runInfo } from './schemas.ts';
+import { type CacheInfo, type CacheStats, type ModelListQuery, type Run } from './schemas.ts';
 import type { ModelVersion, RegisteredModel, Snapshot } from './snapshot.ts';
-import type { MetricPoint } from './source.ts';
+import type { MetricPoint, RunDetail, Run as RunRead } from './source.ts';
+import { createSourceReads } from './source-reads.ts';
 import type { Stage } from './stages.ts';
 
 /** How old the mirror is and what it was made of, for the headers of every answer. */
@@ -43,6 +43,10 @@ export type Registry = {
   /** Points of metrics of runs, read on demand and remembered for a while. */
   history(runIds: string[], metrics: string[]): Promise<Reading<MetricPoint[]>>;
   loggedModel(modelId: string): Promise<Reading<MetricPoint[]>>;
+  /** Runs with params, tags and datasets; one that is gone is missing. @throws `unavailable` */
+  runDetails(runIds: string[]): Promise<Reading<RunDetail[]>>;
+  /** Runs that bear these tags; null where the source cannot look for them. @throws `unavailable` */
+  taggedRuns(tags: Record<string, string>): Promise<Reading<RunRead[]> | null>;
   runTotal(): RunTotal;
   /** Background step: counts all runs, slowly. */
   countRuns(signal: AbortSignal): Promise<void>;
@@ -63,9 +67,6 @@ type Settings = {
 };
 type Options = MirrorOptions & Settings;
 
-/** Longest run list: each run comes whole, with all its metrics, params and tags. */
-const mostRuns = 1000;
-
 /** The MLflow registry as a service: the mirror, lists over it, and reads that go to the source on demand. */
 export async function createRegistry(options: Options): Promise<Registry> {
   const mirror = await createMirror(options);
@@ -84,7 +85,7 @@ export async function createRegistry(options: Options): Promise<Registry> {
   };
   return {
     ...snapshotAnswers(options, current),
-    ...sourceReads(options, mirror, stopping.signal),
+    ...createSourceReads(options, mirror, stopping.signal),
     ...runCounting(options, mirror),
     start: () => mirror.start(),
     stop: async () => {
@@ -131,64 +132,6 @@ function snapshotAnswers(options: Options, current: () => Promise<Snapshot>) {
       return model;
     },
     experiments: async (query: ModelListQuery) => lists.experiments((await current()).experiments, query),
-  };
-}
-
-/** What the source is asked for on demand, and remembered for a while. */
-function sourceReads(options: Options, mirror: Mirror, stopping: AbortSignal) {
-  const remember = {
-    freshMs: options.cacheEnabled ? options.readCacheMs : 0,
-    maxItems: 200_000,
-    clock: options.clock,
-    isDown: () => mirror.status().connection === 'disconnected',
-  };
-  const readRuns = createReads<Run>(remember);
-  const readPoints = createReads<MetricPoint>(remember);
-  const limit = () => AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs)]);
-  /** A read that fails tells the mirror that MLflow is gone; while it is gone, nothing is called fresh. */
-  const tell = async <T>(read: () => Promise<Reading<T>>): Promise<Reading<T>> => {
-    try {
-      const reading = await read();
-      // An old value in the place of one that could not be read is trouble too.
-      if (reading.stale) mirror.sawTrouble(unavailable('MLflow did not answer a read on demand'));
-      return { ...reading, stale: reading.stale || mirror.status().stale };
-    } catch (error) {
-      if (error instanceof TowerError && error.code === 'unavailable') mirror.sawTrouble(error);
-      throw error;
-    }
-  };
-  return {
-    runs: async (experimentId: string, limitText: string | undefined) => {
-      const count = parseRunLimit(limitText);
-      const { snapshot } = mirror.status();
-      if (snapshot && !snapshot.experiments.some((item) => item.experimentId === experimentId)) {
-        throw notFound(`Experiment ${JSON.stringify(experimentId)} not found in MLflow`, {
-          parameter: 'experiment_id',
-          value: experimentId,
-        });
-      }
-      const source = mirror.source();
-      // Two sizes are read and remembered, whatever is asked: a copy for every limit would add up.
-      const size = count <= 100 ? 100 : mostRuns;
-      const key = JSON.stringify([source.fingerprint, experimentId, size]);
-      const read = async () => (await source.readRuns(experimentId, size, limit())).map(runInfo);
-      const reading = await tell(() => readRuns(key, read));
-      return { ...reading, value: reading.value.slice(0, count) };
-    },
-    history: (runIds: string[], metrics: string[]) => {
-      const source = mirror.source();
-      return tell(() =>
-        readPoints(JSON.stringify([source.fingerprint, runIds, metrics]), () =>
-          source.readHistory(runIds, metrics, limit()),
-        ),
-      );
-    },
-    loggedModel: (modelId: string) => {
-      const source = mirror.source();
-      return tell(() =>
-        readPoints(JSON.stringify([source.fingerprint, modelId]), () => source.readLoggedModel(modelId, limit())),
-      );
-    },
   };
 }
 

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cliOver } from '../support/cli.ts';
 
@@ -106,5 +108,36 @@ describe('tower token and tower audit', () => {
     expect(await towerWith(here, 'token', 'create', '--name', 'x', '--days', '0')).toMatchObject({ code: 2 });
     expect(await towerWith(here, 'token', 'revoke', 'x')).toMatchObject({ code: 3 });
     expect(await towerWith(here, 'audit', 'verify', '--file', '/nowhere')).toMatchObject({ code: 2 });
+  });
+});
+
+describe('tower models compare, gate and hygiene', () => {
+  it('print what is better, what may be promoted and what is wrong, with an exit code for pipelines', async () => {
+    const { tower, folder } = await cliOver();
+    const compared = await tower('models', 'compare', 'DNA', '1', '2');
+    expect(compared.out).toMatch(/^Comparable: unknown \(MLflow has no dataset recorded for both runs\)$/m);
+    expect(compared.out).toMatch(/^accuracy +0\.945 +0\.91 +-3\.7 % +higher +champion$/m);
+    expect(await tower('models', 'compare', 'DNA', '1')).toMatchObject({ code: 2 });
+    const rules = join(folder, 'rules.yaml');
+    writeFileSync(rules, '- metric: accuracy\n  min: 0.9\n');
+    const passed = await tower('models', 'gate', 'DNA', '2', '--rules', rules);
+    expect(passed).toMatchObject({
+      code: 0,
+      out: 'PASS: version 2 against version 1\nok    accuracy is 0.91, at least 0.9 is wanted',
+    });
+    writeFileSync(rules, 'rules: [{metric: accuracy, max_loss: 0.01}]');
+    const failed = await tower('models', 'gate', 'DNA', '2', '--rules', rules);
+    expect(failed).toMatchObject({
+      code: 1,
+      out: expect.stringMatching(/^FAIL: version 2 against version 1\nFAIL {2}accuracy is 0\.91/),
+    });
+    expect(await tower('models', 'gate', 'DNA', '2')).toMatchObject({
+      code: 4,
+      err: expect.stringContaining('There are no rules to judge by'),
+    });
+    expect((await tower('models', 'hygiene', '--kind', 'dangling_alias')).out).toMatch(
+      /^dangling_alias +aliased +9 +the alias gone points at version 9, which is gone$/m,
+    );
+    expect((await tower('models', 'hygiene', '--name', 'nobody')).out).toBe('Nothing found.');
   });
 });

@@ -133,19 +133,23 @@ function route(fake: FakeMlflow, path: string, query: URLSearchParams, body: Jso
   if (call === 'registered-models/search') {
     const size = Number(query.get('max_results') ?? 100);
     if (size > 1000) return mlflowError(400, 'INVALID_PARAMETER_VALUE', 'max_results too large');
-    return page(fake, path, 'registered_models', registry.models, size, query.get('page_token'));
+    return page(fake, path, 'registered_models', named(registry.models, query), size, query.get('page_token'));
   }
   if (call === 'model-versions/search') {
     return page(
       fake,
       path,
       'model_versions',
-      registry.versions,
+      named(registry.versions, query),
       Number(query.get('max_results') ?? 200_000),
       query.get('page_token'),
     );
   }
   if (call === 'runs/search') return searchRuns(fake, path, body);
+  if (call === 'runs/get') {
+    const run = registry.runs.find(({ info }) => info['run_id'] === query.get('run_id'));
+    return run ? json({ run }) : mlflowError(404, 'RESOURCE_DOES_NOT_EXIST', `Run ${query.get('run_id')} not found`);
+  }
   if (call === 'metrics/get-history') {
     const points = registry.histories[`${query.get('run_id')} ${query.get('metric_key')}`] ?? [];
     // Servers from 3.1.1 to 3.13 give nothing and a token for ever without max_results.
@@ -166,6 +170,12 @@ function route(fake: FakeMlflow, path: string, query: URLSearchParams, body: Jso
   return html404;
 }
 
+/** What a filter by name leaves; other filters are not known here. */
+function named(items: Json[], query: URLSearchParams): Json[] {
+  const [, , name] = /^name = (['"])(.*)\1$/.exec(query.get('filter') ?? '') ?? [];
+  return name === undefined ? items : items.filter((item) => item['name'] === name);
+}
+
 function searchRuns(fake: FakeMlflow, path: string, body: Json): Answer {
   const ids = body['experiment_ids'];
   // Ids that are numbers are dropped without a word, and no ids means no runs.
@@ -175,9 +185,17 @@ function searchRuns(fake: FakeMlflow, path: string, body: Json): Answer {
     .exec(filter)?.[1]
     ?.split(',')
     .map((id) => id.slice(1, -1));
+  const tags = [...filter.matchAll(/tags\.`([^`]+)` = (['"])(.*?)\2/g)].map(
+    ([, key, , value]) => [key, value] as const,
+  );
+  const hasTags = (data: Json) =>
+    tags.every(([key, value]) =>
+      ((data['tags'] ?? []) as Json[]).some((tag) => tag['key'] === key && tag['value'] === value),
+    );
   const all = body['run_view_type'] === 'ALL';
   const runs = fake.registry.runs.filter(
-    ({ info }) =>
+    ({ info, data }) =>
+      hasTags(data) &&
       experiments.has(String(info['experiment_id'])) &&
       (all || info['lifecycle_stage'] !== 'deleted') &&
       (!wanted || wanted.includes(String(info['run_id']))),

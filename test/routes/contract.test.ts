@@ -9,7 +9,8 @@ import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { signedHeaders } from '../support/signed.ts';
 import { type TestTower, testTower } from '../support/tower.ts';
-import { cases, monitorBody, type World } from './contract-cases.ts';
+import { cases, monitorBody } from './contract-cases.ts';
+import type { World } from './contract-change-cases.ts';
 
 const examples = JSON.parse(readFileSync(new URL('../fixtures/seed-examples.json', import.meta.url), 'utf8')) as Record<
   string,

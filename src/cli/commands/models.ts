@@ -3,6 +3,7 @@ import { notFound } from '../../kernel/errors.ts';
 import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
 import { addHistoryCommand } from './history.ts';
+import { addJudgementCommands } from './judgement.ts';
 
 type Model = {
   name: string;
@@ -64,6 +65,7 @@ export function addModelCommands(program: Command, context: CliContext): void {
     });
 
   addHistoryCommand(models, context);
+  addJudgementCommands(models, context);
   addMonitorCommands(models, context);
 }
 

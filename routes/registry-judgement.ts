@@ -1,0 +1,70 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { Judgement } from '../services/registry/judgement.ts';
+import {
+  CompareQuery,
+  Comparison,
+  GateRequest,
+  GateResult,
+  HygieneQuery,
+  HygieneReport,
+} from '../services/registry/judgement-schemas.ts';
+import { errors, modelName, modelVersion, tags } from '../src/http/openapi.ts';
+import { nextPage } from '../src/http/replies.ts';
+
+const reading = { mirrored: true, access: 'read' } as const;
+
+/** Comparison, gate and hygiene over HTTP. */
+export async function registryJudgementRoutes(
+  instance: FastifyInstance,
+  { judgement }: { judgement: Judgement },
+): Promise<void> {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.get(
+    '/model/:model_name/compare',
+    {
+      config: reading,
+      schema: {
+        tags: [tags.analysis],
+        summary: 'Champion against challenger: metrics, params, tags, and whether they may be compared',
+        params: z.object({ model_name: modelName }),
+        querystring: CompareQuery,
+        response: { 200: Comparison, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => judgement.compare(request.params.model_name, request.query.versions),
+  );
+  app.post(
+    '/model/:model_name/:model_version/gate',
+    {
+      // It judges and changes nothing: a pipeline that may read may ask.
+      config: { ...reading, audited: false },
+      schema: {
+        tags: [tags.analysis],
+        summary: 'Whether a version may be promoted, rule by rule',
+        params: z.object({ model_name: modelName, model_version: modelVersion }),
+        body: GateRequest.nullish(),
+        response: { 200: GateResult, ...errors(400, 404, 409, 503) },
+      },
+    },
+    async (request) => judgement.gate(request.params.model_name, request.params.model_version, request.body ?? {}),
+  );
+  app.get(
+    '/models/hygiene',
+    {
+      config: reading,
+      schema: {
+        tags: [tags.analysis],
+        summary: 'What is wrong or missing in the registry',
+        querystring: HygieneQuery,
+        response: { 200: HygieneReport, ...errors(400, 503) },
+      },
+    },
+    async (request, reply) => {
+      const { total, nextPageToken, ...report } = await judgement.hygiene(request.query);
+      nextPage(request, reply, total, nextPageToken);
+      return report;
+    },
+  );
+}
