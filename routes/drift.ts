@@ -2,9 +2,22 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Drift } from '../services/drift/drift.ts';
-import { DriftQuery, ModelDrift } from '../services/drift/schemas.ts';
-import { errors, modelName, tags } from '../src/http/openapi.ts';
+import {
+  BaselineList,
+  BaselineOne,
+  BaselineQuery,
+  BaselineRemoved,
+  BaselineRequest,
+  ObservationsRequest,
+  ObservationsTaken,
+} from '../services/drift/observation-schemas.ts';
+import { DriftOverview, DriftQuery, ModelDrift } from '../services/drift/schemas.ts';
+import { errors, modelName, modelVersion, tags } from '../src/http/openapi.ts';
 import { sendReading } from '../src/http/replies.ts';
+
+const reading = { mirrored: true, access: 'read' } as const;
+const about = (summary: string) => ({ tags: [tags.analysis], summary });
+const one = z.object({ model_name: modelName, model_version: modelVersion });
 
 /** How a model does after its training. */
 export async function driftRoutes(instance: FastifyInstance, { drift }: { drift: Drift }): Promise<void> {
@@ -12,15 +25,92 @@ export async function driftRoutes(instance: FastifyInstance, { drift }: { drift:
   app.get(
     '/model/:model_name/drift',
     {
-      config: { mirrored: true, access: 'read' },
+      config: reading,
       schema: {
-        tags: [tags.analysis],
-        summary: 'Metrics of each version measured after training, by day',
+        ...about('How each version did after its training, by day, and whether it got worse'),
         params: z.object({ model_name: modelName }),
         querystring: DriftQuery,
         response: { 200: ModelDrift, ...errors(400, 404, 503) },
       },
     },
     async (request, reply) => sendReading(reply, await drift.ofModel(request.params.model_name, request.query.days)),
+  );
+  app.get(
+    '/models/drift',
+    {
+      config: reading,
+      schema: {
+        ...about('What the last look at all monitored versions found'),
+        response: { 200: DriftOverview, ...errors() },
+      },
+    },
+    async () => drift.overview(),
+  );
+  app.post(
+    '/model/:model_name/:model_version/observations',
+    {
+      config: { access: 'operate' },
+      schema: {
+        ...about('Post values, samples or histograms measured in production; repeated posts count once'),
+        params: one,
+        body: ObservationsRequest,
+        response: { 201: ObservationsTaken, ...errors(400, 404, 503) },
+      },
+    },
+    async (request, reply) => {
+      const { model_name, model_version } = request.params;
+      return reply.code(201).send(await drift.observe(model_name, model_version, request.body));
+    },
+  );
+  baselineRoutes(instance, drift);
+}
+
+function baselineRoutes(instance: FastifyInstance, drift: Drift): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const path = '/model/:model_name/:model_version/baselines';
+  app.get(
+    path,
+    {
+      config: reading,
+      schema: {
+        ...about('Pinned baselines of a version'),
+        params: one,
+        response: { 200: BaselineList, ...errors(404, 503) },
+      },
+    },
+    async (request) => drift.baselines(request.params.model_name, request.params.model_version),
+  );
+  app.put(
+    path,
+    {
+      config: { access: 'approve' },
+      schema: {
+        ...about('Pin what a metric or feature is measured against'),
+        params: one,
+        body: BaselineRequest,
+        response: { 200: BaselineOne, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => {
+      const { model_name, model_version } = request.params;
+      return drift.pin(model_name, model_version, request.body, request.caller.name);
+    },
+  );
+  app.delete(
+    path,
+    {
+      config: { access: 'approve' },
+      schema: {
+        ...about('Take a pinned baseline away: the first days count again'),
+        params: one,
+        querystring: BaselineQuery,
+        response: { 200: BaselineRemoved, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => {
+      const { model_name, model_version } = request.params;
+      await drift.unpin(model_name, model_version, request.query.subject);
+      return { message: `The baseline of ${request.query.subject} is not pinned any more` };
+    },
   );
 }

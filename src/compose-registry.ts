@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { createDrift, type Drift } from '../services/drift/drift.ts';
 import { createMonitoring, type Monitoring } from '../services/monitoring/monitoring.ts';
 import { type Changes, createChanges } from '../services/registry/changes.ts';
 import { createEvents } from '../services/registry/events.ts';
@@ -18,6 +19,7 @@ import { createWebhooks } from '../services/registry/webhooks.ts';
 import type { Config, Secrets } from './config.ts';
 import type { Clock } from './kernel/clock.ts';
 import type { RootLog } from './kernel/log.ts';
+import type { Directions } from './kernel/metric-direction.ts';
 import type { Metrics } from './kernel/metrics.ts';
 import type { Outbound } from './kernel/outbound.ts';
 import type { Random } from './kernel/rng.ts';
@@ -43,6 +45,7 @@ export type RegistryParts = {
   monitoring: Monitoring;
   changes: Changes;
   judgement: Judgement;
+  drift: Drift;
   outbox: Outbox;
   stream: EventStream;
   /** Forgets events and deliveries that are older than the settings allow. */
@@ -84,14 +87,10 @@ export async function composeRegistry(wanted: Wanted, jobs: Jobs): Promise<Regis
     monitoredCount: async () => (await monitoring?.count()) ?? 0,
   });
   monitoring = createMonitoring({ store, mirror: registry, clock });
-  const mlflowWebhook = createMlflowWebhook({
-    secret: secrets.webhookSecret,
-    store,
-    clock,
-    log,
-    refreshModel: registry.refreshModel,
-  });
+  const { refreshModel } = registry;
+  const mlflowWebhook = createMlflowWebhook({ secret: secrets.webhookSecret, store, clock, log, refreshModel });
   const parts = { registry: registryName, status: registry.status, events, stream, webhooks, mlflowWebhook };
+  const drift = createDrift({ points: registry, monitored: monitoring.keys, store, clock, ...driftOptions(config) });
   return {
     registry,
     monitoring,
@@ -102,22 +101,37 @@ export async function composeRegistry(wanted: Wanted, jobs: Jobs): Promise<Regis
       monitored: () => monitoring.keys(),
       now: clock.now,
     }),
+    drift,
     outbox,
     stream,
     prune: async () => {
       const now = clock.now();
       await events.prune(now, config.EVENTS_RETENTION_DAYS, config.EVENTS_MAX_CHATTER);
+      await drift.prune(now - config.OBSERVATIONS_RETENTION_DAYS * dayMs);
       await outbox.prune(now - Math.min(config.EVENTS_RETENTION_DAYS, 30) * dayMs);
     },
   };
 }
 
+const directionsOf = (config: Config): Directions => ({
+  higher: new Set(lowerCase(config.METRICS_HIGHER_IS_BETTER)),
+  lower: new Set(lowerCase(config.METRICS_LOWER_IS_BETTER)),
+});
+
+const driftOptions = (config: Config) => ({
+  rules: {
+    directions: directionsOf(config),
+    minChangePct: config.DRIFT_MIN_CHANGE_PCT,
+    minChange: config.DRIFT_MIN_CHANGE,
+    warningP: config.DRIFT_WARNING_P,
+  },
+  levels: { warningP: config.DRIFT_WARNING_P, driftP: config.DRIFT_P },
+  evaluationTags: { model: config.EVALUATION_MODEL_TAG, version: config.EVALUATION_VERSION_TAG },
+});
+
 async function judgementOptions(config: Config) {
   return {
-    directions: {
-      higher: new Set(lowerCase(config.METRICS_HIGHER_IS_BETTER)),
-      lower: new Set(lowerCase(config.METRICS_LOWER_IS_BETTER)),
-    },
+    directions: directionsOf(config),
     rules: config.GATE_RULES_FILE === undefined ? [] : await readGateRules(config.GATE_RULES_FILE),
     ownerTags: lowerCase(config.OWNER_TAGS),
     staleAfterDays: config.HYGIENE_STALE_DAYS,

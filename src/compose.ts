@@ -1,6 +1,5 @@
 import { createAccess } from '../services/access/access.ts';
 import { createDashboard } from '../services/dashboard/dashboard.ts';
-import { createDrift } from '../services/drift/drift.ts';
 import type { Services } from './app.ts';
 import { composeRegistry, type RegistryParts, type Tools } from './compose-registry.ts';
 import type { Config, Secrets } from './config.ts';
@@ -72,7 +71,7 @@ async function build(
     { config, secrets, store, outbound, deriveKey, tools },
     { nudge: (name) => jobs?.nudge(name), wake: (name) => jobs?.wake(name) },
   );
-  const { registry, monitoring, changes, judgement, outbox } = parts;
+  const { registry, monitoring, changes, judgement, drift, outbox } = parts;
   releaser.defer('registry', () => registry.stop());
   await registry.start();
   watchGauges(metrics, parts);
@@ -90,7 +89,6 @@ async function build(
     jobStates: () => jobs?.states() ?? [],
     metricsPage: metrics.render,
   });
-  const drift = createDrift({ points: registry, clock });
   const dashboard = createDashboard({ registry, monitoring });
   return {
     services: { access, registry, changes, judgement, monitoring, drift, dashboard, system },
@@ -136,7 +134,7 @@ export function openFoundation(config: Config, secrets: Secrets, clock: Clock = 
 }
 
 /** Every background job there is. */
-function jobTable(config: Config, { registry, outbox, prune }: RegistryParts): Job[] {
+function jobTable(config: Config, { registry, drift, outbox, prune }: RegistryParts): Job[] {
   const minute = 60_000;
   const refreshTimeoutMs = config.CACHE_TIMEOUT_SECONDS * 1000 + 10_000;
   return [
@@ -161,6 +159,13 @@ function jobTable(config: Config, { registry, outbox, prune }: RegistryParts): J
       timeoutMs: 30 * minute,
       firstAfterMs: 2_000,
       step: (signal) => registry.countRuns(signal),
+    },
+    {
+      name: 'drift',
+      intervalMs: Math.max(config.CACHE_REFRESH_INTERVAL_MINUTES, 1) * minute,
+      timeoutMs: 10 * minute,
+      firstAfterMs: 5_000,
+      step: (signal) => drift.sweep(signal),
     },
     {
       // Woken by every promise; by itself for what is to be tried again.

@@ -1,3 +1,4 @@
+import type { Drift } from '../services/drift/drift.ts';
 import type { Monitoring } from '../services/monitoring/monitoring.ts';
 import type { Connection } from '../services/registry/mirror.ts';
 import type { Registry } from '../services/registry/registry.ts';
@@ -5,13 +6,29 @@ import type { EventStream } from '../services/registry/stream.ts';
 import type { Metrics } from './kernel/metrics.ts';
 import type { Outbox } from './store/outbox.ts';
 
-type Watched = { registry: Registry; monitoring: Monitoring; stream: EventStream; outbox: Outbox };
+type Watched = { registry: Registry; monitoring: Monitoring; drift: Drift; stream: EventStream; outbox: Outbox };
 
 /** What is asked for at every scrape. */
-export function watchGauges(metrics: Metrics, { registry, monitoring, stream, outbox }: Watched): void {
+export function watchGauges(metrics: Metrics, { registry, monitoring, drift, stream, outbox }: Watched): void {
   const { watch } = metrics;
   const seconds = (ms: number | null | undefined) => (ms === null || ms === undefined ? null : ms / 1000);
-  metrics.watchStages(() => registry.status().snapshot?.byStage ?? null);
+  metrics.watchBy({
+    name: 'tower_registry_model_versions',
+    help: 'Model versions in the mirror, by effective stage',
+    label: 'stage',
+    read: () => {
+      const { snapshot } = registry.status();
+      return (
+        snapshot && Object.fromEntries(Object.entries(snapshot.byStage).map(([stage, list]) => [stage, list.length]))
+      );
+    },
+  });
+  metrics.watchBy({
+    name: 'tower_drift_versions',
+    help: 'Monitored model versions, by what is thought of their drift',
+    label: 'status',
+    read: () => (drift.overview().assessed_at === null ? null : drift.overview().counts),
+  });
   watch({ name: 'tower_monitored_models', help: 'Monitored model versions', read: () => monitoring.count() });
   watch({
     name: 'tower_registry_cache_age_seconds',

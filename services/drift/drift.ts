@@ -1,53 +1,195 @@
+import { createBreath } from '../../src/kernel/breathe.ts';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { invalid } from '../../src/kernel/errors.ts';
+import type { Store } from '../../src/store/store.ts';
 import type { Reading } from '../registry/reads.ts';
 import type { ModelVersion, RegisteredModel } from '../registry/snapshot.ts';
-import type { MetricPoint } from '../registry/source.ts';
-import type { ModelDrift } from './schemas.ts';
-
-/** What drift needs of the registry. */
-type Points = {
-  provenance(): { ageMs: number | null; stale: boolean };
-  model(name: string): Promise<RegisteredModel>;
-  history(runIds: string[], metrics: string[]): Promise<Reading<MetricPoint[]>>;
-  loggedModel(modelId: string): Promise<Reading<MetricPoint[]>>;
-};
+import { assessDistribution } from './assess-distribution.ts';
+import { assessMetric, type MetricRules } from './assess-metric.ts';
+import type { BaselineInfo, BaselineRequest, ObservationsRequest, ObservationsTaken } from './observation-schemas.ts';
+import { baselineOf, createObservations, type Observations, type Posted, type Target } from './observations.ts';
+import { collectPoints, type EvaluationTags, type Measured, type Points } from './points.ts';
+import type { Assessment, DriftOverview, ModelDrift, VersionDrift } from './schemas.ts';
+import { driftStatuses } from './schemas.ts';
+import { type Draft, finish, type Levels, worst } from './verdict.ts';
+import { requireVersion } from './version.ts';
 
 export type Drift = {
   /**
-   * Values of each version measured after its training, in the last `days` days (1..3650, default 30), by UTC day.
-   * What lies within the run is a learning curve and is not shown. Nothing is filled in.
+   * How each version did after its training: values of the last `days` days (1..3650, default 30) by UTC day, and a
+   * verdict made of all values there are. What lies within the training run is a learning curve. Nothing is filled in.
    * @throws `invalid` for days, `not_found` for the model, `unavailable` where MLflow is down and nothing is remembered
    */
   ofModel(name: string, days: string | undefined): Promise<Reading<ModelDrift>>;
+  /** Takes a batch whole or not at all. @throws `not_found`, `invalid` */
+  observe(name: string, version: string, request: ObservationsRequest): Promise<ObservationsTaken>;
+  /** @throws `not_found` */
+  pin(name: string, version: string, request: BaselineRequest, by: string): Promise<BaselineInfo>;
+  unpin(name: string, version: string, subject: string): Promise<void>;
+  baselines(name: string, version: string): Promise<BaselineInfo[]>;
+  /** Background step: assesses the monitored versions, all at once, so that many of them do not make many false alarms. */
+  sweep(signal: AbortSignal): Promise<void>;
+  /** What the last sweep found. */
+  overview(): DriftOverview;
+  /** Forgets what was posted before this moment. */
+  prune(before: number): Promise<void>;
 };
 
-const dayMs = 86_400_000;
+export type DriftOptions = {
+  points: Points;
+  monitored: () => Promise<Set<string>>;
+  store: Store;
+  clock: Clock;
+  rules: MetricRules;
+  levels: Levels;
+  evaluationTags: EvaluationTags;
+};
 
-export function createDrift({ points, clock }: { points: Points; clock: Clock }): Drift {
+/** A version with what is to be said of it; the drafts wait until it is known how many there are. */
+type Look = { version: ModelVersion; measured: Measured[]; drafts: Draft[] };
+/** What the last sweep found of a version: its p-values count among those of any later look. */
+type Swept = { pValues: number[]; entry: DriftOverview['versions'][number] };
+
+const dayMs = 86_400_000;
+const mostPoints = 2000;
+
+export function createDrift(options: DriftOptions): Drift {
+  const { points, store, clock } = options;
+  const observations = createObservations({ store, clock });
+  const registry = () => (points.provenance().origin === 'sample' ? 'sample' : 'default');
+  const target = async (name: string, version: string): Promise<Target> => {
+    requireVersion(await points.model(name), version);
+    return { registry: registry(), name, version };
+  };
+  const look: Looker = (model, versions) => lookAt(options, observations, registry(), model, versions);
+  return {
+    ...assessing(options, look),
+    observe: async (name, version, request) => observations.add(await target(name, version), request.observations),
+    pin: async (name, version, request, by) => observations.pin(await target(name, version), request, by),
+    unpin: async (name, version, subject) => observations.unpin(await target(name, version), subject),
+    baselines: async (name, version) => observations.baselines(await target(name, version)),
+    prune: (before) => observations.prune(before),
+  };
+}
+
+type Looker = (model: RegisteredModel, versions: ModelVersion[]) => Promise<Reading<Look[]>>;
+
+function assessing(options: DriftOptions, look: Looker): Pick<Drift, 'ofModel' | 'sweep' | 'overview'> {
+  const { points, clock, levels } = options;
+  let swept = new Map<string, Swept>();
+  let sweptAt: number | null = null;
   return {
     ofModel: async (name, daysText) => {
       const days = parseDays(daysText);
       const model = await points.model(name);
+      const { value: looks, ...reading } = await look(model, model.versions);
+      const own = new Set(looks.map(({ version }) => keyOf(version)));
+      const others = [...swept].flatMap(([key, { pValues }]) => (own.has(key) ? [] : pValues));
       const since = clock.now() - days * dayMs;
-      const [history, logged] = await Promise.all([
-        lateHistory(points, model.versions),
-        loggedModels(points, model.versions),
-      ]);
-      const byRun = Map.groupBy(history.value, (point) => point.runId);
-      const value = model.versions.map((version) => {
-        const own = byRun.get(version.runId ?? '') ?? [];
-        const measured = [...own, ...(logged.value.get(version.version) ?? [])].filter(
-          (point) => point.at >= since && point.at <= clock.now() && isAfterTraining(point, version),
-        );
-        return describe(version, measured, days);
-      });
-      // Which versions there are and which have late values comes from the mirror: the answer is no younger than that.
-      const mirror = points.provenance();
-      const ageMs = Math.max(mirror.ageMs ?? 0, history.ageMs, logged.ageMs);
-      return { value, ageMs, stale: mirror.stale || history.stale || logged.stale };
+      const value = assessed(looks, others, levels).map(({ look: item, assessment }) =>
+        describe(item, assessment, since, clock.now()),
+      );
+      return { ...reading, value };
+    },
+    sweep: async (signal) => {
+      const found = assessed(await sweepMonitored(options, look, signal), [], levels);
+      swept = new Map(
+        found.map(({ look: { version, drafts }, assessment }) => {
+          const entry = { name: version.name, version: version.version, ...conclude(assessment) };
+          return [keyOf(version), { entry, pValues: drafts.flatMap((draft) => draft.assessment.p ?? []) }];
+        }),
+      );
+      sweptAt = clock.now();
+    },
+    overview: () => {
+      const versions = [...swept.values()].map(({ entry }) => entry);
+      const count = (status: string) => versions.filter((item) => item.status === status).length;
+      return {
+        assessed_at: sweptAt === null ? null : new Date(sweptAt).toISOString(),
+        counts: Object.fromEntries(driftStatuses.map((status) => [status, count(status)])) as DriftOverview['counts'],
+        versions: versions.sort((a, b) => driftStatuses.indexOf(b.status) - driftStatuses.indexOf(a.status)),
+      };
     },
   };
+}
+
+const keyOf = ({ name, version }: ModelVersion): string => `${name}\n${version}`;
+
+/** All drafts of several versions are finished together, and given back to theirs. */
+function assessed(looks: Look[], others: number[], levels: Levels): { look: Look; assessment: Assessment[] }[] {
+  const finished = finish(
+    looks.flatMap((item) => item.drafts),
+    others,
+    levels,
+  );
+  let from = 0;
+  return looks.map((look) => {
+    const assessment = finished.slice(from, from + look.drafts.length);
+    from += look.drafts.length;
+    return { look, assessment };
+  });
+}
+
+async function sweepMonitored({ points, monitored }: DriftOptions, look: Looker, signal: AbortSignal): Promise<Look[]> {
+  const wanted = await monitored();
+  const found: Look[] = [];
+  const names = new Set([...wanted].map((key) => key.slice(0, key.lastIndexOf('\n'))));
+  for (const name of names) {
+    signal.throwIfAborted();
+    // What was deleted in MLflow has nothing to be assessed.
+    const model = await points.model(name).catch(() => null);
+    const versions = model?.versions.filter((item) => wanted.has(`${name}\n${item.version}`)) ?? [];
+    if (model && versions.length > 0) found.push(...(await look(model, versions)).value);
+  }
+  return found;
+}
+
+async function lookAt(
+  { points, rules, evaluationTags, clock }: DriftOptions,
+  observations: Observations,
+  registry: string,
+  model: RegisteredModel,
+  versions: ModelVersion[],
+): Promise<Reading<Look[]>> {
+  const posted = new Map<string, Posted[]>();
+  const reading = await collectPoints(points, model, versions, evaluationTags, async (version) => {
+    const items = await observations.of({ registry, name: model.name, version });
+    posted.set(version, items);
+    return items;
+  });
+  const breath = createBreath();
+  const looks: Look[] = [];
+  for (const version of versions) {
+    if (breath.due()) await breath.take();
+    // Clients do log times that are still to come.
+    const measured = (reading.value.get(version.version) ?? []).filter((point) => point.at <= clock.now());
+    const pinned = await observations.baselines({ registry, name: model.name, version: version.version });
+    looks.push({ version, measured, drafts: draftsOf(measured, posted.get(version.version) ?? [], pinned, rules) });
+  }
+  return { ...reading, value: looks };
+}
+
+/** A draft per metric and dataset, and per feature and dataset. */
+function draftsOf(measured: Measured[], posted: Posted[], pinned: BaselineInfo[], rules: MetricRules): Draft[] {
+  const baselineFor = (subject: string) => {
+    const found = pinned.find((item) => item.subject === subject);
+    return found ? baselineOf(found) : null;
+  };
+  const judged = measured.filter((point) => point.phase !== 'training');
+  const series = Map.groupBy(judged, (point) => JSON.stringify([point.metric, point.dataset]));
+  const metrics = [...series.values()].flatMap((points) => {
+    const [first] = points;
+    return first ? [assessMetric(first.metric, first.dataset, points, baselineFor(first.metric), rules)] : [];
+  });
+  const items = posted.flatMap((item) => (item.kind === 'value' ? [] : [item]));
+  const features = Map.groupBy(items, (item) => JSON.stringify([item.subject, item.dataset]));
+  const distributions = [...features.values()].flatMap((list) => {
+    const [first] = list;
+    return first
+      ? [assessDistribution(first.subject, first.dataset, list, baselineFor(first.subject), rules.warningP)]
+      : [];
+  });
+  return [...metrics, ...distributions];
 }
 
 function parseDays(text: string | undefined): number {
@@ -60,56 +202,39 @@ function parseDays(text: string | undefined): number {
   return days;
 }
 
-/** Histories of the metrics that have a value after the end of their run; the other runs need not be asked. */
-async function lateHistory(points: Points, versions: ModelVersion[]): Promise<Reading<MetricPoint[]>> {
-  const runs = versions.flatMap((version) => (version.run && version.run.lateMetrics.length > 0 ? [version.run] : []));
-  if (runs.length === 0) return { value: [], ageMs: 0, stale: false };
-  const metrics = [...new Set(runs.flatMap((run) => run.lateMetrics))].sort();
-  return points.history([...new Set(runs.map((run) => run.runId))].sort(), metrics);
-}
-
-/** Values recorded on the logged models (MLflow 3) that versions were registered from. */
-async function loggedModels(points: Points, versions: ModelVersion[]): Promise<Reading<Map<string, MetricPoint[]>>> {
-  const linked = versions.filter((version) => version.source.startsWith('models:/m-'));
-  const readings = await Promise.all(
-    linked.map(async (version) => ({
-      version,
-      reading: await points.loggedModel(version.source.slice('models:/'.length)),
-    })),
-  );
+function describe({ version, measured }: Look, assessment: Assessment[], since: number, now: number): VersionDrift {
+  const shown = measured.filter((point) => point.at >= since && point.at <= now).sort((a, b) => a.at - b.at);
   return {
-    value: new Map(readings.map(({ version, reading }) => [version.version, reading.value])),
-    ageMs: Math.max(0, ...readings.map(({ reading }) => reading.ageMs)),
-    stale: readings.some(({ reading }) => reading.stale),
+    version: version.version,
+    stage: version.stage,
+    metrics_over_time: rowsOf(shown.filter((point) => point.phase !== 'training')),
+    aliases: version.aliases,
+    ...conclude(assessment),
+    assessment,
+    points: shown.slice(-mostPoints).map(({ metric, value, at, source, phase, runId, dataset }) => ({
+      metric,
+      value,
+      at: new Date(at).toISOString(),
+      source,
+      phase,
+      run_id: runId,
+      dataset,
+    })),
   };
 }
 
-/** A point of the training run counts only when it came after that run's end. */
-function isAfterTraining(point: MetricPoint, version: ModelVersion): boolean {
-  if (point.runId !== version.runId) return true;
-  // A training run MLflow no longer has cannot tell when it ended.
-  const endedAt = version.run?.endedAt ?? null;
-  return endedAt !== null && point.at > endedAt;
-}
-
-function describe(version: ModelVersion, measured: MetricPoint[], days: number): ModelDrift[number] {
-  const head = { version: version.version, stage: version.stage, aliases: version.aliases };
-  if (measured.length === 0) {
-    return { ...head, metrics_over_time: [], status: 'no_data', reason: whyNothing(version, days) };
-  }
-  const metrics = new Set(measured.map((point) => point.metric)).size;
-  const reason = `${plural(measured.length, 'value')} of ${plural(metrics, 'metric')} measured after training in the last ${plural(days, 'day')}`;
-  return { ...head, metrics_over_time: byDay(measured), status: 'not_assessed', reason };
-}
-
-function whyNothing(version: ModelVersion, days: number): string {
-  if (version.run && version.run.lateMetrics.length > 0)
-    return `MLflow has no metric of this version measured after training in the last ${plural(days, 'day')}`;
-  return 'MLflow has no metric of this version that was measured after training';
+/** The worst of the assessments, and what they say. */
+function conclude(assessment: Assessment[]): { status: VersionDrift['status']; reason: string } {
+  if (assessment.length === 0)
+    return { status: 'no_data', reason: 'nothing was measured of this version after its training' };
+  const status = worst(assessment.map((item) => item.status));
+  const reasons = assessment.filter((item) => item.status === status).map((item) => item.reason);
+  const [first = ''] = reasons;
+  return { status, reason: reasons.length > 1 ? `${first}; and ${reasons.length - 1} more like it` : first };
 }
 
 /** One row per UTC day with the last value of each metric on it; days without a value are left out. */
-function byDay(points: MetricPoint[]): ModelDrift[number]['metrics_over_time'] {
+function rowsOf(points: Measured[]): VersionDrift['metrics_over_time'] {
   const rows = new Map<number, Map<string, number | null>>();
   for (const point of [...points].sort((a, b) => a.at - b.at || a.step - b.step)) {
     const day = Math.floor(point.at / dayMs) * dayMs;
@@ -118,5 +243,3 @@ function byDay(points: MetricPoint[]): ModelDrift[number]['metrics_over_time'] {
   }
   return [...rows].map(([day, values]) => ({ ...Object.fromEntries(values), date: new Date(day).toISOString() }));
 }
-
-const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;

@@ -145,10 +145,15 @@ function withDescriptions({ schema, url }: Transformed): Transformed {
 function withoutUnused<T extends { paths?: unknown; components?: { schemas?: Record<string, unknown> } }>(
   document: T,
 ): T {
-  const text = JSON.stringify(document.paths);
-  const used = Object.entries(document.components?.schemas ?? {}).filter(([name]) =>
-    text.includes(`/schemas/${name}"`),
-  );
+  const schemas = Object.entries(document.components?.schemas ?? {});
+  const used: typeof schemas = [];
+  // What is used refers to others, which are used by that.
+  for (let text = JSON.stringify(document.paths); text !== ''; ) {
+    const found = schemas.filter((item) => !used.includes(item) && text.includes(`/schemas/${item[0]}"`));
+    used.push(...found);
+    text = found.length > 0 ? JSON.stringify(found) : '';
+  }
+  used.sort(([one], [other]) => (one < other ? -1 : 1));
   return { ...document, components: { ...document.components, schemas: Object.fromEntries(used) } };
 }
 

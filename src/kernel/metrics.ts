@@ -6,6 +6,8 @@ export type Metrics = ReturnType<typeof createMetrics>;
 /** A gauge whose value is asked for at scrape time; null = nothing to say, so no sample. */
 type Reading = { name: string; help: string; read: () => number | null | Promise<number> };
 
+type LabelledReading = { name: string; help: string; label: string; read: () => Record<string, number> | null };
+
 export function createMetrics(version: string) {
   const text = new Registry();
   const registers = [text];
@@ -30,15 +32,15 @@ export function createMetrics(version: string) {
         },
       });
     },
-    /** Adds the gauge of model versions by effective stage; `read` gives the lists, or null while there are none. */
-    watchStages: (read: () => Readonly<Record<string, unknown[]>> | null): void => {
+    /** Adds a gauge with a value per word of one label; null = nothing to say. */
+    watchBy: ({ name, help, label, read }: LabelledReading): void => {
       new Gauge({
-        name: 'tower_registry_model_versions',
-        help: 'Model versions in the mirror, by effective stage',
-        labelNames: ['stage'],
+        name,
+        help,
+        labelNames: [label],
         registers,
         collect() {
-          for (const [stage, versions] of Object.entries(read() ?? {})) this.set({ stage }, versions.length);
+          for (const [word, value] of Object.entries(read() ?? {})) this.set({ [label]: word }, value);
         },
       });
     },

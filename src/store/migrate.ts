@@ -3,9 +3,10 @@ import { TowerError } from '../kernel/errors.ts';
 import { up as monitoringAndJobs } from './migrations/0001-monitoring-and-jobs.ts';
 import { up as eventsAndOutbox } from './migrations/0002-events-and-outbox.ts';
 import { up as access } from './migrations/0003-access.ts';
+import { up as observations } from './migrations/0004-observations.ts';
 
 /** In order; the schema version of a database is how many of these it has seen. Never edit one that shipped. */
-const migrations: string[][] = [monitoringAndJobs, eventsAndOutbox, access];
+const migrations: string[][] = [monitoringAndJobs, eventsAndOutbox, access, observations];
 
 /**
  * Brings a database to this program's schema, one transaction per migration.

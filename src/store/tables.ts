@@ -97,4 +97,27 @@ export type Tables = {
   };
   /** How many rows the audit log has, and the hash of the last one, sealed with the tower's key. */
   audit_head: { id: number; count: number; hash: string; seal: string };
+  /** What was posted of a version. `payload` is JSON; `key` makes a repeated post one. */
+  observations: {
+    registry: string;
+    name: string;
+    version: string;
+    key: string;
+    kind: 'value' | 'samples' | 'histogram';
+    subject: string;
+    dataset: string;
+    at: string;
+    payload: string;
+    received_at: string;
+  };
+  /** What a metric or feature of a version is measured against, where somebody said so. `payload` is JSON. */
+  drift_baselines: {
+    registry: string;
+    name: string;
+    version: string;
+    subject: string;
+    payload: string;
+    pinned_by: string;
+    pinned_at: string;
+  };
 };

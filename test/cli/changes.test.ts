@@ -141,3 +141,32 @@ describe('tower models compare, gate and hygiene', () => {
     expect((await tower('models', 'hygiene', '--name', 'nobody')).out).toBe('Nothing found.');
   });
 });
+
+describe('tower models drift and observe', () => {
+  it('post what was measured and print what is thought of it', async () => {
+    const { tower, folder } = await cliOver();
+    expect((await tower('models', 'drift', 'DNA', '2')).out).toMatch(
+      /^2 +Staging +- +- +no_data +nothing was measured of this version after its training$/m,
+    );
+    expect(await tower('models', 'observe', 'DNA', '2', '--metric', 'accuracy', '--value', '0.9')).toMatchObject({
+      code: 0,
+      out: '1 taken',
+    });
+    const file = join(folder, 'observations.json');
+    const at = new Date(Date.now() - 86_400_000).toISOString();
+    writeFileSync(file, JSON.stringify({ observations: [{ at, metric: 'accuracy', value: 0.91 }] }));
+    expect((await tower('models', 'observe', 'DNA', '2', '--file', file)).out).toBe('1 taken');
+    expect((await tower('models', 'observe', 'DNA', '2', '--file', file)).out).toBe('0 taken, 1 known already');
+    expect((await tower('models', 'drift', 'DNA', '2')).out).toMatch(
+      /^2 +Staging +accuracy +- +insufficient_data +2 days have a value; 8 are needed for a verdict$/m,
+    );
+    expect(await tower('models', 'observe', 'DNA', '2', '--metric', 'accuracy', '--value', 'x')).toMatchObject({
+      code: 2,
+    });
+    expect(await tower('models', 'observe', 'DNA', '2')).toMatchObject({
+      code: 2,
+      err: 'tower: name --metric and --value, or --file',
+    });
+    expect(await tower('models', 'drift', 'DNA', '77')).toMatchObject({ code: 2 });
+  });
+});

@@ -11,6 +11,7 @@ export type World =
   | 'hooked'
   | 'with a key'
   | 'no audit'
+  | 'pinned'
   | 'given up';
 export type Case = {
   world?: World;
@@ -31,6 +32,10 @@ const mlflowEvent = {
   action: 'created',
   data: { name: 'DNA', alias: 'a', version: '1' },
 };
+
+const observed = { observations: [{ at: '2026-11-20T00:00:00Z', metric: 'accuracy', value: 0.9 }] };
+const baselines = '/model/DNA/1/baselines';
+const pinned = { subject: 'accuracy', value: 0.9, sd: 0.01, n: 20 };
 
 /** What changed, who is told of it, what is thought of it, and the door. */
 export const changeCases: Case[] = [
@@ -175,4 +180,42 @@ export const changeCases: Case[] = [
   { call: 'GET /models/hygiene?kind=shoe', status: 400, detail: /^kind must be one of dangling_alias/ },
   { call: 'GET /models/hygiene?scope=some', status: 400, detail: /^scope must be deployed or all, not "some"$/ },
   { world: 'never read', call: 'GET /models/hygiene', status: 503 },
+  { call: 'GET /models/drift', status: 200 },
+  { call: 'POST /model/DNA/1/observations', body: observed, status: 201 },
+  {
+    call: 'POST /model/DNA/1/observations',
+    body: { observations: [] },
+    status: 400,
+    detail: /^observations must hold one at least$/,
+  },
+  {
+    call: 'POST /model/DNA/1/observations',
+    body: { observations: [{ metric: 'a', value: 1 }] },
+    status: 400,
+    detail: /^observations\.0 must be \{at, metric, value\}/,
+  },
+  {
+    call: 'POST /model/DNA/1/observations',
+    body: { observations: [{ at: '2999-01-01T00:00:00Z', metric: 'a', value: 1 }] },
+    status: 400,
+    detail: /^observations\.0\.at must lie between the year 2000 and now/,
+  },
+  { call: 'POST /model/DNA/77/observations', body: observed, status: 404, detail: /^Model "DNA" has no version "77"$/ },
+  { world: 'never read', call: 'POST /model/DNA/1/observations', body: observed, status: 503 },
+  { call: `GET ${baselines}`, status: 200 },
+  { call: 'GET /model/DNA/77/baselines', status: 404 },
+  { world: 'never read', call: `GET ${baselines}`, status: 503 },
+  { call: `PUT ${baselines}`, body: pinned, status: 200 },
+  {
+    call: `PUT ${baselines}`,
+    body: { subject: 'accuracy' },
+    status: 400,
+    detail: /^body must be \{subject, from, until\}/,
+  },
+  { call: 'PUT /model/DNA/77/baselines', body: pinned, status: 404 },
+  { world: 'never read', call: `PUT ${baselines}`, body: pinned, status: 503 },
+  { world: 'pinned', call: `DELETE ${baselines}?subject=accuracy`, status: 200 },
+  { call: `DELETE ${baselines}?subject=accuracy`, status: 404, detail: /^No baseline of "accuracy" is pinned$/ },
+  { call: `DELETE ${baselines}`, status: 400, detail: /^subject must be a text/ },
+  { world: 'never read', call: `DELETE ${baselines}?subject=accuracy`, status: 503 },
 ];

@@ -64,6 +64,8 @@ async function towerIn(world: World): Promise<InWorld> {
     await tower.services.registry.refresh().catch(() => undefined);
   }
   const { changes } = tower.services;
+  if (world === 'pinned')
+    await tower.services.drift.pin('DNA', '1', { subject: 'accuracy', value: 1, sd: 1, n: 2 }, 'dana');
   if (world === 'no streams') changes.stopStreams();
   if (world === 'busy streams') await (await changes.stream({}, undefined, new AbortController().signal)).next();
   if (world === 'no audit') {

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { notFound } from '../../kernel/errors.ts';
 import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
+import { addDriftCommands } from './drift.ts';
 import { addHistoryCommand } from './history.ts';
 import { addJudgementCommands } from './judgement.ts';
 
@@ -66,6 +67,7 @@ export function addModelCommands(program: Command, context: CliContext): void {
 
   addHistoryCommand(models, context);
   addJudgementCommands(models, context);
+  addDriftCommands(models, context);
   addMonitorCommands(models, context);
 }
 

@@ -1,0 +1,182 @@
+import {
+  binEdges,
+  chiSquare,
+  countIn,
+  jensenShannon,
+  kolmogorovSmirnov,
+  populationStability,
+  wasserstein,
+  wassersteinOfBins,
+} from './distribution-tests.ts';
+import type { Baseline, Posted } from './observations.ts';
+import type { DistributionAssessment, DriftTest } from './schemas.ts';
+import { combined, type Draft, rounded } from './verdict.ts';
+
+/** Samples or histograms of one feature on one dataset: is it distributed as it was? */
+
+type Window = { from: number; until: number; n: number } & (
+  | { type: 'numeric'; samples: number[] }
+  | { type: 'bins'; edges: number[]; counts: number[] }
+  | { type: 'categorical'; counts: Map<string, number> }
+);
+type Item = Exclude<Posted, { kind: 'value' }>;
+
+const dayMs = 86_400_000;
+/** Fewer rows on either side say nothing. */
+const leastRows = 20;
+/** From here on everything is significant, and the size of the effect decides (as Evidently has it). */
+const manyRows = 1000;
+const effectFloor = 0.1;
+
+export function assessDistribution(
+  feature: string,
+  dataset: string | null,
+  items: Item[],
+  pinned: Baseline | null,
+  warningP: number,
+): Draft<DistributionAssessment> {
+  const { baseline, previous, current, mixed } = windowsOf(items, pinned);
+  const enough = baseline !== null && current !== null && baseline.n >= leastRows && current.n >= leastRows;
+  const against = (name: 'baseline' | 'previous', before: Window | null): DriftTest[] =>
+    before && current && before.n >= leastRows && current.n >= leastRows
+      ? compare(name, before, current, warningP)
+      : [];
+  const [ofBaseline, ofPrevious] = [against('baseline', baseline), against('previous', previous)];
+  const effect = ofBaseline.some(
+    (test) => (test.name === 'wasserstein' || test.name === 'jensen_shannon') && test.flag,
+  );
+  const far = ofBaseline.find((test) => test.name === 'jensen_shannon')?.statistic ?? 0;
+  const p = combined(ofBaseline);
+  return {
+    assessment: {
+      kind: 'distribution',
+      feature,
+      type: current?.type === 'categorical' ? 'categorical' : 'numeric',
+      dataset,
+      status: 'insufficient_data',
+      reason: whyNot(baseline, current),
+      p: enough ? p : null,
+      p_adjusted: null,
+      tests: [...ofBaseline, ...ofPrevious],
+      caveats: mixed
+        ? [
+            'what was posted in different forms (samples, histograms, other bins) is not compared; the form of the last day is',
+          ]
+        : [],
+      baseline: baseline && { ...sampleOf(baseline), source: pinned ? 'pinned' : 'first_day' },
+      previous: previous && sampleOf(previous),
+      current: current && sampleOf(current),
+    },
+    matters: effect,
+    ceiling: null,
+    told: `${feature} is not distributed as it was (Jensen-Shannon distance ${rounded(far)})`,
+  };
+}
+
+const sampleOf = ({ n, from, until }: Window) => ({
+  n,
+  from: new Date(from).toISOString(),
+  until: new Date(until).toISOString(),
+});
+
+function whyNot(baseline: Window | null, current: Window | null): string {
+  if (!baseline || !current) return 'one day has data; a second one is needed to compare with';
+  return `${baseline.n} and ${current.n} rows; ${leastRows} on each side are needed for a verdict`;
+}
+
+/** The pinned days or the first day; the day before the last; the last day. Only what has the last day's form. */
+function windowsOf(items: Item[], pinned: Baseline | null) {
+  const days = new Map([...Map.groupBy(items, (item) => Math.floor(item.at / dayMs))].sort(([a], [b]) => a - b));
+  const last = [...days.values()].at(-1) ?? [];
+  const form = last.at(-1);
+  const fits = (item: Item) => form !== undefined && formOf(item) === formOf(form);
+  const same = [...days.values()].map((list) => list.filter(fits)).filter((list) => list.length > 0);
+  const current = same.length > 0 ? pooled(same.at(-1) ?? []) : null;
+  const previous = same.length > 2 || (pinned && same.length > 1) ? pooled(same.at(-2) ?? []) : null;
+  const inPinned =
+    pinned && items.filter((item) => fits(item) && item.at >= (pinned.from ?? 0) && item.at < (pinned.until ?? 0));
+  const first = same.length > 1 ? (same[0] ?? []) : [];
+  const before = inPinned ?? first;
+  return {
+    baseline: before.length > 0 ? pooled(before) : null,
+    previous,
+    current,
+    mixed: items.some((item) => !fits(item)),
+  };
+}
+
+function formOf(item: Item): string {
+  if (item.kind === 'samples') return typeof item.samples[0];
+  return item.edges === null ? 'string' : JSON.stringify(item.edges);
+}
+
+/** All that was posted in a window taken together. */
+function pooled(items: Item[]): Window {
+  const times = items.map((item) => item.at);
+  const span = { from: Math.min(...times), until: Math.max(...times) };
+  const [first] = items;
+  if (first?.kind === 'histogram' && first.edges !== null) {
+    const counts = first.edges
+      .slice(1)
+      .map((_, i) => items.reduce((sum, item) => sum + ((item as { counts: number[] }).counts[i] ?? 0), 0));
+    return { ...span, type: 'bins', edges: first.edges, counts, n: counts.reduce((sum, count) => sum + count, 0) };
+  }
+  if (first?.kind === 'samples' && typeof first.samples[0] === 'number') {
+    const samples = items.flatMap((item) => (item as { samples: number[] }).samples);
+    return { ...span, type: 'numeric', samples, n: samples.length };
+  }
+  const counts = new Map<string, number>();
+  const add = (name: string, count: number) => counts.set(name, (counts.get(name) ?? 0) + count);
+  for (const item of items) {
+    if (item.kind === 'samples') for (const name of item.samples) add(String(name), 1);
+    else for (const [name, count] of Object.entries(item.counts as Record<string, number>)) add(name, count);
+  }
+  return { ...span, type: 'categorical', counts, n: [...counts.values()].reduce((sum, count) => sum + count, 0) };
+}
+
+function compare(against: DriftTest['against'], before: Window, now: Window, level: number): DriftTest[] {
+  const tests: DriftTest[] = [];
+  const withP = (name: DriftTest['name'], { statistic, p }: { statistic: number; p: number }) =>
+    tests.push({ name, against, statistic: rounded(statistic), threshold: level, p: rounded(p), flag: p <= level });
+  const withSize = (name: DriftTest['name'], statistic: number, threshold: number) =>
+    tests.push({
+      name,
+      against,
+      statistic: rounded(statistic),
+      threshold: rounded(threshold),
+      p: null,
+      flag: statistic >= threshold,
+    });
+  const counts = (a: number[], b: number[]) => {
+    withSize('jensen_shannon', jensenShannon(a, b), Math.max(effectFloor, noise(a, b)));
+    const { statistic, critical } = populationStability(a, b);
+    withSize('psi', statistic, Math.max(effectFloor, critical));
+  };
+  if (before.type === 'numeric' && now.type === 'numeric') {
+    withP('kolmogorov_smirnov', kolmogorovSmirnov(before.samples, now.samples));
+    withSize('wasserstein', wasserstein(before.samples, now.samples), floorOf(before.n, now.n));
+    const edges = binEdges(before.samples, now.samples);
+    counts(countIn(before.samples, edges), countIn(now.samples, edges));
+  } else if (before.type === 'bins' && now.type === 'bins') {
+    withP('chi_square', chiSquare(before.counts, now.counts));
+    withSize('wasserstein', wassersteinOfBins(before.counts, now.counts, before.edges), floorOf(before.n, now.n));
+    counts(before.counts, now.counts);
+  } else if (before.type === 'categorical' && now.type === 'categorical') {
+    const names = [...new Set([...before.counts.keys(), ...now.counts.keys()])].sort();
+    const [a, b] = [names.map((name) => before.counts.get(name) ?? 0), names.map((name) => now.counts.get(name) ?? 0)];
+    withP('chi_square', chiSquare(a, b));
+    counts(a, b);
+  }
+  return tests;
+}
+
+/** With few rows chance alone moves a distribution by about this much, in standard deviations. */
+const floorOf = (n: number, m: number): number =>
+  Math.min(n, m) > manyRows ? effectFloor : Math.max(effectFloor, Math.sqrt(1 / n + 1 / m));
+
+/** The same for the Jensen-Shannon distance: its square is about (bins - 1) (1/n + 1/m) / (8 ln 2) where nothing changed. */
+function noise(before: number[], now: number[]): number {
+  const total = (list: number[]) => list.reduce((sum, count) => sum + count, 0);
+  const bins = before.filter((count, i) => count + (now[i] ?? 0) > 0).length;
+  return Math.sqrt(((bins - 1) * (1 / total(before) + 1 / total(now))) / (8 * Math.LN2));
+}

@@ -1,0 +1,199 @@
+import { type Directions, directionOf } from '../../src/kernel/metric-direction.ts';
+import { median } from '../../src/kernel/stats.ts';
+import type { Baseline } from './observations.ts';
+import { byDay, type Day, type Measured } from './points.ts';
+import type { DriftTest, MetricAssessment } from './schemas.ts';
+import {
+  cusum,
+  mannKendall,
+  type Reference,
+  referenceOf,
+  residualCorrelation,
+  type Sign,
+  type Slope,
+  theilSen,
+} from './series-tests.ts';
+import { combined, type Draft, rounded } from './verdict.ts';
+
+export type MetricRules = {
+  directions: Directions;
+  /** Least change that matters, in per cent of the baseline, or in units of a metric that lies between -1 and 1. */
+  minChangePct: number;
+  minChange: number;
+  warningP: number;
+};
+
+const dayMs = 86_400_000;
+/** Fewer days say nothing; see docs/drift.md for how these were chosen. */
+const leastForTests = 8;
+const leastForCusum = 20;
+/** Days after the baseline that are looked at: an old change is not news, and many values hide a new one. */
+const watched = 120;
+/** So correlated, a series of this length cannot tell drift from wandering. */
+const tooCorrelated = 0.7;
+
+/** One metric on one dataset, measured after training: did it get worse than it was? */
+export function assessMetric(
+  metric: string,
+  dataset: string | null,
+  points: Measured[],
+  pinned: Baseline | null,
+  rules: MetricRules,
+): Draft<MetricAssessment> {
+  const direction = directionOf(metric, rules.directions);
+  const sign: Sign = direction === 'higher' ? -1 : direction === 'lower' ? 1 : 0;
+  const days = byDay(points);
+  const { reference, after } = split(days, pinned);
+  const last = days.at(-1);
+  const currentValue = median((after.length > 0 ? after : days).slice(-3).map((day) => day.value));
+  const change = reference && after.length > 0 ? currentValue - reference.mean : null;
+  const trend = after.length + (reference?.own ?? 0) >= leastForTests ? trendOf(days.slice(-watched)) : null;
+  const tests = testsOf({ days, after, reference, trend, sign, level: rules.warningP });
+  const found =
+    reference && after.length >= leastForTests ? cusum(values(after), correlated(reference, trend), sign) : null;
+  const assessment: MetricAssessment = {
+    kind: 'metric',
+    metric,
+    dataset,
+    direction,
+    status: days.length === 0 ? 'no_data' : 'insufficient_data',
+    reason: whyNot(days.length),
+    p: combined(tests),
+    p_adjusted: null,
+    tests,
+    caveats: caveatsOf(points, direction, trend, pinned),
+    baseline: reference && {
+      value: rounded(reference.mean),
+      sd: reference.own === 0 || reference.n > 1 ? rounded(reference.sd) : null,
+      n: reference.n,
+      source: reference.own === 0 ? 'pinned' : reference.source,
+    },
+    current: last && after.length > 0 ? { value: rounded(currentValue), at: new Date(last.at).toISOString() } : null,
+    change: change === null ? null : rounded(change),
+    change_pct:
+      change === null || !reference || reference.mean === 0 ? null : rounded((100 * change) / Math.abs(reference.mean)),
+    change_point:
+      found?.changePoint === null || found === null || found.p > rules.warningP
+        ? null
+        : dateOf(after[found.changePoint]),
+    slope_per_30d: trend && slopePer30(trend.slope),
+    n_points: days.length,
+    span_days: days.length < 2 ? 0 : ((last?.at ?? 0) - (days[0]?.at ?? 0)) / dayMs,
+  };
+  const isWorse = change !== null && (sign === 0 || Math.sign(change) === sign);
+  const large = change !== null && reference !== null && isLarge(change, reference.mean, rules);
+  const verb = (change ?? 0) < 0 ? 'fell' : 'rose';
+  return {
+    assessment,
+    matters: isWorse && large,
+    ceiling: (trend?.correlation ?? 0) >= tooCorrelated ? 'warning' : null,
+    told: `${metric} ${verb} from ${rounded(reference?.mean ?? 0)} to ${rounded(currentValue)}`,
+  };
+}
+
+const values = (days: Day[]): number[] => days.map((day) => day.value);
+const dateOf = (day: Day | undefined): string | null => (day ? new Date(day.at).toISOString() : null);
+
+/** `own` = how many days of the series itself the reference is made of. */
+type Base = Reference & { own: number; source: 'pinned' | 'first_points' };
+
+/** What comes first is what later values are measured against: the pinned days, else the first half, 30 at most. */
+function split(days: Day[], pinned: Baseline | null): { reference: Base | null; after: Day[] } {
+  if (pinned && pinned.value !== null)
+    return {
+      reference: { mean: pinned.value, sd: pinned.sd ?? 0, n: pinned.n ?? 2, correlation: 0, own: 0, source: 'pinned' },
+      after: days.slice(-watched),
+    };
+  if (pinned && pinned.from !== null && pinned.until !== null) {
+    const [from, until] = [pinned.from, pinned.until];
+    const inside = days.filter((day) => day.at >= from && day.at < until);
+    const after = days.filter((day) => day.at >= until).slice(-watched);
+    return {
+      reference: inside.length > 0 ? { ...referenceOf(values(inside)), own: inside.length, source: 'pinned' } : null,
+      after,
+    };
+  }
+  if (days.length === 0) return { reference: null, after: [] };
+  const size = days.length < leastForTests ? 1 : Math.min(30, Math.floor(days.length / 2));
+  return {
+    reference: { ...referenceOf(values(days.slice(0, size))), own: size, source: 'first_points' },
+    after: days.slice(size).slice(-watched),
+  };
+}
+
+type Trend = { slope: Slope; correlation: number; days: Day[] };
+
+function trendOf(days: Day[]): Trend {
+  const at = days.map((day) => day.at / dayMs);
+  const slope = theilSen(at, values(days));
+  return { slope, correlation: residualCorrelation(at, values(days), slope), days };
+}
+
+/** A reference of few values tells little of how they hang together; the whole series, without its trend, tells more. */
+const correlated = (reference: Base, trend: Trend | null): Reference => ({
+  ...reference,
+  correlation: Math.max(reference.correlation, trend?.correlation ?? 0),
+});
+
+function testsOf(given: {
+  days: Day[];
+  after: Day[];
+  reference: Base | null;
+  trend: Trend | null;
+  sign: Sign;
+  level: number;
+}): DriftTest[] {
+  const { days, after, reference, trend, sign, level } = given;
+  const tests: DriftTest[] = [];
+  const add = (name: DriftTest['name'], { statistic, p }: { statistic: number; p: number }) =>
+    tests.push({
+      name,
+      against: 'baseline',
+      statistic: rounded(statistic),
+      threshold: level,
+      p: rounded(p),
+      flag: p <= level,
+    });
+  if (days.length >= leastForTests && trend)
+    add('mann_kendall', mannKendall(values(trend.days), sign, trend.correlation));
+  const enough =
+    reference &&
+    after.length >= leastForTests &&
+    reference.n >= 10 &&
+    (reference.own === 0 || days.length >= leastForCusum);
+  if (enough) add('cusum', cusum(values(after), correlated(reference, trend), sign));
+  return tests;
+}
+
+const slopePer30 = ({ perDay, low, high }: Slope) => ({
+  value: rounded(perDay * 30),
+  low: rounded(low * 30),
+  high: rounded(high * 30),
+});
+
+/** A metric between -1 and 1 is measured in its own units too: 0.01 of an accuracy matters even where 2 % of it is more. */
+const isLarge = (change: number, base: number, { minChangePct, minChange }: MetricRules): boolean =>
+  Math.abs(change) >= (minChangePct / 100) * Math.abs(base) || (Math.abs(base) <= 1 && Math.abs(change) >= minChange);
+
+function whyNot(days: number): string {
+  if (days === 0) return 'no day has a number';
+  return `${days} ${days === 1 ? 'day has' : 'days have'} a value; ${leastForTests} are needed for a verdict`;
+}
+
+function caveatsOf(points: Measured[], direction: string, trend: Trend | null, pinned: Baseline | null): string[] {
+  const caveats: string[] = [];
+  if (direction === 'unknown') caveats.push('whether more of it is better is not known, so any change counts');
+  if (trend && trend.correlation >= 0.2)
+    caveats.push(
+      `values hang together from day to day (${rounded(trend.correlation)}): the tests are widened for it${trend.correlation >= tooCorrelated ? ', and give a warning at most' : ''}`,
+    );
+  if (new Set(points.map((point) => point.source)).size > 1)
+    caveats.push('values of several sources are taken together');
+  if (
+    pinned &&
+    pinned.value === null &&
+    !points.some((point) => point.at >= (pinned.from ?? 0) && point.at < (pinned.until ?? 0))
+  )
+    caveats.push('the pinned days have no value');
+  return caveats;
+}

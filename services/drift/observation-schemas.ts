@@ -1,0 +1,141 @@
+import { z } from 'zod';
+
+/** JSON of what is posted: values of metrics, samples or histograms of features, and baselines. */
+const text = (max: number) =>
+  z.string('must be a text').min(1, 'must not be empty').max(max, `may have ${max} characters at most`);
+const finite = z.number('must be a number');
+const count = z.int('must be a whole number').min(0, 'must not be negative');
+const time = z.iso.datetime({
+  offset: true,
+  error: 'must be an ISO 8601 time with a zone, such as 2026-11-20T10:30:00Z',
+});
+
+const common = {
+  id: text(128)
+    .optional()
+    .describe('Yours; the same id posted again is not taken twice. Without one the content decides'),
+  at: time.describe('When it was measured'),
+  dataset: text(250).optional().describe('Only what was measured on one dataset is compared'),
+};
+const feature = text(250).describe('Name of the feature, or of the prediction');
+
+const Value = z.strictObject({
+  ...common,
+  metric: text(250),
+  value: finite,
+  n: count.optional().describe('Rows it was measured on'),
+});
+const Samples = z.strictObject({
+  ...common,
+  feature,
+  samples: z
+    .union([z.array(finite).max(10_000), z.array(text(200)).max(10_000)], 'must be numbers, or texts, 10000 at most')
+    .refine((list) => list.length > 0, 'must not be empty'),
+});
+const Histogram = z.strictObject({
+  ...common,
+  feature,
+  histogram: z.union(
+    [
+      z
+        .strictObject({
+          edges: z
+            .array(finite)
+            .min(3)
+            .max(1001)
+            .refine((edges) => edges.every((edge, i) => i === 0 || edge > (edges[i - 1] ?? 0)), 'must ascend'),
+          counts: z.array(count).min(2).max(1000),
+        })
+        .refine(
+          ({ edges, counts }) => edges.length === counts.length + 1,
+          'edges must have one more entry than counts',
+        ),
+      z.strictObject({
+        categories: z
+          .record(text(200), count)
+          .refine((all) => Object.keys(all).length <= 1000, 'may have 1000 entries at most'),
+      }),
+    ],
+    'must be {edges, counts}, with ascending edges, one more than counts, or {categories: {name: count}}',
+  ),
+});
+
+export const Observation = z
+  .union([Value, Samples, Histogram], 'must be {at, metric, value}, {at, feature, samples} or {at, feature, histogram}')
+  .meta({ id: 'Observation' });
+export type Observation = z.infer<typeof Observation>;
+
+export const ObservationsRequest = z
+  .strictObject({
+    observations: z
+      .array(Observation, 'must be a list')
+      .min(1, 'must hold one at least')
+      .max(1000, 'may hold 1000 at most'),
+  })
+  .meta({
+    examples: [
+      {
+        observations: [
+          { at: '2026-11-20T00:00:00Z', metric: 'accuracy', value: 0.93, n: 5000 },
+          { at: '2026-11-20T00:00:00Z', feature: 'age', samples: [31, 44, 27] },
+          { at: '2026-11-20T00:00:00Z', feature: 'plan', histogram: { categories: { free: 812, pro: 188 } } },
+        ],
+      },
+    ],
+  });
+export type ObservationsRequest = z.infer<typeof ObservationsRequest>;
+
+export const ObservationsTaken = z
+  .object({ accepted: z.int(), duplicates: z.int().describe('Posted before, or twice in this batch') })
+  .meta({ examples: [{ accepted: 3, duplicates: 0 }] });
+export type ObservationsTaken = z.infer<typeof ObservationsTaken>;
+
+const subject = { subject: text(250).describe('Metric or feature') };
+export const BaselineRequest = z
+  .union(
+    [
+      z
+        .strictObject({ ...subject, from: time, until: time })
+        .refine(({ from, until }) => Date.parse(from) < Date.parse(until), 'from must be before until'),
+      z.strictObject({
+        ...subject,
+        value: finite,
+        sd: finite.positive('must be more than 0'),
+        n: z.int().min(2, 'must be 2 at least').max(1e9),
+      }),
+    ],
+    'must be {subject, from, until} with from before until, or {subject, value, sd, n} of a metric',
+  )
+  .meta({ examples: [{ subject: 'accuracy', from: '2026-10-01T00:00:00Z', until: '2026-11-01T00:00:00Z' }] });
+export type BaselineRequest = z.infer<typeof BaselineRequest>;
+
+export const BaselineInfo = z
+  .object({
+    subject: z.string(),
+    from: z.string().nullable(),
+    until: z.string().nullable(),
+    value: z.number().nullable(),
+    sd: z.number().nullable(),
+    n: z.int().nullable(),
+    pinned_by: z.string(),
+    pinned_at: z.iso.datetime(),
+  })
+  .meta({ id: 'Baseline' });
+export type BaselineInfo = z.infer<typeof BaselineInfo>;
+
+const exampleBaseline = {
+  subject: 'accuracy',
+  from: '2026-10-01T00:00:00Z',
+  until: '2026-11-01T00:00:00Z',
+  value: null,
+  sd: null,
+  n: null,
+  pinned_by: 'dana',
+  pinned_at: '2026-11-20T10:30:00.000Z',
+};
+export const BaselineOne = BaselineInfo.extend({}).meta({ examples: [exampleBaseline] });
+export const BaselineList = z.array(BaselineInfo).meta({ examples: [[exampleBaseline]] });
+export const BaselineQuery = z.strictObject({ subject: text(250).describe('Metric or feature') });
+export const BaselineRemoved = z
+  .object({ message: z.string() })
+  .meta({ examples: [{ message: 'The baseline of accuracy is not pinned any more' }] });

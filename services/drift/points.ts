@@ -1,0 +1,150 @@
+import { TowerError } from '../../src/kernel/errors.ts';
+import type { Reading } from '../registry/reads.ts';
+import type { ModelVersion, RegisteredModel } from '../registry/snapshot.ts';
+import type { MetricPoint, Run } from '../registry/source.ts';
+import type { Posted } from './observations.ts';
+
+/** One value with where it came from. Only what came after training says how a model does. */
+export type Measured = {
+  metric: string;
+  value: number | null;
+  at: number;
+  step: number;
+  source: 'logged_model' | 'evaluation_run' | 'own_run' | 'posted';
+  phase: 'training' | 'evaluation' | 'production';
+  runId: string | null;
+  dataset: string | null;
+};
+
+/** What drift needs of the registry. */
+export type Points = {
+  provenance(): { ageMs: number | null; stale: boolean; origin: 'mlflow' | 'sample' };
+  model(name: string): Promise<RegisteredModel>;
+  history(runIds: string[], metrics: string[]): Promise<Reading<MetricPoint[]>>;
+  loggedModel(modelId: string): Promise<Reading<MetricPoint[]>>;
+  taggedRuns(tags: Record<string, string>): Promise<Reading<Run[]> | null>;
+};
+
+/** Tags by which a run says which version it evaluated. */
+export type EvaluationTags = { model: string; version: string };
+
+/**
+ * Every value of some versions of a model, by version: recorded on the logged model it was registered from (MLflow 3),
+ * by runs that evaluate it and say so in their tags, in its own run after that run's end, and posted to the tower.
+ */
+export async function collectPoints(
+  points: Points,
+  model: RegisteredModel,
+  versions: ModelVersion[],
+  tags: EvaluationTags,
+  posted: (version: string) => Promise<Posted[]>,
+): Promise<Reading<Map<string, Measured[]>>> {
+  const [logged, evaluations, late] = await Promise.all([
+    loggedModels(points, versions),
+    evaluationRuns(points, { [tags.model]: model.name }),
+    lateHistory(points, versions),
+  ]);
+  const lateByRun = Map.groupBy(late.value, (point) => point.runId);
+  const found = new Map<string, Measured[]>();
+  for (const version of versions) {
+    const mine =
+      evaluations?.value.filter((run) => run.tags[tags.version] === version.version && run.runId !== version.runId) ??
+      [];
+    found.set(version.version, [
+      ...(logged.value.get(version.version) ?? []).map((point) => measured(point, 'logged_model', version)),
+      ...mine.flatMap(evaluationPoints),
+      ...(lateByRun.get(version.runId ?? '') ?? [])
+        .map((point) => measured(point, 'own_run', version))
+        .filter((point) => point.phase !== 'training'),
+      ...(await posted(version.version)).flatMap(postedPoint),
+    ]);
+  }
+  // Which versions there are and which have late values comes from the mirror: the answer is no younger than that.
+  const readings = [logged, late, ...(evaluations ? [evaluations] : [])];
+  const mirror = points.provenance();
+  return {
+    value: found,
+    ageMs: Math.max(mirror.ageMs ?? 0, ...readings.map((reading) => reading.ageMs)),
+    stale: mirror.stale || readings.some((reading) => reading.stale),
+  };
+}
+
+/** Most versions have none: not to know of any, because MLflow is down, is said and does not stop the rest. */
+const evaluationRuns = (points: Points, tags: Record<string, string>): Promise<Reading<Run[]> | null> =>
+  points.taggedRuns(tags).catch((error: unknown) => {
+    if (error instanceof TowerError && error.code === 'unavailable') return { value: [], ageMs: 0, stale: true };
+    throw error;
+  });
+
+/** Histories of the metrics that have a value after the end of their run; the other runs need not be asked. */
+async function lateHistory(points: Points, versions: ModelVersion[]): Promise<Reading<MetricPoint[]>> {
+  const runs = versions.flatMap((version) => (version.run && version.run.lateMetrics.length > 0 ? [version.run] : []));
+  if (runs.length === 0) return { value: [], ageMs: 0, stale: false };
+  const metrics = [...new Set(runs.flatMap((run) => run.lateMetrics))].sort();
+  return points.history([...new Set(runs.map((run) => run.runId))].sort(), metrics);
+}
+
+async function loggedModels(points: Points, versions: ModelVersion[]): Promise<Reading<Map<string, MetricPoint[]>>> {
+  const linked = versions.filter((version) => version.source.startsWith('models:/m-'));
+  const readings = await Promise.all(
+    linked.map(async (version) => ({
+      version,
+      reading: await points.loggedModel(version.source.slice('models:/'.length)),
+    })),
+  );
+  return {
+    value: new Map(readings.map(({ version, reading }) => [version.version, reading.value])),
+    ageMs: Math.max(0, ...readings.map(({ reading }) => reading.ageMs)),
+    stale: readings.some(({ reading }) => reading.stale),
+  };
+}
+
+/** A value of the training run itself counts only when it came after that run's end; what comes late comes from production. */
+function measured(point: MetricPoint, source: 'logged_model' | 'own_run', version: ModelVersion): Measured {
+  const { runId, ...rest } = point;
+  if (runId !== version.runId) return { ...rest, source, phase: 'evaluation', runId: runId || null };
+  // A training run MLflow no longer has cannot tell when it ended.
+  const endedAt = version.run?.endedAt ?? null;
+  return { ...rest, source, phase: endedAt !== null && point.at > endedAt ? 'production' : 'training', runId };
+}
+
+/** The last values of a run that evaluated a version, at the run's end. */
+const evaluationPoints = (run: Run): Measured[] =>
+  Object.entries(run.metrics).map(([metric, value]) => ({
+    metric,
+    value,
+    at: run.endedAt ?? run.startedAt ?? 0,
+    step: 0,
+    source: 'evaluation_run',
+    phase: 'evaluation',
+    runId: run.runId,
+    dataset: null,
+  }));
+
+const postedPoint = (item: Posted): Measured[] =>
+  item.kind === 'value'
+    ? [
+        {
+          metric: item.subject,
+          value: item.value,
+          at: item.at,
+          step: 0,
+          source: 'posted',
+          phase: 'production',
+          runId: null,
+          dataset: item.dataset,
+        },
+      ]
+    : [];
+
+const dayMs = 86_400_000;
+
+export type Day = { at: number; value: number };
+
+/** The last value of each UTC day, ascending; days without a number are left out. */
+export function byDay(points: readonly Measured[]): Day[] {
+  const days = new Map<number, number | null>();
+  for (const point of [...points].sort((a, b) => a.at - b.at || a.step - b.step))
+    days.set(Math.floor(point.at / dayMs) * dayMs, point.value);
+  return [...days].flatMap(([at, value]) => (value === null ? [] : [{ at, value }]));
+}

@@ -1,0 +1,11 @@
+import { notFound } from '../../src/kernel/errors.ts';
+import type { RegisteredModel } from '../registry/snapshot.ts';
+
+/** @throws `not_found` for a version the mirror does not hold */
+export function requireVersion(model: RegisteredModel, version: string): void {
+  if (model.versions.some((item) => item.version === version)) return;
+  throw notFound(`Model ${JSON.stringify(model.name)} has no version ${JSON.stringify(version)}`, {
+    parameter: 'model_version',
+    value: version,
+  });
+}

@@ -1,0 +1,78 @@
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { invalid } from '../../kernel/errors.ts';
+import type { CliContext } from '../main.ts';
+import { table } from '../table.ts';
+
+type Assessment = {
+  metric?: string;
+  feature?: string;
+  dataset: string | null;
+  status: string;
+  reason: string;
+  n_points?: number;
+  p_adjusted: number | null;
+};
+type VersionDrift = { version: string; stage: string; status: string; reason: string; assessment: Assessment[] };
+type Observed = { metric?: string; value?: string; at?: string; file?: string };
+
+/** `tower models drift` and `tower models observe`: how models do after their training. */
+export function addDriftCommands(models: Command, context: CliContext): void {
+  models
+    .command('drift <name> [version]')
+    .description('how a model did after its training, and whether it got worse')
+    .option('--days <number>', 'with --json: how far back to show values', '30')
+    .action(async (name: string, version: string | undefined, { days }: { days: string }) => {
+      const all = await context
+        .tower()
+        .get<VersionDrift[]>(`/model/${encodeURIComponent(name)}/drift?days=${encodeURIComponent(days)}`);
+      const wanted = version === undefined ? all : all.filter((item) => item.version === version);
+      if (version !== undefined && wanted.length === 0) throw invalid(`${name} has no version ${version}`);
+      context.print(wanted, driftText);
+    });
+
+  models
+    .command('observe <name> <version>')
+    .description('post what was measured in production: one value, or a JSON file of observations')
+    .option('--metric <name>', 'with --value: one value of this metric')
+    .option('--value <number>', 'the value')
+    .option('--at <time>', 'when it was measured; default: now')
+    .option('--file <path>', 'JSON: {"observations": […]} or the list itself; - reads standard input')
+    .action(async (name: string, version: string, flags: Observed) => {
+      const path = `/model/${encodeURIComponent(name)}/${encodeURIComponent(version)}/observations`;
+      const taken = await context
+        .tower()
+        .post<{ accepted: number; duplicates: number }>(path, { observations: await observationsOf(flags) });
+      context.print(
+        taken,
+        ({ accepted, duplicates }) => `${accepted} taken${duplicates > 0 ? `, ${duplicates} known already` : ''}`,
+      );
+    });
+}
+
+async function observationsOf({ metric, value, at, file }: Observed): Promise<unknown> {
+  if (file === undefined) {
+    if (metric === undefined || value === undefined) throw invalid('name --metric and --value, or --file');
+    if (value.trim() === '' || !Number.isFinite(Number(value)))
+      throw invalid(`--value must be a number, not ${JSON.stringify(value)}`);
+    return [{ metric, value: Number(value), at: at ?? new Date().toISOString() }];
+  }
+  const text = await readFile(file === '-' ? '/dev/stdin' : file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw invalid(`--file ${file} cannot be read (${error.code})`);
+  });
+  try {
+    const given = JSON.parse(text) as { observations?: unknown };
+    return given.observations ?? given;
+  } catch {
+    throw invalid(`--file ${file} is not JSON`);
+  }
+}
+
+function driftText(versions: VersionDrift[]): string {
+  const rows = versions.flatMap(({ version, stage, status, reason, assessment }) =>
+    assessment.length === 0
+      ? [[version, stage, null, null, status, reason]]
+      : assessment.map((item) => [version, stage, item.metric ?? item.feature, item.dataset, item.status, item.reason]),
+  );
+  return table(['VERSION', 'STAGE', 'MEASURED', 'DATASET', 'STATUS', 'REASON'], rows, 80);
+}
