@@ -68,7 +68,7 @@ export function assessDistribution(
       current: current && sampleOf(current),
     },
     matters: effect,
-    ceiling: null,
+    strictness: 1,
     told: `${feature} is not distributed as it was (Jensen-Shannon distance ${rounded(far)})`,
   };
 }

@@ -29,8 +29,9 @@ const leastForTests = 8;
 const leastForCusum = 20;
 /** Days after the baseline that are looked at: an old change is not news, and many values hide a new one. */
 const watched = 120;
-/** So correlated, a series of this length cannot tell drift from wandering. */
+/** So correlated, a series wanders by itself; only what wandering all but never makes is called drift (docs/drift.md). */
 const tooCorrelated = 0.7;
+const strictnessThen = 200;
 
 /** One metric on one dataset, measured after training: did it get worse than it was? */
 export function assessMetric(
@@ -86,7 +87,7 @@ export function assessMetric(
   return {
     assessment,
     matters: isWorse && large,
-    ceiling: (trend?.correlation ?? 0) >= tooCorrelated ? 'warning' : null,
+    strictness: (trend?.correlation ?? 0) >= tooCorrelated ? strictnessThen : 1,
     told: `${metric} ${verb} from ${rounded(reference?.mean ?? 0)} to ${rounded(currentValue)}`,
   };
 }
@@ -185,7 +186,7 @@ function caveatsOf(points: Measured[], direction: string, trend: Trend | null, p
   if (direction === 'unknown') caveats.push('whether more of it is better is not known, so any change counts');
   if (trend && trend.correlation >= 0.2)
     caveats.push(
-      `values hang together from day to day (${rounded(trend.correlation)}): the tests are widened for it${trend.correlation >= tooCorrelated ? ', and give a warning at most' : ''}`,
+      `values hang together from day to day (${rounded(trend.correlation)}): the tests are widened for it${trend.correlation >= tooCorrelated ? `, and drift takes ${strictnessThen} times stronger evidence` : ''}`,
     );
   if (new Set(points.map((point) => point.source)).size > 1)
     caveats.push('values of several sources are taken together');

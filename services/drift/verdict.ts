@@ -4,12 +4,12 @@ import { driftStatuses } from './schemas.ts';
 
 /**
  * An assessment before it is known how many others were made: `finish` gives it its status. `matters` = the change is
- * for the worse and large enough to matter; `ceiling` = no more than a warning, whatever the tests say.
+ * for the worse and large enough to matter; `strictness` = how many times stronger the evidence for drift must be.
  */
 export type Draft<A extends Assessment = Assessment> = {
   assessment: A;
   matters: boolean;
-  ceiling: 'warning' | null;
+  strictness: number;
   /** What to say where the change is called one. */
   told: string;
 };
@@ -29,14 +29,14 @@ export function finish(drafts: Draft[], others: number[], levels: Levels): Asses
   const tested = drafts.filter((draft) => draft.assessment.p !== null);
   const adjusted = benjaminiHochberg([...tested.map((draft) => draft.assessment.p ?? 1), ...others]);
   return drafts.map((draft) => {
-    const { assessment, matters, ceiling, told } = draft;
+    const { assessment, matters, strictness, told } = draft;
     const place = tested.indexOf(draft);
     if (place < 0 || assessment.p === null) return assessment;
     const p = adjusted[place] ?? 1;
     if (assessment.p > levels.warningP)
       return { ...assessment, p_adjusted: p, status: 'stable', reason: 'no change beyond chance' };
     if (!matters) return { ...assessment, p_adjusted: p, status: 'stable', reason: 'a change too small to matter' };
-    const status = p <= levels.driftP && ceiling === null ? 'drift' : 'warning';
+    const status = p <= levels.driftP / strictness ? 'drift' : 'warning';
     return {
       ...assessment,
       p_adjusted: p,

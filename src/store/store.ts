@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Kysely, Transaction as KyselyTransaction } from 'kysely';
@@ -46,6 +47,8 @@ function openFile(directory: string, path: string): DatabaseSync {
   try {
     makeFolder(directory);
     file = new DatabaseSync(path);
+    // It holds addresses that may be secrets; its companions (-wal, -shm) take its mode.
+    chmodSync(path, 0o600);
     file.exec(
       'pragma busy_timeout = 5000; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on',
     );

@@ -245,18 +245,23 @@ describe('what is thought of it', () => {
     ]);
   });
 
-  it('values that come and go in waves give a warning at most, and why', async () => {
+  it('values that come and go in waves are no drift, and why', async () => {
     const [first] = await driftOver({ late: daily(39, (i) => 0.9 + 0.05 * Math.sin(i / 6)) }).ofModel();
     expect(first?.status).not.toBe('drift');
     expect(first?.assessment[0]?.caveats).toEqual([
       expect.stringMatching(
-        /^values hang together from day to day \(0\.\d+\): the tests are widened for it, and give a warning at most$/,
+        /^values hang together from day to day \(0\.\d+\): the tests are widened for it, and drift takes 200 times stronger evidence$/,
       ),
     ]);
   });
 
+  it('a long slow fall is drift, although it looks like values that hang together', async () => {
+    const [first] = await driftOver({ late: daily(39, (i) => (i < 15 ? 0.94 : 0.94 - 0.004 * (i - 15))) }).ofModel();
+    expect(first?.status).toBe('drift');
+  });
+
   it('many series make no more false alarms than one', () => {
-    const draft = (p: number) => ({ assessment: { p } as never, matters: true, ceiling: null, told: 'x' });
+    const draft = (p: number) => ({ assessment: { p } as never, matters: true, strictness: 1, told: 'x' });
     const levels = { warningP: 0.05, driftP: 0.02 };
     expect(finish([draft(0.01)], [], levels)[0]).toMatchObject({ status: 'drift', p_adjusted: 0.01 });
     expect(
