@@ -18,7 +18,7 @@ import type { Judgement } from '../services/registry/judgement.ts';
 import type { Provenance, Registry } from '../services/registry/registry.ts';
 import type { Config } from './config.ts';
 import { registerDoor } from './http/auth.ts';
-import { handleErrors, handleUnknownPaths, refuseAddress, validatorCompiler } from './http/errors.ts';
+import { handleErrors, handleUnknownPaths, refuseAddress, refuseBytes, validatorCompiler } from './http/errors.ts';
 import { registerLimits } from './http/limits.ts';
 import { registerDocs } from './http/openapi.ts';
 import { dataHeaders } from './http/security-headers.ts';
@@ -67,6 +67,11 @@ export async function buildApp(
     genReqId: (request) => cleanRequestId(request.headers['x-request-id']) ?? randomUUID(),
     forceCloseConnections: 'idle',
     frameworkErrors: refuseAddress(clock.now),
+    clientErrorHandler: refuseBytes(clock.now),
+    // A whole request within this time, however slowly its bytes come.
+    requestTimeout: 30_000,
+    // Node holds nobody to the one unless the other is shorter.
+    http: { connectionsCheckingInterval: 1_000, headersTimeout: 15_000 },
   }) as unknown as FastifyInstance;
   app.setValidatorCompiler(validatorCompiler as never);
   app.setSerializerCompiler(serializerCompiler);

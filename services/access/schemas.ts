@@ -11,7 +11,7 @@ export const KeyRequest = z
       .trim()
       .min(1, 'must not be empty')
       .max(100, 'may have 100 characters at most')
-      .regex(/^\P{Cc}*$/u, 'must not hold control characters'),
+      .refine((text) => !/\p{Cc}/u.test(text), 'must not hold control characters'),
     scopes: z.array(ScopeName).min(1, 'must name one scope at least').max(4, 'may name four scopes at most'),
     expires_in_days: z
       .int('must be a whole number')

@@ -8,7 +8,7 @@ const registeredBy = z
   .trim()
   .min(1, 'must not be empty')
   .max(256, 'may have 256 characters at most')
-  .regex(/^\P{Cc}*$/u, 'must not hold control characters');
+  .refine((text) => !/\p{Cc}/u.test(text), 'must not hold control characters');
 
 export const MonitorRequest = z
   .strictObject({ model_type: MonitoredType, registered_by: registeredBy })

@@ -97,7 +97,8 @@ function note(
     address: ip,
     action: `${method} ${routeOptions.url}`,
     target: params,
-    details: phase === 'requested' ? body : {},
+    // What no schema has looked at may be anything, however deep.
+    details: phase === 'requested' && routeOptions.schema?.body ? body : {},
     status,
     requestId: id,
   });

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type ErrorCode, TowerError } from '../kernel/errors.ts';
@@ -66,6 +67,32 @@ export const refuseAddress = (now: () => number) => (error: FastifyError, _reque
   );
 };
 
+/**
+ * Answers what Node’s parser refuses before there is a request (headers too long, too slow, or no HTTP at all), in the
+ * same form, and ends the connection.
+ */
+export const refuseBytes =
+  (now: () => number) =>
+  (error: NodeJS.ErrnoException, socket: Socket): void => {
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const [status, reason, text] = byteRule[error.code ?? ''] ?? [400, 'Bad Request', 'This is not HTTP'];
+    const body = JSON.stringify(bodyOf(new TowerError('invalid', text), now()));
+    const headers = `content-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close`;
+    socket.end(`HTTP/1.1 ${status} ${reason}\r\n${headers}\r\n\r\n${body}`);
+  };
+
+const byteRule: Record<string, [status: number, reason: string, text: string]> = {
+  HPE_HEADER_OVERFLOW: [
+    431,
+    'Request Header Fields Too Large',
+    'Address and headers together must not be longer than 16 KB',
+  ],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'The request did not come within the time allowed'],
+};
+
 const addressRule: Record<string, string> = {
   FST_ERR_BAD_URL: 'a % must be followed by two hexadecimal digits (%25 for a % itself)',
   FST_ERR_MAX_PARAM_LENGTH: 'a part of it is too long',
@@ -86,18 +113,13 @@ export function handleUnknownPaths(app: FastifyInstance, now: () => number): voi
 
 function sendError(reply: FastifyReply, error: TowerError, status: number, now: number): FastifyReply {
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds));
-  const body = {
-    type: error.code,
-    message: error.message,
-    details: error.details,
-    timestamp: new Date(now).toISOString(),
-  };
-  return reply
-    .code(status)
-    .type('application/json; charset=utf-8')
-    .serializer(JSON.stringify)
-    .send({ detail: error.message, error: body });
+  return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(bodyOf(error, now));
 }
+
+const bodyOf = ({ code, message, details }: TowerError, now: number): z.infer<typeof ErrorBody> => ({
+  detail: message,
+  error: { type: code, message, details, timestamp: new Date(now).toISOString() },
+});
 
 function translate(thrown: FastifyError | TowerError, requestId: string): { error: TowerError; status: number } {
   if (thrown instanceof TowerError) return { error: thrown, status: statusOf[thrown.code] };

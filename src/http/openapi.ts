@@ -8,11 +8,11 @@ import { z } from 'zod';
 import { ErrorBody } from './errors.ts';
 import { pageHeaders } from './security-headers.ts';
 
-/** Error answers of a route, for its schema. 429 goes without saying: every route has it. */
+/** Error answers of a route, for its schema. 429 and 431 go without saying: every route has them. */
 export const errors = (...statuses: (400 | 401 | 403 | 404 | 409 | 503)[]) =>
   Object.fromEntries(
-    [...statuses, 429].map((status) => [status, ErrorBody.describe(errorMeaning[status] ?? 'Error')]),
-  ) as Record<400 | 401 | 403 | 404 | 409 | 429 | 503, typeof ErrorBody>;
+    [...statuses, 429, 431].map((status) => [status, ErrorBody.describe(errorMeaning[status] ?? 'Error')]),
+  ) as Record<400 | 401 | 403 | 404 | 409 | 429 | 431 | 503, typeof ErrorBody>;
 
 const errorMeaning: Record<number, string> = {
   400: 'A value breaks a rule; the error names both',
@@ -21,6 +21,7 @@ const errorMeaning: Record<number, string> = {
   404: 'There is no such thing',
   409: 'Not possible in the present state',
   429: 'Too many requests from this address',
+  431: 'Address and headers together are longer than 16 KB',
   503: 'Nothing to answer from: MLflow is down or was not read yet, or the tower is overloaded',
 };
 
@@ -62,7 +63,7 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
       },
     },
     transform: (route) => withDescriptions(jsonSchemaTransform(withAccess(route))),
-    transformObject: (document) => withoutUnused(jsonSchemaTransformObject(document)),
+    transformObject: (document) => withJsonErrors(withoutUnused(jsonSchemaTransformObject(document))),
   });
   const hidden = { schema: { hide: true } };
   app.get('/openapi.json', hidden, async () => app.swagger());
@@ -139,6 +140,23 @@ function withDescriptions({ schema, url }: Transformed): Transformed {
   };
   for (const answer of Object.values(response ?? {})) answer.description ??= summary ?? '';
   return { schema, url };
+}
+
+type Responses = Record<string, { content?: Record<string, unknown> }>;
+
+/** Whatever a route answers with, its errors are JSON. */
+function withJsonErrors<T extends { paths?: unknown }>(document: T): T {
+  for (const operations of Object.values(
+    (document.paths ?? {}) as Record<string, Record<string, { responses?: Responses }>>,
+  )) {
+    for (const { responses } of Object.values(operations)) {
+      for (const [status, response] of Object.entries(responses ?? {})) {
+        const [content] = Object.values(response.content ?? {});
+        if (Number(status) >= 400 && content) response.content = { 'application/json': content };
+      }
+    }
+  }
+  return document;
 }
 
 /** Leaves out named schemas nobody refers to, such as the request form of what is only ever an answer. */

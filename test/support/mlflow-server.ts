@@ -22,6 +22,7 @@ export async function startMlflow(
   folder: string,
   backend: string,
   extra: string[] = [],
+  more: Record<string, string> = {},
 ): Promise<MlflowServer> {
   const port = await freePort();
   const args = [
@@ -42,6 +43,7 @@ export async function startMlflow(
     MLFLOW_ALLOW_FILE_STORE: 'true',
     PYTHONWARNINGS: 'ignore',
     GIT_PYTHON_REFRESH: 'quiet',
+    ...more,
   };
   const started = start(program, args, { cwd: folder, env });
   const url = `http://127.0.0.1:${port}`;

@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import { peerProgram } from '../support/mlflow-server.ts';
+import { temporaryFolder } from '../support/tower.ts';
+import { servingTower } from '../support/tower-process.ts';
+
+/** Property tests of the whole OpenAPI document by a tool that knows nothing of the tower. */
+describe('schemathesis', () => {
+  const program = peerProgram('schemathesis', 'schemathesis');
+
+  it.skipIf(!program)('finds no 5xx and no answer that is not as documented', async () => {
+    const folder = temporaryFolder();
+    const tower = await servingTower(folder, {
+      RATE_LIMIT_PER_MINUTE: '10000000',
+      MLFLOW_WEBHOOK_SECRET: 'shared',
+      LOG_LEVEL: 'ERROR',
+    });
+    const args = [
+      'run',
+      `${tower.url}/openapi.json`,
+      '--checks',
+      'not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance',
+      '--max-examples',
+      process.env['SOAK'] ? '60' : '20',
+      '--seed',
+      '20261121',
+      '--generation-deterministic',
+      '--request-timeout',
+      '20',
+      // It never ends, which is what it is for.
+      '--exclude-path',
+      '/models/stream',
+      '--suppress-health-check',
+      'all',
+      '--no-color',
+    ];
+    const child = spawn(program ?? '', args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    let text = '';
+    child.stdout.on('data', (chunk: Buffer) => (text += chunk));
+    child.stderr.on('data', (chunk: Buffer) => (text += chunk));
+    const [code] = (await once(child, 'close')) as [number];
+    expect(code, text.slice(0, 9000)).toBe(0);
+    for (const phase of ['Coverage', 'Fuzzing', 'Stateful']) expect(text).toMatch(new RegExp(`✅ {2}${phase}`));
+    await tower.stop();
+  });
+});
