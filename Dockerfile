@@ -4,6 +4,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM node:24-slim
+# It listens for others: start it with AUTH_ENABLED=true, or ALLOW_UNAUTHENTICATED=true behind a door of your own.
 ENV NODE_ENV=production API_HOST=0.0.0.0 API_PORT=8000 CACHE_DIRECTORY=/data/cache DATA_DIRECTORY=/data LOG_FORMAT=json
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules

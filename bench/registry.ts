@@ -1,3 +1,4 @@
+import { benchChanges } from './registry/changes.ts';
 import { benchMemory } from './registry/memory.ts';
 import { benchStart } from './registry/start.ts';
 import { benchSync } from './registry/sync.ts';
@@ -9,6 +10,7 @@ const parts: Record<string, (report: Report) => Promise<void>> = {
   sync: benchSync,
   start: benchStart,
   memory: benchMemory,
+  changes: benchChanges,
 };
 
 /** The registry mirror's promises, each against a rival measured in the same run. */

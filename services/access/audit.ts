@@ -3,7 +3,7 @@ import { createBreath } from '../../src/kernel/breathe.ts';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { unavailable } from '../../src/kernel/errors.ts';
 import type { DeriveKey } from '../../src/store/master-key.ts';
-import type { Store } from '../../src/store/store.ts';
+import type { Store, View } from '../../src/store/store.ts';
 import type { Tables } from '../../src/store/tables.ts';
 
 export type AuditRow = Tables['audit'];
@@ -125,8 +125,6 @@ async function append({ store, clock }: Deps, chain: Chain, entry: AuditEntry): 
     throw unavailable('The audit log cannot be written, so nothing was changed', error);
   }
 }
-
-type View = Awaited<ReturnType<Store['db']>>;
 
 async function* allRows(db: View): AsyncGenerator<AuditRow> {
   const breath = createBreath();

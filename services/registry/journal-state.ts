@@ -1,5 +1,5 @@
 import { createBreath } from '../../src/kernel/breathe.ts';
-import type { Store, Transaction } from '../../src/store/store.ts';
+import type { Store, View } from '../../src/store/store.ts';
 import type { Tables } from '../../src/store/tables.ts';
 import type { ModelState, VersionState } from './diff.ts';
 
@@ -8,9 +8,9 @@ import type { ModelState, VersionState } from './diff.ts';
  * model itself. It is written in the transaction of the events, so that what comes next is told exactly once,
  * whatever becomes of the process or of the cache file.
  */
-const rowsAtOnce = 500;
+export const rowsAtOnce = 500;
 
-type StateRow = Tables['registry_state'];
+export type StateRow = Tables['registry_state'];
 
 /** All models of a registry as they were journaled; models without any version too. */
 export async function loadState(store: Store, registry: string): Promise<Map<string, ModelState>> {
@@ -95,14 +95,14 @@ const kept = (item: VersionState): VersionState => ({
 
 /** Writes rows of state in pieces, letting the event loop in between. */
 export async function writeState(
-  transaction: Transaction,
+  db: View,
   registry: string,
   put: StateRow[],
   drop: { name: string; version: string }[],
 ): Promise<void> {
   const breath = createBreath();
   for (const { name, version } of drop) {
-    await transaction
+    await db
       .deleteFrom('registry_state')
       .where('registry', '=', registry)
       .where('name', '=', name)
@@ -112,7 +112,7 @@ export async function writeState(
   }
   for (let from = 0; from < put.length; from += rowsAtOnce) {
     if (breath.due()) await breath.take();
-    await transaction
+    await db
       .insertInto('registry_state')
       .values(put.slice(from, from + rowsAtOnce))
       .onConflict((at) =>

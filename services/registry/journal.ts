@@ -3,7 +3,7 @@ import { type Clock, isoTime } from '../../src/kernel/clock.ts';
 import type { Log } from '../../src/kernel/log.ts';
 import type { Store, Transaction } from '../../src/store/store.ts';
 import { type Change, diffModel, type EventType, findRenames, type ModelState } from './diff.ts';
-import { loadState, stateChanges, writeState } from './journal-state.ts';
+import { loadState, rowsAtOnce, type StateRow, stateChanges, writeState } from './journal-state.ts';
 import type { Look } from './refresh.ts';
 import type { RegisteredModel, Snapshot } from './snapshot.ts';
 
@@ -101,15 +101,15 @@ async function loadKnown({ store, registry }: JournalOptions): Promise<Known> {
 }
 
 async function recordSnapshot(options: JournalOptions, known: Known, snapshot: Snapshot, look: Look): Promise<Known> {
-  const isFirst = known.readAt === null;
+  if (known.readAt === null) return begin(options, snapshot, look);
   const { models, missed } = look.names ? others(known, look.names) : nothing();
   const steps: Step[] = [];
   const take = (before: ModelState | null, seen: RegisteredModel | null) => {
     const after = settle(before, seen, known.missed, missed);
     if (before) models.delete(before.name);
     if (after) models.set(after.name, after);
-    const changes = isFirst ? [] : diffModel(before, after);
-    if (changes.length > 0 || isFirst) steps.push({ name: (after ?? before)?.name ?? '', before, after, changes });
+    const changes = diffModel(before, after);
+    if (changes.length > 0) steps.push({ name: (after ?? before)?.name ?? '', before, after, changes });
   };
   const { seen, renames, vanished } = compareNames(known, snapshot, look.names);
   await forEachBreathing(seen, (model) => {
@@ -118,10 +118,32 @@ async function recordSnapshot(options: JournalOptions, known: Known, snapshot: S
   await forEachBreathing(vanished, (model) => take(model, null));
   const at = new Date(look.at).toISOString();
   // The other models were not looked at now: what is known of them is as old as it was.
-  const readAt = look.names ? (known.readAt ?? at) : at;
-  const events = await write(options, steps, { isFirst, at, readAt, notBefore: known.readAt ?? at });
+  const readAt = look.names ? known.readAt : at;
+  const events = await write(options, steps, { at, readAt, notBefore: known.readAt });
   if (events.length > 0) options.onEvents(events);
   return { models, readAt, missed };
+}
+
+/**
+ * The first look makes no events, so nothing has to be kept together: the state is written piece by piece, and that it
+ * is whole comes last. A beginning that was cut short is begun again.
+ */
+async function begin({ store, registry }: JournalOptions, snapshot: Snapshot, look: Look): Promise<Known> {
+  const db = await store.db();
+  await db.deleteFrom('registry_state').where('registry', '=', registry).execute();
+  const models = new Map<string, ModelState>();
+  let put: StateRow[] = [];
+  for (const model of snapshot.models.values()) {
+    models.set(model.name, model);
+    put.push(...stateChanges(registry, model.name, null, model).put);
+    if (put.length < rowsAtOnce) continue;
+    await writeState(db, registry, put, []);
+    put = [];
+  }
+  await writeState(db, registry, put, []);
+  const at = new Date(look.at).toISOString();
+  await db.insertInto('registry_journals').values({ registry, recorded_since: at, read_at: at }).execute();
+  return { models, readAt: at, missed: new Set() };
 }
 
 /** What a look at a few models leaves as it was. */
@@ -172,18 +194,17 @@ function settle(
   return { ...seen, versions };
 }
 
-type Writing = { isFirst: boolean; at: string; readAt: string; notBefore: string };
+type Writing = { at: string; readAt: string; notBefore: string };
 
 /** One transaction: the events, what they promise, the state they lead to. */
 async function write(options: JournalOptions, steps: Step[], look: Writing): Promise<RegistryEvent[]> {
   const { store, registry } = options;
   const db = await store.db();
   return db.transaction().execute(async (transaction) => {
-    const head = { registry, recorded_since: look.readAt, read_at: look.readAt };
     await transaction
-      .insertInto('registry_journals')
-      .values(head)
-      .onConflict((at) => at.column('registry').doUpdateSet({ read_at: look.readAt }))
+      .updateTable('registry_journals')
+      .set({ read_at: look.readAt })
+      .where('registry', '=', registry)
       .execute();
     const changes = steps.flatMap((step) => step.changes);
     const events = await insertEvents(transaction, registry, changes, look);
@@ -191,7 +212,7 @@ async function write(options: JournalOptions, steps: Step[], look: Writing): Pro
     const breath = createBreath();
     const [put, drop]: [Parameters<typeof writeState>[2], Parameters<typeof writeState>[3]] = [[], []];
     for (const { name, before, after } of steps) {
-      const rows = stateChanges(registry, name, look.isFirst ? null : before, after);
+      const rows = stateChanges(registry, name, before, after);
       put.push(...rows.put);
       drop.push(...rows.drop);
       if (breath.due()) await breath.take();

@@ -11,10 +11,13 @@ import type { Tables } from './tables.ts';
 /** Everything done on it is kept whole or not at all. Others' statements wait until it is over. */
 export type Transaction = KyselyTransaction<Tables>;
 
+/** What statements are made on: the database, or a transaction of it. */
+export type View = Kysely<Tables>;
+
 /** The door to everything that cannot be rebuilt. */
 export type Store = {
   /** The query builder, loaded at the first query: its 300 modules would hold up every start. */
-  db(): Promise<Kysely<Tables>>;
+  db(): Promise<View>;
   close(): Promise<void>;
 };
 
@@ -25,7 +28,7 @@ export type Store = {
  */
 export function openStore(directory: string): Store {
   const file = openFile(directory, join(directory, 'tower.db'));
-  let db: Promise<Kysely<Tables>> | null = null;
+  let db: Promise<View> | null = null;
   return {
     db: () => {
       db ??= import('kysely').then(

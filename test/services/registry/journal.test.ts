@@ -181,6 +181,16 @@ describe('the journal and the end of the process', () => {
     expect((await after.look(three)).map(told)).toEqual(['model_version_alias.created DNA v1 @b null -> "1"']);
   });
 
+  it('a beginning that was cut short is begun again, and makes no events', async () => {
+    const folder = temporaryFolder();
+    const cut = journalIn(folder);
+    await cut.look(two);
+    await (await cut.store.db()).deleteFrom('registry_journals').execute();
+    const after = journalIn(folder);
+    expect(await after.look(one)).toEqual([]);
+    expect((await after.look(two)).map(told)).toEqual(['model_version_alias.created DNA v1 @a null -> "1"']);
+  });
+
   it('a look that could not be written is made up for by the next one, and no event is made twice', async () => {
     const folder = temporaryFolder();
     let broken = false;
