@@ -44,7 +44,11 @@ export async function accessRoutes(instance: FastifyInstance, { access }: { acce
         response: { 201: KeyCreated, ...errors(400, 503) },
       },
     },
-    async (request, reply) => reply.code(201).send(await access.keys.create(request.body, request.caller.name)),
+    async (request, reply) => {
+      const made = await access.keys.create(request.body, request.caller.name);
+      request.outcome = { id: made.id };
+      return reply.code(201).send(made);
+    },
   );
   app.delete(
     `${path}/keys/:key_id`,
@@ -52,8 +56,10 @@ export async function accessRoutes(instance: FastifyInstance, { access }: { acce
       config: admin,
       schema: {
         ...about('Revoke an API key'),
-        params: z.object({ key_id: z.string() }),
-        response: { 200: KeyRevoked, ...errors(404, 503) },
+        params: z.object({
+          key_id: z.string().regex(/^[0-9a-f]{12}$/, 'must be the id of a key: 12 letters and digits'),
+        }),
+        response: { 200: KeyRevoked, ...errors(400, 404, 503) },
       },
     },
     async (request) => {

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import type { Access } from '../services/access/access.ts';
 import type { Changes } from '../services/registry/changes.ts';
 import {
   EventList,
@@ -11,13 +12,14 @@ import {
   ModelHistory,
   StreamQuery,
 } from '../services/registry/event-schemas.ts';
+import { whileAdmitted } from '../src/http/auth.ts';
 import { errors, modelName, tags } from '../src/http/openapi.ts';
 import { nextPage, sendStream } from '../src/http/replies.ts';
 
-type Deps = { changes: Changes };
+type Deps = { changes: Changes; access: Access; now: () => number };
 
 /** What changed in the registry: the journal, who had a stage when, the live stream, and MLflow's own hints. */
-export async function registryChangesRoutes(instance: FastifyInstance, { changes }: Deps): Promise<void> {
+export async function registryChangesRoutes(instance: FastifyInstance, { changes, access, now }: Deps): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const schema = { tags: [tags.changes] };
 
@@ -70,7 +72,7 @@ export async function registryChangesRoutes(instance: FastifyInstance, { changes
       const over = untilClosed(request);
       const lastEventId = request.headers['last-event-id'];
       const frames = await changes.stream(request.query, lastEventId?.toString(), over);
-      return sendStream(reply, 'text/event-stream; charset=utf-8', frames);
+      return sendStream(reply, 'text/event-stream; charset=utf-8', whileAdmitted(access, request, now, frames));
     },
   );
 
@@ -92,7 +94,7 @@ function untilClosed(request: FastifyRequest): AbortSignal {
 }
 
 /** In a context of its own, because here the body must stay the bytes it came as. */
-async function mlflowWebhookRoute(instance: FastifyInstance, { changes }: Deps): Promise<void> {
+async function mlflowWebhookRoute(instance: FastifyInstance, { changes }: Pick<Deps, 'changes'>): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));

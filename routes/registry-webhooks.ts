@@ -47,7 +47,11 @@ function webhookRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
         response: { 201: WebhookCreated, ...errors(400) },
       },
     },
-    async (request, reply) => reply.code(201).send(await webhooks.create(request.body, request.caller.name)),
+    async (request, reply) => {
+      const made = await webhooks.create(request.body, request.caller.name);
+      request.outcome = { id: made.id };
+      return reply.code(201).send(made);
+    },
   );
   app.get(
     `${path}/:webhook_id`,

@@ -58,7 +58,7 @@ export async function buildApp(
   const app: FastifyInstance = Fastify({
     // Warnings and errors only: what a tower does is in its own log lines, how often and how fast in /metrics.
     loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
-    trustProxy: config.TRUST_PROXY,
+    trustProxy: trustedProxies(config.TRUST_PROXY),
     bodyLimit: config.BODY_LIMIT_BYTES,
     // Names of 256 characters of any script, percent-encoded.
     routerOptions: { maxParamLength: 4096 },
@@ -92,7 +92,7 @@ export async function buildApp(
   await app.register(systemRoutes, { system });
   await app.register(accessRoutes, { access });
   await app.register(registryRoutes, { registry, now: clock.now });
-  await app.register(registryChangesRoutes, { changes });
+  await app.register(registryChangesRoutes, { changes, access, now: clock.now });
   await app.register(registryJudgementRoutes, { judgement });
   await app.register(registryWebhooksRoutes, { webhooks: changes.webhooks });
   await app.register(monitoringRoutes, {
@@ -104,6 +104,10 @@ export async function buildApp(
   await app.register(dashboardRoutes, { dashboard });
   return app;
 }
+
+/** So many proxies counted from this end, or those at these addresses. */
+const trustedProxies = (setting: Config['TRUST_PROXY']) =>
+  typeof setting === 'number' ? (_address: string, hop: number) => hop < setting : setting;
 
 /** What every answer carries. */
 function addHeaders(app: FastifyInstance, registry: Registry): void {

@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import { createDrift, type Drift } from '../services/drift/drift.ts';
 import { createMonitoring, type Monitoring } from '../services/monitoring/monitoring.ts';
 import { type Changes, createChanges } from '../services/registry/changes.ts';
-import { createEvents } from '../services/registry/events.ts';
+import { createEvents, type Events } from '../services/registry/events.ts';
 import { readGateRules } from '../services/registry/gate-rules.ts';
 import { createJournal, type RegistryEvent } from '../services/registry/journal.ts';
 import { createJudgement, type Judgement } from '../services/registry/judgement.ts';
@@ -90,7 +90,14 @@ export async function composeRegistry(wanted: Wanted, jobs: Jobs): Promise<Regis
   const { refreshModel } = registry;
   const mlflowWebhook = createMlflowWebhook({ secret: secrets.webhookSecret, store, clock, log, refreshModel });
   const parts = { registry: registryName, status: registry.status, events, stream, webhooks, mlflowWebhook };
-  const drift = createDrift({ points: registry, monitored: monitoring.keys, store, clock, ...driftOptions(config) });
+  const drift = createDrift({
+    points: registry,
+    monitored: monitoring.keys,
+    store,
+    clock,
+    log,
+    ...driftOptions(config),
+  });
   return {
     registry,
     monitoring,
@@ -104,13 +111,18 @@ export async function composeRegistry(wanted: Wanted, jobs: Jobs): Promise<Regis
     drift,
     outbox,
     stream,
-    prune: async () => {
-      const now = clock.now();
-      await events.prune(now, config.EVENTS_RETENTION_DAYS, config.EVENTS_MAX_CHATTER);
-      await drift.prune(now - config.OBSERVATIONS_RETENTION_DAYS * dayMs);
-      await outbox.prune(now - Math.min(config.EVENTS_RETENTION_DAYS, 30) * dayMs);
-    },
+    prune: () => prune(config, clock.now(), { events, drift, outbox }),
   };
+}
+
+async function prune(
+  config: Config,
+  now: number,
+  { events, drift, outbox }: { events: Events; drift: Drift; outbox: Outbox },
+) {
+  await events.prune(now, config.EVENTS_RETENTION_DAYS, config.EVENTS_MAX_CHATTER);
+  await drift.prune(now - config.OBSERVATIONS_RETENTION_DAYS * dayMs);
+  await outbox.prune(now - Math.min(config.EVENTS_RETENTION_DAYS, 30) * dayMs);
 }
 
 const directionsOf = (config: Config): Directions => ({

@@ -66,6 +66,7 @@ async function build(
   const { store, deriveKey, outbound, access } = openFoundation(config, secrets, clock);
   releaser.defer('store', () => store.close());
   releaser.defer('outbound', () => outbound.close());
+  await access.audit.begin();
   let jobs: Jobs | null = null;
   const parts = await composeRegistry(
     { config, secrets, store, outbound, deriveKey, tools },

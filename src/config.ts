@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { TowerError } from './kernel/errors.ts';
 
@@ -29,6 +30,16 @@ const list = (value: string) =>
         .map((item) => item.trim())
         .filter(Boolean),
     );
+
+const isProxySetting = (text: string): boolean =>
+  /^(true|false|[0-9])$/.test(text) ||
+  text.split(',').every((item) => isIP(item.trim().replace(/\/\d{1,3}$/, '')) !== 0);
+
+/** A number counts proxies from this end: what stands further left in the header is whatever the caller wrote. */
+const proxySetting = (text: string): false | number | string => {
+  if (text === 'true') return 1;
+  return /^[0-9]$/.test(text) ? Number(text) || false : text === 'false' ? false : text;
+};
 
 export const settings = z.object({
   MLFLOW_TRACKING_URI: text().describe(
@@ -67,7 +78,12 @@ export const settings = z.object({
   ),
   JWT_ISSUER: text().describe('Issuer (iss) of the tokens that are taken; needed for any'),
   JWT_AUDIENCE: z.string().default('control-tower').describe('Audience (aud) a token must be for'),
-  JWT_JWKS_URL: text().describe('Where the public keys for RS256, ES256 and EdDSA tokens are'),
+  JWT_JWKS_URL: text()
+    .refine(
+      (url) => url === undefined || (URL.canParse(url) && new URL(url).username === ''),
+      'must be a URL without user name and password',
+    )
+    .describe('Where the public keys for RS256, ES256 and EdDSA tokens are'),
   JWT_HS256_SECRET: z
     .string()
     .min(32, 'must have 32 characters at least')
@@ -154,7 +170,15 @@ export const settings = z.object({
   RATE_LIMIT_PER_MINUTE: number(100, 1, 10_000_000).describe('Requests per minute and client address'),
   RATE_LIMIT_METRICS_PER_MINUTE: number(1000, 1, 10_000_000).describe('The same for /metrics'),
   RATE_LIMIT_HEALTH_PER_MINUTE: number(300, 1, 10_000_000).describe('The same for /health, /healthz and /readyz'),
-  TRUST_PROXY: flag(false).describe('true behind a reverse proxy: the client address comes from X-Forwarded-For'),
+  TRUST_PROXY: z
+    .string()
+    .default('false')
+    .transform((text) => text.trim().toLowerCase())
+    .refine(isProxySetting, 'must be false, the number of proxies in front, or their addresses and networks')
+    .transform(proxySetting)
+    .describe(
+      'Behind reverse proxies: how many there are, or their addresses and networks; the client address then comes from X-Forwarded-For. true = 1',
+    ),
   CORS_ORIGINS: list('').describe('Origins whose pages may call the API, comma-separated; * for all; empty for none'),
   BODY_LIMIT_BYTES: number(1_048_576, 1024, 104_857_600).describe('Largest request body'),
   MAX_EVENT_LOOP_DELAY_MS: number(1000, 50, 60_000).describe(

@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { buildApp } from './app.ts';
 import { compose } from './compose.ts';
 import { type Config, packageVersion, readConfig } from './config.ts';
@@ -41,7 +42,7 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
 
 /** A door that stands open is for this machine only, unless somebody says that it is meant. */
 function checkDoor({ API_HOST: host, AUTH_ENABLED: locked, ALLOW_UNAUTHENTICATED: meant }: Config): void {
-  if (locked || meant || host === 'localhost' || /^127\.|^::1$/.test(host)) return;
+  if (locked || meant || host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))) return;
   throw new TowerError(
     'invalid',
     `API_HOST ${host} lets others in, and nobody would have to say who they are. Set AUTH_ENABLED=true (and make a key with "tower token create"), or ALLOW_UNAUTHENTICATED=true if that is meant`,

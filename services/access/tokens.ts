@@ -24,6 +24,7 @@ export type Tokens = {
 const asymmetric = ['RS256', 'ES256', 'EdDSA', 'Ed25519'];
 
 export function createTokens(options: TokenOptions, { outbound, clock }: { outbound: Outbound; clock: Clock }): Tokens {
+  if (options.jwksUrl !== undefined) outbound.check(options.jwksUrl, 'JWT_JWKS_URL');
   let keySet: Promise<JWTVerifyGetKey> | null = null;
   return {
     identify: async (token) => {
@@ -44,7 +45,7 @@ export function createTokens(options: TokenOptions, { outbound, clock }: { outbo
         if (options.jwksUrl === undefined || !asymmetric.includes(alg ?? ''))
           throw unauthenticated(`Tokens signed with ${JSON.stringify(alg ?? 'nothing')} are not taken here`);
         if (kid === undefined) throw unauthenticated('The token must name its key (kid)');
-        keySet ??= remoteKeys(options.jwksUrl, outbound);
+        keySet ??= remoteKeys(options.jwksUrl, outbound, clock);
         return callerOf((await jwtVerify(token, await keySet, { ...rules, algorithms: asymmetric })).payload);
       } catch (error) {
         if (error instanceof TowerError) throw error;
@@ -54,25 +55,43 @@ export function createTokens(options: TokenOptions, { outbound, clock }: { outbo
   };
 }
 
-/** The key set is read through the guard for addresses, at most every 30 s, and again every 10 minutes. */
-async function remoteKeys(url: string, outbound: Outbound): Promise<JWTVerifyGetKey> {
+const failureRemembered = 30_000;
+
+/** Read through the guard for addresses, again every 10 minutes, and for 30 s not at all after it could not be read. */
+async function remoteKeys(url: string, outbound: Outbound, clock: Clock): Promise<JWTVerifyGetKey> {
   const { createRemoteJWKSet, customFetch } = await import('jose');
-  const read = async (address: string): Promise<Response> => {
-    const { status, text } = await outbound.send(
-      { method: 'GET', url: address, headers: { accept: 'application/json' } },
-      new AbortController().signal,
-    );
-    return new Response(text, { status, headers: { 'content-type': 'application/json' } });
+  let failedAt = Number.NEGATIVE_INFINITY;
+  const read = async (address: string, { signal }: { signal: AbortSignal }): Promise<Response> => {
+    if (clock.now() - failedAt < failureRemembered) throw noKeys(null);
+    try {
+      const call = { method: 'GET' as const, url: address, headers: { accept: 'application/json' } };
+      const { status, text } = await outbound.send(call, signal);
+      if (status !== 200 || !Array.isArray((JSON.parse(text) as { keys?: unknown }).keys))
+        throw new Error(`the key set answered ${status} with something else`);
+      return new Response(text, { status, headers: { 'content-type': 'application/json' } });
+    } catch (error) {
+      failedAt = clock.now();
+      throw noKeys(error);
+    }
   };
   return createRemoteJWKSet(new URL(url), { cooldownDuration: 30_000, cacheMaxAge: 600_000, [customFetch]: read });
 }
+
+const noKeys = (cause: unknown): TowerError =>
+  new TowerError('unavailable', 'The keys that tokens are checked with cannot be read (JWT_JWKS_URL)', {
+    cause,
+    retryAfterSeconds: 30,
+  });
 
 function callerOf(payload: JWTPayload): Caller {
   const claims = [payload['scope'], payload['scp'], payload['roles']].flatMap((claim) =>
     typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim.map(String) : [],
   );
   const scopes = claims.map((word) => word.replace(/^tower:/, '')).filter(isScope);
-  return { name: String(payload.sub).slice(0, 256), via: 'jwt', scopes: [...new Set(scopes)] };
+  const { sub } = payload;
+  if (typeof sub !== 'string' || sub.trim() === '' || /\p{Cc}/u.test(sub))
+    throw unauthenticated('The token’s sub must be a text without control characters');
+  return { name: sub.slice(0, 256).toWellFormed(), via: 'jwt', scopes: [...new Set(scopes)] };
 }
 
 /** jose's codes, in words that help whoever holds the token and nobody else. */
@@ -84,10 +103,6 @@ function refusal(error: unknown): TowerError {
   if (code === 'ERR_JWKS_NO_MATCHING_KEY')
     return unauthenticated('The token was signed with a key that is not known here');
   if (code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED') return unauthenticated('The token’s signature does not fit');
-  if (code === 'ERR_JWKS_TIMEOUT' || code === 'ERR_JWKS_INVALID')
-    return new TowerError('unavailable', 'The keys that tokens are checked with cannot be read (JWT_JWKS_URL)', {
-      cause: error,
-      retryAfterSeconds: 30,
-    });
+  if (code === 'ERR_JWKS_TIMEOUT' || code === 'ERR_JWKS_INVALID') return noKeys(error);
   return unauthenticated('This is not a valid token');
 }

@@ -87,20 +87,20 @@ function whyNot(baseline: Window | null, current: Window | null): string {
 /** The pinned days or the first day; the day before the last; the last day. Only what has the last day's form. */
 function windowsOf(items: Item[], pinned: Baseline | null) {
   const days = new Map([...Map.groupBy(items, (item) => Math.floor(item.at / dayMs))].sort(([a], [b]) => a - b));
-  const last = [...days.values()].at(-1) ?? [];
-  const form = last.at(-1);
+  const form = [...days.values()].at(-1)?.at(-1);
   const fits = (item: Item) => form !== undefined && formOf(item) === formOf(form);
   const same = [...days.values()].map((list) => list.filter(fits)).filter((list) => list.length > 0);
-  const current = same.length > 0 ? pooled(same.at(-1) ?? []) : null;
-  const previous = same.length > 2 || (pinned && same.length > 1) ? pooled(same.at(-2) ?? []) : null;
+  const [last = [], before = []] = same.toReversed();
+  // A day is never measured against itself.
+  const earlier = same.slice(0, -1);
+  const [first = []] = earlier;
   const inPinned =
-    pinned && items.filter((item) => fits(item) && item.at >= (pinned.from ?? 0) && item.at < (pinned.until ?? 0));
-  const first = same.length > 1 ? (same[0] ?? []) : [];
-  const before = inPinned ?? first;
+    pinned && earlier.flat().filter((item) => item.at >= (pinned.from ?? 0) && item.at < (pinned.until ?? 0));
+  const base = inPinned ?? first;
   return {
-    baseline: before.length > 0 ? pooled(before) : null,
-    previous,
-    current,
+    baseline: base.length > 0 ? pooled(base) : null,
+    previous: before.length > 0 && before !== base ? pooled(before) : null,
+    current: last.length > 0 ? pooled(last) : null,
     mixed: items.some((item) => !fits(item)),
   };
 }
@@ -112,8 +112,8 @@ function formOf(item: Item): string {
 
 /** All that was posted in a window taken together. */
 function pooled(items: Item[]): Window {
-  const times = items.map((item) => item.at);
-  const span = { from: Math.min(...times), until: Math.max(...times) };
+  // They come in the order of time.
+  const span = { from: items[0]?.at ?? 0, until: items.at(-1)?.at ?? 0 };
   const [first] = items;
   if (first?.kind === 'histogram' && first.edges !== null) {
     const counts = first.edges
@@ -122,7 +122,7 @@ function pooled(items: Item[]): Window {
     return { ...span, type: 'bins', edges: first.edges, counts, n: counts.reduce((sum, count) => sum + count, 0) };
   }
   if (first?.kind === 'samples' && typeof first.samples[0] === 'number') {
-    const samples = items.flatMap((item) => (item as { samples: number[] }).samples);
+    const samples = thinned(items.flatMap((item) => (item as { samples: number[] }).samples));
     return { ...span, type: 'numeric', samples, n: samples.length };
   }
   const counts = new Map<string, number>();
@@ -133,6 +133,15 @@ function pooled(items: Item[]): Window {
   }
   return { ...span, type: 'categorical', counts, n: [...counts.values()].reduce((sum, count) => sum + count, 0) };
 }
+
+/** More rows than this tell nothing more, and take time to sort. */
+const mostSamples = 10_000;
+
+/** Evenly spaced ones of too many. */
+const thinned = (samples: number[]): number[] =>
+  samples.length <= mostSamples
+    ? samples
+    : Array.from({ length: mostSamples }, (_, i) => samples[Math.floor((i * samples.length) / mostSamples)] ?? 0);
 
 function compare(against: DriftTest['against'], before: Window, now: Window, level: number): DriftTest[] {
   const tests: DriftTest[] = [];

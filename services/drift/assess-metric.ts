@@ -51,7 +51,9 @@ export function assessMetric(
   const trend = after.length + (reference?.own ?? 0) >= leastForTests ? trendOf(days.slice(-watched)) : null;
   const tests = testsOf({ days, after, reference, trend, sign, level: rules.warningP });
   const found =
-    reference && after.length >= leastForTests ? cusum(values(after), correlated(reference, trend), sign) : null;
+    reference && reference.sd > 0 && after.length >= leastForTests
+      ? cusum(values(after), correlated(reference, trend), sign)
+      : null;
   const assessment: MetricAssessment = {
     kind: 'metric',
     metric,
@@ -81,7 +83,7 @@ export function assessMetric(
     n_points: days.length,
     span_days: days.length < 2 ? 0 : ((last?.at ?? 0) - (days[0]?.at ?? 0)) / dayMs,
   };
-  const isWorse = change !== null && (sign === 0 || Math.sign(change) === sign);
+  const isWorse = change !== null && change !== 0 && (sign === 0 || Math.sign(change) === sign);
   const large = change !== null && reference !== null && isLarge(change, reference.mean, rules);
   const verb = (change ?? 0) < 0 ? 'fell' : 'rose';
   return {
@@ -159,6 +161,7 @@ function testsOf(given: {
     add('mann_kendall', mannKendall(values(trend.days), sign, trend.correlation));
   const enough =
     reference &&
+    reference.sd > 0 &&
     after.length >= leastForTests &&
     reference.n >= 10 &&
     (reference.own === 0 || days.length >= leastForCusum);
@@ -174,7 +177,8 @@ const slopePer30 = ({ perDay, low, high }: Slope) => ({
 
 /** A metric between -1 and 1 is measured in its own units too: 0.01 of an accuracy matters even where 2 % of it is more. */
 const isLarge = (change: number, base: number, { minChangePct, minChange }: MetricRules): boolean =>
-  Math.abs(change) >= (minChangePct / 100) * Math.abs(base) || (Math.abs(base) <= 1 && Math.abs(change) >= minChange);
+  (base !== 0 && Math.abs(change) >= (minChangePct / 100) * Math.abs(base)) ||
+  (Math.abs(base) <= 1 && Math.abs(change) >= minChange);
 
 function whyNot(days: number): string {
   if (days === 0) return 'no day has a number';

@@ -1,13 +1,21 @@
 import { createBreath } from '../../src/kernel/breathe.ts';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { invalid } from '../../src/kernel/errors.ts';
+import type { Log } from '../../src/kernel/log.ts';
 import type { Store } from '../../src/store/store.ts';
 import type { Reading } from '../registry/reads.ts';
 import type { ModelVersion, RegisteredModel } from '../registry/snapshot.ts';
 import { assessDistribution } from './assess-distribution.ts';
 import { assessMetric, type MetricRules } from './assess-metric.ts';
 import type { BaselineInfo, BaselineRequest, ObservationsRequest, ObservationsTaken } from './observation-schemas.ts';
-import { baselineOf, createObservations, type Observations, type Posted, type Target } from './observations.ts';
+import {
+  type Baseline,
+  baselineOf,
+  createObservations,
+  type Observations,
+  type Posted,
+  type Target,
+} from './observations.ts';
 import { collectPoints, type EvaluationTags, type Measured, type Points } from './points.ts';
 import type { Assessment, DriftOverview, ModelDrift, VersionDrift } from './schemas.ts';
 import { driftStatuses } from './schemas.ts';
@@ -40,6 +48,7 @@ export type DriftOptions = {
   monitored: () => Promise<Set<string>>;
   store: Store;
   clock: Clock;
+  log: Log;
   rules: MetricRules;
   levels: Levels;
   evaluationTags: EvaluationTags;
@@ -130,7 +139,11 @@ function assessed(looks: Look[], others: number[], levels: Levels): { look: Look
   });
 }
 
-async function sweepMonitored({ points, monitored }: DriftOptions, look: Looker, signal: AbortSignal): Promise<Look[]> {
+async function sweepMonitored(
+  { points, monitored, log }: DriftOptions,
+  look: Looker,
+  signal: AbortSignal,
+): Promise<Look[]> {
   const wanted = await monitored();
   const found: Look[] = [];
   const names = new Set([...wanted].map((key) => key.slice(0, key.lastIndexOf('\n'))));
@@ -139,7 +152,13 @@ async function sweepMonitored({ points, monitored }: DriftOptions, look: Looker,
     // What was deleted in MLflow has nothing to be assessed.
     const model = await points.model(name).catch(() => null);
     const versions = model?.versions.filter((item) => wanted.has(`${name}\n${item.version}`)) ?? [];
-    if (model && versions.length > 0) found.push(...(await look(model, versions)).value);
+    if (!model || versions.length === 0) continue;
+    try {
+      found.push(...(await look(model, versions)).value);
+    } catch (error) {
+      // One that cannot be looked at must not hide the others.
+      log.warn({ err: error, model: name }, 'the drift of a model could not be assessed');
+    }
   }
   return found;
 }
@@ -151,45 +170,50 @@ async function lookAt(
   model: RegisteredModel,
   versions: ModelVersion[],
 ): Promise<Reading<Look[]>> {
+  const targetOf = (version: string): Target => ({ registry, name: model.name, version });
   const posted = new Map<string, Posted[]>();
+  const pinned = new Map<string, Baseline[]>();
   const reading = await collectPoints(points, model, versions, evaluationTags, async (version) => {
-    const items = await observations.of({ registry, name: model.name, version });
+    const baselines = (await observations.baselines(targetOf(version))).map(baselineOf);
+    const items = await observations.of(targetOf(version), baselines);
+    pinned.set(version, baselines);
     posted.set(version, items);
     return items;
   });
-  const breath = createBreath();
   const looks: Look[] = [];
   for (const version of versions) {
-    if (breath.due()) await breath.take();
     // Clients do log times that are still to come.
     const measured = (reading.value.get(version.version) ?? []).filter((point) => point.at <= clock.now());
-    const pinned = await observations.baselines({ registry, name: model.name, version: version.version });
-    looks.push({ version, measured, drafts: draftsOf(measured, posted.get(version.version) ?? [], pinned, rules) });
+    const [items, baselines] = [posted.get(version.version) ?? [], pinned.get(version.version) ?? []];
+    looks.push({ version, measured, drafts: await draftsOf(measured, items, baselines, rules) });
   }
   return { ...reading, value: looks };
 }
 
-/** A draft per metric and dataset, and per feature and dataset. */
-function draftsOf(measured: Measured[], posted: Posted[], pinned: BaselineInfo[], rules: MetricRules): Draft[] {
-  const baselineFor = (subject: string) => {
-    const found = pinned.find((item) => item.subject === subject);
-    return found ? baselineOf(found) : null;
-  };
+/** A draft per metric and dataset, and per feature and dataset; the event loop has its turn between two. */
+async function draftsOf(
+  measured: Measured[],
+  posted: Posted[],
+  pinned: Baseline[],
+  rules: MetricRules,
+): Promise<Draft[]> {
+  const breath = createBreath();
+  const drafts: Draft[] = [];
+  const baselineFor = (subject: string) => pinned.find((item) => item.subject === subject) ?? null;
   const judged = measured.filter((point) => point.phase !== 'training');
-  const series = Map.groupBy(judged, (point) => JSON.stringify([point.metric, point.dataset]));
-  const metrics = [...series.values()].flatMap((points) => {
-    const [first] = points;
-    return first ? [assessMetric(first.metric, first.dataset, points, baselineFor(first.metric), rules)] : [];
-  });
+  for (const series of Map.groupBy(judged, (point) => JSON.stringify([point.metric, point.dataset])).values()) {
+    if (breath.due()) await breath.take();
+    const [first] = series;
+    if (first) drafts.push(assessMetric(first.metric, first.dataset, series, baselineFor(first.metric), rules));
+  }
   const items = posted.flatMap((item) => (item.kind === 'value' ? [] : [item]));
-  const features = Map.groupBy(items, (item) => JSON.stringify([item.subject, item.dataset]));
-  const distributions = [...features.values()].flatMap((list) => {
+  for (const list of Map.groupBy(items, (item) => JSON.stringify([item.subject, item.dataset])).values()) {
+    if (breath.due()) await breath.take();
     const [first] = list;
-    return first
-      ? [assessDistribution(first.subject, first.dataset, list, baselineFor(first.subject), rules.warningP)]
-      : [];
-  });
-  return [...metrics, ...distributions];
+    if (first)
+      drafts.push(assessDistribution(first.subject, first.dataset, list, baselineFor(first.subject), rules.warningP));
+  }
+  return drafts;
 }
 
 function parseDays(text: string | undefined): number {

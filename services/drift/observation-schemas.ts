@@ -3,8 +3,9 @@ import { z } from 'zod';
 /** JSON of what is posted: values of metrics, samples or histograms of features, and baselines. */
 const text = (max: number) =>
   z.string('must be a text').min(1, 'must not be empty').max(max, `may have ${max} characters at most`);
-const finite = z.number('must be a number');
-const count = z.int('must be a whole number').min(0, 'must not be negative');
+/** Beyond these, sums and squares leave what a number can hold. */
+const finite = z.number('must be a number').min(-1e100, 'must be -1e100 at least').max(1e100, 'must be 1e100 at most');
+const count = z.int('must be a whole number').min(0, 'must not be negative').max(1e12, 'must be 1e12 at most');
 const time = z.iso.datetime({
   offset: true,
   error: 'must be an ISO 8601 time with a zone, such as 2026-11-20T10:30:00Z',
@@ -100,7 +101,7 @@ export const BaselineRequest = z
       z.strictObject({
         ...subject,
         value: finite,
-        sd: finite.positive('must be more than 0'),
+        sd: finite.min(1e-100, 'must be 1e-100 at least'),
         n: z.int().min(2, 'must be 2 at least').max(1e9),
       }),
     ],

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { createBreath } from '../../src/kernel/breathe.ts';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { invalid, notFound } from '../../src/kernel/errors.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -33,7 +34,11 @@ export type Baseline = {
 export type Observations = {
   /** Takes all of a batch or nothing. @throws `invalid` for a time that cannot be */
   add(target: Target, batch: Observation[]): Promise<ObservationsTaken>;
-  of(target: Target): Promise<Posted[]>;
+  /**
+   * What is judged of a version, in the order of time: every value, and of each feature the first day, the last two, and
+   * the days that are pinned for it. Older samples are neither read nor parsed.
+   */
+  of(target: Target, pinned: Baseline[]): Promise<Posted[]>;
   pin(target: Target, request: BaselineRequest, by: string): Promise<BaselineInfo>;
   /** @throws `not_found` */
   unpin(target: Target, subject: string): Promise<void>;
@@ -48,27 +53,7 @@ const aheadMs = 300_000;
 export function createObservations({ store, clock }: { store: Store; clock: Clock }): Observations {
   return {
     add: (target, batch) => add(store, clock, target, batch),
-    of: async (target) => {
-      const db = await store.db();
-      const rows = await db
-        .selectFrom('observations')
-        .select(['kind', 'subject', 'dataset', 'at', 'payload'])
-        .where('registry', '=', target.registry)
-        .where('name', '=', target.name)
-        .where('version', '=', target.version)
-        .orderBy('at')
-        .execute();
-      return rows.map(
-        ({ kind, subject, dataset, at, payload }) =>
-          ({
-            kind,
-            subject,
-            dataset: dataset || null,
-            at: Date.parse(at),
-            ...(JSON.parse(payload) as object),
-          }) as Posted,
-      );
-    },
+    of: (target, pinned) => readPosted(store, target, pinned),
     pin: (target, request, by) => pin(store, clock, target, request, by),
     unpin: async (target, subject) => {
       const db = await store.db();
@@ -104,6 +89,52 @@ export function createObservations({ store, clock }: { store: Store; clock: Cloc
       await db.deleteFrom('observations').where('at', '<', new Date(before).toISOString()).execute();
     },
   };
+}
+
+const rowsAtOnce = 200;
+
+async function readPosted(store: Store, target: Target, pinned: Baseline[]): Promise<Posted[]> {
+  const db = await store.db();
+  const ofVersion = db
+    .selectFrom('observations')
+    .where('registry', '=', target.registry)
+    .where('name', '=', target.name)
+    .where('version', '=', target.version);
+  const all = await ofVersion.select(['key', 'kind', 'subject', 'dataset', 'at']).orderBy('at').execute();
+  const wanted = new Set(all.flatMap((row) => (row.kind === 'value' ? [row.key] : [])));
+  const features = Map.groupBy(
+    all.filter((row) => row.kind !== 'value'),
+    (row) => JSON.stringify([row.subject, row.dataset]),
+  );
+  for (const rows of features.values()) {
+    const days = [...new Set(rows.map((row) => row.at.slice(0, 10)))];
+    const judged = new Set([days[0], ...days.slice(-2)]);
+    const base = pinned.find((item) => item.subject === rows[0]?.subject && item.from !== null);
+    const isPinned = (at: string) =>
+      base !== undefined && Date.parse(at) >= (base.from ?? 0) && Date.parse(at) < (base.until ?? 0);
+    for (const row of rows) if (judged.has(row.at.slice(0, 10)) || isPinned(row.at)) wanted.add(row.key);
+  }
+  const keys = all.filter((row) => wanted.has(row.key));
+  const breath = createBreath();
+  const posted: Posted[] = [];
+  for (let from = 0; from < keys.length; from += rowsAtOnce) {
+    const some = keys.slice(from, from + rowsAtOnce);
+    const rows = await ofVersion
+      .select(['key', 'payload'])
+      .where(
+        'key',
+        'in',
+        some.map((row) => row.key),
+      )
+      .execute();
+    const payloads = new Map(rows.map((row) => [row.key, row.payload]));
+    for (const { key, kind, subject, dataset, at } of some) {
+      if (breath.due()) await breath.take();
+      const payload = JSON.parse(payloads.get(key) ?? '{}') as object;
+      posted.push({ kind, subject, dataset: dataset || null, at: Date.parse(at), ...payload } as Posted);
+    }
+  }
+  return posted;
 }
 
 async function add(store: Store, clock: Clock, target: Target, batch: Observation[]): Promise<ObservationsTaken> {

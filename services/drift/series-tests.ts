@@ -10,7 +10,7 @@ import {
 /** Tests on a series of values in time. `sign` = -1 watches for a fall, 1 for a rise, 0 for both. */
 export type Sign = -1 | 0 | 1;
 
-/** What a series is measured against. `inflation` widens it where values hang together. */
+/** What a series is measured against; `sd` 0 = it never moved from 0, and nothing can be measured in it. */
 export type Reference = { mean: number; sd: number; n: number; correlation: number };
 
 /** The least standard deviation, as a share of the mean: values that are all the same would make anything an alarm. */
@@ -18,7 +18,7 @@ const relativeFloor = 1e-3;
 
 export function referenceOf(values: readonly number[]): Reference {
   const center = mean(values);
-  const sd = Math.max(standardDeviation(values), relativeFloor * Math.abs(center), Number.MIN_VALUE);
+  const sd = Math.max(standardDeviation(values), relativeFloor * Math.abs(center));
   return { mean: center, sd, n: values.length, correlation: lagOneCorrelation(values) };
 }
 
@@ -169,13 +169,10 @@ export function residualCorrelation(days: readonly number[], values: readonly nu
   const at = largestStep(values);
   if (line === 0 || at === null) return line;
   const [before, after] = [mean(values.slice(0, at)), mean(values.slice(at))];
-  return Math.min(
-    line,
-    lagOneCorrelation(
-      values.map((value, i) => value - (i < at ? before : after)),
-      3,
-    ),
-  );
+  const left = values.map((value, i) => value - (i < at ? before : after));
+  // What is left of two levels without noise is the rounding of their means.
+  if (standardDeviation(left) <= 1e-9 * standardDeviation(values)) return 0;
+  return Math.min(line, lagOneCorrelation(left, 3));
 }
 
 /** Where a series is best cut in two levels (least squares), four values or more on each side; null where it is too short. */

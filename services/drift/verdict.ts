@@ -56,4 +56,6 @@ export function combined(tests: DriftTest[]): number | null {
   return values.length === 0 ? null : Math.min(1, values.length * Math.min(...values));
 }
 
-export const rounded = (value: number): number => Number(value.toPrecision(4));
+/** Four digits are what such figures are worth; what left the range of numbers stays at its end. */
+export const rounded = (value: number): number =>
+  Number(Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, value)).toPrecision(4));

@@ -13,7 +13,9 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     caller: Caller;
-    /** The audit log says that this was asked for. */
+    /** What a change led to, for the audit log: the id of what was made. */
+    outcome: Record<string, string> | null;
+    /** The audit log says that this was asked for, and not yet how it ended. */
     isNoted: boolean;
   }
 }
@@ -28,6 +30,7 @@ const methodsThatOnlyRead = new Set(['GET', 'HEAD', 'OPTIONS']);
 export function registerDoor(app: FastifyInstance, access: Access, log: RootLog): void {
   app.decorateRequest('caller');
   app.decorateRequest('isNoted', false);
+  app.decorateRequest('outcome', null);
   const admitted = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
     const needed = request.routeOptions.config.access ?? 'public';
     request.caller = access.anybody ?? nobody;
@@ -47,16 +50,35 @@ export function registerDoor(app: FastifyInstance, access: Access, log: RootLog)
       request.isNoted = true;
     });
   });
-  app.addHook('onResponse', (request, reply, done) => {
-    done();
+  // Before the answer leaves, and whether or not anybody still waits for it.
+  app.addHook('onSend', async (request, reply) => {
     if (!request.isNoted) return;
-    note(access, request, 'done', reply.statusCode).catch((error: unknown) => {
+    request.isNoted = false;
+    await note(access, request, 'done', reply.statusCode).catch((error: unknown) => {
       log.error(
         { err: error, request_id: request.id },
         'a change was made, but the audit log does not say how it ended',
       );
     });
   });
+}
+
+/** Ends a stream when whoever follows it may not any more: a key is revoked, a token over. Asked at each frame, twice a minute at most. */
+export async function* whileAdmitted(
+  access: Access,
+  request: FastifyRequest,
+  now: () => number,
+  frames: AsyncGenerator<string>,
+): AsyncGenerator<string> {
+  let checkedAt = now();
+  for await (const frame of frames) {
+    if (!access.anybody && now() - checkedAt > 30_000) {
+      checkedAt = now();
+      const caller = await access.identify(credentialsOf(request)).catch(() => nobody);
+      if (!access.mayDo(caller, 'read')) return;
+    }
+    yield frame;
+  }
 }
 
 async function admit(access: Access, request: FastifyRequest, reply: FastifyReply, needed: Scope): Promise<void> {
@@ -89,16 +111,16 @@ function note(
   phase: 'requested' | 'done',
   status: number | null,
 ): Promise<void> {
-  const { caller, ip, method, routeOptions, params, body, id } = request;
+  const { caller, ip, method, routeOptions, params, query, body, id } = request;
   return access.audit.record({
     phase,
     actor: caller.name,
     via: caller.via,
     address: ip,
     action: `${method} ${routeOptions.url}`,
-    target: params,
+    target: { ...(params as object), ...(query as object) },
     // What no schema has looked at may be anything, however deep.
-    details: phase === 'requested' && routeOptions.schema?.body ? body : {},
+    details: phase === 'done' ? (request.outcome ?? {}) : routeOptions.schema?.body ? body : {},
     status,
     requestId: id,
   });

@@ -106,7 +106,8 @@ describe('tower token and tower audit', () => {
       err: 'tower: --scope must be read, operate, approve or admin, not "root"',
     });
     expect(await towerWith(here, 'token', 'create', '--name', 'x', '--days', '0')).toMatchObject({ code: 2 });
-    expect(await towerWith(here, 'token', 'revoke', 'x')).toMatchObject({ code: 3 });
+    expect(await towerWith(here, 'token', 'revoke', 'x')).toMatchObject({ code: 2 });
+    expect(await towerWith(here, 'token', 'revoke', '0123456789ab')).toMatchObject({ code: 3 });
     expect(await towerWith(here, 'audit', 'verify', '--file', '/nowhere')).toMatchObject({ code: 2 });
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { lockedTower } from '../support/locked-tower.ts';
+import { settle } from '../support/sources.ts';
 import { testTower } from '../support/tower.ts';
 
 describe('the audit log', () => {
@@ -34,6 +35,60 @@ describe('the audit log', () => {
     await app.inject({ method: 'POST', url: '/models/DNA/1/monitor', payload });
     await app.inject({ url: '/models', headers });
     expect((await services.access.auditPage({})).total).toBe(0);
+  });
+
+  it('says how a change ended although nobody waited for it', async () => {
+    const { app, services, id, fake } = await lockedTower();
+    const url = await app.listen({ host: '127.0.0.1', port: 0 });
+    const gate = Promise.withResolvers<void>();
+    fake.hold = gate.promise;
+    const client = new AbortController();
+    const headers = { authorization: `Bearer ${await id.token({ scope: 'operate' })}` };
+    const call = fetch(`${url}/cache/refresh`, { method: 'POST', headers, signal: client.signal }).catch(() => null);
+    const phases = async () => (await services.access.auditPage({})).records.map((record) => record.phase);
+    while ((await phases()).length < 1) await settle();
+    client.abort();
+    await call;
+    gate.resolve();
+    const deadline = Date.now() + 5_000;
+    while ((await phases()).length < 2 && Date.now() < deadline) await settle();
+    expect(await phases()).toEqual(['done', 'requested']);
+  });
+
+  it('says which baseline was taken away, and which key was made', async () => {
+    const { app, services, id } = await lockedTower();
+    const headers = { authorization: `Bearer ${await id.token({ scope: 'admin' })}` };
+    await app.inject({ method: 'DELETE', url: '/model/DNA/1/baselines?subject=accuracy', headers });
+    const made = await app.inject({
+      method: 'POST',
+      url: '/api/v1/access/keys',
+      headers,
+      payload: { name: 'ci', scopes: ['read'] },
+    });
+    const { records } = await services.access.auditPage({});
+    expect(records[3]?.target).toEqual({ model_name: 'DNA', model_version: '1', subject: 'accuracy' });
+    expect(records[0]).toMatchObject({ phase: 'done', details: { id: made.json<{ id: string }>().id } });
+  });
+
+  it('never holds a key that was given in the place of its id', async () => {
+    const { app, services, id, keyWith } = await lockedTower();
+    const [headers, key] = [{ authorization: `Bearer ${await id.token({ scope: 'admin' })}` }, await keyWith('read')];
+    const response = await app.inject({ method: 'DELETE', url: `/api/v1/access/keys/${key}`, headers });
+    expect(response.statusCode).toBe(400);
+    expect(response.body + JSON.stringify((await services.access.auditPage({})).records)).not.toContain(
+      key.split('_')[2],
+    );
+  });
+
+  it('takes bodies nobody asked for without harm', async () => {
+    const { app, services, id } = await lockedTower();
+    const headers = {
+      authorization: `Bearer ${await id.token({ scope: 'admin' })}`,
+      'content-type': 'application/json',
+    };
+    await app.inject({ method: 'POST', url: '/cache/refresh', headers, payload: '"a text"' });
+    expect((await app.inject({ url: '/api/v1/access/audit', headers })).statusCode).toBe(200);
+    expect((await services.access.auditPage({})).records[1]?.details).toEqual({});
   });
 
   it('pages', async () => {

@@ -38,7 +38,7 @@ describe('every route for everybody', () => {
           if (path === '/models/stream' && scopes !== null && scopes.length > 0) continue;
           const request: InjectOptions = {
             method: method.toUpperCase() as 'GET',
-            url: path.replaceAll(/\{\w+\}/g, 'x'),
+            url: path.replace('{key_id}', '0123456789ab').replaceAll(/\{\w+\}/g, 'x'),
             headers: token === null ? {} : { authorization: `Bearer ${token}` },
           };
           const { statusCode } = await app.inject(request);
@@ -170,19 +170,28 @@ describe('tokens', () => {
     });
   });
 
-  it('the keys are read once for many tokens, and where they cannot be read that is said', async () => {
+  it('the keys are read once for many tokens, and where they cannot be read that is said, and not tried at each token', async () => {
     const { id, whoami } = await lockedTower();
     for (let i = 0; i < 5; i += 1) await whoami(await id.token());
     expect(id.issued.requests).toBe(1);
-    const { id: other, whoami: ask } = await lockedTower({ JWT_JWKS_URL: 'http://127.0.0.1:9/none' });
-    const response = await ask(await other.token());
-    expect(response.statusCode).toBe(503);
+    const { id: other, whoami: ask, clock } = await lockedTower();
+    other.issued.broken = true;
+    for (let i = 0; i < 5; i += 1) expect((await ask(await other.token())).statusCode).toBe(503);
+    expect(other.issued.requests).toBe(1);
+    other.issued.broken = false;
+    await clock.advance(31_000);
+    expect((await ask(await other.token())).statusCode).toBe(200);
   });
 
-  it('the address of the keys is guarded like any other', async () => {
-    const { id, whoami } = await lockedTower({ OUTBOUND_ALLOWED_HOSTS: '' });
-    expect((await whoami(await id.token())).statusCode).not.toBe(200);
-    expect(id.issued.requests).toBe(0);
+  it('the address of the keys is guarded like any other, at the start', async () => {
+    await expect(lockedTower({ OUTBOUND_ALLOWED_HOSTS: '' })).rejects.toThrow(
+      /^JWT_JWKS_URL must not lead to a private or local address/,
+    );
+  });
+
+  it.each(['', ' ', 'a\0b'])('a token of %j is refused', async (sub) => {
+    const { id, whoami } = await lockedTower();
+    expect((await whoami(await id.token({ sub }))).statusCode).toBe(401);
   });
 });
 

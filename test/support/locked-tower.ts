@@ -28,5 +28,5 @@ export async function lockedTower(env: Record<string, string> = {}) {
     (await tower.services.access.keys.create({ name: scopes.join('+'), scopes, expires_in_days: 1 }, 'test')).key;
   const whoami = (token: string) =>
     tower.app.inject({ url: '/api/v1/access/whoami', headers: { authorization: `Bearer ${token}` } });
-  return { ...tower, clock, id, keyWith, whoami };
+  return { ...tower, clock, id, fake, keyWith, whoami };
 }

@@ -18,9 +18,13 @@ export async function tokenIssuer(nowMs: number) {
   const keys = await Promise.all(
     kinds.map(async (alg) => ({ ...(await exportJWK(pairs[alg].publicKey)), alg, kid: `key-${alg}`, use: 'sig' })),
   );
-  const issued = { requests: 0, url: '', keys };
+  const issued = { requests: 0, url: '', keys, broken: false };
   const server = createServer((_request, response) => {
     issued.requests += 1;
+    if (issued.broken) {
+      response.writeHead(500).end('no');
+      return;
+    }
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ keys: issued.keys }));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

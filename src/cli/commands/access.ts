@@ -16,6 +16,7 @@ export function addAccessCommands(program: Command, context: CliContext): void {
     const { config, secrets } = readConfig(context.env);
     const door = openFoundation(config, secrets);
     try {
+      await door.access.audit.begin();
       return await work(door);
     } finally {
       await door.store.close();
@@ -71,6 +72,9 @@ function addTokenCommands(program: Command, context: CliContext, here: Here): vo
     .command('revoke <id>')
     .description('make an API key useless')
     .action(async (id: string) => {
+      // A whole key given by mistake must not get into the log.
+      if (!/^[0-9a-f]{12}$/.test(id))
+        throw invalid('the id of a key has 12 letters and digits; "tower token list" shows it');
       await here(async ({ access }) => {
         const note = noteOf('tower token revoke', { id });
         await access.audit.record({ ...note, phase: 'requested', status: null });
@@ -88,15 +92,11 @@ function addAuditCommands(program: Command, context: CliContext, here: Here): vo
     .command('verify')
     .description('check that no row was changed, left out, moved, added or cut off')
     .option('--file <path>', 'check an exported log instead of the one in the data folder')
-    .action(async ({ file }: { file?: string }) => {
-      const text =
-        file === undefined
-          ? null
-          : await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-              throw invalid(`--file ${file} cannot be read (${error.code})`);
-            });
+    .option('--against <path>', 'an earlier export: the log must go on from it')
+    .action(async (flags: { file?: string; against?: string }) => {
+      const [file, earlier] = [await bytesOf('--file', flags.file), await bytesOf('--against', flags.against)];
       const found = await here(({ access }) =>
-        text === null ? access.audit.verify() : access.audit.verifyExport(text),
+        file === null ? access.audit.verify(earlier) : access.audit.verifyExport(file, earlier),
       );
       if (found.problem !== null) throw conflict(`The audit log is NOT as it was written: ${found.problem}`);
       context.print(found, ({ rows }) => `The audit log is whole: ${rows} rows`);
@@ -110,6 +110,13 @@ function addAuditCommands(program: Command, context: CliContext, here: Here): vo
         for await (const line of access.audit.export()) context.out(line.trimEnd());
       }),
     );
+}
+
+async function bytesOf(option: string, path: string | undefined): Promise<Uint8Array | null> {
+  if (path === undefined) return null;
+  return readFile(path).catch((error: NodeJS.ErrnoException) => {
+    throw invalid(`${option} ${path} cannot be read (${error.code})`);
+  });
 }
 
 function checkedScope(word: string): Scope {

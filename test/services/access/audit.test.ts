@@ -27,6 +27,7 @@ async function auditOf(rows: number) {
   const store = openStore(folder);
   whenTestIsOver(() => store.close());
   const audit = createAudit({ store, clock: handClock(), deriveKey: openMasterKey(folder, 'k'.repeat(32)) });
+  await audit.begin();
   for (let i = 1; i <= rows; i += 1)
     await audit.record({
       ...entry,
@@ -50,7 +51,7 @@ describe('the audit log', () => {
     for (const rows of [0, 1, 7]) {
       const { audit } = await auditOf(rows);
       expect(await audit.verify()).toEqual({ rows, problem: null });
-      expect(await audit.verifyExport(await exportOf(audit))).toEqual({ rows, problem: null });
+      expect(await audit.verifyExport(Buffer.from(await exportOf(audit)))).toEqual({ rows, problem: null });
     }
   });
 
@@ -70,6 +71,12 @@ describe('the audit log', () => {
       /^the head was changed$/,
     ],
     ['everything is gone', 'delete from audit', /^6 rows were written, 0 are there$/],
+    ['all of it is gone, the head too', 'delete from audit; delete from audit_head', /^the head is missing$/],
+    [
+      'a row hides below all numbers',
+      'insert into audit select -9223372036854775807, at, phase, actor, via, address, action, target, details, status, request_id, hash from audit where seq = 1',
+      /^a row has a number that is never written$/,
+    ],
     ['the head is gone', 'delete from audit_head', /^the head is missing$/],
     [
       'two rows change places',
@@ -124,7 +131,8 @@ describe('the audit log', () => {
   it('exported, notices any byte that is changed, left out or added, any line moved, and any cut', async () => {
     const { audit } = await auditOf(5);
     const text = await exportOf(audit);
-    const bad = async (edited: string) => edited === text || (await audit.verifyExport(edited)).problem !== null;
+    const bad = async (edited: string) =>
+      edited === text || (await audit.verifyExport(Buffer.from(edited))).problem !== null;
     for (let at = 0; at < text.length; at += 1) {
       expect(await bad(text.slice(0, at)), `cut at ${at}`).toBe(true);
       expect(await bad(`${text.slice(0, at)}${text.slice(at + 1)}`), `left out ${at}`).toBe(true);
@@ -146,6 +154,37 @@ describe('the audit log', () => {
     }
   });
 
+  it('put back to an earlier state, shows against an export from in between', async () => {
+    const { audit, file } = await auditOf(4);
+    const [early] = file.prepare('select * from audit_head').all();
+    const first = Buffer.from(await exportOf(audit));
+    await audit.record(entry);
+    const second = Buffer.from(await exportOf(audit));
+    expect((await audit.verify(first)).problem).toBeNull();
+    file.exec('delete from audit where seq > 4');
+    file
+      .prepare('update audit_head set count = ?, hash = ?, seal = ?')
+      .run(early?.['count'] ?? 0, early?.['hash'] ?? '', early?.['seal'] ?? '');
+    expect((await audit.verify()).problem).toBeNull();
+    expect((await audit.verify(second)).problem).toBe('it does not go on from the earlier log, which had 5 rows');
+    expect((await audit.verifyExport(first, second)).problem).toMatch(/^it does not go on/);
+  });
+
+  it('a file without rows or with a made-up head is not taken for whole', async () => {
+    const { audit } = await auditOf(0);
+    for (const text of ['', '\n', '{"head":null}\n', '{"head":{"count":0,"hash":"0","seal":"0"}}\n'])
+      expect((await audit.verifyExport(Buffer.from(text))).problem, JSON.stringify(text)).not.toBeNull();
+  });
+
+  it('any text can be told and found again, whatever its bytes', async () => {
+    const { audit } = await auditOf(0);
+    await audit.record({ ...entry, actor: 'J\u00f6rg \ud83d \0 \ufffd 模', details: { note: '\ud800 \ufffd' } });
+    expect(await audit.verify()).toEqual({ rows: 1, problem: null });
+    const bytes = Buffer.from(await exportOf(audit));
+    expect(await audit.verifyExport(bytes)).toEqual({ rows: 1, problem: null });
+    expect([...bytes].every((byte) => byte < 127)).toBe(true);
+  });
+
   it('with another key is not taken for whole', async () => {
     const { audit } = await auditOf(3);
     const text = await exportOf(audit);
@@ -154,7 +193,7 @@ describe('the audit log', () => {
       clock: handClock(),
       deriveKey: openMasterKey('', 'z'.repeat(32)),
     });
-    expect((await other.verifyExport(text)).problem).toMatch(/^row 1 was changed/);
+    expect((await other.verifyExport(Buffer.from(text))).problem).toMatch(/^row 1 was changed/);
   });
 
   it('keeps what may be secret as an HMAC, and what is long as a digest', async () => {

@@ -117,6 +117,35 @@ describe('posted distributions', () => {
     );
   });
 
+  it('a day is never measured against itself', async () => {
+    const { at, post, drift, pin } = await posting();
+    await pin({ subject: 'age', from: at(10), until: at(0) });
+    await post([{ at: at(1), feature: 'age', samples: draw(200) }]);
+    expect((await drift()).assessment).toMatchObject([{ status: 'insufficient_data', p: null }]);
+  });
+
+  it('of a day with very many posts, and of the largest numbers there may be, are no trouble', async () => {
+    const { at, post, drift } = await posting();
+    const many = Array.from({ length: 1000 }, (_, i) => ({ at: at(1), feature: 'age', samples: [i], id: `${i}` }));
+    await post([{ at: at(2), feature: 'age', samples: draw(200) }]);
+    await post(many);
+    const [low, high] = [-1e100, 1e100];
+    await post(
+      [2, 1].map((ago) => ({
+        at: at(ago),
+        feature: 'huge',
+        samples: Array.from({ length: 50 }, (_, i) => (i % 2 ? low : high)),
+      })),
+    );
+    await post(
+      [2, 1].map((ago) => ({ at: at(ago), feature: 'counts', histogram: { categories: { a: 1e12, b: ago * 1e11 } } })),
+    );
+    expect((await post([{ at: at(1), feature: 'counts', histogram: { categories: { a: 1e13 } } }])).statusCode).toBe(
+      400,
+    );
+    expect((await drift()).assessment).toHaveLength(3);
+  });
+
   it('of few rows give no verdict, and one day alone none either', async () => {
     const { at, post, drift } = await posting();
     await post([{ at: at(2), feature: 'age', samples: draw(10) }]);

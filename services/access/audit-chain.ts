@@ -1,0 +1,138 @@
+import { createHmac } from 'node:crypto';
+import { invalid } from '../../src/kernel/errors.ts';
+import type { DeriveKey } from '../../src/store/master-key.ts';
+import type { Tables } from '../../src/store/tables.ts';
+
+/** What makes rows a chain, and how a break in it is found. */
+
+export type AuditRow = Tables['audit'];
+export type AuditHead = Omit<Tables['audit_head'], 'id'>;
+
+/** How many rows were found right, and what is wrong with the next; null = nothing is. */
+export type Verdict = { rows: number; problem: string | null };
+
+export type Chain = ReturnType<typeof chainWith>;
+
+/** Every field by its name: a field under another name must not pass for one that is not there. */
+export const rowLine = (row: AuditRow): string =>
+  JSON.stringify({
+    seq: row.seq,
+    at: row.at,
+    phase: row.phase,
+    actor: row.actor,
+    via: row.via,
+    address: row.address,
+    action: row.action,
+    target: row.target,
+    details: row.details,
+    status: row.status,
+    request_id: row.request_id,
+    hash: row.hash,
+  });
+
+export const headLine = (head: AuditHead | null): string =>
+  JSON.stringify({ head: head && { count: head.count, hash: head.hash, seal: head.seal } });
+
+/** Checks an exported log. Every byte counts: a line that means the same but is written otherwise is an edit. */
+export async function verifyExport(bytes: Uint8Array, chain: Chain, mark: AuditHead | null): Promise<Verdict> {
+  const broken = (rows: number, problem: string) => ({ rows, problem });
+  const text = Buffer.from(bytes).toString('latin1');
+  if (/[^\n -~]/.test(text)) return broken(0, 'there are bytes in it that are never written');
+  const lines = text.split('\n');
+  if (lines.pop() !== '') return broken(0, 'the last line has no end: the file is cut off or was added to');
+  const rows: AuditRow[] = [];
+  let head: AuditHead | null = null;
+  for (const [index, line] of lines.entries()) {
+    const value = parse(line);
+    if (value === null) return broken(rows.length, `line ${index + 1} is not as it was written`);
+    const isLast = index === lines.length - 1;
+    if (isLast && !('head' in value)) return broken(rows.length, 'the last line is not the head: the file is cut off');
+    const written = isLast ? headLine((value as { head: AuditHead | null }).head) : rowLine(value as AuditRow);
+    if (written !== line) return broken(rows.length, `line ${index + 1} is not as it was written`);
+    if (isLast) head = (value as { head: AuditHead | null }).head;
+    else rows.push(value as AuditRow);
+  }
+  return verifyAudit(rows, head, chain, mark);
+}
+
+/** The head an earlier export ends with. @throws `invalid` for what is no export */
+export function markOf(earlier: Uint8Array | null): AuditHead | null {
+  if (earlier === null) return null;
+  const last = Buffer.from(earlier).toString('latin1').trimEnd().split('\n').at(-1) ?? '';
+  const value = parse(last);
+  const head = value !== null && 'head' in value ? (value.head as AuditHead | null) : null;
+  if (!head || typeof head.count !== 'number')
+    throw invalid('the earlier log does not end with a head: it is no export, or cut off');
+  return head;
+}
+
+function parse(line: string): object | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+export async function verifyAudit(
+  rows: AsyncIterable<AuditRow> | Iterable<AuditRow>,
+  head: AuditHead | null,
+  chain: Chain,
+  mark: AuditHead | null,
+): Promise<Verdict> {
+  let [count, hash] = [0, chain.start.hash];
+  let isPast = mark === null || mark.count === 0;
+  for await (const { hash: written, ...row } of rows) {
+    count += 1;
+    if (row.seq !== count)
+      return { rows: count - 1, problem: `row ${count} is missing or out of its place (found ${row.seq})` };
+    hash = chain.hash(hash, row);
+    if (hash !== written || !isAsWritten(row))
+      return { rows: count - 1, problem: `row ${count} was changed, or a row before it was` };
+    if (count === mark?.count) isPast = hash === mark.hash;
+  }
+  if (head === null) return { rows: count, problem: 'the head is missing' };
+  if (head.seal !== chain.seal(head.count, head.hash)) return { rows: count, problem: 'the head was changed' };
+  if (head.count !== count) return { rows: count, problem: `${head.count} rows were written, ${count} are there` };
+  if (head.hash !== hash) return { rows: count, problem: 'the last row is not the one that was written last' };
+  return {
+    rows: count,
+    problem: isPast ? null : `it does not go on from the earlier log, which had ${mark?.count} rows`,
+  };
+}
+
+const isAsWritten = (row: Omit<AuditRow, 'hash'>): boolean =>
+  Object.values(row).every((value) => typeof value !== 'string' || /^[ -~]*$/.test(value));
+
+/** The keyed hashes a log is made of. */
+export function chainWith(deriveKey: DeriveKey) {
+  const key = deriveKey('audit chain');
+  const hmac = (text: string) => createHmac('sha256', key).update(text).digest('hex');
+  const seal = (count: number, hash: string) => hmac(`head ${count} ${hash}`);
+  const empty = '0'.repeat(64);
+  const concealKey = deriveKey('audit values');
+  return {
+    start: { count: 0, hash: empty, seal: seal(0, empty) },
+    seal,
+    hash: (before: string, row: Omit<AuditRow, 'hash'>) =>
+      hmac(
+        JSON.stringify([
+          before,
+          row.seq,
+          row.at,
+          row.phase,
+          row.actor,
+          row.via,
+          row.address,
+          row.action,
+          row.target,
+          row.details,
+          row.status,
+          row.request_id,
+        ]),
+      ),
+    conceal: (value: unknown) =>
+      `hmac-sha256:${createHmac('sha256', concealKey).update(JSON.stringify(value)).digest('hex')}`,
+  };
+}
