@@ -21,26 +21,7 @@ type Deps = { changes: Changes; access: Access; now: () => number };
 /** What changed in the registry: the journal, who had a stage when, the live stream, and MLflow's own hints. */
 export async function registryChangesRoutes(instance: FastifyInstance, { changes, access, now }: Deps): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const schema = { tags: [tags.changes] };
-
-  app.get(
-    '/models/events',
-    {
-      config: { mirrored: true, access: 'read' },
-      schema: {
-        ...schema,
-        summary: 'What changed in the registry, newest first',
-        querystring: EventQuery,
-        response: { 200: EventList, ...errors(400) },
-      },
-    },
-    async (request, reply) => {
-      const { events, total, nextPageToken } = await changes.events(request.query);
-      nextPage(request, reply, total, nextPageToken);
-      return events.map(eventInfo);
-    },
-  );
-
+  eventRoutes(instance, { events: changes.events, stream: changes.stream, access, now });
   app.get(
     '/model/:model_name/history',
     {
@@ -55,7 +36,34 @@ export async function registryChangesRoutes(instance: FastifyInstance, { changes
     },
     async (request) => changes.history(request.params.model_name, request.query),
   );
+  app.addHook('preClose', async () => changes.stopStreams());
+  await app.register(mlflowWebhookRoute, { changes });
+}
 
+const schema = { tags: [tags.changes] };
+
+type EventDeps = Pick<Changes, 'events' | 'stream'> & { access: Access; now: () => number };
+
+/** The journal and the stream, of one registry or of all. */
+export function eventRoutes(instance: FastifyInstance, { events, stream, access, now }: EventDeps): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.get(
+    '/models/events',
+    {
+      config: { mirrored: true, access: 'read' },
+      schema: {
+        ...schema,
+        summary: 'What changed in the registry, newest first',
+        querystring: EventQuery,
+        response: { 200: EventList, ...errors(400) },
+      },
+    },
+    async (request, reply) => {
+      const { events: found, total, nextPageToken } = await events(request.query);
+      nextPage(request, reply, total, nextPageToken);
+      return found.map(eventInfo);
+    },
+  );
   app.get(
     '/models/stream',
     {
@@ -71,13 +79,10 @@ export async function registryChangesRoutes(instance: FastifyInstance, { changes
     async (request, reply) => {
       const over = untilClosed(request);
       const lastEventId = request.headers['last-event-id'];
-      const frames = await changes.stream(request.query, lastEventId?.toString(), over);
+      const frames = await stream(request.query, lastEventId?.toString(), over);
       return sendStream(reply, 'text/event-stream; charset=utf-8', whileAdmitted(access, request, now, frames));
     },
   );
-
-  app.addHook('preClose', async () => changes.stopStreams());
-  await app.register(mlflowWebhookRoute, { changes });
 }
 
 const EventFrames = z

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
 import { accessRoutes } from '../routes/access.ts';
 import { dashboardRoutes } from '../routes/dashboard.ts';
@@ -7,6 +7,7 @@ import { driftRoutes } from '../routes/drift.ts';
 import { monitoringRoutes } from '../routes/monitoring.ts';
 import { registryRoutes } from '../routes/registry.ts';
 import { registryChangesRoutes } from '../routes/registry-changes.ts';
+import { estateRoutes } from '../routes/registry-estate.ts';
 import { registryJudgementRoutes } from '../routes/registry-judgement.ts';
 import { registryWebhooksRoutes } from '../routes/registry-webhooks.ts';
 import type { Access } from '../services/access/access.ts';
@@ -14,30 +15,43 @@ import type { Dashboard } from '../services/dashboard/dashboard.ts';
 import type { Drift } from '../services/drift/drift.ts';
 import type { Monitoring } from '../services/monitoring/monitoring.ts';
 import type { Changes } from '../services/registry/changes.ts';
+import type { Estate } from '../services/registry/estate.ts';
 import type { Judgement } from '../services/registry/judgement.ts';
-import type { Provenance, Registry } from '../services/registry/registry.ts';
+import type { Registry } from '../services/registry/registry.ts';
+import type { Webhooks } from '../services/registry/webhooks.ts';
 import type { Config } from './config.ts';
 import { registerDoor } from './http/auth.ts';
 import { handleErrors, handleUnknownPaths, refuseAddress, refuseBytes, validatorCompiler } from './http/errors.ts';
 import { registerLimits } from './http/limits.ts';
 import { registerDocs } from './http/openapi.ts';
+import { sayAge } from './http/replies.ts';
 import { dataHeaders } from './http/security-headers.ts';
 import { systemRoutes } from './http/system.ts';
+import { leadToRegistry, refuseUnclear } from './http/which-registry.ts';
 import type { Clock } from './kernel/clock.ts';
 import type { RootLog } from './kernel/log.ts';
 import type { Metrics } from './kernel/metrics.ts';
 import type { System } from './system.ts';
 
-/** Everything the HTTP surface stands on. */
-export type Services = {
-  access: Access;
+/** What is there once for each registry. */
+export type RegistryServices = {
+  name: string;
   registry: Registry;
   changes: Changes;
   judgement: Judgement;
   monitoring: Monitoring;
   drift: Drift;
   dashboard: Dashboard;
+};
+
+/** Everything the HTTP surface stands on; what is of a registry is of the first one. */
+export type Services = RegistryServices & {
+  access: Access;
+  webhooks: Webhooks;
   system: System;
+  registries: RegistryServices[];
+  /** All registries in one view; null where there is only one. */
+  estate: Estate | null;
 };
 
 declare module 'fastify' {
@@ -54,7 +68,7 @@ export async function buildApp(
   services: Services,
   { config, version, log, clock, metrics }: Options,
 ): Promise<FastifyInstance> {
-  const { access, registry, changes, judgement, monitoring, drift, dashboard, system } = services;
+  const { access, system, webhooks, estate } = services;
   const app: FastifyInstance = Fastify({
     // Warnings and errors only: what a tower does is in its own log lines, how often and how fast in /metrics.
     loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
@@ -66,6 +80,7 @@ export async function buildApp(
     childLoggerFactory: (logger) => logger,
     genReqId: (request) => cleanRequestId(request.headers['x-request-id']) ?? randomUUID(),
     forceCloseConnections: 'idle',
+    rewriteUrl: leadToRegistry(estate),
     frameworkErrors: refuseAddress(clock.now),
     clientErrorHandler: refuseBytes(clock.now),
     // A whole request within this time, however slowly its bytes come.
@@ -78,7 +93,7 @@ export async function buildApp(
   handleErrors(app, clock.now);
   takeEmptyBodies(app);
 
-  addHeaders(app, registry);
+  addHeaders(app);
   app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'unmatched';
     metrics.httpSeconds.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
@@ -91,18 +106,40 @@ export async function buildApp(
   await registerDocs(app, version);
   await app.register(systemRoutes, { system });
   await app.register(accessRoutes, { access });
-  await app.register(registryRoutes, { registry, now: clock.now });
-  await app.register(registryChangesRoutes, { changes, access, now: clock.now });
+  await app.register(registryWebhooksRoutes, { webhooks });
+  const shared = { access, now: clock.now, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };
+  if (!estate) {
+    await app.register(async (scope) => routesOf(scope, services, shared));
+    return app;
+  }
+  refuseUnclear(app);
+  await app.register(estateRoutes, { estate, changes: services.changes, ...shared });
+  for (const each of services.registries) {
+    const prefix = `/registries/${each.name}`;
+    await app.register(async (scope) => routesOf(scope, each, shared), { prefix });
+  }
+  return app;
+}
+
+type Shared = { access: Access; now: () => number; debugEnabled: boolean };
+
+/** Everything about one registry. */
+async function routesOf(app: FastifyInstance, services: RegistryServices, shared: Shared): Promise<void> {
+  const { registry, changes, judgement, monitoring, drift, dashboard } = services;
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    if (request.routeOptions.config.mirrored && reply.statusCode < 400) sayAge(reply, registry.provenance());
+    done();
+  });
+  await app.register(registryRoutes, { registry, now: shared.now });
+  await app.register(registryChangesRoutes, { changes, ...shared });
   await app.register(registryJudgementRoutes, { judgement });
-  await app.register(registryWebhooksRoutes, { webhooks: changes.webhooks });
   await app.register(monitoringRoutes, {
     monitoring,
     connection: () => registry.status().connection,
-    debugEnabled: config.ENABLE_DEBUG_ENDPOINTS,
+    debugEnabled: shared.debugEnabled,
   });
   await app.register(driftRoutes, { drift });
   await app.register(dashboardRoutes, { dashboard });
-  return app;
 }
 
 /** So many proxies counted from this end, or those at these addresses. */
@@ -110,7 +147,7 @@ const trustedProxies = (setting: Config['TRUST_PROXY']) =>
   typeof setting === 'number' ? (_address: string, hop: number) => hop < setting : setting;
 
 /** What every answer carries. */
-function addHeaders(app: FastifyInstance, registry: Registry): void {
+function addHeaders(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(dataHeaders).header('x-request-id', request.id);
     done();
@@ -120,9 +157,8 @@ function addHeaders(app: FastifyInstance, registry: Registry): void {
   app.addHook('preClose', async () => {
     closing = true;
   });
-  app.addHook('onSend', (request, reply, _payload, done) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     if (closing) reply.header('connection', 'close');
-    if (request.routeOptions.config.mirrored && reply.statusCode < 400) sayAge(reply, registry.provenance());
     done();
   });
 }
@@ -133,13 +169,6 @@ function takeEmptyBodies(app: FastifyInstance): void {
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) =>
     body === '' ? done(null, undefined) : parseJson(request, String(body), done),
   );
-}
-
-/** What an answer made of the mirror says of it; an answer that knows its own age keeps it. */
-function sayAge(reply: FastifyReply, { ageMs, stale, origin }: Provenance): void {
-  reply.header('x-data-source', origin);
-  if (reply.hasHeader('age')) return;
-  reply.header('age', String(Math.floor((ageMs ?? 0) / 1000))).header('x-cache-stale', String(stale));
 }
 
 /** A caller's own request id is kept where it cannot do harm in a log. */

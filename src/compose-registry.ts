@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { createDashboard, type Dashboard } from '../services/dashboard/dashboard.ts';
 import { createDrift, type Drift } from '../services/drift/drift.ts';
 import { createMonitoring, type Monitoring } from '../services/monitoring/monitoring.ts';
 import { type Changes, createChanges } from '../services/registry/changes.ts';
@@ -15,7 +16,7 @@ import { createSqliteSource } from '../services/registry/sqlite-source.ts';
 import type { AliasTable } from '../services/registry/stages.ts';
 import { createEventStream, type EventStream } from '../services/registry/stream.ts';
 import { webhookSender } from '../services/registry/webhook-sender.ts';
-import { createWebhooks } from '../services/registry/webhooks.ts';
+import { createWebhooks, type Webhooks } from '../services/registry/webhooks.ts';
 import type { Config, Secrets } from './config.ts';
 import type { Clock } from './kernel/clock.ts';
 import type { RootLog } from './kernel/log.ts';
@@ -23,13 +24,14 @@ import type { Directions } from './kernel/metric-direction.ts';
 import type { Metrics } from './kernel/metrics.ts';
 import type { Outbound } from './kernel/outbound.ts';
 import type { Random } from './kernel/rng.ts';
+import { onlyRegistry, type RegistrySetting } from './registries.ts';
 import type { DeriveKey } from './store/master-key.ts';
 import { createOutbox, type Outbox } from './store/outbox.ts';
 import type { Store } from './store/store.ts';
 
 /** The registry's part of the composition root: the mirror, the monitored set, the journal and who is told of it. */
 
-type Wanted = {
+export type Foundation = {
   config: Config;
   secrets: Secrets;
   store: Store;
@@ -40,86 +42,98 @@ type Wanted = {
 /** Lets a background job run soon, or at once. */
 type Jobs = { nudge(name: string): void; wake(name: string): void };
 
+/** What all registries have in common: one journal to read, one outbox, one set of receivers. */
+export type SharedParts = { events: Events; stream: EventStream; outbox: Outbox; webhooks: Webhooks };
+
+/** What each registry has for itself. */
 export type RegistryParts = {
+  name: string;
   registry: Registry;
   monitoring: Monitoring;
   changes: Changes;
   judgement: Judgement;
   drift: Drift;
-  outbox: Outbox;
-  stream: EventStream;
-  /** Forgets events and deliveries that are older than the settings allow. */
-  prune: () => Promise<void>;
+  dashboard: Dashboard;
 };
 
 const dayMs = 86_400_000;
-/** The name a single registry goes by in the store. */
-const registryName = 'default';
 
-export async function composeRegistry(wanted: Wanted, jobs: Jobs): Promise<RegistryParts> {
-  const { config, secrets, store, tools } = wanted;
-  const { clock, log } = tools;
+export function composeShared({ config, store, outbound, deriveKey, tools }: Foundation): SharedParts {
+  const { clock, random, log, metrics } = tools;
   const events = createEvents(store);
-  const stream = createEventStream({ events, clock, maxClients: config.STREAM_MAX_CLIENTS });
-  const { outbox, webhooks } = composeWebhooks(wanted);
-  const journal = createJournal({
+  const outbox = createOutbox({
     store,
-    registry: registryName,
     clock,
+    random,
     log,
-    promise: webhooks.promise,
-    onEvents: (made: RegistryEvent[]) => {
-      stream.publish(made);
-      jobs.wake('outbox');
-    },
+    senders: { webhook: webhookSender({ store, outbound, deriveKey, clock }) },
+    maxAttempts: config.WEBHOOK_MAX_ATTEMPTS,
+    onAttempt: (outcome) => metrics.deliveries.inc({ outcome }),
   });
+  const stream = createEventStream({ events, clock, maxClients: config.STREAM_MAX_CLIENTS });
+  return { events, stream, outbox, webhooks: createWebhooks({ store, outbox, outbound, deriveKey, clock }) };
+}
+
+/** The name of a job of one of several registries. */
+export const jobOf = (job: string, name: string): string => (name === onlyRegistry ? job : `${job}:${name}`);
+
+export async function composeRegistry(
+  { config, secrets, store, tools }: Foundation,
+  { events, stream, webhooks }: SharedParts,
+  setting: RegistrySetting,
+  jobs: Jobs,
+): Promise<RegistryParts> {
+  const { name } = setting;
+  const { clock, log } = tools;
+  const refreshSoon = () => jobs.nudge(jobOf('registry-refresh', name));
+  const onEvents = (made: RegistryEvent[]) => {
+    stream.publish(made);
+    jobs.wake('outbox');
+  };
+  const journal = createJournal({ store, registry: name, clock, log, promise: webhooks.promise, onEvents });
   // The two need each other: the mirror reads the runs of monitored versions again, monitoring asks what there is.
   let monitoring: Monitoring | null = null;
   const registry = await createRegistry({
-    ...registryOptions(config, secrets, tools),
-    onNews: () => jobs.nudge('registry-refresh'),
+    ...registryOptions(config, setting, tools),
+    onNews: refreshSoon,
     onSwap: async (snapshot, look) => {
       await journal.record(snapshot, look);
-      if (journal.isUncertain()) jobs.nudge('registry-refresh');
+      if (journal.isUncertain()) refreshSoon();
     },
     journalError: () => journal.lastError(),
     monitoredRunIds: async () => (await monitoring?.runIds()) ?? new Set(),
     monitoredCount: async () => (await monitoring?.count()) ?? 0,
   });
-  monitoring = createMonitoring({ store, mirror: registry, clock });
-  const { refreshModel } = registry;
+  // What is watched among sample data has nothing to do with a real registry of the same tower.
+  const storeName = () => (registry.status().origin === 'sample' ? 'sample' : name);
+  monitoring = createMonitoring({ store, mirror: registry, registry: storeName, clock });
+  const { refreshModel, status } = registry;
   const mlflowWebhook = createMlflowWebhook({ secret: secrets.webhookSecret, store, clock, log, refreshModel });
-  const parts = { registry: registryName, status: registry.status, events, stream, webhooks, mlflowWebhook };
-  const drift = createDrift({
-    points: registry,
-    monitored: monitoring.keys,
-    store,
-    clock,
-    log,
-    ...driftOptions(config),
-  });
+  const only = name === onlyRegistry ? null : name;
+  const given = { registry: storeName, monitored: monitoring.keys, store, clock, log };
   return {
+    name,
     registry,
     monitoring,
-    changes: createChanges(parts),
+    changes: createChanges({ registry: storeName, only, status, events, stream, webhooks, mlflowWebhook }),
     judgement: createJudgement({
       ...registry,
       ...(await judgementOptions(config)),
-      monitored: () => monitoring.keys(),
+      monitored: monitoring.keys,
       now: clock.now,
     }),
-    drift,
-    outbox,
-    stream,
-    prune: () => prune(config, clock.now(), { events, drift, outbox }),
+    drift: createDrift({ points: registry, ...given, ...driftOptions(config) }),
+    dashboard: createDashboard({ registry, monitoring }),
   };
 }
 
-async function prune(
+/** Forgets events, observations and deliveries that are older than the settings allow. */
+export async function prune(
   config: Config,
   now: number,
-  { events, drift, outbox }: { events: Events; drift: Drift; outbox: Outbox },
-) {
+  { events, outbox }: SharedParts,
+  { drift }: RegistryParts,
+): Promise<void> {
   await events.prune(now, config.EVENTS_RETENTION_DAYS, config.EVENTS_MAX_CHATTER);
   await drift.prune(now - config.OBSERVATIONS_RETENTION_DAYS * dayMs);
   await outbox.prune(now - Math.min(config.EVENTS_RETENTION_DAYS, 30) * dayMs);
@@ -151,24 +165,10 @@ async function judgementOptions(config: Config) {
   };
 }
 
-function composeWebhooks({ config, store, outbound, deriveKey, tools }: Wanted) {
-  const { clock, random, log, metrics } = tools;
-  const outbox = createOutbox({
-    store,
-    clock,
-    random,
-    log,
-    senders: { webhook: webhookSender({ store, outbound, deriveKey, clock }) },
-    maxAttempts: config.WEBHOOK_MAX_ATTEMPTS,
-    onAttempt: (outcome) => metrics.deliveries.inc({ outcome }),
-  });
-  return { outbox, webhooks: createWebhooks({ store, outbox, outbound, deriveKey, clock }) };
-}
-
 export type Tools = { clock: Clock; random: Random; log: RootLog; metrics: Metrics };
 
-function registryOptions(config: Config, secrets: Secrets, { clock, random, log, metrics }: Tools) {
-  const source = configuredSource(config, secrets, { clock, random, log, metrics });
+function registryOptions(config: Config, setting: RegistrySetting, { clock, random, log, metrics }: Tools) {
+  const source = configuredSource(config, setting, { clock, random, log, metrics });
   const persists = source !== null && config.ENABLE_CACHE && config.ENABLE_CACHE_PERSISTENCE;
   return {
     source,
@@ -191,15 +191,19 @@ function registryOptions(config: Config, secrets: Secrets, { clock, random, log,
   };
 }
 
-function configuredSource(config: Config, secrets: Secrets, { clock, random, metrics }: Tools): RegistrySource | null {
-  const uri = config.MLFLOW_TRACKING_URI;
+function configuredSource(
+  config: Config,
+  setting: RegistrySetting,
+  { clock, random, metrics }: Tools,
+): RegistrySource | null {
+  const { uri } = setting;
   if (uri === undefined) return null;
   return openSource({
     uri,
-    user: config.MLFLOW_TRACKING_USERNAME,
-    password: secrets.password,
-    token: secrets.token,
-    workspace: config.MLFLOW_WORKSPACE,
+    user: setting.user,
+    password: setting.password,
+    token: setting.token,
+    workspace: setting.workspace,
     caPath: config.MLFLOW_TRACKING_SERVER_CERT_PATH,
     clientCertPath: config.MLFLOW_TRACKING_CLIENT_CERT_PATH,
     insecureTls: config.MLFLOW_TRACKING_INSECURE_TLS,
@@ -218,7 +222,7 @@ function openSample(config: Config, clock: Clock): RegistrySource {
   return createSqliteSource(path, 'built-in sample registry', 'sample', 'default', clock);
 }
 
-const aliasTableOf = (config: Config): AliasTable => ({
+export const aliasTableOf = (config: Config): AliasTable => ({
   Production: lowerCase(config.STAGE_ALIASES_PRODUCTION),
   Staging: lowerCase(config.STAGE_ALIASES_STAGING),
   Archived: lowerCase(config.STAGE_ALIASES_ARCHIVED),

@@ -1,7 +1,16 @@
 import { createAccess } from '../services/access/access.ts';
-import { createDashboard } from '../services/dashboard/dashboard.ts';
+import { createEstate } from '../services/registry/estate.ts';
 import type { Services } from './app.ts';
-import { composeRegistry, type RegistryParts, type Tools } from './compose-registry.ts';
+import {
+  aliasTableOf,
+  composeRegistry,
+  composeShared,
+  jobOf,
+  prune,
+  type RegistryParts,
+  type SharedParts,
+  type Tools,
+} from './compose-registry.ts';
 import type { Config, Secrets } from './config.ts';
 import { watchGauges } from './gauges.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
@@ -21,7 +30,7 @@ export type Overrides = { clock?: Clock; random?: Random; log?: RootLog };
 
 export type Tower = {
   services: Services;
-  outbox: RegistryParts['outbox'];
+  outbox: SharedParts['outbox'];
   metrics: Metrics;
   log: RootLog;
   clock: Clock;
@@ -68,38 +77,41 @@ async function build(
   releaser.defer('outbound', () => outbound.close());
   await access.audit.begin();
   let jobs: Jobs | null = null;
-  const parts = await composeRegistry(
-    { config, secrets, store, outbound, deriveKey, tools },
-    { nudge: (name) => jobs?.nudge(name), wake: (name) => jobs?.wake(name) },
-  );
-  const { registry, monitoring, changes, judgement, drift, outbox } = parts;
-  releaser.defer('registry', () => registry.stop());
-  await registry.start();
-  watchGauges(metrics, parts);
-
+  const foundation = { config, secrets, store, outbound, deriveKey, tools };
+  const shared = composeShared(foundation);
+  const calls = { nudge: (name: string) => jobs?.nudge(name), wake: (name: string) => jobs?.wake(name) };
+  const all: RegistryParts[] = [];
+  for (const setting of secrets.registries) {
+    const parts = await composeRegistry(foundation, shared, setting, calls);
+    releaser.defer(`registry ${setting.name}`, () => parts.registry.stop());
+    await parts.registry.start();
+    all.push(parts);
+  }
+  watchGauges(metrics, all, shared);
   releaser.defer('jobs', () => jobs?.stop());
   // Undone first: a job that waits for a server in trouble must not hold up the stop.
-  releaser.defer('reads', () => registry.abort());
+  for (const { name, registry } of all) releaser.defer(`reads of ${name}`, () => registry.abort());
+  const [first] = all;
+  if (!first) throw new Error('no registry is configured');
   const system = createSystem({
     config,
     version,
     clock,
-    authentication: secrets.password !== undefined || secrets.token !== undefined,
-    user: config.MLFLOW_TRACKING_USERNAME ?? null,
-    registryStatus: registry.status,
+    registries: all.map(({ name, registry }, i) => ({ name, user: secrets.registries[i]?.user ?? null, registry })),
+    authentication: secrets.registries.some(({ password, token }) => password !== undefined || token !== undefined),
     jobStates: () => jobs?.states() ?? [],
     metricsPage: metrics.render,
   });
-  const dashboard = createDashboard({ registry, monitoring });
+  const estate = all.length > 1 ? createEstate(all, config.MAX_MODELS_RETURNED, aliasTableOf(config)) : null;
   return {
-    services: { access, registry, changes, judgement, monitoring, drift, dashboard, system },
-    outbox,
+    services: { access, webhooks: shared.webhooks, system, ...first, registries: all, estate },
+    outbox: shared.outbox,
     metrics,
     log,
     clock,
     startJobs: () => {
       const onRun = (state: JobState) => recordRun(store, metrics, log, state);
-      jobs = startJobs(jobTable(config, parts), { ...tools, onRun });
+      jobs = startJobs(jobTable(config, all, shared, clock), { ...tools, onRun });
     },
     stop: () => releaser.stop(),
   };
@@ -135,48 +147,56 @@ export function openFoundation(config: Config, secrets: Secrets, clock: Clock = 
 }
 
 /** Every background job there is. */
-function jobTable(config: Config, { registry, drift, outbox, prune }: RegistryParts): Job[] {
-  const minute = 60_000;
-  const refreshTimeoutMs = config.CACHE_TIMEOUT_SECONDS * 1000 + 10_000;
+function jobTable(config: Config, all: RegistryParts[], shared: SharedParts, clock: Clock): Job[] {
+  const prunes = () => Promise.all(all.map((parts) => prune(config, clock.now(), shared, parts)));
   return [
-    {
-      name: 'registry-refresh',
-      intervalMs: config.CACHE_REFRESH_INTERVAL_MINUTES * minute,
-      timeoutMs: refreshTimeoutMs,
-      // With a snapshot at hand there is no hurry: the first requests come first.
-      firstAfterMs: registry.status().snapshot ? 1_000 : 0,
-      step: () => registry.refresh(),
-    },
-    {
-      name: 'registry-ping',
-      intervalMs: minute,
-      timeoutMs: 10_000,
-      firstAfterMs: minute,
-      step: (signal) => registry.ping(signal),
-    },
-    {
-      name: 'run-count',
-      intervalMs: Math.max(config.CACHE_REFRESH_INTERVAL_MINUTES, 1) * minute,
-      timeoutMs: 30 * minute,
-      firstAfterMs: 2_000,
-      step: (signal) => registry.countRuns(signal),
-    },
-    {
-      name: 'drift',
-      intervalMs: Math.max(config.CACHE_REFRESH_INTERVAL_MINUTES, 1) * minute,
-      timeoutMs: 10 * minute,
-      firstAfterMs: 5_000,
-      step: (signal) => drift.sweep(signal),
-    },
+    ...all.flatMap((parts) => jobsOf(config, parts)),
     {
       // Woken by every promise; by itself for what is to be tried again.
       name: 'outbox',
       intervalMs: 10_000,
       timeoutMs: 10 * minute,
       firstAfterMs: 1_000,
-      step: (signal) => outbox.step(signal),
+      step: (signal) => shared.outbox.step(signal),
     },
-    { name: 'prune', intervalMs: 360 * minute, timeoutMs: minute, firstAfterMs: 10 * minute, step: prune },
+    { name: 'prune', intervalMs: 360 * minute, timeoutMs: minute, firstAfterMs: 10 * minute, step: prunes },
+  ];
+}
+
+const minute = 60_000;
+
+/** The jobs of one registry. */
+function jobsOf(config: Config, { name, registry, drift }: RegistryParts): Job[] {
+  return [
+    {
+      name: jobOf('registry-refresh', name),
+      intervalMs: config.CACHE_REFRESH_INTERVAL_MINUTES * minute,
+      timeoutMs: config.CACHE_TIMEOUT_SECONDS * 1000 + 10_000,
+      // With a snapshot at hand there is no hurry: the first requests come first.
+      firstAfterMs: registry.status().snapshot ? 1_000 : 0,
+      step: () => registry.refresh(),
+    },
+    {
+      name: jobOf('registry-ping', name),
+      intervalMs: minute,
+      timeoutMs: 10_000,
+      firstAfterMs: minute,
+      step: (signal) => registry.ping(signal),
+    },
+    {
+      name: jobOf('run-count', name),
+      intervalMs: Math.max(config.CACHE_REFRESH_INTERVAL_MINUTES, 1) * minute,
+      timeoutMs: 30 * minute,
+      firstAfterMs: 2_000,
+      step: (signal) => registry.countRuns(signal),
+    },
+    {
+      name: jobOf('drift', name),
+      intervalMs: Math.max(config.CACHE_REFRESH_INTERVAL_MINUTES, 1) * minute,
+      timeoutMs: 10 * minute,
+      firstAfterMs: 5_000,
+      step: (signal) => drift.sweep(signal),
+    },
   ];
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { TowerError } from './kernel/errors.ts';
+import { onlyRegistry, type RegistrySetting, registriesOf } from './registries.ts';
 
 /**
  * Every setting, declared once. The key is the environment variable; the description is printed by
@@ -43,7 +44,7 @@ const proxySetting = (text: string): false | number | string => {
 
 export const settings = z.object({
   MLFLOW_TRACKING_URI: text().describe(
-    'Registry to mirror: http(s)://host[/prefix], sqlite:///relative.db, sqlite:////absolute.db, ./mlruns or file:///path. Not set: a built-in sample registry',
+    'Registry to mirror: http(s)://host[/prefix], sqlite:///relative.db, sqlite:////absolute.db, ./mlruns or file:///path; or several: prod=https://…,lab=./mlruns. Not set: a built-in sample registry',
   ),
   MLFLOW_TRACKING_USERNAME: text().describe('User name for Basic authentication'),
   MLFLOW_TRACKING_PASSWORD: text().describe('Password for Basic authentication (secret)'),
@@ -201,8 +202,8 @@ type Settings = z.infer<typeof settings>;
 export type Config = Omit<Settings, SecretName>;
 /** Values that must never be shown. */
 export type Secrets = {
-  password: string | undefined;
-  token: string | undefined;
+  /** The registries, with what it takes to get in. */
+  registries: RegistrySetting[];
   webhookSecret: string | undefined;
   masterKey: string | undefined;
   jwtSecret: string | undefined;
@@ -225,52 +226,20 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
     });
   }
   const {
-    MLFLOW_TRACKING_PASSWORD: password,
-    MLFLOW_TRACKING_TOKEN: token,
+    MLFLOW_TRACKING_PASSWORD: _password,
+    MLFLOW_TRACKING_TOKEN: _token,
     MLFLOW_WEBHOOK_SECRET: webhookSecret,
     TOWER_SECRET_KEY: masterKey,
     JWT_HS256_SECRET: jwtSecret,
     ...config
   } = parsed.data;
-  const secrets = { password, token, webhookSecret, masterKey, jwtSecret };
-  if (config.MLFLOW_TRACKING_URI === undefined) return { config, secrets };
-  const split = splitCredentials(config.MLFLOW_TRACKING_URI);
-  const user = split.user ?? config.MLFLOW_TRACKING_USERNAME;
-  return {
-    config: {
-      ...config,
-      MLFLOW_TRACKING_URI: split.uri,
-      ...(user === undefined ? {} : { MLFLOW_TRACKING_USERNAME: user }),
-    },
-    secrets: { ...secrets, password: split.password ?? password },
-  };
-}
-
-/**
- * Takes user and password out of an http(s) address, as MLflow allows them there; what follows a `?` is dropped,
- * because it may hold a token. Of an address that is no URL, everything up to the last `@` is taken for credentials,
- * so that nothing of them is ever shown; it is refused when it is opened.
- */
-export function splitCredentials(uri: string): { uri: string; user?: string; password?: string } {
-  if (!/^https?:/i.test(uri)) return { uri };
-  const scheme = /^https?:\/*/i.exec(uri)?.[0] ?? '';
-  if (!URL.canParse(uri))
-    return { uri: `${scheme}${uri.slice(scheme.length).replace(/^.*@/s, '').replace(/\?.*$/s, '')}` };
-  const { username, password, origin, pathname } = new URL(uri);
-  const plain = `${origin}${pathname.replace(/\/+$/, '')}`;
-  return {
-    uri: plain,
-    ...(username ? { user: decoded(username) } : {}),
-    ...(password ? { password: decoded(password) } : {}),
-  };
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  const registries = registriesOf(config.MLFLOW_TRACKING_URI, given);
+  const [first] = registries;
+  const shown =
+    registries.length === 1 && first?.name === onlyRegistry
+      ? { MLFLOW_TRACKING_URI: first.uri, MLFLOW_TRACKING_USERNAME: first.user }
+      : { MLFLOW_TRACKING_URI: registries.map(({ name, uri }) => `${name}=${uri}`).join() };
+  return { config: { ...config, ...shown }, secrets: { registries, webhookSecret, masterKey, jwtSecret } };
 }
 
 /** The version of this program, as package.json has it. */

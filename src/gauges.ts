@@ -1,72 +1,77 @@
-import type { Drift } from '../services/drift/drift.ts';
-import type { Monitoring } from '../services/monitoring/monitoring.ts';
 import type { Connection } from '../services/registry/mirror.ts';
-import type { Registry } from '../services/registry/registry.ts';
-import type { EventStream } from '../services/registry/stream.ts';
+import type { RegistryParts, SharedParts } from './compose-registry.ts';
 import type { Metrics } from './kernel/metrics.ts';
-import type { Outbox } from './store/outbox.ts';
 
-type Watched = { registry: Registry; monitoring: Monitoring; drift: Drift; stream: EventStream; outbox: Outbox };
+/** What is asked for at every scrape. Where there are several registries, each sample names its own. */
+export function watchGauges(metrics: Metrics, all: RegistryParts[], shared: SharedParts): void {
+  const several = all.length > 1;
+  const labels = several ? ['registry'] : [];
+  const own = ({ name }: RegistryParts): Record<string, string> => (several ? { registry: name } : {});
+  const each = (name: string, help: string, read: (parts: RegistryParts) => number | null | Promise<number>) =>
+    metrics.watch({
+      name,
+      help,
+      labels,
+      read: () => Promise.all(all.map(async (parts) => ({ of: own(parts), value: await read(parts) }))),
+    });
+  const eachBy = (
+    name: string,
+    help: string,
+    label: string,
+    read: (parts: RegistryParts) => Record<string, number> | null,
+  ) =>
+    metrics.watch({
+      name,
+      help,
+      labels: [...labels, label],
+      read: () =>
+        all.flatMap((parts) =>
+          Object.entries(read(parts) ?? {}).map(([word, value]) => ({ of: { ...own(parts), [label]: word }, value })),
+        ),
+    });
+  const status = ({ registry }: RegistryParts) => registry.status();
 
-/** What is asked for at every scrape. */
-export function watchGauges(metrics: Metrics, { registry, monitoring, drift, stream, outbox }: Watched): void {
-  const { watch } = metrics;
-  const seconds = (ms: number | null | undefined) => (ms === null || ms === undefined ? null : ms / 1000);
-  metrics.watchBy({
-    name: 'tower_registry_model_versions',
-    help: 'Model versions in the mirror, by effective stage',
-    label: 'stage',
-    read: () => {
-      const { snapshot } = registry.status();
-      return (
-        snapshot && Object.fromEntries(Object.entries(snapshot.byStage).map(([stage, list]) => [stage, list.length]))
-      );
-    },
+  eachBy('tower_registry_model_versions', 'Model versions in the mirror, by effective stage', 'stage', (parts) => {
+    const { snapshot } = status(parts);
+    return (
+      snapshot && Object.fromEntries(Object.entries(snapshot.byStage).map(([stage, list]) => [stage, list.length]))
+    );
   });
-  metrics.watchBy({
-    name: 'tower_drift_versions',
-    help: 'Monitored model versions, by what is thought of their drift',
-    label: 'status',
-    read: () => (drift.overview().assessed_at === null ? null : drift.overview().counts),
-  });
-  watch({ name: 'tower_monitored_models', help: 'Monitored model versions', read: () => monitoring.count() });
-  watch({
-    name: 'tower_registry_cache_age_seconds',
-    help: 'Age of the mirror',
-    read: () => seconds(registry.status().ageMs),
-  });
-  watch({
-    name: 'tower_registry_stale',
-    help: '1 when the mirror is stale',
-    read: () => Number(registry.status().stale),
-  });
-  watch({
-    name: 'tower_registry_sample_data',
-    help: '1 while sample data is shown',
-    read: () => Number(registry.status().origin === 'sample'),
-  });
-  watch({
-    name: 'tower_mlflow_up',
-    help: '1 when the last read of MLflow succeeded; nothing before the first',
-    read: () => mlflowUp(registry.status().connection),
-  });
-  watch({
-    name: 'tower_registry_dangling_aliases',
-    help: 'Aliases whose version is gone',
-    read: () => registry.status().snapshot?.danglingAliases.length ?? null,
-  });
-  watch({ name: 'tower_stream_clients', help: 'Clients that follow /models/stream', read: () => stream.clients() });
-  watch({
-    name: 'tower_outbox_due',
-    help: 'Deliveries still to be made',
-    read: async () => (await outbox.counts()).due,
-  });
-  watch({
-    name: 'tower_outbox_dead',
-    help: 'Deliveries that were given up',
-    read: async () => (await outbox.counts()).dead,
-  });
+  eachBy(
+    'tower_drift_versions',
+    'Monitored model versions, by what is thought of their drift',
+    'status',
+    ({ drift }) => (drift.overview().assessed_at === null ? null : drift.overview().counts),
+  );
+  each('tower_monitored_models', 'Monitored model versions', ({ monitoring }) => monitoring.count());
+  each('tower_registry_cache_age_seconds', 'Age of the mirror', (parts) => seconds(status(parts).ageMs));
+  each('tower_registry_stale', '1 when the mirror is stale', (parts) => Number(status(parts).stale));
+  each('tower_registry_sample_data', '1 while sample data is shown', (parts) =>
+    Number(status(parts).origin === 'sample'),
+  );
+  each('tower_mlflow_up', '1 when the last read of MLflow succeeded; nothing before the first', (parts) =>
+    mlflowUp(status(parts).connection),
+  );
+  each(
+    'tower_registry_dangling_aliases',
+    'Aliases whose version is gone',
+    (parts) => status(parts).snapshot?.danglingAliases.length ?? null,
+  );
+  each('tower_registry_journal_failing', '1 while changes cannot be journaled', ({ registry }) =>
+    Number(registry.journalError() !== null),
+  );
+  watchShared(metrics, shared);
 }
+
+function watchShared(metrics: Metrics, { stream, outbox }: SharedParts): void {
+  const one = (name: string, help: string, read: () => number | Promise<number>) =>
+    metrics.watch({ name, help, read: async () => [{ value: await read() }] });
+  one('tower_stream_clients', 'Clients that follow /models/stream', () => stream.clients());
+  one('tower_outbox_due', 'Deliveries still to be made', async () => (await outbox.counts()).due);
+  one('tower_outbox_dead', 'Deliveries that were given up', async () => (await outbox.counts()).dead);
+}
+
+const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1000);
 
 const mlflowUp = (connection: Connection): number | null =>
   connection === 'connected' || connection === 'disconnected' ? Number(connection === 'connected') : null;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readConfig, splitCredentials } from '../src/config.ts';
+import { readConfig } from '../src/config.ts';
+import { splitCredentials } from '../src/registries.ts';
 import { envExample } from './support/env-example.ts';
 
 describe('settings', () => {
@@ -51,7 +52,7 @@ describe('settings', () => {
       MLFLOW_TRACKING_URI: 'https://mlflow.example.com/x',
       MLFLOW_TRACKING_USERNAME: 'dana',
     });
-    expect(secrets).toEqual({ password: 'hunter2', token: 't0ken' });
+    expect(secrets.registries).toMatchObject([{ name: 'default', password: 'hunter2', token: 't0ken' }]);
   });
 
   it.each([
@@ -69,6 +70,42 @@ describe('settings', () => {
     'https://mlflow.corp/gw@v1',
   ])('an @ that is no credential stays where it is: %s', (uri) => {
     expect(splitCredentials(uri)).toEqual({ uri });
+  });
+
+  it('several registries have names, and credentials of their own', () => {
+    const { config, secrets } = readConfig({
+      MLFLOW_TRACKING_URI: 'prod=https://dana:hunter2@a.example.com , lab-eu=./mlruns',
+      MLFLOW_TRACKING_TOKEN: 'common',
+      MLFLOW_TRACKING_TOKEN_LAB_EU: 'own',
+      MLFLOW_WORKSPACE_PROD: 'team-a',
+    });
+    expect(config.MLFLOW_TRACKING_URI).toBe('prod=https://a.example.com,lab-eu=./mlruns');
+    expect(JSON.stringify(config)).not.toMatch(/hunter2|common|own"/);
+    expect(secrets.registries).toMatchObject([
+      {
+        name: 'prod',
+        uri: 'https://a.example.com',
+        user: 'dana',
+        password: 'hunter2',
+        token: 'common',
+        workspace: 'team-a',
+      },
+      { name: 'lab-eu', uri: './mlruns', token: 'own' },
+    ]);
+    expect(readConfig({ MLFLOW_TRACKING_URI: 'sqlite:///a=b,c.db' }).secrets.registries).toMatchObject([
+      { name: 'default', uri: 'sqlite:///a=b,c.db' },
+    ]);
+  });
+
+  it.each([
+    'prod=',
+    'Prod=./a',
+    'a=./x,a=./y',
+    'a=./x,./y',
+    'sample=./x',
+    'a=./x,',
+  ])('the list %j is refused', (list) => {
+    expect(() => readConfig({ MLFLOW_TRACKING_URI: list })).toThrow(/^MLFLOW_TRACKING_URI must/);
   });
 
   it('an @ in a query never changes the host', () => {

@@ -45,6 +45,8 @@ export type Drift = {
 
 export type DriftOptions = {
   points: Points;
+  /** The name what is posted is kept under. */
+  registry: () => string;
   monitored: () => Promise<Set<string>>;
   store: Store;
   clock: Clock;
@@ -63,9 +65,8 @@ const dayMs = 86_400_000;
 const mostPoints = 2000;
 
 export function createDrift(options: DriftOptions): Drift {
-  const { points, store, clock } = options;
+  const { points, registry, store, clock } = options;
   const observations = createObservations({ store, clock });
-  const registry = () => (points.provenance().origin === 'sample' ? 'sample' : 'default');
   const target = async (name: string, version: string): Promise<Target> => {
     requireVersion(await points.model(name), version);
     return { registry: registry(), name, version };

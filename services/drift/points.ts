@@ -18,7 +18,7 @@ export type Measured = {
 
 /** What drift needs of the registry. */
 export type Points = {
-  provenance(): { ageMs: number | null; stale: boolean; origin: 'mlflow' | 'sample' };
+  provenance(): { ageMs: number | null; stale: boolean };
   model(name: string): Promise<RegisteredModel>;
   history(runIds: string[], metrics: string[]): Promise<Reading<MetricPoint[]>>;
   loggedModel(modelId: string): Promise<Reading<MetricPoint[]>>;

@@ -9,7 +9,6 @@ import type { MonitorAdded, MonitoredEntry, MonitorRemoved, MonitorRequest, Moni
 /** What monitoring needs of the registry. */
 type Mirror = {
   current(): Promise<Snapshot>;
-  provenance(): { origin: 'mlflow' | 'sample' };
   listVersions(versions: readonly ModelVersion[], query: ModelListQuery): Promise<ListAnswer>;
 };
 
@@ -30,14 +29,15 @@ export type Monitoring = {
   models(type: ModelType | null, query: ModelListQuery): Promise<ListAnswer>;
 };
 
-type Deps = { store: Store; mirror: Mirror; clock: Clock };
+/** `registry` = the name what is monitored is kept under. */
+type Deps = { store: Store; mirror: Mirror; registry: () => string; clock: Clock };
 
-export function createMonitoring({ store, mirror, clock }: Deps): Monitoring {
+export function createMonitoring({ store, mirror, registry, clock }: Deps): Monitoring {
   const rows = async () =>
     (await store.db())
       .selectFrom('monitored_models')
       .select(['name', 'version', 'model_type', 'registered_by', 'registered_at', 'run_id'])
-      .where('registry', '=', registryOf(mirror))
+      .where('registry', '=', registry())
       .orderBy('registered_at')
       .orderBy('name')
       .orderBy('version')
@@ -46,8 +46,8 @@ export function createMonitoring({ store, mirror, clock }: Deps): Monitoring {
   const snapshotIfAny = () => mirror.current().catch(() => null);
 
   return {
-    add: (name, version, request) => addVersion({ store, mirror, clock }, name, version, request),
-    remove: (name, version) => removeVersion({ store, mirror, clock }, name, version),
+    add: (name, version, request) => addVersion({ store, mirror, registry, clock }, name, version, request),
+    remove: (name, version) => removeVersion({ store, mirror, registry, clock }, name, version),
     status: async (name, version) => ({
       model_name: name,
       model_version: version,
@@ -79,7 +79,7 @@ export function createMonitoring({ store, mirror, clock }: Deps): Monitoring {
 }
 
 async function addVersion(
-  { store, mirror, clock }: Deps,
+  { store, mirror, registry, clock }: Deps,
   name: string,
   version: string,
   request: MonitorRequest,
@@ -87,7 +87,7 @@ async function addVersion(
   const found = held(await mirror.current(), name, version);
   if (!found) throw notFound('Model not found in MLflow', { model_name: name, model_version: version });
   const row = {
-    registry: registryOf(mirror),
+    registry: registry(),
     name,
     version,
     ...request,
@@ -111,10 +111,10 @@ async function addVersion(
   };
 }
 
-async function removeVersion({ store, mirror, clock }: Deps, name: string, version: string): Promise<MonitorRemoved> {
+async function removeVersion({ store, registry, clock }: Deps, name: string, version: string): Promise<MonitorRemoved> {
   const { numDeletedRows } = await (await store.db())
     .deleteFrom('monitored_models')
-    .where('registry', '=', registryOf(mirror))
+    .where('registry', '=', registry())
     .where('name', '=', name)
     .where('version', '=', version)
     .executeTakeFirstOrThrow();
@@ -126,9 +126,6 @@ async function removeVersion({ store, mirror, clock }: Deps, name: string, versi
     removed_at: new Date(clock.now()).toISOString(),
   };
 }
-
-/** What is watched among sample data has nothing to do with the real registry of the same tower. */
-const registryOf = (mirror: Mirror): string => (mirror.provenance().origin === 'sample' ? 'sample' : 'default');
 
 const held = (snapshot: Snapshot, name: string, version: string): ModelVersion | undefined =>
   snapshot.models.get(name)?.versions.find((item) => item.version === version);

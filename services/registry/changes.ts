@@ -14,6 +14,9 @@ export type Changes = {
   history(name: string, query: HistoryQuery): Promise<ModelHistory>;
   /** Server-sent events. @throws `invalid`, `unavailable` */
   stream(query: StreamQuery, lastEventId: string | undefined, signal: AbortSignal): Promise<AsyncGenerator<string>>;
+  /** The same two, of all registries. */
+  allEvents(query: EventQuery): Promise<EventPage>;
+  allStream(query: StreamQuery, lastEventId: string | undefined, signal: AbortSignal): Promise<AsyncGenerator<string>>;
   /** Ends all streams: an open one would hold up the stop. */
   stopStreams(): void;
   webhooks: Webhooks;
@@ -21,7 +24,10 @@ export type Changes = {
 };
 
 type Deps = {
-  registry: string;
+  /** The name its events are kept under. */
+  registry: () => string;
+  /** Of several registries, the one whose events are told; null = all there are. */
+  only: string | null;
   status: () => MirrorStatus;
   events: Events;
   stream: EventStream;
@@ -29,17 +35,17 @@ type Deps = {
   mlflowWebhook: MlflowWebhook;
 };
 
-export function createChanges({ registry, status, events, stream, webhooks, mlflowWebhook }: Deps): Changes {
-  // Sample data is written anew each day: what changes in it is not news.
-  const journalOf = () => (status().origin === 'sample' ? 'sample' : registry);
+export function createChanges({ registry, only, status, events, stream, webhooks, mlflowWebhook }: Deps): Changes {
   return {
-    events: (query) => events.list(query),
+    events: (query) => events.list(query, only),
     history: (name, query) => {
       const { snapshot } = status();
       const model = (wanted: string) => (snapshot ? (snapshot.models.get(wanted) ?? null) : undefined);
-      return historyOf({ events, registry: journalOf(), model }, name, query);
+      return historyOf({ events, registry: registry(), model }, name, query);
     },
-    stream: (query, lastEventId, signal) => stream.open(query, lastEventId, signal),
+    stream: (query, lastEventId, signal) => stream.open(query, only, lastEventId, signal),
+    allEvents: (query) => events.list(query, null),
+    allStream: (query, lastEventId, signal) => stream.open(query, null, lastEventId, signal),
     stopStreams: () => stream.stop(),
     webhooks,
     mlflowWebhook,

@@ -39,6 +39,7 @@ export const EventInfo = z
   .object({
     id: z.int().describe('Ascending; never used twice'),
     type: z.enum(eventTypes),
+    registry: z.string().optional().describe('Where there are several'),
     name: z.string().describe('Registered model; after a rename the new name'),
     version: z.string().nullable(),
     alias: z.string().nullable(),
@@ -69,6 +70,7 @@ export const EventList = z.array(EventInfo).meta({ examples: [[exampleEvent]] })
 export const eventInfo = (event: RegistryEvent): EventInfo => ({
   id: event.id,
   type: event.type,
+  ...(event.registry === 'default' ? {} : { registry: event.registry }),
   name: event.name,
   version: event.version,
   alias: event.alias,

@@ -6,14 +6,14 @@ import type { EventFilterQuery, EventQuery } from './event-schemas.ts';
 import type { RegistryEvent } from './journal.ts';
 
 /** Which events somebody wants. An empty list of types = all. */
-export type EventFilter = { types: EventType[]; name: string | null; version: string | null };
+export type EventFilter = { types: EventType[]; name: string | null; version: string | null; registry: string | null };
 
 export type EventPage = { events: RegistryEvent[]; total: number; nextPageToken: string | null };
 
 /** Reading the journal. Events of any registry of this tower. */
 export type Events = {
-  /** @throws `invalid` for a query that breaks a rule */
-  list(query: EventQuery): Promise<EventPage>;
+  /** Of one registry, or of all (null). @throws `invalid` for a query that breaks a rule */
+  list(query: EventQuery, registry?: string | null): Promise<EventPage>;
   /** Events after the one with this id, oldest first. */
   after(id: number, limit: number): Promise<RegistryEvent[]>;
   /** All events of a model, its earlier names included, oldest first. */
@@ -31,7 +31,7 @@ const mostEvents = 1000;
 
 export function createEvents(store: Store): Events {
   return {
-    list: (query) => listEvents(store, query),
+    list: (query, registry = null) => listEvents(store, query, registry),
     after: async (id, limit) => {
       const db = await store.db();
       const rows = await db
@@ -65,7 +65,7 @@ export function createEvents(store: Store): Events {
   };
 }
 
-async function listEvents(store: Store, query: EventQuery): Promise<EventPage> {
+async function listEvents(store: Store, query: EventQuery, registry: string | null): Promise<EventPage> {
   const limit = parseCount('limit', query.limit, defaultLimit, mostEvents);
   const descending = parseOrder(query.order_by);
   const filter = parseFilter(query);
@@ -75,6 +75,7 @@ async function listEvents(store: Store, query: EventQuery): Promise<EventPage> {
   const db = await store.db();
   let wanted = db.selectFrom('registry_events');
   if (filter.types.length > 0) wanted = wanted.where('type', 'in', filter.types);
+  if (registry !== null) wanted = wanted.where('registry', '=', registry);
   if (filter.name !== null) wanted = wanted.where('name', '=', filter.name);
   if (filter.version !== null) wanted = wanted.where('version', '=', filter.version);
   if (since !== null) wanted = wanted.where('observed_at', '>=', since);
@@ -157,10 +158,11 @@ export function parseFilter({ type, name, version }: EventFilterQuery, parameter
       throw bad(parameter, `must be one of ${eventTypes.join(', ')}, or what stands before the dot`, word);
     return meant;
   });
-  return { types, name: name ?? null, version: version ?? null };
+  return { types, name: name ?? null, version: version ?? null, registry: null };
 }
 
-export const passes = ({ types, name, version }: EventFilter, event: RegistryEvent): boolean =>
+export const passes = ({ types, name, version, registry }: EventFilter, event: RegistryEvent): boolean =>
+  (registry === null || event.registry === registry) &&
   (types.length === 0 || types.includes(event.type)) &&
   (name === null || event.name === name) &&
   (version === null || event.version === version);

@@ -88,7 +88,7 @@ async function jsonArray<Item>(items: Item[], toJson: (item: Item) => unknown): 
 
 const versionsAs = (aliasTable: AliasTable): ListKind<ModelVersion> => ({
   name: (item) => item.name,
-  key: (item) => [item.name, Number(item.version)],
+  key: (item) => [item.registry === undefined ? item.name : `${item.name}\n${item.registry}`, Number(item.version)],
   defaultOrder: 'name',
   tags: (item) => item.tags,
   metrics: (item) => item.run?.metrics ?? {},
@@ -111,7 +111,7 @@ const versionsAs = (aliasTable: AliasTable): ListKind<ModelVersion> => ({
 
 const experimentKind: ListKind<ExperimentRow> = {
   name: (item) => item.name,
-  key: (item) => [item.experimentId.padStart(20, '0'), 0],
+  key: (item) => [`${item.experimentId.padStart(20, '0')}${item.registry ?? ''}`, 0],
   defaultOrder: 'experiment_id',
   tags: (item) => item.tags,
   metrics: () => ({}),

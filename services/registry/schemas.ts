@@ -57,6 +57,7 @@ export const ModelInfo = z
     experiment_id: z.string().nullable(),
     run_status: z.string().nullable().describe('null where the run is gone'),
     run_deleted: z.boolean(),
+    registry: z.string().optional().describe('Where there are several'),
   })
   .meta({ id: 'ModelInfo' });
 export type ModelInfo = z.infer<typeof ModelInfo>;
@@ -72,6 +73,7 @@ export const Experiment = z
     creation_time: time,
     last_update_time: time,
     tags: Tags,
+    registry: z.string().optional().describe('Where there are several'),
   })
   .meta({ id: 'Experiment' });
 export type Experiment = z.infer<typeof Experiment>;
@@ -253,6 +255,7 @@ export const CacheCleared = z.object({ message: z.string(), timestamp: z.iso.dat
 });
 
 export const modelInfo = (version: ModelVersion): ModelInfo => ({
+  ...(version.registry === undefined ? {} : { registry: version.registry }),
   name: version.name,
   version: version.version,
   stage: version.stage,
@@ -274,6 +277,7 @@ export const modelInfo = (version: ModelVersion): ModelInfo => ({
 });
 
 export const experiment = (row: ExperimentRow): Experiment => ({
+  ...(row.registry === undefined ? {} : { registry: row.registry }),
   experiment_id: row.experimentId,
   name: row.name,
   artifact_location: row.artifactLocation,

@@ -14,6 +14,8 @@ export type RegistryRows = {
 };
 
 export type ExperimentRow = {
+  /** In lists over several registries: which one. */
+  registry?: string;
   experimentId: string;
   name: string;
   artifactLocation: string;
@@ -60,6 +62,8 @@ export type RunRow = {
 };
 
 export type ModelVersion = Omit<VersionRow, 'currentStage'> & {
+  /** In lists over several registries: which one. */
+  registry?: string;
   currentStage: Stage;
   /** Effective stage: the stage, else what an alias says. */
   stage: Stage;

@@ -7,11 +7,16 @@ import type { RegistryEvent } from './journal.ts';
 /** The journal as server-sent events: what was missed first, then what happens. */
 export type EventStream = {
   /**
-   * Frames of one client, until `signal` aborts or the tower stops. A client that reads slowly is waited for and
+   * Frames of one client, of one registry or of all (null), until `signal` aborts or the tower stops. A client that reads slowly is waited for and
    * then served from the journal: nothing piles up, nothing is skipped.
    * @throws `invalid` for a query that breaks a rule, `unavailable` when there are too many clients
    */
-  open(query: StreamQuery, lastEventId: string | undefined, signal: AbortSignal): Promise<AsyncGenerator<string>>;
+  open(
+    query: StreamQuery,
+    registry: string | null,
+    lastEventId: string | undefined,
+    signal: AbortSignal,
+  ): Promise<AsyncGenerator<string>>;
   publish(events: RegistryEvent[]): void;
   clients(): number;
   stop(): void;
@@ -65,8 +70,8 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
   }
 
   return {
-    open: async (query, lastEventId, signal) => {
-      const filter = parseFilter(query);
+    open: async (query, registry, lastEventId, signal) => {
+      const filter = { ...parseFilter(query), registry };
       const resumeAt = parseEventId(lastEventId ?? query.last_event_id);
       if (clients >= maxClients)
         throw unavailable(`${maxClients} clients follow the stream already (STREAM_MAX_CLIENTS)`);

@@ -18,10 +18,15 @@ type Frame = { id: string | null; event: string; data: string };
 export const exitCodes = { failed: 1, usage: 2, notFound: 3, conflict: 4, unavailable: 5, forbidden: 6 } as const;
 
 /** @throws TowerError with the tower's own words; `unavailable` where nobody answers */
-export function createTowerClient(baseUrl: string, token: string | undefined): TowerClient {
+export function createTowerClient(
+  baseUrl: string,
+  { token, registry }: { token: string | undefined; registry: string | undefined },
+): TowerClient {
   const credentials: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
   const ask = async (method: string, path: string, body?: unknown, more: Record<string, string> = {}) => {
-    const response = await fetch(new URL(path, baseUrl), {
+    const url = new URL(path, baseUrl);
+    if (registry !== undefined) url.searchParams.set('registry', registry);
+    const response = await fetch(url, {
       method,
       headers: { ...credentials, ...more, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),

@@ -41,13 +41,15 @@ export async function run(
     )
     .version(packageVersion())
     .option('--json', 'print JSON instead of tables')
+    .option('--registry <name>', 'of several registries, the one that is meant', env['TOWER_REGISTRY'])
     .addHelpText('after', exitCodeHelp)
     .configureOutput({ writeOut: (text) => out(text.trimEnd()), writeErr: (text) => err(text.trimEnd()) })
     .showHelpAfterError('(tower --help lists the commands)')
     .exitOverride();
-  const options = () => program.opts<{ url: string; json?: boolean }>();
+  const options = () => program.opts<{ url: string; json?: boolean; registry?: string }>();
   const context: CliContext = {
-    tower: () => createTowerClient(checkedUrl(options().url), env['TOWER_TOKEN']),
+    tower: () =>
+      createTowerClient(checkedUrl(options().url), { token: env['TOWER_TOKEN'], registry: options().registry }),
     print: (value, text) => out(options().json ? JSON.stringify(value, null, 2) : text(value)),
     env,
     out,

@@ -54,6 +54,15 @@ export const sendStream = (reply: FastifyReply, type: string, chunks: AsyncItera
     .header('x-accel-buffering', 'no')
     .send(Readable.from(chunks, { highWaterMark: 1 }));
 
+type Provenance = { ageMs: number | null; stale: boolean; origin: 'mlflow' | 'sample' };
+
+/** What an answer made of the mirror says of it; an answer that knows its own age keeps it. */
+export function sayAge(reply: FastifyReply, { ageMs, stale, origin }: Provenance): void {
+  reply.header('x-data-source', origin);
+  if (reply.hasHeader('age')) return;
+  reply.header('age', String(Math.floor((ageMs ?? 0) / 1000))).header('x-cache-stale', String(stale));
+}
+
 function gzipOnce(bytes: Buffer): Promise<Buffer> {
   const known = compressed.get(bytes) ?? compress(bytes);
   compressed.set(bytes, known);

@@ -13,72 +13,82 @@ const time = z.iso.datetime().nullable();
 
 const Root = z
   .object({ message: z.string(), status: z.enum(['ready', 'starting']), version: z.string(), docs: z.string() })
-  .meta({ examples: [{ message: 'Control Tower API', status: 'ready', version: '0.1.0', docs: '/docs' }] });
+  .meta({ examples: [{ message: 'Control Tower API', status: 'ready', version: '0.2.0', docs: '/docs' }] });
 
-const Health = z
-  .object({
-    status: z.enum(['healthy', 'degraded', 'starting']),
-    mlflow_connection: z.enum(['connected', 'disconnected', 'connecting', 'not_configured']),
-    experiments_count: z.int().nullable(),
-    timestamp: z.iso.datetime(),
-    data_source: z.enum(['mlflow', 'sample']),
-    notice: z.string().nullable(),
-    source: z.string(),
-    mlflow_version: z.string().nullable(),
-    mlflow_user: z
-      .string()
-      .nullable()
-      .describe('Whose eyes the mirror sees with: MLflow hides what this user may not read'),
-    models_count: z.int().nullable(),
-    last_refresh: time,
-    cache_age_seconds: z.int().nullable(),
-    stale: z.boolean(),
-    last_error: z.string().nullable(),
-    version: z.string(),
-    host: z.string(),
-    uptime_seconds: z.int(),
-    jobs: z.array(
-      z.object({
-        name: z.string(),
-        status: z.string(),
-        last_finished_at: time,
-        last_error: z.string().nullable(),
-        next_run_at: time,
-      }),
-    ),
-  })
-  .meta({
-    examples: [
-      {
-        status: 'healthy',
-        mlflow_connection: 'connected',
-        experiments_count: 5,
-        timestamp: '2026-11-20T12:31:00.000Z',
-        data_source: 'mlflow',
-        notice: null,
-        source: 'https://mlflow.example.com',
-        mlflow_version: '3.11.1',
-        mlflow_user: 'tower',
-        models_count: 15,
-        last_refresh: '2026-11-20T12:30:00.000Z',
-        cache_age_seconds: 60,
-        stale: false,
-        last_error: null,
-        version: '0.1.0',
-        host: 'tower-0',
-        uptime_seconds: 3600,
-        jobs: [
-          {
-            name: 'registry-refresh',
-            status: 'succeeded',
-            last_finished_at: '2026-11-20T12:30:00.000Z',
-            last_error: null,
-            next_run_at: '2026-11-20T13:00:00.000Z',
-          },
-        ],
-      },
-    ],
-  });
+const RegistryHealth = z.object({
+  status: z.enum(['healthy', 'degraded', 'starting']),
+  mlflow_connection: z.enum(['connected', 'disconnected', 'connecting', 'not_configured']),
+  experiments_count: z.int().nullable(),
+  data_source: z.enum(['mlflow', 'sample']),
+  notice: z.string().nullable(),
+  source: z.string(),
+  mlflow_version: z.string().nullable(),
+  mlflow_user: z
+    .string()
+    .nullable()
+    .describe('Whose eyes the mirror sees with: MLflow hides what this user may not read'),
+  models_count: z.int().nullable(),
+  last_refresh: time,
+  cache_age_seconds: z.int().nullable(),
+  stale: z.boolean(),
+  last_error: z.string().nullable(),
+  journal_error: z
+    .string()
+    .nullable()
+    .describe('What keeps changes from being journaled; they will be with the next look'),
+});
+
+const Health = RegistryHealth.extend({
+  timestamp: z.iso.datetime(),
+  version: z.string(),
+  host: z.string(),
+  uptime_seconds: z.int(),
+  jobs: z.array(
+    z.object({
+      name: z.string(),
+      status: z.string(),
+      last_finished_at: time,
+      last_error: z.string().nullable(),
+      next_run_at: time,
+    }),
+  ),
+  registries: z
+    .array(RegistryHealth.extend({ name: z.string() }))
+    .optional()
+    .describe('Each of several registries; above are the worst of them, sums and the oldest age'),
+}).meta({
+  examples: [
+    {
+      status: 'healthy',
+      mlflow_connection: 'connected',
+      experiments_count: 5,
+      timestamp: '2026-11-20T12:31:00.000Z',
+      data_source: 'mlflow',
+      notice: null,
+      source: 'https://mlflow.example.com',
+      mlflow_version: '3.11.1',
+      mlflow_user: 'tower',
+      models_count: 15,
+      last_refresh: '2026-11-20T12:30:00.000Z',
+      cache_age_seconds: 60,
+      stale: false,
+      last_error: null,
+      journal_error: null,
+      version: '0.2.0',
+      host: 'tower-0',
+      uptime_seconds: 3600,
+      jobs: [
+        {
+          name: 'registry-refresh',
+          status: 'succeeded',
+          last_finished_at: '2026-11-20T12:30:00.000Z',
+          last_error: null,
+          next_run_at: '2026-11-20T13:00:00.000Z',
+        },
+      ],
+    },
+  ],
+});
 
 const ConfigSummary = z
   .object({
@@ -106,7 +116,7 @@ const ConfigSummary = z
     examples: [
       {
         mlflow: { tracking_uri: 'https://mlflow.example.com', authentication: true, workspace: null },
-        api: { host: '127.0.0.1', port: 8000, version: '0.1.0' },
+        api: { host: '127.0.0.1', port: 8000, version: '0.2.0' },
         features: {
           mock_data_enabled: false,
           debug_endpoints_enabled: true,

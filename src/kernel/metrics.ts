@@ -3,10 +3,8 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 /** The tower's own metrics, rendered as Prometheus text 0.0.4 or OpenMetrics 1.0. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** A gauge whose value is asked for at scrape time; null = nothing to say, so no sample. */
-type Reading = { name: string; help: string; read: () => number | null | Promise<number> };
-
-type LabelledReading = { name: string; help: string; label: string; read: () => Record<string, number> | null };
+type Sample = { value: number | null; of?: Record<string, string> };
+type Reading = { name: string; help: string; labels?: string[]; read: () => Sample[] | Promise<Sample[]> };
 
 export function createMetrics(version: string) {
   const text = new Registry();
@@ -19,28 +17,16 @@ export function createMetrics(version: string) {
 
   return {
     ...eventMetrics(registers),
-    /** Adds a gauge that is read at scrape time. */
-    watch: ({ name, help, read }: Reading): void => {
+    /** Adds a gauge that is read at scrape time: a value per set of labels; null = nothing to say, so no sample. */
+    watch: ({ name, help, labels = [], read }: Reading): void => {
       new Gauge({
         name,
         help,
+        labelNames: labels,
         registers,
         async collect() {
-          const value = await read();
-          if (value === null) this.remove();
-          else this.set(value);
-        },
-      });
-    },
-    /** Adds a gauge with a value per word of one label; null = nothing to say. */
-    watchBy: ({ name, help, label, read }: LabelledReading): void => {
-      new Gauge({
-        name,
-        help,
-        labelNames: [label],
-        registers,
-        collect() {
-          for (const [word, value] of Object.entries(read() ?? {})) this.set({ [label]: word }, value);
+          this.reset();
+          for (const { value, of = {} } of await read()) if (value !== null) this.set(of, value);
         },
       });
     },

@@ -60,13 +60,14 @@ export function driftOver({ late = [], logged = [], runs = [], noRuns = false }:
   const drift = createDrift({
     clock,
     store,
+    registry: () => 'default',
     log: keptLog().log,
     monitored: async () => new Set(['model\n1']),
     rules: { directions: { higher: new Set(), lower: new Set() }, minChangePct: 2, minChange: 0.01, warningP: 0.05 },
     levels: { warningP: 0.05, driftP: 0.02 },
     evaluationTags: { model: 'model_name', version: 'model_version' },
     points: {
-      provenance: () => ({ ageMs: 0, stale: false, origin: 'mlflow' }),
+      provenance: () => ({ ageMs: 0, stale: false }),
       model: async (name) => {
         const model = models.get(name);
         if (!model) throw notFound(`Model ${name} not found`);

@@ -50,7 +50,7 @@ describe('the event stream', () => {
   it('gives a frame with id, type and data for what happens from now on', async () => {
     const { look, stream } = await streaming();
     await look(withAliases(1));
-    const frames = await stream.open({}, undefined, noSignal);
+    const frames = await stream.open({}, null, undefined, noSignal);
     expect((await frames.next()).value).toBe('retry: 3000\n\n');
     const next = frames.next();
     await look(withAliases(2));
@@ -62,7 +62,7 @@ describe('the event stream', () => {
   it('goes on after Last-Event-ID: nothing lost, nothing twice, from the journal and then live', async () => {
     const { look, stream } = await streaming();
     for (let count = 1; count <= 5; count += 1) await look(withAliases(count));
-    const frames = await stream.open({}, '2', noSignal);
+    const frames = await stream.open({}, null, '2', noSignal);
     await frames.next();
     expect(await readIds(frames, 3)).toEqual([3, 4, 5]);
     const next = readIds(frames, 1);
@@ -72,7 +72,7 @@ describe('the event stream', () => {
 
   it('serves a slow client from the journal, whatever was published meanwhile', async () => {
     const { look, stream } = await streaming();
-    const frames = await stream.open({}, '0', noSignal);
+    const frames = await stream.open({}, null, '0', noSignal);
     await frames.next();
     await look(withAliases(2500));
     expect(await readIds(frames, 2500)).toEqual(Array.from({ length: 2500 }, (_, i) => i + 1));
@@ -80,7 +80,7 @@ describe('the event stream', () => {
 
   it('filters', async () => {
     const { look, stream } = await streaming();
-    const frames = await stream.open({ type: 'model_version_alias.deleted' }, '0', noSignal);
+    const frames = await stream.open({ type: 'model_version_alias.deleted' }, null, '0', noSignal);
     await frames.next();
     const next = frames.next();
     await look(withAliases(1));
@@ -92,14 +92,14 @@ describe('the event stream', () => {
     const { look, stream, events } = await streaming();
     for (let count = 1; count <= 3; count += 1) await look(withAliases(count));
     await events.prune(Date.UTC(2026, 10, 20, 0, 3) + 86_400_000, 1, 100);
-    const frames = await stream.open({}, '1', noSignal);
+    const frames = await stream.open({}, null, '1', noSignal);
     await frames.next();
     expect((await events.bounds()).first).toBe(2);
     expect(await readIds(frames, 2)).toEqual([2, 3]);
     const late = await (async () => {
       await events.prune(Date.UTC(2027, 10, 20), 1, 100);
       await look(withAliases(4));
-      const again = await stream.open({}, '1', noSignal);
+      const again = await stream.open({}, null, '1', noSignal);
       await again.next();
       return String((await again.next()).value);
     })();
@@ -110,7 +110,7 @@ describe('the event stream', () => {
 
   it('shows that it lives when nothing happens', async () => {
     const { stream, clock } = await streaming();
-    const frames = await stream.open({}, undefined, noSignal);
+    const frames = await stream.open({}, null, undefined, noSignal);
     await frames.next();
     const next = frames.next();
     await settle();
@@ -121,15 +121,15 @@ describe('the event stream', () => {
   it('ends with its client and with the tower, and then makes room', async () => {
     const { stream } = await streaming(1);
     const client = new AbortController();
-    const frames = await stream.open({}, undefined, client.signal);
+    const frames = await stream.open({}, null, undefined, client.signal);
     await frames.next();
-    await expect(stream.open({}, undefined, noSignal)).rejects.toThrow('1 clients follow the stream already');
+    await expect(stream.open({}, null, undefined, noSignal)).rejects.toThrow('1 clients follow the stream already');
     const last = frames.next();
     await settle();
     client.abort();
     expect((await last).done).toBe(true);
     expect(stream.clients()).toBe(0);
-    const another = await stream.open({}, undefined, noSignal);
+    const another = await stream.open({}, null, undefined, noSignal);
     await another.next();
     const end = another.next();
     await settle();
