@@ -109,7 +109,7 @@ export async function composeRegistry(
   monitoring = createMonitoring({ store, mirror: registry, registry: storeName, clock });
   const { refreshModel, status } = registry;
   const mlflowWebhook = createMlflowWebhook({ secret: secrets.webhookSecret, store, clock, log, refreshModel });
-  const only = name === onlyRegistry ? null : name;
+  const only = secrets.registries.length > 1 ? name : null;
   const given = { registry: storeName, monitored: monitoring.keys, store, clock, log };
   return {
     name,

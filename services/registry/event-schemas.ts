@@ -39,7 +39,7 @@ export const EventInfo = z
   .object({
     id: z.int().describe('Ascending; never used twice'),
     type: z.enum(eventTypes),
-    registry: z.string().optional().describe('Where there are several'),
+    registry: z.string().describe('default, where there is only one'),
     name: z.string().describe('Registered model; after a rename the new name'),
     version: z.string().nullable(),
     alias: z.string().nullable(),
@@ -55,6 +55,7 @@ export type EventInfo = z.infer<typeof EventInfo>;
 const exampleEvent = {
   id: 412,
   type: 'model_version_alias.moved' as const,
+  registry: 'default',
   name: 'churn-predictor',
   version: '4',
   alias: 'champion',
@@ -70,7 +71,7 @@ export const EventList = z.array(EventInfo).meta({ examples: [[exampleEvent]] })
 export const eventInfo = (event: RegistryEvent): EventInfo => ({
   id: event.id,
   type: event.type,
-  ...(event.registry === 'default' ? {} : { registry: event.registry }),
+  registry: event.registry,
   name: event.name,
   version: event.version,
   alias: event.alias,

@@ -103,4 +103,35 @@ describe('a change in a real MLflow', () => {
     expect(took, `${took} ms`).toBeLessThan(4500);
     await tower.stop();
   });
+
+  it.skipIf(!program)('is seen in one of two registries while the other is killed', async () => {
+    const other = await startMlflow(program ?? '', folder, `sqlite:///${join(folder, 'other.db')}`);
+    const tower = await servingTower(temporaryFolder(), {
+      MLFLOW_TRACKING_URI: `prod=${server.url},lab=${other.url}`,
+      CACHE_REFRESH_INTERVAL_MINUTES: '0.05',
+      RATE_LIMIT_PER_MINUTE: '100000',
+    });
+    const health = async () =>
+      (await (await fetch(`${tower.url}/health`)).json()) as {
+        registries: { name: string; status: string; stale: boolean }[];
+      };
+    const until = async (what: () => Promise<boolean>) => {
+      const deadline = Date.now() + 20_000;
+      while (!(await what()) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+    };
+    await until(async () => (await health()).registries.every((item) => item.status === 'healthy'));
+    await other.program.stop('SIGKILL');
+    await until(async () => (await health()).registries[1]?.status === 'degraded');
+    const since = Date.now();
+    await call('POST', 'registered-models/alias', { name: 'churn', alias: 'shadow', version: '1' });
+    const { found } = await nextEvent(tower, 'shadow', since, 20_000);
+    expect(found).toMatchObject({ type: 'model_version_alias.created', registry: 'prod' });
+    expect((await health()).registries).toMatchObject([
+      { name: 'prod', status: 'healthy', stale: false },
+      { name: 'lab', status: 'degraded', stale: true },
+    ]);
+    const list = await fetch(`${tower.url}/models/all?registry=prod`);
+    expect(list.headers.get('x-cache-stale')).toBe('false');
+    await tower.stop();
+  });
 });

@@ -55,7 +55,7 @@ describe('the event stream', () => {
     const next = frames.next();
     await look(withAliases(2));
     expect((await next).value).toMatch(
-      /^id: 2\nevent: model_version_alias\.created\ndata: \{"id":2,"type":"model_version_alias.created","name":"DNA","version":"1","alias":"a0002",.*\}\n\n$/,
+      /^id: 2\nevent: model_version_alias\.created\ndata: \{"id":2,"type":"model_version_alias.created","registry":"default","name":"DNA","version":"1","alias":"a0002",.*\}\n\n$/,
     );
   });
 
