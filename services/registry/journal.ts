@@ -29,7 +29,7 @@ export type Journal = {
    * makes no events. Something that is missing counts as deleted when it is missing a second time. Never throws.
    */
   record(snapshot: Snapshot, look: Look): Promise<void>;
-  /** True while something was missed once and another look should decide. */
+  /** True while something was missed once, or could be two things, and another look should decide. */
   isUncertain(): boolean;
   /** What kept the last snapshot from being journaled; it is tried again with the next. */
   lastError(): string | null;
@@ -53,6 +53,8 @@ type Known = {
   readAt: string | null;
   /** Models and versions that were not there at the last look. */
   missed: Set<string>;
+  /** The last look left something for a whole one to decide. */
+  isDoubtful: boolean;
 };
 
 type Step = { name: string; before: ModelState | null; after: ModelState | null; changes: Change[] };
@@ -85,7 +87,7 @@ export function createJournal(options: JournalOptions): Journal {
       turn = turn.then(() => record(snapshot, look));
       return turn;
     },
-    isUncertain: () => (known?.missed.size ?? 0) > 0,
+    isUncertain: () => known !== null && (known.missed.size > 0 || known.isDoubtful),
     lastError: () => lastError,
   };
 }
@@ -97,7 +99,12 @@ async function loadKnown({ store, registry }: JournalOptions): Promise<Known> {
     .select('read_at')
     .where('registry', '=', registry)
     .executeTakeFirst();
-  return { models: await loadState(store, registry), readAt: row?.read_at ?? null, missed: new Set() };
+  return {
+    models: await loadState(store, registry),
+    readAt: row?.read_at ?? null,
+    missed: new Set(),
+    isDoubtful: false,
+  };
 }
 
 async function recordSnapshot(options: JournalOptions, known: Known, snapshot: Snapshot, look: Look): Promise<Known> {
@@ -111,7 +118,7 @@ async function recordSnapshot(options: JournalOptions, known: Known, snapshot: S
     const changes = diffModel(before, after);
     if (changes.length > 0) steps.push({ name: (after ?? before)?.name ?? '', before, after, changes });
   };
-  const { seen, renames, vanished } = compareNames(known, snapshot, look.names);
+  const { seen, renames, isDoubtful, vanished } = compareNames(known, snapshot, look.names);
   await forEachBreathing(seen, (model) => {
     take(known.models.get(renames.get(model.name) ?? model.name) ?? null, model);
   });
@@ -121,7 +128,7 @@ async function recordSnapshot(options: JournalOptions, known: Known, snapshot: S
   const readAt = look.names ? known.readAt : at;
   const events = await write(options, steps, { at, readAt, notBefore: known.readAt });
   if (events.length > 0) options.onEvents(events);
-  return { models, readAt, missed };
+  return { models, readAt, missed, isDoubtful };
 }
 
 /**
@@ -133,7 +140,9 @@ async function begin({ store, registry }: JournalOptions, snapshot: Snapshot, lo
   await db.deleteFrom('registry_state').where('registry', '=', registry).execute();
   const models = new Map<string, ModelState>();
   let put: StateRow[] = [];
+  const breath = createBreath();
   for (const model of snapshot.models.values()) {
+    if (breath.due()) await breath.take();
     models.set(model.name, model);
     put.push(...stateChanges(registry, model.name, null, model).put);
     if (put.length < rowsAtOnce) continue;
@@ -143,7 +152,7 @@ async function begin({ store, registry }: JournalOptions, snapshot: Snapshot, lo
   await writeState(db, registry, put, []);
   const at = new Date(look.at).toISOString();
   await db.insertInto('registry_journals').values({ registry, recorded_since: at, read_at: at }).execute();
-  return { models, readAt: at, missed: new Set() };
+  return { models, readAt: at, missed: new Set(), isDoubtful: false };
 }
 
 /** What a look at a few models leaves as it was. */
@@ -157,14 +166,26 @@ const nothing = () => ({ models: new Map<string, ModelState>(), missed: new Set<
 /** Of the models looked at: which are there, which bear a new name, and which are nowhere to be seen. */
 function compareNames(known: Known, snapshot: Snapshot, names: ReadonlySet<string> | null) {
   const isMeant = ({ name }: { name: string }) => names === null || names.has(name);
-  const seen = names ? [...snapshot.models.values()].filter(isMeant) : snapshot.models.values();
+  const looked = [...snapshot.models.values()].filter(isMeant);
+  // Of a few models nobody can tell a new one from one that has a new name; the next whole look can.
+  const couldBeRenamed = (model: RegisteredModel) =>
+    names !== null && !known.models.has(model.name) && createdAt(known).has(model.createdAt);
+  const seen = looked.filter((model) => !couldBeRenamed(model));
   const gone = [...known.models.values()].filter((model) => isMeant(model) && !snapshot.models.has(model.name));
   const appeared =
     gone.length === 0 ? [] : [...snapshot.models.values()].filter((model) => !known.models.has(model.name));
   const renames = findRenames(gone, appeared);
   const renamed = new Set(renames.values());
-  return { seen, renames, vanished: gone.filter((model) => !renamed.has(model.name)) };
+  return {
+    seen,
+    renames,
+    isDoubtful: seen.length < looked.length,
+    vanished: gone.filter((model) => !renamed.has(model.name)),
+  };
 }
+
+const createdAt = (known: Known): Set<number | null> =>
+  new Set([...known.models.values()].map((model) => model.createdAt).filter((time) => time !== null));
 
 /**
  * What is held true of a model after a look at it. What is missing for the first time is held to be there still, for

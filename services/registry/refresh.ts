@@ -63,7 +63,12 @@ export async function refreshOnce(options: MirrorOptions, state: State, stopping
   let fresh: Snapshot;
   try {
     fresh = await readSource(options, state, from, limit);
-    if (state.touched.size > 0) fresh = await withModels(options, fresh, from, new Set(state.touched), limit);
+    // What was read by name meanwhile may be newer than what this read saw of it.
+    while (state.touched.size > 0) {
+      const names = new Set(state.touched);
+      state.touched.clear();
+      fresh = await withModels(options, fresh, from, names, limit);
+    }
   } catch (error) {
     const failure = asUnavailable(error, limit, options.timeoutMs);
     state.connected = false;
@@ -107,10 +112,9 @@ export async function refreshModels(
   const at = options.clock.now();
   const parts = await source.readModels([...names], snapshot.rows, limit);
   if (!parts) return false;
-  // A whole read may have been swapped in while these were read.
-  const current = state.snapshot ?? snapshot;
-  const fresh = await splice(options, current, names, parts);
-  if (state.snapshot !== current) return refreshModels(options, state, names, stopping);
+  const fresh = await splice(options, snapshot, names, parts);
+  // A whole read was swapped in meanwhile, which may have seen these later than this one did.
+  if (state.snapshot !== snapshot) return refreshModels(options, state, names, stopping);
   state.snapshot = fresh;
   if (state.inFlight) for (const name of names) state.touched.add(name);
   await options.onSwap?.(fresh, { at, names });

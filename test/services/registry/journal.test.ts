@@ -167,6 +167,20 @@ describe('what changes between two looks', () => {
   });
 });
 
+describe('a look at a model that has a new name', () => {
+  it('leaves it to a whole look to tell that from a new model', async () => {
+    const { look, journal } = journalIn(temporaryFolder());
+    await look(rowsOf([dna()], [v('1')]));
+    const renamed = rowsOf([model('RNA', { createdAt: 1003 })], [v('1', { name: 'RNA' })]);
+    const both = rowsOf([dna(), ...renamed.models], [v('1'), ...renamed.versions]);
+    expect(await look(both, new Set(['RNA']))).toEqual([]);
+    expect(journal.isUncertain()).toBe(true);
+    expect((await look(renamed)).map(told)).toEqual(['registered_model.renamed RNA "DNA" -> "RNA"']);
+    const fresh = rowsOf([...renamed.models, model('New', { createdAt: 5000 })], renamed.versions);
+    expect((await look(fresh, new Set(['New']))).map(told)).toEqual(['registered_model.created New']);
+  });
+});
+
 describe('the journal and the end of the process', () => {
   const one = rowsOf([dna()], [v('1')]);
   const two = rowsOf([dna({ aliases: { a: '1' } })], [v('1')]);
