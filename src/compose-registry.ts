@@ -90,11 +90,13 @@ export async function composeRegistry(
     stream.publish(made);
     jobs.wake('outbox');
   };
-  const journal = createJournal({ store, registry: name, clock, log, promise: webhooks.promise, onEvents });
+  const options = registryOptions(config, setting, tools);
+  const source = () => options.source?.fingerprint ?? '';
+  const journal = createJournal({ store, registry: name, source, clock, log, promise: webhooks.promise, onEvents });
   // The two need each other: the mirror reads the runs of monitored versions again, monitoring asks what there is.
   let monitoring: Monitoring | null = null;
   const registry = await createRegistry({
-    ...registryOptions(config, setting, tools),
+    ...options,
     onNews: refreshSoon,
     onSwap: async (snapshot, look) => {
       await journal.record(snapshot, look);

@@ -27,6 +27,7 @@ async function benchDiff(report: Report): Promise<void> {
     const journal = createJournal({
       store,
       registry: 'bench',
+      source: () => 'bench',
       clock: systemClock,
       log: createLog('ERROR', 'json'),
       promise: async () => undefined,
@@ -37,7 +38,7 @@ async function benchDiff(report: Report): Promise<void> {
       at += 1000;
       const watch = watchLoop();
       const started = performance.now();
-      await journal.record(snapshot, { at, names: null });
+      await journal.record(snapshot, { from: at, at, names: null });
       return { ms: performance.now() - started, held: watch() };
     };
     const first = await look(await edited(0));

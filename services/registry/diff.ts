@@ -136,7 +136,7 @@ function couldBeOne(old: ModelState, now: ModelState): boolean {
 }
 
 /** MLflow never reuses a version number within a model, but a model that is made anew begins again at 1. */
-const isSame = (before: { createdAt: number | null }, after: { createdAt: number | null }): boolean =>
+export const isSame = (before: { createdAt: number | null }, after: { createdAt: number | null }): boolean =>
   before.createdAt === null || after.createdAt === null || before.createdAt === after.createdAt;
 
 const byVersion = (model: ModelState | null): Map<string, VersionState> =>

@@ -1,6 +1,7 @@
+import { createBreath } from '../../src/kernel/breathe.ts';
 import { invalid } from '../../src/kernel/errors.ts';
 import type { Store } from '../../src/store/store.ts';
-import type { Selectable, Tables } from '../../src/store/tables.ts';
+import type { Selectable, SelectQueryBuilder, Tables } from '../../src/store/tables.ts';
 import { type EventType, eventTypes } from './diff.ts';
 import type { EventFilterQuery, EventQuery } from './event-schemas.ts';
 import type { RegistryEvent } from './journal.ts';
@@ -16,8 +17,10 @@ export type Events = {
   list(query: EventQuery, registry?: string | null): Promise<EventPage>;
   /** Events after the one with this id, oldest first. */
   after(id: number, limit: number): Promise<RegistryEvent[]>;
-  /** All events of a model, its earlier names included, oldest first. */
+  /** Events that tell who had a stage when, of a model and its earlier names, oldest first. */
   ofModel(registry: string, name: string): Promise<RegistryEvent[]>;
+  /** What a model that had this name is called now; null where none had it. */
+  nameNow(registry: string, name: string): Promise<string | null>;
   /** The smallest and the largest id there is; null while there is none. `last` counts those that were pruned too. */
   bounds(): Promise<{ first: number | null; last: number }>;
   /** Since when a registry is recorded, and which look at it was recorded last; null = it never was. */
@@ -44,6 +47,8 @@ export function createEvents(store: Store): Events {
       return rows.map(eventOf);
     },
     ofModel: (registry, name) => eventsOfModel(store, registry, name),
+    nameNow: async (registry, name) =>
+      (await renamedAway(store, registry, name, Number.MAX_SAFE_INTEGER))?.name ?? null,
     bounds: async () => {
       const db = await store.db();
       const { first, last } = await db
@@ -92,18 +97,44 @@ async function listEvents(store: Store, query: EventQuery, registry: string | nu
   return { events, total, nextPageToken: last ? Buffer.from(String(last.id)).toString('base64url') : null };
 }
 
+const turningTypes: EventType[] = [
+  'registered_model.renamed',
+  'model_version.created',
+  'model_version.deleted',
+  'model_version.stage_changed',
+];
+
+/** The last time before `until` that a model of this name got another one. */
+async function renamedAway(store: Store, registry: string, name: string, until: number) {
+  const db = await store.db();
+  return db
+    .selectFrom('registry_events')
+    .select(['id', 'name'])
+    .where('registry', '=', registry)
+    .where('type', '=', 'registered_model.renamed')
+    .where('before', '=', JSON.stringify(name))
+    .where('id', '<', until)
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+}
+
 /** Follows renames back: what happened under an earlier name happened to this model. */
 async function eventsOfModel(store: Store, registry: string, name: string): Promise<RegistryEvent[]> {
   const db = await store.db();
   const found: RegistryEvent[] = [];
   let until = Number.MAX_SAFE_INTEGER;
   for (let known: string | null = name; known !== null; ) {
+    // What bore the name before it was taken by another one is another model.
+    const since = await renamedAway(store, registry, known, until);
     const rows = await db
       .selectFrom('registry_events')
       .selectAll()
       .where('registry', '=', registry)
       .where('name', '=', known)
+      .where('type', 'in', [...turningTypes])
       .where('id', '<', until)
+      .where('id', '>', since?.id ?? 0)
       .orderBy('id', 'desc')
       .execute();
     known = null;
@@ -121,23 +152,39 @@ async function eventsOfModel(store: Store, registry: string, name: string): Prom
 async function prune(store: Store, now: number, days: number, limit: number): Promise<number> {
   const db = await store.db();
   const before = new Date(now - days * 86_400_000).toISOString();
-  const old = await db.deleteFrom('registry_events').where('observed_at', '<', before).executeTakeFirst();
+  const events = db.selectFrom('registry_events').select('id').orderBy('id');
+  const old = await forget(store, events.where('observed_at', '<', before));
   await db
     .updateTable('registry_journals')
     .set({ recorded_since: before })
     .where('recorded_since', '<', before)
     .execute();
   // Metrics of a busy registry change all day; what was in production when must outlive them.
-  const noise = db.selectFrom('registry_events').where('type', 'in', [...chatter]);
-  const kept = await noise.select('id').orderBy('id', 'desc').offset(limit).limit(1).executeTakeFirst();
-  const surplus = kept
-    ? await db
-        .deleteFrom('registry_events')
-        .where('type', 'in', [...chatter])
-        .where('id', '<=', kept.id)
-        .executeTakeFirst()
-    : null;
-  return Number(old.numDeletedRows) + Number(surplus?.numDeletedRows ?? 0);
+  const noise = db
+    .selectFrom('registry_events')
+    .select('id')
+    .where('type', 'in', [...chatter]);
+  const kept = await noise.orderBy('id', 'desc').offset(limit).limit(1).executeTakeFirst();
+  return old + (kept ? await forget(store, noise.where('id', '<=', kept.id)) : 0);
+}
+
+const forgottenAtOnce = 2000;
+
+/** Deletes in pieces: one long statement would hold up everybody. */
+async function forget(
+  store: Store,
+  ids: SelectQueryBuilder<Tables, 'registry_events', { id: number }>,
+): Promise<number> {
+  const db = await store.db();
+  for (let total = 0; ; ) {
+    const { numDeletedRows } = await db
+      .deleteFrom('registry_events')
+      .where('id', 'in', ids.limit(forgottenAtOnce))
+      .executeTakeFirst();
+    total += Number(numDeletedRows);
+    if (numDeletedRows < forgottenAtOnce) return total;
+    await createBreath().take();
+  }
 }
 
 /** Changes that say nothing of what is deployed. */

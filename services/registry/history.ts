@@ -20,12 +20,14 @@ export async function historyOf(deps: Deps, name: string, query: HistoryQuery): 
   const stage = parseStage(query.stage);
   const [events, span] = await Promise.all([deps.events.ofModel(deps.registry, name), deps.events.span(deps.registry)]);
   const model = deps.model(name);
-  if (!model && events.length === 0)
-    throw notFound(`Model ${JSON.stringify(name)} is neither in MLflow nor in the journal`, {
-      parameter: 'model_name',
-      value: name,
-    });
-  const turns = turnsOf(events, model ?? null, stage);
+  if (!model && events.length === 0) {
+    const now = await deps.events.nameNow(deps.registry, name);
+    const why = now === null ? 'is neither in MLflow nor in the journal' : `is called ${JSON.stringify(now)} now`;
+    throw notFound(`Model ${JSON.stringify(name)} ${why}`, { parameter: 'model_name', value: name });
+  }
+  // What was recorded of another source is no history of this one.
+  const own = events.filter((event) => span === null || event.observedAt >= span.since);
+  const turns = turnsOf(own, model ?? null, stage);
   for (const turn of turns)
     turn.in_registry = model === undefined ? null : versionOf(model, turn.version) !== undefined;
   const current = (model?.versions ?? []).filter((item) => item.stage === stage).map((item) => item.version);
@@ -69,7 +71,7 @@ export function turnsOf(events: RegistryEvent[], model: RegisteredModel | null, 
     return turn;
   };
   for (const event of events) {
-    if (event.version === null || !isTurning(event.type)) continue;
+    if (event.version === null) continue;
     const [before, after] = [event.before as Facts | null, event.after as Facts | null];
     if (before?.stage === stage && after?.stage !== stage) {
       // A turn without a beginning began before anything was recorded.
@@ -90,9 +92,6 @@ export function turnsOf(events: RegistryEvent[], model: RegisteredModel | null, 
 type Facts = { stage: Stage; stage_source: StageSource; run_id?: string | null };
 
 const factsOf = (version: ModelVersion): Facts => ({ stage: version.stage, stage_source: version.stageSource });
-
-const isTurning = (type: string): boolean =>
-  ['model_version.created', 'model_version.deleted', 'model_version.stage_changed'].includes(type);
 
 /** The earliest moment by which it had certainly happened: what MLflow says, where that fits between the two looks. */
 const seenBy = ({ type, changedAt, notBefore, observedAt }: RegistryEvent): string =>

@@ -5,6 +5,7 @@ import type { Store, Transaction } from '../../src/store/store.ts';
 import { type Change, diffModel, type EventType, findRenames, type ModelState } from './diff.ts';
 import { loadState, rowsAtOnce, type StateRow, stateChanges, writeState } from './journal-state.ts';
 import type { Look } from './refresh.ts';
+import { settle } from './settle.ts';
 import type { RegisteredModel, Snapshot } from './snapshot.ts';
 
 /** A change as it was written down. It happened after `notBefore` and was seen at `observedAt` (ISO 8601). */
@@ -38,6 +39,8 @@ export type Journal = {
 export type JournalOptions = {
   store: Store;
   registry: string;
+  /** Names where the registry is read from: events are changes of one source, never the difference of two. */
+  source: () => string;
   clock: Clock;
   log: Log;
   /** Writes what the events promise to others, in the same transaction. */
@@ -55,11 +58,15 @@ type Known = {
   missed: Set<string>;
   /** The last look left something for a whole one to decide. */
   isDoubtful: boolean;
+  /** How often the journal was written: another tower on the same folder may have been faster. */
+  revision: number;
 };
 
 type Step = { name: string; before: ModelState | null; after: ModelState | null; changes: Change[] };
 
 const eventsAtOnce = 200;
+
+class Overtaken extends Error {}
 
 export function createJournal(options: JournalOptions): Journal {
   let known: Known | null = null;
@@ -70,7 +77,11 @@ export function createJournal(options: JournalOptions): Journal {
       known ??= await loadKnown(options);
       // A look at a few models cannot be the beginning: nothing is known of the others.
       if (look.names && known.readAt === null) return;
-      known = await recordSnapshot(options, known, snapshot, look);
+      known = await recordSnapshot(options, known, snapshot, look).catch(async (error: unknown) => {
+        // What the other has told is not told again: the comparison is made anew, with what it left.
+        if (error instanceof Overtaken) return recordSnapshot(options, await loadKnown(options), snapshot, look);
+        throw error;
+      });
       lastError = null;
     } catch (error) {
       // What was not written is in the next comparison again: the stored state is older by one look.
@@ -92,19 +103,21 @@ export function createJournal(options: JournalOptions): Journal {
   };
 }
 
-async function loadKnown({ store, registry }: JournalOptions): Promise<Known> {
+async function loadKnown({ store, registry, source, log }: JournalOptions): Promise<Known> {
   const db = await store.db();
   const row = await db
     .selectFrom('registry_journals')
-    .select('read_at')
+    .select(['read_at', 'source', 'revision'])
     .where('registry', '=', registry)
     .executeTakeFirst();
-  return {
-    models: await loadState(store, registry),
-    readAt: row?.read_at ?? null,
-    missed: new Set(),
-    isDoubtful: false,
-  };
+  const nothingYet = { models: new Map(), readAt: null, missed: new Set<string>(), isDoubtful: false, revision: 0 };
+  if (!row) return nothingYet;
+  if (row.source !== source()) {
+    log.warn({ registry }, 'the journal was written over another source: recording begins anew, with no events');
+    return nothingYet;
+  }
+  const models = await loadState(store, registry);
+  return { ...nothingYet, models, readAt: row.read_at, revision: row.revision };
 }
 
 async function recordSnapshot(options: JournalOptions, known: Known, snapshot: Snapshot, look: Look): Promise<Known> {
@@ -125,17 +138,18 @@ async function recordSnapshot(options: JournalOptions, known: Known, snapshot: S
   await forEachBreathing(vanished, (model) => take(model, null));
   const at = new Date(look.at).toISOString();
   // The other models were not looked at now: what is known of them is as old as it was.
-  const readAt = look.names ? known.readAt : at;
-  const events = await write(options, steps, { at, readAt, notBefore: known.readAt });
+  const readAt = look.names ? known.readAt : new Date(look.from).toISOString();
+  const { revision } = known;
+  const events = await write(options, steps, { at, readAt, notBefore: known.readAt, revision });
   if (events.length > 0) options.onEvents(events);
-  return { models, readAt, missed, isDoubtful };
+  return { models, readAt, missed, isDoubtful, revision: revision + 1 };
 }
 
 /**
  * The first look makes no events, so nothing has to be kept together: the state is written piece by piece, and that it
  * is whole comes last. A beginning that was cut short is begun again.
  */
-async function begin({ store, registry }: JournalOptions, snapshot: Snapshot, look: Look): Promise<Known> {
+async function begin({ store, registry, source }: JournalOptions, snapshot: Snapshot, look: Look): Promise<Known> {
   const db = await store.db();
   await db.deleteFrom('registry_state').where('registry', '=', registry).execute();
   const models = new Map<string, ModelState>();
@@ -150,9 +164,14 @@ async function begin({ store, registry }: JournalOptions, snapshot: Snapshot, lo
     put = [];
   }
   await writeState(db, registry, put, []);
-  const at = new Date(look.at).toISOString();
-  await db.insertInto('registry_journals').values({ registry, recorded_since: at, read_at: at }).execute();
-  return { models, readAt: at, missed: new Set(), isDoubtful: false };
+  const [from, at] = [new Date(look.from).toISOString(), new Date(look.at).toISOString()];
+  const head = { recorded_since: at, read_at: from, source: source(), revision: 1 };
+  await db
+    .insertInto('registry_journals')
+    .values({ registry, ...head })
+    .onConflict((on) => on.column('registry').doUpdateSet(head))
+    .execute();
+  return { models, readAt: from, missed: new Set(), isDoubtful: false, revision: 1 };
 }
 
 /** What a look at a few models leaves as it was. */
@@ -187,46 +206,20 @@ function compareNames(known: Known, snapshot: Snapshot, names: ReadonlySet<strin
 const createdAt = (known: Known): Set<number | null> =>
   new Set([...known.models.values()].map((model) => model.createdAt).filter((time) => time !== null));
 
-/**
- * What is held true of a model after a look at it. What is missing for the first time is held to be there still, for
- * a list that changes while it is paged through can skip something; what is missing twice is gone.
- * @param missed filled with what was missing now
- */
-function settle(
-  before: ModelState | null,
-  seen: RegisteredModel | null,
-  missedBefore: Set<string>,
-  missed: Set<string>,
-): ModelState | null {
-  const isGone = (key: string) => {
-    if (missedBefore.has(key)) return true;
-    missed.add(key);
-    return false;
-  };
-  if (!seen) return before && isGone(before.name) ? null : before;
-  // A server that lists the versions of a model but not the model tells nothing of its aliases and tags.
-  if (seen.unlisted && before) return before;
-  const there = new Set(seen.versions.map((item) => item.version));
-  const sameModel = before !== null && (before.createdAt === null || before.createdAt === seen.createdAt);
-  const lost = before?.versions.filter((item) => !there.has(item.version)) ?? [];
-  const held = sameModel ? lost.filter((item) => !isGone(`${item.version}\n${seen.name}`)) : [];
-  if (held.length === 0) return seen;
-  const versions = [...seen.versions, ...held].sort((a, b) => Number(a.version) - Number(b.version));
-  return { ...seen, versions };
-}
-
-type Writing = { at: string; readAt: string; notBefore: string };
+type Writing = { at: string; readAt: string; notBefore: string; revision: number };
 
 /** One transaction: the events, what they promise, the state they lead to. */
 async function write(options: JournalOptions, steps: Step[], look: Writing): Promise<RegistryEvent[]> {
   const { store, registry } = options;
   const db = await store.db();
   return db.transaction().execute(async (transaction) => {
-    await transaction
+    const { numUpdatedRows } = await transaction
       .updateTable('registry_journals')
-      .set({ read_at: look.readAt })
+      .set({ read_at: look.readAt, revision: look.revision + 1 })
       .where('registry', '=', registry)
-      .execute();
+      .where('revision', '=', look.revision)
+      .executeTakeFirst();
+    if (numUpdatedRows === 0n) throw new Overtaken('another tower has written this journal');
     const changes = steps.flatMap((step) => step.changes);
     const events = await insertEvents(transaction, registry, changes, look);
     if (events.length > 0) await options.promise(transaction, events);

@@ -31,8 +31,8 @@ export type MirrorOptions = {
   cacheEnabled: boolean;
 };
 
-/** When the registry was looked at, and at which models of it; null = at all of them. */
-export type Look = { at: number; names: ReadonlySet<string> | null };
+/** Between which moments the registry was looked at, and at which models of it; null = at all of them. */
+export type Look = { from: number; at: number; names: ReadonlySet<string> | null };
 
 /** What changes while the mirror lives. `source` is what `snapshot` was read from. */
 export type State = {
@@ -90,7 +90,8 @@ export async function refreshOnce(options: MirrorOptions, state: State, stopping
   state.lastError = null;
   state.rounds += 1;
   report(true);
-  if (state.origin === 'mlflow') await options.onSwap?.(fresh, { at: fresh.readAt, names: null });
+  if (state.origin === 'mlflow')
+    await options.onSwap?.(fresh, { from: fresh.readAt, at: options.clock.now(), names: null });
   await persist(options, state, fresh);
   return fresh;
 }
@@ -109,7 +110,7 @@ export async function refreshModels(
   const { source, snapshot, origin } = state;
   if (!snapshot || origin === 'sample' || !source.readModels) return false;
   const limit = AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs)]);
-  const at = options.clock.now();
+  const from = options.clock.now();
   const parts = await source.readModels([...names], snapshot.rows, limit);
   if (!parts) return false;
   const fresh = await splice(options, snapshot, names, parts);
@@ -117,7 +118,7 @@ export async function refreshModels(
   if (state.snapshot !== snapshot) return refreshModels(options, state, names, stopping);
   state.snapshot = fresh;
   if (state.inFlight) for (const name of names) state.touched.add(name);
-  await options.onSwap?.(fresh, { at, names });
+  await options.onSwap?.(fresh, { from, at: options.clock.now(), names });
   return true;
 }
 

@@ -117,6 +117,15 @@ async function readVersions(client: HttpClient, known: Known | null, signal: Abo
   return [...found.values()];
 }
 
+/** Runs of so many of the newest versions are read again, finished or not: somebody is about to judge them. */
+const newestReread = 200;
+
+function newestRuns(versions: VersionRow[]): (runId: string) => boolean {
+  const newest = [...versions].sort((a, b) => Number(b.version) - Number(a.version)).slice(0, newestReread);
+  const runs = new Set(newest.map((version) => version.runId));
+  return (runId) => runs.has(runId);
+}
+
 /** A few models by name, through the searches: `get` refuses names with `:` or `/` that the searches still know. */
 async function readModelsByName(
   client: HttpClient,
@@ -149,7 +158,12 @@ async function readModelsByName(
       ),
     );
   }
-  const runs = await readRunsOfVersions(client, { ...known, versions }, { rows: known, reread: () => false }, signal);
+  const runs = await readRunsOfVersions(
+    client,
+    { ...known, versions },
+    { rows: known, reread: newestRuns(versions) },
+    signal,
+  );
   return { models, versions, runs: [...runs, ...(await readNewRuns(client, versions, runs, signal))] };
 }
 

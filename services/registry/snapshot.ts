@@ -216,8 +216,8 @@ const modelOf = (row: ModelRow): RegisteredModel => ({
   versions: [],
 });
 
-const modelFromVersion = ({ name, createdAt, updatedAt }: VersionRow): RegisteredModel => ({
-  ...modelOf({ name, createdAt, updatedAt, description: '', tags: {}, aliases: {} }),
+const modelFromVersion = ({ name }: VersionRow): RegisteredModel => ({
+  ...modelOf({ name, createdAt: null, updatedAt: null, description: '', tags: {}, aliases: {} }),
   unlisted: true,
 });
 

@@ -1,3 +1,4 @@
+import { createBreath } from '../../src/kernel/breathe.ts';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { invalid, unavailable } from '../../src/kernel/errors.ts';
 import { eventInfo, type StreamQuery } from './event-schemas.ts';
@@ -32,40 +33,38 @@ type Framed = { event: RegistryEvent; text: string };
 
 export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_000 }: Options): EventStream {
   const stopping = new AbortController();
-  let recent: Framed[] = [];
-  let clients = 0;
-  let news = Promise.withResolvers<void>();
-
-  /** Events after `cursor`, from memory where it reaches back that far. */
-  const after = async (cursor: number): Promise<Framed[]> => {
-    const oldest = recent[0]?.event.id;
-    if (oldest !== undefined && oldest <= cursor + 1) {
-      const from = recent.findIndex((item) => item.event.id > cursor);
-      return from < 0 ? [] : recent.slice(from, from + batch);
-    }
-    return (await events.after(cursor, batch)).map(framed);
+  const newest = createRecent(events);
+  const seats = createSeats(maxClients);
+  let published = 0;
+  const waiting = new Set<() => void>();
+  const wakeAll = () => {
+    for (const wake of waiting) wake();
   };
 
-  async function* frames(filter: EventFilter, resumeAt: number | null, signal: AbortSignal): AsyncGenerator<string> {
-    // Counted from here on: a client that is gone before its first frame was never one.
-    clients += 1;
+  async function* frames(
+    filter: EventFilter,
+    resumeAt: number | null,
+    signal: AbortSignal,
+    release: () => void,
+  ): AsyncGenerator<string> {
     const over = AbortSignal.any([signal, stopping.signal]);
     try {
-      const { first, last } = await events.bounds();
-      let cursor = resumeAt ?? last;
-      yield 'retry: 3000\n\n';
-      if (first !== null && resumeAt !== null && resumeAt > 0 && resumeAt + 1 < first) yield gap(resumeAt, first);
+      const start = await beginning(events, resumeAt);
+      let { cursor } = start;
+      yield start.text;
+      const breath = createBreath();
       while (!over.aborted) {
-        const happened = news.promise;
-        const found = await after(cursor);
+        const before = published;
+        const found = await newest.after(cursor);
         const text = found.flatMap((item) => (passes(filter, item.event) ? item.text : [])).join('');
         cursor = found.at(-1)?.event.id ?? cursor;
         if (text !== '') yield text;
-        if (found.length > 0) continue;
-        if (!(await waitFor(happened, clock, heartbeatMs, over))) yield ': still here\n\n';
+        if (breath.due()) await breath.take();
+        if (found.length > 0 || published !== before) continue;
+        if (!(await waitFor(waiting, clock, heartbeatMs, over))) yield ': still here\n\n';
       }
     } finally {
-      clients -= 1;
+      release();
     }
   }
 
@@ -73,33 +72,87 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
     open: async (query, registry, lastEventId, signal) => {
       const filter = { ...parseFilter(query), registry };
       const resumeAt = parseEventId(lastEventId ?? query.last_event_id);
-      if (clients >= maxClients)
-        throw unavailable(`${maxClients} clients follow the stream already (STREAM_MAX_CLIENTS)`);
-      return frames(filter, resumeAt, signal);
+      return frames(filter, resumeAt, signal, seats.take(signal));
     },
-    publish: (published) => {
-      recent = [...recent, ...published.map(framed)].slice(-recentEvents);
-      news.resolve();
-      news = Promise.withResolvers();
+    publish: (made) => {
+      published += 1;
+      newest.add(made);
+      wakeAll();
     },
-    clients: () => clients,
+    clients: seats.taken,
     stop: () => {
       stopping.abort(new Error('stopping'));
-      news.resolve();
+      wakeAll();
+    },
+  };
+}
+
+/** So many clients at most. */
+function createSeats(most: number) {
+  let taken = 0;
+  return {
+    taken: () => taken,
+    /** @returns what frees the seat; it is freed too when the client is gone before its first frame */
+    take: (signal: AbortSignal): (() => void) => {
+      if (taken >= most) throw unavailable(`${most} clients follow the stream already (STREAM_MAX_CLIENTS)`);
+      taken += 1;
+      let isTaken = true;
+      const free = () => {
+        if (isTaken) taken -= 1;
+        isTaken = false;
+      };
+      signal.addEventListener('abort', free, { once: true });
+      return free;
+    },
+  };
+}
+
+/** The first frame, which tells a client that comes back what it missed for good, and where to go on from. */
+async function beginning(events: Events, resumeAt: number | null): Promise<{ text: string; cursor: number }> {
+  const { first, last } = await events.bounds();
+  const hello = 'retry: 3000\n\n';
+  if (resumeAt === null) return { text: hello, cursor: last };
+  // An id that was never given comes from another journal.
+  if (resumeAt > last) return { text: hello + gap(resumeAt, last + 1), cursor: last };
+  const isLate = first !== null && resumeAt > 0 && resumeAt + 1 < first;
+  return { text: isLate ? hello + gap(resumeAt, first) : hello, cursor: resumeAt };
+}
+
+/** The newest events, kept with their text. */
+function createRecent(events: Events) {
+  let recent: Framed[] = [];
+  return {
+    add: (published: RegistryEvent[]): void => {
+      recent = [...recent, ...published.map(framed)].slice(-recentEvents);
+    },
+    /** Events after `cursor`, from memory where it reaches back that far. */
+    after: async (cursor: number): Promise<Framed[]> => {
+      const oldest = recent[0]?.event.id;
+      // Another tower on the same folder has made what is missing in between.
+      const isWhole = recent.length === (recent.at(-1)?.event.id ?? 0) - (oldest ?? 0) + 1;
+      if (oldest !== undefined && oldest <= cursor + 1 && isWhole) {
+        const from = recent.findIndex((item) => item.event.id > cursor);
+        return from < 0 ? [] : recent.slice(from, from + batch);
+      }
+      return (await events.after(cursor, batch)).map(framed);
     },
   };
 }
 
 /** @returns whether something happened, rather than the time being up */
-async function waitFor(happened: Promise<void>, clock: Clock, ms: number, over: AbortSignal): Promise<boolean> {
+async function waitFor(waiting: Set<() => void>, clock: Clock, ms: number, over: AbortSignal): Promise<boolean> {
+  if (over.aborted) return true;
   const enough = new AbortController();
-  const sleeping = clock.sleep(ms, AbortSignal.any([enough.signal, over])).then(
-    () => false,
-    () => true,
-  );
-  const outcome = await Promise.race([happened.then(() => true), sleeping]);
-  enough.abort();
-  return outcome;
+  const wake = () => enough.abort();
+  waiting.add(wake);
+  try {
+    await clock.sleep(ms, AbortSignal.any([enough.signal, over]));
+    return false;
+  } catch {
+    return true;
+  } finally {
+    waiting.delete(wake);
+  }
 }
 
 const framed = (event: RegistryEvent): Framed => ({

@@ -45,7 +45,7 @@ async function send(
   };
   try {
     const { status, headers: said } = await outbound.send(
-      { method: 'POST', url: row.url, headers, body: payload },
+      { method: 'POST', url: row.url, headers, body: payload, ignoreBody: true },
       signal,
     );
     if (status >= 200 && status < 300) return { ok: true, status };

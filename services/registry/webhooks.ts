@@ -3,7 +3,8 @@ import { type Clock, isoTime } from '../../src/kernel/clock.ts';
 import { notFound } from '../../src/kernel/errors.ts';
 import type { Outbound } from '../../src/kernel/outbound.ts';
 import type { DeriveKey } from '../../src/store/master-key.ts';
-import type { Delivery, Outbox, OutboxMessage } from '../../src/store/outbox.ts';
+import type { Delivery, Outbox } from '../../src/store/outbox.ts';
+import type { OutboxMessage } from '../../src/store/outbox-promise.ts';
 import type { Store, Transaction } from '../../src/store/store.ts';
 import type { Selectable, Tables } from '../../src/store/tables.ts';
 import { eventInfo } from './event-schemas.ts';
@@ -32,6 +33,9 @@ export type Webhooks = {
 };
 
 type Row = Selectable<Tables['webhooks']>;
+
+const eventsAtOnce = 200;
+
 type Deps = { store: Store; outbox: Outbox; outbound: Outbound; deriveKey: DeriveKey; clock: Clock };
 
 export function createWebhooks(deps: Deps): Webhooks {
@@ -67,7 +71,9 @@ export function createWebhooks(deps: Deps): Webhooks {
     },
     promise: async (transaction, events) => {
       const rows = await transaction.selectFrom('webhooks').selectAll().where('state', '=', 'active').execute();
-      if (rows.length > 0) await outbox.promise(transaction, messagesFor(rows, events));
+      if (rows.length === 0) return;
+      for (let from = 0; from < events.length; from += eventsAtOnce)
+        await outbox.promise(transaction, messagesFor(rows, events.slice(from, from + eventsAtOnce)));
     },
   };
 }

@@ -53,12 +53,16 @@ export function startJobs(jobs: Job[], deps: JobsDeps): Jobs {
   const stopping = new AbortController();
   const loops = jobs.map((job) => {
     const state = freshState(job.name);
-    const waiting: Waiting = { wake: null, again: false };
+    const waiting: Waiting = { wake: null, again: false, soon: false };
     return { state, waiting, done: runLoop(job, state, waiting, deps, stopping.signal) };
   });
   return {
     states: () => loops.map((loop) => ({ ...loop.state })),
-    nudge: (name) => loops.find((loop) => loop.state.name === name)?.waiting.wake?.abort(),
+    nudge: (name) => {
+      const waiting = loops.find((loop) => loop.state.name === name)?.waiting;
+      if (waiting?.wake) waiting.wake.abort();
+      else if (waiting) waiting.soon = true;
+    },
     wake: (name) => {
       const loop = loops.find(({ state }) => state.name === name);
       if (!loop) return;
@@ -79,8 +83,8 @@ export function nextDelayMs(job: Job, failuresInARow: number, random: Random): n
   return Math.round(delay * (0.9 + 0.2 * random()));
 }
 
-/** `again`: somebody wants a run that begins after now. */
-type Waiting = { wake: AbortController | null; again: boolean };
+/** `again`: somebody wants a run that begins after now; `soon`: somebody learned, while it ran, that it should run soon. */
+type Waiting = { wake: AbortController | null; again: boolean; soon: boolean };
 
 async function runLoop(
   job: Job,
@@ -99,8 +103,9 @@ async function runLoop(
       continue;
     }
     waiting.again = false;
+    waiting.soon = false;
     failuresInARow = (await runOnce(job, state, deps, stopping)) ? 0 : failuresInARow + 1;
-    delayMs = nextDelayMs(job, failuresInARow, deps.random);
+    delayMs = nextDelayMs(job, waiting.soon ? Math.max(1, failuresInARow) : failuresInARow, deps.random);
   }
   state.nextRunAt = null;
 }

@@ -16,7 +16,13 @@ export type Outbound = {
   close(): Promise<void>;
 };
 
-type OutboundCall = { method: 'GET' | 'POST'; url: string; headers: Record<string, string>; body?: string };
+type OutboundCall = {
+  method: 'GET' | 'POST';
+  url: string;
+  headers: Record<string, string>;
+  body?: string /** The answer's body is of no interest, however long it is. */;
+  ignoreBody?: boolean;
+};
 /** `text` is at most `maxBytes` long; a longer answer is refused. */
 export type OutboundAnswer = { status: number; headers: Record<string, string>; text: string };
 
@@ -86,6 +92,10 @@ async function exchange(
     dispatcher: agent,
     signal,
   });
+  if (call.ignoreBody) {
+    body.on('error', () => undefined).destroy();
+    return { status: statusCode, headers: flatHeaders(headers), text: '' };
+  }
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -93,12 +103,13 @@ async function exchange(
     if (bytes > maxBytes) throw unavailable(`${url.host} answered with more than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
-  const flat = Object.entries(headers).map(([name, value]) => [
-    name,
-    Array.isArray(value) ? value.join(', ') : String(value),
-  ]);
-  return { status: statusCode, headers: Object.fromEntries(flat), text: Buffer.concat(chunks).toString() };
+  return { status: statusCode, headers: flatHeaders(headers), text: Buffer.concat(chunks).toString() };
 }
+
+const flatHeaders = (headers: Record<string, string | string[] | undefined>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : String(value)]),
+  );
 
 function outboundError(error: unknown, url: URL, limit: AbortSignal, timeoutMs: number): TowerError {
   const cause = (error as { cause?: unknown }).cause;

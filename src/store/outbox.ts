@@ -2,11 +2,9 @@ import type { Clock } from '../kernel/clock.ts';
 import { conflict, notFound } from '../kernel/errors.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/rng.ts';
+import { insert, type OutboxMessage } from './outbox-promise.ts';
 import type { Store, Transaction } from './store.ts';
 import type { Selectable, Tables } from './tables.ts';
-
-/** Something to be sent. `key` names the promise: made twice, it is still one. */
-export type OutboxMessage = { kind: string; key: string; payload: string; recipients: string[] };
 
 /** What became of one attempt. `retryAfterMs`: the receiver said when; `final`: trying again is of no use. */
 export type Attempt =
@@ -50,22 +48,30 @@ type Options = {
   onAttempt: (outcome: 'delivered' | 'failed' | 'dead' | 'uncertain') => void;
 };
 
-const atOnce = 20;
+/** So many are looked at, and so many of them sent to one recipient at once. */
+const considered = 200;
+const atOnceToOne = 4;
 const firstBackoffMs = 5_000;
 const longestBackoffMs = 3_600_000;
 
 export function createOutbox(options: Options): Outbox {
   const { store, clock } = options;
   let recovered = false;
+  const bell = createBell();
   return {
-    promise: (transaction, messages) => insert(transaction, messages, clock.now()),
+    promise: async (transaction, messages) => {
+      await insert(transaction, messages, clock.now());
+      bell.ring();
+    },
     step: async (signal) => {
       if (!recovered) await recover(options);
       recovered = true;
-      while (!signal.aborted) {
-        const claimed = await claim(store, clock.now());
-        if (claimed.length === 0) return;
-        await Promise.all(claimed.map((delivery) => attempt(options, delivery, signal)));
+      try {
+        await deliver(options, bell, signal);
+      } catch (error) {
+        // What could not be written of an attempt is found again as one nobody knows the end of.
+        recovered = false;
+        throw error;
       }
     },
     deliveries: async (recipient, limit) =>
@@ -108,25 +114,42 @@ export function createOutbox(options: Options): Outbox {
   };
 }
 
-async function insert(transaction: Transaction, messages: OutboxMessage[], now: number): Promise<void> {
-  const at = new Date(now).toISOString();
-  for (const { kind, key, payload, recipients } of messages) {
-    const row = await transaction
-      .insertInto('outbox')
-      .values({ kind, key, payload, created_at: at })
-      .onConflict((on) => on.column('key').doNothing())
-      .returning('id')
-      .executeTakeFirst();
-    if (!row) continue;
-    const fresh = { message_id: row.id, state: 'due' as const, due_at: at, attempts: 0, uncertain: 0 };
-    await transaction
-      .insertInto('outbox_deliveries')
-      .values(recipients.map((recipient) => ({ ...fresh, recipient, ...untried })))
-      .execute();
-  }
+/** Tells a step that is under way that there is more to do. */
+type Bell = { ring(): void; rung(): Promise<void> };
+
+function createBell(): Bell {
+  let next = Promise.withResolvers<void>();
+  return {
+    ring: () => {
+      next.resolve();
+      next = Promise.withResolvers();
+    },
+    rung: () => next.promise,
+  };
 }
 
-const untried = { last_status: null, last_error: null, last_attempt_at: null };
+/** A lane for each recipient, so that one that hangs keeps only itself waiting. */
+async function deliver(options: Options, bell: Bell, signal: AbortSignal): Promise<void> {
+  const lanes = new Map<string, Promise<void>>();
+  let failure: { error: unknown } | null = null;
+  while (!signal.aborted && !failure) {
+    const rung = bell.rung();
+    const claimed = await claim(options.store, options.clock.now(), [...lanes.keys()]);
+    for (const [recipient, list] of Map.groupBy(claimed, (delivery) => delivery.recipient)) {
+      const lane = Promise.all(list.map((delivery) => attempt(options, delivery, signal)))
+        .then(() => undefined)
+        .catch((error: unknown) => {
+          failure = { error };
+        })
+        .finally(() => lanes.delete(recipient));
+      lanes.set(recipient, lane);
+    }
+    if (lanes.size === 0) break;
+    await Promise.race([...lanes.values(), rung]);
+  }
+  await Promise.all(lanes.values());
+  if (failure) throw (failure as { error: unknown }).error;
+}
 
 const wholeDeliveries = async (store: Store) =>
   (await store.db())
@@ -143,7 +166,7 @@ async function recover({ store, log, onAttempt }: Options): Promise<void> {
     .set((at) => ({
       state: 'due',
       uncertain: at('uncertain', '+', 1),
-      last_error: 'the tower stopped while this was being sent',
+      last_error: stopped,
     }))
     .where('state', '=', 'sending')
     .executeTakeFirst();
@@ -155,25 +178,28 @@ async function recover({ store, log, onAttempt }: Options): Promise<void> {
 type Claimed = Delivery & { kind: string };
 
 /** Marks what is due as being sent, for good, before anything is sent. */
-async function claim(store: Store, now: number): Promise<Claimed[]> {
+async function claim(store: Store, now: number, busy: string[]): Promise<Claimed[]> {
   const at = new Date(now).toISOString();
-  const due = await (await wholeDeliveries(store))
-    .select('outbox.kind')
+  const all = (await wholeDeliveries(store)).select('outbox.kind');
+  const due = await (busy.length > 0 ? all.where('recipient', 'not in', busy) : all)
     .where('state', '=', 'due')
     .where('due_at', '<=', at)
     .orderBy('due_at')
     .orderBy('outbox_deliveries.id')
-    .limit(atOnce)
+    .limit(considered)
     .execute();
-  if (due.length === 0) return [];
-  const ids = due.map((delivery) => delivery.id);
+  const taken = [...Map.groupBy(due, (delivery) => delivery.recipient).values()].flatMap((list) =>
+    list.slice(0, atOnceToOne),
+  );
+  if (taken.length === 0) return [];
+  const ids = taken.map((delivery) => delivery.id);
   const db = await store.db();
   await db
     .updateTable('outbox_deliveries')
     .set((row) => ({ state: 'sending', attempts: row('attempts', '+', 1), last_attempt_at: at }))
     .where('id', 'in', ids)
     .execute();
-  return due.map((delivery) => ({ ...delivery, attempts: delivery.attempts + 1 }));
+  return taken.map((delivery) => ({ ...delivery, attempts: delivery.attempts + 1 }));
 }
 
 async function attempt(options: Options, delivery: Claimed, signal: AbortSignal): Promise<void> {
@@ -184,6 +210,8 @@ async function attempt(options: Options, delivery: Claimed, signal: AbortSignal)
     ? await send({ key, payload, recipient, attempt: delivery.attempts }, signal).catch(asFailure)
     : { ok: false, status: null, error: `nobody sends ${delivery.kind}`, final: true };
   const db = await store.db();
+  // Cut short by the end of the tower: whether it arrived nobody knows.
+  if (!outcome.ok && signal.aborted) return putBack(options, delivery.id);
   const isDead = !outcome.ok && (outcome.final === true || delivery.attempts >= options.maxAttempts);
   const state = outcome.ok ? 'delivered' : isDead ? 'dead' : 'due';
   onAttempt(state === 'due' ? 'failed' : state);
@@ -201,6 +229,18 @@ async function attempt(options: Options, delivery: Claimed, signal: AbortSignal)
     .where('state', '=', 'sending')
     .execute();
 }
+
+async function putBack({ store, onAttempt }: Options, id: number): Promise<void> {
+  const db = await store.db();
+  onAttempt('uncertain');
+  await db
+    .updateTable('outbox_deliveries')
+    .set((at) => ({ state: 'due', uncertain: at('uncertain', '+', 1), last_error: stopped }))
+    .where('id', '=', id)
+    .execute();
+}
+
+const stopped = 'the tower stopped while this was being sent';
 
 const asFailure = (error: unknown): Attempt => ({
   ok: false,

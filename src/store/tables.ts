@@ -1,6 +1,6 @@
 import type { Generated } from 'kysely';
 
-export type { Selectable } from 'kysely';
+export type { Selectable, SelectQueryBuilder } from 'kysely';
 
 /** The tables of `tower.db`, as Kysely sees them. Times are ISO 8601 text. */
 export type Tables = {
@@ -24,7 +24,7 @@ export type Tables = {
     last_error: string | null;
   };
   /** Since when changes of a registry are recorded, and which read was recorded last. */
-  registry_journals: { registry: string; recorded_since: string; read_at: string };
+  registry_journals: { registry: string; source: string; revision: number; recorded_since: string; read_at: string };
   /** The registry as it was recorded last: a row per version, and one with version '' for the model itself. */
   registry_state: { registry: string; name: string; version: string; state: string };
   /** What changed. `before` and `after` are JSON; `changed_at` is what MLflow says, where it says anything. */

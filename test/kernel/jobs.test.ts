@@ -96,4 +96,32 @@ describe('background jobs', () => {
       5_000, 10_000, 20_000, 40_000, 60_000, 60_000,
     ]);
   });
+
+  it('nudged while they run, run again soon; woken, at once', async () => {
+    let runs = 0;
+    let during: () => void = () => undefined;
+    const { clock, jobs, state } = running(async () => {
+      runs += 1;
+      during();
+    });
+    await settle();
+    during = () => jobs.nudge('job');
+    await clock.advance(10 * minute);
+    expect(runs).toBe(2);
+    expect((state()?.nextRunAt ?? 0) - clock.now()).toBe(5_000);
+    during = () => undefined;
+    await clock.advance(5_000);
+    expect((state()?.nextRunAt ?? 0) - clock.now()).toBe(10 * minute);
+    jobs.wake('job');
+    await settle();
+    expect(runs).toBe(4);
+    during = () => {
+      during = () => undefined;
+      jobs.wake('job');
+    };
+    jobs.wake('job');
+    await settle();
+    expect(runs).toBe(6);
+    await jobs.stop();
+  });
 });

@@ -14,6 +14,7 @@ export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
   const journal = createJournal({
     store,
     registry: 'default',
+    source: () => 'toy',
     clock: handClock(),
     log,
     promise: async () => undefined,
@@ -25,7 +26,7 @@ export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
   const look = async (rows: RegistryRows, names: ReadonlySet<string> | null = null): Promise<RegistryEvent[]> => {
     at += 60_000;
     const before = made.length;
-    await journal.record(await snapshotFrom(rows, at), { at, names });
+    await journal.record(await snapshotFrom(rows, at), { from: at, at, names });
     return made.slice(before);
   };
   return { journal, store, made, look, logText: text };

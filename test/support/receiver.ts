@@ -9,6 +9,7 @@ export async function receiver() {
   const receiver = {
     url: '',
     got: [] as Received[],
+    body: '',
     answer: (): { status: number; headers?: Record<string, string> } => ({ status: 204 }),
   };
   const server = createServer((request, response) => {
@@ -20,7 +21,7 @@ export async function receiver() {
       receiver.got.push({ headers: request.headers, body });
       const { status, headers } = receiver.answer();
       if (status === 0) request.socket.destroy();
-      else response.writeHead(status, headers).end();
+      else response.writeHead(status, headers).end(receiver.body);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -2,6 +2,8 @@
 export const up = [
   `create table registry_journals (
     registry text primary key,
+    source text not null,
+    revision integer not null,
     recorded_since text not null,
     read_at text not null
   ) strict`,

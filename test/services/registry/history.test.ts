@@ -112,6 +112,22 @@ describe('who was in production when', () => {
     ]);
   });
 
+  it('of a name that another model took begins with that one; the old name leads on', async () => {
+    const taken: RegistryRows = {
+      ...rows({ 1: 'Production' }, 'RNA'),
+      models: [
+        ...rows({}, 'RNA').models,
+        { name: 'DNA', createdAt: 9, updatedAt: 9, description: '', tags: {}, aliases: {} },
+      ],
+    };
+    taken.versions.push(
+      versionRow({ name: 'DNA', version: '1', currentStage: 'Production', createdAt: 9, runId: 'new' }),
+    );
+    const looks = [rows({ 1: 'Production' }), rows({ 1: 'Production' }, 'RNA'), taken];
+    expect((await historyAfter(looks)).turns).toMatchObject([{ version: '1', from: minute(3), run_id: 'new' }]);
+    await expect(historyAfter(looks.slice(0, 2))).rejects.toThrow('Model "DNA" is called "RNA" now');
+  });
+
   it('still tells of a model that is gone', async () => {
     const none = rows({}, 'Other');
     const history = await historyAfter([rows({ 1: 'Production' }), none, none]);

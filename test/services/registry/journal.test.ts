@@ -152,6 +152,24 @@ describe('what changes between two looks', () => {
     expect(await look(first)).toEqual([]);
   });
 
+  it('a model that is seen by its version first is one model', async () => {
+    const { look } = journalIn(temporaryFolder());
+    await look(first);
+    const early = rowsOf(first.models, [...first.versions, v('1', { name: 'New', createdAt: 2001 })], first.runs);
+    expect((await look(early)).map(told)).toEqual(['registered_model.created New', 'model_version.created New v1']);
+    const late = rowsOf([...first.models, model('New', { createdAt: 2000 })], early.versions, first.runs);
+    expect(await look(late)).toEqual([]);
+  });
+
+  it('of a server that lists no models the versions are told of', async () => {
+    const { look } = journalIn(temporaryFolder());
+    await look(first);
+    const promoted = rowsOf([], [v('1', { runId: 'a' }), v('2', { currentStage: 'Production' })], first.runs);
+    expect((await look(promoted)).map((event) => `${event.type} ${event.version}`)).toEqual([
+      'model_version.stage_changed 2',
+    ]);
+  });
+
   it('a look at one model leaves the others as they were, also those that were missed', async () => {
     const { look } = journalIn(temporaryFolder());
     const other = model('Other', { createdAt: 3 });
@@ -193,6 +211,26 @@ describe('the journal and the end of the process', () => {
     expect(await before.look(two)).toHaveLength(1);
     const after = journalIn(folder);
     expect((await after.look(three)).map(told)).toEqual(['model_version_alias.created DNA v1 @b null -> "1"']);
+  });
+
+  it('over another source begins anew and tells nothing of the difference', async () => {
+    const folder = temporaryFolder();
+    await journalIn(folder).look(two);
+    const other = journalIn(folder, { source: () => 'another' });
+    expect(await other.look(three)).toEqual([]);
+    expect(await other.look(three)).toEqual([]);
+    expect((await other.look(two)).map(told)).toEqual(['model_version_alias.deleted DNA v1 @b "1" -> null']);
+  });
+
+  it('of two towers on one folder tells each change once', async () => {
+    const folder = temporaryFolder();
+    const [a, b] = [journalIn(folder), journalIn(folder)];
+    await a.look(one);
+    expect(await b.look(one)).toEqual([]);
+    expect(await a.look(two)).toHaveLength(1);
+    expect(await b.look(two)).toEqual([]);
+    expect(await b.look(three)).toHaveLength(1);
+    expect(await a.look(three)).toEqual([]);
   });
 
   it('a beginning that was cut short is begun again, and makes no events', async () => {

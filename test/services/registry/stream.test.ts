@@ -93,19 +93,36 @@ describe('the event stream', () => {
     for (let count = 1; count <= 3; count += 1) await look(withAliases(count));
     await events.prune(Date.UTC(2026, 10, 20, 0, 3) + 86_400_000, 1, 100);
     const frames = await stream.open({}, null, '1', noSignal);
-    await frames.next();
+    expect((await frames.next()).value).toBe('retry: 3000\n\n');
     expect((await events.bounds()).first).toBe(2);
     expect(await readIds(frames, 2)).toEqual([2, 3]);
     const late = await (async () => {
       await events.prune(Date.UTC(2027, 10, 20), 1, 100);
       await look(withAliases(4));
       const again = await stream.open({}, null, '1', noSignal);
-      await again.next();
       return String((await again.next()).value);
     })();
     expect(late).toBe(
-      'event: gap\ndata: {"after_id":1,"before_id":4,"reason":"older events are not kept any more"}\n\n',
+      'retry: 3000\n\nevent: gap\ndata: {"after_id":1,"before_id":4,"reason":"older events are not kept any more"}\n\n',
     );
+  });
+
+  it('a client with an id of another journal is told, and follows what happens from now on', async () => {
+    const { look, stream } = await streaming();
+    await look(withAliases(1));
+    const frames = await stream.open({}, null, '500', noSignal);
+    expect((await frames.next()).value).toContain('event: gap\ndata: {"after_id":500,"before_id":2');
+    const next = readIds(frames, 1);
+    await look(withAliases(2));
+    expect(await next).toEqual([2]);
+  });
+
+  it('many that come at once are counted at once', async () => {
+    const { stream } = await streaming(3);
+    const opened = await Promise.allSettled(
+      Array.from({ length: 10 }, () => stream.open({}, null, undefined, noSignal)),
+    );
+    expect(opened.filter((item) => item.status === 'fulfilled')).toHaveLength(3);
   });
 
   it('shows that it lives when nothing happens', async () => {

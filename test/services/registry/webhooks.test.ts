@@ -1,7 +1,12 @@
 import { createHmac } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import { fakeMlflow } from '../../fakes/mlflow.ts';
 import { smallRegistry } from '../../fakes/small-registry.ts';
+import { whenTestIsOver } from '../../support/cleanup.ts';
 import { receiver } from '../../support/receiver.ts';
 import { handClock, noSignal, settle } from '../../support/sources.ts';
 import { testTower } from '../../support/tower.ts';
@@ -155,6 +160,55 @@ describe('outgoing webhooks', () => {
     const deadline = Date.now() + 5_000;
     while (there.got.length === 0 && Date.now() < deadline) await settle();
     expect(there.got).toHaveLength(1);
+  });
+
+  it('of one receiver that hangs do not keep the others waiting', async () => {
+    const { tower, there, webhooks, setAlias } = await hookedTower();
+    const hanging = createServer(() => undefined);
+    await new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve));
+    whenTestIsOver(() => {
+      hanging.closeAllConnections();
+      hanging.close();
+    });
+    const { port } = hanging.address() as AddressInfo;
+    const slow = await webhooks.create({ url: `http://127.0.0.1:${port}/` }, 'dana');
+    for (let i = 0; i < 6; i += 1) await setAlias('blue', i % 2 ? '1' : '2');
+    const over = new AbortController();
+    const step = tower.outbox.step(over.signal);
+    const deadline = Date.now() + 5_000;
+    while (there.got.length < 6 && Date.now() < deadline) await settle();
+    expect(there.got).toHaveLength(6);
+    over.abort();
+    await step;
+    // Cut short: nobody knows whether those that were under way arrived.
+    const log = await webhooks.deliveries(slow.id, {});
+    expect(log.map((item) => item.state)).toEqual(Array.from({ length: 6 }, () => 'due'));
+    expect(log.filter((item) => item.uncertain_attempts === 1)).toHaveLength(4);
+  });
+
+  it('are delivered whatever the receiver says besides 2xx', async () => {
+    const { there, webhooks, webhook, setAlias, deliver } = await hookedTower();
+    there.body = 'x'.repeat(200_000);
+    await setAlias('blue', '2');
+    await deliver();
+    expect(await webhooks.deliveries(webhook.id, {})).toMatchObject([{ state: 'delivered', attempts: 1 }]);
+  });
+
+  it('whose outcome could not be written are sent again, and counted', async () => {
+    const { tower, there, webhooks, webhook, setAlias, deliver } = await hookedTower();
+    const file = new DatabaseSync(join(tower.folder, 'data', 'tower.db'));
+    whenTestIsOver(() => file.close());
+    await setAlias('blue', '2');
+    file.exec(
+      "create trigger full before update on outbox_deliveries when new.state = 'delivered' begin select raise(abort, 'disk full'); end",
+    );
+    await expect(deliver()).rejects.toThrow('disk full');
+    file.exec('drop trigger full');
+    await deliver();
+    expect(there.got).toHaveLength(2);
+    expect(await webhooks.deliveries(webhook.id, {})).toMatchObject([
+      { state: 'delivered', attempts: 2, uncertain_attempts: 1 },
+    ]);
   });
 
   it('show neither secret nor address again', async () => {

@@ -1,0 +1,47 @@
+import { isSame, type ModelState } from './diff.ts';
+import type { RegisteredModel } from './snapshot.ts';
+
+/**
+ * What is held true of a model after a look at it. What is missing for the first time is held to be there still, for
+ * a list that changes while it is paged through can skip something; what is missing twice is gone.
+ * @param missed filled with what was missing now
+ */
+export function settle(
+  before: ModelState | null,
+  seen: RegisteredModel | null,
+  missedBefore: Set<string>,
+  missed: Set<string>,
+): ModelState | null {
+  const isGone = (key: string) => {
+    if (missedBefore.has(key)) return true;
+    missed.add(key);
+    return false;
+  };
+  if (!seen) return before && isGone(before.name) ? null : before;
+  if (seen.unlisted && before) return settle(before, asListed(seen, before), missedBefore, missed);
+  const there = new Set(seen.versions.map((item) => item.version));
+  const sameModel = before !== null && isSame(before, seen);
+  const lost = before?.versions.filter((item) => !there.has(item.version)) ?? [];
+  const held = sameModel ? lost.filter((item) => !isGone(`${item.version}\n${seen.name}`)) : [];
+  if (held.length === 0) return seen;
+  const versions = [...seen.versions, ...held].sort((a, b) => Number(a.version) - Number(b.version));
+  return { ...seen, versions };
+}
+
+/**
+ * A server that lists the versions of a model but not the model tells nothing of its aliases and tags: those, and what
+ * they make of its stages, are taken to be as they were.
+ */
+function asListed(
+  seen: RegisteredModel,
+  { createdAt, description, tags, aliases, versions }: ModelState,
+): RegisteredModel {
+  const known = new Map(versions.map((item) => [item.version, item]));
+  const withStage = seen.versions.map((item) => {
+    const before = known.get(item.version);
+    return before && before.currentStage === item.currentStage
+      ? { ...item, stage: before.stage, stageSource: before.stageSource }
+      : item;
+  });
+  return { ...seen, unlisted: false, createdAt, description, tags, aliases, versions: withStage };
+}
