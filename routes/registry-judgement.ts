@@ -44,6 +44,8 @@ export async function registryJudgementRoutes(
         tags: [tags.analysis],
         summary: 'Whether a version may be promoted, rule by rule',
         params: z.object({ model_name: modelName, model_version: modelVersion }),
+        // A baseline in the address would be passed over, and the gate with it.
+        querystring: z.strictObject({}),
         body: GateRequest.nullish(),
         response: { 200: GateResult, ...errors(400, 404, 409, 503) },
       },
@@ -58,7 +60,7 @@ export async function registryJudgementRoutes(
         tags: [tags.analysis],
         summary: 'What is wrong or missing in the registry',
         querystring: HygieneQuery,
-        response: { 200: HygieneReport, ...errors(400, 503) },
+        response: { 200: HygieneReport, ...errors(400, 404, 503) },
       },
     },
     async (request, reply) => {

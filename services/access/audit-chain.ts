@@ -55,8 +55,15 @@ export async function verifyExport(bytes: Uint8Array, chain: Chain, mark: AuditH
   return verifyAudit(rows, head, chain, mark);
 }
 
-/** The head an earlier export ends with. @throws `invalid` for what is no export */
-export function markOf(earlier: Uint8Array | null): AuditHead | null {
+/** The head of an earlier export, which must be whole itself. @throws `invalid` for one that is not */
+export async function trustedMark(earlier: Uint8Array | null, chain: Chain): Promise<AuditHead | null> {
+  const mark = markOf(earlier);
+  const { problem } = earlier === null ? { problem: null } : await verifyExport(earlier, chain, null);
+  if (problem !== null) throw invalid(`the earlier log is itself not as it was written: ${problem}`);
+  return mark;
+}
+
+function markOf(earlier: Uint8Array | null): AuditHead | null {
   if (earlier === null) return null;
   const last = Buffer.from(earlier).toString('latin1').trimEnd().split('\n').at(-1) ?? '';
   const value = parse(last);
@@ -89,7 +96,10 @@ export async function verifyAudit(
       return { rows: count - 1, problem: `row ${count} is missing or out of its place (found ${row.seq})` };
     hash = chain.hash(hash, row);
     if (hash !== written || !isAsWritten(row))
-      return { rows: count - 1, problem: `row ${count} was changed, or a row before it was` };
+      return {
+        rows: count - 1,
+        problem: `row ${count} was changed${count === 1 ? ', or the tower has another key now (TOWER_SECRET_KEY, tower.key)' : ''}`,
+      };
     if (count === mark?.count) isPast = hash === mark.hash;
   }
   if (head === null) return { rows: count, problem: 'the head is missing' };

@@ -10,8 +10,8 @@ import {
   type Chain,
   chainWith,
   headLine,
-  markOf,
   rowLine,
+  trustedMark,
   type Verdict,
   verifyAudit,
   verifyExport,
@@ -91,12 +91,14 @@ export function createAudit(deps: Deps): Audit {
     verify: async (earlier = null) =>
       (await store.db())
         .transaction()
-        .execute(async (view) => verifyAudit(allRows(view), await headOf(view), chain, markOf(earlier)))
+        .execute(async (view) =>
+          verifyAudit(allRows(view), await headOf(view), chain, await trustedMark(earlier, chain)),
+        )
         .catch((error: unknown) => {
           if (error instanceof RangeError) return { rows: 0, problem: 'a row has a number that is never written' };
           throw error;
         }),
-    verifyExport: async (bytes, earlier = null) => verifyExport(bytes, chain, markOf(earlier)),
+    verifyExport: async (bytes, earlier = null) => verifyExport(bytes, chain, await trustedMark(earlier, chain)),
   };
 }
 

@@ -35,7 +35,9 @@ export function assessDistribution(
   pinned: Baseline | null,
   warningP: number,
 ): Draft<DistributionAssessment> {
-  const { baseline, previous, current, mixed } = windowsOf(items, pinned);
+  // A single value is no distribution; days are.
+  const days = pinned?.from === null ? null : pinned;
+  const { baseline, previous, current, mixed } = windowsOf(items, days);
   const enough = baseline !== null && current !== null && baseline.n >= leastRows && current.n >= leastRows;
   const against = (name: 'baseline' | 'previous', before: Window | null): DriftTest[] =>
     before && current && before.n >= leastRows && current.n >= leastRows
@@ -54,16 +56,19 @@ export function assessDistribution(
       type: current?.type === 'categorical' ? 'categorical' : 'numeric',
       dataset,
       status: 'insufficient_data',
-      reason: whyNot(baseline, current),
+      reason: whyNot(baseline, current, days),
       p: enough ? p : null,
       p_adjusted: null,
       tests: [...ofBaseline, ...ofPrevious],
-      caveats: mixed
-        ? [
-            'what was posted in different forms (samples, histograms, other bins) is not compared; the form of the last day is',
-          ]
-        : [],
-      baseline: baseline && { ...sampleOf(baseline), source: pinned ? 'pinned' : 'first_day' },
+      caveats: [
+        ...(mixed
+          ? [
+              'what was posted in different forms (samples, histograms, other bins) is not compared; the form of the last day is',
+            ]
+          : []),
+        ...(pinned && !days ? ['a pinned value is for metrics: a distribution is measured against pinned days'] : []),
+      ],
+      baseline: baseline && { ...sampleOf(baseline), source: days ? 'pinned' : 'first_day' },
       previous: previous && sampleOf(previous),
       current: current && sampleOf(current),
     },
@@ -79,7 +84,8 @@ const sampleOf = ({ n, from, until }: Window) => ({
   until: new Date(until).toISOString(),
 });
 
-function whyNot(baseline: Window | null, current: Window | null): string {
+function whyNot(baseline: Window | null, current: Window | null, pinned: Baseline | null): string {
+  if (!baseline && pinned) return 'the pinned days have no data of before the last day';
   if (!baseline || !current) return 'one day has data; a second one is needed to compare with';
   return `${baseline.n} and ${current.n} rows; ${leastRows} on each side are needed for a verdict`;
 }

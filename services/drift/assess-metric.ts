@@ -48,7 +48,7 @@ export function assessMetric(
   const last = days.at(-1);
   const currentValue = median((after.length > 0 ? after : days).slice(-3).map((day) => day.value));
   const change = reference && after.length > 0 ? currentValue - reference.mean : null;
-  const trend = after.length + (reference?.own ?? 0) >= leastForTests ? trendOf(days.slice(-watched)) : null;
+  const trend = reference && after.length + reference.own >= leastForTests ? trendOf(days.slice(-watched)) : null;
   const tests = testsOf({ days, after, reference, trend, sign, level: rules.warningP });
   const found =
     reference && reference.sd > 0 && after.length >= leastForTests
@@ -60,7 +60,7 @@ export function assessMetric(
     dataset,
     direction,
     status: days.length === 0 ? 'no_data' : 'insufficient_data',
-    reason: whyNot(days.length),
+    reason: reference || days.length === 0 ? whyNot(days.length) : 'the pinned days have no value to measure against',
     p: combined(tests),
     p_adjusted: null,
     tests,

@@ -57,7 +57,7 @@ export type DriftOptions = {
 };
 
 /** A version with what is to be said of it; the drafts wait until it is known how many there are. */
-type Look = { version: ModelVersion; measured: Measured[]; drafts: Draft[] };
+type Look = { version: ModelVersion; measured: Measured[]; drafts: Draft[]; unread: string | null };
 /** What the last sweep found of a version: its p-values count among those of any later look. */
 type Swept = { pValues: number[]; entry: DriftOverview['versions'][number] };
 
@@ -104,8 +104,8 @@ function assessing(options: DriftOptions, look: Looker): Pick<Drift, 'ofModel' |
     sweep: async (signal) => {
       const found = assessed(await sweepMonitored(options, look, signal), [], levels);
       swept = new Map(
-        found.map(({ look: { version, drafts }, assessment }) => {
-          const entry = { name: version.name, version: version.version, ...conclude(assessment) };
+        found.map(({ look: { version, drafts, unread }, assessment }) => {
+          const entry = { name: version.name, version: version.version, ...conclude(assessment, unread) };
           return [keyOf(version), { entry, pValues: drafts.flatMap((draft) => draft.assessment.p ?? []) }];
         }),
       );
@@ -174,7 +174,7 @@ async function lookAt(
   const targetOf = (version: string): Target => ({ registry, name: model.name, version });
   const posted = new Map<string, Posted[]>();
   const pinned = new Map<string, Baseline[]>();
-  const reading = await collectPoints(points, model, versions, evaluationTags, async (version) => {
+  const { unread, ...reading } = await collectPoints(points, model, versions, evaluationTags, async (version) => {
     const baselines = (await observations.baselines(targetOf(version))).map(baselineOf);
     const items = await observations.of(targetOf(version), baselines);
     pinned.set(version, baselines);
@@ -186,7 +186,7 @@ async function lookAt(
     // Clients do log times that are still to come.
     const measured = (reading.value.get(version.version) ?? []).filter((point) => point.at <= clock.now());
     const [items, baselines] = [posted.get(version.version) ?? [], pinned.get(version.version) ?? []];
-    looks.push({ version, measured, drafts: await draftsOf(measured, items, baselines, rules) });
+    looks.push({ version, measured, unread, drafts: await draftsOf(measured, items, baselines, rules) });
   }
   return { ...reading, value: looks };
 }
@@ -227,14 +227,19 @@ function parseDays(text: string | undefined): number {
   return days;
 }
 
-function describe({ version, measured }: Look, assessment: Assessment[], since: number, now: number): VersionDrift {
+function describe(
+  { version, measured, unread }: Look,
+  assessment: Assessment[],
+  since: number,
+  now: number,
+): VersionDrift {
   const shown = measured.filter((point) => point.at >= since && point.at <= now).sort((a, b) => a.at - b.at);
   return {
     version: version.version,
     stage: version.stage,
     metrics_over_time: rowsOf(shown.filter((point) => point.phase !== 'training')),
     aliases: version.aliases,
-    ...conclude(assessment),
+    ...conclude(assessment, unread),
     assessment,
     points: shown.slice(-mostPoints).map(({ metric, value, at, source, phase, runId, dataset }) => ({
       metric,
@@ -249,13 +254,14 @@ function describe({ version, measured }: Look, assessment: Assessment[], since: 
 }
 
 /** The worst of the assessments, and what they say. */
-function conclude(assessment: Assessment[]): { status: VersionDrift['status']; reason: string } {
+function conclude(assessment: Assessment[], unread: string | null): { status: VersionDrift['status']; reason: string } {
+  const but = unread === null ? '' : `; but ${unread}`;
   if (assessment.length === 0)
-    return { status: 'no_data', reason: 'nothing was measured of this version after its training' };
+    return { status: 'no_data', reason: `nothing was measured of this version after its training${but}` };
   const status = worst(assessment.map((item) => item.status));
   const reasons = assessment.filter((item) => item.status === status).map((item) => item.reason);
   const [first = ''] = reasons;
-  return { status, reason: reasons.length > 1 ? `${first}; and ${reasons.length - 1} more like it` : first };
+  return { status, reason: `${first}${reasons.length > 1 ? `; and ${reasons.length - 1} more like it` : ''}${but}` };
 }
 
 /** One row per UTC day with the last value of each metric on it; days without a value are left out. */

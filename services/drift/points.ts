@@ -38,7 +38,7 @@ export async function collectPoints(
   versions: ModelVersion[],
   tags: EvaluationTags,
   posted: (version: string) => Promise<Posted[]>,
-): Promise<Reading<Map<string, Measured[]>>> {
+): Promise<Reading<Map<string, Measured[]>> & { unread: string | null }> {
   const [logged, evaluations, late] = await Promise.all([
     loggedModels(points, versions),
     evaluationRuns(points, { [tags.model]: model.name }),
@@ -66,13 +66,18 @@ export async function collectPoints(
     value: found,
     ageMs: Math.max(mirror.ageMs ?? 0, ...readings.map((reading) => reading.ageMs)),
     stale: mirror.stale || readings.some((reading) => reading.stale),
+    unread: evaluations && 'unread' in evaluations ? evaluations.unread : null,
   };
 }
 
 /** Most versions have none: not to know of any, because MLflow is down, is said and does not stop the rest. */
-const evaluationRuns = (points: Points, tags: Record<string, string>): Promise<Reading<Run[]> | null> =>
+const evaluationRuns = (
+  points: Points,
+  tags: Record<string, string>,
+): Promise<Reading<Run[]> | (Reading<Run[]> & { unread: string }) | null> =>
   points.taggedRuns(tags).catch((error: unknown) => {
-    if (error instanceof TowerError && error.code === 'unavailable') return { value: [], ageMs: 0, stale: true };
+    if (error instanceof TowerError && error.code === 'unavailable')
+      return { value: [], ageMs: 0, stale: true, unread: `runs that evaluate it could not be read: ${error.message}` };
     throw error;
   });
 

@@ -165,13 +165,16 @@ export function theilSen(days: readonly number[], values: readonly number[]): Sl
  * with it: three times the bias of a short series is given back (by simulation; docs/drift.md).
  */
 export function residualCorrelation(days: readonly number[], values: readonly number[], slope: Slope): number {
-  const line = lagOneCorrelation(values.map((value, i) => value - slope.perDay * ((days[i] ?? 0) - (days[0] ?? 0))));
+  // What is left of a line or of two levels without any noise is rounding.
+  const isNothing = (left: number[]) => standardDeviation(left) <= 1e-9 * standardDeviation(values);
+  const withoutLine = values.map((value, i) => value - slope.perDay * ((days[i] ?? 0) - (days[0] ?? 0)));
+  if (isNothing(withoutLine)) return 0;
+  const line = lagOneCorrelation(withoutLine);
   const at = largestStep(values);
   if (line === 0 || at === null) return line;
   const [before, after] = [mean(values.slice(0, at)), mean(values.slice(at))];
   const left = values.map((value, i) => value - (i < at ? before : after));
-  // What is left of two levels without noise is the rounding of their means.
-  if (standardDeviation(left) <= 1e-9 * standardDeviation(values)) return 0;
+  if (isNothing(left)) return 0;
   return Math.min(line, lagOneCorrelation(left, 3));
 }
 

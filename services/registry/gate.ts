@@ -1,4 +1,4 @@
-import { conflict, publicText } from '../../src/kernel/errors.ts';
+import { conflict, invalid, publicText } from '../../src/kernel/errors.ts';
 import { directionOf, improvement } from '../../src/kernel/metric-direction.ts';
 import { type CompareDeps, compareVersions, versionOf } from './compare.ts';
 import type { GateRule } from './gate-rules.ts';
@@ -22,10 +22,14 @@ const dayMs = 24 * hourMs;
 /**
  * Whether a version may be promoted: every rule must pass. What is not known does not pass, nor does a version that
  * cannot be looked at now because MLflow does not answer.
- * @throws `not_found` for the model, version or baseline, `conflict` where there are no rules
+ * @throws `not_found` for the model, version or baseline, `invalid` for a version as its own baseline, `conflict` where there are no rules
  */
 export async function judge(deps: GateDeps, name: string, version: string, request: GateRequest): Promise<GateResult> {
   const rules = request.rules ?? deps.rules;
+  if (request.baseline === version) {
+    const constraint = 'must be another version than the one that is judged';
+    throw invalid(`baseline ${constraint}`, { parameter: 'baseline', constraint, value: version });
+  }
   if (rules.length === 0)
     throw conflict('There are no rules to judge by: set GATE_RULES_FILE, or send rules', { parameter: 'rules' });
   const trouble = await deps.refreshModel(name).then(
@@ -135,7 +139,6 @@ function checkReady({ status, runId, run }: ModelVersion): Verdict {
 
 async function checkDataset(deps: GateDeps, { model, version, baseline }: Judged): Promise<Verdict> {
   if (!baseline) return verdict(false, 'there is no baseline: no other version is in production');
-  if (baseline === version) return verdict(false, 'a version cannot be its own baseline');
   const { comparable, comparable_reason } = await compareVersions(
     deps,
     model.name,

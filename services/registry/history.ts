@@ -76,6 +76,7 @@ export function turnsOf(events: RegistryEvent[], model: RegisteredModel | null, 
     if (before?.stage === stage && after?.stage !== stage) {
       // A turn without a beginning began before anything was recorded.
       const turn = open.get(event.version) ?? begin(event.version, before, null);
+      turn.run_id ??= before.run_id ?? null;
       turn.until = seenBy(event);
       turn.until_not_before = event.notBefore;
       turn.ended_by = event.type === 'model_version.deleted' ? 'version_deleted' : 'stage_changed';

@@ -1,5 +1,5 @@
 import { forEachBreathing } from '../../src/kernel/breathe.ts';
-import { invalid } from '../../src/kernel/errors.ts';
+import { invalid, notFound } from '../../src/kernel/errors.ts';
 import { parseCount } from './events.ts';
 import { type Finding, findingKinds, type HygieneQuery, type HygieneReport } from './judgement-schemas.ts';
 import type { ModelVersion, RegisteredModel, Snapshot } from './snapshot.ts';
@@ -23,7 +23,7 @@ const dayMs = 86_400_000;
 /**
  * What is wrong or missing in the registry. Versions are looked at where it matters: in production and staging, or all
  * of them with `scope=all`.
- * @throws `invalid` for a query that breaks a rule
+ * @throws `invalid` for a query that breaks a rule, `not_found` for a model that is not there
  */
 export async function hygieneOf(
   deps: HygieneDeps,
@@ -38,6 +38,8 @@ export async function hygieneOf(
     throw bad('kind', `must be one of ${findingKinds.join(', ')}`, query.kind);
 
   const [snapshot, monitored] = await Promise.all([deps.current(), deps.monitored()]);
+  if (query.name !== undefined && !snapshot.models.has(query.name))
+    throw notFound(`Model ${JSON.stringify(query.name)} not found in MLflow`, { parameter: 'name', value: query.name });
   const findings: Finding[] = snapshot.danglingAliases.map(({ name, alias, version }) => ({
     kind: 'dangling_alias',
     name,

@@ -54,8 +54,8 @@ type Known = {
   models: Map<string, ModelState>;
   /** When the look was made that this was learned from; null = never looked. */
   readAt: string | null;
-  /** Models and versions that were not there at the last look. */
-  missed: Set<string>;
+  /** Models and versions that were not there at the last look, and the look at which they were. */
+  missed: Map<string, string>;
   /** The last look left something for a whole one to decide. */
   isDoubtful: boolean;
   /** How often the journal was written: another tower on the same folder may have been faster. */
@@ -110,7 +110,13 @@ async function loadKnown({ store, registry, source, log }: JournalOptions): Prom
     .select(['read_at', 'source', 'revision'])
     .where('registry', '=', registry)
     .executeTakeFirst();
-  const nothingYet = { models: new Map(), readAt: null, missed: new Set<string>(), isDoubtful: false, revision: 0 };
+  const nothingYet = {
+    models: new Map(),
+    readAt: null,
+    missed: new Map<string, string>(),
+    isDoubtful: false,
+    revision: 0,
+  };
   if (!row) return nothingYet;
   if (row.source !== source()) {
     log.warn({ registry }, 'the journal was written over another source: recording begins anew, with no events');
@@ -122,10 +128,11 @@ async function loadKnown({ store, registry, source, log }: JournalOptions): Prom
 
 async function recordSnapshot(options: JournalOptions, known: Known, snapshot: Snapshot, look: Look): Promise<Known> {
   if (known.readAt === null) return begin(options, snapshot, look);
+  const notBefore = known.readAt;
   const { models, missed } = look.names ? others(known, look.names) : nothing();
   const steps: Step[] = [];
   const take = (before: ModelState | null, seen: RegisteredModel | null) => {
-    const after = settle(before, seen, known.missed, missed);
+    const after = settle(before, seen, known.missed, missed, notBefore);
     if (before) models.delete(before.name);
     if (after) models.set(after.name, after);
     const changes = diffModel(before, after);
@@ -140,7 +147,7 @@ async function recordSnapshot(options: JournalOptions, known: Known, snapshot: S
   // The other models were not looked at now: what is known of them is as old as it was.
   const readAt = look.names ? known.readAt : new Date(look.from).toISOString();
   const { revision } = known;
-  const events = await write(options, steps, { at, readAt, notBefore: known.readAt, revision });
+  const events = await write(options, steps, { at, readAt, notBefore, revision, missed: known.missed });
   if (events.length > 0) options.onEvents(events);
   return { models, readAt, missed, isDoubtful, revision: revision + 1 };
 }
@@ -171,16 +178,16 @@ async function begin({ store, registry, source }: JournalOptions, snapshot: Snap
     .values({ registry, ...head })
     .onConflict((on) => on.column('registry').doUpdateSet(head))
     .execute();
-  return { models, readAt: from, missed: new Set(), isDoubtful: false, revision: 1 };
+  return { models, readAt: from, missed: new Map(), isDoubtful: false, revision: 1 };
 }
 
 /** What a look at a few models leaves as it was. */
 const others = ({ models, missed }: Known, names: ReadonlySet<string>) => ({
   models: new Map(models),
-  missed: new Set([...missed].filter((key) => !names.has(key.slice(key.indexOf('\n') + 1)))),
+  missed: new Map([...missed].filter(([key]) => !names.has(key.slice(key.indexOf('\n') + 1)))),
 });
 
-const nothing = () => ({ models: new Map<string, ModelState>(), missed: new Set<string>() });
+const nothing = () => ({ models: new Map<string, ModelState>(), missed: new Map<string, string>() });
 
 /** Of the models looked at: which are there, which bear a new name, and which are nowhere to be seen. */
 function compareNames(known: Known, snapshot: Snapshot, names: ReadonlySet<string> | null) {
@@ -206,7 +213,7 @@ function compareNames(known: Known, snapshot: Snapshot, names: ReadonlySet<strin
 const createdAt = (known: Known): Set<number | null> =>
   new Set([...known.models.values()].map((model) => model.createdAt).filter((time) => time !== null));
 
-type Writing = { at: string; readAt: string; notBefore: string; revision: number };
+type Writing = { at: string; readAt: string; notBefore: string; revision: number; missed: ReadonlyMap<string, string> };
 
 /** One transaction: the events, what they promise, the state they lead to. */
 async function write(options: JournalOptions, steps: Step[], look: Writing): Promise<RegistryEvent[]> {
@@ -250,7 +257,7 @@ async function insertEvents(
       ...change,
       registry,
       changedAt: isoTime(change.changedAt),
-      notBefore: look.notBefore,
+      notBefore: lastThere(change, look.missed) ?? look.notBefore,
       observedAt: look.at,
     }));
     const inserted = await transaction
@@ -262,6 +269,12 @@ async function insertEvents(
     for (const [index, event] of some.entries()) events.push({ ...event, id: ids[index] ?? 0 });
   }
   return events;
+}
+
+/** What is deleted was missing at a look before: it was last there at the one before that. */
+function lastThere({ type, name, version }: Change, missed: ReadonlyMap<string, string>): string | undefined {
+  if (!type.endsWith('.deleted')) return undefined;
+  return (version === null ? undefined : missed.get(`${version}\n${name}`)) ?? missed.get(name);
 }
 
 const eventRow = (event: Omit<RegistryEvent, 'id'>) => ({

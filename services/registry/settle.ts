@@ -1,30 +1,33 @@
-import { isSame, type ModelState } from './diff.ts';
+import { isSame, type ModelState, type VersionState } from './diff.ts';
 import type { RegisteredModel } from './snapshot.ts';
 
 /**
  * What is held true of a model after a look at it. What is missing for the first time is held to be there still, for
  * a list that changes while it is paged through can skip something; what is missing twice is gone.
- * @param missed filled with what was missing now
+ * @param missed filled with what was missing now, and when it was last there (`seenAt`)
  */
 export function settle(
   before: ModelState | null,
   seen: RegisteredModel | null,
-  missedBefore: Set<string>,
-  missed: Set<string>,
+  missedBefore: ReadonlyMap<string, string>,
+  missed: Map<string, string>,
+  seenAt: string,
 ): ModelState | null {
   const isGone = (key: string) => {
     if (missedBefore.has(key)) return true;
-    missed.add(key);
+    missed.set(key, seenAt);
     return false;
   };
   if (!seen) return before && isGone(before.name) ? null : before;
-  if (seen.unlisted && before) return settle(before, asListed(seen, before), missedBefore, missed);
+  if (seen.unlisted && before) return settle(before, asListed(seen, before), missedBefore, missed, seenAt);
   const there = new Set(seen.versions.map((item) => item.version));
   const sameModel = before !== null && isSame(before, seen);
   const lost = before?.versions.filter((item) => !there.has(item.version)) ?? [];
   const held = sameModel ? lost.filter((item) => !isGone(`${item.version}\n${seen.name}`)) : [];
   if (held.length === 0) return seen;
-  const versions = [...seen.versions, ...held].sort((a, b) => Number(a.version) - Number(b.version));
+  const versions = [...seen.versions, ...held.map((item) => withoutAlias(item, seen))].sort(
+    (a, b) => Number(a.version) - Number(b.version),
+  );
   return { ...seen, versions };
 }
 
@@ -44,4 +47,10 @@ function asListed(
       : item;
   });
   return { ...seen, unlisted: false, createdAt, description, tags, aliases, versions: withStage };
+}
+
+/** What an alias made of a version ends when the alias is elsewhere, whether the version is still there or not. */
+function withoutAlias(item: VersionState, { aliases }: RegisteredModel): VersionState {
+  const isNamed = Object.values(aliases).includes(item.version);
+  return item.stageSource === 'alias' && !isNamed ? { ...item, stage: 'None', stageSource: 'none' } : item;
 }

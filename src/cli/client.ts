@@ -46,7 +46,13 @@ export function createTowerClient(
   const send = async (method: string, path: string, body?: unknown) => {
     const response = await ask(method, path, body);
     const next = /<([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1] ?? null;
-    const value: unknown = await response.json();
+    const value: unknown = await response.json().catch((error: unknown) => {
+      throw new TowerError(
+        'unavailable',
+        `What answers at ${new URL(baseUrl).origin} is no tower; name another with --url`,
+        { cause: error },
+      );
+    });
     return { value, next };
   };
   const call = async <T>(method: string, path: string, body?: unknown): Promise<T> =>

@@ -7,6 +7,8 @@ type Owners = {
   names: string[];
   ownersOfModel(name: string): string[];
   ownersOfExperiment(experimentId: string): string[];
+  /** Those of which nothing is known yet. */
+  missing(): string[];
 };
 
 /** Paths that are about all registries, or about none. */
@@ -43,9 +45,16 @@ export const leadToRegistry =
     if (common.test(path) || !ofOne.test(path)) return address;
     const found = ownersOf(owners, path);
     const [only] = found ?? [];
-    if (found && found.length <= 1) return `/registries/${only ?? owners.names[0]}${address}`;
-    const several = found ? `: ${found.join(' and ')} have one of this name` : '';
-    return refuse(request, address, `must be named, as ?registry= and one of ${owners.names.join(', ')}${several}`);
+    const unread = found ? owners.missing() : [];
+    if (found && found.length <= 1 && unread.length === 0) return `/registries/${only ?? owners.names[0]}${address}`;
+    const several = found && found.length > 1 ? `: ${found.join(' and ')} have one of this name` : '';
+    const unknown =
+      several === '' && unread.length > 0 ? `: ${unread.join(' and ')} was not read yet and may have one too` : '';
+    return refuse(
+      request,
+      address,
+      `must be named, as ?registry= and one of ${owners.names.join(', ')}${several}${unknown}`,
+    );
   };
 
 /** Registries that have what the path is about; null where it is about no model and no experiment. */

@@ -109,6 +109,11 @@ describe('tower token and tower audit', () => {
     expect(await towerWith(here, 'token', 'revoke', 'x')).toMatchObject({ code: 2 });
     expect(await towerWith(here, 'token', 'revoke', '0123456789ab')).toMatchObject({ code: 3 });
     expect(await towerWith(here, 'audit', 'verify', '--file', '/nowhere')).toMatchObject({ code: 2 });
+    expect(await towerWith({ DATA_DIRECTORY: `${folder}/nowhere` }, 'audit', 'verify')).toMatchObject({ code: 3 });
+    const file = join(folder, 'forged.jsonl');
+    writeFileSync(file, '{"head":null}\n');
+    expect(await towerWith(here, 'audit', 'verify', '--file', file)).toMatchObject({ code: 1 });
+    expect(await towerWith(here, 'audit', 'verify', '--against', file)).toMatchObject({ code: 2 });
   });
 });
 
@@ -139,7 +144,7 @@ describe('tower models compare, gate and hygiene', () => {
     expect((await tower('models', 'hygiene', '--kind', 'dangling_alias')).out).toMatch(
       /^dangling_alias +aliased +9 +the alias gone points at version 9, which is gone$/m,
     );
-    expect((await tower('models', 'hygiene', '--name', 'nobody')).out).toBe('Nothing found.');
+    expect(await tower('models', 'hygiene', '--name', 'nobody')).toMatchObject({ code: 3 });
   });
 });
 

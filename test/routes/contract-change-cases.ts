@@ -178,6 +178,7 @@ export const changeCases: Case[] = [
   { call: 'POST /model/DNA/2/gate', status: 409, detail: /^There are no rules to judge by/ },
   { world: 'never read', call: 'POST /model/DNA/2/gate', body: { rules: [{ owner: true }] }, status: 503 },
   { call: 'GET /models/hygiene', status: 200 },
+  { call: 'GET /models/hygiene?name=nope', status: 404, detail: /^Model "nope" not found in MLflow$/ },
   { call: 'GET /models/hygiene?kind=shoe', status: 400, detail: /^kind must be one of dangling_alias/ },
   { call: 'GET /models/hygiene?scope=some', status: 400, detail: /^scope must be deployed or all, not "some"$/ },
   { world: 'never read', call: 'GET /models/hygiene', status: 503 },

@@ -133,6 +133,10 @@ describe('several registries in one tower', () => {
     expect(response.headers).toMatchObject({ 'x-registries-missing': 'lab', 'x-cache-stale': 'true' });
     expect((await tower.app.inject('/readyz')).statusCode).toBe(200);
     expect((await tower.app.inject('/models/all?registry=lab')).statusCode).toBe(503);
+    // Whether lab has one too is not known.
+    const unclear = await tower.app.inject('/model/aliased/versions');
+    expect(unclear.statusCode).toBe(400);
+    expect(unclear.json<{ detail: string }>().detail).toMatch(/: lab was not read yet and may have one too$/);
   });
 
   it('have a journal, monitored versions and observations each of their own', async () => {

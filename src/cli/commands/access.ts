@@ -1,9 +1,11 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { openFoundation } from '../../compose.ts';
 import { readConfig } from '../../config.ts';
-import { conflict, invalid, TowerError } from '../../kernel/errors.ts';
+import { invalid, notFound, TowerError } from '../../kernel/errors.ts';
 import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
 
@@ -94,11 +96,15 @@ function addAuditCommands(program: Command, context: CliContext, here: Here): vo
     .option('--file <path>', 'check an exported log instead of the one in the data folder')
     .option('--against <path>', 'an earlier export: the log must go on from it')
     .action(async (flags: { file?: string; against?: string }) => {
+      const { DATA_DIRECTORY: folder } = readConfig(context.env).config;
+      if (flags.file === undefined && !existsSync(join(folder, 'tower.db')))
+        throw notFound(`there is no audit log in ${folder} (DATA_DIRECTORY)`);
       const [file, earlier] = [await bytesOf('--file', flags.file), await bytesOf('--against', flags.against)];
       const found = await here(({ access }) =>
         file === null ? access.audit.verify(earlier) : access.audit.verifyExport(file, earlier),
       );
-      if (found.problem !== null) throw conflict(`The audit log is NOT as it was written: ${found.problem}`);
+      if (found.problem !== null)
+        throw new TowerError('internal', `The audit log is NOT as it was written: ${found.problem}`);
       context.print(found, ({ rows }) => `The audit log is whole: ${rows} rows`);
     });
 

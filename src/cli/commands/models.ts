@@ -7,6 +7,7 @@ import { addHistoryCommand } from './history.ts';
 import { addJudgementCommands } from './judgement.ts';
 
 type Model = {
+  registry?: string;
   name: string;
   version: string;
   stage: string;
@@ -117,7 +118,10 @@ function queryOf(flags: ListFlags): string {
 
 function listText(versions: Model[]): string {
   if (versions.length === 0) return 'No model versions match.';
+  // Over several registries a name alone says too little.
+  const several = versions.some((item) => item.registry !== undefined);
   const rows = versions.map((item) => [
+    ...(several ? [item.registry] : []),
     item.name,
     Number(item.version),
     stageText(item),
@@ -125,7 +129,7 @@ function listText(versions: Model[]): string {
     item.model_type,
     metricsText(item.metrics),
   ]);
-  return table(['NAME', 'VERSION', 'STAGE', 'ALIASES', 'TYPE', 'METRICS'], rows);
+  return table([...(several ? ['REGISTRY'] : []), 'NAME', 'VERSION', 'STAGE', 'ALIASES', 'TYPE', 'METRICS'], rows);
 }
 
 const stageText = (model: Model): string => (model.stage_source === 'alias' ? `${model.stage} (alias)` : model.stage);

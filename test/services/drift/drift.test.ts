@@ -73,6 +73,9 @@ describe('what is shown', () => {
     const { answer } = driftOver({ noRuns: true, late: [point('accuracy', 0.9, daysAgo(3))] });
     const { value, stale } = await answer();
     expect(stale).toBe(true);
+    expect(value[3]?.reason).toBe(
+      'nothing was measured of this version after its training; but runs that evaluate it could not be read: MLflow is down',
+    );
     expect(value[0]?.points).toHaveLength(1);
   });
 

@@ -211,6 +211,28 @@ describe('pinned baselines', () => {
     });
   });
 
+  it('without values give no verdict, and that is the reason', async () => {
+    const { at, post, drift, pin } = await posting();
+    await post(Array.from({ length: 40 }, (_, i) => ({ at: at(40 - i), metric: 'auc', value: 0.9 - i * 0.002 })));
+    expect((await drift()).status).toBe('drift');
+    await pin({ subject: 'auc', from: '2020-01-01T00:00:00Z', until: '2020-02-01T00:00:00Z' });
+    expect((await drift()).assessment).toMatchObject([
+      { status: 'insufficient_data', reason: 'the pinned days have no value to measure against', tests: [], p: null },
+    ]);
+  });
+
+  it('of a value do not silence a distribution', async () => {
+    const { at, post, drift, pin } = await posting();
+    await post([
+      { at: at(2), feature: 'age', samples: draw(300) },
+      { at: at(1), feature: 'age', samples: draw(300, 1) },
+    ]);
+    await pin({ subject: 'age', value: 50, sd: 10, n: 100 });
+    expect((await drift()).assessment).toMatchObject([
+      { status: 'drift', caveats: [expect.stringMatching(/^a pinned value is for metrics/)] },
+    ]);
+  });
+
   it('are listed with who pinned them', async () => {
     const { pin, app } = await posting();
     await pin({ subject: 'accuracy', value: 0.95, sd: 0.01, n: 100 });

@@ -82,6 +82,18 @@ describe('the gate', () => {
     });
   });
 
+  it('is never against itself, and takes no baseline from the address', async () => {
+    const { app } = await judging(pair);
+    const payload = { rules: [{ metric: 'accuracy', max_loss: 0 }] };
+    const itself = await app.inject({
+      method: 'POST',
+      url: '/model/DNA/2/gate',
+      payload: { ...payload, baseline: '2' },
+    });
+    expect(itself.json()).toMatchObject({ detail: 'baseline must be another version than the one that is judged' });
+    expect((await app.inject({ method: 'POST', url: '/model/DNA/2/gate?baseline=1', payload })).statusCode).toBe(400);
+  });
+
   it('takes its rules from a file', async () => {
     const file = join(temporaryFolder(), 'gate.yaml');
     writeFileSync(file, 'rules:\n  - metric: accuracy\n    max_loss_pct: 1\n  - owner: true\n');

@@ -152,6 +152,25 @@ describe('what changes between two looks', () => {
     expect(await look(first)).toEqual([]);
   });
 
+  it('a deleted version is told between the look it was at and the one it was gone from; its alias ends its turn before', async () => {
+    const { look } = journalIn(temporaryFolder());
+    await look(first);
+    const moved = rowsOf([dna({ aliases: { champion: '2' } })], [v('2')], first.runs);
+    expect((await look(moved)).map((event) => `${event.type} ${event.version}`)).toEqual([
+      'model_version.stage_changed 1',
+      'model_version.stage_changed 2',
+      'model_version_alias.moved 2',
+    ]);
+    expect(await look(moved)).toMatchObject([
+      {
+        type: 'model_version.deleted',
+        version: '1',
+        notBefore: '2026-11-20T00:01:00.000Z',
+        observedAt: '2026-11-20T00:03:00.000Z',
+      },
+    ]);
+  });
+
   it('a model that is seen by its version first is one model', async () => {
     const { look } = journalIn(temporaryFolder());
     await look(first);
