@@ -154,10 +154,14 @@ describe('the service around it', () => {
   it('a tower whose event loop is held up says 503 with Retry-After, but still shows that it lives', async () => {
     const { app } = await towerOver({ MAX_EVENT_LOOP_DELAY_MS: '50' });
     await app.ready();
-    // Hold the loop for longer than the time between two looks at it, then let the look happen.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1200);
-    await new Promise((resolve) => setTimeout(resolve));
-    const refused = await app.inject('/models');
+    // Hold the loop for longer than the time between two looks at it, then let the look happen; where it happened
+    // before, the next one sees it.
+    let refused = await app.inject('/models');
+    for (let attempt = 0; attempt < 5 && refused.statusCode !== 503; attempt += 1) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1200);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      refused = await app.inject('/models');
+    }
     expect(refused.statusCode).toBe(503);
     expect(refused.headers['retry-after']).toBe('10');
     expect(refused.json()).toMatchObject({
