@@ -75,7 +75,6 @@ async function build(
   const { store, deriveKey, outbound, access } = openFoundation(config, secrets, clock);
   releaser.defer('store', () => store.close());
   releaser.defer('outbound', () => outbound.close());
-  await access.audit.begin();
   let jobs: Jobs | null = null;
   const foundation = { config, secrets, store, outbound, deriveKey, tools };
   const shared = composeShared(foundation);
@@ -110,6 +109,8 @@ async function build(
     log,
     clock,
     startJobs: () => {
+      // Not before the first answer: it is the first to need the query builder.
+      access.audit.begin().catch((error: unknown) => log.error({ err: error }, 'the audit log could not be begun'));
       const onRun = (state: JobState) => recordRun(store, metrics, log, state);
       jobs = startJobs(jobTable(config, all, shared, clock), { ...tools, onRun });
     },

@@ -8,12 +8,6 @@ import { z } from 'zod';
 import { ErrorBody } from './errors.ts';
 import { pageHeaders } from './security-headers.ts';
 
-/** Error answers of a route, for its schema. 429 and 431 go without saying: every route has them. */
-export const errors = (...statuses: (400 | 401 | 403 | 404 | 409 | 503)[]) =>
-  Object.fromEntries(
-    [...statuses, 429, 431].map((status) => [status, ErrorBody.describe(errorMeaning[status] ?? 'Error')]),
-  ) as Record<400 | 401 | 403 | 404 | 409 | 429 | 431 | 503, typeof ErrorBody>;
-
 const errorMeaning: Record<number, string> = {
   400: 'A value breaks a rule; the error names both',
   401: 'Nobody knows who is asking: credentials or signature are missing or wrong',
@@ -24,6 +18,18 @@ const errorMeaning: Record<number, string> = {
   431: 'Address and headers together are longer than 16 KB',
   503: 'Nothing to answer from: MLflow is down or was not read yet, or the tower is overloaded',
 };
+
+/** Made once: each copy of a schema costs the start a little. */
+const errorAnswers = Object.fromEntries(
+  Object.entries(errorMeaning).map(([status, text]) => [status, ErrorBody.describe(text)]),
+);
+
+/** Error answers of a route, for its schema. 429 and 431 go without saying: every route has them. */
+export const errors = (...statuses: (400 | 401 | 403 | 404 | 409 | 503)[]) =>
+  Object.fromEntries([...statuses, 429, 431].map((status) => [status, errorAnswers[status]])) as Record<
+    400 | 401 | 403 | 404 | 409 | 429 | 431 | 503,
+    typeof ErrorBody
+  >;
 
 export const tags = {
   models: 'Models',
