@@ -109,8 +109,11 @@ async function build(
     log,
     clock,
     startJobs: () => {
-      // Not before the first answer: it is the first to need the query builder.
-      access.audit.begin().catch((error: unknown) => log.error({ err: error }, 'the audit log could not be begun'));
+      // After the first answers: it is the first to need the query builder.
+      clock
+        .sleep(1_000)
+        .then(() => access.audit.begin())
+        .catch((error: unknown) => log.error({ err: error }, 'the audit log could not be begun'));
       const onRun = (state: JobState) => recordRun(store, metrics, log, state);
       jobs = startJobs(jobTable(config, all, shared, clock), { ...tools, onRun });
     },
