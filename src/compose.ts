@@ -1,4 +1,6 @@
+import { availableParallelism } from 'node:os';
 import { createAccess } from '../services/access/access.ts';
+import { createForecast, forecastWorker } from '../services/forecast/forecast.ts';
 import { createEstate } from '../services/registry/estate.ts';
 import type { Services } from './app.ts';
 import {
@@ -21,6 +23,7 @@ import { createLog, type RootLog } from './kernel/log.ts';
 import { createMetrics, type Metrics } from './kernel/metrics.ts';
 import { createOutbound } from './kernel/outbound.ts';
 import type { Random } from './kernel/rng.ts';
+import { createWorkerPool } from './kernel/worker-pool.ts';
 import { openMasterKey } from './store/master-key.ts';
 import { openStore, type Store } from './store/store.ts';
 import { createSystem } from './system.ts';
@@ -92,6 +95,7 @@ async function build(
   for (const { name, registry } of all) releaser.defer(`reads of ${name}`, () => registry.abort());
   const [first] = all;
   if (!first) throw new Error('no registry is configured');
+  const forecast = composeForecast(config, releaser);
   const system = createSystem({
     config,
     version,
@@ -103,7 +107,7 @@ async function build(
   });
   const estate = all.length > 1 ? createEstate(all, config.MAX_MODELS_RETURNED, aliasTableOf(config)) : null;
   return {
-    services: { access, webhooks: shared.webhooks, system, ...first, registries: all, estate },
+    services: { access, webhooks: shared.webhooks, forecast, system, ...first, registries: all, estate },
     outbox: shared.outbox,
     metrics,
     log,
@@ -119,6 +123,15 @@ async function build(
     },
     stop: () => releaser.stop(),
   };
+}
+
+/** Threads for forecasts; the event loop keeps a core for itself where there is more than one. */
+function composeForecast(config: Config, releaser: Releaser) {
+  const threads = config.FORECAST_WORKERS || Math.max(1, availableParallelism() - 1);
+  const pool = createWorkerPool(forecastWorker, { threads, queue: config.FORECAST_QUEUE });
+  releaser.defer('forecasts', () => pool.close());
+  const timeoutMs = config.FORECAST_TIMEOUT_SECONDS * 1000;
+  return createForecast({ pool, timeoutMs, build: config.FORECAST_KERNELS });
 }
 
 /** Keys alone, or keys and tokens. @throws TowerError `invalid` for settings that do not fit together */

@@ -163,6 +163,16 @@ export const settings = z.object({
       'Signs webhooks and the audit log; not set: the file tower.key in DATA_DIRECTORY, made at the first start (secret)',
     ),
 
+  FORECAST_WORKERS: number(0, 0, 256).describe('Threads that forecast and train; 0: one less than there are cores'),
+  FORECAST_TIMEOUT_SECONDS: number(60, 1, 3600).describe('Longest time for one forecast or backtest'),
+  FORECAST_QUEUE: number(64, 1, 100_000).describe(
+    'Forecasts that may wait for a thread; further ones are answered 503',
+  ),
+  FORECAST_KERNELS: z
+    .enum(['simd', 'fma', 'plain'], 'must be simd, fma or plain')
+    .default('simd')
+    .describe('LSTM kernels: simd gives the same bits on every machine, fma is about a quarter faster, plain is slow'),
+
   ENABLE_MOCK_DATA: flag(false).describe(
     'Show the sample registry when MLflow cannot be reached at start and there is no cache',
   ),

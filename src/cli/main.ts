@@ -6,6 +6,7 @@ import { createTowerClient, exitCodeOf, exitCodes, type TowerClient } from './cl
 import { addAccessCommands } from './commands/access.ts';
 import { addCacheCommands } from './commands/cache.ts';
 import { addEventCommands } from './commands/events.ts';
+import { addForecastCommands } from './commands/forecast.ts';
 import { addModelCommands } from './commands/models.ts';
 import { addServeCommand } from './commands/serve.ts';
 import { addStatusCommand } from './commands/status.ts';
@@ -57,6 +58,7 @@ export async function run(
   addServeCommand(program, context, wiring.serve);
   addModelCommands(program, context);
   addEventCommands(program, context);
+  addForecastCommands(program, context);
   addCacheCommands(program, context);
   addStatusCommand(program, context);
   addAccessCommands(program, context);

@@ -39,6 +39,7 @@ export const tags = {
   experiments: 'Experiments and runs',
   analysis: 'Model analysis',
   cache: 'Cache',
+  forecast: 'Forecast',
   dashboard: 'Dashboard',
   system: 'System',
 } as const;

@@ -157,3 +157,28 @@ export function benjaminiHochberg(pValues: readonly number[]): number[] {
   }
   return adjusted;
 }
+
+/** P(T > t) of Student's t with so many whole degrees of freedom (Abramowitz and Stegun 26.7.3 and 26.7.4). */
+export function studentUpper(t: number, degrees: number): number {
+  const angle = Math.atan(Math.abs(t) / Math.sqrt(degrees));
+  const [sine, cosine] = [Math.sin(angle), Math.cos(angle)];
+  let [sum, term] = [0, degrees % 2 === 1 ? cosine : 1];
+  for (let k = degrees % 2 === 1 ? 1 : 0; k <= degrees - 2; k += 2) {
+    sum += term;
+    term *= (cosine * cosine * (k + 1)) / (k + 2);
+  }
+  const within = degrees % 2 === 1 ? (2 / Math.PI) * (angle + sine * sum) : sine * sum;
+  return t >= 0 ? (1 - within) / 2 : (1 + within) / 2;
+}
+
+/** The t with P(T > t) = p of Student's t, by halving. `p` within 0 and a half. */
+export function studentUpperQuantile(p: number, degrees: number): number {
+  let [low, high] = [0, 10];
+  while (studentUpper(high, degrees) > p && high < 1e9) high *= 2;
+  for (let i = 0; i < 80; i += 1) {
+    const middle = (low + high) / 2;
+    if (studentUpper(middle, degrees) > p) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}

@@ -1,4 +1,5 @@
 import { type Case, changeCases } from './contract-change-cases.ts';
+import { forecastCases } from './contract-forecast-cases.ts';
 
 /**
  * Every documented endpoint with every outcome it documents. Each answer is checked against the OpenAPI
@@ -129,6 +130,7 @@ export const cases: Case[] = [
   { call: 'GET /model/DNA/drift?days=3651', status: 400 },
   { call: 'GET /model/nope/drift', status: 404 },
   { world: 'down', call: 'GET /model/DNA/drift', status: 503, detail: /MLflow cannot be reached/ },
+  ...forecastCases,
   ...changeCases,
   { call: 'GET /cache/info', status: 200, example: 'GET /cache/info' },
   { world: 'never read', call: 'GET /cache/info', status: 200 },

@@ -12,7 +12,8 @@ export type World =
   | 'with a key'
   | 'no audit'
   | 'pinned'
-  | 'given up';
+  | 'given up'
+  | 'impatient';
 export type Case = {
   world?: World;
   call: string;

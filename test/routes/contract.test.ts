@@ -50,6 +50,7 @@ async function towerIn(world: World): Promise<InWorld> {
     ...(world === 'hooked' || world === 'given up'
       ? { OUTBOUND_ALLOWED_HOSTS: '127.0.0.1', WEBHOOK_MAX_ATTEMPTS: '1' }
       : {}),
+    ...(world === 'impatient' ? { FORECAST_TIMEOUT_SECONDS: '1' } : {}),
     ...(world === 'busy streams' ? { STREAM_MAX_CLIENTS: '1' } : {}),
   };
   const tower = await testTower(env);

@@ -1,0 +1,19 @@
+import { benchAccuracy } from './forecast/accuracy.ts';
+import { benchLatency } from './forecast/latency.ts';
+import { benchTraining } from './forecast/training.ts';
+import type { Report } from './support/report.ts';
+
+const parts: Record<string, (report: Report) => Promise<void>> = {
+  accuracy: benchAccuracy,
+  training: benchTraining,
+  latency: benchLatency,
+};
+
+/** The forecast engine's promises: accuracy on M4's hourly series, intervals, speed of the LSTM. */
+export async function bench(report: Report, only?: string): Promise<void> {
+  for (const [name, run] of Object.entries(parts)) {
+    if (only !== undefined && only !== name) continue;
+    report.note(`forecast: ${name}`);
+    await run(report);
+  }
+}

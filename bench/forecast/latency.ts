@@ -1,0 +1,47 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { engineDefaults } from '../../services/forecast/engine.ts';
+import { forecastWorker } from '../../services/forecast/forecast.ts';
+import { initialWeights, predictLstm } from '../../services/forecast/lstm/train.ts';
+import { prepareSeries } from '../../services/forecast/series.ts';
+import { seededRandom } from '../../src/kernel/rng.ts';
+import { createWorkerPool } from '../../src/kernel/worker-pool.ts';
+import type { Report } from '../support/report.ts';
+import { shape } from './training.ts';
+
+/** What a forecast does to the process that answers other requests meanwhile, and one inference of the seed's network. */
+export async function benchLatency(report: Report): Promise<void> {
+  const weights = initialWeights(shape, seededRandom(1));
+  const window = { values: new Float32Array(30 * 14).fill(0.5), rows: 30, starts: Int32Array.of(0) };
+  const times = Array.from({ length: 2_000 }, () => {
+    const begun = performance.now();
+    predictLstm(shape, weights, window, 'simd');
+    return performance.now() - begun;
+  }).sort((a, b) => a - b);
+  report.note(
+    `one forecast of the seed’s network, memory and weights set up anew: median ${times[1_000]!.toFixed(2)} ms, p99 ${times[1_980]!.toFixed(2)} ms`,
+  );
+  const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 100 });
+  const random = seededRandom(2);
+  const values = Array.from({ length: 720 }, (_, i) => 100 + 20 * Math.sin((2 * Math.PI * i) / 24) + 5 * random());
+  const ask = () =>
+    pool.run('runForecast', {
+      series: prepareSeries(values, null, { step: 3_600_000 }).series,
+      settings: { ...engineDefaults, horizon: 48 },
+    });
+  await ask();
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  const answers = [];
+  for (let i = 0; i < 20; i += 1) {
+    const begun = performance.now();
+    await ask();
+    answers.push(performance.now() - begun);
+  }
+  delay.disable();
+  await pool.close();
+  answers.sort((a, b) => a - b);
+  report.note(
+    `fused forecast of 720 points, 48 ahead: median ${answers[10]!.toFixed(0)} ms, longest of 20 ${answers[19]!.toFixed(0)} ms; RSS ${(process.memoryUsage().rss / 1e6).toFixed(0)} MB`,
+  );
+  report.atMost('longest hold of the event loop while a thread forecasts, ms', delay.max / 1e6, 50);
+}

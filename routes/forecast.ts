@@ -1,0 +1,39 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Forecast } from '../services/forecast/forecast.ts';
+import { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest } from '../services/forecast/schemas.ts';
+import { errors, tags } from '../src/http/openapi.ts';
+
+/** Asking changes nothing, though it takes a body. */
+const asking = { access: 'read', audited: false } as const;
+
+/** Series in, forecasts out. */
+export async function forecastRoutes(instance: FastifyInstance, { forecast }: { forecast: Forecast }): Promise<void> {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.post(
+    '/api/v1/forecast',
+    {
+      config: asking,
+      schema: {
+        tags: [tags.forecast],
+        summary: 'Forecast a series: the fused forecast, its interval, and what each member had to say',
+        body: ForecastRequest,
+        response: { 200: ForecastAnswer, ...errors(400, 503) },
+      },
+    },
+    async (request) => forecast.forecast(request.body),
+  );
+  app.post(
+    '/api/v1/forecast/backtest',
+    {
+      config: asking,
+      schema: {
+        tags: [tags.forecast],
+        summary: 'How good forecasts of this series would have been: rolling origins, scores and a picture',
+        body: BacktestRequest,
+        response: { 200: BacktestAnswer, ...errors(400, 503) },
+      },
+    },
+    async (request) => forecast.backtest(request.body),
+  );
+}

@@ -1,0 +1,133 @@
+import { invalid, unavailable } from '../../src/kernel/errors.ts';
+import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
+import type { Backtest } from './backtest.ts';
+import { type EngineSettings, engineDefaults, type Forecast as Fused } from './engine.ts';
+import type { BacktestTask, ForecastTask } from './forecast.worker.ts';
+import type { KernelBuild } from './lstm/kernels.ts';
+import { backtestPicture } from './picture.ts';
+import type { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest } from './schemas.ts';
+import { type Prepared, prepareSeries } from './series.ts';
+
+/** Forecasts and backtests of series that come with the question. All computing is done in the pool's threads. */
+export type Forecast = ReturnType<typeof createForecast>;
+
+/** The file of the pool's threads. */
+export const forecastWorker = new URL('./forecast.worker.ts', import.meta.url);
+
+type Deps = { pool: WorkerPool; timeoutMs: number; build: KernelBuild };
+
+export function createForecast({ pool, timeoutMs, build }: Deps) {
+  const compute = async <Result>(name: string, task: Omit<ForecastTask, 'progress'>): Promise<Result> => {
+    const signal = AbortSignal.timeout(timeoutMs);
+    return pool.run<Result>(name, task, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+      throw unavailable(
+        `the forecast took longer than ${timeoutMs / 1000} s; ask for fewer steps, windows or members`,
+        error,
+      );
+    });
+  };
+  return {
+    /** @throws TowerError `invalid` for a series that is none, `unavailable` where it takes too long */
+    forecast: async (request: ForecastRequest): Promise<ForecastAnswer> => {
+      const prepared = prepare(request);
+      const { series, trailing } = prepared;
+      const settings = settingsOf(request, build, request.horizon + trailing);
+      const task: ForecastTask = { series, settings };
+      return answerOf(await compute<Fused>('runForecast', task), prepared, request);
+    },
+    /** @throws TowerError `invalid` for a series that is none or too short, `unavailable` where it takes too long */
+    backtest: async (request: BacktestRequest): Promise<BacktestAnswer> => {
+      const { series, notes } = prepare(request);
+      const { horizon, windows, title } = request;
+      if (series.values.length - horizon < Math.max(4, horizon))
+        throw invalid(
+          `${series.values.length} values are too few for a backtest of ${horizon} steps: it needs ${horizon + Math.max(4, horizon)}`,
+          {
+            parameter: 'values',
+          },
+        );
+      const task: Omit<BacktestTask, 'progress'> = { series, settings: settingsOf(request, build, horizon), windows };
+      const report = await compute<Backtest>('runBacktest', task);
+      return {
+        methods: report.methods,
+        interval_width: report.level,
+        horizon,
+        windows: report.windows.map(({ end, actual, forecast }) => ({
+          end,
+          actual: [...actual],
+          forecast: [...forecast.mean],
+        })),
+        notes,
+        picture: backtestPicture(series, report, title),
+      };
+    },
+  };
+}
+
+type Question = ForecastRequest;
+
+function prepare({ values, timestamps, step_seconds, seasonality }: Question): Prepared {
+  return prepareSeries(values, timestamps?.map((time) => Date.parse(time)) ?? null, {
+    step: step_seconds === undefined ? null : step_seconds * 1000,
+    periods: seasonality === undefined ? null : [...seasonality].sort((a, b) => a - b),
+  });
+}
+
+function settingsOf(request: Question, build: KernelBuild, horizon: number): EngineSettings {
+  const { prophet = {}, lstm = {} } = request;
+  const regressor = prophet.regressors?.find(({ values }) => values.length < request.values.length + horizon);
+  if (regressor)
+    throw invalid(
+      `the regressor ${regressor.name} needs ${request.values.length + horizon} numbers: one for each value and each step ahead`,
+      {
+        parameter: 'prophet.regressors',
+      },
+    );
+  const holidays = prophet.holidays?.map(({ name, days }) => ({ name, days: days.map((day) => Date.parse(day)) }));
+  return {
+    ...engineDefaults,
+    horizon,
+    level: request.interval_width,
+    fusion: request.fusion,
+    members: request.members ?? null,
+    tolerance: request.confidence_tolerance,
+    prophet: { ...given(prophet), ...(holidays ? { holidays } : {}) },
+    lstm: { ...given(lstm), build },
+  };
+}
+
+/** Without what was left open: defaults must not be overwritten with undefined. */
+const given = (options: object): object =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+
+/** Steps that the series ended without are forecast, but not asked for. */
+function answerOf(fused: Fused, { series, trailing, notes }: Prepared, request: ForecastRequest): ForecastAnswer {
+  const { start, step, values, periods } = series;
+  const ahead = <T>(list: ArrayLike<T> | null): T[] | null => (list ? Array.from(list).slice(trailing) : null);
+  const [means, lower, upper] = [ahead(fused.mean) ?? [], ahead(fused.lower), ahead(fused.upper)];
+  const contribution = (wanted: string) =>
+    ahead(fused.members.find(({ name, weight }) => name === wanted && weight > 0)?.mean ?? null);
+  const timeOf = (h: number) =>
+    start === null || step === null ? null : new Date(start + (values.length + trailing + h) * step).toISOString();
+  return {
+    forecast: means.map((value, h) => ({
+      step: h + 1,
+      timestamp: timeOf(h),
+      value,
+      lower: lower?.[h] ?? null,
+      upper: upper?.[h] ?? null,
+    })),
+    interval_width: fused.level,
+    confidence: fused.confidence,
+    confidence_tolerance: request.confidence_tolerance,
+    fusion: fused.fusion,
+    members: fused.members.map(({ mean, ...member }) => ({ ...member, forecast: ahead(mean) })),
+    prophet_contribution: contribution('prophet'),
+    lstm_contribution: contribution('lstm'),
+    seasonality: periods,
+    step_seconds: step === null ? null : step / 1000,
+    points: values.length,
+    notes,
+  };
+}

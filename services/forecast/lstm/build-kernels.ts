@@ -1,0 +1,37 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { main as compile } from 'assemblyscript/asc';
+
+/** `npm run build:kernels`: compiles kernels.as. The results are committed; a test builds them again and compares. */
+
+export type Build = 'plain' | 'fma';
+export const kernelFile = (build: Build): URL =>
+  new URL(build === 'fma' ? './kernels-fma.wasm' : './kernels.wasm', import.meta.url);
+
+const source = readFileSync(new URL('./kernels.as', import.meta.url), 'utf8');
+
+/** @throws Error with the compiler's messages */
+export async function compileKernels(build: Build): Promise<Uint8Array> {
+  let made: Uint8Array | null = null;
+  const features = build === 'fma' ? ['--enable', 'relaxed-simd'] : [];
+  // Not optimised here: Binaryen sinks the multiply-adds of one accumulator into one expression, which halves the speed.
+  // The machine code is V8's to optimise.
+  const flags = ['--runtime', 'stub', '--importMemory', '--noExportMemory', '--noAssert', '--enable', 'simd'];
+  // The compiler insists on its file name ending in .ts; ours must not, for it is no TypeScript.
+  const { error, stderr } = await compile(['kernels.ts', '--outFile', 'kernels.wasm', ...flags, ...features], {
+    readFile: (name) => (name === 'kernels.ts' ? source : null),
+    writeFile: (_name, contents) => {
+      if (contents instanceof Uint8Array) made = contents;
+    },
+    listFiles: () => [],
+  });
+  if (error || !made) throw new Error(`the kernels do not compile: ${stderr.toString()}`);
+  return made;
+}
+
+if (import.meta.main) {
+  for (const build of ['plain', 'fma'] as const) {
+    const bytes = await compileKernels(build);
+    writeFileSync(kernelFile(build), bytes);
+    process.stdout.write(`${build}: ${bytes.length} bytes\n`);
+  }
+}

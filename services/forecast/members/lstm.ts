@@ -1,0 +1,150 @@
+import type { KernelBuild } from '../lstm/kernels.ts';
+import type { LstmShape } from '../lstm/places.ts';
+import { predictLstm, type TrainSettings, trainLstm, type Weights } from '../lstm/train.ts';
+import type { Series } from '../series.ts';
+import type { Fitted, Member } from './member.ts';
+
+/**
+ * An LSTM that learns what the seasonal naive forecast leaves over: its input are the last differences to the season
+ * before, its outputs the corrections of the next steps. A raw LSTM is worse than the seasonal naive forecast; this form
+ * begins there (ES-RNN and LSTM-MSNet are built on the same thought).
+ */
+export type LstmSettings = {
+  units: number[];
+  dense: number;
+  dropout: number;
+  /** Steps it looks back. */
+  window: number;
+  epochs: number;
+  /** Epochs when it only goes on from weights it had. */
+  warmEpochs: number;
+  /** Every so many-th window is learned from: neighbours share all but one step. */
+  stride: number;
+  batch: number;
+  rate: number;
+  seed: number;
+  build: KernelBuild;
+};
+
+export const lstmDefaults: LstmSettings = {
+  units: [16],
+  dense: 16,
+  dropout: 0.2,
+  window: 24,
+  epochs: 12,
+  warmEpochs: 3,
+  stride: 3,
+  batch: 16,
+  rate: 0.003,
+  seed: 1,
+  build: 'simd',
+};
+
+export const lstm = (settings: Partial<LstmSettings> = {}): Member => {
+  const all = { ...lstmDefaults, ...settings };
+  return {
+    name: 'lstm',
+    needs: ({ periods }, horizon) => (periods[0] ?? 1) + spanOf(all, Math.min(horizon, 2 * (periods[0] ?? 24))),
+    fit: (series, horizon) => fitLstm(series, horizon, all, null),
+  };
+};
+
+const fewestWindows = 50;
+/** Points it takes, apart from the season it looks back over. */
+const spanOf = ({ window, stride }: LstmSettings, steps: number): number => window + steps + fewestWindows * stride;
+
+/** Everything that is fitted: weights, the seasons it looks at, and the scale of the corrections. */
+type Learned = { shape: LstmShape; weights: Weights; lags: number[]; scale: number };
+
+function fitLstm(series: Series, horizon: number, settings: LstmSettings, before: Learned | null): Fitted {
+  const { values, periods } = series;
+  const steps = Math.min(horizon, 2 * (periods[0] ?? 24));
+  // Seasons so long that too little would be left to learn from are not looked at.
+  const fitting = periods.filter((period) => period + spanOf(settings, steps) <= values.length);
+  const lags = before?.lags ?? (fitting.length > 0 ? fitting : [1]);
+  const base = lags.at(-1);
+  const scale = before?.scale ?? scaleOf(values, lags[0]!);
+  const features = lags.length + 1;
+  const shape: LstmShape = {
+    window: settings.window,
+    features,
+    units: settings.units,
+    dense: settings.dense,
+    outputs: steps,
+    dropout: settings.dropout,
+  };
+  const first = base;
+  const rows = values.length - first;
+  const table = tableOf(values, lags, first, rows, scale);
+  const newest = rows - settings.window - steps;
+  const count = Math.floor(newest / settings.stride) + 1;
+  if (count < fewestWindows) throw new RangeError('too few windows to learn from');
+  // The newest window is always among them.
+  const starts = Int32Array.from({ length: count }, (_, i) => newest - (count - 1 - i) * settings.stride);
+  const targets = new Float32Array(count * steps);
+  for (let i = 0; i < count; i += 1) {
+    const end = first + starts[i]! + settings.window - 1;
+    for (let h = 0; h < steps; h += 1)
+      targets[i * steps + h] = squash((values[end + 1 + h]! - values[end + 1 - base + (h % base)]!) / scale);
+  }
+  const train: TrainSettings = {
+    epochs: before ? settings.warmEpochs : settings.epochs,
+    batch: settings.batch,
+    rate: before ? settings.rate / 3 : settings.rate,
+    loss: { kind: 'pinball', levels: [0.5] },
+    clipNorm: 1,
+    validationShare: 0,
+    patience: 5,
+    shuffle: true,
+    seed: settings.seed,
+    from: before?.weights ?? null,
+  };
+  const { weights } = trainLstm(shape, { values: table, rows, starts, targets }, train, settings.build, () => 0);
+  return seen(series, { shape, weights, lags, scale }, settings);
+}
+
+const squash = (x: number): number => Math.max(-8, Math.min(8, x));
+
+/** Differences to each season before, and the last change, in units of a usual difference. */
+function tableOf(values: Float64Array, lags: number[], first: number, rows: number, scale: number): Float32Array {
+  const features = lags.length + 1;
+  const table = new Float32Array(rows * features);
+  for (let row = 0; row < rows; row += 1) {
+    const at = first + row;
+    for (const [i, lag] of lags.entries())
+      table[row * features + i] = squash((values[at]! - values[at - lag]!) / scale);
+    table[row * features + lags.length] = squash((values[at]! - values[at - 1]!) / scale);
+  }
+  return table;
+}
+
+function seen(series: Series, learned: Learned, settings: LstmSettings): Fitted {
+  const { values } = series;
+  const { shape, weights, lags, scale } = learned;
+  const base = lags.at(-1);
+  return {
+    predict: (horizon) => {
+      const table = tableOf(values, lags, values.length - shape.window, shape.window, scale);
+      const shift = predictLstm(
+        shape,
+        weights,
+        { values: table, rows: shape.window, starts: Int32Array.of(0) },
+        settings.build,
+      );
+      return Float64Array.from(
+        { length: horizon },
+        (_, h) => values[values.length - base + (h % base)]! + (h < shape.outputs ? shift[h]! * scale : 0),
+      );
+    },
+    continued: (longer) => seen(longer, learned, settings),
+    refit: (longer) => fitLstm(longer, shape.outputs, settings, learned),
+  };
+}
+
+function scaleOf(values: Float64Array, period: number): number {
+  const differences = Array.from(values.subarray(period), (value, i) => Math.abs(value - values[i]!)).sort(
+    (a, b) => a - b,
+  );
+  const mean = differences.reduce((total, value) => total + value / differences.length, 0);
+  return mean || 1;
+}

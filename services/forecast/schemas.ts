@@ -1,0 +1,232 @@
+import { z } from 'zod';
+
+/** JSON of forecasts and backtests. */
+const text = (max: number) =>
+  z.string('must be a text').min(1, 'must not be empty').max(max, `may have ${max} characters at most`);
+const numberBetween = (min: number, max: number) => {
+  const rule = `must be a number from ${min} to ${max}`;
+  return z.number(rule).min(min, rule).max(max, rule);
+};
+const wholeBetween = (min: number, max: number) => {
+  const rule = `must be a whole number from ${min} to ${max}`;
+  return z.int(rule).min(min, rule).max(max, rule);
+};
+
+/** Longest series a request may hold. */
+const mostValues = 50_000;
+const Value = z.number('must be a number or null').nullable();
+const Time = z.iso.datetime({
+  offset: true,
+  error: 'must be an ISO 8601 time with a zone, such as 2026-11-20T10:30:00Z',
+});
+const Seasonality = z.union(
+  [z.boolean(), z.literal('auto'), wholeBetween(1, 50)],
+  "must be true, false, 'auto' or the order of the Fourier series, 1 to 50",
+);
+
+/** Prophet's parameters by Prophet's names. */
+export const ProphetOptions = z
+  .strictObject({
+    growth: z.enum(['linear', 'flat'], 'must be linear or flat'),
+    yearly_seasonality: Seasonality,
+    weekly_seasonality: Seasonality,
+    daily_seasonality: Seasonality,
+    seasonality_mode: z.enum(['additive', 'multiplicative'], 'must be additive or multiplicative'),
+    n_changepoints: wholeBetween(0, 100),
+    changepoint_range: numberBetween(0, 1),
+    changepoint_prior_scale: numberBetween(1e-4, 100),
+    seasonality_prior_scale: numberBetween(1e-4, 1000),
+    holidays_prior_scale: numberBetween(1e-4, 1000),
+    holidays: z
+      .array(
+        z.strictObject({ name: text(100), days: z.array(z.iso.date('must be a day, such as 2026-12-25')).max(1000) }),
+      )
+      .max(100),
+    regressors: z
+      .array(z.strictObject({ name: text(100), values: z.array(z.number('must be a number')).max(mostValues) }))
+      .max(20)
+      .describe('One number for each value of the series and each step ahead'),
+  })
+  .partial();
+
+export const LstmOptions = z
+  .strictObject({
+    units: z.array(wholeBetween(1, 128)).min(1).max(3),
+    dense: wholeBetween(1, 128),
+    dropout: numberBetween(0, 0.9),
+    window: wholeBetween(2, 336),
+    epochs: wholeBetween(1, 200),
+    batch: wholeBetween(1, 512),
+    rate: numberBetween(1e-6, 1),
+    seed: wholeBetween(0, 2 ** 31 - 1),
+  })
+  .partial();
+
+const MemberName = z.enum(
+  ['persistence', 'seasonal_naive', 'mstl', 'ridge', 'prophet', 'lstm'],
+  'must be persistence, seasonal_naive, mstl, ridge, prophet or lstm',
+);
+
+const question = {
+  values: z
+    .array(Value, 'must be a list')
+    .min(1, 'must hold one at least')
+    .max(mostValues, `may hold ${mostValues} at most`)
+    .describe('Oldest first; null where one is missing'),
+  timestamps: z.array(Time, 'must be a list').max(mostValues).optional().describe('One for each value, in any order'),
+  step_seconds: numberBetween(1, 31_622_400)
+    .optional()
+    .describe('Time between two values; found in the timestamps where there are some'),
+  seasonality: z
+    .array(wholeBetween(2, 20_000))
+    .max(3)
+    .optional()
+    .describe(
+      'Lengths of the seasons in steps; else a day and a week, as the clock has them, or what the series shows',
+    ),
+  horizon: wholeBetween(1, 2000).default(24).describe('Steps ahead'),
+  interval_width: numberBetween(0.5, 0.99).default(0.9).describe('Share of coming values the interval is to hold'),
+  confidence_tolerance: numberBetween(0.001, 10)
+    .default(0.2)
+    .describe('Confidence is the probability of being within this share of the forecast'),
+  fusion: z
+    .enum(['weighted', 'median', 'fixed'], 'must be weighted, median or fixed')
+    .default('weighted')
+    .describe('weighted: by errors on the past; median; fixed: 0.4 Prophet and 0.6 LSTM'),
+  members: z
+    .array(MemberName)
+    .min(1, 'must hold one at least')
+    .optional()
+    .describe('Those that take part; not set: all'),
+  prophet: ProphetOptions.optional(),
+  lstm: LstmOptions.optional(),
+};
+const waves = Array.from({ length: 72 }, (_, i) => Math.round(100 + 20 * Math.sin((2 * Math.PI * i) / 24)));
+
+export const ForecastRequest = z
+  .strictObject(question)
+  .meta({ examples: [{ values: waves, step_seconds: 3600, horizon: 3 }] });
+export type ForecastRequest = z.infer<typeof ForecastRequest>;
+
+const MemberAnswer = z.object({
+  name: z.string(),
+  weight: z.number(),
+  error: z.number().nullable().describe('Mean absolute error at the earlier ends it was tried at'),
+  left_out: z.string().nullable().describe('Why it has no weight'),
+  forecast: z.array(z.number()).nullable(),
+});
+const contribution = z
+  .array(z.number())
+  .nullable()
+  .describe('What the member itself forecasts; null where it takes no part');
+
+export const ForecastAnswer = z
+  .object({
+    forecast: z.array(
+      z.object({
+        step: z.number(),
+        timestamp: z.iso.datetime().nullable(),
+        value: z.number(),
+        lower: z.number().nullable(),
+        upper: z.number().nullable(),
+      }),
+    ),
+    interval_width: z.number(),
+    confidence: z
+      .number()
+      .nullable()
+      .describe(
+        'Probability that a coming value lies within ± confidence_tolerance of the forecast; null where the series is too short to say',
+      ),
+    confidence_tolerance: z.number(),
+    fusion: z.enum(['weighted', 'median', 'fixed']).describe('How members were in fact put together'),
+    members: z.array(MemberAnswer),
+    prophet_contribution: contribution,
+    lstm_contribution: contribution,
+    seasonality: z.array(z.number()),
+    step_seconds: z.number().nullable(),
+    points: z.number(),
+    notes: z.array(z.string()),
+  })
+  .meta({
+    examples: [
+      {
+        forecast: [{ step: 1, timestamp: '2026-11-20T11:00:00.000Z', value: 104.2, lower: 99.1, upper: 109.3 }],
+        interval_width: 0.9,
+        confidence: 0.97,
+        confidence_tolerance: 0.2,
+        fusion: 'weighted',
+        members: [
+          { name: 'mstl', weight: 0.6, error: 2.1, left_out: null, forecast: [104.0] },
+          { name: 'prophet', weight: 0.4, error: 2.4, left_out: null, forecast: [104.5] },
+        ],
+        prophet_contribution: [104.5],
+        lstm_contribution: null,
+        seasonality: [24],
+        step_seconds: 3600,
+        points: 720,
+        notes: [],
+      },
+    ],
+  });
+export type ForecastAnswer = z.infer<typeof ForecastAnswer>;
+
+export const BacktestRequest = z
+  .strictObject({
+    ...question,
+    windows: wholeBetween(1, 50).default(3).describe('How many ends of the past are forecast from, a horizon apart'),
+    title: text(200).default('Backtest').describe('Heading of the picture'),
+  })
+  .meta({ examples: [{ values: waves, step_seconds: 3600, horizon: 12, windows: 2 }] });
+export type BacktestRequest = z.infer<typeof BacktestRequest>;
+
+const MethodAnswer = z.object({
+  name: z.string().describe('fused; fixed_blend: 0.4 Prophet and 0.6 LSTM; the members; naive2: the yardstick of OWA'),
+  windows: z.number(),
+  mae: z.number(),
+  smape: z.number(),
+  mase: z.number().nullable(),
+  owa: z.number().nullable(),
+  pinball: z.object({ lower: z.number().nullable(), middle: z.number(), upper: z.number().nullable() }),
+  coverage: z.number().nullable().describe('Share of values within the interval; to be compared with interval_width'),
+});
+
+export const BacktestAnswer = z
+  .object({
+    methods: z.array(MethodAnswer),
+    interval_width: z.number(),
+    horizon: z.number(),
+    windows: z.array(
+      z.object({
+        end: z.number().describe('Values known then'),
+        actual: z.array(z.number()),
+        forecast: z.array(z.number()),
+      }),
+    ),
+    notes: z.array(z.string()),
+    picture: z.string().describe('SVG'),
+  })
+  .meta({
+    examples: [
+      {
+        methods: [
+          {
+            name: 'fused',
+            windows: 3,
+            mae: 2.4,
+            smape: 2.3,
+            mase: 0.71,
+            owa: 0.42,
+            pinball: { lower: 0.31, middle: 1.2, upper: 0.29 },
+            coverage: 0.91,
+          },
+        ],
+        interval_width: 0.9,
+        horizon: 24,
+        windows: [{ end: 648, actual: [101.5], forecast: [102.1] }],
+        notes: [],
+        picture: '<svg xmlns="http://www.w3.org/2000/svg"></svg>',
+      },
+    ],
+  });
+export type BacktestAnswer = z.infer<typeof BacktestAnswer>;

@@ -1,0 +1,177 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { invalid } from '../../kernel/errors.ts';
+import { readCsv } from '../csv.ts';
+import type { CliContext } from '../main.ts';
+import { table } from '../table.ts';
+
+type Point = { step: number; timestamp: string | null; value: number; lower: number | null; upper: number | null };
+type Member = { name: string; weight: number; error: number | null; left_out: string | null };
+type Answer = {
+  forecast: Point[];
+  interval_width: number;
+  confidence: number | null;
+  confidence_tolerance: number;
+  fusion: string;
+  members: Member[];
+  notes: string[];
+};
+type Scores = {
+  name: string;
+  windows: number;
+  mae: number;
+  smape: number;
+  mase: number | null;
+  owa: number | null;
+  coverage: number | null;
+};
+type Tested = { methods: Scores[]; interval_width: number; horizon: number; notes: string[]; picture: string };
+type Flags = {
+  csv: string;
+  column: string;
+  time?: string;
+  step?: string;
+  horizon: string;
+  width: string;
+  members?: string;
+  fusion: string;
+};
+
+/** `tower forecast` and `tower forecast backtest`: a column of a CSV file, by the tower that runs. */
+export function addForecastCommands(program: Command, context: CliContext): void {
+  const forecast = asking(program.command('forecast'))
+    .description('forecast a column of a CSV file')
+    .action(async (flags: Flags) => {
+      const answer = await context.tower().post<Answer>('/api/v1/forecast', await questionOf(flags));
+      context.print(answer, forecastText);
+    });
+  forecast
+    .command('backtest')
+    .description('how good forecasts of the column would have been; takes the options of `tower forecast` as well')
+    .option('--windows <number>', 'ends of the past to forecast from', '3')
+    .option('--picture <file.svg>', 'write a picture')
+    .action(async (own: { windows: string; picture?: string }) => {
+      const flags = forecast.opts<Flags>();
+      const title = `${flags.column} of ${flags.csv}`;
+      const question = { ...(await questionOf(flags)), windows: numberOf('--windows', own.windows), title };
+      const tested = await context.tower().post<Tested>('/api/v1/forecast/backtest', question);
+      if (own.picture !== undefined) await writeFile(own.picture, tested.picture);
+      context.print(tested, backtestText);
+    });
+}
+
+const asking = (command: Command): Command =>
+  command
+    .option('--csv <file>', 'CSV with a header; - reads standard input')
+    .option('--column <name>', 'the column with the values')
+    .option('--time <name>', 'the column with ISO 8601 times; rows may then come in any order')
+    .option('--step <seconds>', 'time between two rows, where there is no column of times')
+    .option('--horizon <steps>', 'steps ahead', '24')
+    .option('--width <share>', 'share of values the interval is to hold', '0.9')
+    .option('--members <names>', 'only these, comma-separated: persistence, seasonal_naive, mstl, ridge, prophet, lstm')
+    .option('--fusion <mode>', 'weighted, median or fixed', 'weighted');
+
+async function questionOf({ csv, column, time, step, horizon, width, members, fusion }: Flags): Promise<object> {
+  if (csv === undefined || column === undefined) throw invalid('name --csv and --column');
+  const text = await readFile(csv === '-' ? '/dev/stdin' : csv, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw invalid(`--csv ${csv} cannot be read (${error.code})`);
+  });
+  const rows = readCsv(text);
+  const has = (name: string) => rows.length === 0 || name in rows[0]!;
+  for (const name of time === undefined ? [column] : [column, time])
+    if (!has(name)) throw invalid(`${csv} has no column ${name}; it has ${Object.keys(rows[0]!).join(', ')}`);
+  return {
+    values: rows.map((row, i) => cellOf(row[column] ?? '', column, i)),
+    ...(time === undefined ? {} : { timestamps: rows.map((row, i) => timeOf(row[time] ?? '', time, i)) }),
+    ...(step === undefined ? {} : { step_seconds: numberOf('--step', step) }),
+    horizon: numberOf('--horizon', horizon),
+    interval_width: numberOf('--width', width),
+    ...(members === undefined ? {} : { members: members.split(',').map((name) => name.trim()) }),
+    fusion,
+  };
+}
+
+function cellOf(cell: string, column: string, row: number): number | null {
+  const text = cell.trim();
+  if (text === '' || /^(nan|null|na)$/i.test(text)) return null;
+  if (!Number.isFinite(Number(text)))
+    throw invalid(`${column} in row ${row + 1} is ${JSON.stringify(text)}, no number`);
+  return Number(text);
+}
+
+/** A time without a zone is taken as UTC. */
+function timeOf(cell: string, column: string, row: number): string {
+  const text = cell.trim();
+  const zoned = /(Z|[+-]\d{2}:?\d{2})$/.test(text) || /^\d{4}-\d{2}-\d{2}$/.test(text) ? text : `${text}Z`;
+  const time = Date.parse(zoned.replace(' ', 'T'));
+  if (Number.isNaN(time)) throw invalid(`${column} in row ${row + 1} is ${JSON.stringify(text)}, no ISO 8601 time`);
+  return new Date(time).toISOString();
+}
+
+function numberOf(flag: string, text: string): number {
+  if (text.trim() === '' || !Number.isFinite(Number(text)))
+    throw invalid(`${flag} must be a number, not ${JSON.stringify(text)}`);
+  return Number(text);
+}
+
+const digits = (value: number | null): number | null => (value === null ? null : Number(value.toPrecision(5)));
+const percent = (share: number): string => `${Math.round(share * 100)} %`;
+
+function forecastText({
+  forecast,
+  interval_width,
+  confidence,
+  confidence_tolerance,
+  members,
+  notes,
+  fusion,
+}: Answer): string {
+  const rows = forecast.map(({ step, timestamp, value, lower, upper }) => [
+    timestamp ?? String(step),
+    digits(value),
+    digits(lower),
+    digits(upper),
+  ]);
+  const heads = [
+    forecast[0]?.timestamp ? 'TIME' : 'STEP',
+    'FORECAST',
+    `LOWER ${percent(interval_width)}`,
+    `UPPER ${percent(interval_width)}`,
+  ];
+  const parts = members.map(({ name, weight, error, left_out }) => [
+    name,
+    weight > 0 ? percent(weight) : '-',
+    digits(error),
+    left_out,
+  ]);
+  const sure =
+    confidence === null
+      ? 'too short to say how surely'
+      : `within ±${percent(confidence_tolerance)} of the forecast with probability ${percent(confidence)}`;
+  return [
+    table(heads, rows),
+    '',
+    table(['MEMBER', 'WEIGHT', 'ERROR', 'LEFT OUT BECAUSE'], parts, 80),
+    '',
+    ...notes.map((note) => `note: ${note}`),
+    `${fusion} fusion; ${sure}`,
+  ].join('\n');
+}
+
+function backtestText({ methods, interval_width, horizon, notes }: Tested): string {
+  const rows = methods.map(({ name, windows, mae, smape, mase, owa, coverage }) => [
+    name,
+    windows,
+    digits(mae),
+    Number(smape.toFixed(2)),
+    digits(mase),
+    digits(owa),
+    coverage === null ? null : percent(coverage),
+  ]);
+  return [
+    table(['METHOD', 'WINDOWS', 'MAE', 'SMAPE', 'MASE', 'OWA', `IN ${percent(interval_width)}`], rows),
+    '',
+    ...notes.map((note) => `note: ${note}`),
+    `${horizon} steps ahead; MASE in times of the seasonal naive forecast inside the series, OWA in times of Naive2`,
+  ].join('\n');
+}

@@ -1,0 +1,157 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { BacktestAnswer, ForecastAnswer } from '../../services/forecast/schemas.ts';
+import { readCsv } from '../../src/cli/csv.ts';
+import { cliOver } from '../support/cli.ts';
+import { temporaryFolder, testTower } from '../support/tower.ts';
+
+afterEach(() => {
+  process.exitCode = 0;
+});
+
+const start = Date.parse('2026-11-01T00:00:00Z');
+const times = (count: number) => Array.from({ length: count }, (_, i) => new Date(start + i * 3_600_000).toISOString());
+const wave = (count: number) =>
+  Array.from({ length: count }, (_, i) => 100 + 20 * Math.sin((2 * Math.PI * i) / 24) + ((i * 7) % 5) / 5);
+
+describe('POST /api/v1/forecast', () => {
+  it('answers with times, an interval, and the part each member had', async () => {
+    const { app } = await testTower();
+    const payload = { values: wave(240), timestamps: times(240), horizon: 24, lstm: { epochs: 1 } };
+    const answer = (await app.inject({ method: 'POST', url: '/api/v1/forecast', payload })).json<ForecastAnswer>();
+    expect(answer.forecast).toHaveLength(24);
+    expect(answer.forecast[0]).toMatchObject({ step: 1, timestamp: '2026-11-11T00:00:00.000Z' });
+    for (const { step, value, lower, upper } of answer.forecast) {
+      expect(Math.abs(value - (100.4 + 20 * Math.sin((2 * Math.PI * (239 + step)) / 24)))).toBeLessThan(2);
+      expect(lower!).toBeLessThan(value);
+      expect(upper!).toBeGreaterThan(value);
+    }
+    expect(answer).toMatchObject({ fusion: 'weighted', seasonality: [24], step_seconds: 3600, points: 240, notes: [] });
+    const weighted = answer.members.filter(({ weight }) => weight > 0);
+    expect(answer.forecast[5]!.value).toBeCloseTo(
+      weighted.reduce((sum, { weight, forecast }) => sum + weight * forecast![5]!, 0),
+      9,
+    );
+    const prophet = answer.members.find(({ name }) => name === 'prophet');
+    expect(answer.prophet_contribution).toEqual(prophet!.weight > 0 ? prophet!.forecast : null);
+  });
+
+  it('begins after the last value that is there', async () => {
+    const { app } = await testTower();
+    const payload = {
+      values: [...wave(100), null, null],
+      step_seconds: 3600,
+      timestamps: times(102),
+      horizon: 2,
+      members: ['seasonal_naive'],
+    };
+    const answer = (await app.inject({ method: 'POST', url: '/api/v1/forecast', payload })).json<ForecastAnswer>();
+    expect(answer.forecast.map(({ timestamp }) => timestamp)).toEqual([
+      '2026-11-05T06:00:00.000Z',
+      '2026-11-05T07:00:00.000Z',
+    ]);
+    expect(answer.forecast[0]!.value).toBeCloseTo(wave(100)[78]!, 9);
+    expect(answer.notes).toEqual(['the last 2 values were missing; the forecast begins after them']);
+  });
+});
+
+describe('tower forecast', () => {
+  const csv = (text: string): string => {
+    const file = join(mkdtempSync(join(temporaryFolder(), 'csv-')), 'load.csv');
+    writeFileSync(file, text);
+    return file;
+  };
+
+  it('prints the forecast of a column, members and how sure it is', async () => {
+    const { tower } = await cliOver();
+    const file = csv(
+      `at,requests\n${wave(120)
+        .map((value, i) => `${times(120)[i]!.replace('T', ' ').slice(0, 19)},${value}`)
+        .join('\n')}\n`,
+    );
+    const { out, code, err } = await tower(
+      'forecast',
+      '--csv',
+      file,
+      '--column',
+      'requests',
+      '--time',
+      'at',
+      '--horizon',
+      '2',
+      '--members',
+      'seasonal_naive,mstl',
+    );
+    expect(err).toBe('');
+    expect(code).toBe(0);
+    const lines = out.split('\n');
+    expect(lines[0]).toMatch(/^TIME +FORECAST +LOWER 90 % +UPPER 90 %$/);
+    expect(lines[1]).toMatch(/^2026-11-06T00:00:00.000Z +\d/);
+    expect(out).toMatch(/^weighted fusion; within ±20 % of the forecast with probability 100 %$/m);
+    expect(JSON.parse((await tower('forecast', '--csv', file, '--column', 'requests', '--json')).out)).toHaveProperty(
+      'forecast',
+    );
+  });
+
+  it('backtests, with a picture', async () => {
+    const { tower } = await cliOver();
+    const file = csv(`requests\n${wave(200).join('\n')}\n`);
+    const picture = `${file}.svg`;
+    const { out, code } = await tower(
+      'forecast',
+      'backtest',
+      '--csv',
+      file,
+      '--column',
+      'requests',
+      '--step',
+      '3600',
+      '--horizon',
+      '12',
+      '--windows',
+      '2',
+      '--members',
+      'seasonal_naive,mstl',
+      '--picture',
+      picture,
+    );
+    expect(code).toBe(0);
+    expect(out.split('\n')[0]).toMatch(/^METHOD +WINDOWS +MAE +SMAPE +MASE +OWA +IN 90 %$/);
+    expect(out).toMatch(/^fused +2 /m);
+    expect(out).toMatch(/^naive2 +2 .* 1 +-$/m);
+    expect(readFileSync(picture, 'utf8')).toMatch(/^<svg .*requests of .*<\/svg>\n$/s);
+    expect(
+      JSON.parse(
+        (await tower('forecast', 'backtest', '--csv', file, '--column', 'requests', '--json')).out,
+      ) as BacktestAnswer,
+    ).toHaveProperty('methods');
+  });
+
+  it.each([
+    [['--column', 'x'], /^tower: name --csv and --column$/],
+    [['--csv', 'none.csv', '--column', 'x'], /^tower: --csv none.csv cannot be read \(ENOENT\)$/],
+    [['--csv', 'FILE', '--column', 'x'], /^tower: .*load.csv has no column x; it has a, b$/],
+    [['--csv', 'FILE', '--column', 'b'], /^tower: b in row 2 is "two", no number$/],
+    [
+      ['--csv', 'FILE', '--column', 'a', '--time', 'b'],
+      /^tower: b in row 1 is "1", no ISO 8601 time$|^tower: b in row 2 is "two", no ISO 8601 time$/,
+    ],
+    [['--csv', 'FILE', '--column', 'a', '--horizon', 'x'], /^tower: --horizon must be a number, not "x"$/],
+  ])('refuses %j', async (args, message) => {
+    const { tower } = await cliOver();
+    const file = csv('a,b\n1,1\n2,two\n');
+    const { err, code } = await tower('forecast', ...args.map((arg) => (arg === 'FILE' ? file : arg)));
+    expect(err).toMatch(message);
+    expect(code).toBe(2);
+  });
+});
+
+describe('CSV', () => {
+  it('is read with quotes, any line ends, and rows that are too short', () => {
+    expect(readCsv('\uFEFFa,"b ""c"""\r\n1,"x\ny"\r2\n\n')).toEqual([
+      { a: '1', 'b "c"': 'x\ny' },
+      { a: '2', 'b "c"': '' },
+    ]);
+  });
+});
