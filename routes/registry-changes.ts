@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Access } from '../services/access/access.ts';
@@ -14,7 +14,7 @@ import {
 } from '../services/registry/event-schemas.ts';
 import { whileAdmitted } from '../src/http/auth.ts';
 import { errors, modelName, tags } from '../src/http/openapi.ts';
-import { nextPage, sendStream } from '../src/http/replies.ts';
+import { nextPage, sendStream, untilClosed } from '../src/http/replies.ts';
 
 type Deps = { changes: Changes; access: Access; now: () => number };
 
@@ -91,12 +91,6 @@ const EventFrames = z
     'A frame per event: id, event (its type) and data (a RegistryEvent); `event: gap` where what was missed is not kept any more; a comment every 15 s',
   )
   .meta({ examples: ['id: 412\nevent: model_version_alias.moved\ndata: {"id":412}\n\n'] });
-
-function untilClosed(request: FastifyRequest): AbortSignal {
-  const over = new AbortController();
-  request.raw.socket.once('close', () => over.abort(new Error('the client is gone')));
-  return over.signal;
-}
 
 /** In a context of its own, because here the body must stay the bytes it came as. */
 async function mlflowWebhookRoute(instance: FastifyInstance, { changes }: Pick<Deps, 'changes'>): Promise<void> {

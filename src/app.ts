@@ -5,6 +5,7 @@ import { accessRoutes } from '../routes/access.ts';
 import { dashboardRoutes } from '../routes/dashboard.ts';
 import { driftRoutes } from '../routes/drift.ts';
 import { forecastRoutes } from '../routes/forecast.ts';
+import { forecastTrainingRoutes } from '../routes/forecast-training.ts';
 import { monitoringRoutes } from '../routes/monitoring.ts';
 import { registryRoutes } from '../routes/registry.ts';
 import { registryChangesRoutes } from '../routes/registry-changes.ts';
@@ -15,6 +16,7 @@ import type { Access } from '../services/access/access.ts';
 import type { Dashboard } from '../services/dashboard/dashboard.ts';
 import type { Drift } from '../services/drift/drift.ts';
 import type { Forecast } from '../services/forecast/forecast.ts';
+import type { Training } from '../services/forecast/training.ts';
 import type { Monitoring } from '../services/monitoring/monitoring.ts';
 import type { Changes } from '../services/registry/changes.ts';
 import type { Estate } from '../services/registry/estate.ts';
@@ -51,6 +53,7 @@ export type Services = RegistryServices & {
   access: Access;
   webhooks: Webhooks;
   forecast: Forecast;
+  training: Training;
   system: System;
   registries: RegistryServices[];
   /** All registries in one view; null where there is only one. */
@@ -71,7 +74,7 @@ export async function buildApp(
   services: Services,
   { config, version, log, clock, metrics }: Options,
 ): Promise<FastifyInstance> {
-  const { access, system, webhooks, forecast, estate } = services;
+  const { access, system, webhooks, forecast, training, estate } = services;
   const app: FastifyInstance = Fastify({
     // Warnings and errors only: what a tower does is in its own log lines, how often and how fast in /metrics.
     loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
@@ -111,6 +114,7 @@ export async function buildApp(
   await app.register(accessRoutes, { access });
   await app.register(registryWebhooksRoutes, { webhooks });
   await app.register(forecastRoutes, { forecast });
+  await app.register(forecastTrainingRoutes, { training, access, now: clock.now });
   const shared = { access, now: clock.now, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };
   if (!estate) {
     await app.register(async (scope) => routesOf(scope, services, shared));

@@ -1,6 +1,8 @@
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { createAccess } from '../services/access/access.ts';
 import { createForecast, forecastWorker } from '../services/forecast/forecast.ts';
+import { createTraining } from '../services/forecast/training.ts';
 import { createEstate } from '../services/registry/estate.ts';
 import type { Services } from './app.ts';
 import {
@@ -95,7 +97,6 @@ async function build(
   for (const { name, registry } of all) releaser.defer(`reads of ${name}`, () => registry.abort());
   const [first] = all;
   if (!first) throw new Error('no registry is configured');
-  const forecast = composeForecast(config, releaser);
   const system = createSystem({
     config,
     version,
@@ -105,9 +106,10 @@ async function build(
     jobStates: () => jobs?.states() ?? [],
     metricsPage: metrics.render,
   });
+  const parts = { access, ...composeForecast(config, version, tools, releaser) };
   const estate = all.length > 1 ? createEstate(all, config.MAX_MODELS_RETURNED, aliasTableOf(config)) : null;
   return {
-    services: { access, webhooks: shared.webhooks, forecast, system, ...first, registries: all, estate },
+    services: { ...parts, webhooks: shared.webhooks, system, ...first, registries: all, estate },
     outbox: shared.outbox,
     metrics,
     log,
@@ -125,13 +127,28 @@ async function build(
   };
 }
 
-/** Threads for forecasts; the event loop keeps a core for itself where there is more than one. */
-function composeForecast(config: Config, releaser: Releaser) {
+/** Forecasts and trained models, on threads of their own; the event loop keeps a core where there is more than one. */
+function composeForecast(config: Config, version: string, { clock, log }: Tools, releaser: Releaser) {
   const threads = config.FORECAST_WORKERS || Math.max(1, availableParallelism() - 1);
   const pool = createWorkerPool(forecastWorker, { threads, queue: config.FORECAST_QUEUE });
-  releaser.defer('forecasts', () => pool.close());
-  const timeoutMs = config.FORECAST_TIMEOUT_SECONDS * 1000;
-  return createForecast({ pool, timeoutMs, build: config.FORECAST_KERNELS });
+  const build = config.FORECAST_KERNELS;
+  const training = createTraining({
+    pool,
+    experimentsFolder: config.EXPERIMENTS_DIRECTORY,
+    modelsFolder: join(config.DATA_DIRECTORY, 'models'),
+    build,
+    buffers: [
+      config.RECOMMENDATION_BUFFER_CPU,
+      config.RECOMMENDATION_BUFFER_MEMORY,
+      config.RECOMMENDATION_BUFFER_REPLICAS,
+    ],
+    version,
+    clock,
+    log,
+  });
+  releaser.defer('forecast threads', () => pool.close());
+  releaser.defer('training', () => training.stop());
+  return { forecast: createForecast({ pool, timeoutMs: config.FORECAST_TIMEOUT_SECONDS * 1000, build }), training };
 }
 
 /** Keys alone, or keys and tokens. @throws TowerError `invalid` for settings that do not fit together */

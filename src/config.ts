@@ -163,6 +163,13 @@ export const settings = z.object({
       'Signs webhooks and the audit log; not set: the file tower.key in DATA_DIRECTORY, made at the first start (secret)',
     ),
 
+  EXPERIMENTS_DIRECTORY: z
+    .string()
+    .default('./data/experiments')
+    .describe('Folder of load experiments, one CSV and one JSON each (docs/forecast.md)'),
+  RECOMMENDATION_BUFFER_CPU: number(1.2, 1, 10, false).describe('Recommended CPU in times of what is predicted'),
+  RECOMMENDATION_BUFFER_MEMORY: number(1.15, 1, 10, false).describe('The same for memory'),
+  RECOMMENDATION_BUFFER_REPLICAS: number(1, 1, 10, false).describe('The same for replicas'),
   FORECAST_WORKERS: number(0, 0, 256).describe('Threads that forecast and train; 0: one less than there are cores'),
   FORECAST_TIMEOUT_SECONDS: number(60, 1, 3600).describe('Longest time for one forecast or backtest'),
   FORECAST_QUEUE: number(64, 1, 100_000).describe(

@@ -1,6 +1,10 @@
 import type { MessagePort } from 'node:worker_threads';
 import { backtest } from './backtest.ts';
 import { type EngineSettings, forecast } from './engine.ts';
+import type { Experiment } from './experiments.ts';
+import type { KernelBuild } from './lstm/kernels.ts';
+import { evaluate, type PipelineSettings, trainPipeline } from './pipeline.ts';
+import type { Fitted } from './pipeline-members.ts';
 import type { Series } from './series.ts';
 
 /** What the pool's threads do. Names are those `pool.run` is called with. */
@@ -12,3 +16,28 @@ export const runForecast = ({ series, settings }: ForecastTask) => forecast(seri
 
 export const runBacktest = ({ series, settings, windows, progress }: BacktestTask) =>
   backtest(series, settings, windows, (done) => progress?.postMessage({ done, of: windows }));
+
+export type TrainTask = {
+  experiments: Experiment[];
+  settings: PipelineSettings;
+  buffers: number[];
+  before: Fitted | null;
+  progress: MessagePort | null;
+};
+
+export const runTraining = ({ experiments, settings, buffers, before, progress }: TrainTask) =>
+  trainPipeline(
+    experiments,
+    settings,
+    buffers,
+    before,
+    () => performance.now(),
+    (epoch) => {
+      progress?.postMessage(epoch);
+      return true;
+    },
+  );
+
+export type EvaluateTask = { experiments: Experiment[]; fitted: Fitted; build: KernelBuild };
+
+export const runEvaluation = ({ experiments, fitted, build }: EvaluateTask) => evaluate(experiments, fitted, build);

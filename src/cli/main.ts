@@ -10,6 +10,7 @@ import { addForecastCommands } from './commands/forecast.ts';
 import { addModelCommands } from './commands/models.ts';
 import { addServeCommand } from './commands/serve.ts';
 import { addStatusCommand } from './commands/status.ts';
+import { addTrainCommands } from './commands/train.ts';
 import { plain } from './table.ts';
 
 /** What a command works with. */
@@ -20,6 +21,8 @@ export type CliContext = {
   print<T>(value: T, text: (value: T) => string): void;
   env: Record<string, string | undefined>;
   out(text: string): void;
+  /** One line that is overwritten by the next, on a terminal only; empty = wiped away. */
+  progress(line: string): void;
 };
 
 type Io = { env?: Record<string, string | undefined>; out?: (text: string) => void; err?: (text: string) => void };
@@ -54,12 +57,16 @@ export async function run(
     print: (value, text) => out(options().json ? JSON.stringify(value, null, 2) : text(value)),
     env,
     out,
+    progress: (line) => {
+      if (process.stderr.isTTY && !wiring.err) process.stderr.write(`\r\u001b[K${line}`);
+    },
   };
   addServeCommand(program, context, wiring.serve);
   addModelCommands(program, context);
   addEventCommands(program, context);
   addForecastCommands(program, context);
   addCacheCommands(program, context);
+  addTrainCommands(program, context);
   addStatusCommand(program, context);
   addAccessCommands(program, context);
   try {

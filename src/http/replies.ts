@@ -54,6 +54,13 @@ export const sendStream = (reply: FastifyReply, type: string, chunks: AsyncItera
     .header('x-accel-buffering', 'no')
     .send(Readable.from(chunks, { highWaterMark: 1 }));
 
+/** Aborts when whoever asked is gone. */
+export function untilClosed(request: FastifyRequest): AbortSignal {
+  const over = new AbortController();
+  request.raw.socket.once('close', () => over.abort(new Error('the client is gone')));
+  return over.signal;
+}
+
 type Provenance = { ageMs: number | null; stale: boolean; origin: 'mlflow' | 'sample' };
 
 /** What an answer made of the mirror says of it; an answer that knows its own age keeps it. */

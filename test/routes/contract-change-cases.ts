@@ -13,7 +13,12 @@ export type World =
   | 'no audit'
   | 'pinned'
   | 'given up'
-  | 'impatient';
+  | 'impatient'
+  | 'experiments'
+  | 'training'
+  | 'done training'
+  | 'trained'
+  | 'damaged model';
 export type Case = {
   world?: World;
   call: string;

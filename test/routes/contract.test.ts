@@ -1,12 +1,15 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import Ajv from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { InjectOptions } from 'fastify';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { modelFile } from '../../services/forecast/library.ts';
 import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
+import { writeExperiments } from '../support/experiments.ts';
 import { signedHeaders } from '../support/signed.ts';
 import { type TestTower, testTower } from '../support/tower.ts';
 import { cases, monitorBody } from './contract-cases.ts';
@@ -31,7 +34,7 @@ beforeEach(async () => {
   ajv.addSchema(document, 'api');
 });
 
-type InWorld = TestTower & { ids: { webhook: string; delivery: string; key: string } };
+type InWorld = TestTower & { ids: { webhook: string; delivery: string; key: string; job: string } };
 
 async function towerIn(world: World): Promise<InWorld> {
   const registry = smallRegistry();
@@ -82,14 +85,41 @@ async function towerIn(world: World): Promise<InWorld> {
           payload: { name: 'ci', scopes: ['read'] },
         })
       : null;
-  return { ...tower, ids: { ...(await hooked(tower, world)), key: made?.json<{ id: string }>().id ?? 'x' } };
+  const job = await trained(tower, world);
+  return { ...tower, ids: { ...(await hooked(tower, world)), key: made?.json<{ id: string }>().id ?? 'x', job } };
+}
+
+let modelText: string | undefined;
+
+/** Experiments of a service and its model; or the job that trains it: running, or done. */
+async function trained({ folder, services: { training } }: TestTower, world: World): Promise<string> {
+  if (!['experiments', 'training', 'done training', 'trained', 'damaged model'].includes(world)) return randomUUID();
+  writeExperiments(join(folder, 'data', 'experiments'), 'cart');
+  const file = join(folder, 'data', 'models', modelFile('cart'));
+  if (world === 'trained' || world === 'damaged model') {
+    // Trained once for all.
+    if (modelText === undefined)
+      await readToEnd(training.jobs.events((await training.train('cart', { epochs: 1 })).id, never));
+    modelText ??= readFileSync(file, 'utf8');
+    mkdirSync(join(folder, 'data', 'models'), { recursive: true });
+    writeFileSync(file, world === 'trained' ? modelText : '{}');
+  }
+  if (world !== 'training' && world !== 'done training') return randomUUID();
+  const { id } = await training.train('cart', { epochs: world === 'training' ? 200 : 1 });
+  if (world === 'done training') await readToEnd(training.jobs.events(id, never));
+  return id;
+}
+
+const never = new AbortController().signal;
+async function readToEnd(frames: AsyncGenerator<string>): Promise<void> {
+  while (!(await frames.next()).done);
 }
 
 /** A webhook and a delivery to it, still due or given up. */
 async function hooked(
   { services: { changes }, outbox }: TestTower,
   world: World,
-): Promise<Omit<InWorld['ids'], 'key'>> {
+): Promise<Pick<InWorld['ids'], 'webhook' | 'delivery'>> {
   if (world !== 'hooked' && world !== 'given up') return { webhook: 'x', delivery: '1' };
   const { id } = await changes.webhooks.create({ url: 'http://127.0.0.1:9/T0/secret' }, 'dana');
   await changes.webhooks.test(id);
@@ -168,7 +198,8 @@ describe('every endpoint of the contract', () => {
     const call = template
       .replace('{webhook}', ids.webhook)
       .replace('{delivery}', ids.delivery)
-      .replace('{key}', ids.key);
+      .replace('{key}', ids.key)
+      .replace('{job}', ids.job);
     for (const earlier of before) expect((await app.inject(inject(earlier, monitorBody))).statusCode).toBe(201);
     const response = await app.inject(inject(call, body, signedWith));
     expect(response.statusCode, response.body).toBe(status);

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { readCsv } from '../../kernel/csv.ts';
 import { invalid } from '../../kernel/errors.ts';
-import { readCsv } from '../csv.ts';
 import type { CliContext } from '../main.ts';
 import { table } from '../table.ts';
 

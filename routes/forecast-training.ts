@@ -1,0 +1,220 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { Access } from '../services/access/access.ts';
+import type { Training } from '../services/forecast/training.ts';
+import {
+  EvaluateRequest,
+  EvaluationAnswer,
+  Job,
+  JobId,
+  JobList,
+  ModelInfo,
+  ModelList,
+  RecommendationAnswer,
+  RecommendationRequest,
+  ShortRecommendationRequest,
+  TrainRequest,
+} from '../services/forecast/training-schemas.ts';
+import { whileAdmitted } from '../src/http/auth.ts';
+import { errors, tags } from '../src/http/openapi.ts';
+import { sendStream, untilClosed } from '../src/http/replies.ts';
+
+type Deps = { training: Training; access: Access; now: () => number };
+
+const reading = { access: 'read' } as const;
+/** Asking changes nothing, though it takes a body. */
+const asking = { access: 'read', audited: false } as const;
+const about = (summary: string) => ({ tags: [tags.forecast], summary });
+const ofService = z.object({ service: z.string('must be a text') });
+
+/** Models of services: trained, followed, listed, evaluated, asked. */
+export async function forecastTrainingRoutes(instance: FastifyInstance, deps: Deps): Promise<void> {
+  serviceRoutes(instance, deps);
+  jobRoutes(instance, deps);
+  modelRoutes(instance, deps);
+  kerasRoutes(instance, deps);
+}
+
+function serviceRoutes(instance: FastifyInstance, { training }: Deps): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const path = '/api/v1/services/:service';
+  app.post(
+    `${path}/train`,
+    {
+      config: { access: 'operate' },
+      schema: {
+        ...about('Train a service’s model from its experiments: a job'),
+        params: ofService,
+        body: TrainRequest.nullish(),
+        response: { 202: Job, ...errors(400, 404, 409) },
+      },
+    },
+    async (request, reply) => {
+      const job = await training.train(request.params.service, request.body ?? {});
+      return reply.code(202).header('location', `/api/v1/forecast/jobs/${job.id}`).send(job);
+    },
+  );
+  app.post(
+    `${path}/evaluate`,
+    {
+      // It may begin to train.
+      config: { access: 'operate' },
+      schema: {
+        ...about('How a service’s model does on experiments it was not trained on'),
+        params: ofService,
+        body: EvaluateRequest.nullish(),
+        response: { 200: EvaluationAnswer, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => training.evaluate(request.params.service, request.body?.retrain_if_decayed ?? false),
+  );
+  app.post(
+    `${path}/recommendation`,
+    {
+      config: asking,
+      schema: {
+        ...about('CPU, memory and replicas for the next step, from one point'),
+        params: ofService,
+        body: RecommendationRequest,
+        response: { 200: RecommendationAnswer, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => training.recommend(request.params.service, request.body),
+  );
+  app.post(
+    '/recommendations',
+    {
+      config: asking,
+      schema: {
+        ...about('The same in short: service and current metrics in the body'),
+        body: ShortRecommendationRequest,
+        response: { 200: RecommendationAnswer, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => training.recommend(request.body.service, request.body.current_metrics),
+  );
+}
+
+function jobRoutes(instance: FastifyInstance, { training, access, now }: Deps): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const path = '/api/v1/forecast/jobs';
+  app.get(
+    path,
+    { config: reading, schema: { ...about('Training jobs, newest first'), response: { 200: JobList, ...errors() } } },
+    async () => training.jobs.list(),
+  );
+  app.get(
+    `${path}/:job_id`,
+    {
+      config: reading,
+      schema: { ...about('One training job'), params: JobId, response: { 200: Job, ...errors(400, 404) } },
+    },
+    async (request) => training.jobs.get(request.params.job_id),
+  );
+  app.delete(
+    `${path}/:job_id`,
+    {
+      config: { access: 'operate' },
+      schema: {
+        ...about('Cancel a training job; a finished one stays as it is'),
+        params: JobId,
+        response: { 200: Job, ...errors(400, 404) },
+      },
+    },
+    async (request) => training.jobs.cancel(request.params.job_id),
+  );
+  app.get(
+    `${path}/:job_id/events`,
+    {
+      config: reading,
+      schema: {
+        ...about('A training job as it goes: server-sent events, until it ends'),
+        params: JobId,
+        produces: ['text/event-stream'],
+        response: { 200: Frames, ...errors(400, 404) },
+      },
+    },
+    async (request, reply) => {
+      const { id } = training.jobs.get(request.params.job_id);
+      const frames = training.jobs.events(id, untilClosed(request));
+      return sendStream(reply, 'text/event-stream; charset=utf-8', whileAdmitted(access, request, now, frames));
+    },
+  );
+}
+
+const Frames = z
+  .string()
+  .describe('A frame per change: event is progress, then succeeded, failed or cancelled; data is the job')
+  .meta({ examples: ['id: 4\nevent: progress\ndata: {"progress":{"epoch":3,"epochs":15}}\n\n'] });
+
+function modelRoutes(instance: FastifyInstance, { training }: Deps): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const path = '/api/v1/forecast/models';
+  app.get(
+    path,
+    {
+      config: reading,
+      schema: {
+        ...about('Trained models; those whose files are damaged say why'),
+        response: { 200: ModelList, ...errors() },
+      },
+    },
+    async () => training.models(),
+  );
+  app.get(
+    `${path}/:service`,
+    {
+      config: reading,
+      schema: {
+        ...about('One trained model'),
+        params: ofService,
+        response: { 200: ModelInfo, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => training.model(request.params.service),
+  );
+}
+
+function kerasRoutes(instance: FastifyInstance, { training }: Deps): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const path = '/api/v1/forecast/models';
+  app.get(
+    `${path}/:service/model.json`,
+    {
+      config: reading,
+      schema: {
+        ...about('The network as TF.js and Keras read it; its weights stand beside, in weights.bin'),
+        params: ofService,
+        response: { 200: KerasJson, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => (await training.keras(request.params.service)).json as z.infer<typeof KerasJson>,
+  );
+  app.get(
+    `${path}/:service/weights.bin`,
+    {
+      config: reading,
+      schema: {
+        ...about('The network’s weights: 32-bit floats in the order of model.json'),
+        params: ofService,
+        produces: ['application/octet-stream'],
+        response: {
+          200: z
+            .string()
+            .describe('Bytes')
+            .meta({ examples: ['…'] }),
+          ...errors(400, 404, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { data } = await training.keras(request.params.service);
+      return reply.type('application/octet-stream').send(data as unknown as string);
+    },
+  );
+}
+
+const KerasJson = z
+  .looseObject({ format: z.string(), modelTopology: z.unknown(), weightsManifest: z.array(z.unknown()) })
+  .meta({ examples: [{ format: 'layers-model', modelTopology: {}, weightsManifest: [] }] });

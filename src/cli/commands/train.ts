@@ -1,0 +1,169 @@
+import type { Command } from 'commander';
+import { invalid, TowerError } from '../../kernel/errors.ts';
+import type { CliContext } from '../main.ts';
+import { card, table } from '../table.ts';
+
+type Progress = { epoch: number; epochs: number; loss: number; eta_seconds: number };
+type Result = {
+  model_path: string;
+  training_time: string;
+  data_samples: number;
+  experiments: number;
+  epochs: number;
+  notes: string[];
+};
+type Job = {
+  id: string;
+  service: string;
+  status: string;
+  progress: Progress | null;
+  result: Result | null;
+  error: string | null;
+};
+type Scores = { mse: number; mae: number; r2: number | null };
+type Evaluation = {
+  service_name: string;
+  methods: Record<string, Record<string, Scores>>;
+  fusion_performance: { overall_confidence: number; prediction_accuracy: number };
+  windows: number;
+  experiments: string[];
+  decayed: boolean;
+  decay_reason: string | null;
+  retraining_job: string | null;
+};
+type Model = {
+  service: string;
+  trained_at: string | null;
+  data_samples: number | null;
+  window: number | null;
+  error: string | null;
+};
+type TrainFlags = { service?: string; services?: string; window?: string; epochs?: string; fresh?: boolean };
+
+/** `tower train`: models of services, from their load experiments. */
+export function addTrainCommands(program: Command, context: CliContext): void {
+  const train = program.command('train').description('models of services, from their load experiments');
+  train
+    .command('models')
+    .description('train models and wait for them')
+    .option('--service <name>', 'one service')
+    .option('--services <names>', 'several, comma-separated')
+    .option('--window <steps>', 'steps the model looks back; default 10')
+    .option('--epochs <number>', 'longest training')
+    .option('--fresh', 'begin anew although there is a model')
+    .action(async (flags: TrainFlags) => {
+      const names = [flags.service ?? '', ...(flags.services ?? '').split(',')]
+        .map((name) => name.trim())
+        .filter(Boolean);
+      if (names.length === 0) throw invalid('name --service or --services');
+      const jobs: Job[] = [];
+      for (const name of names) jobs.push(await trainOne(context, name, bodyOf(flags)));
+      context.print(jobs, (all) => all.map(jobText).join('\n\n'));
+      const failed = jobs.filter(({ status }) => status !== 'succeeded');
+      if (failed.length > 0)
+        throw new TowerError('internal', `not trained: ${failed.map(({ service }) => service).join(', ')}`);
+    });
+  train
+    .command('evaluate')
+    .description('how a model does on experiments it was not trained on')
+    .requiredOption('--service <name>', 'the service')
+    .option('--retrain', 'train it again where it has become worse')
+    .action(async ({ service, retrain }: { service: string; retrain?: boolean }) => {
+      const path = `/api/v1/services/${encodeURIComponent(service)}/evaluate`;
+      context.print(
+        await context.tower().post<Evaluation>(path, { retrain_if_decayed: retrain === true }),
+        evaluationText,
+      );
+    });
+  train
+    .command('list')
+    .description('the models there are')
+    .action(async () => {
+      context.print(await context.tower().get<Model[]>('/api/v1/forecast/models'), (models) =>
+        models.length === 0
+          ? 'No model has been trained.'
+          : table(
+              ['SERVICE', 'TRAINED', 'WINDOWS', 'LOOKS BACK', 'TROUBLE'],
+              models.map(({ service, trained_at, data_samples, window, error }) => [
+                service,
+                trained_at,
+                data_samples,
+                window,
+                error,
+              ]),
+              80,
+            ),
+      );
+    });
+}
+
+const bodyOf = ({ window, epochs, fresh }: TrainFlags): object => ({
+  ...(window === undefined ? {} : { window: Number(window) }),
+  ...(epochs === undefined ? {} : { epochs: Number(epochs) }),
+  ...(fresh ? { warm_start: false } : {}),
+});
+
+/** Starts a job and follows it to its end. */
+async function trainOne(context: CliContext, service: string, body: object): Promise<Job> {
+  const tower = context.tower();
+  const job = await tower.post<Job>(`/api/v1/services/${encodeURIComponent(service)}/train`, body);
+  let last = job;
+  for await (const { data } of await tower.follow(`/api/v1/forecast/jobs/${job.id}/events`, null)) {
+    last = JSON.parse(data) as Job;
+    context.progress(last.progress === null || last.status !== 'running' ? '' : barOf(service, last.progress));
+  }
+  context.progress('');
+  return last.status === 'running' ? tower.get<Job>(`/api/v1/forecast/jobs/${job.id}`) : last;
+}
+
+const barWidth = 24;
+
+function barOf(service: string, { epoch, epochs, loss, eta_seconds }: Progress): string {
+  const full = Math.round((epoch / epochs) * barWidth);
+  return `${service}  ${'█'.repeat(full)}${'░'.repeat(barWidth - full)}  epoch ${epoch}/${epochs}  loss ${loss.toFixed(4)}  ${Math.ceil(eta_seconds)} s left at most`;
+}
+
+function jobText({ service, status, result, error }: Job): string {
+  if (!result)
+    return card([
+      ['service', service],
+      ['status', status],
+      ['error', error],
+    ]);
+  return card([
+    ['service', service],
+    ['status', status],
+    ['model', result.model_path],
+    ['took', result.training_time],
+    ['windows learned from', result.data_samples],
+    ['experiments', result.experiments],
+    ['epochs', result.epochs],
+    ...result.notes.map((note): [string, unknown] => ['note', note]),
+  ]);
+}
+
+const short = (value: number | null): number | null => (value === null ? null : Number(value.toPrecision(4)));
+const percent = (share: number): string => `${Math.round(share * 100)} %`;
+
+function evaluationText({
+  methods,
+  fusion_performance,
+  windows,
+  experiments,
+  decayed,
+  decay_reason,
+  retraining_job,
+}: Evaluation): string {
+  const rows = Object.entries(methods).flatMap(([target, each]) =>
+    Object.entries(each).map(([name, { mse, mae, r2 }]) => [target, name, short(mae), short(mse), short(r2)]),
+  );
+  const { overall_confidence, prediction_accuracy } = fusion_performance;
+  return [
+    table(['TARGET', 'METHOD', 'MAE', 'MSE', 'R2'], rows),
+    '',
+    `${windows} windows of ${experiments.length} experiments it was not trained on`,
+    `recommendations were said to suffice ${percent(overall_confidence)} of the time and did ${percent(prediction_accuracy)}`,
+    decayed ? `worse than when it was trained: ${decay_reason}` : 'as good as when it was trained',
+    ...(retraining_job === null ? [] : [`it is trained again by job ${retraining_job}`]),
+  ].join('\n');
+}
