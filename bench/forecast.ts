@@ -1,5 +1,6 @@
 import { benchAccuracy } from './forecast/accuracy.ts';
 import { benchLatency } from './forecast/latency.ts';
+import { benchPipeline } from './forecast/pipeline.ts';
 import { benchTraining } from './forecast/training.ts';
 import type { Report } from './support/report.ts';
 
@@ -7,6 +8,7 @@ const parts: Record<string, (report: Report) => Promise<void>> = {
   accuracy: benchAccuracy,
   training: benchTraining,
   latency: benchLatency,
+  pipeline: benchPipeline,
 };
 
 /** The forecast engine's promises: accuracy on M4's hourly series, intervals, speed of the LSTM. */

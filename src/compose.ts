@@ -134,9 +134,10 @@ function composeForecast(config: Config, version: string, { clock, log }: Tools,
   const build = config.FORECAST_KERNELS;
   const training = createTraining({
     pool,
-    experimentsFolder: config.EXPERIMENTS_DIRECTORY,
+    experimentsFolder: config.EXPERIMENTS_DIRECTORY ?? join(config.DATA_DIRECTORY, 'experiments'),
     modelsFolder: join(config.DATA_DIRECTORY, 'models'),
     build,
+    engine: config.FORECAST_ENGINE,
     buffers: [
       config.RECOMMENDATION_BUFFER_CPU,
       config.RECOMMENDATION_BUFFER_MEMORY,

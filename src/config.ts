@@ -163,10 +163,9 @@ export const settings = z.object({
       'Signs webhooks and the audit log; not set: the file tower.key in DATA_DIRECTORY, made at the first start (secret)',
     ),
 
-  EXPERIMENTS_DIRECTORY: z
-    .string()
-    .default('./data/experiments')
-    .describe('Folder of load experiments, one CSV and one JSON each (docs/forecast.md)'),
+  EXPERIMENTS_DIRECTORY: text().describe(
+    'Folder of load experiments, one CSV and one JSON each (docs/forecast.md); not set: experiments in DATA_DIRECTORY',
+  ),
   RECOMMENDATION_BUFFER_CPU: number(1.2, 1, 10, false).describe('Recommended CPU in times of what is predicted'),
   RECOMMENDATION_BUFFER_MEMORY: number(1.15, 1, 10, false).describe('The same for memory'),
   RECOMMENDATION_BUFFER_REPLICAS: number(1, 1, 10, false).describe('The same for replicas'),
@@ -175,6 +174,12 @@ export const settings = z.object({
   FORECAST_QUEUE: number(64, 1, 100_000).describe(
     'Forecasts that may wait for a thread; further ones are answered 503',
   ),
+  FORECAST_ENGINE: z
+    .enum(['auto', 'wasm', 'tfjs-node'], 'must be auto, wasm or tfjs-node')
+    .default('auto')
+    .describe(
+      'What trains LSTMs: wasm (this program’s own; auto means it too), or tfjs-node, which is installed with npm install @tensorflow/tfjs-node and takes 20 times as long',
+    ),
   FORECAST_KERNELS: z
     .enum(['simd', 'fma', 'plain'], 'must be simd, fma or plain')
     .default('simd')

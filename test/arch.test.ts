@@ -85,7 +85,7 @@ describe('the house', () => {
     const inServices = outside.filter(
       ({ from, to }) =>
         from.startsWith('services/') &&
-        !['zod', 'yaml', 'jose', '@bsull/augurs/mstl', 'assemblyscript/asc'].includes(to),
+        !['zod', 'yaml', 'jose', '@bsull/augurs/mstl', 'assemblyscript/asc', '@tensorflow/tfjs'].includes(to),
     );
     const inKernel = outside.filter(
       ({ from, to }) => from.startsWith('src/kernel/') && !['undici', 'pino', 'prom-client', 'piscina'].includes(to),

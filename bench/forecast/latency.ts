@@ -1,7 +1,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { engineDefaults } from '../../services/forecast/engine.ts';
 import { forecastWorker } from '../../services/forecast/forecast.ts';
-import { initialWeights, predictLstm } from '../../services/forecast/lstm/train.ts';
+import { openNetwork } from '../../services/forecast/lstm/network.ts';
+import { initialWeights, setWeights } from '../../services/forecast/lstm/train.ts';
 import { prepareSeries } from '../../services/forecast/series.ts';
 import { seededRandom } from '../../src/kernel/rng.ts';
 import { createWorkerPool } from '../../src/kernel/worker-pool.ts';
@@ -10,15 +11,16 @@ import { shape } from './training.ts';
 
 /** What a forecast does to the process that answers other requests meanwhile, and one inference of the seed's network. */
 export async function benchLatency(report: Report): Promise<void> {
-  const weights = initialWeights(shape, seededRandom(1));
-  const window = { values: new Float32Array(30 * 14).fill(0.5), rows: 30, starts: Int32Array.of(0) };
-  const times = Array.from({ length: 2_000 }, () => {
+  const net = openNetwork(shape, 'simd', shape.window);
+  net.setTable(new Float32Array(shape.window * shape.features).fill(0.5), shape.window);
+  setWeights(net, initialWeights(shape, seededRandom(1)));
+  const times = Array.from({ length: 3_000 }, () => {
     const begun = performance.now();
-    predictLstm(shape, weights, window, 'simd');
+    net.forward(Int32Array.of(0), false);
     return performance.now() - begun;
   }).sort((a, b) => a - b);
   report.note(
-    `one forecast of the seed’s network, memory and weights set up anew: median ${times[1_000]!.toFixed(2)} ms, p99 ${times[1_980]!.toFixed(2)} ms`,
+    `one inference of the seed’s network: median ${times[1_500]!.toFixed(3)} ms, p99 ${times[2_970]!.toFixed(3)} ms`,
   );
   const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 100 });
   const random = seededRandom(2);

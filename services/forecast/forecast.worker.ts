@@ -3,6 +3,8 @@ import { backtest } from './backtest.ts';
 import { type EngineSettings, forecast } from './engine.ts';
 import type { Experiment } from './experiments.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
+import { trainInChild } from './lstm/tfjs-node.ts';
+import { type Epoch, trainLstm } from './lstm/train.ts';
 import { evaluate, type PipelineSettings, trainPipeline } from './pipeline.ts';
 import type { Fitted } from './pipeline-members.ts';
 import type { Series } from './series.ts';
@@ -22,21 +24,21 @@ export type TrainTask = {
   settings: PipelineSettings;
   buffers: number[];
   before: Fitted | null;
+  engine: 'wasm' | 'tfjs-node';
   progress: MessagePort | null;
 };
 
-export const runTraining = ({ experiments, settings, buffers, before, progress }: TrainTask) =>
-  trainPipeline(
-    experiments,
-    settings,
-    buffers,
-    before,
-    () => performance.now(),
-    (epoch) => {
-      progress?.postMessage(epoch);
-      return true;
-    },
+export const runTraining = ({ experiments, settings, buffers, before, engine, progress }: TrainTask) => {
+  const onEpoch = (epoch: Epoch) => {
+    progress?.postMessage(epoch);
+    return true;
+  };
+  return trainPipeline(experiments, settings, buffers, before, (shape, windows, net) =>
+    engine === 'tfjs-node'
+      ? trainInChild(shape, windows, net, onEpoch)
+      : trainLstm(shape, windows, net, settings.build, () => performance.now(), onEpoch),
   );
+};
 
 export type EvaluateTask = { experiments: Experiment[]; fitted: Fitted; build: KernelBuild };
 

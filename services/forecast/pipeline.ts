@@ -2,7 +2,7 @@ import { type Experiment, features, targets } from './experiments.ts';
 import { normalised, type Weighted, weigh } from './fusion.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
 import type { LstmShape } from './lstm/places.ts';
-import { type Epoch, type TrainSettings, trainLstm } from './lstm/train.ts';
+import type { Epoch, LabelledWindows, Trained as TrainedNet, TrainSettings } from './lstm/train.ts';
 import { type Fitted, fitRidge, predictAll } from './pipeline-members.ts';
 import { type Place, placesIn, scalingOf, splitExperiments, targetColumns, valueAt, windowsOf } from './windows.ts';
 
@@ -54,6 +54,13 @@ export type Evaluation = {
 
 export type Trained = { fitted: Fitted; evaluation: Evaluation; held: string[]; samples: number; history: Epoch[] };
 
+/** Trains the network: by our own kernels, or by TensorFlow.js. */
+export type TrainNet = (
+  shape: LstmShape,
+  windows: LabelledWindows,
+  settings: TrainSettings,
+) => TrainedNet | Promise<TrainedNet>;
+
 /** Fewer windows than this teach a network of this size nothing. */
 export const fewestWindows = 100;
 
@@ -61,14 +68,13 @@ export const fewestWindows = 100;
  * Trains on three fifths of the experiments, chooses weights on one fifth, is judged on the last.
  * @throws RangeError where there are too few experiments or windows
  */
-export function trainPipeline(
+export async function trainPipeline(
   experiments: Experiment[],
   settings: PipelineSettings,
   buffers: number[],
   before: Fitted | null,
-  now: () => number,
-  onEpoch: (epoch: Epoch) => boolean,
-): Trained {
+  trainNet: TrainNet,
+): Promise<Trained> {
   const { window, build } = settings;
   const { train, validation, test } = splitExperiments(experiments, settings.seed);
   const usable = placesIn(train, window).length;
@@ -95,14 +101,7 @@ export function trainPipeline(
     dropout: settings.dropout,
   };
   const windows = windowsOf(train, window, scaling);
-  const { weights, history } = trainLstm(
-    shape,
-    windows,
-    netSettings(settings, warm ? before : null),
-    build,
-    now,
-    onEpoch,
-  );
+  const { weights, history } = await trainNet(shape, windows, netSettings(settings, warm ? before : null));
   const ridge = targetColumns.map((_, target) => fitRidge(placesIn(train, window), target, scaling));
   const blank: Fitted = { window, shape, weights, scaling, ridge, fusion: [], residuals: [], buffers };
   const fitted = weighOn(validation, blank, build);
@@ -211,7 +210,9 @@ export function recommendedOf({ buffers }: Fitted, target: number, predicted: nu
 /** How often, by its errors on experiments it had not seen, the next value is no more than this. */
 export function probabilityOf({ residuals }: Fitted, target: number, predicted: number, limit: number): number {
   const errors = residuals[target]!;
-  const within = errors.reduce((count, error) => count + (predicted + error <= limit ? 1 : 0), 0);
+  // A prediction of 1.9999998 replicas that is 0.0000004 too low is right.
+  const needed = (error: number) => (target === replicaTarget ? Math.round(predicted + error) : predicted + error);
+  const within = errors.reduce((count, error) => count + (needed(error) <= limit ? 1 : 0), 0);
   // One more on either side: what was never seen is not impossible.
   return (within + 1) / (errors.length + 2);
 }

@@ -27,6 +27,7 @@ export const TrainResult = z.object({
   experiments: z.number(),
   epochs: z.number(),
   warm_start: z.boolean(),
+  engine: z.enum(['wasm', 'tfjs-node']),
   model_performance: z
     .object({ cpu_model_mse: z.number(), memory_model_mse: z.number(), replica_model_mse: z.number() })
     .describe('On experiments held back'),

@@ -9,6 +9,7 @@ import { createTrainingJobs, type JobProgress } from './jobs.ts';
 import { endingsOf, fingerprintOf, listModels, loadModel, type SavedModel, saveModel } from './library.ts';
 import { toKeras } from './lstm/keras-files.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
+import { troubleOf } from './lstm/tfjs-node.ts';
 import type { Epoch } from './lstm/train.ts';
 import { type Evaluation, fewestWindows, pipelineDefaults, type Trained } from './pipeline.ts';
 import { recommend } from './recommend.ts';
@@ -29,6 +30,8 @@ type Deps = {
   experimentsFolder: string;
   modelsFolder: string;
   build: KernelBuild;
+  /** `auto` is `wasm`: many times faster (docs/adr/0011). */
+  engine: 'auto' | 'wasm' | 'tfjs-node';
   /** Recommended CPU, memory and replicas in times of the predicted ones. */
   buffers: number[];
   version: string;
@@ -88,18 +91,20 @@ function refuseTooLittle(experiments: Experiment[], window: number): void {
 }
 
 async function runTraining(
-  { pool, modelsFolder, build, buffers, version, clock }: Deps,
+  deps: Deps,
   service: string,
   { experiments, notes }: { experiments: Experiment[]; notes: string[] },
   request: TrainRequest,
   signal: AbortSignal,
   onProgress: (progress: JobProgress) => void,
 ): Promise<TrainResult> {
+  const { pool, modelsFolder, build, buffers, version, clock } = deps;
   const begun = clock.now();
   const before = request.warm_start === false ? null : await loadModel(modelsFolder, service).catch(() => null);
   const { window = pipelineDefaults.window, epochs = pipelineDefaults.epochs, seed = pipelineDefaults.seed } = request;
   const settings = { ...pipelineDefaults, window, epochs, seed, build };
-  const task: Omit<TrainTask, 'progress'> = { experiments, settings, buffers, before: before?.fitted ?? null };
+  const engine = await engineOf(deps);
+  const task: Omit<TrainTask, 'progress'> = { experiments, settings, buffers, before: before?.fitted ?? null, engine };
   const onEpoch = (message: unknown) => onProgress(progressOf(message as Epoch));
   const trained = await pool.run<Trained>('runTraining', task, { signal, onProgress: onEpoch });
   const seconds = (clock.now() - begun) / 1000;
@@ -128,6 +133,7 @@ async function runTraining(
     data_samples: samples,
     experiments: experiments.length,
     epochs: history.length,
+    engine,
     warm_start: before !== null && history.length <= pipelineDefaults.warmEpochs,
     model_performance: {
       cpu_model_mse: scores(0).mse,
@@ -137,6 +143,18 @@ async function runTraining(
     fusion_results: fusionResults(model, build),
     notes,
   };
+}
+
+/** tfjs-node where it is asked for and works; the log says why it does not. */
+async function engineOf({ engine, log }: Deps): Promise<TrainTask['engine']> {
+  if (engine !== 'tfjs-node') return 'wasm';
+  const trouble = await troubleOf();
+  if (trouble === null) return 'tfjs-node';
+  log.warn(
+    { reason: trouble },
+    'tfjs-node cannot be used (npm install @tensorflow/tfjs-node); the engine of this program trains instead',
+  );
+  return 'wasm';
 }
 
 /** What it predicts after the last step of the experiment that was held back last. */

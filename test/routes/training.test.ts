@@ -14,11 +14,11 @@ type Job = {
   id: string;
   status: string;
   progress: { epoch: number; epochs: number } | null;
-  result: { model_path: string; warm_start: boolean } | null;
+  result: { model_path: string; warm_start: boolean; engine: string } | null;
 };
 
-async function trainingTower() {
-  const tower = await testTower({ FORECAST_WORKERS: '1' });
+async function trainingTower(env: Record<string, string> = {}) {
+  const tower = await testTower({ FORECAST_WORKERS: '1', ...env });
   writeExperiments(join(tower.folder, 'data', 'experiments'), 'cart');
   const train = async (payload: object = {}) =>
     (await tower.app.inject({ method: 'POST', url: '/api/v1/services/cart/train', payload })).json<Job>();
@@ -62,6 +62,14 @@ describe('training', () => {
     // Promised are 100 ms; the rest is for a machine that runs all tests at once.
     expect(performance.now() - begun).toBeLessThan(500);
     expect((await train({ epochs: 1 })).status).toBe('running');
+  });
+
+  it('says why tfjs-node does not do it, where it was asked for', async () => {
+    const { app, train, events, logText } = await trainingTower({ FORECAST_ENGINE: 'tfjs-node' });
+    const { id } = await train({ epochs: 1 });
+    await events(id);
+    expect((await app.inject(`/api/v1/forecast/jobs/${id}`)).json<Job>().result?.engine).toBe('wasm');
+    expect(logText()).toMatch(/Cannot find module '@tensorflow\/tfjs-node'.*tfjs-node cannot be used/);
   });
 
   it('stops with the tower', async () => {

@@ -30,7 +30,6 @@ export async function testTower(env: Record<string, string> = {}, overrides: Ove
   const { config, secrets } = readConfig({
     CACHE_DIRECTORY: join(folder, 'cache'),
     DATA_DIRECTORY: join(folder, 'data'),
-    EXPERIMENTS_DIRECTORY: join(folder, 'data', 'experiments'),
     RATE_LIMIT_PER_MINUTE: '100000',
     MLFLOW_MAX_RETRIES: '0',
     ...env,

@@ -233,7 +233,8 @@ function seedDropout({ kernels, places }: Network, random: Random): void {
     kernels.ints[places.randomState / 4 + lane] = Math.floor(random() * 0x7fffffff) + 1;
 }
 
-function shuffle(order: Int32Array, random: Random): void {
+/** Fisher and Yates. */
+export function shuffle(order: Int32Array, random: Random): void {
   for (let i = order.length - 1; i > 0; i -= 1) {
     const j = Math.floor(random() * (i + 1));
     [order[i], order[j]] = [order[j] as number, order[i] as number];

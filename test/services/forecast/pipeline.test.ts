@@ -11,10 +11,12 @@ import {
   type SavedModel,
   saveModel,
 } from '../../../services/forecast/library.ts';
+import { trainLstm } from '../../../services/forecast/lstm/train.ts';
 import {
   type PipelineSettings,
   pipelineDefaults,
   predictNext,
+  type TrainNet,
   trainPipeline,
 } from '../../../services/forecast/pipeline.ts';
 import { recommend } from '../../../services/forecast/recommend.ts';
@@ -31,6 +33,7 @@ import { temporaryFolder } from '../../support/tower.ts';
 
 const small: PipelineSettings = { ...pipelineDefaults, units: [12, 8], epochs: 30, patience: 30, rate: 0.01 };
 const buffers = [1.2, 1.15, 1];
+const net: TrainNet = (shape, windows, settings) => trainLstm(shape, windows, settings, 'simd', () => 0);
 const data = async (size: Parameters<typeof writeExperiments>[2] = {}) => {
   const folder = temporaryFolder();
   writeExperiments(folder, 'cart', size);
@@ -41,14 +44,7 @@ const train = async (settings = small, size: Parameters<typeof writeExperiments>
   return {
     experiments,
     folder,
-    ...trainPipeline(
-      experiments,
-      settings,
-      buffers,
-      null,
-      () => 0,
-      () => true,
-    ),
+    ...(await trainPipeline(experiments, settings, buffers, null, net)),
   };
 };
 const modelOf = ({
@@ -154,14 +150,7 @@ describe('a service’s model', () => {
   it('is the same twice, and sooner done from the one before', async () => {
     const [first, second] = [await train(), await train()];
     expect(second.fitted).toEqual(first.fitted);
-    const warm = trainPipeline(
-      first.experiments,
-      small,
-      buffers,
-      first.fitted,
-      () => 0,
-      () => true,
-    );
+    const warm = await trainPipeline(first.experiments, small, buffers, first.fitted, net);
     expect(warm.history).toHaveLength(small.warmEpochs);
     expect(warm.history[0]!.loss).toBeLessThan(first.history[0]!.loss);
   });

@@ -1,0 +1,55 @@
+import { fork } from 'node:child_process';
+import type { LstmShape } from './places.ts';
+import type { Epoch, LabelledWindows, Trained, TrainSettings } from './train.ts';
+
+/** Training in a process of its own by `@tensorflow/tfjs-node`, an optional peer (docs/adr/0011). */
+
+export type ChildQuestion = { packageName: string } & (
+  | { kind: 'test' }
+  | { kind: 'train'; shape: LstmShape; data: LabelledWindows; settings: TrainSettings }
+);
+export type ChildAnswer =
+  | { kind: 'works' }
+  | { kind: 'epoch'; epoch: Epoch }
+  | { kind: 'trained'; trained: Trained }
+  | { kind: 'failed'; reason: string };
+
+const tfjsNode = '@tensorflow/tfjs-node';
+
+/** Why it cannot be used, or null where it can: the package, its native part and one product of matrices. */
+export async function troubleOf(packageName = tfjsNode): Promise<string | null> {
+  try {
+    await ask({ kind: 'test', packageName }, () => undefined);
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** @throws Error with the reason where the process ends or refuses */
+export async function trainInChild(
+  shape: LstmShape,
+  data: LabelledWindows,
+  settings: TrainSettings,
+  onEpoch: (epoch: Epoch) => void,
+  packageName = tfjsNode,
+): Promise<Trained> {
+  const answer = await ask({ kind: 'train', packageName, shape, data, settings }, onEpoch);
+  if (answer.kind !== 'trained') throw new Error(`${packageName} answered ${answer.kind}`);
+  return answer.trained;
+}
+
+function ask(question: ChildQuestion, onEpoch: (epoch: Epoch) => void): Promise<ChildAnswer> {
+  // Typed arrays cross over as they are.
+  const child = fork(new URL('./tfjs-child.ts', import.meta.url), { serialization: 'advanced', stdio: 'ignore' });
+  return new Promise<ChildAnswer>((resolve, reject) => {
+    child.on('message', (answer: ChildAnswer) => {
+      if (answer.kind === 'epoch') onEpoch(answer.epoch);
+      else if (answer.kind === 'failed') reject(new Error(answer.reason));
+      else resolve(answer);
+    });
+    child.once('error', reject);
+    child.once('exit', (code, signal) => reject(new Error(`its process ended (${signal ?? code})`)));
+    child.send(question);
+  }).finally(() => child.kill());
+}
