@@ -88,7 +88,7 @@ function windowFor(current: RecommendationRequest, { rows }: Ending): number[][]
     replica_count_value: current.replica_count,
     ...(current as Record<string, number | undefined>),
   };
-  const last = rows.at(-1);
+  const last = rows.at(-1)!;
   const newest = features.map((feature, column) => given[feature] ?? last[column]!);
   const moved = rows
     .slice(1)

@@ -82,7 +82,7 @@ function onGrid(raw: readonly (number | null)[], times: readonly number[], wante
   const step = wanted ?? (gaps.some((gap) => gap > 0) ? median(gaps.filter((gap) => gap > 0)) : null);
   const start = points[0]?.at ?? 0;
   if (step === null) return { values: Float64Array.from(points, ({ value }) => value), start, step };
-  const count = Math.round((points.at(-1).at - start) / step) + 1;
+  const count = Math.round((points.at(-1)!.at - start) / step) + 1;
   if (count > 10 * raw.length + 1000)
     throw invalid(`${raw.length} values spread over ${count} steps of ${step} ms are too sparse`, {
       parameter: 'timestamps',

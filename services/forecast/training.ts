@@ -159,11 +159,11 @@ async function engineOf({ engine, log }: Deps): Promise<TrainTask['engine']> {
 
 /** What it predicts after the last step of the experiment that was held back last. */
 function fusionResults(model: SavedModel, build: KernelBuild): TrainResult['fusion_results'] {
-  const ending = model.endings.find(({ id }) => id === model.held.at(-1)) ?? model.endings.at(-1);
+  const ending = model.endings.find(({ id }) => id === model.held.at(-1)!) ?? model.endings.at(-1)!;
   if (!ending) throw notFound(`no experiment of ${model.service} is as long as the window`);
   const current = {
-    cpu_cores_value: ending.rows.at(-1)[2]!,
-    mem_bytes_value: ending.rows.at(-1)[3]!,
+    cpu_cores_value: ending.rows.at(-1)![2]!,
+    mem_bytes_value: ending.rows.at(-1)![3]!,
     replica_count: ending.replicas,
     load_users: ending.users,
     scenario: ending.scenario,

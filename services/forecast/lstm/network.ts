@@ -94,7 +94,7 @@ function layerForward({ shape, kernels, places, count }: State, index: number, i
 function head(state: State): Float64Array {
   const { shape, kernels, places, count } = state;
   const layer = places.layers[shape.units.length - 1] as Places['layers'][number];
-  const h8 = panels(shape.units.at(-1));
+  const h8 = panels(shape.units.at(-1)!);
   const size = count * 8;
   for (let p = 0; p < h8; p += 1) {
     const from = layer.h + (p * shape.window + shape.window - 1) * count * 32;
@@ -122,7 +122,7 @@ function drop({ shape, kernels, places }: State, x: number, y: number, mask: num
 
 function backward(state: State, outputGradients: ArrayLike<number>): void {
   const { shape, kernels, places, count } = state;
-  const [d8, o8, h8] = [panels(shape.dense), panels(shape.outputs), panels(shape.units.at(-1))];
+  const [d8, o8, h8] = [panels(shape.dense), panels(shape.outputs), panels(shape.units.at(-1)!)];
   const stride = count * 32;
   const dOut = places.outputs;
   kernels.floats.fill(0, dOut / 4, dOut / 4 + o8 * count * 8);
@@ -138,7 +138,7 @@ function backward(state: State, outputGradients: ArrayLike<number>): void {
   kernels.reluBackward(places.hiddenGradient, places.hidden, d8 * count * 8);
   gradientsOf(state, places.last, stride, count, h8, places.hiddenGradient, stride, d8, dense, denseBias);
   kernels.transpose(dense.at, h8, d8, places.transposed);
-  const top = places.layers.at(-1);
+  const top = places.layers.at(-1)!;
   // The gradient of the final state goes where the last step's rows of each panel stand.
   const [layerStride, lastRow] = [shape.window * count * 32, (shape.window - 1) * count * 32];
   kernels.gemm(places.hiddenGradient, stride, count, d8, places.transposed, top.dh + lastRow, layerStride, h8, 0);

@@ -2,7 +2,7 @@ import type { KernelBuild } from '../lstm/kernels.ts';
 import type { LstmShape } from '../lstm/places.ts';
 import { predictLstm, type TrainSettings, trainLstm, type Weights } from '../lstm/train.ts';
 import type { Series } from '../series.ts';
-import type { Fitted, Member } from './member.ts';
+import { type Fitted, heldAt, type Member } from './member.ts';
 
 /**
  * An LSTM that learns what the seasonal naive forecast leaves over: its input are the last differences to the season
@@ -62,7 +62,7 @@ function fitLstm(series: Series, horizon: number, settings: LstmSettings, before
   // Seasons so long that too little would be left to learn from are not looked at.
   const fitting = periods.filter((period) => period + spanOf(settings, steps) <= values.length);
   const lags = before?.lags ?? (fitting.length > 0 ? fitting : [1]);
-  const base = lags.at(-1);
+  const base = lags.at(-1)!;
   const scale = before?.scale ?? scaleOf(values, lags[0]!);
   const features = lags.length + 1;
   const shape: LstmShape = {
@@ -121,7 +121,8 @@ function tableOf(values: Float64Array, lags: number[], first: number, rows: numb
 function seen(series: Series, learned: Learned, settings: LstmSettings): Fitted {
   const { values } = series;
   const { shape, weights, lags, scale } = learned;
-  const base = lags.at(-1);
+  const base = lags.at(-1)!;
+  const cycle = Math.min(lags[0]!, shape.outputs);
   return {
     predict: (horizon) => {
       const table = tableOf(values, lags, values.length - shape.window, shape.window, scale);
@@ -133,7 +134,7 @@ function seen(series: Series, learned: Learned, settings: LstmSettings): Fitted 
       );
       return Float64Array.from(
         { length: horizon },
-        (_, h) => values[values.length - base + (h % base)]! + (h < shape.outputs ? shift[h]! * scale : 0),
+        (_, h) => values[values.length - base + (h % base)]! + shift[heldAt(h, shape.outputs, cycle)]! * scale,
       );
     },
     continued: (longer) => seen(longer, learned, settings),

@@ -18,3 +18,7 @@ export type Fitted = {
   /** Fitted to the longer series, beginning from this fit: sooner done than anew. */
   refit?(longer: Series): Fitted;
 };
+
+/** Where the correction of step `h` stands among `steps` of them: beyond the last, the last cycle comes again. */
+export const heldAt = (h: number, steps: number, cycle: number): number =>
+  h < steps ? h : steps - cycle + ((h - steps) % cycle);

@@ -5,7 +5,7 @@ import type { Member } from './member.ts';
 export const persistence: Member = {
   name: 'persistence',
   needs: () => 1,
-  fit: ({ values }) => ({ predict: (horizon) => new Float64Array(horizon).fill(values.at(-1)) }),
+  fit: ({ values }) => ({ predict: (horizon) => new Float64Array(horizon).fill(values.at(-1)!) }),
 };
 
 /** The last season comes again. `which`: the first, second … period of the series. */

@@ -1,6 +1,6 @@
 import { solveCholesky } from '../linear.ts';
 import type { Series } from '../series.ts';
-import type { Fitted, Member } from './member.ts';
+import { type Fitted, heldAt, type Member } from './member.ts';
 
 /**
  * Ridge regression from the last seasonal differences to what each of the next steps will differ from the seasonal
@@ -143,7 +143,7 @@ function scaledDifferences(values: Float64Array, period: number) {
   return { differences: raw.map((value) => value / scale), scale };
 }
 
-/** The seasonal naive forecast with the correction of the last differences; further ahead than fitted, without it. */
+/** The seasonal naive forecast with the correction of the last differences; further ahead than fitted, its last season's again. */
 function correction(
   series: Series,
   base: number,
@@ -162,7 +162,7 @@ function correction(
       if (coefficients) apply(coefficients, lags, steps, input, shift);
       return Float64Array.from(
         { length: horizon },
-        (_, h) => values[values.length - base + (h % base)]! + (h < steps ? shift[h]! * scale : 0),
+        (_, h) => values[values.length - base + (h % base)]! + shift[heldAt(h, steps, Math.min(base, steps))]! * scale,
       );
     },
     continued: (longer) => correction(longer, base, lagPeriod, coefficients, lags, steps, scale),
