@@ -77,7 +77,7 @@ export function eventRoutes(instance: FastifyInstance, { events, stream, access,
       },
     },
     async (request, reply) => {
-      const over = untilClosed(request);
+      const over = untilClosed(reply);
       const lastEventId = request.headers['last-event-id'];
       const frames = await stream(request.query, lastEventId?.toString(), over);
       return sendStream(reply, 'text/event-stream; charset=utf-8', whileAdmitted(access, request, now, frames));

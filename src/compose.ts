@@ -132,8 +132,10 @@ function composeForecast(config: Config, version: string, { clock, log }: Tools,
   const threads = config.FORECAST_WORKERS || Math.max(1, availableParallelism() - 1);
   const pool = createWorkerPool(forecastWorker, { threads, queue: config.FORECAST_QUEUE });
   const build = config.FORECAST_KERNELS;
+  // Training has a thread of its own: it takes long, and forecasts must not wait for it.
+  const trainingPool = createWorkerPool(forecastWorker, { threads: 1, queue: config.FORECAST_QUEUE });
   const training = createTraining({
-    pool,
+    pool: trainingPool,
     experimentsFolder: config.EXPERIMENTS_DIRECTORY ?? join(config.DATA_DIRECTORY, 'experiments'),
     modelsFolder: join(config.DATA_DIRECTORY, 'models'),
     build,
@@ -148,6 +150,7 @@ function composeForecast(config: Config, version: string, { clock, log }: Tools,
     log,
   });
   releaser.defer('forecast threads', () => pool.close());
+  releaser.defer('training thread', () => trainingPool.close());
   releaser.defer('training', () => training.stop());
   return { forecast: createForecast({ pool, timeoutMs: config.FORECAST_TIMEOUT_SECONDS * 1000, build }), training };
 }
@@ -183,7 +186,8 @@ export function openFoundation(config: Config, secrets: Secrets, clock: Clock = 
 
 /** Every background job there is. */
 function jobTable(config: Config, all: RegistryParts[], shared: SharedParts, clock: Clock): Job[] {
-  const prunes = () => Promise.all(all.map((parts) => prune(config, clock.now(), shared, parts)));
+  // All registries share what is pruned, so one of them does it for all.
+  const prunes = async () => all[0] && prune(config, clock.now(), shared, all[0]);
   return [
     ...all.flatMap((parts) => jobsOf(config, parts)),
     {

@@ -6,11 +6,12 @@ import {
   normalised,
   originsOf,
   reasonOf,
+  type Tried,
   tryMembers,
   type Weighted,
   weigh,
 } from './fusion.ts';
-import { fusedResiduals, halfWidths, probabilityWithin, type Residuals } from './intervals.ts';
+import { fusedResiduals, halfWidths, probabilitiesWithin, type Residuals } from './intervals.ts';
 import { type LstmSettings, lstm } from './members/lstm.ts';
 import type { Fitted, Member } from './members/member.ts';
 import { mstl } from './members/mstl.ts';
@@ -32,6 +33,8 @@ export type EngineSettings = {
   members: string[] | null;
   prophet: Partial<ProphetSettings>;
   lstm: Partial<LstmSettings>;
+  /** Steps at the beginning that nobody asked for: confidence is of the others. */
+  skip: number;
   /** Fit members without weight as well, to see what they would have said. */
   everyMember: boolean;
   /** Confidence is the probability of being within this share of the forecast. */
@@ -46,6 +49,7 @@ export const engineDefaults: EngineSettings = {
   members: null,
   prophet: {},
   lstm: {},
+  skip: 0,
   everyMember: false,
   tolerance: 0.2,
 };
@@ -71,6 +75,8 @@ export type Forecast = {
   members: MemberReport[];
   /** Mean absolute error of the fused forecast at the earlier ends, step by step; null where none could be tried. */
   residuals: Residuals | null;
+  /** No member could be used: the last value stands there. */
+  nobody: boolean;
 };
 
 /** Every member there is, in the order of answers. */
@@ -100,41 +106,56 @@ export function forecast(series: Series, settings: EngineSettings): Forecast {
   const tried = tryMembers(members, series, origins, horizon);
   const usable = settings.fusion === 'weighted' && tried.some(({ error }) => error !== null);
   const mode: FusionMode = settings.fusion === 'weighted' && !usable ? 'median' : settings.fusion;
-  const weights = weightsFor(
-    mode,
-    tried.map(({ name, failure }) => ({ name, failure })),
-    () => weigh(tried),
+  const fitted = weightsFor(mode, tried).map((item, i) =>
+    fitLast(members[i]!, tried[i]!.earliest, series, settings, item),
   );
-  const fitted = weights.map((item, i) => fitLast(members[i]!, tried[i]!.earliest, series, settings, item));
   const listened = normalised(fitted.map(({ report }) => report));
-  const means = fitted.flatMap(({ mean }, i) => (mean && listened[i]!.weight > 0 ? [mean] : []));
-  const shares = listened.filter(({ weight }, i) => weight > 0 && fitted[i]!.mean).map(({ weight }) => weight);
-  // Persistence can always be fitted, unless the caller left it out.
-  const fallback = persistence.fit(series, horizon).predict(horizon);
-  const mean = means.length === 0 ? fallback : mode === 'median' ? medianOf(means) : blend(shares, means);
-  const residuals = fusedResiduals(tried, origins);
+  const parts = listened.flatMap(({ weight }, i) => (weight > 0 ? [{ weight, mean: fitted[i]!.mean! }] : []));
+  const common = {
+    level,
+    fusion: mode,
+    members: listened.map((item, i) => ({ ...item, error: tried[i]!.error, mean: fitted[i]!.mean })),
+  };
+  if (parts.length === 0) {
+    const mean = persistence.fit(series, horizon).predict(horizon);
+    return { ...common, mean, lower: null, upper: null, confidence: null, residuals: null, nobody: true };
+  }
+  const mean = combined(mode, parts);
+  const residuals = fusedResiduals(tried, origins, (others, forecasts) => {
+    const shares = weightsFor(mode, others);
+    const heard = forecasts.flatMap((each, i) =>
+      shares[i]!.weight > 0 ? [{ weight: shares[i]!.weight, mean: each }] : [],
+    );
+    return combined(mode, heard.length > 0 ? heard : forecasts.map((each) => ({ weight: 1, mean: each })));
+  });
   const half = residuals ? halfWidths(residuals, level, horizon) : null;
   return {
+    ...common,
     mean,
     lower: half ? mean.map((value, h) => value - half[h]!) : null,
     upper: half ? mean.map((value, h) => value + half[h]!) : null,
-    level,
-    confidence: confidenceOf(residuals, mean, settings.tolerance),
-    fusion: mode,
-    members: listened.map((item, i) => ({ ...item, error: tried[i]!.error, mean: fitted[i]!.mean })),
+    confidence: confidenceOf(residuals, mean, settings),
     residuals,
+    nobody: false,
   };
 }
 
-function weightsFor(
-  mode: FusionMode,
-  names: { name: string; failure: string | null }[],
-  weighted: () => Weighted[],
-): Weighted[] {
-  if (mode === 'weighted') return weighted();
-  const fixed: Record<string, number> = { prophet: 0.4, lstm: 0.6 };
-  return names.map(({ name }) => {
-    const weight = mode === 'median' ? 1 : (fixed[name] ?? 0);
+function combined(mode: FusionMode, parts: { weight: number; mean: Float64Array }[]): Float64Array {
+  const means = parts.map(({ mean }) => mean);
+  if (mode === 'median') return medianOf(means);
+  const total = parts.reduce((sum, { weight }) => sum + weight, 0);
+  return blend(
+    parts.map(({ weight }) => weight / total),
+    means,
+  );
+}
+
+const fixedWeights: Record<string, number> = { prophet: 0.4, lstm: 0.6 };
+
+function weightsFor(mode: FusionMode, tried: Tried[]): Weighted[] {
+  if (mode === 'weighted') return weigh(tried);
+  return tried.map(({ name }) => {
+    const weight = mode === 'median' ? 1 : (fixedWeights[name] ?? 0);
     return { name, weight, left_out: weight > 0 ? null : 'takes no part in the fixed blend' };
   });
 }
@@ -160,9 +181,15 @@ function fitLast(
   }
 }
 
-function confidenceOf(residuals: Residuals | null, mean: Float64Array, tolerance: number): number | null {
+function confidenceOf(
+  residuals: Residuals | null,
+  mean: Float64Array,
+  { tolerance, skip }: EngineSettings,
+): number | null {
   if (!residuals) return null;
-  let total = 0;
-  for (const [h, value] of mean.entries()) total += probabilityWithin(residuals, h, tolerance * Math.abs(value)) ?? 0;
-  return total / mean.length;
+  const within = probabilitiesWithin(
+    residuals,
+    mean.map((value) => tolerance * Math.abs(value)),
+  );
+  return within.slice(skip).reduce((total, value) => total + value / (within.length - skip), 0);
 }

@@ -1,3 +1,4 @@
+import { isoTime } from '../../src/kernel/clock.ts';
 import { invalid, unavailable } from '../../src/kernel/errors.ts';
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
 import type { Backtest } from './backtest.ts';
@@ -6,7 +7,7 @@ import type { BacktestTask, ForecastTask } from './forecast.worker.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
 import { backtestPicture } from './picture.ts';
 import type { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest } from './schemas.ts';
-import { type Prepared, prepareSeries } from './series.ts';
+import { type Prepared, prepareSeries, timeAt } from './series.ts';
 
 /** Forecasts and backtests of series that come with the question. All computing is done in the pool's threads. */
 export type Forecast = ReturnType<typeof createForecast>;
@@ -22,7 +23,7 @@ export function createForecast({ pool, timeoutMs, build }: Deps) {
     return pool.run<Result>(name, task, { signal }).catch((error: unknown) => {
       if (!signal.aborted) throw error;
       throw unavailable(
-        `the forecast took longer than ${timeoutMs / 1000} s; ask for fewer steps, windows or members`,
+        `the forecast was not done within ${timeoutMs / 1000} s, waiting for a thread included; ask for fewer steps, windows or members, or later`,
         error,
       );
     });
@@ -32,7 +33,7 @@ export function createForecast({ pool, timeoutMs, build }: Deps) {
     forecast: async (request: ForecastRequest): Promise<ForecastAnswer> => {
       const prepared = prepare(request);
       const { series, trailing } = prepared;
-      const settings = settingsOf(request, build, request.horizon + trailing);
+      const settings = { ...settingsOf(request, build, request.horizon + trailing), skip: trailing };
       const task: ForecastTask = { series, settings };
       return answerOf(await compute<Fused>('runForecast', task), prepared, request);
     },
@@ -76,14 +77,7 @@ function prepare({ values, timestamps, step_seconds, seasonality }: Question): P
 
 function settingsOf(request: Question, build: KernelBuild, horizon: number): EngineSettings {
   const { prophet = {}, lstm = {} } = request;
-  const regressor = prophet.regressors?.find(({ values }) => values.length < request.values.length + horizon);
-  if (regressor)
-    throw invalid(
-      `the regressor ${regressor.name} needs ${request.values.length + horizon} numbers: one for each value and each step ahead`,
-      {
-        parameter: 'prophet.regressors',
-      },
-    );
+  refuseRegressors(request);
   const holidays = prophet.holidays?.map(({ name, days }) => ({ name, days: days.map((day) => Date.parse(day)) }));
   return {
     ...engineDefaults,
@@ -97,19 +91,32 @@ function settingsOf(request: Question, build: KernelBuild, horizon: number): Eng
   };
 }
 
+/** Their numbers go with the values in the order they came: nothing may be sorted, cut or filled in between. */
+function refuseRegressors({ values, timestamps, horizon, prophet }: Question): void {
+  if (!prophet?.regressors) return;
+  const refuse = (why: string) => invalid(why, { parameter: 'prophet.regressors' });
+  if (timestamps) throw refuse('regressors go with values one step apart: leave timestamps out and set step_seconds');
+  if (values.length > 20_000 || values[0] === null || values.at(-1) === null)
+    throw refuse('with regressors the series must begin and end with a value and have 20000 at most');
+  const wrong = prophet.regressors.find((regressor) => regressor.values.length < values.length + horizon);
+  if (wrong)
+    throw refuse(
+      `the regressor ${wrong.name} needs ${values.length + horizon} numbers: one for each value and each step ahead`,
+    );
+}
+
 /** Without what was left open: defaults must not be overwritten with undefined. */
 const given = (options: object): object =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
 /** Steps that the series ended without are forecast, but not asked for. */
 function answerOf(fused: Fused, { series, trailing, notes }: Prepared, request: ForecastRequest): ForecastAnswer {
-  const { start, step, values, periods } = series;
+  const { step, values, periods } = series;
   const ahead = <T>(list: ArrayLike<T> | null): T[] | null => (list ? Array.from(list).slice(trailing) : null);
   const [means, lower, upper] = [ahead(fused.mean) ?? [], ahead(fused.lower), ahead(fused.upper)];
   const contribution = (wanted: string) =>
     ahead(fused.members.find(({ name, weight }) => name === wanted && weight > 0)?.mean ?? null);
-  const timeOf = (h: number) =>
-    start === null || step === null ? null : new Date(start + (values.length + trailing + h) * step).toISOString();
+  const timeOf = (h: number) => isoTime(timeAt(series, values.length + trailing + h));
   return {
     forecast: means.map((value, h) => ({
       step: h + 1,
@@ -128,6 +135,6 @@ function answerOf(fused: Fused, { series, trailing, notes }: Prepared, request: 
     seasonality: periods,
     step_seconds: step === null ? null : step / 1000,
     points: values.length,
-    notes,
+    notes: fused.nobody ? [...notes, 'no member that was asked for could be used; this is the last value'] : notes,
   };
 }

@@ -1,5 +1,5 @@
 import { normalUpperQuantile, studentUpperQuantile } from '../../src/kernel/stats.ts';
-import { blend, type Origin, type Tried, weigh } from './fusion.ts';
+import type { Origin, Tried } from './fusion.ts';
 
 /**
  * How far the fused forecast was off at earlier ends: `shape` is the usual error of each step, `scores` are all errors in
@@ -7,17 +7,20 @@ import { blend, type Origin, type Tried, weigh } from './fusion.ts';
  */
 export type Residuals = { shape: Float64Array; scores: Float64Array; origins: number };
 
+/** What is made of members' forecasts, given how they did elsewhere. */
+export type Combine = (members: Tried[], forecasts: Float64Array[]) => Float64Array;
+
 /**
  * Errors of the fused forecast, each origin judged with weights learned from the other origins: with its own it would
- * look better than it is. Null where fewer than two origins could be tried.
+ * look better than it is. Null where fewer than two origins could be tried, or no member.
  */
-export function fusedResiduals(tried: Tried[], origins: Origin[]): Residuals | null {
-  if (origins.length < 2) return null;
+export function fusedResiduals(tried: Tried[], origins: Origin[], combine: Combine): Residuals | null {
   const usable = tried.filter(({ error }) => error !== null);
+  if (origins.length < 2 || usable.length === 0) return null;
   const errors = origins.map(({ actual }, k) => {
     const others = usable.map((member) => withoutOrigin(member, origins, k));
-    const forecast = blend(
-      weigh(others).map(({ weight }) => weight),
+    const forecast = combine(
+      others,
       usable.map(({ forecasts }) => forecasts[k]!),
     );
     return actual.map((value, h) => Math.abs(value - forecast[h]!));
@@ -50,29 +53,37 @@ function withoutOrigin(member: Tried, origins: Origin[], left: number): Tried {
  * of the step, widened as Student's t is against the normal distribution, because errors within one origin resemble each
  * other and there are only so many origins. Steps beyond those that were tried widen with the root of their distance.
  */
-export function halfWidths({ shape, scores, origins }: Residuals, level: number, horizon: number): Float64Array {
-  const n = scores.length;
-  const rank = Math.min(n - 1, Math.ceil((n + 1) * level) - 1);
-  const widening = studentUpperQuantile((1 - level) / 2, origins) / normalUpperQuantile((1 - level) / 2);
-  return Float64Array.from({ length: horizon }, (_, h) => {
-    const beyond = h < shape.length ? 1 : Math.sqrt((h + 1) / shape.length);
-    return scores[rank]! * widening * shape[Math.min(h, shape.length - 1)]! * beyond;
-  });
+export function halfWidths(residuals: Residuals, level: number, horizon: number): Float64Array {
+  const factor = factorOf(residuals, level);
+  return Float64Array.from({ length: horizon }, (_, h) => factor * usualError(residuals, h));
 }
 
+function factorOf({ scores, origins }: Residuals, level: number): number {
+  const rank = Math.min(scores.length - 1, Math.ceil((scores.length + 1) * level) - 1);
+  const tail = (1 - level) / 2;
+  return (scores[rank]! * studentUpperQuantile(tail, origins)) / normalUpperQuantile(tail);
+}
+
+const usualError = ({ shape }: Residuals, h: number): number =>
+  shape[Math.min(h, shape.length - 1)]! * (h < shape.length ? 1 : Math.sqrt((h + 1) / shape.length));
+
+const levels = Array.from({ length: 999 }, (_, i) => (i + 1) / 1000);
+
 /**
- * The probability that the value of a step lies within ± `distance` of the forecast: the level whose interval is so wide.
- * Null where there are no residuals.
+ * The probability that the value of each step lies within ± `distances` of the forecast: the highest level, in
+ * thousandths, whose interval is no wider.
  */
-export function probabilityWithin(residuals: Residuals | null, step: number, distance: number): number | null {
-  if (!residuals) return null;
-  let [low, high] = [0.001, 0.999];
-  if (halfWidths(residuals, low, step + 1)[step]! > distance) return 0;
-  if (halfWidths(residuals, high, step + 1)[step]! <= distance) return 1;
-  for (let i = 0; i < 20; i += 1) {
-    const middle = (low + high) / 2;
-    if (halfWidths(residuals, middle, step + 1)[step]! > distance) high = middle;
-    else low = middle;
-  }
-  return low;
+export function probabilitiesWithin(residuals: Residuals, distances: Float64Array): Float64Array {
+  const factors = levels.map((level) => factorOf(residuals, level));
+  return distances.map((distance, h) => {
+    const allowed = distance / usualError(residuals, h);
+    if (!(allowed >= factors[0]!)) return Number.isNaN(allowed) ? 1 : 0;
+    let [low, high] = [0, factors.length];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (factors[middle]! > allowed) high = middle;
+      else low = middle;
+    }
+    return levels[low]!;
+  });
 }

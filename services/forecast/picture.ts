@@ -1,12 +1,10 @@
+import { isoTime } from '../../src/kernel/clock.ts';
 import type { Backtest } from './backtest.ts';
-import type { Series } from './series.ts';
+import { type Series, timeAt } from './series.ts';
 
 /** A backtest as SVG: what came, what was forecast, and the interval, over the last part of the series. */
-export function backtestPicture(
-  { values, start, step }: Series,
-  { windows, level, horizon, methods }: Backtest,
-  title: string,
-): string {
+export function backtestPicture(series: Series, { windows, level, horizon, methods }: Backtest, title: string): string {
+  const { values } = series;
   const [width, height] = [960, 360];
   const box = { left: 64, right: 16, top: 56, bottom: 36 };
   const first = Math.max(0, windows[0]!.end - 2 * horizon);
@@ -43,8 +41,8 @@ ${ticks(low, high)
 ${windows.map(band).join('\n')}
 <polyline fill="none" stroke="#222" stroke-width="1.2" points="${line([...values.subarray(first)].map((value, i) => [first + i, value]))}"/>
 ${windows.map(forecastLine).join('\n')}
-<text x="${box.left}" y="${height - 12}" fill="#666">${stepName(first, start, step)}</text>
-<text x="${width - box.right}" y="${height - 12}" text-anchor="end" fill="#666">${stepName(last, start, step)}</text>
+<text x="${box.left}" y="${height - 12}" fill="#666">${stepName(first, series)}</text>
+<text x="${width - box.right}" y="${height - 12}" text-anchor="end" fill="#666">${stepName(last, series)}</text>
 <text x="${width / 2}" y="${height - 12}" text-anchor="middle" fill="#666">black: measured, blue: forecast and interval</text>
 </svg>
 `;
@@ -78,7 +76,5 @@ export function shortNumber(value: number): string {
   return `${Number((value / unit).toPrecision(3))}${letter}`;
 }
 
-const stepName = (i: number, start: number | null, step: number | null): string =>
-  start === null || step === null
-    ? `step ${i}`
-    : new Date(start + i * step).toISOString().slice(0, 16).replace('T', ' ');
+const stepName = (i: number, series: Series): string =>
+  isoTime(timeAt(series, i))?.slice(0, 16).replace('T', ' ') ?? `step ${i}`;

@@ -5,7 +5,16 @@ import type { KernelBuild } from './lstm/kernels.ts';
 import type { LstmShape } from './lstm/places.ts';
 import { predictLstm, type Weights } from './lstm/train.ts';
 import { prophet } from './members/prophet.ts';
-import { type Place, placesIn, type Scaling, scaled, targetColumns, valueAt, windowsOf } from './windows.ts';
+import {
+  type Parts,
+  type Place,
+  placesIn,
+  type Scaling,
+  scaled,
+  targetColumns,
+  valueAt,
+  windowsOf,
+} from './windows.ts';
 
 /** What each member of a service's model says of the next step. */
 
@@ -21,6 +30,8 @@ export type Fitted = {
   /** Errors of the fused prediction on the validation part, sorted, by target: actual less predicted. */
   residuals: Float64Array[];
   buffers: number[];
+  /** Of the experiments it was made from: they keep their parts when it is trained again. */
+  parts: Parts;
 };
 
 /** Predictions of the next row, by target, method and window. */

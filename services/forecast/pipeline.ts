@@ -4,7 +4,16 @@ import type { KernelBuild } from './lstm/kernels.ts';
 import type { LstmShape } from './lstm/places.ts';
 import type { Epoch, LabelledWindows, Trained as TrainedNet, TrainSettings } from './lstm/train.ts';
 import { type Fitted, fitRidge, predictAll } from './pipeline-members.ts';
-import { type Place, placesIn, scalingOf, splitExperiments, targetColumns, valueAt, windowsOf } from './windows.ts';
+import {
+  type Place,
+  partsOf,
+  placesIn,
+  scalingOf,
+  splitExperiments,
+  targetColumns,
+  valueAt,
+  windowsOf,
+} from './windows.ts';
 
 /**
  * The capacity model of one service: from the last steps of an experiment to the next one's CPU, memory and replicas.
@@ -52,7 +61,14 @@ export type Evaluation = {
   sufficed: number;
 };
 
-export type Trained = { fitted: Fitted; evaluation: Evaluation; held: string[]; samples: number; history: Epoch[] };
+export type Trained = {
+  fitted: Fitted;
+  evaluation: Evaluation;
+  held: string[];
+  samples: number;
+  history: Epoch[];
+  warm: boolean;
+};
 
 /** Trains the network: by our own kernels, or by TensorFlow.js. */
 export type TrainNet = (
@@ -76,7 +92,12 @@ export async function trainPipeline(
   trainNet: TrainNet,
 ): Promise<Trained> {
   const { window, build } = settings;
-  const { train, validation, test } = splitExperiments(experiments, settings.seed);
+  const warm =
+    before !== null &&
+    before.window === window &&
+    JSON.stringify(before.shape.units) === JSON.stringify(settings.units);
+  const split = splitExperiments(experiments, settings.seed, warm ? before.parts : {});
+  const { train, validation, test } = split;
   const usable = placesIn(train, window).length;
   if (
     train.length === 0 ||
@@ -87,10 +108,6 @@ export async function trainPipeline(
     throw new RangeError(
       `${experiments.length} experiments give ${usable} windows of ${window} steps to learn from; it takes ${fewestWindows}, and longer experiments or a shorter window give more`,
     );
-  const warm =
-    before !== null &&
-    before.window === window &&
-    JSON.stringify(before.shape.units) === JSON.stringify(settings.units);
   const scaling = warm ? before.scaling : scalingOf(train);
   const shape: LstmShape = {
     window,
@@ -103,7 +120,17 @@ export async function trainPipeline(
   const windows = windowsOf(train, window, scaling);
   const { weights, history } = await trainNet(shape, windows, netSettings(settings, warm ? before : null));
   const ridge = targetColumns.map((_, target) => fitRidge(placesIn(train, window), target, scaling));
-  const blank: Fitted = { window, shape, weights, scaling, ridge, fusion: [], residuals: [], buffers };
+  const blank: Fitted = {
+    window,
+    shape,
+    weights,
+    scaling,
+    ridge,
+    fusion: [],
+    residuals: [],
+    buffers,
+    parts: partsOf(split),
+  };
   const fitted = weighOn(validation, blank, build);
   return {
     fitted,
@@ -111,12 +138,13 @@ export async function trainPipeline(
     held: test.map(({ id }) => id),
     samples: usable,
     history,
+    warm,
   };
 }
 
 function netSettings(settings: PipelineSettings, before: Fitted | null): TrainSettings {
   return {
-    epochs: before ? settings.warmEpochs : settings.epochs,
+    epochs: before ? Math.min(settings.warmEpochs, settings.epochs) : settings.epochs,
     batch: settings.batch,
     rate: before ? settings.rate / 2 : settings.rate,
     // The middle of what may come, not its mean: single jumps would draw that away from everything else.
@@ -199,11 +227,12 @@ function scoresOf(actual: Float64Array, predicted: Float64Array): TargetScores {
   return { mse, mae, r2: spread > 0 ? 1 - mse / spread : null };
 }
 
-const replicaTarget = 2;
+const [memoryTarget, replicaTarget] = [1, 2];
 
-/** The prediction with its buffer; replicas are whole, and one at least. */
+/** The prediction with its buffer; bytes and replicas are whole, replicas one at least. */
 export function recommendedOf({ buffers }: Fitted, target: number, predicted: number): number {
   const buffered = Math.max(0, predicted) * buffers[target]!;
+  if (target === memoryTarget) return Math.ceil(buffered);
   return target === replicaTarget ? Math.max(1, Math.round(buffered)) : buffered;
 }
 

@@ -16,7 +16,9 @@ export function recommend(model: SavedModel, current: RecommendationRequest, bui
     service_name: service,
     model: { trained_at, fingerprint: model.fingerprint, window: fitted.window },
   };
-  if (!nearest || nearest.distance > furthest) return { ...common, ...abstained(current, nearest) };
+  if (!nearest || nearest.distance > furthest) return { ...common, ...abstained(tooFar(current, nearest)) };
+  const beyond = beyondSeen(current, model);
+  if (beyond) return { ...common, ...abstained(beyond) };
   const { ending, distance } = nearest;
   const predictions = predictNext(windowFor(current, ending), fitted, build);
   const told = predictions.map(({ predicted, members }, target) => {
@@ -59,12 +61,24 @@ export function recommend(model: SavedModel, current: RecommendationRequest, bui
   };
 }
 
-function abstained({ replica_count, load_users, scenario }: RecommendationRequest, nearest: Near | null) {
-  const reason = nearest
-    ? `the experiment most like this, ${nearest.ending.id}, is too far away: ${replica_count} replicas and ${load_users} users were asked about`
-    : `there is no experiment with the scenario ${scenario}`;
+function abstained(reason: string) {
   const nothing = { recommendations: null, unbuffered: null, buffers: null, confidence: null };
   return { ...nothing, status: 'abstained' as const, reason, targets: null, window_from: null };
+}
+
+const tooFar = ({ replica_count, load_users, scenario }: RecommendationRequest, nearest: Near | null): string =>
+  nearest
+    ? `the experiment most like this, ${nearest.ending.id}, is too far away: ${replica_count} replicas and ${load_users} users were asked about`
+    : `there is no experiment with the scenario ${scenario}`;
+
+/** A model knows nothing of a service that uses more than twice what it ever did in an experiment. */
+function beyondSeen(current: RecommendationRequest, { fitted }: SavedModel): string | null {
+  for (const name of ['cpu_cores_value', 'mem_bytes_value'] as const) {
+    const most = fitted.scaling.high[features.indexOf(name)]!;
+    if (current[name] > 2 * most)
+      return `${name} is ${current[name]}; no experiment the model learned from went above ${most}`;
+  }
+  return null;
 }
 
 type Near = { ending: Ending; distance: number };

@@ -10,7 +10,21 @@ export type Series = {
   periods: number[];
   start: number | null;
   step: number | null;
+  /** One step is a calendar month; `step` is then a month's mean length. */
+  monthly?: boolean;
 };
+
+/** The time of a step (milliseconds), null without a clock. */
+export function timeAt(
+  { start, step, monthly }: Pick<Series, 'start' | 'step' | 'monthly'>,
+  index: number,
+): number | null {
+  if (start === null || step === null) return null;
+  if (!monthly) return start + index * step;
+  const time = new Date(start);
+  time.setUTCMonth(time.getUTCMonth() + index);
+  return time.getTime();
+}
 
 export type Prepared = {
   series: Series;
@@ -27,6 +41,8 @@ const clockPeriods = [24 * hour, 168 * hour, 365.25 * 24 * hour];
 /** Values above this overflow when squared and summed. */
 const largest = 1e150;
 const mostPoints = 20_000;
+/** Steps without a value at the end: they are forecast before those that are asked for. */
+const mostTrailing = 1_000;
 
 /**
  * Puts a series on an even grid, fills its gaps and finds its seasons. Times are milliseconds, in any order, one for
@@ -40,7 +56,7 @@ export function prepareSeries(
 ): Prepared {
   const notes: string[] = [];
   const placed = times ? onGrid(raw, times, wanted.step ?? null, notes) : withoutClock(raw, wanted.step ?? null);
-  const { start, step } = placed;
+  const { start, step, monthly } = placed;
   let { values } = placed;
   for (const [index, value] of values.entries())
     if (Math.abs(value) > largest)
@@ -49,24 +65,34 @@ export function prepareSeries(
   if (first === -1) throw invalid('there is no value in this series', { parameter: 'values' });
   const last = values.findLastIndex((value) => !Number.isNaN(value));
   const trailing = values.length - 1 - last;
-  values = values.slice(Math.max(first, last + 1 - mostPoints), last + 1);
+  if (trailing > mostTrailing)
+    throw invalid(`the last ${trailing} values are missing; ${mostTrailing} may be`, { parameter: 'values' });
+  const begin = Math.max(first, last + 1 - mostPoints);
+  // Where the cut falls into a gap, the series begins after it.
+  values = values.slice(begin + values.slice(begin).findIndex((value) => !Number.isNaN(value)), last + 1);
   if (last + 1 - first > mostPoints) notes.push(`only the last ${mostPoints} points were used`);
   const missing = values.reduce((count, value) => count + (Number.isNaN(value) ? 1 : 0), 0);
   const periods = wanted.periods ?? (step === null ? foundPeriods(values) : periodsOfStep(step));
+  if (missing > values.length / 2)
+    throw invalid(
+      `${missing} of ${values.length} values are missing: too many to fill in${times ? ' (is the step right?)' : ''}`,
+      { parameter: 'values' },
+    );
   const usable = periods.filter((period) => Number.isInteger(period) && period > 1 && values.length >= 2 * period);
   if (missing > 0) {
     fillGaps(values, usable[0] ?? 1);
     notes.push(`${missing} of ${values.length} values were missing and are filled in`);
   }
   if (trailing > 0) notes.push(`the last ${trailing} values were missing; the forecast begins after them`);
-  const begun = start === null || step === null ? null : start + (last + 1 - values.length) * step;
-  return { series: { values, periods: usable, start: begun, step }, trailing, notes };
+  const begun = timeAt({ start, step, monthly }, last + 1 - values.length);
+  return { series: { values, periods: usable, start: begun, step, monthly }, trailing, notes };
 }
 
 const withoutClock = (raw: readonly (number | null)[], step: number | null) => ({
   values: Float64Array.from(raw, (value) => finiteOrNaN(value)),
   start: null as number | null,
   step,
+  monthly: false,
 });
 
 const finiteOrNaN = (value: number | null): number => (value !== null && Number.isFinite(value) ? value : Number.NaN);
@@ -81,21 +107,37 @@ function onGrid(raw: readonly (number | null)[], times: readonly number[], wante
   const gaps = points.slice(1).map(({ at }, i) => at - points[i]!.at);
   const step = wanted ?? (gaps.some((gap) => gap > 0) ? median(gaps.filter((gap) => gap > 0)) : null);
   const start = points[0]?.at ?? 0;
-  if (step === null) return { values: Float64Array.from(points, ({ value }) => value), start, step };
-  const count = Math.round((points.at(-1)!.at - start) / step) + 1;
+  if (step === null && points.length > 1) throw invalid('all timestamps are the same', { parameter: 'timestamps' });
+  if (step === null) return { values: Float64Array.from(points, ({ value }) => value), start, step, monthly: false };
+  const monthly = wanted === null && isMonthly(points.map(({ at }) => at));
+  const slotOf = (at: number) => (monthly ? monthOf(at) - monthOf(start) : Math.round((at - start) / step));
+  const count = slotOf(points.at(-1)!.at) + 1;
   if (count > 10 * raw.length + 1000)
     throw invalid(`${raw.length} values spread over ${count} steps of ${step} ms are too sparse`, {
       parameter: 'timestamps',
     });
   const [sums, counts] = [new Float64Array(count), new Float64Array(count)];
   for (const { at, value } of points) {
-    const slot = Math.round((at - start) / step);
+    const slot = slotOf(at);
     if (Number.isNaN(value)) continue;
     sums[slot] = sums[slot]! + value;
     counts[slot] = counts[slot]! + 1;
   }
   if (counts.some((n) => n > 1)) notes.push('several values of one time step were averaged');
-  return { values: sums.map((sum, i) => sum / counts[i]!), start, step };
+  return { values: sums.map((sum, i) => sum / counts[i]!), start, step: monthly ? meanMonth : step, monthly };
+}
+
+const meanMonth = (365.25 / 12) * 24 * hour;
+const monthOf = (at: number): number => new Date(at).getUTCFullYear() * 12 + new Date(at).getUTCMonth();
+
+/** The same day of each month, as of a list of months. Not after the 28th: February would not have it. */
+function isMonthly(sorted: number[]): boolean {
+  const days = new Set(sorted.map((at) => new Date(at).getUTCDate()));
+  return (
+    sorted.length > 2 &&
+    days.size === 1 &&
+    sorted.every((at, i) => i === 0 || (monthOf(at) > monthOf(sorted[i - 1]!) && new Date(at).getUTCDate() <= 28))
+  );
 }
 
 /** Seasons a clock suggests; members find out whether they are there. */

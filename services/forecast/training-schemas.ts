@@ -5,6 +5,8 @@ const wholeBetween = (min: number, max: number) => {
   const rule = `must be a whole number from ${min} to ${max}`;
   return z.int(rule).min(min, rule).max(max, rule);
 };
+/** Beyond these, sums leave what a number can hold. */
+const anyNumber = z.number('must be a number').min(-1e18, 'must be -1e18 at least').max(1e18, 'must be 1e18 at most');
 const measured = (max: number) =>
   z.number('must be a number').min(0, 'must not be negative').max(max, `must be ${max} at most`);
 
@@ -129,16 +131,16 @@ const currentMetrics = {
   replica_count: wholeBetween(1, 100_000),
   load_users: measured(1e9),
   scenario: z.string('must be a text').max(100).optional().describe('Only experiments of this scenario are looked at'),
-  net_rx_bytes_value: z.number().optional(),
-  net_tx_bytes_value: z.number().optional(),
-  pod_restarts_value: z.number().optional(),
+  net_rx_bytes_value: anyNumber.optional(),
+  net_tx_bytes_value: anyNumber.optional(),
+  pod_restarts_value: anyNumber.optional(),
   replica_count_value: measured(100_000).optional().describe('Replicas as measured; replica_count where it is not set'),
-  node_cpu_util_value: z.number().optional(),
-  node_mem_util_value: z.number().optional(),
-  network_activity_rate_value: z.number().optional(),
-  processing_intensity_value: z.number().optional(),
-  service_stability_value: z.number().optional(),
-  resource_pressure_value: z.number().optional(),
+  node_cpu_util_value: anyNumber.optional(),
+  node_mem_util_value: anyNumber.optional(),
+  network_activity_rate_value: anyNumber.optional(),
+  processing_intensity_value: anyNumber.optional(),
+  service_stability_value: anyNumber.optional(),
+  resource_pressure_value: anyNumber.optional(),
 };
 const exampleMetrics = { cpu_cores_value: 0.0001, mem_bytes_value: 10_000_000, replica_count: 2, load_users: 50 };
 

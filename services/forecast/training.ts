@@ -59,7 +59,9 @@ export function createTraining(deps: Deps) {
       if (placesIn(judges, model.fitted.window).length === 0)
         throw invalid(`no experiment of ${service} is left to judge its model by`, { service });
       const task = { experiments: judges, fitted: model.fitted, build };
-      const evaluation = await pool.run<Evaluation>('runEvaluation', task);
+      const evaluation = await pool.run<Evaluation>('runEvaluation', task, {
+        signal: AbortSignal.timeout(evaluationMs),
+      });
       const reason = decayOf(evaluation, model.evaluation);
       const job = reason !== null && retrain ? (jobs.running(service) ?? (await train(service, {}))) : null;
       return evaluationAnswer(model, evaluation, reason, job?.id ?? null, notes, clock.now());
@@ -79,6 +81,8 @@ export function createTraining(deps: Deps) {
     stop: () => jobs.stop(),
   };
 }
+
+const evaluationMs = 120_000;
 
 function refuseTooLittle(experiments: Experiment[], window: number): void {
   const windows = placesIn(experiments, window).length;
@@ -102,7 +106,8 @@ async function runTraining(
   const begun = clock.now();
   const before = request.warm_start === false ? null : await loadModel(modelsFolder, service).catch(() => null);
   const { window = pipelineDefaults.window, epochs = pipelineDefaults.epochs, seed = pipelineDefaults.seed } = request;
-  const settings = { ...pipelineDefaults, window, epochs, seed, build };
+  const warmEpochs = request.epochs ?? pipelineDefaults.warmEpochs;
+  const settings = { ...pipelineDefaults, window, epochs, warmEpochs, seed, build };
   const engine = await engineOf(deps);
   const task: Omit<TrainTask, 'progress'> = { experiments, settings, buffers, before: before?.fitted ?? null, engine };
   const onEpoch = (message: unknown) => onProgress(progressOf(message as Epoch));
@@ -134,7 +139,7 @@ async function runTraining(
     experiments: experiments.length,
     epochs: history.length,
     engine,
-    warm_start: before !== null && history.length <= pipelineDefaults.warmEpochs,
+    warm_start: trained.warm,
     model_performance: {
       cpu_model_mse: scores(0).mse,
       memory_model_mse: scores(1).mse,
@@ -189,12 +194,14 @@ const progressOf = ({ epoch, epochs, loss, validationLoss, seconds }: Epoch): Jo
  * grows with the load, and that alone is no decay.
  */
 function decayOf(now: Evaluation, then: Evaluation): string | null {
-  const share = ({ methods }: Evaluation, target: string) =>
-    methods[target]!['fused']!.mae / methods[target]!['persistence']!.mae;
+  const errors = ({ methods }: Evaluation, target: string) =>
+    [methods[target]!['fused']!.mae, methods[target]!['persistence']!.mae] as const;
   for (const target of targets) {
-    const [today, before] = [share(now, target), share(then, target)];
-    if (today > before * 1.25)
-      return `the mean error of ${target} is ${today.toFixed(2)} times persistence’s; it was ${before.toFixed(2)} times when the model was trained`;
+    const [[today, plain], [before, plainBefore]] = [errors(now, target), errors(then, target)];
+    // Where persistence makes no error at all there is nothing to measure against.
+    if (plain === 0 || plainBefore === 0) continue;
+    if (today / plain > (before / plainBefore) * 1.25)
+      return `the mean error of ${target} is ${(today / plain).toFixed(2)} times persistence’s; it was ${(before / plainBefore).toFixed(2)} times when the model was trained`;
   }
   return null;
 }

@@ -9,15 +9,34 @@ export type Scaling = { low: number[]; high: number[]; change: number[] };
 
 /** Which experiments learn, which choose (stopping, weights, intervals), and which judge. */
 export type Split = { train: Experiment[]; validation: Experiment[]; test: Experiment[] };
+/** The part of each experiment, by its id. */
+export type Parts = Record<string, keyof Split>;
 
-/** Three fifths, one fifth, one fifth of the experiments, drawn by a seed. */
-export function splitExperiments(experiments: Experiment[], seed: number): Split {
+/**
+ * Three fifths, one fifth, one fifth of the experiments, drawn by a seed. Those whose part is known keep it: what a model
+ * has learned from must never judge it, whatever is added.
+ */
+export function splitExperiments(experiments: Experiment[], seed: number, known: Parts = {}): Split {
   const random = seededRandom(seed);
   const order = experiments.map((experiment) => ({ experiment, at: random() })).sort((a, b) => a.at - b.at);
-  const drawn = order.map(({ experiment }) => experiment);
-  const part = Math.max(1, Math.round(drawn.length / 5));
-  return { test: drawn.slice(0, part), validation: drawn.slice(part, 2 * part), train: drawn.slice(2 * part) };
+  const split: Split = { train: [], validation: [], test: [] };
+  for (const { experiment } of order) {
+    const part = known[experiment.id];
+    if (part) split[part].push(experiment);
+  }
+  const fifth = Math.max(1, Math.round(experiments.length / 5));
+  for (const { experiment } of order) {
+    if (known[experiment.id]) continue;
+    const part = split.test.length < fifth ? 'test' : split.validation.length < fifth ? 'validation' : 'train';
+    split[part].push(experiment);
+  }
+  return split;
 }
+
+export const partsOf = (split: Split): Parts =>
+  Object.fromEntries(
+    (['train', 'validation', 'test'] as const).flatMap((part) => split[part].map(({ id }) => [id, part] as const)),
+  );
 
 const columnOf = (target: (typeof targets)[number]): number => features.indexOf(target);
 export const targetColumns: number[] = targets.map(columnOf);

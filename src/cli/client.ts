@@ -102,7 +102,7 @@ export function exitCodeOf(error: unknown): number {
 }
 
 function codeOf(status: number): TowerError['code'] {
-  if (status === 400) return 'invalid';
+  if (status === 400 || status === 413) return 'invalid';
   if (status === 401) return 'unauthenticated';
   if (status === 403) return 'forbidden';
   if (status === 404) return 'not_found';

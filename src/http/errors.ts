@@ -134,15 +134,20 @@ function translate(thrown: FastifyError | TowerError, requestId: string): { erro
   };
 }
 
+const mostIssues = 10;
+
 /** Checks a request part against its zod schema; the error names each field and its rule. */
 export function validatorCompiler({ schema, httpPart }: { schema: unknown; httpPart?: string | undefined }) {
   return (data: unknown) => {
     const parsed = (schema as z.ZodType).safeParse(data);
     if (parsed.success) return { value: parsed.data };
-    const issues = parsed.error.issues.flatMap((issue) => rulesOf(issue, httpPart ?? 'request'));
+    const all = parsed.error.issues.flatMap((issue) => rulesOf(issue, httpPart ?? 'request'));
+    // A list of ten thousand wrong values needs no answer of ten thousand lines.
+    const issues = all.slice(0, mostIssues);
     const text = issues.map(({ parameter, constraint }) =>
       /^[A-Z]/.test(constraint) ? constraint : `${parameter} ${constraint}`,
     );
+    if (all.length > mostIssues) text.push(`and ${all.length - mostIssues} more`);
     return { error: new TowerError('invalid', text.join('; '), { details: { ...issues[0], issues } }) };
   };
 }

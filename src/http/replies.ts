@@ -54,10 +54,10 @@ export const sendStream = (reply: FastifyReply, type: string, chunks: AsyncItera
     .header('x-accel-buffering', 'no')
     .send(Readable.from(chunks, { highWaterMark: 1 }));
 
-/** Aborts when whoever asked is gone. */
-export function untilClosed(request: FastifyRequest): AbortSignal {
+/** Aborts when the answer is over: sent to its end, or whoever asked is gone. */
+export function untilClosed(reply: FastifyReply): AbortSignal {
   const over = new AbortController();
-  request.raw.socket.once('close', () => over.abort(new Error('the client is gone')));
+  reply.raw.once('close', () => over.abort(new Error('the client is gone')));
   return over.signal;
 }
 

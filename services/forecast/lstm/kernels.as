@@ -1,5 +1,5 @@
 // The LSTM's inner loops, as WebAssembly SIMD. `npm run build:kernels` compiles this file twice: plain SIMD (kernels.wasm,
-// the same bits on every machine) and with fused multiply-add (kernels-fma.wasm, about a sixth faster, last bits differ
+// the same bits on every machine) and with fused multiply-add (kernels-fma.wasm, a quarter faster at best, last bits differ
 // between machines). plain-kernels.ts is the same in TypeScript.
 //
 // Every matrix is kept in panels of 8 columns: the element (row, column) of a matrix with `rows` rows stands at

@@ -84,7 +84,7 @@ export type Kernels = {
 };
 
 /**
- * `simd`: the same bits on every machine, the default. `fma`: about a sixth faster, needs relaxed SIMD (Node 22 and
+ * `simd`: the same bits on every machine, the default. `fma`: a quarter faster at best, needs relaxed SIMD (Node 22 and
  * later), last bits differ between machines. `plain`: TypeScript, about ten times slower; `plain64`: the same in 64 bits,
  * to check gradients.
  */

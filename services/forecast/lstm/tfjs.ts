@@ -44,6 +44,8 @@ export async function trainTfjs(
     for (let at = 0; at < order.length; at += settings.batch) {
       const picked = order.subarray(at, at + settings.batch);
       total += step(tf, net, adam, shape, data, picked, settings) * picked.length;
+      // Whoever wants this to end must be heard.
+      await new Promise(setImmediate);
     }
     const validationLoss =
       held > 0 ? tf.tidy(() => lossOf(tf, net, shape, data, validation, settings, false).dataSync()[0]!) : null;

@@ -32,7 +32,7 @@ export const mstl = (seasons: number): Member => ({
   },
 });
 
-const longest = 2_000;
+const longest = 3_000;
 
 let begun = false;
 /** Its own way of finding the file does not work in Node. */

@@ -31,6 +31,8 @@ type Flags = {
   column: string;
   time?: string;
   step?: string;
+  last?: string;
+  seasonality?: string;
   horizon: string;
   width: string;
   members?: string;
@@ -55,8 +57,11 @@ export function addForecastCommands(program: Command, context: CliContext): void
       const title = `${flags.column} of ${flags.csv}`;
       const question = { ...(await questionOf(flags)), windows: numberOf('--windows', own.windows), title };
       const tested = await context.tower().post<Tested>('/api/v1/forecast/backtest', question);
-      if (own.picture !== undefined) await writeFile(own.picture, tested.picture);
       context.print(tested, backtestText);
+      if (own.picture !== undefined)
+        await writeFile(own.picture, tested.picture).catch((error: NodeJS.ErrnoException) => {
+          throw invalid(`--picture ${own.picture} cannot be written (${error.code})`);
+        });
     });
 }
 
@@ -66,17 +71,30 @@ const asking = (command: Command): Command =>
     .option('--column <name>', 'the column with the values')
     .option('--time <name>', 'the column with ISO 8601 times; rows may then come in any order')
     .option('--step <seconds>', 'time between two rows, where there is no column of times')
+    .option('--last <rows>', 'only so many rows from the end')
+    .option('--seasonality <steps>', 'lengths of the seasons, comma-separated, where the times do not tell')
     .option('--horizon <steps>', 'steps ahead', '24')
     .option('--width <share>', 'share of values the interval is to hold', '0.9')
     .option('--members <names>', 'only these, comma-separated: persistence, seasonal_naive, mstl, ridge, prophet, lstm')
     .option('--fusion <mode>', 'weighted, median or fixed', 'weighted');
 
-async function questionOf({ csv, column, time, step, horizon, width, members, fusion }: Flags): Promise<object> {
+async function questionOf({
+  csv,
+  column,
+  time,
+  step,
+  last,
+  seasonality,
+  horizon,
+  width,
+  members,
+  fusion,
+}: Flags): Promise<object> {
   if (csv === undefined || column === undefined) throw invalid('name --csv and --column');
   const text = await readFile(csv === '-' ? '/dev/stdin' : csv, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw invalid(`--csv ${csv} cannot be read (${error.code})`);
   });
-  const rows = readCsv(text);
+  const rows = readCsv(text).slice(last === undefined ? 0 : -numberOf('--last', last));
   const has = (name: string) => rows.length === 0 || name in rows[0]!;
   for (const name of time === undefined ? [column] : [column, time])
     if (!has(name)) throw invalid(`${csv} has no column ${name}; it has ${Object.keys(rows[0]!).join(', ')}`);
@@ -84,6 +102,9 @@ async function questionOf({ csv, column, time, step, horizon, width, members, fu
     values: rows.map((row, i) => cellOf(row[column] ?? '', column, i)),
     ...(time === undefined ? {} : { timestamps: rows.map((row, i) => timeOf(row[time] ?? '', time, i)) }),
     ...(step === undefined ? {} : { step_seconds: numberOf('--step', step) }),
+    ...(seasonality === undefined
+      ? {}
+      : { seasonality: seasonality.split(',').map((steps) => numberOf('--seasonality', steps)) }),
     horizon: numberOf('--horizon', horizon),
     interval_width: numberOf('--width', width),
     ...(members === undefined ? {} : { members: members.split(',').map((name) => name.trim()) }),
@@ -101,10 +122,14 @@ function cellOf(cell: string, column: string, row: number): number | null {
 
 /** A time without a zone is taken as UTC. */
 function timeOf(cell: string, column: string, row: number): string {
-  const text = cell.trim();
-  const zoned = /(Z|[+-]\d{2}:?\d{2})$/.test(text) || /^\d{4}-\d{2}-\d{2}$/.test(text) ? text : `${text}Z`;
-  const time = Date.parse(zoned.replace(' ', 'T'));
-  if (Number.isNaN(time)) throw invalid(`${column} in row ${row + 1} is ${JSON.stringify(text)}, no ISO 8601 time`);
+  const text = cell.trim().replace(' ', 'T');
+  const [, , clock, zone] = /^(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/.exec(
+    text,
+  ) ?? ['', null];
+  const time =
+    text === '' || !/^\d{4}-\d{2}-\d{2}(T|$)/.test(text) ? Number.NaN : Date.parse(clock && !zone ? `${text}Z` : text);
+  if (Number.isNaN(time))
+    throw invalid(`${column} in row ${row + 1} is ${JSON.stringify(cell.trim())}, no ISO 8601 time`);
   return new Date(time).toISOString();
 }
 

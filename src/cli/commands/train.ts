@@ -56,13 +56,12 @@ export function addTrainCommands(program: Command, context: CliContext): void {
         .map((name) => name.trim())
         .filter(Boolean);
       if (names.length === 0) throw invalid('name --service or --services');
-      const jobs: Job[] = [];
-      for (const name of names) jobs.push(await trainOne(context, name, bodyOf(flags)));
-      context.print(jobs, (all) => all.map(jobText).join('\n\n'));
+      const jobs = await trainAll(context, names, flags);
       const failed = jobs.filter(({ status }) => status !== 'succeeded');
       if (failed.length > 0)
         throw new TowerError('internal', `not trained: ${failed.map(({ service }) => service).join(', ')}`);
     });
+  addJobCommands(train, context);
   train
     .command('evaluate')
     .description('how a model does on experiments it was not trained on')
@@ -97,21 +96,64 @@ export function addTrainCommands(program: Command, context: CliContext): void {
     });
 }
 
+/** One service that cannot be trained keeps none of the others from it. */
+async function trainAll(context: CliContext, names: string[], flags: TrainFlags): Promise<Job[]> {
+  const jobs: Job[] = [];
+  const refused: unknown[] = [];
+  for (const name of names)
+    await trainOne(context, name, bodyOf(flags)).then(
+      (job) => jobs.push(job),
+      (error: unknown) => refused.push(error),
+    );
+  if (jobs.length > 0) context.print(jobs, (all) => all.map(jobText).join('\n\n'));
+  if (refused.length > 0) throw refused[0];
+  return jobs;
+}
+
+function addJobCommands(train: Command, context: CliContext): void {
+  train
+    .command('jobs')
+    .description('training jobs, newest first')
+    .action(async () => {
+      context.print(await context.tower().get<Job[]>('/api/v1/forecast/jobs'), (jobs) =>
+        table(
+          ['JOB', 'SERVICE', 'STATUS', 'EPOCH', 'ERROR'],
+          jobs.map(({ id, service, status, progress, error }) => [
+            id,
+            service,
+            status,
+            progress && `${progress.epoch}/${progress.epochs}`,
+            error,
+          ]),
+        ),
+      );
+    });
+  train
+    .command('cancel <job>')
+    .description('end a training job')
+    .action(async (job: string) => {
+      context.print(await context.tower().delete<Job>(`/api/v1/forecast/jobs/${encodeURIComponent(job)}`), jobText);
+    });
+}
+
 const bodyOf = ({ window, epochs, fresh }: TrainFlags): object => ({
   ...(window === undefined ? {} : { window: Number(window) }),
   ...(epochs === undefined ? {} : { epochs: Number(epochs) }),
   ...(fresh ? { warm_start: false } : {}),
 });
 
-/** Starts a job and follows it to its end. */
+/** Starts a job and follows it to its end; Ctrl-C cancels it. */
 async function trainOne(context: CliContext, service: string, body: object): Promise<Job> {
   const tower = context.tower();
   const job = await tower.post<Job>(`/api/v1/services/${encodeURIComponent(service)}/train`, body);
   let last = job;
+  const cancel = () => void tower.delete(`/api/v1/forecast/jobs/${job.id}`).finally(() => process.exit(130));
+  process.once('SIGINT', cancel);
   for await (const { data } of await tower.follow(`/api/v1/forecast/jobs/${job.id}/events`, null)) {
     last = JSON.parse(data) as Job;
     context.progress(last.progress === null || last.status !== 'running' ? '' : barOf(service, last.progress));
   }
+  process.off('SIGINT', cancel);
   context.progress('');
   return last.status === 'running' ? tower.get<Job>(`/api/v1/forecast/jobs/${job.id}`) : last;
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type EngineSettings, engineDefaults, forecast } from '../../../services/forecast/engine.ts';
-import { periodsOfStep, prepareSeries } from '../../../services/forecast/series.ts';
+import { periodsOfStep, prepareSeries, timeAt } from '../../../services/forecast/series.ts';
 import { normal, seededRandom } from '../../../src/kernel/rng.ts';
 
 const hour = 3_600_000;
@@ -50,6 +50,13 @@ describe('any series', () => {
         fc.integer({ min: 1, max: 40 }),
         (values, step, horizon) => {
           const known = values.filter((x) => x !== null && Number.isFinite(x));
+          const [first, last] = [values, values.toReversed()].map((list) =>
+            list.findIndex((x) => x !== null && Number.isFinite(x)),
+          );
+          if (known.length < (values.length - first! - last!) / 2) {
+            expect(() => ask(values, { horizon }, step)).toThrow(/too many to fill in|there is no value/);
+            return;
+          }
           if (known.length === 0) {
             expect(() => ask(values, { horizon }, step)).toThrow(/there is no value in this series/);
             return;
@@ -63,7 +70,7 @@ describe('any series', () => {
               expect(answer.upper[h]!).toBeGreaterThanOrEqual(mean);
             }
           const total = answer.members.reduce((sum, { weight }) => sum + weight, 0);
-          expect(total).toBeCloseTo(1, 6);
+          expect(total).toBeCloseTo(answer.nobody ? 0 : 1, 6);
           for (const { weight, left_out } of answer.members) expect(weight > 0).toBe(left_out === null);
         },
       ),
@@ -131,6 +138,25 @@ describe('the fused forecast', () => {
     expect(answer.mean[3]).toBeCloseTo(0.4 * parts[0]!.mean![3]! + 0.6 * parts[1]!.mean![3]!, 9);
   });
 
+  it('has the interval and confidence of the way it is put together', () => {
+    const [weighted, median, fixed] = (['weighted', 'median', 'fixed'] as const).map((fusion) =>
+      ask(daily(30, 2), { fusion }),
+    );
+    const width = (answer: typeof weighted) => answer!.upper![5]! - answer!.lower![5]!;
+    expect(width(median)).not.toBe(width(weighted));
+    expect(width(fixed)).not.toBe(width(weighted));
+  });
+
+  it('says that it is the last value where nobody who was asked for could be used', () => {
+    expect(ask([5, 6, 9], { members: ['lstm'] })).toMatchObject({
+      nobody: true,
+      lower: null,
+      upper: null,
+      confidence: null,
+    });
+    expect(ask(daily(3, 1).slice(0, 16), { members: ['lstm'] })).toMatchObject({ nobody: true, lower: null });
+  });
+
   it('is the same twice', () => {
     expect(ask(daily(15, 4))).toEqual(ask(daily(15, 4)));
   });
@@ -161,6 +187,23 @@ describe('a series', () => {
       'several values of one time step were averaged',
       '2 of 6 values were missing and are filled in',
     ]);
+  });
+
+  it('of months is one of calendar months', () => {
+    const at = Array.from({ length: 30 }, (_, i) => Date.UTC(2024, i, 1));
+    const { series, notes } = prepareSeries(
+      at.map((_, i) => i),
+      at,
+    );
+    expect([...series.values]).toEqual(at.map((_, i) => i));
+    expect(series).toMatchObject({ periods: [12], monthly: true });
+    expect(timeAt(series, 30)).toBe(Date.UTC(2026, 6, 1));
+    expect(notes).toEqual([]);
+  });
+
+  it('too long to be taken whole begins with a value', () => {
+    const values = Array.from({ length: 20_010 }, (_, i) => (i >= 8 && i <= 13 ? null : i));
+    expect(prepareSeries(values, null).series.values[0]).toBe(14);
   });
 
   it('that ends in gaps is forecast from its last value on', () => {
@@ -194,6 +237,8 @@ describe('a series', () => {
     [[1, 1e200], null, /position 1 is beyond/],
     [[1, 2], [0], /1 timestamps for 2 values/],
     [[1, 2], [0, Number.NaN], /no time/],
+    [[1, 2], [5, 5], /all timestamps are the same/],
+    [[1, null, null, null, 2], null, /3 of 5 values are missing: too many to fill in/],
     [[1, 2, 3, 4], [0, 1, 2, 1e9], /too sparse/],
   ])('that cannot be one is refused: %j at %j', (values, times, message) => {
     expect(() => prepareSeries(values, times)).toThrow(message);

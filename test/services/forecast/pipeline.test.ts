@@ -21,6 +21,7 @@ import {
 } from '../../../services/forecast/pipeline.ts';
 import { recommend } from '../../../services/forecast/recommend.ts';
 import {
+  partsOf,
   placesIn,
   scalingOf,
   splitExperiments,
@@ -126,6 +127,15 @@ describe('windows', () => {
     for (const start of windows.starts) expect(Math.floor(start / 50)).toBe(Math.floor((start + 10) / 50));
   });
 
+  it('keep their part when experiments are added: what was learned from never judges', async () => {
+    const { experiments } = await data({ count: 12 });
+    const before = splitExperiments(experiments.slice(0, 8), 1);
+    const after = splitExperiments(experiments, 5, partsOf(before));
+    for (const part of ['train', 'validation', 'test'] as const)
+      expect(after[part].map(({ id }) => id)).toEqual(expect.arrayContaining(before[part].map(({ id }) => id)));
+    expect(Object.values(after).flat()).toHaveLength(12);
+  });
+
   it('are scaled by the training part alone', async () => {
     const { experiments } = await data();
     const { train, test } = splitExperiments(experiments, 1);
@@ -177,7 +187,7 @@ describe('a recommendation', () => {
     const answer = recommend(modelOf(await train()), current, 'simd');
     expect(answer).toMatchObject({ status: 'success', buffers: { cpu: 1.2, memory: 1.15, replicas: 1 } });
     expect(answer.recommendations!.cpu_cores).toBeCloseTo(answer.unbuffered!.cpu_cores * 1.2, 12);
-    expect(answer.recommendations!.memory_bytes / answer.unbuffered!.memory_bytes).toBeCloseTo(1.15, 12);
+    expect(answer.recommendations!.memory_bytes / answer.unbuffered!.memory_bytes).toBeCloseTo(1.15, 6);
     expect(answer.recommendations!.replicas).toBe(2);
     expect(answer.window_from).toMatchObject({ experiment: 'cart_checkout_replicas_2_users_21', distance: 0 });
     expect(answer.confidence).toBe(Math.min(...Object.values(answer.targets!).map(({ confidence }) => confidence)));
@@ -194,6 +204,11 @@ describe('a recommendation', () => {
       status: 'abstained',
       recommendations: null,
       reason: expect.stringMatching(/too far away: 64 replicas/),
+    });
+    expect(recommend(model, { ...current, cpu_cores_value: 5 }, 'simd')).toMatchObject({
+      status: 'abstained',
+      confidence: null,
+      reason: expect.stringMatching(/^cpu_cores_value is 5; no experiment the model learned from went above/),
     });
     expect(recommend(model, { ...current, scenario: 'siege' }, 'simd')).toMatchObject({
       status: 'abstained',
