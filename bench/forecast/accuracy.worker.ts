@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { initSync, MSTL } from '@bsull/augurs/mstl';
-import { engineDefaults, forecast } from '../../services/forecast/engine.ts';
+import { forecast } from '../../services/forecast/engine.ts';
+import { engineDefaults } from '../../services/forecast/engine-settings.ts';
 import { blend } from '../../services/forecast/fusion.ts';
 import { naive2, seasonalNaive } from '../../services/forecast/members/naive.ts';
 import { coverage, mase, naiveScale, smape } from '../../services/forecast/scores.ts';

@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { engineDefaults } from '../../services/forecast/engine.ts';
+import { engineDefaults } from '../../services/forecast/engine-settings.ts';
 import { forecastWorker } from '../../services/forecast/forecast.ts';
 import { openNetwork } from '../../services/forecast/lstm/network.ts';
 import { initialWeights, setWeights } from '../../services/forecast/lstm/train.ts';

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { loadTrainingData, targets } from '../../services/forecast/experiments.ts';
 import { forecastWorker } from '../../services/forecast/forecast.ts';
-import { pipelineDefaults, type Trained } from '../../services/forecast/pipeline.ts';
+import type { Trained } from '../../services/forecast/pipeline.ts';
 import type { Fitted } from '../../services/forecast/pipeline-members.ts';
+import { pipelineDefaults } from '../../services/forecast/pipeline-settings.ts';
 import { createWorkerPool } from '../../src/kernel/worker-pool.ts';
 import { dataFolder } from '../support/data.ts';
 import type { Report } from '../support/report.ts';
@@ -18,6 +20,8 @@ const services = ['adservice', 'cartservice', 'checkoutservice', 'frontend', 'pa
 /** Models of services from their experiments: how long, and how good on experiments held back. */
 export async function benchPipeline(report: Report): Promise<void> {
   const [cold, warm, share]: [number[], number[], number[]] = [[], [], []];
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
   for (const service of services) {
     const first = await timed(service, null);
     const second = await timed(service, first.trained.fitted);
@@ -37,6 +41,12 @@ export async function benchPipeline(report: Report): Promise<void> {
       `${service}: ${first.seconds.toFixed(1)} s, warm ${second.seconds.toFixed(1)} s; said to suffice ${(confidence * 100).toFixed(1)} %, did ${(sufficed * 100).toFixed(1)} %`,
     );
   }
+  delay.disable();
+  report.atMost(
+    'longest hold of the event loop while a thread trains, files read and parsed meanwhile, ms',
+    delay.max / 1e6,
+    50,
+  );
   report.atMost(
     'train_pipeline, longest of five services, process and thread new, s (the original: 120 to 180)',
     Math.max(...cold),

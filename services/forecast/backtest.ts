@@ -1,4 +1,5 @@
-import { type EngineSettings, type Forecast, forecast } from './engine.ts';
+import { type Forecast, forecast } from './engine.ts';
+import type { EngineSettings } from './engine-settings.ts';
 import { blend } from './fusion.ts';
 import { naive2 } from './members/naive.ts';
 import { coverage, mase, meanAbsoluteError, owa, pinball, smape } from './scores.ts';

@@ -1,3 +1,4 @@
+import type { EngineSettings } from './engine-settings.ts';
 import {
   blend,
   type FusionMode,
@@ -12,47 +13,15 @@ import {
   weigh,
 } from './fusion.ts';
 import { fusedResiduals, halfWidths, probabilitiesWithin, type Residuals } from './intervals.ts';
-import { type LstmSettings, lstm } from './members/lstm.ts';
+import { lstm } from './members/lstm.ts';
 import type { Fitted, Member } from './members/member.ts';
 import { mstl } from './members/mstl.ts';
 import { persistence, seasonalNaive } from './members/naive.ts';
-import { type ProphetSettings, prophet } from './members/prophet.ts';
+import { prophet } from './members/prophet.ts';
 import { ridge } from './members/ridge.ts';
 import type { Series } from './series.ts';
 
 /** The fused forecast of one series: try the members on the past, weigh them, fit them to everything, blend. */
-
-export type EngineSettings = {
-  horizon: number;
-  /** The share of coming values the interval is to hold. */
-  level: number;
-  fusion: FusionMode;
-  /** How many earlier ends members are tried at. */
-  origins: number;
-  /** Members that take part; null = all. */
-  members: string[] | null;
-  prophet: Partial<ProphetSettings>;
-  lstm: Partial<LstmSettings>;
-  /** Steps at the beginning that nobody asked for: confidence is of the others. */
-  skip: number;
-  /** Fit members without weight as well, to see what they would have said. */
-  everyMember: boolean;
-  /** Confidence is the probability of being within this share of the forecast. */
-  tolerance: number;
-};
-
-export const engineDefaults: EngineSettings = {
-  horizon: 24,
-  level: 0.9,
-  fusion: 'weighted',
-  origins: 4,
-  members: null,
-  prophet: {},
-  lstm: {},
-  skip: 0,
-  everyMember: false,
-  tolerance: 0.2,
-};
 
 /** `error`: mean absolute error at the earlier ends; `mean`: what the member itself forecasts. */
 export type MemberReport = {

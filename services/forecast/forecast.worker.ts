@@ -1,12 +1,14 @@
 import type { MessagePort } from 'node:worker_threads';
 import { backtest } from './backtest.ts';
-import { type EngineSettings, forecast } from './engine.ts';
+import { forecast } from './engine.ts';
+import type { EngineSettings } from './engine-settings.ts';
 import type { Experiment } from './experiments.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
 import { trainInChild } from './lstm/tfjs-node.ts';
 import { type Epoch, trainLstm } from './lstm/train.ts';
-import { evaluate, type PipelineSettings, trainPipeline } from './pipeline.ts';
+import { evaluate, trainPipeline } from './pipeline.ts';
 import type { Fitted } from './pipeline-members.ts';
+import type { PipelineSettings } from './pipeline-settings.ts';
 import type { Series } from './series.ts';
 
 /** What the pool's threads do. Names are those `pool.run` is called with. */

@@ -4,6 +4,7 @@ import type { KernelBuild } from './lstm/kernels.ts';
 import type { LstmShape } from './lstm/places.ts';
 import type { Epoch, LabelledWindows, Trained as TrainedNet, TrainSettings } from './lstm/train.ts';
 import { type Fitted, fitRidge, predictAll } from './pipeline-members.ts';
+import { fewestWindows, type PipelineSettings } from './pipeline-settings.ts';
 import {
   type Place,
   partsOf,
@@ -20,35 +21,6 @@ import {
  * Persistence, a ridge regression, a Prophet-style trend and one LSTM for all three targets, weighed on experiments they
  * have not seen.
  */
-export type PipelineSettings = {
-  window: number;
-  units: number[];
-  dense: number;
-  dropout: number;
-  epochs: number;
-  warmEpochs: number;
-  batch: number;
-  rate: number;
-  patience: number;
-  seed: number;
-  build: KernelBuild;
-};
-
-/** Chosen on frontend and cartservice (docs/adr/0011). */
-export const pipelineDefaults: PipelineSettings = {
-  window: 10,
-  units: [64, 32],
-  dense: 16,
-  dropout: 0.2,
-  epochs: 15,
-  warmEpochs: 3,
-  batch: 32,
-  rate: 1e-3,
-  patience: 4,
-  seed: 1,
-  build: 'simd',
-};
-
 /** Scores on experiments that took no part in training. `r2` is null where the target never changes there. */
 export type TargetScores = { mse: number; mae: number; r2: number | null };
 export type Evaluation = {
@@ -76,9 +48,6 @@ export type TrainNet = (
   windows: LabelledWindows,
   settings: TrainSettings,
 ) => TrainedNet | Promise<TrainedNet>;
-
-/** Fewer windows than this teach a network of this size nothing. */
-export const fewestWindows = 100;
 
 /**
  * Trains on three fifths of the experiments, chooses weights on one fifth, is judged on the last.

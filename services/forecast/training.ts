@@ -9,10 +9,9 @@ import { createTrainingJobs, type JobProgress } from './jobs.ts';
 import { endingsOf, fingerprintOf, listModels, loadModel, type SavedModel, saveModel } from './library.ts';
 import { toKeras } from './lstm/keras-files.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
-import { troubleOf } from './lstm/tfjs-node.ts';
 import type { Epoch } from './lstm/train.ts';
-import { type Evaluation, fewestWindows, pipelineDefaults, type Trained } from './pipeline.ts';
-import { recommend } from './recommend.ts';
+import type { Evaluation, Trained } from './pipeline.ts';
+import { fewestWindows, pipelineDefaults } from './pipeline-settings.ts';
 import type {
   EvaluationAnswer,
   ModelInfo,
@@ -66,8 +65,10 @@ export function createTraining(deps: Deps) {
       const job = reason !== null && retrain ? (jobs.running(service) ?? (await train(service, {}))) : null;
       return evaluationAnswer(model, evaluation, reason, job?.id ?? null, notes, clock.now());
     },
-    recommend: async (service: string, request: RecommendationRequest) =>
-      recommend(await loadModel(modelsFolder, service), request, build),
+    recommend: async (service: string, request: RecommendationRequest) => {
+      const { recommend } = await loadRecommender();
+      return recommend(await loadModel(modelsFolder, service), request, build);
+    },
     models: async (): Promise<ModelInfo[]> =>
       (await listModels(modelsFolder)).map((listed) =>
         'error' in listed ? { ...noModel, ...listed } : infoOf(listed.model),
@@ -81,6 +82,9 @@ export function createTraining(deps: Deps) {
     stop: () => jobs.stop(),
   };
 }
+
+/** Loaded with the first recommendation: it brings the network along. */
+const loadRecommender = () => import('./recommend.ts');
 
 const evaluationMs = 120_000;
 
@@ -145,7 +149,7 @@ async function runTraining(
       memory_model_mse: scores(1).mse,
       replica_model_mse: scores(2).mse,
     },
-    fusion_results: fusionResults(model, build),
+    fusion_results: await fusionResults(model, build),
     notes,
   };
 }
@@ -153,6 +157,7 @@ async function runTraining(
 /** tfjs-node where it is asked for and works; the log says why it does not. */
 async function engineOf({ engine, log }: Deps): Promise<TrainTask['engine']> {
   if (engine !== 'tfjs-node') return 'wasm';
+  const { troubleOf } = await import('./lstm/tfjs-node.ts');
   const trouble = await troubleOf();
   if (trouble === null) return 'tfjs-node';
   log.warn(
@@ -163,7 +168,8 @@ async function engineOf({ engine, log }: Deps): Promise<TrainTask['engine']> {
 }
 
 /** What it predicts after the last step of the experiment that was held back last. */
-function fusionResults(model: SavedModel, build: KernelBuild): TrainResult['fusion_results'] {
+async function fusionResults(model: SavedModel, build: KernelBuild): Promise<TrainResult['fusion_results']> {
+  const { recommend } = await loadRecommender();
   const ending = model.endings.find(({ id }) => id === model.held.at(-1)!) ?? model.endings.at(-1)!;
   if (!ending) throw notFound(`no experiment of ${model.service} is as long as the window`);
   const current = {

@@ -5,7 +5,7 @@ import { createMirror, type Mirror, type MirrorStatus } from './mirror.ts';
 import type { Reading } from './reads.ts';
 import type { MirrorOptions } from './refresh.ts';
 import { createRunCount, type RunTotal } from './run-count.ts';
-import { type CacheInfo, type CacheStats, type ModelListQuery, type Run } from './schemas.ts';
+import type { CacheInfo, CacheStats, ModelListQuery, Run } from './schemas.ts';
 import type { ModelVersion, RegisteredModel, Snapshot } from './snapshot.ts';
 import type { MetricPoint, RunDetail, Run as RunRead } from './source.ts';
 import { createSourceReads } from './source-reads.ts';

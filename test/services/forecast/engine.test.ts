@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type EngineSettings, engineDefaults, forecast } from '../../../services/forecast/engine.ts';
+import { forecast } from '../../../services/forecast/engine.ts';
+import { type EngineSettings, engineDefaults } from '../../../services/forecast/engine-settings.ts';
 import { periodsOfStep, prepareSeries, timeAt } from '../../../services/forecast/series.ts';
 import { normal, seededRandom } from '../../../src/kernel/rng.ts';
 

@@ -12,13 +12,8 @@ import {
   saveModel,
 } from '../../../services/forecast/library.ts';
 import { trainLstm } from '../../../services/forecast/lstm/train.ts';
-import {
-  type PipelineSettings,
-  pipelineDefaults,
-  predictNext,
-  type TrainNet,
-  trainPipeline,
-} from '../../../services/forecast/pipeline.ts';
+import { predictNext, type TrainNet, trainPipeline } from '../../../services/forecast/pipeline.ts';
+import { type PipelineSettings, pipelineDefaults } from '../../../services/forecast/pipeline-settings.ts';
 import { recommend } from '../../../services/forecast/recommend.ts';
 import {
   partsOf,
