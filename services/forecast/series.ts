@@ -109,7 +109,7 @@ function onGrid(raw: readonly (number | null)[], times: readonly number[], wante
   const start = points[0]?.at ?? 0;
   if (step === null && points.length > 1) throw invalid('all timestamps are the same', { parameter: 'timestamps' });
   if (step === null) return { values: Float64Array.from(points, ({ value }) => value), start, step, monthly: false };
-  const monthly = wanted === null && isMonthly(points.map(({ at }) => at));
+  const monthly = wanted === null && isMonthLong(step) && isMonthly(points.map(({ at }) => at));
   const slotOf = (at: number) => (monthly ? monthOf(at) - monthOf(start) : Math.round((at - start) / step));
   const count = slotOf(points.at(-1)!.at) + 1;
   if (count > 10 * raw.length + 1000)
@@ -128,6 +128,7 @@ function onGrid(raw: readonly (number | null)[], times: readonly number[], wante
 }
 
 const meanMonth = (365.25 / 12) * 24 * hour;
+const isMonthLong = (step: number): boolean => step >= 27 * 24 * hour && step <= 32 * 24 * hour;
 const monthOf = (at: number): number => new Date(at).getUTCFullYear() * 12 + new Date(at).getUTCMonth();
 
 /** The same day of each month, as of a list of months. Not after the 28th: February would not have it. */
@@ -144,7 +145,7 @@ function isMonthly(sorted: number[]): boolean {
 export function periodsOfStep(step: number): number[] {
   const periods = clockPeriods.map((length) => Math.round(length / step)).filter((period) => period >= 4);
   // Of days the week is the shortest; a month has no length in steps but a year has twelve of them.
-  if (step >= 27 * 24 * hour && step <= 32 * 24 * hour) return [12];
+  if (isMonthLong(step)) return [12];
   return step < 24 * hour ? periods.slice(0, 2) : periods;
 }
 

@@ -202,6 +202,16 @@ describe('a series', () => {
     expect(notes).toEqual([]);
   });
 
+  it('of years is none of months', () => {
+    const at = Array.from({ length: 9 }, (_, i) => Date.UTC(2010 + i, 0, 1));
+    expect(
+      prepareSeries(
+        at.map((_, i) => i),
+        at,
+      ).series,
+    ).toMatchObject({ monthly: false, values: expect.objectContaining({ length: 9 }) });
+  });
+
   it('too long to be taken whole begins with a value', () => {
     const values = Array.from({ length: 20_010 }, (_, i) => (i >= 8 && i <= 13 ? null : i));
     expect(prepareSeries(values, null).series.values[0]).toBe(14);
