@@ -1,6 +1,6 @@
 import { type Forecast, forecast } from './engine.ts';
 import type { EngineSettings } from './engine-settings.ts';
-import { blend } from './fusion.ts';
+import { blend, fixedShares } from './fusion.ts';
 import { naive2 } from './members/naive.ts';
 import { coverage, mase, meanAbsoluteError, owa, pinball, smape } from './scores.ts';
 import type { Series } from './series.ts';
@@ -89,7 +89,7 @@ function scoresOf(series: Series, windows: BacktestWindow[], { level, horizon }:
 function fixedBlend({ members }: Forecast): Float64Array | null {
   const of = (wanted: string) => members.find(({ name }) => name === wanted)?.mean ?? null;
   const [prophet, lstm] = [of('prophet'), of('lstm')];
-  return prophet && lstm ? blend([0.4, 0.6], [prophet, lstm]) : null;
+  return prophet && lstm ? blend([fixedShares.prophet, fixedShares.lstm], [prophet, lstm]) : null;
 }
 
 function scored(

@@ -3,6 +3,7 @@ import {
   blend,
   type FusionMode,
   finite,
+  fixedShares,
   medianOf,
   normalised,
   originsOf,
@@ -49,7 +50,7 @@ export type Forecast = {
 };
 
 /** Every member there is, in the order of answers. */
-export const membersFor = (series: Series, settings: EngineSettings): Member[] => {
+const membersFor = (series: Series, settings: EngineSettings): Member[] => {
   const seasons = series.periods.slice(0, 2).map((_, i) => i);
   const all = [
     persistence,
@@ -119,12 +120,10 @@ function combined(mode: FusionMode, parts: { weight: number; mean: Float64Array 
   );
 }
 
-const fixedWeights: Record<string, number> = { prophet: 0.4, lstm: 0.6 };
-
 function weightsFor(mode: FusionMode, tried: Tried[]): Weighted[] {
   if (mode === 'weighted') return weigh(tried);
   return tried.map(({ name }) => {
-    const weight = mode === 'median' ? 1 : (fixedWeights[name] ?? 0);
+    const weight = mode === 'median' ? 1 : ((fixedShares as Record<string, number>)[name] ?? 0);
     return { name, weight, left_out: weight > 0 ? null : 'takes no part in the fixed blend' };
   });
 }

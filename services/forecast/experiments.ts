@@ -118,11 +118,11 @@ function heldOver(values: number[]): number[] | null {
   return values.map((value) => (last = Number.isNaN(value) ? last : value));
 }
 
-/** Of the load test, 0 to 1; the collector writes a percentage or a share. */
+/** Of the load test, 0 to 1, from its counts. */
 async function successRateOf(file: string): Promise<number | null> {
   try {
     const { load_test } = JSON.parse(await readFile(file, 'utf8')) as {
-      load_test?: { success_rate?: unknown; total_requests?: unknown; successful_requests?: unknown };
+      load_test?: { total_requests?: unknown; successful_requests?: unknown };
     };
     const [all, good] = [Number(load_test?.total_requests), Number(load_test?.successful_requests)];
     return all > 0 && Number.isFinite(good) ? good / all : null;

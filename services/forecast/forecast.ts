@@ -67,16 +67,14 @@ export function createForecast({ pool, timeoutMs, build }: Deps) {
   };
 }
 
-type Question = ForecastRequest;
-
-function prepare({ values, timestamps, step_seconds, seasonality }: Question): Prepared {
+function prepare({ values, timestamps, step_seconds, seasonality }: ForecastRequest): Prepared {
   return prepareSeries(values, timestamps?.map((time) => Date.parse(time)) ?? null, {
     step: step_seconds === undefined ? null : step_seconds * 1000,
     periods: seasonality === undefined ? null : [...seasonality].sort((a, b) => a - b),
   });
 }
 
-function settingsOf(request: Question, build: KernelBuild, horizon: number): EngineSettings {
+function settingsOf(request: ForecastRequest, build: KernelBuild, horizon: number): EngineSettings {
   const { prophet = {}, lstm = {} } = request;
   refuseRegressors(request);
   const holidays = prophet.holidays?.map(({ name, days }) => ({ name, days: days.map((day) => Date.parse(day)) }));
@@ -93,7 +91,7 @@ function settingsOf(request: Question, build: KernelBuild, horizon: number): Eng
 }
 
 /** Their numbers go with the values in the order they came: nothing may be sorted, cut or filled in between. */
-function refuseRegressors({ values, timestamps, horizon, prophet }: Question): void {
+function refuseRegressors({ values, timestamps, horizon, prophet }: ForecastRequest): void {
   if (!prophet?.regressors) return;
   const refuse = (why: string) => invalid(why, { parameter: 'prophet.regressors' });
   if (timestamps) throw refuse('regressors go with values one step apart: leave timestamps out and set step_seconds');

@@ -1,4 +1,6 @@
+import { median } from '../../src/kernel/stats.ts';
 import type { Fitted, Member } from './members/member.ts';
+import { meanAbsoluteError } from './scores.ts';
 import type { Series } from './series.ts';
 
 /** What members said at earlier ends of the series, and how much each is therefore listened to. */
@@ -20,6 +22,9 @@ export type Tried = {
 
 /** `median`: of all that can be fitted, where nothing could be tried; `fixed`: 0.4 Prophet and 0.6 LSTM. */
 export type FusionMode = 'weighted' | 'median' | 'fixed';
+
+/** The fixed blend's shares. */
+export const fixedShares = { prophet: 0.4, lstm: 0.6 };
 
 export type Weighted = { name: string; weight: number; left_out: string | null };
 
@@ -58,7 +63,7 @@ export function tryMembers(members: Member[], series: Series, origins: Origin[],
           k === origins.length - 1 ? earliest : (earliest.continued?.(known) ?? member.fit(known, horizon));
         return finite(fitted.predict(length));
       });
-      const errors = forecasts.map((forecast, k) => meanError(forecast, origins[k]!.actual));
+      const errors = forecasts.map((forecast, k) => meanAbsoluteError(origins[k]!.actual, forecast));
       return {
         name,
         forecasts,
@@ -80,9 +85,6 @@ export function finite(forecast: Float64Array): Float64Array {
 
 /** augurs throws strings. */
 export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-const meanError = (forecast: Float64Array, actual: Float64Array): number =>
-  actual.reduce((total, value, i) => total + Math.abs(value - forecast[i]!) / actual.length, 0);
 
 /**
  * Weights by the inverse of the error to the third power. A member whose error is twice the best one's gets nothing, nor
@@ -123,10 +125,5 @@ export function blend(weights: readonly number[], forecasts: readonly Float64Arr
   );
 }
 
-export function medianOf(forecasts: readonly Float64Array[]): Float64Array {
-  return Float64Array.from({ length: forecasts[0]?.length ?? 0 }, (_, h) => {
-    const sorted = forecasts.map((forecast) => forecast[h]!).sort((a, b) => a - b);
-    const middle = sorted.length >> 1;
-    return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-  });
-}
+export const medianOf = (forecasts: readonly Float64Array[]): Float64Array =>
+  Float64Array.from({ length: forecasts[0]?.length ?? 0 }, (_, h) => median(forecasts.map((forecast) => forecast[h]!)));

@@ -1,5 +1,6 @@
-import { normalUpperQuantile, studentUpperQuantile } from '../../src/kernel/stats.ts';
+import { mean, normalUpperQuantile, studentUpperQuantile } from '../../src/kernel/stats.ts';
 import type { Origin, Tried } from './fusion.ts';
+import { meanAbsoluteError } from './scores.ts';
 
 /**
  * How far the fused forecast was off at earlier ends: `shape` is the usual error of each step, `scores` are all errors in
@@ -41,11 +42,9 @@ export function fusedResiduals(tried: Tried[], origins: Origin[], combine: Combi
 
 function withoutOrigin(member: Tried, origins: Origin[], left: number): Tried {
   const errors = origins.flatMap(({ actual }, k) =>
-    k === left
-      ? []
-      : [actual.reduce((total, value, h) => total + Math.abs(value - member.forecasts[k]![h]!) / actual.length, 0)],
+    k === left ? [] : [meanAbsoluteError(actual, member.forecasts[k]!)],
   );
-  return { ...member, error: errors.reduce((total, error) => total + error / errors.length, 0) };
+  return { ...member, error: mean(errors) };
 }
 
 /**
@@ -58,23 +57,31 @@ export function halfWidths(residuals: Residuals, level: number, horizon: number)
   return Float64Array.from({ length: horizon }, (_, h) => factor * usualError(residuals, h));
 }
 
-function factorOf({ scores, origins }: Residuals, level: number): number {
-  const rank = Math.min(scores.length - 1, Math.ceil((scores.length + 1) * level) - 1);
-  const tail = (1 - level) / 2;
-  return (scores[rank]! * studentUpperQuantile(tail, origins)) / normalUpperQuantile(tail);
-}
+const factorOf = ({ scores, origins }: Residuals, level: number): number =>
+  conformal(scores, level) * wideningOf(level, origins);
+
+const conformal = (scores: Float64Array, level: number): number =>
+  scores[Math.min(scores.length - 1, Math.ceil((scores.length + 1) * level) - 1)]!;
+
+const wideningOf = (level: number, origins: number): number =>
+  studentUpperQuantile((1 - level) / 2, origins) / normalUpperQuantile((1 - level) / 2);
 
 const usualError = ({ shape }: Residuals, h: number): number =>
   shape[Math.min(h, shape.length - 1)]! * (h < shape.length ? 1 : Math.sqrt((h + 1) / shape.length));
 
 const levels = Array.from({ length: 999 }, (_, i) => (i + 1) / 1000);
+/** By the number of origins: the same for every series, and dear. */
+const widenings = new Map<number, number[]>();
 
 /**
  * The probability that the value of each step lies within ± `distances` of the forecast: the highest level, in
  * thousandths, whose interval is no wider.
  */
 export function probabilitiesWithin(residuals: Residuals, distances: Float64Array): Float64Array {
-  const factors = levels.map((level) => factorOf(residuals, level));
+  const { scores, origins } = residuals;
+  const widening = widenings.get(origins) ?? levels.map((level) => wideningOf(level, origins));
+  widenings.set(origins, widening);
+  const factors = levels.map((level, i) => conformal(scores, level) * widening[i]!);
   return distances.map((distance, h) => {
     const allowed = distance / usualError(residuals, h);
     if (!(allowed >= factors[0]!)) return Number.isNaN(allowed) ? 1 : 0;

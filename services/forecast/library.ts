@@ -24,8 +24,6 @@ export type SavedModel = {
   fitted: Fitted;
   /** On the experiments held back, when it was trained. */
   evaluation: Evaluation;
-  held: string[];
-  seen: string[];
   endings: Ending[];
   notes: string[];
 };

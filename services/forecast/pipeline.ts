@@ -1,10 +1,11 @@
 import { type Experiment, features, targets } from './experiments.ts';
-import { normalised, type Weighted, weigh } from './fusion.ts';
+import { blend, fixedShares, type Weighted, weigh } from './fusion.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
 import type { LstmShape } from './lstm/places.ts';
 import type { Epoch, LabelledWindows, Trained as TrainedNet, TrainSettings } from './lstm/train.ts';
 import { type Fitted, fitRidge, predictAll } from './pipeline-members.ts';
 import { fewestWindows, type PipelineSettings } from './pipeline-settings.ts';
+import { meanAbsoluteError } from './scores.ts';
 import {
   type Place,
   partsOf,
@@ -21,6 +22,7 @@ import {
  * Persistence, a ridge regression, a Prophet-style trend and one LSTM for all three targets, weighed on experiments they
  * have not seen.
  */
+
 /** Scores on experiments that took no part in training. `r2` is null where the target never changes there. */
 export type TargetScores = { mse: number; mae: number; r2: number | null };
 export type Evaluation = {
@@ -36,7 +38,6 @@ export type Evaluation = {
 export type Trained = {
   fitted: Fitted;
   evaluation: Evaluation;
-  held: string[];
   samples: number;
   history: Epoch[];
   warm: boolean;
@@ -98,13 +99,13 @@ export async function trainPipeline(
     fusion: [],
     residuals: [],
     buffers,
-    parts: partsOf(split),
+    // Experiments that are gone may come back.
+    parts: { ...(warm ? before.parts : {}), ...partsOf(split) },
   };
   const fitted = weighOn(validation, blank, build);
   return {
     fitted,
     evaluation: evaluate(test, fitted, build),
-    held: test.map(({ id }) => id),
     samples: usable,
     history,
     warm,
@@ -130,19 +131,11 @@ function netSettings(settings: PipelineSettings, before: Fitted | null): TrainSe
 function weighOn(validation: Experiment[], blank: Fitted, build: KernelBuild): Fitted {
   const { places, said } = predictAll(validation, blank, build);
   const fusion = said.map((methods, target) =>
-    normalised(
-      weigh(
-        Object.entries(methods).map(([name, predicted]) => ({
-          name,
-          forecasts: [],
-          error: predicted.reduce(
-            (total, value, i) => total + Math.abs(actualOf(places[i]!, target) - value) / places.length,
-            0,
-          ),
-          failure: null,
-          earliest: null,
-        })),
-      ),
+    weigh(
+      Object.entries(methods).map(([name, predicted]) => {
+        const error = meanAbsoluteError(actualsOf(places, target), predicted);
+        return { name, forecasts: [], error, failure: null, earliest: null };
+      }),
     ),
   );
   const residuals = said.map((methods, target) => {
@@ -155,6 +148,9 @@ function weighOn(validation: Experiment[], blank: Fitted, build: KernelBuild): F
 const actualOf = ({ experiment, next }: Place, target: number): number =>
   valueAt(experiment, next, targetColumns[target]!);
 
+const actualsOf = (places: Place[], target: number): Float64Array =>
+  Float64Array.from(places, (place) => actualOf(place, target));
+
 const fuse = (methods: Record<string, Float64Array>, weights: Weighted[], count: number): Float64Array =>
   Float64Array.from({ length: count }, (_, i) =>
     weights.reduce((total, { name, weight }) => total + (weight > 0 ? weight * methods[name]![i]! : 0), 0),
@@ -166,13 +162,13 @@ export function evaluate(experiments: Experiment[], fitted: Fitted, build: Kerne
   let [stated, sufficed] = [0, 0];
   const methods = said.map((each, target) => {
     const fused = fuse(each, fitted.fusion[target]!, places.length);
-    const fixed = each['prophet']!.map((value, i) => 0.4 * value + 0.6 * each['lstm']![i]!);
+    const fixed = blend([fixedShares.prophet, fixedShares.lstm], [each['prophet']!, each['lstm']!]);
     for (const [i, value] of fused.entries()) {
       const recommended = recommendedOf(fitted, target, value);
       stated += probabilityOf(fitted, target, value, recommended);
       sufficed += actualOf(places[i]!, target) <= recommended ? 1 : 0;
     }
-    const actual = Float64Array.from(places, (place) => actualOf(place, target));
+    const actual = actualsOf(places, target);
     return Object.fromEntries(
       Object.entries({ ...each, fixed_blend: fixed, fused }).map(([name, values]) => [name, scoresOf(actual, values)]),
     );
@@ -192,8 +188,7 @@ function scoresOf(actual: Float64Array, predicted: Float64Array): TargetScores {
   const mean = actual.reduce((total, value) => total + value / n, 0);
   const spread = actual.reduce((total, value) => total + (value - mean) ** 2 / n, 0);
   const mse = actual.reduce((total, value, i) => total + (value - predicted[i]!) ** 2 / n, 0);
-  const mae = actual.reduce((total, value, i) => total + Math.abs(value - predicted[i]!) / n, 0);
-  return { mse, mae, r2: spread > 0 ? 1 - mse / spread : null };
+  return { mse, mae: meanAbsoluteError(actual, predicted), r2: spread > 0 ? 1 - mse / spread : null };
 }
 
 const [memoryTarget, replicaTarget] = [1, 2];

@@ -7,7 +7,7 @@ const numberBetween = (min: number, max: number) => {
   const rule = `must be a number from ${min} to ${max}`;
   return z.number(rule).min(min, rule).max(max, rule);
 };
-const wholeBetween = (min: number, max: number) => {
+export const wholeBetween = (min: number, max: number) => {
   const rule = `must be a whole number from ${min} to ${max}`;
   return z.int(rule).min(min, rule).max(max, rule);
 };

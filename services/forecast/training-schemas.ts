@@ -1,10 +1,7 @@
 import { z } from 'zod';
+import { wholeBetween } from './schemas.ts';
 
 /** JSON of training, the model library and recommendations. */
-const wholeBetween = (min: number, max: number) => {
-  const rule = `must be a whole number from ${min} to ${max}`;
-  return z.int(rule).min(min, rule).max(max, rule);
-};
 /** Beyond these, sums leave what a number can hold. */
 const anyNumber = z.number('must be a number').min(-1e18, 'must be -1e18 at least').max(1e18, 'must be 1e18 at most');
 const measured = (max: number) =>

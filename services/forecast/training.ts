@@ -1,12 +1,13 @@
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { invalid, notFound } from '../../src/kernel/errors.ts';
+import { fileFacts } from '../../src/kernel/files.ts';
 import type { Log } from '../../src/kernel/log.ts';
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
-import { type Experiment, loadTrainingData, targets } from './experiments.ts';
+import { checkServiceName, type Experiment, loadTrainingData, targets } from './experiments.ts';
 import type { TrainTask } from './forecast.worker.ts';
 import { createTrainingJobs, type JobProgress } from './jobs.ts';
-import { endingsOf, fingerprintOf, listModels, loadModel, type SavedModel, saveModel } from './library.ts';
+import { endingsOf, fingerprintOf, listModels, loadModel, modelFile, type SavedModel, saveModel } from './library.ts';
 import { toKeras } from './lstm/keras-files.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
 import type { Epoch } from './lstm/train.ts';
@@ -41,6 +42,7 @@ type Deps = {
 export function createTraining(deps: Deps) {
   const { pool, experimentsFolder, modelsFolder, build, clock } = deps;
   const jobs = createTrainingJobs<TrainResult>(deps);
+  const latest = latestModels(modelsFolder);
   const train = async (service: string, request: TrainRequest) => {
     const data = await loadTrainingData(experimentsFolder, service);
     refuseTooLittle(data.experiments, request.window ?? pipelineDefaults.window);
@@ -54,7 +56,7 @@ export function createTraining(deps: Deps) {
     evaluate: async (service: string, retrain: boolean): Promise<EvaluationAnswer> => {
       const model = await loadModel(modelsFolder, service);
       const { experiments, notes } = await loadTrainingData(experimentsFolder, service);
-      const judges = experiments.filter(({ id }) => model.held.includes(id) || !model.seen.includes(id));
+      const judges = experiments.filter(({ id }) => (model.fitted.parts[id] ?? 'test') === 'test');
       if (placesIn(judges, model.fitted.window).length === 0)
         throw invalid(`no experiment of ${service} is left to judge its model by`, { service });
       const task = { experiments: judges, fitted: model.fitted, build };
@@ -67,7 +69,7 @@ export function createTraining(deps: Deps) {
     },
     recommend: async (service: string, request: RecommendationRequest) => {
       const { recommend } = await loadRecommender();
-      return recommend(await loadModel(modelsFolder, service), request, build);
+      return recommend(await latest(service), request, build);
     },
     models: async (): Promise<ModelInfo[]> =>
       (await listModels(modelsFolder)).map((listed) =>
@@ -80,6 +82,21 @@ export function createTraining(deps: Deps) {
       return toKeras(shape, weights);
     },
     stop: () => jobs.stop(),
+  };
+}
+
+/** Models as their files stand, each read and checked once until its file changes. */
+function latestModels(folder: string): (service: string) => Promise<SavedModel> {
+  const known = new Map<string, { modifiedAt: number; model: SavedModel }>();
+  return async (service) => {
+    checkServiceName(service);
+    const facts = await fileFacts(join(folder, modelFile(service)));
+    const kept = known.get(service);
+    if (kept && kept.modifiedAt === facts?.modifiedAt) return kept.model;
+    known.delete(service);
+    const model = await loadModel(folder, service);
+    if (facts) known.set(service, { modifiedAt: facts.modifiedAt, model });
+    return model;
   };
 }
 
@@ -117,7 +134,7 @@ async function runTraining(
   const onEpoch = (message: unknown) => onProgress(progressOf(message as Epoch));
   const trained = await pool.run<Trained>('runTraining', task, { signal, onProgress: onEpoch });
   const seconds = (clock.now() - begun) / 1000;
-  const { evaluation, fitted, held, samples, history } = trained;
+  const { evaluation, fitted, samples, history } = trained;
   const model: SavedModel = {
     service,
     trained_at: new Date(clock.now()).toISOString(),
@@ -127,8 +144,6 @@ async function runTraining(
     training_seconds: seconds,
     fitted,
     evaluation,
-    held,
-    seen: experiments.map(({ id }) => id),
     endings: endingsOf(experiments, window),
     notes,
   };
@@ -170,7 +185,7 @@ async function engineOf({ engine, log }: Deps): Promise<TrainTask['engine']> {
 /** What it predicts after the last step of the experiment that was held back last. */
 async function fusionResults(model: SavedModel, build: KernelBuild): Promise<TrainResult['fusion_results']> {
   const { recommend } = await loadRecommender();
-  const ending = model.endings.find(({ id }) => id === model.held.at(-1)!) ?? model.endings.at(-1)!;
+  const ending = model.endings.find(({ id }) => id === model.evaluation.experiments.at(-1)!) ?? model.endings.at(-1)!;
   if (!ending) throw notFound(`no experiment of ${model.service} is as long as the window`);
   const current = {
     cpu_cores_value: ending.rows.at(-1)![2]!,

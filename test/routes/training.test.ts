@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { EvaluationAnswer, ModelInfo } from '../../services/forecast/training-schemas.ts';
+import type { EvaluationAnswer, ModelInfo, RecommendationAnswer } from '../../services/forecast/training-schemas.ts';
 import { cliOver } from '../support/cli.ts';
 import { writeExperiments } from '../support/experiments.ts';
 import { testTower } from '../support/tower.ts';
@@ -47,8 +47,15 @@ describe('training', () => {
     expect((await app.inject('/api/v1/forecast/models')).json<ModelInfo[]>()).toMatchObject([
       { service: 'cart', window: 10, error: null },
     ]);
+    const current = { cpu_cores_value: 0.03, mem_bytes_value: 2e7, replica_count: 2, load_users: 21 };
+    const trainedAt = async () =>
+      (
+        await app.inject({ method: 'POST', url: '/api/v1/services/cart/recommendation', payload: current })
+      ).json<RecommendationAnswer>().model.trained_at;
+    const before = await trainedAt();
     const again = await train();
     await events(again.id);
+    expect(await trainedAt()).not.toBe(before);
     expect((await app.inject(`/api/v1/forecast/jobs/${again.id}`)).json<Job>().result?.warm_start).toBe(true);
   });
 

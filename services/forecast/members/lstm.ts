@@ -1,3 +1,4 @@
+import { mean } from '../../../src/kernel/stats.ts';
 import type { KernelBuild } from '../lstm/kernels.ts';
 import type { LstmShape } from '../lstm/places.ts';
 import { predictLstm, type TrainSettings, trainLstm, type Weights } from '../lstm/train.ts';
@@ -142,10 +143,6 @@ function seen(series: Series, learned: Learned, settings: LstmSettings): Fitted 
   };
 }
 
-function scaleOf(values: Float64Array, period: number): number {
-  const differences = Array.from(values.subarray(period), (value, i) => Math.abs(value - values[i]!)).sort(
-    (a, b) => a - b,
-  );
-  const mean = differences.reduce((total, value) => total + value / differences.length, 0);
-  return mean || 1;
-}
+/** The usual difference to a season before. */
+const scaleOf = (values: Float64Array, period: number): number =>
+  mean(Array.from(values.subarray(period), (value, i) => Math.abs(value - values[i]!))) || 1;

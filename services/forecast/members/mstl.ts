@@ -17,9 +17,7 @@ export const mstl = (seasons: number): Member => ({
     try {
       model.fit(values.map((value) => (value - center) / scale));
       // Forecast now, so that the memory of the model can be freed at once.
-      const points = new Map<number, Float64Array>();
       const ahead = Float64Array.from(model.predict(longest).point, (value) => center + scale * value);
-      points.set(longest, ahead);
       return {
         predict: (horizon) => {
           if (horizon > longest) throw new RangeError(`at most ${longest} steps`);

@@ -49,7 +49,7 @@ export const prophet = (settings: Partial<ProphetSettings> = {}): Member => ({
 });
 
 /** `prior`: the standard deviation of a normal prior, or the scale of a Laplace one. */
-type Column = { prior: number; laplace: boolean; seasonal: boolean; at: (step: number) => number };
+type Column = { prior: number; laplace: boolean; at: (step: number) => number };
 
 function fitProphet(series: Series, settings: ProphetSettings): Fitted {
   const { values } = series;
@@ -73,7 +73,7 @@ function fitProphet(series: Series, settings: ProphetSettings): Fitted {
 
 /** Offset, slope and a hinge for each changepoint. Time runs from 0 to 1 over the history. */
 function trendColumns(n: number, settings: ProphetSettings): Column[] {
-  const flat = { laplace: false, seasonal: false, prior: 5 };
+  const flat = { laplace: false, prior: 5 };
   const time = (step: number) => step / Math.max(1, n - 1);
   if (settings.growth === 'flat') return [{ ...flat, at: () => 1 }];
   const reach = Math.floor(n * settings.changepoint_range);
@@ -82,7 +82,6 @@ function trendColumns(n: number, settings: ProphetSettings): Column[] {
     const bend = time(Math.round(((i + 1) * (reach - 1)) / count));
     return {
       laplace: true,
-      seasonal: false,
       prior: settings.changepoint_prior_scale,
       at: (step) => Math.max(0, time(step) - bend),
     };
@@ -97,7 +96,7 @@ function seasonColumns(series: Series, settings: ProphetSettings): Column[] {
     Array.from({ length: 2 * Math.min(order, Math.floor((period - 1) / 2)) }, (_, i): Column => {
       const turn = (2 * Math.PI * (1 + (i >> 1))) / period;
       const at = i % 2 === 0 ? (step: number) => Math.sin(turn * step) : (step: number) => Math.cos(turn * step);
-      return { prior: settings.seasonality_prior_scale, laplace: false, seasonal: true, at };
+      return { prior: settings.seasonality_prior_scale, laplace: false, at };
     }),
   );
 }
@@ -124,7 +123,7 @@ function eventColumns({ start, step, values }: Series, settings: ProphetSettings
     const set = new Set(days.map((at) => Math.floor(at / day)));
     const at = (index: number) =>
       start !== null && step !== null && set.has(Math.floor((start + index * step) / day)) ? 1 : 0;
-    return { prior: settings.holidays_prior_scale, laplace: false, seasonal: true, at };
+    return { prior: settings.holidays_prior_scale, laplace: false, at };
   });
   const regressors = settings.regressors.map(({ name, values: given }): Column => {
     const known = given.slice(0, values.length);
@@ -135,7 +134,7 @@ function eventColumns({ start, step, values }: Series, settings: ProphetSettings
       if (value === undefined) throw new RangeError(`the regressor ${name} does not reach step ${index}`);
       return (value - center) / spread;
     };
-    return { prior: settings.holidays_prior_scale, laplace: false, seasonal: true, at };
+    return { prior: settings.holidays_prior_scale, laplace: false, at };
   });
   return [...holidays, ...regressors];
 }
