@@ -30,3 +30,8 @@ export async function lockedTower(env: Record<string, string> = {}) {
     tower.app.inject({ url: '/api/v1/access/whoami', headers: { authorization: `Bearer ${token}` } });
   return { ...tower, clock, id, fake, keyWith, whoami };
 }
+
+/** The secret part of `tower_<id>_<secret>`; it may hold underscores of its own. */
+export function secretOf(key: string): string {
+  return key.split('_').slice(2).join('_');
+}
