@@ -28,9 +28,9 @@ export default function scoreSeries({ history, actual }: { history: number[]; ac
   const everyone = forecast(series, { ...settings, everyMember: true });
   const without = forecast(series, {
     ...settings,
-    members: ['persistence', 'seasonal_naive', 'mstl', 'ridge', 'prophet'],
+    members: ['persistence', 'seasonal_naive', 'seasonal_profile', 'mstl', 'ridge', 'autoregression', 'prophet'],
   });
-  const fallback = seasonalNaive(0).fit(series, horizon).predict(horizon);
+  const fallback = seasonalNaive.fit(series, horizon).predict(horizon);
   const member = (name: string) => everyone.members.find((item) => item.name === name)?.mean ?? fallback;
   const said: Record<string, Float64Array> = {
     fused: fused.mean,

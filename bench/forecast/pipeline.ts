@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout } from 'node:timers/promises';
 import { loadTrainingData, targets } from '../../services/forecast/experiments.ts';
 import { forecastWorker } from '../../services/forecast/forecast.ts';
 import type { Trained } from '../../services/forecast/pipeline.ts';
@@ -42,6 +43,7 @@ export async function benchPipeline(report: Report): Promise<void> {
     );
   }
   delay.disable();
+  await cancelling(report);
   report.atMost(
     'longest hold of the event loop while a thread trains, files read and parsed meanwhile, ms',
     delay.max / 1e6,
@@ -58,6 +60,33 @@ export async function benchPipeline(report: Report): Promise<void> {
     share.reduce((total, value) => total + value / share.length, 0),
     1,
   );
+}
+
+/** How soon a training ends that is told to, and that its thread then computes no more. */
+async function cancelling(report: Report): Promise<void> {
+  const { experiments } = await loadTrainingData(join(dataFolder, 'mora-experiments'), 'frontend');
+  const [times, busy]: [number[], number[]] = [[], []];
+  for (let round = 0; round < 5; round += 1) {
+    const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 1 });
+    const abort = new AbortController();
+    let begun = 0;
+    const settings = { ...pipelineDefaults, epochs: 500, patience: 500 };
+    const input = { experiments, settings, engine: 'wasm', buffers: [1.2, 1.15, 1], before: null };
+    const onProgress = () => {
+      begun ||= performance.now();
+      abort.abort(new Error('cancelled'));
+    };
+    await pool.run('runTraining', input, { signal: abort.signal, onProgress }).catch(() => undefined);
+    times.push(performance.now() - begun);
+    await setTimeout(100 - times.at(-1)!);
+    const before = process.cpuUsage();
+    await setTimeout(200);
+    const { user, system } = process.cpuUsage(before);
+    busy.push((user + system) / 200_000);
+    await pool.close();
+  }
+  report.atMost('longest of five trainings to end after it was cancelled, ms', Math.max(...times), 100);
+  report.atMost('share of a core used from 100 ms after cancelling on', Math.max(...busy), 0.5);
 }
 
 /** From the files to the evaluated model, in a thread that was not there before. */

@@ -14,10 +14,12 @@ import {
   weigh,
 } from './fusion.ts';
 import { fusedResiduals, halfWidths, probabilitiesWithin, type Residuals } from './intervals.ts';
+import { autoregression } from './members/autoregression.ts';
 import { lstm } from './members/lstm.ts';
 import type { Fitted, Member } from './members/member.ts';
 import { mstl } from './members/mstl.ts';
 import { persistence, seasonalNaive } from './members/naive.ts';
+import { seasonalProfile } from './members/profile.ts';
 import { prophet } from './members/prophet.ts';
 import { ridge } from './members/ridge.ts';
 import type { Series } from './series.ts';
@@ -54,10 +56,13 @@ const membersFor = (series: Series, settings: EngineSettings): Member[] => {
   const seasons = series.periods.slice(0, 2).map((_, i) => i);
   const all = [
     persistence,
-    ...seasons.map(seasonalNaive),
+    seasonalNaive,
+    seasonalProfile,
     // With all its seasons alone: with fewer as well, a third of the time went for half a percent of accuracy.
     ...(seasons.length > 0 ? [mstl(seasons.length)] : []),
     ...seasons.map(ridge),
+    autoregression(false),
+    autoregression(true),
     prophet(settings.prophet),
     lstm(settings.lstm),
   ];
@@ -66,8 +71,9 @@ const membersFor = (series: Series, settings: EngineSettings): Member[] => {
     : all.filter(({ name }) => settings.members?.some((wanted) => isCalled(name, wanted)));
 };
 
-/** `mstl` means `mstl_2` as well. */
-const isCalled = (name: string, wanted: string): boolean => name === wanted || name.replace(/_\d$/, '') === wanted;
+/** `mstl` means `mstl_2` as well, `autoregression` that in logarithms too. */
+const isCalled = (name: string, wanted: string): boolean =>
+  name === wanted || name.replace(/_(\d|log)$/, '') === wanted;
 
 export function forecast(series: Series, settings: EngineSettings): Forecast {
   const { horizon, level } = settings;

@@ -63,8 +63,8 @@ export const LstmOptions = z
   .partial();
 
 const MemberName = z.enum(
-  ['persistence', 'seasonal_naive', 'mstl', 'ridge', 'prophet', 'lstm'],
-  'must be persistence, seasonal_naive, mstl, ridge, prophet or lstm',
+  ['persistence', 'seasonal_naive', 'seasonal_profile', 'mstl', 'ridge', 'autoregression', 'prophet', 'lstm'],
+  'must be persistence, seasonal_naive, seasonal_profile, mstl, ridge, autoregression, prophet or lstm',
 );
 
 const question = {

@@ -45,7 +45,8 @@ export const forecastCases: Case[] = [
     call: 'POST /api/v1/forecast',
     body: { ...body, members: ['arima'] },
     status: 400,
-    detail: /^members\.0 must be persistence, seasonal_naive, mstl, ridge, prophet or lstm$/,
+    detail:
+      /^members\.0 must be persistence, seasonal_naive, seasonal_profile, mstl, ridge, autoregression, prophet or lstm$/,
   },
   {
     call: 'POST /api/v1/forecast',

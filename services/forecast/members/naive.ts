@@ -1,4 +1,3 @@
-import type { Series } from '../series.ts';
 import type { Member } from './member.ts';
 
 /** The last value goes on. */
@@ -8,16 +7,15 @@ export const persistence: Member = {
   fit: ({ values }) => ({ predict: (horizon) => new Float64Array(horizon).fill(values.at(-1)!) }),
 };
 
-/** The last season comes again. `which`: the first, second … period of the series. */
-export const seasonalNaive = (which: number): Member => ({
-  name: which === 0 ? 'seasonal_naive' : `seasonal_naive_${which + 1}`,
-  needs: ({ periods }) => periods[which] ?? Number.POSITIVE_INFINITY,
-  fit: (series) => ({ predict: (horizon) => lastSeason(series, series.periods[which]!, horizon) }),
-});
-
-function lastSeason({ values }: Series, period: number, horizon: number): Float64Array {
-  return Float64Array.from({ length: horizon }, (_, h) => values[values.length - period + (h % period)]!);
-}
+/** The last season comes again, the shortest where there are several. */
+export const seasonalNaive: Member = {
+  name: 'seasonal_naive',
+  needs: ({ periods }) => periods[0] ?? Number.POSITIVE_INFINITY,
+  fit: ({ values, periods }) => ({
+    predict: (horizon) =>
+      Float64Array.from({ length: horizon }, (_, h) => values[values.length - periods[0]! + (h % periods[0]!)]!),
+  }),
+};
 
 /** M4's yardstick: the last value, deseasonalised by ratios to a moving average where the season is significant. */
 export const naive2: Member = {

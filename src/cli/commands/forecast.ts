@@ -75,7 +75,10 @@ const asking = (command: Command): Command =>
     .option('--seasonality <steps>', 'lengths of the seasons, comma-separated, where the times do not tell')
     .option('--horizon <steps>', 'steps ahead', '24')
     .option('--width <share>', 'share of values the interval is to hold', '0.9')
-    .option('--members <names>', 'only these, comma-separated: persistence, seasonal_naive, mstl, ridge, prophet, lstm')
+    .option(
+      '--members <names>',
+      'only these, comma-separated: persistence, seasonal_naive, seasonal_profile, mstl, ridge, autoregression, prophet, lstm',
+    )
     .option('--fusion <mode>', 'weighted, median or fixed', 'weighted');
 
 async function questionOf({

@@ -106,10 +106,12 @@ describe('the fused forecast', () => {
     expect(answer.members.map(({ name }) => name)).toEqual([
       'persistence',
       'seasonal_naive',
-      'seasonal_naive_2',
+      'seasonal_profile',
       'mstl',
       'ridge',
       'ridge_2',
+      'autoregression',
+      'autoregression_log',
       'prophet',
       'lstm',
     ]);

@@ -1,0 +1,42 @@
+import { mean } from '../../../src/kernel/stats.ts';
+import type { Series } from '../series.ts';
+import type { Member } from './member.ts';
+
+/**
+ * The last few of the longest seasons, each newer one counting more, lifted to the level of now: what each step was above
+ * the level its season began from, added to a part of today's level. In logarithms where every value is positive, so that
+ * what is added is a ratio. It follows a season that keeps its shape while the level moves; the seasonal naive forecast
+ * trusts one season and its level alone.
+ */
+export const seasonalProfile: Member = {
+  name: 'seasonal_profile',
+  needs: ({ periods }) => (periods.at(-1) ?? Number.POSITIVE_INFINITY) + (periods[0] ?? 0),
+  fit: (series) => ({ predict: (horizon) => profile(series, horizon) }),
+};
+
+const seasons = 4;
+/** What an earlier season counts, in times of the next; and how much of a change of level stays. Chosen on earlier ends of M4's hourly training series. */
+const memory = 0.6;
+const kept = 0.6;
+
+function profile({ values, periods }: Series, horizon: number): Float64Array {
+  const [long, short] = [periods.at(-1)!, periods[0]!];
+  const logs = values.every((value) => value > 0);
+  const z = logs ? values.map(Math.log) : values;
+  const n = z.length;
+  const level = (end: number): number => mean([...z.subarray(end - short, end)]);
+  const count = Math.min(seasons, Math.floor((n - short) / long));
+  const weights = Array.from({ length: count }, (_, k) => memory ** k);
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const levels = weights.map((_, k) => level(n - (k + 1) * long));
+  const now = level(n);
+  return Float64Array.from({ length: horizon }, (_, h) => {
+    const at = h % long;
+    const above = weights.reduce(
+      (sum, weight, k) => sum + weight * (z[n - (k + 1) * long + at]! - kept * levels[k]!),
+      0,
+    );
+    const value = above / total + kept * now;
+    return logs ? Math.exp(value) : value;
+  });
+}
