@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
 import { accessRoutes } from '../routes/access.ts';
+import { analyticsRoutes } from '../routes/analytics.ts';
 import { dashboardRoutes } from '../routes/dashboard.ts';
 import { driftRoutes } from '../routes/drift.ts';
 import { forecastRoutes } from '../routes/forecast.ts';
@@ -13,6 +14,7 @@ import { estateRoutes } from '../routes/registry-estate.ts';
 import { registryJudgementRoutes } from '../routes/registry-judgement.ts';
 import { registryWebhooksRoutes } from '../routes/registry-webhooks.ts';
 import type { Access } from '../services/access/access.ts';
+import type { Analytics } from '../services/analytics/analytics.ts';
 import type { Dashboard } from '../services/dashboard/dashboard.ts';
 import type { Drift } from '../services/drift/drift.ts';
 import type { Forecast } from '../services/forecast/forecast.ts';
@@ -52,6 +54,7 @@ export type RegistryServices = {
 export type Services = RegistryServices & {
   access: Access;
   webhooks: Webhooks;
+  analytics: Analytics;
   forecast: Forecast;
   training: Training;
   system: System;
@@ -74,7 +77,7 @@ export async function buildApp(
   services: Services,
   { config, version, log, clock, metrics }: Options,
 ): Promise<FastifyInstance> {
-  const { access, system, webhooks, forecast, training, estate } = services;
+  const { access, system, webhooks, analytics, forecast, training, estate } = services;
   const app: FastifyInstance = Fastify({
     // Warnings and errors only: what a tower does is in its own log lines, how often and how fast in /metrics.
     loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
@@ -113,6 +116,7 @@ export async function buildApp(
   await app.register(systemRoutes, { system });
   await app.register(accessRoutes, { access });
   await app.register(registryWebhooksRoutes, { webhooks });
+  await app.register(analyticsRoutes, { analytics });
   await app.register(forecastRoutes, { forecast });
   await app.register(forecastTrainingRoutes, { training, access, now: clock.now });
   const shared = { access, now: clock.now, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };

@@ -1,10 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createAccess } from '../services/access/access.ts';
+import type { Analytics } from '../services/analytics/analytics.ts';
 import { createForecast, forecastWorker } from '../services/forecast/forecast.ts';
 import { createTraining } from '../services/forecast/training.ts';
 import { createEstate } from '../services/registry/estate.ts';
 import type { Services } from './app.ts';
+import { analyticsJobs, composeAnalytics } from './compose-analytics.ts';
 import {
   aliasTableOf,
   composeRegistry,
@@ -106,7 +108,8 @@ async function build(
     jobStates: () => jobs?.states() ?? [],
     metricsPage: metrics.render,
   });
-  const parts = { access, ...composeForecast(config, version, tools, releaser) };
+  const analytics = composeAnalytics(config, clock, releaser);
+  const parts = { access, analytics, ...composeForecast(config, version, tools, releaser) };
   const estate = all.length > 1 ? createEstate(all, config.MAX_MODELS_RETURNED, aliasTableOf(config)) : null;
   return {
     services: { ...parts, webhooks: shared.webhooks, system, ...first, registries: all, estate },
@@ -121,7 +124,7 @@ async function build(
         .then(() => access.audit.begin())
         .catch((error: unknown) => log.error({ err: error }, 'the audit log could not be begun'));
       const onRun = (state: JobState) => recordRun(store, metrics, log, state);
-      jobs = startJobs(jobTable(config, all, shared, clock), { ...tools, onRun });
+      jobs = startJobs(jobTable(config, all, shared, analytics, clock), { ...tools, onRun });
     },
     stop: () => releaser.stop(),
   };
@@ -185,7 +188,13 @@ export function openFoundation(config: Config, secrets: Secrets, clock: Clock = 
 }
 
 /** Every background job there is. */
-function jobTable(config: Config, all: RegistryParts[], shared: SharedParts, clock: Clock): Job[] {
+function jobTable(
+  config: Config,
+  all: RegistryParts[],
+  shared: SharedParts,
+  analytics: Analytics,
+  clock: Clock,
+): Job[] {
   // All registries share what is pruned, so one of them does it for all.
   const prunes = async () => all[0] && prune(config, clock.now(), shared, all[0]);
   return [
@@ -198,6 +207,7 @@ function jobTable(config: Config, all: RegistryParts[], shared: SharedParts, clo
       firstAfterMs: 1_000,
       step: (signal) => shared.outbox.step(signal),
     },
+    ...analyticsJobs(analytics),
     { name: 'prune', intervalMs: 360 * minute, timeoutMs: minute, firstAfterMs: 10 * minute, step: prunes },
   ];
 }

@@ -40,6 +40,7 @@ export const tags = {
   analysis: 'Model analysis',
   cache: 'Cache',
   forecast: 'Forecast',
+  analytics: 'Analytics',
   dashboard: 'Dashboard',
   system: 'System',
 } as const;

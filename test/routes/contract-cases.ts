@@ -1,3 +1,4 @@
+import { analyticsCases } from './contract-analytics-cases.ts';
 import { type Case, changeCases } from './contract-change-cases.ts';
 import { forecastCases } from './contract-forecast-cases.ts';
 
@@ -131,6 +132,7 @@ export const cases: Case[] = [
   { call: 'GET /model/nope/drift', status: 404 },
   { world: 'down', call: 'GET /model/DNA/drift', status: 503, detail: /MLflow cannot be reached/ },
   ...forecastCases,
+  ...analyticsCases,
   ...changeCases,
   { call: 'GET /cache/info', status: 200, example: 'GET /cache/info' },
   { world: 'never read', call: 'GET /cache/info', status: 200 },

@@ -14,6 +14,7 @@ export type World =
   | 'pinned'
   | 'given up'
   | 'impatient'
+  | 'with metrics'
   | 'experiments'
   | 'training'
   | 'done training'

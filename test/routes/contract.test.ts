@@ -12,6 +12,7 @@ import { smallRegistry } from '../fakes/small-registry.ts';
 import { writeExperiments } from '../support/experiments.ts';
 import { signedHeaders } from '../support/signed.ts';
 import { type TestTower, testTower } from '../support/tower.ts';
+import { metrics } from './contract-analytics-cases.ts';
 import { cases, monitorBody } from './contract-cases.ts';
 import type { World } from './contract-change-cases.ts';
 
@@ -58,6 +59,7 @@ async function towerIn(world: World): Promise<InWorld> {
   };
   const tower = await testTower(env);
   if (world !== 'never read') await tower.services.registry.refresh();
+  if (world === 'with metrics') await tower.services.analytics.record({ metrics });
   if (world === 'stuck file') {
     const [file = ''] = readdirSync(join(tower.folder, 'cache'));
     rmSync(join(tower.folder, 'cache', file));

@@ -1,0 +1,93 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Analytics } from '../services/analytics/analytics.ts';
+import {
+  AggregateAnswer,
+  AggregateQuery,
+  CollectedPoints,
+  PointsAnswer,
+  PointsQuery,
+  RecordAnswer,
+  RecordRequest,
+  SeriesList,
+  SeriesQuery,
+} from '../services/analytics/schemas.ts';
+import { errors, tags } from '../src/http/openapi.ts';
+
+const reading = { access: 'read' } as const;
+/** Points are data, not changes of anything: a line each in the audit log would drown what it is for. */
+const recording = { access: 'operate', audited: false } as const;
+const about = (summary: string) => ({ tags: [tags.analytics], summary });
+
+/** Metric points and what can be said of them. */
+export async function analyticsRoutes(
+  instance: FastifyInstance,
+  { analytics }: { analytics: Analytics },
+): Promise<void> {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.post(
+    '/api/v1/analytics/metrics',
+    {
+      config: recording,
+      schema: {
+        ...about('Record a point, or many of which each is judged for itself'),
+        body: RecordRequest,
+        response: { 201: RecordAnswer, ...errors(400) },
+      },
+    },
+    async (request, reply) => reply.code(201).send(await analytics.record(request.body)),
+  );
+  pointRoutes(instance, analytics);
+  app.get(
+    '/api/v1/analytics/aggregate',
+    {
+      config: reading,
+      schema: {
+        ...about('A metric by minutes, hours, days, weeks or months of a time zone'),
+        querystring: AggregateQuery,
+        response: { 200: AggregateAnswer, ...errors(400) },
+      },
+    },
+    async (request) => analytics.aggregate(request.query),
+  );
+}
+
+function pointRoutes(instance: FastifyInstance, analytics: Analytics): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.get(
+    '/api/v1/analytics/metrics',
+    {
+      config: reading,
+      schema: {
+        ...about('Points, newest first'),
+        querystring: PointsQuery,
+        response: { 200: PointsAnswer, ...errors(400) },
+      },
+    },
+    async (request) => analytics.points(request.query),
+  );
+  app.get(
+    '/api/v1/metrics',
+    {
+      config: reading,
+      schema: {
+        ...about('Points in the form of the pipeline guard’s collector, newest first'),
+        querystring: PointsQuery,
+        response: { 200: CollectedPoints, ...errors(400) },
+      },
+    },
+    async (request) => analytics.collected(request.query),
+  );
+  app.get(
+    '/api/v1/analytics/series',
+    {
+      config: reading,
+      schema: {
+        ...about('Which series there are'),
+        querystring: SeriesQuery,
+        response: { 200: SeriesList, ...errors(400) },
+      },
+    },
+    async (request) => analytics.series(request.query),
+  );
+}

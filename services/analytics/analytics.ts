@@ -1,0 +1,85 @@
+import type { Clock } from '../../src/kernel/clock.ts';
+import { wholeNumber } from '../../src/kernel/query.ts';
+import type { MetricStore } from '../../src/store/store.ts';
+import { aggregate } from './aggregate.ts';
+import { filterOf, spanOf } from './query.ts';
+import { createReader, dayMs } from './reader.ts';
+import { createRecorder } from './recorder.ts';
+import { judgeRows } from './rows.ts';
+import type {
+  AggregateAnswer,
+  AggregateQuery,
+  CollectedPoints,
+  PointsAnswer,
+  PointsQuery,
+  RecordAnswer,
+  RecordRequest,
+  SeriesList,
+  SeriesQuery,
+} from './schemas.ts';
+import { letGo, type Retention, sealHours } from './seal.ts';
+
+/** Metric points: recorded, kept, and what can be said of them. */
+export type Analytics = ReturnType<typeof createAnalytics>;
+
+type Deps = { store: MetricStore; clock: Clock; retention: Retention; mostSeries: number };
+
+export function createAnalytics({ store, clock, retention, mostSeries }: Deps) {
+  const [recorder, reader] = [createRecorder({ store, mostSeries }), createReader(store)];
+  const newest = async (query: PointsQuery) => {
+    const limit = query.limit === undefined ? 1000 : wholeNumber('limit', query.limit, 1, 10_000);
+    return reader.newest(
+      await reader.find(filterOf(query)),
+      spanOf(query, clock.now() + 1, retention.rawDays * dayMs),
+      limit,
+    );
+  };
+  return {
+    /**
+     * Records one point, or many of which each is judged for itself. What is answered is committed.
+     * @throws TowerError `invalid` for one point that breaks a rule, `limited` where there are too many series
+     */
+    record: async (request: RecordRequest): Promise<RecordAnswer> => {
+      const { points, answer } = judgeRows(request, clock.now(), retention);
+      await recorder.record(points);
+      return answer;
+    },
+    series: async (query: SeriesQuery): Promise<SeriesList> => {
+      const series = (await reader.find(filterOf(query))).map(({ metric, resource, labels }) => ({
+        metric,
+        resource,
+        labels,
+      }));
+      return { series, count: series.length };
+    },
+    /** @throws TowerError `invalid` */
+    points: async (query: PointsQuery): Promise<PointsAnswer> => {
+      const { points, truncated } = await newest(query);
+      return {
+        points: points.map(({ at, value, series: { metric, resource, labels } }) => ({
+          timestamp: new Date(at).toISOString(),
+          metric,
+          resource,
+          labels,
+          value: Number.isFinite(value) ? value : null,
+        })),
+        count: points.length,
+        truncated,
+      };
+    },
+    /** The collector's form of the same. @throws TowerError `invalid` */
+    collected: async (query: PointsQuery): Promise<CollectedPoints> =>
+      (await newest(query)).points.map(({ at, value, series: { metric, resource, labels } }) => ({
+        timestamp: new Date(at).toISOString(),
+        component: resource,
+        metric_name: metric,
+        value: Number.isFinite(value) ? value : null,
+        labels,
+      })),
+    /** @throws TowerError `invalid` */
+    aggregate: (query: AggregateQuery): Promise<AggregateAnswer> => aggregate(reader, clock.now(), query),
+    /** Background steps. */
+    seal: (signal: AbortSignal): Promise<void> => sealHours(store, clock.now(), signal),
+    letGo: (signal: AbortSignal): Promise<void> => letGo(store, clock.now(), retention, signal),
+  };
+}

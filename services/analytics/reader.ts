@@ -1,0 +1,190 @@
+import { createBreath } from '../../src/kernel/breathe.ts';
+import type { MetricStore } from '../../src/store/store.ts';
+import { decodeChunk, mergePoints, type Points } from './chunk.ts';
+import { hasLabels, labelsOf, type SeriesFilter, type SeriesKey } from './keys.ts';
+import { valueOf } from './recorder.ts';
+import { addValue, emptySummary, fromStored, mergeSummary, type Summary } from './summary.ts';
+
+/** Reads series and their points, whether they stand as rows or in sealed hours. */
+export type Reader = ReturnType<typeof createReader>;
+
+export type Series = SeriesKey & { id: number };
+
+/** `start` inclusive, `end` exclusive; milliseconds. */
+export type Span = { start: number; end: number };
+
+export const hourMs = 3_600_000;
+export const dayMs = 86_400_000;
+
+export function createReader(store: MetricStore) {
+  return {
+    /** Series of this filter by metric, resource and labels. */
+    find: async ({ metric, resource, labels }: SeriesFilter): Promise<Series[]> => {
+      let query = (await store.db()).selectFrom('series').selectAll();
+      if (metric !== undefined) query = query.where('metric', '=', metric);
+      if (resource !== undefined) query = query.where('resource', '=', resource);
+      const rows = await query.orderBy('metric').orderBy('resource').orderBy('labels').execute();
+      return rows
+        .map((row) => ({ ...row, labels: labelsOf(row.labels) }))
+        .filter((row) => hasLabels(row.labels, labels));
+    },
+    /** All points of a series in the span, ascending. Those whose retention is over are not there any more. */
+    points: (id: number, span: Span): Promise<Points> => pointsOf(store, id, span),
+    /** The newest points of several series together, newest first. */
+    newest: (series: Series[], span: Span, limit: number): Promise<Newest> => newestOf(store, series, span, limit),
+    /** What a series holds in each of these spans, which are ascending and do not overlap. */
+    summaries: (id: number, spans: readonly Span[]): Promise<Summaries> => summariesOf(store, id, spans),
+  };
+}
+
+const none: Points = { times: new Float64Array(0), values: new Float64Array(0) };
+
+async function hotPoints(store: MetricStore, id: number, { start, end }: Span): Promise<Points> {
+  const rows = await (await store.db())
+    .selectFrom('points')
+    .select(['at', 'value', 'bits'])
+    .where('series_id', '=', id)
+    .where('at', '>=', start)
+    .where('at', '<', end)
+    .orderBy('at')
+    .execute();
+  return rows.length === 0
+    ? none
+    : { times: Float64Array.from(rows, ({ at }) => at), values: Float64Array.from(rows, valueOf) };
+}
+
+async function pointsOf(store: MetricStore, id: number, span: Span): Promise<Points> {
+  // Before the sealed ones: what is sealed in between is then seen twice and not never.
+  const hot = await hotPoints(store, id, span);
+  const rows = await (await store.db())
+    .selectFrom('rollups')
+    .select('points')
+    .where('series_id', '=', id)
+    .where('step', '=', hourMs)
+    .where('start', '>', span.start - hourMs)
+    .where('start', '<', span.end)
+    .where('points', 'is not', null)
+    .orderBy('start')
+    .execute();
+  const breath = createBreath();
+  const chunks: Points[] = [];
+  for (const { points } of rows) {
+    if (breath.due()) await breath.take();
+    chunks.push(decodeChunk(points!));
+  }
+  return cut(mergePoints(joined(chunks), hot), span);
+}
+
+/** One after another; hours do not overlap. */
+function joined(chunks: Points[]): Points {
+  const length = chunks.reduce((total, { times }) => total + times.length, 0);
+  const all: Points = { times: new Float64Array(length), values: new Float64Array(length) };
+  let at = 0;
+  for (const { times, values } of chunks) {
+    all.times.set(times, at);
+    all.values.set(values, at);
+    at += times.length;
+  }
+  return all;
+}
+
+function cut({ times, values }: Points, { start, end }: Span): Points {
+  const [from, to] = [lowerBound(times, start), lowerBound(times, end)];
+  return { times: times.slice(from, to), values: values.slice(from, to) };
+}
+
+/** How many of these ascending numbers are less than `limit`. */
+export function lowerBound(sorted: ArrayLike<number>, limit: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle]! < limit) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+export type Newest = { points: { at: number; value: number; series: Series }[]; truncated: boolean };
+
+/** Backwards, ever further: most questions are for the last few points. */
+async function newestOf(store: MetricStore, series: Series[], { start, end }: Span, limit: number): Promise<Newest> {
+  let found: Newest['points'] = [];
+  let until = end;
+  for (let reach = hourMs; until > start && found.length <= limit; reach *= 4) {
+    const from = Math.max(start, floorTo(until - reach, hourMs));
+    const part: Newest['points'] = [];
+    for (const each of series) {
+      const { times, values } = await pointsOf(store, each.id, { start: from, end: until });
+      for (const [i, at] of times.entries()) part.push({ at, value: values[i]!, series: each });
+    }
+    found = found.concat(part.sort((a, b) => b.at - a.at));
+    until = from;
+  }
+  return { points: found.slice(0, limit), truncated: found.length > limit };
+}
+
+/** `torn`: whether an hour or a day of which no points are left reaches over the edge of a span; it counts where it begins. */
+export type Summaries = { summaries: Summary[]; torn: boolean };
+
+async function summariesOf(store: MetricStore, id: number, spans: readonly Span[]): Promise<Summaries> {
+  const summaries = spans.map(emptySummary);
+  const whole = { start: spans[0]?.start ?? 0, end: spans.at(-1)?.end ?? 0 };
+  const starts = spans.map(({ start }) => start);
+  const spanAt = (time: number): number | null => {
+    const i = lowerBound(starts, time + 1) - 1;
+    return i >= 0 && time < spans[i]!.end ? i : null;
+  };
+  const hot = await hotPoints(store, id, { start: floorTo(whole.start, hourMs), end: whole.end + hourMs });
+  const late = new Set(Array.from(hot.times, (time) => floorTo(time, hourMs)));
+  const rows = await (await store.db())
+    .selectFrom('rollups')
+    .select(['step', 'start', 'count', 'sum', 'min', 'max', 'squares', 'sketch'])
+    .where('series_id', '=', id)
+    .where('start', '>', whole.start - dayMs)
+    .where('start', '<', whole.end)
+    .orderBy('start')
+    .execute();
+  const breath = createBreath();
+  let torn = false;
+  for (const row of rows) {
+    if (breath.due()) await breath.take();
+    const [first, last] = [spanAt(row.start), spanAt(row.start + row.step - 1)];
+    const within = first === last && (row.step === dayMs || !late.has(row.start));
+    if (within) {
+      if (first !== null) mergeSummary(summaries[first]!, fromStored(row));
+      continue;
+    }
+    const points = row.step === hourMs ? await sealedPoints(store, id, row.start) : null;
+    if (points === null) {
+      torn ||= first !== last;
+      if (first !== null) mergeSummary(summaries[first]!, fromStored(row));
+      continue;
+    }
+    // Late points of this hour may take the place of sealed ones.
+    const all = mergePoints(points, cut(hot, { start: row.start, end: row.start + hourMs }));
+    late.delete(row.start);
+    count(all, summaries, spanAt);
+  }
+  for (const start of late) count(cut(hot, { start, end: start + hourMs }), summaries, spanAt);
+  return { summaries, torn };
+}
+
+function count({ times, values }: Points, summaries: Summary[], spanAt: (time: number) => number | null): void {
+  for (const [i, time] of times.entries()) {
+    const span = spanAt(time);
+    if (span !== null) addValue(summaries[span]!, values[i]!);
+  }
+}
+
+async function sealedPoints(store: MetricStore, id: number, start: number): Promise<Points | null> {
+  const row = await (await store.db())
+    .selectFrom('rollups')
+    .select('points')
+    .where('series_id', '=', id)
+    .where('step', '=', hourMs)
+    .where('start', '=', start)
+    .executeTakeFirst();
+  return row?.points ? decodeChunk(row.points) : null;
+}
+
+export const floorTo = (time: number, step: number): number => Math.floor(time / step) * step;

@@ -1,0 +1,220 @@
+import { z } from 'zod';
+import { granularities } from './buckets.ts';
+
+/** JSON of metric points and what is made of them. */
+
+const name = z
+  .string('must be a text')
+  .min(1, 'must not be empty')
+  .max(256, 'may have 256 characters at most')
+  .refine((text) => !text.includes('\0') && text.isWellFormed(), 'must be valid Unicode without NUL');
+const Labels = z
+  .record(name, z.string('must be a text').max(1024, 'may have 1024 characters at most'), 'must be an object of texts')
+  .refine((labels) => Object.keys(labels).length <= 32, 'may hold 32 at most');
+const time = z.iso.datetime().describe('ISO 8601, UTC');
+
+const rowFields = {
+  metric: name.optional().describe('What was measured; `metric_type` and `metric_name` mean the same'),
+  metric_type: name.optional(),
+  metric_name: name.optional(),
+  resource: name.optional().describe('Where; `resource_id` and `component` mean the same'),
+  resource_id: name.optional(),
+  component: name.optional(),
+  value: z.number('must be a finite number'),
+  labels: Labels.optional().describe('`tags` means the same'),
+  tags: Labels.optional(),
+  timestamp: z.iso
+    .datetime({ offset: true, error: 'must be an ISO 8601 time with a zone, such as 2026-11-20T10:30:00Z' })
+    .optional()
+    .describe('Now, where it is not set'),
+};
+
+/** One point, by the names of either seed. */
+export const MetricRow = z.strictObject(rowFields);
+export type MetricRow = z.infer<typeof MetricRow>;
+
+export const RecordRequest = z
+  .strictObject({
+    ...rowFields,
+    value: rowFields.value.optional(),
+    metrics: z
+      .array(z.unknown(), 'must be a list')
+      .min(1, 'must hold one at least')
+      .max(10_000, 'may hold 10000 at most')
+      .optional()
+      .describe('Many points instead of one, each as above; each is judged for itself'),
+  })
+  .meta({
+    examples: [
+      { metric: 'cpu_usage', resource: 'node-1', value: 45.5, labels: { host: 'server1' } },
+      { metrics: [{ metric_name: 'accuracy', component: 'training', value: 0.95, labels: { model: 'v2.1' } }] },
+    ],
+  });
+export type RecordRequest = z.infer<typeof RecordRequest>;
+
+const Verdict = z.object({
+  index: z.int(),
+  recorded: z.boolean(),
+  field: z.string().nullable(),
+  reason: z.string().nullable().describe('Why it was not recorded'),
+});
+export const RecordAnswer = z.object({ recorded: z.int(), refused: z.int(), results: z.array(Verdict) }).meta({
+  examples: [{ recorded: 1, refused: 0, results: [{ index: 0, recorded: true, field: null, reason: null }] }],
+});
+export type RecordAnswer = z.infer<typeof RecordAnswer>;
+
+const word = z.string().max(256, 'may have 256 characters at most').optional();
+const number = z.string().max(20, 'may have 20 characters at most').optional();
+export const seriesQuery = {
+  metric: word.describe('`metric_type` and `metric_name` mean the same'),
+  metric_type: word,
+  metric_name: word,
+  resource: word.describe('`resource_id` and `component` mean the same'),
+  resource_id: word,
+  component: word,
+  label: z
+    .union([z.string().max(1300), z.array(z.string().max(1300)).max(32)], 'must be name:value')
+    .optional()
+    .describe('name:value; more than one may be given, all must hold'),
+};
+const span = {
+  start: z.string().max(40).optional().describe('ISO 8601 with a zone, or a date; included'),
+  end: z.string().max(40).optional().describe('Likewise; not included. Now, where it is not set'),
+};
+
+export const SeriesQuery = z.strictObject(seriesQuery);
+export type SeriesQuery = z.infer<typeof SeriesQuery>;
+export const PointsQuery = z.strictObject({ ...seriesQuery, ...span, limit: number.describe('1 to 10000; 1000') });
+export type PointsQuery = z.infer<typeof PointsQuery>;
+
+const exampleSeries = { metric: 'cpu_usage', resource: 'node-1', labels: { host: 'server1' } };
+const identity = {
+  metric: z.string(),
+  resource: z.string(),
+  labels: z.record(z.string(), z.string()),
+};
+export const SeriesList = z
+  .object({ series: z.array(z.object(identity)), count: z.int() })
+  .meta({ examples: [{ series: [exampleSeries], count: 1 }] });
+export type SeriesList = z.infer<typeof SeriesList>;
+
+const value = z.number().nullable().describe('null where it was NaN or infinite');
+export const PointsAnswer = z
+  .object({
+    points: z.array(z.object({ timestamp: time, ...identity, value })).describe('Newest first'),
+    count: z.int(),
+    truncated: z.boolean().describe('Whether older points were left out because of the limit'),
+  })
+  .meta({
+    examples: [
+      {
+        points: [{ timestamp: '2026-11-20T10:30:00.000Z', ...exampleSeries, value: 45.5 }],
+        count: 1,
+        truncated: false,
+      },
+    ],
+  });
+export type PointsAnswer = z.infer<typeof PointsAnswer>;
+
+export const CollectedPoints = z
+  .array(
+    z
+      .object({
+        timestamp: time,
+        component: z.string(),
+        metric_name: z.string(),
+        value,
+        labels: z.record(z.string(), z.string()),
+      })
+      .meta({ id: 'MetricPoint' }),
+  )
+  .describe('Newest first')
+  .meta({
+    examples: [
+      [
+        {
+          timestamp: '2026-11-20T10:30:00.000Z',
+          component: 'training',
+          metric_name: 'accuracy',
+          value: 0.95,
+          labels: { model: 'v2.1' },
+        },
+      ],
+    ],
+  });
+export type CollectedPoints = z.infer<typeof CollectedPoints>;
+
+export const AggregateQuery = z.strictObject({
+  ...seriesQuery,
+  ...span,
+  granularity: z
+    .string()
+    .max(10)
+    .optional()
+    .describe(`${granularities.join(', ')}; HOUR`),
+  timezone: z.string().max(64).optional().describe('Whose days and months: Europe/Berlin; UTC'),
+  group_by: z.string().max(10).optional().describe('none (all series together), resource or series; none'),
+  percentiles: z.string().max(100).optional().describe('Comma-separated, 0 to 100; 50,95,99'),
+});
+export type AggregateQuery = z.infer<typeof AggregateQuery>;
+
+const Bucket = z
+  .object({
+    start: time,
+    end: time,
+    count: z.int(),
+    sum: z.number(),
+    mean: z.number(),
+    min: z.number(),
+    max: z.number(),
+    stddev: z.number().describe('Of the population'),
+    percentiles: z.record(z.string(), z.number()).describe('Each within 1 % of a value at that rank'),
+  })
+  .meta({ id: 'MetricBucket' });
+export type Bucket = z.infer<typeof Bucket>;
+export const AggregateAnswer = z
+  .object({
+    metric: z.string(),
+    granularity: z.enum(granularities),
+    timezone: z.string(),
+    groups: z.array(
+      z.object({
+        resource: z.string().nullable(),
+        labels: z.record(z.string(), z.string()).nullable(),
+        series: z.int().describe('How many went in'),
+        buckets: z.array(Bucket).describe('Those without a point are not there'),
+      }),
+    ),
+    notes: z.array(z.string()),
+  })
+  .meta({
+    examples: [
+      {
+        metric: 'cpu_usage',
+        granularity: 'HOUR',
+        timezone: 'UTC',
+        groups: [
+          {
+            resource: null,
+            labels: null,
+            series: 1,
+            buckets: [
+              {
+                start: '2026-11-20T10:00:00.000Z',
+                end: '2026-11-20T11:00:00.000Z',
+                count: 120,
+                sum: 5460,
+                mean: 45.5,
+                min: 40,
+                max: 51,
+                stddev: 2.1,
+                percentiles: { p50: 45.4, p95: 49.2, p99: 50.6 },
+              },
+            ],
+          },
+        ],
+        notes: [],
+      },
+    ],
+  });
+export type AggregateAnswer = z.infer<typeof AggregateAnswer>;

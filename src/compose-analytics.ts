@@ -1,0 +1,48 @@
+import { type Analytics, createAnalytics } from '../services/analytics/analytics.ts';
+import type { Config } from './config.ts';
+import type { Clock } from './kernel/clock.ts';
+import { invalid } from './kernel/errors.ts';
+import type { Job } from './kernel/jobs.ts';
+import type { Releaser } from './kernel/lifecycle.ts';
+import { openMetricStore } from './store/store.ts';
+
+/**
+ * Metric points in a file of their own.
+ * @throws TowerError `invalid` for settings that do not fit together, `unavailable` for a file that cannot be opened
+ */
+export function composeAnalytics(config: Config, clock: Clock, releaser: Releaser): Analytics {
+  const retention = {
+    rawDays: config.METRICS_RETENTION_DAYS,
+    hourDays: config.METRICS_HOURS_RETENTION_DAYS,
+    dayDays: config.METRICS_DAYS_RETENTION_DAYS,
+  };
+  if (retention.rawDays > retention.hourDays || retention.hourDays > retention.dayDays)
+    throw invalid(
+      'METRICS_RETENTION_DAYS, METRICS_HOURS_RETENTION_DAYS and METRICS_DAYS_RETENTION_DAYS must not fall',
+      {
+        parameter: 'METRICS_RETENTION_DAYS',
+      },
+    );
+  const store = openMetricStore(config.DATA_DIRECTORY);
+  releaser.defer('metric store', () => store.close());
+  return createAnalytics({ store, clock, retention, mostSeries: config.METRICS_MAX_SERIES });
+}
+
+const minute = 60_000;
+
+export const analyticsJobs = (analytics: Analytics): Job[] => [
+  {
+    name: 'metrics-seal',
+    intervalMs: 5 * minute,
+    timeoutMs: 30 * minute,
+    firstAfterMs: minute,
+    step: (signal) => analytics.seal(signal),
+  },
+  {
+    name: 'metrics-retention',
+    intervalMs: 360 * minute,
+    timeoutMs: 60 * minute,
+    firstAfterMs: 20 * minute,
+    step: (signal) => analytics.letGo(signal),
+  },
+];

@@ -1,0 +1,34 @@
+import { invalid, type TowerError } from './errors.ts';
+
+/** What texts of a query string mean; each refusal names the parameter and its rule. */
+
+export const bad = (parameter: string, rule: string, value: unknown): TowerError =>
+  invalid(`${parameter} ${rule}, not ${JSON.stringify(value)}`, { parameter, constraint: rule, value });
+
+/** @throws TowerError `invalid` */
+export function wholeNumber(parameter: string, text: string, min: number, max: number): number {
+  const value = /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= min && value <= max)) throw bad(parameter, `must be a whole number from ${min} to ${max}`, text);
+  return value;
+}
+
+/** @throws TowerError `invalid` */
+function decimalNumber(parameter: string, text: string, min: number, max: number): number {
+  const value = /^-?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?$/i.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= min && value <= max)) throw bad(parameter, `must be a number from ${min} to ${max}`, text);
+  return value;
+}
+
+/** A moment in milliseconds: an ISO 8601 time with a zone, or a date, whose first moment is meant (UTC). @throws TowerError `invalid` */
+export function moment(parameter: string, text: string): number {
+  const at = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN;
+  if (Number.isNaN(at))
+    throw bad(
+      parameter,
+      'must be a date or an ISO 8601 time with a zone, such as 2026-11-20 or 2026-11-20T10:30:00Z',
+      text,
+    );
+  return at;
+}

@@ -1,0 +1,32 @@
+import type { Case } from './contract-change-cases.ts';
+
+const point = { metric: 'cpu_usage', resource: 'node-1', value: 45.5, labels: { host: 'server1' } };
+const post = 'POST /api/v1/analytics/metrics';
+/** Two days of them, ten minutes apart. */
+export const metrics = Array.from({ length: 300 }, (_, i) => ({
+  metric_type: 'CPU_USAGE',
+  resource_id: 'node-1',
+  value: 40 + i / 30 + 5 * Math.sin(i / 4) + (i % 3),
+  timestamp: new Date(Date.now() - (300 - i) * 600_000).toISOString(),
+}));
+
+/** Metric points. */
+export const analyticsCases: Case[] = [
+  { call: post, body: point, status: 201 },
+  { call: post, body: { metrics: [point, { ...point, value: 'x' }] }, status: 201 },
+  { call: post, body: { ...point, value: null }, status: 400, detail: /^value must be a finite number$/ },
+  { call: post, body: { value: 1, resource: 'a' }, status: 400, detail: /^metric must be given$/ },
+  { call: post, body: { metrics: [] }, status: 400, detail: /^metrics must hold one at least$/ },
+  { call: 'GET /api/v1/analytics/metrics', world: 'with metrics', status: 200 },
+  {
+    call: 'GET /api/v1/analytics/metrics?limit=0',
+    status: 400,
+    detail: /^limit must be a whole number from 1 to 10000, not "0"$/,
+  },
+  { call: 'GET /api/v1/metrics?component=node-1&limit=5', world: 'with metrics', status: 200 },
+  { call: 'GET /api/v1/metrics?start=yesterday', status: 400, detail: /^start must be a date or an ISO 8601 time/ },
+  { call: 'GET /api/v1/analytics/series', world: 'with metrics', status: 200 },
+  { call: 'GET /api/v1/analytics/series?label=x', status: 400, detail: /^label must be name:value, not "x"$/ },
+  { call: 'GET /api/v1/analytics/aggregate?metric=CPU_USAGE&granularity=day', world: 'with metrics', status: 200 },
+  { call: 'GET /api/v1/analytics/aggregate', status: 400, detail: /^metric must be given/ },
+];

@@ -1,0 +1,290 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createAnalytics } from '../../../services/analytics/analytics.ts';
+import { bucketsOf } from '../../../services/analytics/buckets.ts';
+import { createReader, dayMs, hourMs, type Series } from '../../../services/analytics/reader.ts';
+import { createRecorder } from '../../../services/analytics/recorder.ts';
+import { openMetricStore } from '../../../src/store/store.ts';
+import { whenTestIsOver } from '../../support/cleanup.ts';
+import { handClock } from '../../support/sources.ts';
+import { temporaryFolder } from '../../support/tower.ts';
+
+const retention = { rawDays: 35, hourDays: 400, dayDays: 1825 };
+const never = new AbortController().signal;
+function analyticsIn(folder = temporaryFolder(), mostSeries = 1000) {
+  const clock = handClock();
+  const store = openMetricStore(folder);
+  whenTestIsOver(() => store.close());
+  return { analytics: createAnalytics({ store, clock, retention, mostSeries }), clock, store, now: clock.now() };
+}
+const iso = (ms: number) => new Date(ms).toISOString();
+const row = (at: number, value: number) => ({ metric: 'cpu', resource: 'node-1', value, timestamp: iso(at) });
+const spans = (...edges: number[]) => edges.slice(0, -1).map((start, i) => ({ start, end: edges[i + 1]! }));
+
+describe('recording', () => {
+  it('judges each row for itself and says why', async () => {
+    const { analytics, now } = analyticsIn();
+    const answer = await analytics.record({
+      metrics: [
+        { metric_type: 'CPU_USAGE', resource_id: 'node-1', value: 45.5, tags: { host: 'a' } },
+        { metric_name: 'loss', component: 'training', value: 'low' },
+        { resource: 'x', value: 1 },
+        { metric: 'a', metric_name: 'b', resource: 'x', value: 1 },
+        row(now + 2 * hourMs, 1),
+        row(now - 2000 * dayMs, 1),
+        { ...row(now, 1), colour: 'red' },
+        { ...row(now, 1), value: Number.POSITIVE_INFINITY },
+        7,
+        { metric: 'cpu', resource: '名前 🚀', value: -0.5, labels: { ünï: 'ço' } },
+      ],
+    });
+    expect(answer).toMatchObject({ recorded: 2, refused: 8 });
+    expect(answer.results.map(({ field, reason }) => [field, reason])).toEqual([
+      [null, null],
+      ['value', 'value must be a finite number'],
+      ['metric', 'metric must be given'],
+      ['metric_name', 'metric_name means the same as metric and must say the same, not "b"'],
+      ['timestamp', 'timestamp is more than an hour ahead'],
+      ['timestamp', 'timestamp is older than 1825 days, which nothing is kept for'],
+      ['colour', 'colour is no field of a point'],
+      ['value', 'value must be a finite number'],
+      ['', 'a point must be an object'],
+      [null, null],
+    ]);
+    expect((await analytics.series({})).series).toEqual([
+      { metric: 'CPU_USAGE', resource: 'node-1', labels: { host: 'a' } },
+      { metric: 'cpu', resource: '名前 🚀', labels: { ünï: 'ço' } },
+    ]);
+  });
+
+  it('keeps points across restarts, and of two at one time the last', async () => {
+    const folder = temporaryFolder();
+    const { analytics, store, now } = analyticsIn(folder);
+    await analytics.record(row(now - 5, 1));
+    await analytics.record({ metrics: [row(now - 5, 2), row(now - 9, 7), row(now - 5, 3)] });
+    await store.close();
+    const { points } = await analyticsIn(folder).analytics.points({});
+    expect(points.map(({ timestamp, value }) => [timestamp, value])).toEqual([
+      [iso(now - 5), 3],
+      [iso(now - 9), 7],
+    ]);
+  });
+
+  it('refuses series beyond the bound without harm to other posts of the same moment', async () => {
+    const { analytics } = analyticsIn(temporaryFolder(), 1);
+    const post = (resource: string) => analytics.record({ metric: 'cpu', resource, value: 1 });
+    await post('a');
+    const [refused, taken] = await Promise.allSettled([post('b'), post('a')]);
+    expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'limited' } });
+    expect(taken).toMatchObject({ status: 'fulfilled', value: { recorded: 1 } });
+  });
+
+  it('keeps the bits of a stale marker', async () => {
+    const { store, now } = analyticsIn();
+    const marker = new Float64Array(BigUint64Array.of(0x7ff0000000000002n).buffer);
+    await createRecorder({ store, mostSeries: 9 }).record([
+      { metric: 'up', resource: 'a', labels: {}, at: now, value: marker[0]! },
+    ]);
+    const reader = createReader(store);
+    const [series] = await reader.find({});
+    const { values } = await reader.points(series!.id, { start: now, end: now + 1 });
+    expect(new BigUint64Array(values.slice().buffer)).toEqual(BigUint64Array.of(0x7ff0000000000002n));
+  });
+});
+
+describe('sealed hours', () => {
+  it('hold what the points held: aggregates before and after are the same, late points and replaced ones included', async () => {
+    const at = fc.integer({ min: 0, max: 6 * 3600 });
+    const batch = fc.array(
+      fc.tuple(
+        at,
+        fc.double({ min: -1e6, max: 1e6, noNaN: true }).map((x) => x + 0),
+      ),
+      {
+        minLength: 1,
+        maxLength: 40,
+      },
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        batch,
+        batch,
+        fc.array(fc.integer({ min: 1, max: 6 * 3600 - 1 }), { maxLength: 5 }),
+        async (first, late, cuts) => {
+          const { analytics, store, clock, now } = analyticsIn();
+          const origin = Math.floor(now / hourMs) * hourMs - 6 * hourMs;
+          const post = (list: [number, number][]) =>
+            analytics.record({ metrics: list.map(([second, value]) => row(origin + second * 1000, value)) });
+          await post(first);
+          await clock.advance(2 * hourMs);
+          await analytics.seal(never);
+          await post(late);
+          const reader = createReader(store);
+          const [{ id }] = (await reader.find({})) as [Series];
+          const edges = [...new Set([0, ...cuts, 6 * 3600 + 1])]
+            .sort((a, b) => a - b)
+            .map((second) => origin + second * 1000);
+          const truth = new Map([...first, ...late].map(([second, value]) => [origin + second * 1000, value]));
+          const check = async () => {
+            const { summaries, torn } = await reader.summaries(id, spans(...edges));
+            expect(torn).toBe(false);
+            for (const [i, { start, end }] of spans(...edges).entries()) {
+              const within = [...truth].filter(([time]) => time >= start && time < end).map(([, value]) => value);
+              expect(summaries[i]!.count).toBe(within.length);
+              expect(summaries[i]!.sum).toBeCloseTo(
+                within.reduce((a, b) => a + b, 0),
+                6,
+              );
+              if (within.length > 0)
+                expect(summaries[i]).toMatchObject({ min: Math.min(...within), max: Math.max(...within) });
+            }
+            const { times, values } = await reader.points(id, { start: origin, end: origin + 7 * hourMs });
+            expect([...times].map((time, i) => [time, values[i]])).toEqual([...truth].sort(([a], [b]) => a - b));
+          };
+          await check();
+          await analytics.seal(never);
+          await check();
+          expect(await (await store.db()).selectFrom('points').selectAll().execute()).toEqual([]);
+        },
+      ),
+      { numRuns: process.env['SOAK'] === '1' ? 200 : 20 },
+    );
+  });
+
+  it('become days, and days go; an hour across an edge is said to count where it begins', async () => {
+    const { analytics, store, clock, now } = analyticsIn();
+    const day = Math.floor(now / dayMs) * dayMs;
+    await analytics.record({ metrics: [row(day - dayMs + 1, 1), row(day - dayMs + hourMs * 5, 3), row(day - 1, 5)] });
+    const reader = createReader(store);
+    const within = async (...edges: number[]) => {
+      const [{ id }] = (await reader.find({})) as [Series];
+      const { summaries, torn } = await reader.summaries(id, spans(...edges));
+      return { counts: summaries.map(({ count }) => count), sums: summaries.map(({ sum }) => sum), torn };
+    };
+    await clock.advance(40 * dayMs);
+    await analytics.seal(never);
+    await analytics.letGo(never);
+    const half = day - dayMs + hourMs * 5 + hourMs / 2;
+    expect(await within(day - dayMs, half, day)).toEqual({ counts: [2, 1], sums: [4, 5], torn: true });
+    expect((await analytics.points({ start: iso(day - dayMs), end: iso(day) })).points).toEqual([]);
+    await clock.advance(400 * dayMs);
+    await analytics.letGo(never);
+    expect(await within(day - dayMs, day)).toEqual({ counts: [3], sums: [9], torn: false });
+    await clock.advance(1800 * dayMs);
+    await analytics.letGo(never);
+    expect(await within(day - dayMs, day)).toEqual({ counts: [0], sums: [0], torn: false });
+  });
+});
+
+describe('calendar buckets', () => {
+  const lengths = async (start: string, end: string, granularity: 'HOUR' | 'DAY' | 'WEEK' | 'MONTH', zone: string) =>
+    (await bucketsOf({ start: Date.parse(start), end: Date.parse(end) }, granularity, zone)).map(
+      (bucket) => (bucket.end - bucket.start) / hourMs,
+    );
+
+  it('have days of 23 and 25 hours where clocks change', async () => {
+    expect(await lengths('2026-03-28T12:00:00Z', '2026-03-30T12:00:00Z', 'DAY', 'Europe/Berlin')).toEqual([24, 23, 24]);
+    expect(await lengths('2026-10-24T12:00:00Z', '2026-10-26T12:00:00Z', 'DAY', 'Europe/Berlin')).toEqual([24, 25, 24]);
+    // At midnight: the day begins at one in the morning.
+    expect(await lengths('2026-04-23T12:00:00Z', '2026-04-25T12:00:00Z', 'DAY', 'Africa/Cairo')).toEqual([24, 23, 24]);
+  });
+
+  it('have weeks from Monday and months as long as they are', async () => {
+    const weeks = await bucketsOf(
+      { start: Date.parse('2026-11-18T00:00:00Z'), end: Date.parse('2026-11-24T00:00:00Z') },
+      'WEEK',
+      'UTC',
+    );
+    expect(weeks.map(({ start }) => iso(start))).toEqual(['2026-11-16T00:00:00.000Z', '2026-11-23T00:00:00.000Z']);
+    expect(
+      (await lengths('2024-01-31T10:00:00Z', '2024-04-01T00:00:00Z', 'MONTH', 'UTC')).map((length) => length / 24),
+    ).toEqual([31, 29, 31]);
+  });
+
+  it('have hours that begin where the zone’s do', async () => {
+    const [first] = await bucketsOf(
+      { start: Date.parse('2026-11-18T10:10:00Z'), end: Date.parse('2026-11-18T11:00:00Z') },
+      'HOUR',
+      'Asia/Kolkata',
+    );
+    expect(iso(first!.start)).toBe('2026-11-18T09:30:00.000Z');
+  });
+
+  it('follow one another, cover what was asked for and no bucket more', async () => {
+    const zones = [
+      'UTC',
+      'Europe/Berlin',
+      'America/St_Johns',
+      'Asia/Kolkata',
+      'Africa/Cairo',
+      'Pacific/Apia',
+      'Australia/Lord_Howe',
+    ];
+    const time = fc.integer({ min: Date.parse('2010-01-01'), max: Date.parse('2030-01-01') });
+    const granularity = fc.constantFrom('MINUTE', 'HOUR', 'DAY', 'WEEK', 'MONTH');
+    await fc.assert(
+      fc.asyncProperty(
+        time,
+        fc.integer({ min: 1, max: 10 * dayMs }),
+        granularity,
+        fc.constantFrom(...zones),
+        async (start, length, unit, zone) => {
+          const buckets = await bucketsOf({ start, end: start + length }, unit, zone);
+          expect(buckets[0]!.start).toBeLessThanOrEqual(start);
+          expect(buckets[0]!.end).toBeGreaterThan(start);
+          expect(buckets.at(-1)!.end).toBeGreaterThanOrEqual(start + length);
+          expect(buckets.at(-1)!.start).toBeLessThan(start + length);
+          for (const [i, bucket] of buckets.entries()) {
+            expect(bucket.end).toBeGreaterThan(bucket.start);
+            if (i > 0) expect(bucket.start).toBe(buckets[i - 1]!.end);
+          }
+        },
+      ),
+    );
+  });
+
+  it('are not made by the million', async () => {
+    await expect(bucketsOf({ start: 0, end: 365 * dayMs }, 'MINUTE', 'UTC')).rejects.toThrow(
+      'that would be more than 20000 buckets: ask for a shorter time or a coarser granularity',
+    );
+  });
+});
+
+describe('aggregates', () => {
+  it('are of all series together, of each resource, or of each series', async () => {
+    const { analytics, now } = analyticsIn();
+    const start = Math.floor(now / hourMs) * hourMs - hourMs;
+    const post = (resource: string, zone: string, value: number) => ({
+      metric: 'cpu',
+      resource,
+      labels: { zone },
+      value,
+      timestamp: iso(start + value),
+    });
+    await analytics.record({ metrics: [post('a', 'x', 1), post('a', 'y', 3), post('b', 'x', 8)] });
+    const ask = async (group_by: string) =>
+      (await analytics.aggregate({ metric: 'cpu', group_by, start: iso(start), percentiles: '50' })).groups.map(
+        ({ resource, labels, series, buckets }) => [
+          resource,
+          labels,
+          series,
+          buckets.map(({ count, sum }) => [count, sum]),
+        ],
+      );
+    expect(await ask('none')).toEqual([[null, null, 3, [[3, 12]]]]);
+    expect(await ask('resource')).toEqual([
+      ['a', null, 2, [[2, 4]]],
+      ['b', null, 1, [[1, 8]]],
+    ]);
+    expect((await ask('series')).length).toBe(3);
+    const { groups } = await analytics.aggregate({
+      metric: 'cpu',
+      label: 'zone:x',
+      start: iso(start),
+      percentiles: '0,100',
+    });
+    expect(groups[0]!.buckets).toMatchObject([
+      { count: 2, mean: 4.5, min: 1, max: 8, stddev: 3.5, percentiles: { p0: 1, p100: 8 }, start: iso(start) },
+    ]);
+  });
+});
