@@ -13,7 +13,7 @@ export function wholeNumber(parameter: string, text: string, min: number, max: n
 }
 
 /** @throws TowerError `invalid` */
-function decimalNumber(parameter: string, text: string, min: number, max: number): number {
+export function decimalNumber(parameter: string, text: string, min: number, max: number): number {
   const value = /^-?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?$/i.test(text) ? Number(text) : Number.NaN;
   if (!(value >= min && value <= max)) throw bad(parameter, `must be a number from ${min} to ${max}`, text);
   return value;

@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { dataFolder } from '../support/data.ts';
+
+/** NAB's files, windows and scoring, version 1.1 (Lavin and Ahmad 2015, and the repository's sweeper.py). */
+export type NabFile = {
+  name: string;
+  times: number[];
+  values: number[];
+  windows: [number, number][];
+  probation: number;
+};
+
+export function readNab(): NabFile[] {
+  const folder = join(dataFolder, 'nab');
+  const windows = JSON.parse(readFileSync(join(folder, 'labels', 'combined_windows.json'), 'utf8')) as Record<
+    string,
+    [string, string][]
+  >;
+  return Object.entries(windows).map(([name, spans]) => {
+    const rows = readFileSync(join(folder, 'data', name), 'utf8')
+      .trim()
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim().split(','));
+    const times = rows.map(([time = '']) => utc(time));
+    const values = rows.map(([, value]) => Number(value));
+    return {
+      name,
+      times,
+      values,
+      windows: spans.map(([from, to]) => [
+        times.findIndex((time) => time >= utc(from)),
+        times.findLastIndex((time) => time <= utc(to)),
+      ]),
+      probation: Math.floor(0.15 * Math.min(5000, rows.length)),
+    };
+  });
+}
+
+const utc = (text: string): number => Date.parse(`${text.replace(' ', 'T')}Z`);
+
+export const profiles = {
+  standard: { fp: 0.11, fn: 1 },
+  'low FP': { fp: 0.22, fn: 1 },
+  'low FN': { fp: 0.11, fn: 2 },
+};
+
+const sigmoid = (x: number): number => (x > 3 ? -1 : 2 / (1 + Math.exp(5 * x)) - 1);
+
+/** What detections at these rows are worth: 0 for none at all, 100 for each window found at its first row and nothing else. */
+export function nabScore(
+  found: { file: NabFile; detections: number[] }[],
+  { fp, fn }: { fp: number; fn: number },
+): number {
+  let raw = 0;
+  let count = 0;
+  for (const { file, detections } of found) {
+    count += file.windows.length;
+    const after = detections.filter((row) => row >= file.probation);
+    for (const [from, to] of file.windows) {
+      const first = after.find((row) => row >= from && row <= to);
+      raw += first === undefined ? -fn : sigmoid(-(to - first + 1) / (to - from + 1)) / sigmoid(-1);
+    }
+    for (const row of after) {
+      if (file.windows.some(([from, to]) => row >= from && row <= to)) continue;
+      const [from, to] = file.windows.findLast(([, end]) => end < row) ?? [0, -1];
+      raw += to < 0 ? -fp : fp * sigmoid((row - to) / Math.max(1, to - from));
+    }
+  }
+  return (100 * (raw + fn * count)) / (count + fn * count);
+}
