@@ -1,5 +1,14 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import {
+  AnomaliesAnswer,
+  AnomaliesQuery,
+  BaselinesAnswer,
+  MetricForecastAnswer,
+  MetricForecastQuery,
+  TrendAnswer,
+  TrendQuery,
+} from '../services/analytics/analysis-schemas.ts';
 import type { Analytics } from '../services/analytics/analytics.ts';
 import {
   AggregateAnswer,
@@ -38,6 +47,7 @@ export async function analyticsRoutes(
     async (request, reply) => reply.code(201).send(await analytics.record(request.body)),
   );
   pointRoutes(instance, analytics);
+  analysisRoutes(instance, analytics);
   app.get(
     '/api/v1/analytics/aggregate',
     {
@@ -89,5 +99,58 @@ function pointRoutes(instance: FastifyInstance, analytics: Analytics): void {
       },
     },
     async (request) => analytics.series(request.query),
+  );
+}
+
+/** What is made of points. */
+function analysisRoutes(instance: FastifyInstance, analytics: Analytics): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.get(
+    '/api/v1/analytics/anomalies',
+    {
+      config: reading,
+      schema: {
+        ...about('What was unusual, with the reason in words'),
+        querystring: AnomaliesQuery,
+        response: { 200: AnomaliesAnswer, ...errors(400) },
+      },
+    },
+    async (request) => analytics.anomalies(request.query),
+  );
+  app.get(
+    '/api/v1/analytics/trend',
+    {
+      config: reading,
+      schema: {
+        ...about('Whether a metric rises or falls, how fast, and where its level changed'),
+        querystring: TrendQuery,
+        response: { 200: TrendAnswer, ...errors(400) },
+      },
+    },
+    async (request) => analytics.trend(request.query),
+  );
+  app.get(
+    '/api/v1/analytics/forecast',
+    {
+      config: reading,
+      schema: {
+        ...about('Where a metric will be, with an interval, and how good such forecasts have been'),
+        querystring: MetricForecastQuery,
+        response: { 200: MetricForecastAnswer, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => analytics.forecast(request.query),
+  );
+  app.get(
+    '/api/v1/analytics/baselines',
+    {
+      config: reading,
+      schema: {
+        ...about('What is usual for each series: over all, and for each hour of the week'),
+        querystring: SeriesQuery,
+        response: { 200: BaselinesAnswer, ...errors(400) },
+      },
+    },
+    async (request) => analytics.baselines(request.query),
   );
 }

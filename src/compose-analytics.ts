@@ -1,4 +1,5 @@
 import { type Analytics, createAnalytics } from '../services/analytics/analytics.ts';
+import type { Forecaster } from '../services/analytics/outlook.ts';
 import type { Config } from './config.ts';
 import type { Clock } from './kernel/clock.ts';
 import { invalid } from './kernel/errors.ts';
@@ -10,7 +11,7 @@ import { openMetricStore } from './store/store.ts';
  * Metric points in a file of their own.
  * @throws TowerError `invalid` for settings that do not fit together, `unavailable` for a file that cannot be opened
  */
-export function composeAnalytics(config: Config, clock: Clock, releaser: Releaser): Analytics {
+export function composeAnalytics(config: Config, clock: Clock, releaser: Releaser, forecaster: Forecaster): Analytics {
   const retention = {
     rawDays: config.METRICS_RETENTION_DAYS,
     hourDays: config.METRICS_HOURS_RETENTION_DAYS,
@@ -25,7 +26,7 @@ export function composeAnalytics(config: Config, clock: Clock, releaser: Release
     );
   const store = openMetricStore(config.DATA_DIRECTORY);
   releaser.defer('metric store', () => store.close());
-  return createAnalytics({ store, clock, retention, mostSeries: config.METRICS_MAX_SERIES });
+  return createAnalytics({ store, clock, retention, mostSeries: config.METRICS_MAX_SERIES, forecaster });
 }
 
 const minute = 60_000;

@@ -108,8 +108,9 @@ async function build(
     jobStates: () => jobs?.states() ?? [],
     metricsPage: metrics.render,
   });
-  const analytics = composeAnalytics(config, clock, releaser);
-  const parts = { access, analytics, ...composeForecast(config, version, tools, releaser) };
+  const forecasting = composeForecast(config, version, tools, releaser);
+  const analytics = composeAnalytics(config, clock, releaser, forecasting.forecast);
+  const parts = { access, analytics, ...forecasting };
   const estate = all.length > 1 ? createEstate(all, config.MAX_MODELS_RETURNED, aliasTableOf(config)) : null;
   return {
     services: { ...parts, webhooks: shared.webhooks, system, ...first, registries: all, estate },

@@ -2,8 +2,19 @@ import type { Clock } from '../../src/kernel/clock.ts';
 import { wholeNumber } from '../../src/kernel/query.ts';
 import type { MetricStore } from '../../src/store/store.ts';
 import { aggregate } from './aggregate.ts';
+import type {
+  AnomaliesAnswer,
+  AnomaliesQuery,
+  BaselinesAnswer,
+  MetricForecastAnswer,
+  MetricForecastQuery,
+  TrendAnswer,
+  TrendQuery,
+} from './analysis-schemas.ts';
+import { detectAnomalies } from './anomalies/anomalies.ts';
+import { baselines, calculateTrend, type Forecaster, forecastMetric } from './outlook.ts';
 import { filterOf, spanOf } from './query.ts';
-import { createReader, dayMs } from './reader.ts';
+import { createReader, dayMs, type Newest } from './reader.ts';
 import { createRecorder } from './recorder.ts';
 import { judgeRows } from './rows.ts';
 import type {
@@ -22,9 +33,9 @@ import { letGo, type Retention, sealHours } from './seal.ts';
 /** Metric points: recorded, kept, and what can be said of them. */
 export type Analytics = ReturnType<typeof createAnalytics>;
 
-type Deps = { store: MetricStore; clock: Clock; retention: Retention; mostSeries: number };
+type Deps = { store: MetricStore; clock: Clock; retention: Retention; mostSeries: number; forecaster: Forecaster };
 
-export function createAnalytics({ store, clock, retention, mostSeries }: Deps) {
+export function createAnalytics({ store, clock, retention, mostSeries, forecaster }: Deps) {
   const [recorder, reader] = [createRecorder({ store, mostSeries }), createReader(store)];
   const newest = async (query: PointsQuery) => {
     const limit = query.limit === undefined ? 1000 : wholeNumber('limit', query.limit, 1, 10_000);
@@ -55,31 +66,34 @@ export function createAnalytics({ store, clock, retention, mostSeries }: Deps) {
     /** @throws TowerError `invalid` */
     points: async (query: PointsQuery): Promise<PointsAnswer> => {
       const { points, truncated } = await newest(query);
-      return {
-        points: points.map(({ at, value, series: { metric, resource, labels } }) => ({
-          timestamp: new Date(at).toISOString(),
-          metric,
-          resource,
-          labels,
-          value: Number.isFinite(value) ? value : null,
-        })),
-        count: points.length,
-        truncated,
-      };
+      return { points: points.map(toJson), count: points.length, truncated };
     },
     /** The collector's form of the same. @throws TowerError `invalid` */
     collected: async (query: PointsQuery): Promise<CollectedPoints> =>
-      (await newest(query)).points.map(({ at, value, series: { metric, resource, labels } }) => ({
-        timestamp: new Date(at).toISOString(),
-        component: resource,
-        metric_name: metric,
-        value: Number.isFinite(value) ? value : null,
-        labels,
-      })),
+      (await newest(query)).points
+        .map(toJson)
+        .map(({ metric, resource, ...rest }) => ({ ...rest, component: resource, metric_name: metric })),
     /** @throws TowerError `invalid` */
     aggregate: (query: AggregateQuery): Promise<AggregateAnswer> => aggregate(reader, clock.now(), query),
+    /** @throws TowerError `invalid` */
+    anomalies: (query: AnomaliesQuery): Promise<AnomaliesAnswer> => detectAnomalies(reader, clock.now(), query),
+    /** @throws TowerError `invalid` */
+    trend: (query: TrendQuery): Promise<TrendAnswer> => calculateTrend(reader, clock.now(), query),
+    /** @throws TowerError `invalid`, `not_found` where there is no point, `unavailable` where it takes too long */
+    forecast: (query: MetricForecastQuery): Promise<MetricForecastAnswer> =>
+      forecastMetric(reader, forecaster, clock.now(), query),
+    /** @throws TowerError `invalid` */
+    baselines: (query: SeriesQuery): Promise<BaselinesAnswer> => baselines(reader, clock.now(), query),
     /** Background steps. */
     seal: (signal: AbortSignal): Promise<void> => sealHours(store, clock.now(), signal),
     letGo: (signal: AbortSignal): Promise<void> => letGo(store, clock.now(), retention, signal),
   };
 }
+
+const toJson = ({ at, value, series: { metric, resource, labels } }: Newest['points'][number]) => ({
+  timestamp: new Date(at).toISOString(),
+  metric,
+  resource,
+  labels,
+  value: Number.isFinite(value) ? value : null,
+});

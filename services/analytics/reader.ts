@@ -34,6 +34,13 @@ export function createReader(store: MetricStore) {
     newest: (series: Series[], span: Span, limit: number): Promise<Newest> => newestOf(store, series, span, limit),
     /** What a series holds in each of these spans, which are ascending and do not overlap. */
     summaries: (id: number, spans: readonly Span[]): Promise<Summaries> => summariesOf(store, id, spans),
+    /** The same for spans of less than an hour, of which every hour would be opened by itself: from the points at once. */
+    fine: async (id: number, spans: readonly Span[]): Promise<Summaries> => {
+      const summaries = spans.map(emptySummary);
+      const whole = { start: spans[0]?.start ?? 0, end: spans.at(-1)?.end ?? 0 };
+      count(await pointsOf(store, id, whole), summaries, spanFinder(spans));
+      return { summaries, torn: false };
+    },
   };
 }
 
@@ -129,11 +136,7 @@ export type Summaries = { summaries: Summary[]; torn: boolean };
 async function summariesOf(store: MetricStore, id: number, spans: readonly Span[]): Promise<Summaries> {
   const summaries = spans.map(emptySummary);
   const whole = { start: spans[0]?.start ?? 0, end: spans.at(-1)?.end ?? 0 };
-  const starts = spans.map(({ start }) => start);
-  const spanAt = (time: number): number | null => {
-    const i = lowerBound(starts, time + 1) - 1;
-    return i >= 0 && time < spans[i]!.end ? i : null;
-  };
+  const spanAt = spanFinder(spans);
   const hot = await hotPoints(store, id, { start: floorTo(whole.start, hourMs), end: whole.end + hourMs });
   const late = new Set(Array.from(hot.times, (time) => floorTo(time, hourMs)));
   const rows = await (await store.db())
@@ -167,6 +170,15 @@ async function summariesOf(store: MetricStore, id: number, spans: readonly Span[
   }
   for (const start of late) count(cut(hot, { start, end: start + hourMs }), summaries, spanAt);
   return { summaries, torn };
+}
+
+/** Which of these spans a time falls into. */
+function spanFinder(spans: readonly Span[]): (time: number) => number | null {
+  const starts = spans.map(({ start }) => start);
+  return (time) => {
+    const i = lowerBound(starts, time + 1) - 1;
+    return i >= 0 && time < spans[i]!.end ? i : null;
+  };
 }
 
 function count({ times, values }: Points, summaries: Summary[], spanAt: (time: number) => number | null): void {

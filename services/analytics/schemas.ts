@@ -11,7 +11,7 @@ const name = z
 const Labels = z
   .record(name, z.string('must be a text').max(1024, 'may have 1024 characters at most'), 'must be an object of texts')
   .refine((labels) => Object.keys(labels).length <= 32, 'may hold 32 at most');
-const time = z.iso.datetime().describe('ISO 8601, UTC');
+export const time = z.iso.datetime().describe('ISO 8601, UTC');
 
 const rowFields = {
   metric: name.optional().describe('What was measured; `metric_type` and `metric_name` mean the same'),
@@ -64,7 +64,7 @@ export const RecordAnswer = z.object({ recorded: z.int(), refused: z.int(), resu
 export type RecordAnswer = z.infer<typeof RecordAnswer>;
 
 const word = z.string().max(256, 'may have 256 characters at most').optional();
-const number = z.string().max(20, 'may have 20 characters at most').optional();
+export const number = z.string().max(20, 'may have 20 characters at most').optional();
 export const seriesQuery = {
   metric: word.describe('`metric_type` and `metric_name` mean the same'),
   metric_type: word,
@@ -77,7 +77,7 @@ export const seriesQuery = {
     .optional()
     .describe('name:value; more than one may be given, all must hold'),
 };
-const span = {
+export const span = {
   start: z.string().max(40).optional().describe('ISO 8601 with a zone, or a date; included'),
   end: z.string().max(40).optional().describe('Likewise; not included. Now, where it is not set'),
 };
@@ -87,8 +87,8 @@ export type SeriesQuery = z.infer<typeof SeriesQuery>;
 export const PointsQuery = z.strictObject({ ...seriesQuery, ...span, limit: number.describe('1 to 10000; 1000') });
 export type PointsQuery = z.infer<typeof PointsQuery>;
 
-const exampleSeries = { metric: 'cpu_usage', resource: 'node-1', labels: { host: 'server1' } };
-const identity = {
+export const exampleSeries = { metric: 'cpu_usage', resource: 'node-1', labels: { host: 'server1' } };
+export const identity = {
   metric: z.string(),
   resource: z.string(),
   labels: z.record(z.string(), z.string()),

@@ -1,18 +1,10 @@
 import { type Directions, directionOf } from '../../src/kernel/metric-direction.ts';
 import { median } from '../../src/kernel/stats.ts';
+import { mannKendall, type Slope, theilSen } from '../../src/kernel/trend.ts';
 import type { Baseline } from './observations.ts';
 import { byDay, type Day, type Measured } from './points.ts';
 import type { DriftTest, MetricAssessment } from './schemas.ts';
-import {
-  cusum,
-  mannKendall,
-  type Reference,
-  referenceOf,
-  residualCorrelation,
-  type Sign,
-  type Slope,
-  theilSen,
-} from './series-tests.ts';
+import { cusum, type Reference, rankInflation, referenceOf, residualCorrelation, type Sign } from './series-tests.ts';
 import { combined, type Draft, rounded } from './verdict.ts';
 
 export type MetricRules = {
@@ -158,7 +150,7 @@ function testsOf(given: {
       flag: p <= level,
     });
   if (days.length >= leastForTests && trend)
-    add('mann_kendall', mannKendall(values(trend.days), sign, trend.correlation));
+    add('mann_kendall', mannKendall(values(trend.days), sign, rankInflation(trend.days.length, trend.correlation)));
   const enough =
     reference &&
     reference.sd > 0 &&

@@ -1,11 +1,5 @@
-import {
-  lagOneCorrelation,
-  mean,
-  median,
-  normalUpper,
-  normalUpperQuantile,
-  standardDeviation,
-} from '../../src/kernel/stats.ts';
+import { lagOneCorrelation, mean, standardDeviation } from '../../src/kernel/stats.ts';
+import type { Slope } from '../../src/kernel/trend.ts';
 
 /** Tests on a series of values in time. `sign` = -1 watches for a fall, 1 for a rise, 0 for both. */
 export type Sign = -1 | 0 | 1;
@@ -111,27 +105,8 @@ const table = [
   [30, 120, 4.57, 7.0, 8.83, 12.06, 15.09, 30.36],
 ];
 
-export type MannKendall = { statistic: number; p: number };
-
-/**
- * Is there a trend at all: Mann-Kendall, with ties in the variance (Kendall 1975), the variance widened for
- * autocorrelation as in an AR(1) process (after Hamed and Rao 1998, with the lag-1 correlation of what is left when the
- * Theil-Sen line is taken off). `statistic` is z.
- */
-export function mannKendall(values: readonly number[], sign: Sign, correlation: number): MannKendall {
-  const n = values.length;
-  let s = 0;
-  for (let i = 0; i < n; i += 1) for (let j = i + 1; j < n; j += 1) s += Math.sign((values[j] ?? 0) - (values[i] ?? 0));
-  const ties = [...Map.groupBy(values, (value) => value).values()].map((same) => same.length);
-  const plain = (n * (n - 1) * (2 * n + 5) - ties.reduce((total, t) => total + t * (t - 1) * (2 * t + 5), 0)) / 18;
-  const variance = plain * rankInflation(n, correlation);
-  const z = variance > 0 ? (s - Math.sign(s)) / Math.sqrt(variance) : 0;
-  if (sign === 0) return { statistic: z, p: Math.min(1, 2 * normalUpper(Math.abs(z))) };
-  return { statistic: z, p: normalUpper(sign * z) };
-}
-
-/** Hamed and Rao’s n/n* for autocorrelations r^k; those of ranks are a little smaller (asin). */
-function rankInflation(n: number, correlation: number): number {
+/** How much autocorrelation widens the variance of Mann-Kendall: Hamed and Rao’s (1998) n/n* for autocorrelations r^k; those of ranks are a little smaller (asin). */
+export function rankInflation(n: number, correlation: number): number {
   if (correlation <= 0) return 1;
   let total = 0;
   for (let k = 1; k < n; k += 1) {
@@ -139,24 +114,6 @@ function rankInflation(n: number, correlation: number): number {
     total += (n - k) * (n - k - 1) * (n - k - 2) * ofRanks;
   }
   return 1 + (2 / (n * (n - 1) * (n - 2))) * total;
-}
-
-export type Slope = { perDay: number; low: number; high: number };
-
-/**
- * The median of the slopes between all pairs (Theil 1950, Sen 1968), per day, with its 90 % interval by Sen’s rank
- * method. Times in days, ascending, no two the same.
- */
-export function theilSen(days: readonly number[], values: readonly number[]): Slope {
-  const slopes: number[] = [];
-  for (let i = 0; i < days.length; i += 1)
-    for (let j = i + 1; j < days.length; j += 1)
-      slopes.push(((values[j] ?? 0) - (values[i] ?? 0)) / ((days[j] ?? 0) - (days[i] ?? 0)));
-  slopes.sort((a, b) => a - b);
-  const n = days.length;
-  const half = normalUpperQuantile(0.05) * Math.sqrt((n * (n - 1) * (2 * n + 5)) / 18);
-  const at = (place: number) => slopes[Math.min(slopes.length - 1, Math.max(0, Math.round(place)))] ?? 0;
-  return { perDay: median(slopes), low: at((slopes.length - half) / 2 - 1), high: at((slopes.length + half) / 2) };
 }
 
 /**

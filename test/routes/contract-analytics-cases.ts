@@ -2,12 +2,12 @@ import type { Case } from './contract-change-cases.ts';
 
 const point = { metric: 'cpu_usage', resource: 'node-1', value: 45.5, labels: { host: 'server1' } };
 const post = 'POST /api/v1/analytics/metrics';
-/** Two days of them, ten minutes apart. */
-export const metrics = Array.from({ length: 300 }, (_, i) => ({
+/** A week of them, ten minutes apart. */
+export const metrics = Array.from({ length: 1000 }, (_, i) => ({
   metric_type: 'CPU_USAGE',
   resource_id: 'node-1',
-  value: 40 + i / 30 + 5 * Math.sin(i / 4) + (i % 3),
-  timestamp: new Date(Date.now() - (300 - i) * 600_000).toISOString(),
+  value: 40 + i / 100 + 5 * Math.sin(i / 4) + (i % 3),
+  timestamp: new Date(Date.now() - (1000 - i) * 600_000).toISOString(),
 }));
 
 /** Metric points. */
@@ -29,4 +29,29 @@ export const analyticsCases: Case[] = [
   { call: 'GET /api/v1/analytics/series?label=x', status: 400, detail: /^label must be name:value, not "x"$/ },
   { call: 'GET /api/v1/analytics/aggregate?metric=CPU_USAGE&granularity=day', world: 'with metrics', status: 200 },
   { call: 'GET /api/v1/analytics/aggregate', status: 400, detail: /^metric must be given/ },
+  { call: 'GET /api/v1/analytics/anomalies?metric=CPU_USAGE', world: 'with metrics', status: 200 },
+  { call: 'GET /api/v1/analytics/anomalies?metric=CPU_USAGE&threshold_stddevs=1', world: 'with metrics', status: 200 },
+  {
+    call: 'GET /api/v1/analytics/anomalies?metric=x&method=magic',
+    status: 400,
+    detail: /^method must be calibrated, zscore, esd or peers, not "magic"$/,
+  },
+  { call: 'GET /api/v1/analytics/trend?metric=CPU_USAGE', world: 'with metrics', status: 200 },
+  { call: 'GET /api/v1/analytics/trend?metric=CPU_USAGE', status: 200 },
+  {
+    call: 'GET /api/v1/analytics/trend?metric=x&time_window=5',
+    status: 400,
+    detail: /^time_window must be a whole number/,
+  },
+  { call: 'GET /api/v1/analytics/forecast?metric=CPU_USAGE', world: 'with metrics', status: 200 },
+  { call: 'GET /api/v1/analytics/forecast?metric=x&periods_ahead=0', status: 400, detail: /^periods_ahead must be/ },
+  { call: 'GET /api/v1/analytics/forecast?metric=x', status: 404, detail: /^there is no point of x in that time$/ },
+  {
+    call: 'GET /api/v1/analytics/forecast?metric=CPU_USAGE',
+    world: 'impatient',
+    status: 503,
+    detail: /^the forecast was not done within 1 s/,
+  },
+  { call: 'GET /api/v1/analytics/baselines', world: 'with metrics', status: 200 },
+  { call: 'GET /api/v1/analytics/baselines?label=x', status: 400, detail: /^label must be name:value/ },
 ];

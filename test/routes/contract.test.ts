@@ -7,6 +7,7 @@ import addFormats from 'ajv-formats';
 import type { InjectOptions } from 'fastify';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { modelFile } from '../../services/forecast/library.ts';
+import { ForecastRequest } from '../../services/forecast/schemas.ts';
 import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { writeExperiments } from '../support/experiments.ts';
@@ -54,12 +55,14 @@ async function towerIn(world: World): Promise<InWorld> {
     ...(world === 'hooked' || world === 'given up'
       ? { OUTBOUND_ALLOWED_HOSTS: '127.0.0.1', WEBHOOK_MAX_ATTEMPTS: '1' }
       : {}),
-    ...(world === 'impatient' ? { FORECAST_TIMEOUT_SECONDS: '1' } : {}),
+    ...(world === 'impatient' ? { FORECAST_TIMEOUT_SECONDS: '1', FORECAST_WORKERS: '1' } : {}),
     ...(world === 'busy streams' ? { STREAM_MAX_CLIENTS: '1' } : {}),
   };
   const tower = await testTower(env);
   if (world !== 'never read') await tower.services.registry.refresh();
-  if (world === 'with metrics') await tower.services.analytics.record({ metrics });
+  if (world === 'with metrics' || world === 'impatient') await tower.services.analytics.record({ metrics });
+  // Somebody else has the only thread.
+  if (world === 'impatient') tower.services.forecast.forecast(endless).catch(() => undefined);
   if (world === 'stuck file') {
     const [file = ''] = readdirSync(join(tower.folder, 'cache'));
     rmSync(join(tower.folder, 'cache', file));
@@ -91,6 +94,10 @@ async function towerIn(world: World): Promise<InWorld> {
   return { ...tower, ids: { ...(await hooked(tower, world)), key: made?.json<{ id: string }>().id ?? 'x', job } };
 }
 
+const endless = ForecastRequest.parse({
+  values: Array.from({ length: 19_200 }, (_, i) => (i % 24) + (i % 7)),
+  horizon: 400,
+});
 let modelText: string | undefined;
 
 /** Experiments of a service and its model; or the job that trains it: running, or done. */

@@ -1,23 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createAnalytics } from '../../../services/analytics/analytics.ts';
 import { bucketsOf } from '../../../services/analytics/buckets.ts';
 import { createReader, dayMs, hourMs, type Series } from '../../../services/analytics/reader.ts';
 import { createRecorder } from '../../../services/analytics/recorder.ts';
-import { openMetricStore } from '../../../src/store/store.ts';
-import { whenTestIsOver } from '../../support/cleanup.ts';
-import { handClock } from '../../support/sources.ts';
+import { analyticsIn, iso, never } from '../../support/analytics.ts';
 import { temporaryFolder } from '../../support/tower.ts';
 
-const retention = { rawDays: 35, hourDays: 400, dayDays: 1825 };
-const never = new AbortController().signal;
-function analyticsIn(folder = temporaryFolder(), mostSeries = 1000) {
-  const clock = handClock();
-  const store = openMetricStore(folder);
-  whenTestIsOver(() => store.close());
-  return { analytics: createAnalytics({ store, clock, retention, mostSeries }), clock, store, now: clock.now() };
-}
-const iso = (ms: number) => new Date(ms).toISOString();
 const row = (at: number, value: number) => ({ metric: 'cpu', resource: 'node-1', value, timestamp: iso(at) });
 const spans = (...edges: number[]) => edges.slice(0, -1).map((start, i) => ({ start, end: edges[i + 1]! }));
 

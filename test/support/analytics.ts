@@ -1,0 +1,22 @@
+import { createAnalytics } from '../../services/analytics/analytics.ts';
+import { openMetricStore } from '../../src/store/store.ts';
+import { whenTestIsOver } from './cleanup.ts';
+import { handClock } from './sources.ts';
+import { temporaryFolder } from './tower.ts';
+
+const retention = { rawDays: 35, hourDays: 400, dayDays: 1825 };
+export const never = new AbortController().signal;
+const none = () => Promise.reject(new Error('nobody forecasts here'));
+const noForecasts = { forecast: none, backtest: none };
+export function analyticsIn(folder = temporaryFolder(), mostSeries = 1000) {
+  const clock = handClock();
+  const store = openMetricStore(folder);
+  whenTestIsOver(() => store.close());
+  return {
+    analytics: createAnalytics({ store, clock, retention, mostSeries, forecaster: noForecasts }),
+    clock,
+    store,
+    now: clock.now(),
+  };
+}
+export const iso = (ms: number) => new Date(ms).toISOString();
