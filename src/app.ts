@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
 import { accessRoutes } from '../routes/access.ts';
 import { analyticsRoutes } from '../routes/analytics.ts';
+import { analyticsPushRoutes } from '../routes/analytics-push.ts';
 import { dashboardRoutes } from '../routes/dashboard.ts';
 import { driftRoutes } from '../routes/drift.ts';
 import { forecastRoutes } from '../routes/forecast.ts';
@@ -117,6 +118,7 @@ export async function buildApp(
   await app.register(accessRoutes, { access });
   await app.register(registryWebhooksRoutes, { webhooks });
   await app.register(analyticsRoutes, { analytics });
+  await app.register(analyticsPushRoutes, { analytics });
   await app.register(forecastRoutes, { forecast });
   await app.register(forecastTrainingRoutes, { training, access, now: clock.now });
   const shared = { access, now: clock.now, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };

@@ -13,6 +13,7 @@ import type {
 } from './analysis-schemas.ts';
 import { detectAnomalies } from './anomalies/anomalies.ts';
 import { baselines, calculateTrend, type Forecaster, forecastMetric } from './outlook.ts';
+import { takeText, takeWrite } from './push.ts';
 import { filterOf, spanOf } from './query.ts';
 import { createReader, dayMs, type Newest } from './reader.ts';
 import { createRecorder } from './recorder.ts';
@@ -55,6 +56,10 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
       await recorder.record(points);
       return answer;
     },
+    /** @throws TowerError `invalid` for what is no remote-write request or cannot be kept, `limited` for too many series */
+    takeWrite: (bytes: Uint8Array): Promise<void> => takeWrite(bytes, recorder, { now: clock.now(), retention }),
+    /** Prometheus' text format. @throws TowerError `limited` for too many series */
+    takeText: (text: string): Promise<RecordAnswer> => takeText(text, recorder, { now: clock.now(), retention }),
     series: async (query: SeriesQuery): Promise<SeriesList> => {
       const series = (await reader.find(filterOf(query))).map(({ metric, resource, labels }) => ({
         metric,

@@ -8,7 +8,7 @@ import type { Retention } from './seal.ts';
 /** What is posted, row by row: a point, or why it is none. */
 
 /** A clock may be ahead by so much. */
-const aheadMs = hourMs;
+export const aheadMs = hourMs;
 
 /** @throws TowerError `invalid` for a single point that breaks a rule */
 export function judgeRows(
@@ -50,9 +50,18 @@ function pointOf(row: MetricRow, now: number, { dayDays }: Retention): NewPoint 
   if (metric === undefined) throw invalid('metric must be given', { parameter: 'metric' });
   if (resource === undefined) throw invalid('resource must be given', { parameter: 'resource' });
   if (row.labels && row.tags) throw invalid('tags means the same as labels: give one of them', { parameter: 'tags' });
+  const labels = row.labels ?? row.tags ?? {};
+  const reserved = ['__name__', 'instance'].find((name) => name in labels);
+  if (reserved)
+    throw invalid(
+      `labels may not hold ${reserved}: that is what Prometheus calls ${reserved === 'instance' ? 'the resource' : 'the metric'}`,
+      {
+        parameter: 'labels',
+      },
+    );
   const at = row.timestamp === undefined ? now : Date.parse(row.timestamp);
   const refuse = (why: string) => invalid(`timestamp ${why}`, { parameter: 'timestamp' });
   if (at > now + aheadMs) throw refuse('is more than an hour ahead');
   if (at < now - dayDays * dayMs) throw refuse(`is older than ${dayDays} days, which nothing is kept for`);
-  return { metric, resource, labels: row.labels ?? row.tags ?? {}, at, value: row.value };
+  return { metric, resource, labels, at, value: row.value };
 }

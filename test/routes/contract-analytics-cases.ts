@@ -54,4 +54,19 @@ export const analyticsCases: Case[] = [
   },
   { call: 'GET /api/v1/analytics/baselines', world: 'with metrics', status: 200 },
   { call: 'GET /api/v1/analytics/baselines?label=x', status: 400, detail: /^label must be name:value/ },
+  // A WriteRequest of no series, by snappy: its length, 0.
+  { call: 'POST /prometheus/api/v1/write', body: Buffer.of(0), status: 204 },
+  {
+    call: 'POST /prometheus/api/v1/write',
+    body: Buffer.of(9, 9),
+    status: 400,
+    detail: /^the body is no remote-write request: the bytes are not compressed with snappy$/,
+  },
+  { call: 'POST /prometheus/api/v1/import/prometheus', body: '# HELP up\nup{instance="a"} 1\n', status: 200 },
+  {
+    call: 'POST /prometheus/api/v1/import/prometheus',
+    body: {},
+    status: 400,
+    detail: /^body must be text in Prometheus/,
+  },
 ];

@@ -1,0 +1,54 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { Analytics } from '../services/analytics/analytics.ts';
+import { RecordAnswer } from '../services/analytics/schemas.ts';
+import { errors, tags } from '../src/http/openapi.ts';
+
+/** Points are data, not changes of anything: a line each in the audit log would drown what it is for. */
+const pushing = { access: 'operate', audited: false } as const;
+
+/** Prometheus' own ways to push. */
+export async function analyticsPushRoutes(
+  instance: FastifyInstance,
+  { analytics }: { analytics: Analytics },
+): Promise<void> {
+  instance.addContentTypeParser(
+    ['application/x-protobuf', 'application/octet-stream'],
+    { parseAs: 'buffer' },
+    (_, body, done) => done(null, body),
+  );
+  instance.addContentTypeParser(/^text\/plain/, { parseAs: 'string' }, (_, body, done) => done(null, body));
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.post(
+    '/prometheus/api/v1/write',
+    {
+      config: pushing,
+      schema: {
+        tags: [tags.analytics],
+        summary: 'Prometheus’ remote-write 1.0: a WriteRequest, compressed with snappy',
+        consumes: ['application/x-protobuf'],
+        body: z.instanceof(Buffer, { error: 'must be a WriteRequest, sent as application/x-protobuf' }),
+        response: { 204: z.null().describe('Recorded'), ...errors(400) },
+      },
+    },
+    async (request, reply) => {
+      await analytics.takeWrite(request.body);
+      return reply.code(204).send(null);
+    },
+  );
+  app.post(
+    '/prometheus/api/v1/import/prometheus',
+    {
+      config: pushing,
+      schema: {
+        tags: [tags.analytics],
+        summary: 'Points in Prometheus’ text format; those refused are in the answer, by the number of their line',
+        consumes: ['text/plain'],
+        body: z.string('must be text in Prometheus’ exposition format, sent as text/plain'),
+        response: { 200: RecordAnswer, ...errors(400) },
+      },
+    },
+    async (request) => analytics.takeText(request.body),
+  );
+}
