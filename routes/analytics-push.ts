@@ -18,7 +18,12 @@ export async function analyticsPushRoutes(
     { parseAs: 'buffer' },
     (_, body, done) => done(null, body),
   );
-  instance.addContentTypeParser(/^text\/plain/, { parseAs: 'string' }, (_, body, done) => done(null, body));
+  // curl says it is a form where nobody says otherwise.
+  instance.addContentTypeParser(
+    [/^text\/plain/, 'application/x-www-form-urlencoded'],
+    { parseAs: 'string' },
+    (_, body, done) => done(null, body),
+  );
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.post(
     '/prometheus/api/v1/write',

@@ -7,6 +7,7 @@ import { addAccessCommands } from './commands/access.ts';
 import { addCacheCommands } from './commands/cache.ts';
 import { addEventCommands } from './commands/events.ts';
 import { addForecastCommands } from './commands/forecast.ts';
+import { addMetricsCommands } from './commands/metrics.ts';
 import { addModelCommands } from './commands/models.ts';
 import { addServeCommand } from './commands/serve.ts';
 import { addStatusCommand } from './commands/status.ts';
@@ -64,6 +65,7 @@ export async function run(
   addServeCommand(program, context, wiring.serve);
   addModelCommands(program, context);
   addEventCommands(program, context);
+  addMetricsCommands(program, context);
   addForecastCommands(program, context);
   addCacheCommands(program, context);
   addTrainCommands(program, context);

@@ -43,3 +43,16 @@ function fit(text: string, columns: number, right: boolean): string {
   const blank = ' '.repeat(columns - width(cut));
   return right ? blank + cut : cut + blank;
 }
+
+const blocks = '▁▂▃▄▅▆▇█';
+
+/** Values as a row of blocks, from the least to the greatest; a blank where one is missing. */
+export function sparkline(values: (number | null)[]): string {
+  const known = values.filter((value) => value !== null);
+  const [least, greatest] = [Math.min(...known), Math.max(...known)];
+  return values
+    .map((value) =>
+      value === null ? ' ' : blocks[greatest > least ? Math.round((7 * (value - least)) / (greatest - least)) : 3],
+    )
+    .join('');
+}

@@ -12,6 +12,8 @@ const isThere = existsSync(program) || process.env['CI'] === 'true';
 if (!isThere) console.warn(`NOT TESTED with ${program}: it is not installed`);
 
 type Matrix = { data: { result: { metric: Record<string, string>; values: [number, string][] }[] } };
+const byText = (a: string, b: string) => (a < b ? -1 : 1);
+const inOrder = (labels: Record<string, string>) => Object.entries(labels).toSorted(([a], [b]) => byText(a, b));
 const json = async <T>(url: string): Promise<T> => (await (await fetch(url)).json()) as T;
 
 /** A real Prometheus that scrapes a tower every second and writes to it what it scraped. */
@@ -59,18 +61,16 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
         `${url}/api/v1/query?time=${newest}&query=${encodeURIComponent(`${metric}[1h]`)}`,
       );
       const theirs = data.result.flatMap(({ metric: labels, values }) =>
-        values.map(
-          ([at, value]) => `${JSON.stringify(Object.entries(labels).sort())} ${at.toFixed(3)} ${Number(value)}`,
-        ),
+        values.map(([at, value]) => `${JSON.stringify(inOrder(labels))} ${at.toFixed(3)} ${Number(value)}`),
       );
       const ours = (await ofTower(metric)).points
         .filter(({ timestamp }) => Date.parse(timestamp) / 1000 <= newest)
         .map(({ metric: __name__, resource: instance, labels, timestamp, value }) => {
-          const all = Object.entries({ ...labels, __name__, instance }).sort();
+          const all = inOrder({ ...labels, __name__, instance });
           return `${JSON.stringify(all)} ${(Date.parse(timestamp) / 1000).toFixed(3)} ${value}`;
         });
       expect(theirs.length).toBeGreaterThan(3);
-      expect(ours.sort()).toEqual(theirs.sort());
+      expect(ours.toSorted(byText)).toEqual(theirs.toSorted(byText));
     }
     const { series } = await json<SeriesList>(`${tower.url}/api/v1/analytics/series?metric=up`);
     expect(series).toEqual([{ metric: 'up', resource: new URL(tower.url).host, labels: { job: 'tower' } }]);

@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { cliOver } from '../support/cli.ts';
+
+const hours = (count: number, value: (i: number) => number, metric = 'cpu') =>
+  Array.from({ length: count }, (_, i) => ({
+    metric,
+    component: 'training',
+    value: value(i),
+    timestamp: new Date(Date.now() - (count - i) * 3_600_000).toISOString(),
+  }));
+
+describe('tower metrics', () => {
+  it('shows points as a table with a line of blocks, and as CSV', async () => {
+    const { tower, services } = await cliOver();
+    await services.analytics.record({ metrics: hours(8, (i) => i) });
+    const { out } = await tower('metrics', 'query', 'cpu');
+    expect(out).toMatch(/^TIME +METRIC +RESOURCE +LABELS +VALUE\n\S+Z +cpu +training +- +7\n/);
+    expect(out.split('\n').at(-1)).toBe('▁▂▃▄▅▆▇█');
+    const { out: csv } = await tower('metrics', 'query', 'cpu', '--csv', '--limit', '1');
+    expect(csv).toMatch(/^timestamp,metric,resource,labels,value\n\S+Z,cpu,training,\{\},7$/);
+    expect(await tower('metrics', 'query', '--label', 'x')).toMatchObject({
+      code: 2,
+      err: 'tower: label must be name:value, not "x"',
+    });
+  });
+
+  it('tells trends, forecasts, buckets, anomalies and baselines in words and figures', async () => {
+    const { tower, services } = await cliOver();
+    await services.analytics.record({ metrics: hours(60, (i) => 100 + 2 * i + (i % 3)) });
+    const since = new Date(Date.now() - 61 * 3_600_000).toISOString();
+    expect((await tower('metrics', 'trend', 'cpu', '--start', since)).out).toMatch(
+      /^cpu: INCREASING, 4\d(\.\d+)? a day \(95 %: /,
+    );
+    expect(
+      (await tower('metrics', 'forecast', 'cpu', '--method', 'exponential_smoothing', '--periods_ahead', '3')).out,
+    ).toMatch(/^FROM +FORECAST +LOWER 90 % +UPPER 90 %\n(\S+Z +\d+(\.\d+)? +\d+(\.\d+)? +\d+(\.\d+)?\n){3}\noff by /);
+    expect((await tower('metrics', 'aggregate', 'cpu', '--granularity', 'day', '--start', since)).out).toMatch(
+      /^FROM +POINTS +MEAN +LEAST +GREATEST +P50 +P95 +P99\n/,
+    );
+    expect((await tower('metrics', 'anomalies', 'cpu')).out).toBe('nothing unusual in 1 series (calibrated)');
+    expect((await tower('metrics', '--baselines')).out).toMatch(
+      /^METRIC +RESOURCE +LABELS +HOURS +MEDIAN +MAD\ncpu +training +- +\d+ +1\d\d/,
+    );
+    expect((await tower('metrics', 'trend', 'nothing')).out).toMatch(/^nothing: too few points from /);
+  });
+
+  it('analyses a component, and collects from this host', async () => {
+    const { tower, services } = await cliOver();
+    await services.analytics.record({ metrics: hours(20, (i) => i % 5, 'loss') });
+    expect((await tower('metrics', '--analyze', 'training')).out).toMatch(
+      /^METRIC +LAST +A DAY +TREND +ANOMALIES +LAST POINTS\nloss +4 +-?[\d.e-]+ +STABLE +0 +[▁-█]{20}$/,
+    );
+    expect((await tower('metrics', '--analyze', 'nobody')).out).toBe('nothing was recorded of nobody');
+    expect((await tower('metrics', '--collect', '--interval', '1', '--count', '1')).out).toMatch(
+      /Z cpu_usage \d+\.\d % {2}memory_usage \d+\.\d %$/,
+    );
+    expect((await services.analytics.series({})).series.map(({ metric }) => metric)).toEqual([
+      'cpu_usage',
+      'loss',
+      'memory_usage',
+    ]);
+    expect(await tower('metrics')).toMatchObject({ code: 2, err: expect.stringMatching(/name what is wanted/) });
+  });
+});
