@@ -19,11 +19,8 @@ export async function analyticsPushRoutes(
     (_, body, done) => done(null, body),
   );
   // curl says it is a form where nobody says otherwise.
-  instance.addContentTypeParser(
-    [/^text\/plain/, 'application/x-www-form-urlencoded'],
-    { parseAs: 'string' },
-    (_, body, done) => done(null, body),
-  );
+  for (const type of [/^text\/plain/, 'application/x-www-form-urlencoded'])
+    instance.addContentTypeParser(type, { parseAs: 'string' }, (_, body, done) => done(null, body));
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.post(
     '/prometheus/api/v1/write',
