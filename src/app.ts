@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
 import { accessRoutes } from '../routes/access.ts';
 import { analyticsRoutes } from '../routes/analytics.ts';
+import { analyticsPromqlRoutes } from '../routes/analytics-promql.ts';
 import { analyticsPushRoutes } from '../routes/analytics-push.ts';
 import { dashboardRoutes } from '../routes/dashboard.ts';
 import { driftRoutes } from '../routes/drift.ts';
@@ -117,8 +118,7 @@ export async function buildApp(
   await app.register(systemRoutes, { system });
   await app.register(accessRoutes, { access });
   await app.register(registryWebhooksRoutes, { webhooks });
-  await app.register(analyticsRoutes, { analytics });
-  await app.register(analyticsPushRoutes, { analytics });
+  await app.register(async (scope) => metricsRoutes(scope, analytics, version));
   await app.register(forecastRoutes, { forecast });
   await app.register(forecastTrainingRoutes, { training, access, now: clock.now });
   const shared = { access, now: clock.now, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };
@@ -133,6 +133,12 @@ export async function buildApp(
     await app.register(async (scope) => routesOf(scope, each, shared), { prefix });
   }
   return app;
+}
+
+async function metricsRoutes(app: FastifyInstance, analytics: Analytics, version: string): Promise<void> {
+  await app.register(analyticsRoutes, { analytics });
+  await app.register(analyticsPushRoutes, { analytics });
+  await app.register(analyticsPromqlRoutes, { analytics, version });
 }
 
 type Shared = { access: Access; now: () => number; debugEnabled: boolean };

@@ -87,7 +87,16 @@ describe('the house', () => {
     const inServices = outside.filter(
       ({ from, to }) =>
         from.startsWith('services/') &&
-        !['zod', 'yaml', 'jose', '@bsull/augurs/mstl', '@tensorflow/tfjs', 'temporal-polyfill'].includes(to),
+        ![
+          'zod',
+          'yaml',
+          'jose',
+          '@bsull/augurs/mstl',
+          '@tensorflow/tfjs',
+          'temporal-polyfill',
+          '@prometheus-io/lezer-promql',
+          '@lezer/common',
+        ].includes(to),
     );
     const inKernel = outside.filter(
       ({ from, to }) => from.startsWith('src/kernel/') && !['undici', 'pino', 'prom-client', 'piscina'].includes(to),

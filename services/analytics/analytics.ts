@@ -13,6 +13,8 @@ import type {
 } from './analysis-schemas.ts';
 import { detectAnomalies } from './anomalies/anomalies.ts';
 import { baselines, calculateTrend, type Forecaster, forecastMetric } from './outlook.ts';
+import { createPromql } from './promql/promql.ts';
+import { createQuestions } from './promql/questions.ts';
 import { takeText, takeWrite } from './push.ts';
 import { filterOf, spanOf } from './query.ts';
 import { createReader, dayMs, type Newest } from './reader.ts';
@@ -89,6 +91,8 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
       forecastMetric(reader, forecaster, clock.now(), query),
     /** @throws TowerError `invalid` */
     baselines: (query: SeriesQuery): Promise<BaselinesAnswer> => baselines(reader, clock.now(), query),
+    /** Questions in PromQL. */
+    promql: createQuestions(createPromql(reader), clock.now),
     /** Background steps. */
     seal: (signal: AbortSignal): Promise<void> => sealHours(store, clock.now(), signal),
     letGo: (signal: AbortSignal): Promise<void> => letGo(store, clock.now(), retention, signal),

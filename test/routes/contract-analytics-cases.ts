@@ -10,6 +10,20 @@ export const metrics = Array.from({ length: 1000 }, (_, i) => ({
   timestamp: new Date(Date.now() - (1000 - i) * 600_000).toISOString(),
 }));
 
+/** A way of Prometheus' API, asked by address and by form: right, wrong, and not answered here. */
+function promql(name: string, query: string, form: object, wrong: string, unanswered: string): Case[] {
+  const path = `/prometheus/api/v1/${name}`;
+  const asForm = (text: string) => Object.fromEntries(new URLSearchParams(text));
+  return [
+    { call: `GET ${path}?${query}`, status: 200 },
+    { call: `POST ${path}`, body: form, status: 200 },
+    { call: `GET ${path}?${wrong}`, status: 400 },
+    { call: `POST ${path}`, body: asForm(wrong), status: 400 },
+    { call: `GET ${path}?${unanswered}`, status: 422 },
+    { call: `POST ${path}`, body: asForm(unanswered), status: 422 },
+  ];
+}
+
 /** Metric points. */
 export const analyticsCases: Case[] = [
   { call: post, body: point, status: 201 },
@@ -69,4 +83,19 @@ export const analyticsCases: Case[] = [
     status: 400,
     detail: /^body must be text in Prometheus/,
   },
+  ...promql('query', 'query=1%2B1&time=4', { query: 'up', time: '4' }, 'query=sum(', 'query=up%20%40%205'),
+  ...promql(
+    'query_range',
+    'query=cpu&start=0&end=60&step=15',
+    { query: 'cpu', start: '0', end: '60', step: '15s' },
+    'query=up&start=60&end=0&step=15',
+    'query=label_join(up)&start=0&end=60&step=15',
+  ),
+  ...promql('series', 'match[]=up', { 'match[]': 'up' }, '', 'match[]={a=~"(?i)x"}'),
+  ...promql('labels', '', {}, 'match[]=1', 'match[]=up%5B5m:1m%5D'),
+  { call: 'GET /prometheus/api/v1/label/job/values', status: 200 },
+  { call: 'GET /prometheus/api/v1/label/job/values?match[]=1', status: 400 },
+  { call: 'GET /prometheus/api/v1/label/job/values?match[]=up%20%40%205', status: 422 },
+  { call: 'GET /prometheus/api/v1/metadata', status: 200 },
+  { call: 'GET /prometheus/api/v1/status/buildinfo', status: 200 },
 ];

@@ -1,0 +1,192 @@
+import { lowerBound } from '../reader.ts';
+import { aggregated, aggregationNames } from './aggregate.ts';
+import { binary } from './binary.ts';
+import { ofValue, overTime, type Sample } from './functions.ts';
+import { histogramQuantile } from './histogram.ts';
+import { type Expr, type Range, type Selector, Unsupported } from './parse.ts';
+import { type Element, Impossible, type Labels, unique, type Value } from './vector.ts';
+
+/** PromQL at one moment, over series that were loaded before (Prometheus' promql/engine.go). */
+
+/** Samples of a series, ascending; `stale`: whether it ended there. */
+export type Loaded = { labels: Labels; times: Float64Array; values: Float64Array; stale: Uint8Array };
+export type Data = Map<Selector, Loaded[]>;
+
+/** How long a sample counts as the present value. */
+export const lookbackMs = 300_000;
+
+/** @throws Impossible, Unsupported */
+export function evaluate(expr: Expr, at: number, data: Data): Value {
+  switch (expr.kind) {
+    case 'number':
+      return { kind: 'scalar', value: expr.value };
+    case 'string':
+      return { kind: 'string', value: expr.value };
+    case 'selector':
+      return { kind: 'vector', elements: present(expr, at, data) };
+    case 'range':
+      throw new Impossible('a range must be the argument of a function');
+    case 'negative': {
+      const of = evaluate(expr.of, at, data);
+      if (of.kind === 'scalar') return { kind: 'scalar', value: -of.value };
+      return { kind: 'vector', elements: mapped(vectorOf(of, '-'), (value) => -value) };
+    }
+    case 'call':
+      return call(expr.name, expr.args, at, data);
+    case 'aggregate': {
+      if (!aggregationNames.includes(expr.op)) throw new Unsupported(`the aggregation ${expr.op}`);
+      const of = vectorOf(evaluate(expr.of, at, data), expr.op);
+      const parameter = expr.parameter ? scalarOf(evaluate(expr.parameter, at, data), expr.op) : null;
+      return { kind: 'vector', elements: aggregated(expr, of, parameter, at) };
+    }
+    default:
+      return binary(expr, evaluate(expr.left, at, data), evaluate(expr.right, at, data));
+  }
+}
+
+/** The last sample of each series, unless it is too old or the series had ended. */
+function present(selector: Selector, at: number, data: Data): Element[] {
+  const when = at - selector.offsetMs;
+  return data.get(selector)!.flatMap(({ labels, times, values, stale }) => {
+    const i = lowerBound(times, when + 1) - 1;
+    if (i < 0 || times[i]! <= when - lookbackMs || stale[i]) return [];
+    return [{ labels, value: values[i]!, at: times[i]! }];
+  });
+}
+
+function withoutName(labels: Labels): Labels {
+  const { __name__: _, ...rest } = labels;
+  return rest;
+}
+
+const mapped = (elements: Element[], of: (value: number) => number): Element[] =>
+  unique(elements.map(({ labels, value, at }) => ({ labels: withoutName(labels), value: of(value), at })));
+
+function vectorOf(value: Value, who: string): Element[] {
+  if (value.kind !== 'vector') throw new Impossible(`${who} needs an instant vector, not a ${value.kind}`);
+  return value.elements;
+}
+
+function scalarOf(value: Value, who: string): number {
+  if (value.kind !== 'scalar') throw new Impossible(`${who} needs a number, not a ${value.kind}`);
+  return value.value;
+}
+
+type Special = (args: Expr[], at: number, data: Data) => Value;
+
+const special: Record<string, Special> = {
+  time: (_args, at) => ({ kind: 'scalar', value: at / 1000 }),
+  pi: () => ({ kind: 'scalar', value: Math.PI }),
+  vector: ([of], at, data) => ({
+    kind: 'vector',
+    elements: [{ labels: {}, value: scalarOf(evaluate(of!, at, data), 'vector'), at }],
+  }),
+  scalar: ([of], at, data) => {
+    const elements = vectorOf(evaluate(of!, at, data), 'scalar');
+    return { kind: 'scalar', value: elements.length === 1 ? elements[0]!.value : Number.NaN };
+  },
+  timestamp: ([of], at, data) => {
+    const elements = vectorOf(evaluate(of!, at, data), 'timestamp');
+    return {
+      kind: 'vector',
+      elements: unique(elements.map((each) => ({ labels: withoutName(each.labels), value: each.at / 1000, at }))),
+    };
+  },
+  absent: ([of], at, data) => absent(of!, vectorOf(evaluate(of!, at, data), 'absent').length === 0, at),
+  absent_over_time: ([of], at, data) => {
+    const range = rangeOf(of, 'absent_over_time');
+    return absent(
+      range.selector,
+      within(range, at, data).every(({ samples }) => samples.length === 0),
+      at,
+    );
+  },
+  sort: ([of], at, data) => ordered(vectorOf(evaluate(of!, at, data), 'sort'), 1),
+  sort_desc: ([of], at, data) => ordered(vectorOf(evaluate(of!, at, data), 'sort_desc'), -1),
+  histogram_quantile: ([share, of], at, data) => ({
+    kind: 'vector',
+    elements: histogramQuantile(
+      scalarOf(evaluate(share!, at, data), 'histogram_quantile'),
+      vectorOf(evaluate(of!, at, data), 'histogram_quantile'),
+      at,
+    ),
+  }),
+};
+/** How many arguments a function takes: least and most. */
+const counts: Record<string, [number, number]> = {
+  time: [0, 0],
+  pi: [0, 0],
+  histogram_quantile: [2, 2],
+  quantile_over_time: [2, 2],
+  predict_linear: [2, 2],
+  round: [1, 2],
+  clamp_min: [2, 2],
+  clamp_max: [2, 2],
+  clamp: [3, 3],
+};
+
+/** Every function that is answered. */
+export const functionNames = [...Object.keys(special), ...Object.keys(overTime), ...Object.keys(ofValue)].sort();
+
+function call(name: string, args: Expr[], at: number, data: Data): Value {
+  if (!functionNames.includes(name)) throw new Unsupported(`the function ${name}`);
+  const [least, most] = counts[name] ?? [1, 1];
+  if (args.length < least || args.length > most)
+    throw new Impossible(
+      `${name} takes ${least === most ? least : `${least} or ${most}`} arguments, not ${args.length}`,
+    );
+  if (special[name]) return special[name](args, at, data);
+  if (ofValue[name]) {
+    const [of, ...rest] = args as [Expr, ...Expr[]];
+    const parameters = rest.map((each) => scalarOf(evaluate(each, at, data), name));
+    const elements = vectorOf(evaluate(of, at, data), name);
+    if (name === 'clamp' && parameters[0]! > parameters[1]!) return { kind: 'vector', elements: [] };
+    return { kind: 'vector', elements: mapped(elements, (value) => ofValue[name]!(value, parameters)) };
+  }
+  // The share of quantile_over_time stands before the range, the seconds of predict_linear behind it.
+  const range = rangeOf(
+    args.find(({ kind }) => kind === 'range'),
+    name,
+  );
+  const other = args.find((each) => each !== range);
+  const parameter = other ? scalarOf(evaluate(other, at, data), name) : 0;
+  const to = at - range.selector.offsetMs;
+  const elements = within(range, at, data).flatMap(({ labels, samples }): Element[] => {
+    const value = overTime[name]!(samples, to - range.rangeMs, to, parameter);
+    return value === null ? [] : [{ labels: name === 'last_over_time' ? labels : withoutName(labels), value, at }];
+  });
+  return { kind: 'vector', elements: unique(elements) };
+}
+
+function rangeOf(expr: Expr | undefined, who: string): Range {
+  if (expr?.kind !== 'range') throw new Impossible(`${who} needs a range vector, such as up[5m]`);
+  return expr;
+}
+
+/** Samples of the range, both ends included, stale markers left out. */
+function within({ selector, rangeMs }: Range, at: number, data: Data): { labels: Labels; samples: Sample[] }[] {
+  const to = at - selector.offsetMs;
+  return data.get(selector)!.map(({ labels, times, values, stale }) => {
+    const samples: Sample[] = [];
+    for (let i = lowerBound(times, to - rangeMs); i < times.length && times[i]! <= to; i += 1)
+      if (!stale[i]) samples.push({ at: times[i]!, value: values[i]! });
+    return { labels, samples };
+  });
+}
+
+/** 1 with the labels the question names, where there is nothing. */
+function absent(of: Expr, isAbsent: boolean, at: number): Value {
+  if (!isAbsent) return { kind: 'vector', elements: [] };
+  const equal = of.kind === 'selector' ? of.matchers.filter(({ op, name }) => op === '=' && name !== '__name__') : [];
+  const all = of.kind === 'selector' ? of.matchers.map(({ name }) => name) : [];
+  const once = equal.filter(({ name }) => all.filter((other) => other === name).length === 1);
+  const labels = Object.fromEntries(once.map(({ name, value }) => [name, value]));
+  return { kind: 'vector', elements: [{ labels, value: 1, at }] };
+}
+
+function ordered(elements: Element[], sign: number): Value {
+  // NaN comes last either way.
+  const order = (a: Element, b: Element) =>
+    Number.isNaN(a.value) ? 1 : Number.isNaN(b.value) ? -1 : sign * (a.value - b.value);
+  return { kind: 'vector', elements: elements.toSorted(order) };
+}
