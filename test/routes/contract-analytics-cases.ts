@@ -89,7 +89,7 @@ export const analyticsCases: Case[] = [
     'query=cpu&start=0&end=60&step=15',
     { query: 'cpu', start: '0', end: '60', step: '15s' },
     'query=up&start=60&end=0&step=15',
-    'query=label_join(up)&start=0&end=60&step=15',
+    'query=double_exponential_smoothing(up)&start=0&end=60&step=15',
   ),
   ...promql('series', 'match[]=up', { 'match[]': 'up' }, '', 'match[]={a=~"(?i)x"}'),
   ...promql('labels', '', {}, 'match[]=1', 'match[]=up%5B5m:1m%5D'),

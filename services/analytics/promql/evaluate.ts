@@ -3,6 +3,7 @@ import { aggregated, aggregationNames } from './aggregate.ts';
 import { binary } from './binary.ts';
 import { ofValue, overTime, type Sample } from './functions.ts';
 import { histogramQuantile } from './histogram.ts';
+import { joinLabels, ofDate, replaceLabel } from './labels.ts';
 import { type Expr, type Range, type Selector, Unsupported } from './parse.ts';
 import { type Element, Impossible, type Labels, unique, type Value } from './vector.ts';
 
@@ -12,7 +13,7 @@ import { type Element, Impossible, type Labels, unique, type Value } from './vec
 export type Loaded = { labels: Labels; times: Float64Array; values: Float64Array; stale: Uint8Array };
 export type Data = Map<Selector, Loaded[]>;
 
-/** How long a sample counts as the present value. */
+/** How long a sample counts as the present value; like a range, both ends included, as in Prometheus 2 (3 leaves the older one out). */
 export const lookbackMs = 300_000;
 
 /** @throws Impossible, Unsupported */
@@ -49,7 +50,7 @@ function present(selector: Selector, at: number, data: Data): Element[] {
   const when = at - selector.offsetMs;
   return data.get(selector)!.flatMap(({ labels, times, values, stale }) => {
     const i = lowerBound(times, when + 1) - 1;
-    if (i < 0 || times[i]! <= when - lookbackMs || stale[i]) return [];
+    if (i < 0 || times[i]! < when - lookbackMs || stale[i]) return [];
     return [{ labels, value: values[i]!, at: times[i]! }];
   });
 }
@@ -70,6 +71,11 @@ function vectorOf(value: Value, who: string): Element[] {
 function scalarOf(value: Value, who: string): number {
   if (value.kind !== 'scalar') throw new Impossible(`${who} needs a number, not a ${value.kind}`);
   return value.value;
+}
+
+function stringOf(expr: Expr, who: string): string {
+  if (expr.kind !== 'string') throw new Impossible(`${who} needs a string, not a ${expr.kind}`);
+  return expr.value;
 }
 
 type Special = (args: Expr[], at: number, data: Data) => Value;
@@ -103,6 +109,20 @@ const special: Record<string, Special> = {
   },
   sort: ([of], at, data) => ordered(vectorOf(evaluate(of!, at, data), 'sort'), 1),
   sort_desc: ([of], at, data) => ordered(vectorOf(evaluate(of!, at, data), 'sort_desc'), -1),
+  label_replace: ([of, ...texts], at, data) => ({
+    kind: 'vector',
+    elements: replaceLabel(
+      vectorOf(evaluate(of!, at, data), 'label_replace'),
+      texts.map((each) => stringOf(each, 'label_replace')) as [string, string, string, string],
+    ),
+  }),
+  label_join: ([of, ...texts], at, data) => ({
+    kind: 'vector',
+    elements: joinLabels(
+      vectorOf(evaluate(of!, at, data), 'label_join'),
+      texts.map((each) => stringOf(each, 'label_join')) as [string, string, ...string[]],
+    ),
+  }),
   histogram_quantile: ([share, of], at, data) => ({
     kind: 'vector',
     elements: histogramQuantile(
@@ -114,6 +134,9 @@ const special: Record<string, Special> = {
 };
 /** How many arguments a function takes: least and most. */
 const counts: Record<string, [number, number]> = {
+  ...Object.fromEntries(Object.keys(ofDate).map((name): [string, [number, number]] => [name, [0, 1]])),
+  label_replace: [5, 5],
+  label_join: [3, 100],
   time: [0, 0],
   pi: [0, 0],
   histogram_quantile: [2, 2],
@@ -126,7 +149,7 @@ const counts: Record<string, [number, number]> = {
 };
 
 /** Every function that is answered. */
-export const functionNames = [...Object.keys(special), ...Object.keys(overTime), ...Object.keys(ofValue)].sort();
+export const functionNames = [special, overTime, ofValue, ofDate].flatMap(Object.keys).sort();
 
 function call(name: string, args: Expr[], at: number, data: Data): Value {
   if (!functionNames.includes(name)) throw new Unsupported(`the function ${name}`);
@@ -136,6 +159,10 @@ function call(name: string, args: Expr[], at: number, data: Data): Value {
       `${name} takes ${least === most ? least : `${least} or ${most}`} arguments, not ${args.length}`,
     );
   if (special[name]) return special[name](args, at, data);
+  if (ofDate[name]) {
+    const of = args[0] ? vectorOf(evaluate(args[0], at, data), name) : [{ labels: {}, value: at / 1000, at }];
+    return { kind: 'vector', elements: mapped(of, (seconds) => ofDate[name]!(new Date(seconds * 1000))) };
+  }
   if (ofValue[name]) {
     const [of, ...rest] = args as [Expr, ...Expr[]];
     const parameters = rest.map((each) => scalarOf(evaluate(each, at, data), name));

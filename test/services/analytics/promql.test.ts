@@ -50,7 +50,8 @@ describe('PromQL', () => {
     });
     expect(await ask('count(http_requests{group!~"can.*"})', 10)).toEqual({ '{}': 2 });
     expect(await ask('count(http_requests)', 14.9)).toEqual({ '{}': 3 });
-    expect(await ask('http_requests', 15)).toEqual({});
+    expect(await ask('count(http_requests)', 15)).toEqual({ '{}': 3 });
+    expect(await ask('http_requests', 15.1)).toEqual({});
     expect(await ask('http_requests{job="app"} offset 5m', 10)).toEqual({
       'http_requests{group=canary,instance=0,job=app}': 150,
     });
@@ -127,7 +128,9 @@ describe('PromQL', () => {
     ];
     expect(await refused('max_over_time(up[5m:1m])')).toEqual(unsupported('a subquery'));
     expect(await refused('up @ 5')).toEqual(unsupported('the @ modifier'));
-    expect(await refused('label_replace(up, "a", "b", "c", "d")')).toEqual(unsupported('the function label_replace'));
+    expect(await refused('double_exponential_smoothing(up[5m], 0.5, 0.5)')).toEqual(
+      unsupported('the function double_exponential_smoothing'),
+    );
     expect(await refused('count_values("v", up)')).toEqual(unsupported('the aggregation count_values'));
     expect(await refused('{a=~"(?i)x"}')).toEqual(unsupported('the regular expression (?i)x'));
     expect(await refused('rate(http_requests)')).toEqual(['execution', 'rate needs a range vector, such as up[5m]']);

@@ -1,0 +1,56 @@
+import { regexOf } from './parse.ts';
+import { type Element, Impossible, unique } from './vector.ts';
+
+/** Functions that change labels, and those of dates (Prometheus' promql/functions.go). */
+
+const labelName = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
+
+/** @throws Impossible, SyntaxFault, Unsupported */
+export function replaceLabel(
+  elements: Element[],
+  [to, template, from, pattern]: [string, string, string, string],
+): Element[] {
+  if (!labelName.test(to)) throw new Impossible(`invalid destination label name in label_replace: ${to}`);
+  const regex = regexOf(pattern);
+  return unique(
+    elements.map((element) => {
+      const found = regex.exec(element.labels[from] ?? '');
+      if (!found) return element;
+      const value = template.replaceAll(
+        /\$(?:(\w+)|\{(\w+)\}|(\$))/g,
+        (_, plain?: string, braced?: string, dollar?: string) => {
+          const name = plain ?? braced ?? '';
+          return dollar ?? (/^\d+$/.test(name) ? found[Number(name)] : found.groups?.[name]) ?? '';
+        },
+      );
+      return withLabel(element, to, value);
+    }),
+  );
+}
+
+/** @throws Impossible */
+export function joinLabels(elements: Element[], [to, separator, ...from]: [string, string, ...string[]]): Element[] {
+  const wrong = [to, ...from].find((name) => !labelName.test(name));
+  if (wrong !== undefined) throw new Impossible(`invalid label name in label_join: ${wrong}`);
+  return unique(
+    elements.map((element) => withLabel(element, to, from.map((name) => element.labels[name] ?? '').join(separator))),
+  );
+}
+
+/** An empty value is no label. */
+function withLabel(element: Element, name: string, value: string): Element {
+  const { [name]: _, ...rest } = element.labels;
+  return { ...element, labels: value === '' ? rest : { ...rest, [name]: value } };
+}
+
+/** Of a time in seconds, in UTC. */
+export const ofDate: Record<string, (date: Date) => number> = {
+  minute: (date) => date.getUTCMinutes(),
+  hour: (date) => date.getUTCHours(),
+  day_of_week: (date) => date.getUTCDay(),
+  day_of_month: (date) => date.getUTCDate(),
+  day_of_year: (date) => Math.floor((date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000) + 1,
+  days_in_month: (date) => new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 0)).getUTCDate(),
+  month: (date) => date.getUTCMonth() + 1,
+  year: (date) => date.getUTCFullYear(),
+};
