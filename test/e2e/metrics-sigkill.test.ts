@@ -1,0 +1,76 @@
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { expect, it } from 'vitest';
+import { createReader } from '../../services/analytics/reader.ts';
+import { seededRandom } from '../../src/kernel/rng.ts';
+import { openMetricStore } from '../../src/store/store.ts';
+import { start } from '../support/processes.ts';
+import { temporaryFolder } from '../support/tower.ts';
+
+const soak = process.env['SOAK'] === '1';
+const base = Date.UTC(2026, 0, 1);
+const ours = (path: string) => JSON.stringify(new URL(`../../${path}`, import.meta.url).href);
+
+/** Four writers of twenty points a batch, and one that seals hours as they pass; says which batches were committed. */
+const writer = (folder: string, first: number) => `
+  import { openMetricStore } from ${ours('src/store/store.ts')};
+  import { createRecorder } from ${ours('services/analytics/recorder.ts')};
+  import { sealHours } from ${ours('services/analytics/seal.ts')};
+  const store = openMetricStore(${JSON.stringify(folder)});
+  const recorder = createRecorder({ store, mostSeries: 100 });
+  let next = ${first};
+  const write = async (k) => {
+    for (;;) {
+      const id = next++;
+      const points = Array.from({ length: 20 }, (_, i) => {
+        const second = id * 20 + i;
+        return { metric: 'm', resource: 'r' + k, labels: {}, at: ${base} + second * 1000, value: second };
+      });
+      await recorder.record(points);
+      process.stdout.write(id + ' ' + k + '\\n');
+    }
+  };
+  for (let k = 0; k < 4; k += 1) write(k);
+  for (;;) {
+    await sealHours(store, ${base} + next * 20_000, new AbortController().signal);
+    await new Promise((resolve) => setImmediate(resolve));
+  }`;
+
+it('SIGKILL while points are written and hours sealed: what was committed is there, once, and the file is sound', async () => {
+  const folder = temporaryFolder();
+  const random = seededRandom(5);
+  let [next, sealed] = [0, 0];
+  for (let round = 0; round < (soak ? 200 : 20); round += 1) {
+    const first = next;
+    const process = start(globalThis.process.execPath, ['--input-type=module', '-e', writer(folder, first)]);
+    await once(process.child.stdout ?? process.child, 'data');
+    const until = performance.now() + random() * 150;
+    while (performance.now() < until) await new Promise((resolve) => setImmediate(resolve));
+    await process.stop('SIGKILL');
+    const committed = [...process.output().matchAll(/^(\d+) (\d)$/gm)].map(([, id, k]) => ({
+      id: Number(id),
+      k: Number(k),
+    }));
+    next = Math.max(first, ...committed.map(({ id }) => id)) + 500;
+    const file = new DatabaseSync(join(folder, 'metrics.db'));
+    expect(file.prepare('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' });
+    sealed += Number(file.prepare('select count(*) as n from rollups').get()?.['n']);
+    file.close();
+    const store = openMetricStore(folder);
+    const reader = createReader(store);
+    const span = { start: base + first * 20_000, end: base + next * 20_000 };
+    for (const { id, resource } of await reader.find({ metric: 'm' })) {
+      const { times, values } = await reader.points(id, span);
+      const seconds = [...times].map((time) => (time - base) / 1000);
+      expect([...values]).toEqual(seconds);
+      expect(new Set(seconds).size).toBe(seconds.length);
+      const there = new Set(seconds);
+      for (const batch of committed.filter(({ k }) => resource === `r${k}`))
+        for (let i = 0; i < 20; i += 1)
+          expect(there.has(batch.id * 20 + i), `round ${round}, batch ${batch.id}`).toBe(true);
+    }
+    await store.close();
+  }
+  expect(sealed).toBeGreaterThan(0);
+}, 600_000);
