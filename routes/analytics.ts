@@ -4,6 +4,8 @@ import {
   AnomaliesAnswer,
   AnomaliesQuery,
   BaselinesAnswer,
+  GlanceAnswer,
+  GlanceQuery,
   MetricForecastAnswer,
   MetricForecastQuery,
   TrendAnswer,
@@ -117,6 +119,12 @@ function analysisRoutes(instance: FastifyInstance, analytics: Analytics): void {
     },
     async (request) => analytics.anomalies(request.query),
   );
+  outlookRoutes(instance, analytics);
+}
+
+/** Where metrics go, and what is usual for them. */
+function outlookRoutes(instance: FastifyInstance, analytics: Analytics): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
   app.get(
     '/api/v1/analytics/trend',
     {
@@ -140,6 +148,18 @@ function analysisRoutes(instance: FastifyInstance, analytics: Analytics): void {
       },
     },
     async (request) => analytics.forecast(request.query),
+  );
+  app.get(
+    '/dashboard/analytics',
+    {
+      config: reading,
+      schema: {
+        ...about('All metrics of the last while at a glance'),
+        querystring: GlanceQuery,
+        response: { 200: GlanceAnswer, ...errors(400) },
+      },
+    },
+    async (request) => analytics.glance(request.query),
   );
   app.get(
     '/api/v1/analytics/baselines',

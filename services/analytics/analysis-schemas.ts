@@ -186,3 +186,45 @@ export const BaselinesAnswer = z
     ],
   });
 export type BaselinesAnswer = z.infer<typeof BaselinesAnswer>;
+
+export const GlanceQuery = z.strictObject({ time_window: number.describe('Seconds, 60 to 604800; 3600') });
+export type GlanceQuery = z.infer<typeof GlanceQuery>;
+export const GlanceAnswer = z
+  .object({
+    summary: z.string(),
+    metrics: z.array(
+      z.object({
+        metric: z.string(),
+        series: z.int(),
+        points: z.int(),
+        mean: z.number(),
+        min: z.number(),
+        max: z.number(),
+      }),
+    ),
+    health_score: z
+      .number()
+      .nullable()
+      .describe('100 times the share of judged series without an anomaly; null where none could be judged'),
+    anomalies: z.array(Anomaly).describe('Newest first'),
+    trends: z.record(
+      z.string(),
+      z.object({ direction: TrendAnswer.shape.direction, slope_per_day: z.number().nullable() }),
+    ),
+    time_window: z.number(),
+    notes: z.array(z.string()),
+  })
+  .meta({
+    examples: [
+      {
+        summary: '1 metric of 2 series in the last 3600 s, nothing unusual',
+        metrics: [{ metric: 'cpu_usage', series: 2, points: 240, mean: 44.1, min: 38, max: 51 }],
+        health_score: 100,
+        anomalies: [],
+        trends: { cpu_usage: { direction: 'STABLE', slope_per_day: 0.2 } },
+        time_window: 3600,
+        notes: [],
+      },
+    ],
+  });
+export type GlanceAnswer = z.infer<typeof GlanceAnswer>;

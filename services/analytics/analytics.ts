@@ -6,18 +6,21 @@ import type {
   AnomaliesAnswer,
   AnomaliesQuery,
   BaselinesAnswer,
+  GlanceAnswer,
+  GlanceQuery,
   MetricForecastAnswer,
   MetricForecastQuery,
   TrendAnswer,
   TrendQuery,
 } from './analysis-schemas.ts';
 import { detectAnomalies } from './anomalies/anomalies.ts';
+import { glance } from './glance.ts';
 import { baselines, calculateTrend, type Forecaster, forecastMetric } from './outlook.ts';
 import { createPromql } from './promql/promql.ts';
 import { createQuestions } from './promql/questions.ts';
 import { takeText, takeWrite } from './push.ts';
 import { filterOf, spanOf } from './query.ts';
-import { createReader, dayMs, type Newest } from './reader.ts';
+import { createReader, dayMs, type Newest, type Reader } from './reader.ts';
 import { createRecorder } from './recorder.ts';
 import { judgeRows } from './rows.ts';
 import type {
@@ -82,15 +85,7 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
         .map(({ metric, resource, ...rest }) => ({ ...rest, component: resource, metric_name: metric })),
     /** @throws TowerError `invalid` */
     aggregate: (query: AggregateQuery): Promise<AggregateAnswer> => aggregate(reader, clock.now(), query),
-    /** @throws TowerError `invalid` */
-    anomalies: (query: AnomaliesQuery): Promise<AnomaliesAnswer> => detectAnomalies(reader, clock.now(), query),
-    /** @throws TowerError `invalid` */
-    trend: (query: TrendQuery): Promise<TrendAnswer> => calculateTrend(reader, clock.now(), query),
-    /** @throws TowerError `invalid`, `not_found` where there is no point, `unavailable` where it takes too long */
-    forecast: (query: MetricForecastQuery): Promise<MetricForecastAnswer> =>
-      forecastMetric(reader, forecaster, clock.now(), query),
-    /** @throws TowerError `invalid` */
-    baselines: (query: SeriesQuery): Promise<BaselinesAnswer> => baselines(reader, clock.now(), query),
+    ...analysesOf(reader, forecaster, clock),
     /** Questions in PromQL. */
     promql: createQuestions(createPromql(reader), clock.now),
     /** Background steps. */
@@ -105,4 +100,19 @@ const toJson = ({ at, value, series: { metric, resource, labels } }: Newest['poi
   resource,
   labels,
   value: Number.isFinite(value) ? value : null,
+});
+
+/** What is made of points. */
+const analysesOf = (reader: Reader, forecaster: Forecaster, clock: Clock) => ({
+  /** @throws TowerError `invalid` */
+  anomalies: (query: AnomaliesQuery): Promise<AnomaliesAnswer> => detectAnomalies(reader, clock.now(), query),
+  /** @throws TowerError `invalid` */
+  trend: (query: TrendQuery): Promise<TrendAnswer> => calculateTrend(reader, clock.now(), query),
+  /** @throws TowerError `invalid`, `not_found` where there is no point, `unavailable` where it takes too long */
+  forecast: (query: MetricForecastQuery): Promise<MetricForecastAnswer> =>
+    forecastMetric(reader, forecaster, clock.now(), query),
+  /** @throws TowerError `invalid` */
+  baselines: (query: SeriesQuery): Promise<BaselinesAnswer> => baselines(reader, clock.now(), query),
+  /** @throws TowerError `invalid` */
+  glance: (query: GlanceQuery): Promise<GlanceAnswer> => glance(reader, clock.now(), query),
 });

@@ -66,6 +66,12 @@ export const analyticsCases: Case[] = [
     status: 503,
     detail: /^the forecast was not done within 1 s/,
   },
+  { call: 'GET /dashboard/analytics?time_window=86400', world: 'with metrics', status: 200 },
+  {
+    call: 'GET /dashboard/analytics?time_window=1',
+    status: 400,
+    detail: /^time_window must be a whole number from 60/,
+  },
   { call: 'GET /api/v1/analytics/baselines', world: 'with metrics', status: 200 },
   { call: 'GET /api/v1/analytics/baselines?label=x', status: 400, detail: /^label must be name:value/ },
   // A WriteRequest of no series, by snappy: its length, 0.

@@ -45,13 +45,15 @@ export async function detectAnomalies(reader: Reader, now: number, query: Anomal
   return { method, threshold: method === 'zscore' ? threshold : 1, series: series.length, anomalies: found, notes };
 }
 
-async function ofSeries(
+/** `warmUp`: points before the span the calibrated detector learns from. */
+export async function ofSeries(
   reader: Reader,
   series: Series,
   span: Span,
   method: 'calibrated' | 'zscore' | 'esd',
   threshold: number,
   notes: string[],
+  warmUp = mostWarmUp,
 ): Promise<Anomaly[]> {
   const from = method === 'calibrated' ? span.start - warmUpMs : span.start;
   const { times, values } = await reader.points(series.id, { start: from, end: span.end });
@@ -71,7 +73,7 @@ async function ofSeries(
     ...rest,
   });
   if (method === 'calibrated')
-    return (await alarms(at, value, step, span.start)).map(({ index, judgement }) =>
+    return (await alarms(at, value, step, span.start, warmUp)).map(({ index, judgement }) =>
       anomaly(index, {
         expected: judgement.expected,
         score: judgement.score,
@@ -93,10 +95,10 @@ async function ofSeries(
   );
 }
 
-async function alarms(at: number[], value: number[], step: number, start: number) {
+async function alarms(at: number[], value: number[], step: number, start: number, warmUp: number) {
   const detector = createDetector(step);
   const breath = createBreath();
-  const first = Math.max(0, lowerBound(at, start) - mostWarmUp);
+  const first = Math.max(0, lowerBound(at, start) - warmUp);
   const found: { index: number; judgement: Judgement }[] = [];
   for (let index = first; index < at.length; index += 1) {
     if (breath.due()) await breath.take();

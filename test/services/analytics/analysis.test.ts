@@ -135,4 +135,29 @@ describe('what is made of a metric', () => {
       29, 53, 77,
     ]);
   });
+
+  it('is all of it at a glance, with a score that is the share of series without an anomaly', async () => {
+    const { analytics, now } = analyticsIn();
+    expect(await analytics.glance({})).toMatchObject({
+      summary: 'no point was recorded in the last 3600 s',
+      health_score: null,
+    });
+    const random = seededRandom(2);
+    const rows = (resource: string, spike: number) =>
+      Array.from({ length: 600 }, (_, i) => ({
+        metric: 'cpu',
+        resource,
+        value: 50 + normal(random) + (i === 595 ? spike : 0),
+        timestamp: iso(now - (600 - i) * 60_000),
+      }));
+    await analytics.record({ metrics: [...rows('a', 0), ...rows('b', 60)] });
+    const answer = await analytics.glance({});
+    expect(answer).toMatchObject({
+      summary: '1 metric of 2 series in the last 3600 s, 1 anomaly in 1 of them',
+      health_score: 50,
+      metrics: [{ metric: 'cpu', series: 2, points: 120 }],
+      anomalies: [{ resource: 'b' }],
+      trends: { cpu: { direction: 'STABLE' } },
+    });
+  });
 });

@@ -1,0 +1,73 @@
+import { wholeNumber } from '../../src/kernel/query.ts';
+import type { GlanceAnswer, GlanceQuery } from './analysis-schemas.ts';
+import { ofSeries } from './anomalies/anomalies.ts';
+import { calculateTrend } from './outlook.ts';
+import type { Reader, Series } from './reader.ts';
+import { emptySummary, mergeSummary, type Summary } from './summary.ts';
+
+/** All metrics of the last while in one answer. */
+
+/** Series that are judged, by so many points before. */
+const mostJudged = 50;
+const warmUp = 2_000;
+
+type Seen = { series: Series; summary: Summary; last: { at: number; value: number } };
+
+/** @throws TowerError `invalid` */
+export async function glance(reader: Reader, now: number, query: GlanceQuery): Promise<GlanceAnswer> {
+  const seconds = wholeNumber('time_window', query.time_window ?? '3600', 60, 7 * 86_400);
+  const span = { start: now - seconds * 1000, end: now + 1 };
+  const seen: Seen[] = [];
+  for (const series of await reader.find({})) {
+    const { times, values } = await reader.points(series.id, span);
+    const summary = (await reader.fine(series.id, [span])).summaries[0]!;
+    if (summary.count > 0) seen.push({ series, summary, last: { at: times.at(-1)!, value: values.at(-1)! } });
+  }
+  seen.sort((a, b) => b.last.at - a.last.at);
+  const notes: string[] = [];
+  const judged = seen.slice(0, mostJudged);
+  if (seen.length > judged.length) notes.push(`${seen.length} series had points, the ${mostJudged} newest were judged`);
+  const anomalies: GlanceAnswer['anomalies'] = [];
+  let [sound, able] = [0, 0];
+  for (const { series } of judged) {
+    const before = notes.length;
+    const found = await ofSeries(reader, series, span, 'calibrated', 0, notes, warmUp);
+    if (notes.length > before) continue;
+    able += 1;
+    if (found.length === 0) sound += 1;
+    anomalies.push(...found);
+  }
+  const metrics = [...Map.groupBy(seen, ({ series }) => series.metric)].map(([metric, members]) =>
+    figuresOf(metric, members),
+  );
+  const trends: GlanceAnswer['trends'] = {};
+  for (const { metric } of metrics.slice(0, mostJudged)) {
+    const { direction, slope_per_day } = await calculateTrend(reader, now, { metric, time_window: String(seconds) });
+    trends[metric] = { direction, slope_per_day };
+  }
+  return {
+    summary: inWords(metrics.length, seen.length, anomalies.length, able - sound, seconds),
+    metrics,
+    health_score: able > 0 ? (100 * sound) / able : null,
+    anomalies: anomalies.sort((a, b) => (a.timestamp < b.timestamp ? 1 : -1)),
+    trends,
+    time_window: seconds,
+    notes,
+  };
+}
+
+function figuresOf(metric: string, members: Seen[]): GlanceAnswer['metrics'][number] {
+  const all = emptySummary();
+  for (const { summary } of members) mergeSummary(all, summary);
+  return { metric, series: members.length, points: all.count, mean: all.sum / all.count, min: all.min, max: all.max };
+}
+
+const counted = (count: number, one: string, more: string): string => `${count} ${count === 1 ? one : more}`;
+
+function inWords(metrics: number, series: number, anomalies: number, affected: number, seconds: number): string {
+  if (series === 0) return `no point was recorded in the last ${seconds} s`;
+  const what = `${counted(metrics, 'metric', 'metrics')} of ${counted(series, 'series', 'series')} in the last ${seconds} s`;
+  return anomalies === 0
+    ? `${what}, nothing unusual`
+    : `${what}, ${counted(anomalies, 'anomaly', 'anomalies')} in ${affected} of them`;
+}
