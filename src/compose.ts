@@ -28,8 +28,9 @@ import { createMetrics, type Metrics } from './kernel/metrics.ts';
 import { createOutbound } from './kernel/outbound.ts';
 import type { Random } from './kernel/rng.ts';
 import { createWorkerPool } from './kernel/worker-pool.ts';
+import { backupStore, restoreStore, verifyStore } from './store/backup.ts';
 import { openMasterKey } from './store/master-key.ts';
-import { openStore, type Store } from './store/store.ts';
+import { openMetricStore, openStore, type Store } from './store/store.ts';
 import { createSystem } from './system.ts';
 
 /** What a test replaces. */
@@ -270,4 +271,12 @@ function recordRun(store: Store, metrics: Metrics, log: RootLog, state: JobState
         .execute(),
     )
     .catch((error: unknown) => log.warn({ err: error, job: state.name }, 'the run of a job could not be recorded'));
+}
+
+/** Copies of the data folder, for commands that work on it. */
+export const storeCopies = { backupStore, restoreStore, verifyStore };
+
+/** Opens both databases, which brings them to this program's schema, and closes them. @throws TowerError as `openStore` */
+export async function migrateStore(directory: string): Promise<void> {
+  for (const open of [openStore, openMetricStore]) await open(directory).close();
 }

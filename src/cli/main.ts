@@ -11,6 +11,7 @@ import { addMetricsCommands } from './commands/metrics.ts';
 import { addModelCommands } from './commands/models.ts';
 import { addServeCommand } from './commands/serve.ts';
 import { addStatusCommand } from './commands/status.ts';
+import { addStoreCommands } from './commands/store.ts';
 import { addTrainCommands } from './commands/train.ts';
 import { plain } from './table.ts';
 
@@ -71,6 +72,7 @@ export async function run(
   addTrainCommands(program, context);
   addStatusCommand(program, context);
   addAccessCommands(program, context);
+  addStoreCommands(program, context);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { copyFile, open, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { backup, DatabaseSync } from 'node:sqlite';
+import { pipeline } from 'node:stream/promises';
+import { conflict, invalid, notFound, TowerError } from '../kernel/errors.ts';
+import { makeFolder } from '../kernel/files.ts';
+import { migrations } from './migrate.ts';
+
+/**
+ * Copies of the data folder: both databases, each at one moment though towers may write meanwhile, and the trained models. The
+ * key of the tower is no part of it: who has the copy must not have the key.
+ */
+
+export type BackedUp = { name: string; bytes: number; sha256: string };
+export type Manifest = { format: 1; made_at: string; version: string; files: BackedUp[] };
+export type Checked = { name: string; bytes: number; schema: number | null; problems: string[] };
+
+const databases = Object.keys(migrations) as (keyof typeof migrations)[];
+const manifestName = 'backup.json';
+
+/** @throws TowerError `not_found` where there is no store, `conflict` where the target is not empty, `unavailable` */
+export async function backupStore(directory: string, to: string, version: string, now: number): Promise<Manifest> {
+  if (!databases.some((name) => existsSync(join(directory, name))))
+    throw notFound(`there is no store in ${directory}`, { parameter: 'DATA_DIRECTORY' });
+  if (existsSync(to) && readdirSync(to).length > 0) throw conflict(`${to} is not empty: name a new folder`);
+  const half = `${to}.half-${process.pid}`;
+  try {
+    makeFolder(half);
+    const files: BackedUp[] = [];
+    for (const name of databases.filter((each) => existsSync(join(directory, each)))) {
+      await copyDatabase(join(directory, name), join(half, name));
+      files.push(await described(half, name));
+    }
+    for (const name of modelsIn(directory)) {
+      makeFolder(dirname(join(half, name)));
+      await copyFile(join(directory, name), join(half, name));
+      files.push(await described(half, name));
+    }
+    const manifest: Manifest = { format: 1, made_at: new Date(now).toISOString(), version, files };
+    await writeFile(join(half, manifestName), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
+    await syncAll(half, [...files.map(({ name }) => name), manifestName]);
+    await rm(to, { recursive: true, force: true });
+    await rename(half, to);
+    return manifest;
+  } catch (error) {
+    await rm(half, { recursive: true, force: true });
+    throw explained(error, to);
+  }
+}
+
+/** SQLite's own online copy; what is copied is looked through before it counts. */
+async function copyDatabase(from: string, to: string): Promise<void> {
+  const source = new DatabaseSync(from, { readOnly: true });
+  try {
+    // All pages in one step: copied bit by bit it would begin again with each write of a tower.
+    await backup(source, to, { rate: 2 ** 31 - 1 });
+  } finally {
+    source.close();
+  }
+  const { problems } = check(dirname(to), to.slice(dirname(to).length + 1));
+  if (problems.length > 0) throw invalid(`${from} is damaged: ${problems.join('; ')}`);
+}
+
+const modelsIn = (directory: string): string[] =>
+  existsSync(join(directory, 'models'))
+    ? readdirSync(join(directory, 'models'))
+        .filter((name) => name.endsWith('.json'))
+        .map((name) => join('models', name))
+    : [];
+
+async function described(folder: string, name: string): Promise<BackedUp> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(join(folder, name)), hash);
+  return { name, bytes: statSync(join(folder, name)).size, sha256: hash.digest('hex') };
+}
+
+async function syncAll(folder: string, names: string[]): Promise<void> {
+  for (const name of [...names, '.']) {
+    const file = await open(join(folder, name), 'r');
+    await file.sync();
+    await file.close();
+  }
+}
+
+/**
+ * Looks through a data folder or a backup: every page of both databases, and the checksums of a backup.
+ * @throws TowerError `not_found` where there is neither
+ */
+export async function verifyStore(directory: string): Promise<Checked[]> {
+  const names = databases.filter((name) => existsSync(join(directory, name)));
+  if (names.length === 0) throw notFound(`there is no store in ${directory}`, { parameter: 'DATA_DIRECTORY' });
+  const found = names.map((name) => check(directory, name));
+  if (!existsSync(join(directory, manifestName))) return found;
+  for (const each of readManifest(directory).files) {
+    const known = found.find(({ name }) => name === each.name);
+    const problem = existsSync(join(directory, each.name))
+      ? (await described(directory, each.name)).sha256 === each.sha256
+        ? null
+        : 'it is not what was backed up: its checksum differs'
+      : 'it is missing';
+    if (known && problem) known.problems.push(problem);
+    if (!known) found.push({ name: each.name, bytes: each.bytes, schema: null, problems: problem ? [problem] : [] });
+  }
+  return found;
+}
+
+function check(directory: string, name: string): Checked {
+  const path = join(directory, name);
+  const bytes = statSync(path).size;
+  try {
+    const file = new DatabaseSync(path, { readOnly: true });
+    try {
+      const schema = Number(file.prepare('pragma user_version').get()?.['user_version']);
+      const lines = file.prepare('pragma integrity_check(20)').all() as { integrity_check: string }[];
+      const problems = lines.map((line) => line.integrity_check).filter((text) => text !== 'ok');
+      const known = migrations[name as keyof typeof migrations].length;
+      if (schema > known) problems.push(`its schema ${schema} is newer than this program, which knows up to ${known}`);
+      return { name, bytes, schema, problems };
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    return { name, bytes, schema: null, problems: [error instanceof Error ? error.message : String(error)] };
+  }
+}
+
+function readManifest(directory: string): Manifest {
+  try {
+    const manifest = JSON.parse(readFileSync(join(directory, manifestName), 'utf8')) as Manifest;
+    if (manifest.format === 1 && Array.isArray(manifest.files)) return manifest;
+  } catch {
+    // Said below.
+  }
+  throw invalid(`${join(directory, manifestName)} is missing or damaged: ${directory} is no backup`);
+}
+
+/**
+ * Puts a backup into a data folder that has no store yet.
+ * @throws TowerError `invalid` for what is no whole backup, `conflict` where there is a store already
+ */
+export async function restoreStore(from: string, directory: string): Promise<Manifest> {
+  const manifest = readManifest(from);
+  const outside = manifest.files.find(
+    ({ name }) => !databases.includes(name as never) && !/^models[\\/][^\\/]+\.json$/.test(name),
+  );
+  if (outside) throw invalid(`${outside.name} has no place in a backup`);
+  const wrong = (await verifyStore(from)).filter(({ problems }) => problems.length > 0);
+  if (wrong.length > 0)
+    throw invalid(wrong.map(({ name, problems }) => `${join(from, name)}: ${problems.join('; ')}`).join('\n'));
+  const there = manifest.files.find(({ name }) => existsSync(join(directory, name)));
+  if (there)
+    throw conflict(
+      `${join(directory, there.name)} is there already: move the data folder away, or name another DATA_DIRECTORY`,
+    );
+  try {
+    makeFolder(directory);
+    for (const { name } of manifest.files) {
+      makeFolder(dirname(join(directory, name)));
+      await copyFile(join(from, name), join(directory, `${name}.restored`));
+    }
+    for (const { name } of manifest.files) await rename(join(directory, `${name}.restored`), join(directory, name));
+    await syncAll(
+      directory,
+      manifest.files.map(({ name }) => name),
+    );
+    return manifest;
+  } catch (error) {
+    throw explained(error, directory);
+  }
+}
+
+function explained(error: unknown, path: string): TowerError {
+  if (error instanceof TowerError) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new TowerError('unavailable', `${path} cannot be written: ${reason}`, { cause: error });
+}
