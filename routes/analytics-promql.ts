@@ -36,21 +36,21 @@ export async function analyticsPromqlRoutes(
   app.get(
     '/prometheus/api/v1/query',
     { config: reading, schema: { ...query, querystring: InstantQuery } },
-    async (request) => success(await promql.instant(request.query)),
+    async (request) => success(await (await promql()).instant(request.query)),
   );
   app.post('/prometheus/api/v1/query', { config: asking, schema: { ...query, body: InstantQuery } }, async (request) =>
-    success(await promql.instant(request.body)),
+    success(await (await promql()).instant(request.body)),
   );
   const range = { ...about('A question in PromQL about a stretch of time'), response: { 200: QueryAnswer, ...faults } };
   app.get(
     '/prometheus/api/v1/query_range',
     { config: reading, schema: { ...range, querystring: RangeQuery } },
-    async (request) => success(await promql.range(request.query)),
+    async (request) => success(await (await promql()).range(request.query)),
   );
   app.post(
     '/prometheus/api/v1/query_range',
     { config: asking, schema: { ...range, body: RangeQuery } },
-    async (request) => success(await promql.range(request.body)),
+    async (request) => success(await (await promql()).range(request.body)),
   );
   namesRoutes(instance, promql, version);
 }
@@ -62,19 +62,19 @@ function namesRoutes(instance: FastifyInstance, promql: Analytics['promql'], ver
   app.get(
     '/prometheus/api/v1/series',
     { config: reading, schema: { ...series, querystring: SeriesQuery } },
-    async (request) => success(await promql.series(request.query)),
+    async (request) => success(await (await promql()).series(request.query)),
   );
   app.post('/prometheus/api/v1/series', { config: asking, schema: { ...series, body: SeriesQuery } }, async (request) =>
-    success(await promql.series(request.body)),
+    success(await (await promql()).series(request.body)),
   );
   const labels = { ...about('Names of labels'), response: { 200: NamesAnswer, ...faults } };
   app.get(
     '/prometheus/api/v1/labels',
     { config: reading, schema: { ...labels, querystring: SeriesQuery } },
-    async (request) => success(await promql.labelNames(request.query)),
+    async (request) => success(await (await promql()).labelNames(request.query)),
   );
   app.post('/prometheus/api/v1/labels', { config: asking, schema: { ...labels, body: SeriesQuery } }, async (request) =>
-    success(await promql.labelNames(request.body)),
+    success(await (await promql()).labelNames(request.body)),
   );
   app.get(
     '/prometheus/api/v1/label/:name/values',
@@ -87,7 +87,7 @@ function namesRoutes(instance: FastifyInstance, promql: Analytics['promql'], ver
         response: { 200: NamesAnswer, ...faults },
       },
     },
-    async (request) => success(await promql.labelValues(request.params.name, request.query)),
+    async (request) => success(await (await promql()).labelValues(request.params.name, request.query)),
   );
   app.get(
     '/prometheus/api/v1/metadata',

@@ -96,6 +96,7 @@ describe('the house', () => {
           'temporal-polyfill',
           '@prometheus-io/lezer-promql',
           '@lezer/common',
+          're2js',
         ].includes(to),
     );
     const inKernel = outside.filter(

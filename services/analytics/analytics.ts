@@ -16,8 +16,7 @@ import type {
 import { detectAnomalies } from './anomalies/anomalies.ts';
 import { glance } from './glance.ts';
 import { baselines, calculateTrend, type Forecaster, forecastMetric } from './outlook.ts';
-import { createPromql } from './promql/promql.ts';
-import { createQuestions } from './promql/questions.ts';
+import type { Questions } from './promql/questions.ts';
 import { takeText, takeWrite } from './push.ts';
 import { filterOf, spanOf } from './query.ts';
 import { createReader, dayMs, type Newest, type Reader } from './reader.ts';
@@ -51,6 +50,7 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
       limit,
     );
   };
+  let promql: Promise<Questions> | null = null;
   return {
     /**
      * Records one point, or many of which each is judged for itself. What is answered is committed.
@@ -86,8 +86,8 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
     /** @throws TowerError `invalid` */
     aggregate: (query: AggregateQuery): Promise<AggregateAnswer> => aggregate(reader, clock.now(), query),
     ...analysesOf(reader, forecaster, clock),
-    /** Questions in PromQL. */
-    promql: createQuestions(createPromql(reader), clock.now),
+    /** Questions in PromQL; its grammar and regular expressions are loaded at the first. */
+    promql: (): Promise<Questions> => (promql ??= openQuestions(reader, clock.now)),
     /** Background steps. */
     seal: (signal: AbortSignal): Promise<void> => sealHours(store, clock.now(), signal),
     letGo: (signal: AbortSignal): Promise<void> => letGo(store, clock.now(), retention, signal),
@@ -116,3 +116,11 @@ const analysesOf = (reader: Reader, forecaster: Forecaster, clock: Clock) => ({
   /** @throws TowerError `invalid` */
   glance: (query: GlanceQuery): Promise<GlanceAnswer> => glance(reader, clock.now(), query),
 });
+
+async function openQuestions(reader: Reader, now: () => number): Promise<Questions> {
+  const [{ createPromql }, { createQuestions }] = await Promise.all([
+    import('./promql/promql.ts'),
+    import('./promql/questions.ts'),
+  ]);
+  return createQuestions(createPromql(reader), now);
+}

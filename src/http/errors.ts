@@ -125,6 +125,11 @@ function translate(thrown: FastifyError | TowerError, requestId: string): { erro
   if (thrown instanceof TowerError) return { error: thrown, status: statusOf[thrown.code] };
   const status = thrown.statusCode ?? 500;
   // Fastify's own refusals (body too large, not JSON, unknown content type) carry texts made for the caller.
+  if (status === 415)
+    return {
+      error: new TowerError('invalid', 'content-type must be one that this path takes; /docs says which'),
+      status,
+    };
   if (status >= 400 && status < 500) return { error: new TowerError('invalid', thrown.message), status };
   return {
     error: new TowerError('internal', `Internal error; the log has the details under request id ${requestId}`, {

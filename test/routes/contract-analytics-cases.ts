@@ -97,7 +97,7 @@ export const analyticsCases: Case[] = [
     'query=up&start=60&end=0&step=15',
     'query=double_exponential_smoothing(up)&start=0&end=60&step=15',
   ),
-  ...promql('series', 'match[]=up', { 'match[]': 'up' }, '', 'match[]={a=~"(?i)x"}'),
+  ...promql('series', 'match[]=up', { 'match[]': 'up' }, '', 'match[]=up%20%40%205'),
   ...promql('labels', '', {}, 'match[]=1', 'match[]=up%5B5m:1m%5D'),
   { call: 'GET /prometheus/api/v1/label/job/values', status: 200 },
   { call: 'GET /prometheus/api/v1/label/job/values?match[]=1', status: 400 },

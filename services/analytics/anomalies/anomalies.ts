@@ -17,6 +17,8 @@ const mostSeries = 100;
 /** What the detector learns from before it judges. */
 const warmUpMs = 8 * dayMs;
 const mostWarmUp = 6_000;
+/** Of all at once: each outlier takes a look at all the others. */
+const mostAtOnce = 5_000;
 
 /** @throws TowerError `invalid` */
 export async function detectAnomalies(reader: Reader, now: number, query: AnomaliesQuery): Promise<AnomaliesAnswer> {
@@ -60,6 +62,12 @@ export async function ofSeries(
   const kept = [...times.keys()].filter((i) => Number.isFinite(values[i]));
   if (kept.length < 3) {
     notes.push(`${nameOf(series)}: ${kept.length} points are too few to judge by`);
+    return [];
+  }
+  if (method === 'esd' && kept.length > mostAtOnce) {
+    notes.push(
+      `${nameOf(series)}: ${kept.length} points are more than esd judges at once (${mostAtOnce}): ask for a shorter time`,
+    );
     return [];
   }
   const [at, value] = [kept.map((i) => times[i]!), kept.map((i) => values[i]!)];

@@ -1,3 +1,4 @@
+import type { Matcher } from 're2js';
 import { regexOf } from './parse.ts';
 import { type Element, Impossible, unique } from './vector.ts';
 
@@ -14,18 +15,21 @@ export function replaceLabel(
   const regex = regexOf(pattern);
   return unique(
     elements.map((element) => {
-      const found = regex.exec(element.labels[from] ?? '');
-      if (!found) return element;
+      const found = regex.matcher(element.labels[from] ?? '');
+      if (!found.matches()) return element;
       const value = template.replaceAll(
         /\$(?:(\w+)|\{(\w+)\}|(\$))/g,
-        (_, plain?: string, braced?: string, dollar?: string) => {
-          const name = plain ?? braced ?? '';
-          return dollar ?? (/^\d+$/.test(name) ? found[Number(name)] : found.groups?.[name]) ?? '';
-        },
+        (_, plain?: string, braced?: string, dollar?: string) => dollar ?? group(found, plain ?? braced ?? ''),
       );
       return withLabel(element, to, value);
     }),
   );
+}
+
+/** Of a group there is none of, nothing. */
+function group(found: Matcher, name: string): string {
+  if (/^\d+$/.test(name)) return Number(name) <= found.groupCount() ? (found.group(Number(name)) ?? '') : '';
+  return name in found.pattern().namedGroups() ? (found.group(name) ?? '') : '';
 }
 
 /** @throws Impossible */

@@ -6,6 +6,8 @@ import type { SeriesQuery } from './schemas.ts';
 
 type Range = { query: string; start: string; end: string; step: string };
 
+export type Questions = ReturnType<typeof createQuestions>;
+
 export function createQuestions(promql: Promql, now: () => number) {
   const selectors = (query: SeriesQuery): string[] => [query['match[]'] ?? []].flat();
   const labelSets = (query: SeriesQuery) => promql.series(selectors(query));

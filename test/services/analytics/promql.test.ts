@@ -16,7 +16,7 @@ async function world(series: Record<string, (number | null)[]>) {
   });
   await createRecorder({ store, mostSeries: 1000 }).record(points);
   const ask = async (query: string, minute: number) => {
-    const { resultType, result } = await analytics.promql.instant({
+    const { resultType, result } = await (await analytics.promql()).instant({
       query,
       time: String((start + minute * 60_000) / 1000),
     });
@@ -49,6 +49,16 @@ describe('PromQL', () => {
       'http_requests{group=production,instance=0,job=api}': 100,
     });
     expect(await ask('count(http_requests{group!~"can.*"})', 10)).toEqual({ '{}': 2 });
+    expect(await ask('count(http_requests{group=~"(?i)CANARY"})', 10)).toEqual({ '{}': 1 });
+    // Backtracking would take years over it.
+    expect(await ask('http_requests{group=~"(a+)+$"} or http_requests{group=~"(p|pr|pro|prod)*(x+x+)+y"}', 10)).toEqual(
+      {},
+    );
+    expect(
+      await ask('label_replace(http_requests{job="app"}, "is", "${name}-$1-$9", "group", "(?P<name>c.n).*")', 10),
+    ).toEqual({
+      'http_requests{group=canary,instance=0,is=can-can-,job=app}': 300,
+    });
     expect(await ask('count(http_requests)', 14.9)).toEqual({ '{}': 3 });
     expect(await ask('count(http_requests)', 15)).toEqual({ '{}': 3 });
     expect(await ask('http_requests', 15.1)).toEqual({});
@@ -132,14 +142,18 @@ describe('PromQL', () => {
       unsupported('the function double_exponential_smoothing'),
     );
     expect(await refused('count_values("v", up)')).toEqual(unsupported('the aggregation count_values'));
-    expect(await refused('{a=~"(?i)x"}')).toEqual(unsupported('the regular expression (?i)x'));
+    expect(await refused('{a=~"("}')).toEqual(['bad_data', '( is no regular expression']);
+    expect(await refused('('.repeat(5000) + '1' + ')'.repeat(5000))).toEqual([
+      'bad_data',
+      'the query is nested too deeply',
+    ]);
     expect(await refused('rate(http_requests)')).toEqual(['execution', 'rate needs a range vector, such as up[5m]']);
   });
 
   it('answers a stretch of time step by step, each series once', async () => {
     const { analytics, start } = await world(http);
     const at = (minute: number) => String((start + minute * 60_000) / 1000);
-    const { resultType, result } = await analytics.promql.range({
+    const { resultType, result } = await (await analytics.promql()).range({
       query: 'sum(http_requests)',
       start: at(0),
       end: at(10),
@@ -156,7 +170,7 @@ describe('PromQL', () => {
         ],
       },
     ]);
-    await expect(analytics.promql.range({ query: '1', start: '0', end: '20000', step: '1' })).rejects.toThrow(
+    await expect((await analytics.promql()).range({ query: '1', start: '0', end: '20000', step: '1' })).rejects.toThrow(
       'exceeded maximum resolution',
     );
   });
