@@ -21,7 +21,7 @@ import { takeText, takeWrite } from './push.ts';
 import { filterOf, spanOf } from './query.ts';
 import { createReader, dayMs, type Newest, type Reader } from './reader.ts';
 import { createRecorder } from './recorder.ts';
-import { judgeRows } from './rows.ts';
+import { isPoint, judgeRows, verdicts } from './rows.ts';
 import type {
   AggregateAnswer,
   AggregateQuery,
@@ -54,16 +54,15 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
   return {
     /**
      * Records one point, or many of which each is judged for itself. What is answered is committed.
-     * @throws TowerError `invalid` for one point that breaks a rule, `limited` where there are too many series
+     * @throws TowerError `invalid` for one point that breaks a rule
      */
     record: async (request: RecordRequest): Promise<RecordAnswer> => {
-      const { points, answer } = judgeRows(request, clock.now(), retention);
-      await recorder.record(points);
-      return answer;
+      const judged = judgeRows(request, clock.now(), retention);
+      return verdicts(judged, await recorder.record(judged.filter(isPoint)));
     },
-    /** @throws TowerError `invalid` for what is no remote-write request or cannot be kept, `limited` for too many series */
+    /** @throws TowerError `invalid` for what is no remote-write request or cannot be kept */
     takeWrite: (bytes: Uint8Array): Promise<void> => takeWrite(bytes, recorder, { now: clock.now(), retention }),
-    /** Prometheus' text format. @throws TowerError `limited` for too many series */
+    /** Prometheus' text format. */
     takeText: (text: string): Promise<RecordAnswer> => takeText(text, recorder, { now: clock.now(), retention }),
     series: async (query: SeriesQuery): Promise<SeriesList> => {
       const series = (await reader.find(filterOf(query))).map(({ metric, resource, labels }) => ({

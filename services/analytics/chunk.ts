@@ -16,7 +16,7 @@ export function encodeChunk({ times, values }: Points): Uint8Array {
     head.push(...varint(time - before));
     before = time;
   }
-  const bits = new BigUint64Array(values.buffer, values.byteOffset, values.length);
+  const bits = bitsOf(values);
   const mixed = new Uint8Array(
     new BigUint64Array(values.length).map((_, i) => bits[i]! ^ (i > 0 ? bits[i - 1]! : 0n)).buffer,
   );
@@ -42,15 +42,25 @@ export function decodeChunk(bytes: Uint8Array): Points {
   return { times, values: new Float64Array(bits.buffer) };
 }
 
-/** Both in one, in order; where both have a point at the same time the newer one's counts. */
+/** Both in one, in order; where both have a point at the same time the newer one's counts. Both ascend. */
 export function mergePoints(older: Points, newer: Points): Points {
-  const at = new Map<number, { from: Points; i: number }>();
-  for (const from of [older, newer]) for (let i = 0; i < from.times.length; i += 1) at.set(from.times[i]!, { from, i });
-  const times = Float64Array.from(at.keys()).sort();
+  if (newer.times.length === 0) return older;
+  if (older.times.length === 0) return newer;
+  const [a, b] = [bitsOf(older.values), bitsOf(newer.values)];
+  const times = new Float64Array(a.length + b.length);
   const bits = new BigUint64Array(times.length);
-  for (const [k, time] of times.entries()) {
-    const { from, i } = at.get(time)!;
-    bits[k] = new BigUint64Array(from.values.buffer, from.values.byteOffset, from.values.length)[i]!;
+  let [i, j, k] = [0, 0, 0];
+  while (i < a.length || j < b.length) {
+    const [left, right] = [older.times[i] ?? Number.POSITIVE_INFINITY, newer.times[j] ?? Number.POSITIVE_INFINITY];
+    times[k] = Math.min(left, right);
+    bits[k] = right <= left ? b[j]! : a[i]!;
+    if (left <= right) i += 1;
+    if (right <= left) j += 1;
+    k += 1;
   }
-  return { times, values: new Float64Array(bits.buffer) };
+  return { times: times.slice(0, k), values: new Float64Array(bits.buffer, 0, k) };
 }
+
+/** Numbers as their bits: moved as numbers a NaN might lose its own. */
+const bitsOf = (values: Float64Array): BigUint64Array =>
+  new BigUint64Array(values.buffer, values.byteOffset, values.length);

@@ -13,5 +13,9 @@ export const labelsOf = (text: string): Record<string, string> => JSON.parse(tex
 /** Which series are meant; what is left out is not looked at. */
 export type SeriesFilter = { metric?: string; resource?: string; labels?: Record<string, string> };
 
+/** The value of a label, empty where there is none; what every object has is no label. */
+export const labelOf = (labels: Record<string, string>, name: string): string =>
+  Object.hasOwn(labels, name) ? labels[name]! : '';
+
 export const hasLabels = (labels: Record<string, string>, wanted: Record<string, string> = {}): boolean =>
-  Object.entries(wanted).every(([name, value]) => (labels[name] ?? '') === value);
+  Object.entries(wanted).every(([name, value]) => labelOf(labels, name) === value);

@@ -2,7 +2,7 @@ import { invalid } from '../../src/kernel/errors.ts';
 import { readExposition } from './exposition.ts';
 import type { NewPoint } from './keys.ts';
 import { dayMs } from './reader.ts';
-import type { createRecorder } from './recorder.ts';
+import { type createRecorder, tooManySeries } from './recorder.ts';
 import { pointsOfLabels, readWriteRequest } from './remote-write.ts';
 import { aheadMs } from './rows.ts';
 import type { RecordAnswer } from './schemas.ts';
@@ -25,13 +25,14 @@ function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: R
 
 /**
  * Takes a remote-write request. What can be kept is, NaN with its bits; the sender is told of the rest once it is.
- * @throws TowerError `invalid` for bytes that are none, and for points that cannot be kept; `limited` for too many series
+ * @throws TowerError `invalid` for bytes that are none, and for points that cannot be kept
  */
 export async function takeWrite(bytes: Uint8Array, recorder: Recorder, rules: Rules): Promise<void> {
   const points = read(bytes).flatMap(({ labels, samples }) => pointsOfLabels(labels, samples));
-  const faults = points.map((point) => fault(point, rules));
-  await recorder.record(points.filter((_, i) => faults[i] === null));
-  const wrong = faults.filter((reason) => reason !== null);
+  const faults = new Map(points.map((point) => [point, fault(point, rules)]));
+  for (const point of await recorder.record(points.filter((each) => faults.get(each) === null)))
+    faults.set(point, tooManySeries);
+  const wrong = [...faults.values()].filter((reason) => reason !== null);
   if (wrong.length > 0)
     throw invalid(`${wrong.length} of ${points.length} points were not recorded; the first: ${wrong[0]!}`, {
       parameter: 'body',
@@ -49,7 +50,7 @@ function read(bytes: Uint8Array): ReturnType<typeof readWriteRequest> {
 
 /** Takes lines of the text exposition format; each is judged for itself, those refused are in the answer by their number. */
 export async function takeText(text: string, recorder: Recorder, rules: Rules): Promise<RecordAnswer> {
-  const points: NewPoint[] = [];
+  const points = new Map<NewPoint, number>();
   const results: RecordAnswer['results'] = [];
   const refuse = (index: number, reason: string) => results.push({ index, recorded: false, field: null, reason });
   for (const line of readExposition(text)) {
@@ -59,9 +60,14 @@ export async function takeText(text: string, recorder: Recorder, rules: Rules): 
     }
     const [point] = pointsOfLabels(line.labels, [{ at: line.at ?? rules.now, value: line.value }]) as [NewPoint];
     const reason = Number.isFinite(point.value) ? fault(point, rules) : 'its value is not finite';
-    if (reason === null) points.push(point);
+    if (reason === null) points.set(point, line.line);
     else refuse(line.line, reason);
   }
-  await recorder.record(points);
-  return { recorded: points.length, refused: results.length, results };
+  const refused = await recorder.record([...points.keys()]);
+  for (const point of refused) refuse(points.get(point)!, tooManySeries);
+  return {
+    recorded: points.size - refused.size,
+    refused: results.length,
+    results: results.sort((a, b) => a.index - b.index),
+  };
 }

@@ -46,15 +46,21 @@ export function createReader(store: MetricStore) {
 
 const none: Points = { times: new Float64Array(0), values: new Float64Array(0) };
 
-async function hotPoints(store: MetricStore, id: number, { start, end }: Span): Promise<Points> {
-  const rows = await (await store.db())
+/** One for all: what counts is how long nobody else had a turn. */
+const breath = createBreath();
+
+/** Those that stand as rows, ascending; the newest `most` of them. */
+async function hotPoints(store: MetricStore, id: number, { start, end }: Span, most?: number): Promise<Points> {
+  // Every read of a series comes by here; the database itself never lets the event loop go.
+  if (breath.due()) await breath.take();
+  const query = (await store.db())
     .selectFrom('points')
     .select(['at', 'value', 'bits'])
     .where('series_id', '=', id)
     .where('at', '>=', start)
     .where('at', '<', end)
-    .orderBy('at')
-    .execute();
+    .orderBy('at', 'desc');
+  const rows = (await (most === undefined ? query : query.limit(most)).execute()).toReversed();
   return rows.length === 0
     ? none
     : { times: Float64Array.from(rows, ({ at }) => at), values: Float64Array.from(rows, valueOf) };
@@ -73,7 +79,6 @@ async function pointsOf(store: MetricStore, id: number, span: Span): Promise<Poi
     .where('points', 'is not', null)
     .orderBy('start')
     .execute();
-  const breath = createBreath();
   const chunks: Points[] = [];
   for (const { points } of rows) {
     if (breath.due()) await breath.take();
@@ -113,21 +118,49 @@ export function lowerBound(sorted: ArrayLike<number>, limit: number): number {
 
 export type Newest = { points: { at: number; value: number; series: Series }[]; truncated: boolean };
 
-/** Backwards, ever further: most questions are for the last few points. */
-async function newestOf(store: MetricStore, series: Series[], { start, end }: Span, limit: number): Promise<Newest> {
-  let found: Newest['points'] = [];
-  let until = end;
-  for (let reach = hourMs; until > start && found.length <= limit; reach *= 4) {
-    const from = Math.max(start, floorTo(until - reach, hourMs));
-    const part: Newest['points'] = [];
-    for (const each of series) {
-      const { times, values } = await pointsOf(store, each.id, { start: from, end: until });
-      for (const [i, at] of times.entries()) part.push({ at, value: values[i]!, series: each });
-    }
-    found = found.concat(part.sort((a, b) => b.at - a.at));
-    until = from;
+async function newestOf(store: MetricStore, series: Series[], span: Span, limit: number): Promise<Newest> {
+  let kept: Newest['points'] = [];
+  let { start } = span;
+  for (const each of series) {
+    const { times, values } = await newestOfOne(store, each.id, { start, end: span.end }, limit + 1);
+    const points = Array.from(times, (at, i) => ({ at, value: values[i]!, series: each }));
+    kept = kept
+      .concat(points)
+      .sort((a, b) => b.at - a.at)
+      .slice(0, limit + 1);
+    // Nothing older can come among them any more.
+    if (kept.length > limit) start = kept.at(-1)!.at;
   }
-  return { points: found.slice(0, limit), truncated: found.length > limit };
+  return { points: kept.slice(0, limit), truncated: kept.length > limit };
+}
+
+/** The newest `most` points of a series, ascending: rows and, from the newest on, as many hours as it takes. */
+async function newestOfOne(store: MetricStore, id: number, span: Span, most: number): Promise<Points> {
+  const hot = await hotPoints(store, id, span, most);
+  const db = await store.db();
+  const chunks: Points[] = [];
+  let [found, before] = [0, span.end];
+  while (found < most) {
+    if (breath.due()) await breath.take();
+    const row = await db
+      .selectFrom('rollups')
+      .select(['start', 'points'])
+      .where('series_id', '=', id)
+      .where('step', '=', hourMs)
+      .where('start', '>', span.start - hourMs)
+      .where('start', '<', before)
+      .where('points', 'is not', null)
+      .orderBy('start', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    if (!row) break;
+    const chunk = cut(decodeChunk(row.points!), span);
+    chunks.push(chunk);
+    found += chunk.times.length;
+    before = row.start;
+  }
+  const all = mergePoints(joined(chunks.toReversed()), hot);
+  return { times: all.times.slice(-most), values: all.values.slice(-most) };
 }
 
 /** `torn`: whether an hour or a day of which no points are left reaches over the edge of a span; it counts where it begins. */
@@ -147,7 +180,6 @@ async function summariesOf(store: MetricStore, id: number, spans: readonly Span[
     .where('start', '<', whole.end)
     .orderBy('start')
     .execute();
-  const breath = createBreath();
   let torn = false;
   for (const row of rows) {
     if (breath.due()) await breath.take();

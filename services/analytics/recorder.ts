@@ -1,9 +1,13 @@
-import { TowerError } from '../../src/kernel/errors.ts';
+import { createBreath } from '../../src/kernel/breathe.ts';
 import type { MetricTables } from '../../src/store/metric-tables.ts';
 import type { MetricStore, Transaction } from '../../src/store/store.ts';
 import { labelsText, type NewPoint } from './keys.ts';
 
-type Waiting = { points: readonly NewPoint[]; done: () => void; failed: (error: unknown) => void };
+type Waiting = {
+  points: readonly NewPoint[];
+  done: (refused: Set<NewPoint>) => void;
+  failed: (error: unknown) => void;
+};
 
 /** Rows of one statement: its parameters are bounded. */
 const mostRows = 1_000;
@@ -28,26 +32,28 @@ export function createRecorder({ store, mostSeries }: { store: MetricStore; most
     writing = null;
   };
   const writeTogether = async (batch: Waiting[]) => {
+    const refused = new Set<NewPoint>();
     try {
       await writeAll(
         store,
         batch.flatMap(({ points }) => points),
         ids,
         mostSeries,
+        refused,
       );
     } catch (error) {
       // Series the transaction made are gone with it.
       ids.clear();
       throw error;
     }
-    for (const { done } of batch) done();
+    for (const { done } of batch) done(refused);
   };
   return {
     /**
-     * Resolves when all of them are committed. A point at a time that is there already takes its place.
-     * @throws TowerError `limited` where that would be too many series; nothing is recorded then
+     * Resolves when they are committed, with those of them that were refused because there are too many series. A point at a
+     * time that is there already takes its place.
      */
-    record: (points: readonly NewPoint[]): Promise<void> =>
+    record: (points: readonly NewPoint[]): Promise<Set<NewPoint>> =>
       new Promise((done, failed) => {
         waiting.push({ points, done, failed });
         writing ??= write();
@@ -55,22 +61,31 @@ export function createRecorder({ store, mostSeries }: { store: MetricStore; most
   };
 }
 
+/** Why a point of a series beyond the bound is refused. */
+export const tooManySeries = 'there are as many series as METRICS_MAX_SERIES allows; is a label never the same twice?';
+
 async function writeAll(
   store: MetricStore,
   points: readonly NewPoint[],
   ids: Map<string, number>,
   mostSeries: number,
+  refused: Set<NewPoint>,
 ): Promise<void> {
   const db = await store.db();
+  const breath = createBreath();
   await db.transaction().execute(async (trx) => {
     const rows = new Map<string, MetricTables['points']>();
+    const room = { left: null as number | null, most: mostSeries };
     for (const point of points) {
-      const series_id = await idOf(trx, point, ids, mostSeries);
+      if (breath.due()) await breath.take();
+      const series_id = await idOf(trx, point, ids, room);
+      if (series_id === null) refused.add(point);
       // Of several at one time the last one counts.
-      rows.set(`${series_id} ${point.at}`, { series_id, at: point.at, ...storedValue(point.value) });
+      else rows.set(`${series_id} ${point.at}`, { series_id, at: point.at, ...storedValue(point.value) });
     }
     const all = [...rows.values()];
-    for (let from = 0; from < all.length; from += mostRows)
+    for (let from = 0; from < all.length; from += mostRows) {
+      if (breath.due()) await breath.take();
       await trx
         .insertInto('points')
         .values(all.slice(from, from + mostRows))
@@ -80,15 +95,20 @@ async function writeAll(
             .doUpdateSet((row) => ({ value: row.ref('excluded.value'), bits: row.ref('excluded.bits') })),
         )
         .execute();
+    }
   });
 }
 
+/** How many more series there may be; counted when the first new one comes. */
+type Room = { left: number | null; most: number };
+
+/** The id of the point's series, made where there is room; else null. */
 async function idOf(
   trx: Transaction<MetricTables>,
   { metric, resource, labels }: NewPoint,
   ids: Map<string, number>,
-  mostSeries: number,
-): Promise<number> {
+  room: Room,
+): Promise<number | null> {
   const row = { metric, resource, labels: labelsText(labels) };
   const key = JSON.stringify([metric, resource, row.labels]);
   const known = ids.get(key);
@@ -100,27 +120,27 @@ async function idOf(
     .where('resource', '=', resource)
     .where('labels', '=', row.labels)
     .executeTakeFirst();
-  const id = there?.id ?? (await newSeries(trx, row, mostSeries));
-  ids.set(key, id);
+  const id = there?.id ?? (await newSeries(trx, row, room));
+  if (id !== null) ids.set(key, id);
   return id;
 }
 
 async function newSeries(
   trx: Transaction<MetricTables>,
   row: { metric: string; resource: string; labels: string },
-  mostSeries: number,
-): Promise<number> {
-  const { count } = await trx
-    .selectFrom('series')
-    .select((row) => row.fn.countAll<number>().as('count'))
-    .executeTakeFirstOrThrow();
-  if (count >= mostSeries)
-    throw new TowerError(
-      'limited',
-      `there are ${mostSeries} series already, as many as METRICS_MAX_SERIES allows; is a label never the same twice?`,
-    );
-  const { id } = await trx.insertInto('series').values(row).returning('id').executeTakeFirstOrThrow();
-  return id;
+  room: Room,
+): Promise<number | null> {
+  room.left ??=
+    room.most -
+    (
+      await trx
+        .selectFrom('series')
+        .select((each) => each.fn.countAll<number>().as('count'))
+        .executeTakeFirstOrThrow()
+    ).count;
+  if (room.left <= 0) return null;
+  room.left -= 1;
+  return (await trx.insertInto('series').values(row).returning('id').executeTakeFirstOrThrow()).id;
 }
 
 /** SQL has no NaN, and one NaN is not the other: its bits are kept. */

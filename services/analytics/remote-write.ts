@@ -9,13 +9,22 @@ import { unsnap } from './snappy.ts';
 
 /** Longest request, decompressed. */
 const mostBytes = 32 * 1024 * 1024;
+const mostSamples = 100_000;
+const tooMany = () => new RangeError(`it has more than ${mostSamples} samples`);
 
 type Labelled = { labels: [name: string, value: string][]; samples: { at: number; value: number }[] };
 
 /** @throws RangeError for bytes that are none */
 export function readWriteRequest(bytes: Uint8Array): Labelled[] {
   const found: Labelled[] = [];
-  for (const { field, part } of fieldsOf(unsnap(bytes, mostBytes))) if (field === 1 && part) found.push(seriesOf(part));
+  let samples = 0;
+  for (const { field, part } of fieldsOf(unsnap(bytes, mostBytes))) {
+    if (field !== 1 || !part) continue;
+    const series = seriesOf(part);
+    samples += series.samples.length;
+    if (samples > mostSamples) throw tooMany();
+    found.push(series);
+  }
   return found;
 }
 
@@ -34,7 +43,7 @@ function seriesOf(bytes: Uint8Array): Labelled {
         if (inner.field === 1 && inner.double !== null) sample.value = inner.double;
         if (inner.field === 2 && inner.int !== null) sample.at = Number(BigInt.asIntN(64, inner.int));
       }
-      series.samples.push(sample);
+      if (series.samples.push(sample) > mostSamples) throw tooMany();
     }
   }
   return series;

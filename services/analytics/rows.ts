@@ -2,6 +2,7 @@ import { invalid, TowerError } from '../../src/kernel/errors.ts';
 import type { NewPoint } from './keys.ts';
 import { oneOf } from './query.ts';
 import { dayMs, hourMs } from './reader.ts';
+import { tooManySeries } from './recorder.ts';
 import { MetricRow, type RecordAnswer, type RecordRequest } from './schemas.ts';
 import type { Retention } from './seal.ts';
 
@@ -10,24 +11,33 @@ import type { Retention } from './seal.ts';
 /** A clock may be ahead by so much. */
 export const aheadMs = hourMs;
 
-/** @throws TowerError `invalid` for a single point that breaks a rule */
+/** What each row of a post is: a point, or why it is none. @throws TowerError `invalid` for a single one that breaks a rule */
 export function judgeRows(
   { metrics, ...single }: RecordRequest,
   now: number,
   retention: Retention,
-): { points: NewPoint[]; answer: RecordAnswer } {
+): (NewPoint | Refusal)[] {
   if (metrics && Object.keys(single).length > 0)
     throw invalid('metrics stands alone: one point, or a list of them', { parameter: 'metrics' });
   const judged = (metrics ?? [single]).map((row) => judge(row, now, retention));
   if (!metrics && judged[0] && 'reason' in judged[0]) throw invalid(judged[0].reason, { parameter: judged[0].field });
-  const results = judged.map((each, index) =>
-    'at' in each ? { index, recorded: true, field: null, reason: null } : { index, recorded: false, ...each },
-  );
-  const points = judged.filter((each): each is NewPoint => 'at' in each);
-  return { points, answer: { recorded: points.length, refused: results.length - points.length, results } };
+  return judged;
 }
 
-type Refusal = { field: string; reason: string };
+export const isPoint = (each: NewPoint | Refusal): each is NewPoint => 'at' in each;
+
+/** The verdicts, once it is known for which points there was no room. */
+export function verdicts(judged: (NewPoint | Refusal)[], refused: Set<NewPoint>): RecordAnswer {
+  const results = judged.map((each, index) => {
+    if (!isPoint(each)) return { index, recorded: false, ...each };
+    const recorded = !refused.has(each);
+    return { index, recorded, field: recorded ? null : 'labels', reason: recorded ? null : tooManySeries };
+  });
+  const recorded = results.filter((result) => result.recorded).length;
+  return { recorded, refused: results.length - recorded, results };
+}
+
+export type Refusal = { field: string; reason: string };
 
 function judge(row: unknown, now: number, retention: Retention): NewPoint | Refusal {
   const parsed = MetricRow.safeParse(row);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { granularities } from './buckets.ts';
+import { largest } from './summary.ts';
 
 /** JSON of metric points and what is made of them. */
 
@@ -20,7 +21,10 @@ const rowFields = {
   resource: name.optional().describe('Where; `resource_id` and `component` mean the same'),
   resource_id: name.optional(),
   component: name.optional(),
-  value: z.number('must be a finite number'),
+  value: z
+    .number('must be a finite number')
+    .min(-largest, `must be ${-largest} at least`)
+    .max(largest, `must be ${largest} at most`),
   labels: Labels.optional().describe('`tags` means the same'),
   tags: Labels.optional(),
   timestamp: z.iso
@@ -63,7 +67,7 @@ export const RecordAnswer = z.object({ recorded: z.int(), refused: z.int(), resu
 });
 export type RecordAnswer = z.infer<typeof RecordAnswer>;
 
-const word = z.string().max(256, 'may have 256 characters at most').optional();
+const word = z.string().max(1024, 'may have 1024 characters at most').optional();
 export const number = z.string().max(20, 'may have 20 characters at most').optional();
 export const seriesQuery = {
   metric: word.describe('`metric_type` and `metric_name` mean the same'),

@@ -1,3 +1,4 @@
+import { createBreath } from '../../src/kernel/breathe.ts';
 import type { MetricTables } from '../../src/store/metric-tables.ts';
 import type { MetricStore, Transaction } from '../../src/store/store.ts';
 import { decodeChunk, encodeChunk, mergePoints, type Points } from './chunk.ts';
@@ -12,15 +13,26 @@ const graceMs = 10 * 60_000;
 
 type Rollup = MetricTables['rollups'];
 
-/** Seals every hour that is over. */
+/** Seals every hour that is over. What is wrong with one series does not hold up the others; it is thrown at the end. */
 export async function sealHours(store: MetricStore, now: number, signal: AbortSignal): Promise<void> {
   const db = await store.db();
   const until = floorTo(now - graceMs, hourMs);
   const due = await db.selectFrom('points').select('series_id').where('at', '<', until).distinct().execute();
-  for (const { series_id } of due) {
+  await eachSeries(due, signal, ({ series_id }) =>
+    db.transaction().execute((trx) => sealSeries(trx, series_id, until)),
+  );
+}
+
+/** The database never lets the event loop go by itself. */
+async function eachSeries<T>(all: T[], signal: AbortSignal, work: (one: T) => Promise<unknown>): Promise<void> {
+  const breath = createBreath();
+  let failed: unknown = null;
+  for (const one of all) {
     signal.throwIfAborted();
-    await db.transaction().execute((trx) => sealSeries(trx, series_id, until));
+    if (breath.due()) await breath.take();
+    await work(one).catch((error: unknown) => (failed ??= error));
   }
+  if (failed !== null) throw failed;
 }
 
 async function sealSeries(trx: Transaction<MetricTables>, id: number, until: number): Promise<void> {
@@ -77,30 +89,38 @@ async function put(trx: Transaction<MetricTables>, row: Rollup): Promise<void> {
 
 export type Retention = { rawDays: number; hourDays: number; dayDays: number };
 
-/** Lets points go, then makes days of hours, then lets days go. */
+/** Lets points go, makes days of hours, lets days go, and then series of which nothing is left. */
 export async function letGo(store: MetricStore, now: number, retention: Retention, signal: AbortSignal): Promise<void> {
   const db = await store.db();
   const before = (days: number) => floorTo(now - days * dayMs, dayMs);
-  await db
-    .updateTable('rollups')
-    .set({ points: null })
-    .where('step', '=', hourMs)
-    .where('start', '<', before(retention.rawDays))
-    .where('points', 'is not', null)
-    .execute();
-  const old = before(retention.hourDays);
-  const due = await db
-    .selectFrom('rollups')
-    .select('series_id')
-    .where('step', '=', hourMs)
-    .where('start', '<', old)
-    .distinct()
-    .execute();
-  for (const { series_id } of due) {
-    signal.throwIfAborted();
-    await db.transaction().execute((trx) => hoursToDays(trx, series_id, old));
-  }
-  await db.deleteFrom('rollups').where('step', '=', dayMs).where('start', '<', before(retention.dayDays)).execute();
+  const [points, hours, days] = [before(retention.rawDays), before(retention.hourDays), before(retention.dayDays)];
+  const series = await db.selectFrom('series').select('id').execute();
+  await eachSeries(series, signal, ({ id }) =>
+    db.transaction().execute(async (trx) => {
+      await trx
+        .updateTable('rollups')
+        .set({ points: null })
+        .where('series_id', '=', id)
+        .where('step', '=', hourMs)
+        .where('start', '<', points)
+        .where('points', 'is not', null)
+        .execute();
+      await hoursToDays(trx, id, hours);
+      await trx
+        .deleteFrom('rollups')
+        .where('series_id', '=', id)
+        .where('step', '=', dayMs)
+        .where('start', '<', days)
+        .execute();
+      await forgetEmpty(trx, id);
+    }),
+  );
+}
+
+async function forgetEmpty(trx: Transaction<MetricTables>, id: number): Promise<void> {
+  for (const table of ['points', 'rollups'] as const)
+    if (await trx.selectFrom(table).select('series_id').where('series_id', '=', id).limit(1).executeTakeFirst()) return;
+  await trx.deleteFrom('series').where('id', '=', id).execute();
 }
 
 async function hoursToDays(trx: Transaction<MetricTables>, id: number, old: number): Promise<void> {

@@ -24,8 +24,12 @@ export const emptySummary = (): Summary => ({
   sketch: emptySketch(),
 });
 
+/** Larger ones would leave nothing of sums and squares; what has them is no measurement. */
+export const largest = 1e140;
+
+/** Passes over what is not finite, or larger than anything that is measured. */
 export function addValue(summary: Summary, value: number): void {
-  if (!Number.isFinite(value)) return;
+  if (!(Math.abs(value) <= largest)) return;
   const before = summary.count === 0 ? value : summary.sum / summary.count;
   summary.count += 1;
   summary.sum += value;

@@ -5,8 +5,8 @@ import { TowerError } from '../kernel/errors.ts';
 export function answerAsPrometheus(app: FastifyInstance): void {
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_, body, done) => {
     const form: Record<string, string | string[]> = {};
-    for (const [name, value] of new URLSearchParams(String(body)))
-      form[name] = name.endsWith('[]') ? [form[name] ?? [], value].flat() : value;
+    const given = new URLSearchParams(String(body));
+    for (const name of new Set(given.keys())) form[name] = name.endsWith('[]') ? given.getAll(name) : given.get(name)!;
     done(null, form);
   });
   app.setErrorHandler((error: FastifyError | TowerError, _request, reply) => {

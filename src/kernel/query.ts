@@ -24,7 +24,8 @@ export function moment(parameter: string, text: string): number {
   const at = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text)
     ? Date.parse(text)
     : Number.NaN;
-  if (Number.isNaN(at))
+  // Years that every calendar and clock here can be asked for.
+  if (!(at >= 0 && at < Date.UTC(9_000, 0)))
     throw bad(
       parameter,
       'must be a date or an ISO 8601 time with a zone, such as 2026-11-20 or 2026-11-20T10:30:00Z',

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { copyFile, open, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, open, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { pipeline } from 'node:stream/promises';
@@ -24,7 +24,8 @@ const manifestName = 'backup.json';
 export async function backupStore(directory: string, to: string, version: string, now: number): Promise<Manifest> {
   if (!databases.some((name) => existsSync(join(directory, name))))
     throw notFound(`there is no store in ${directory}`, { parameter: 'DATA_DIRECTORY' });
-  if (existsSync(to) && readdirSync(to).length > 0) throw conflict(`${to} is not empty: name a new folder`);
+  if (existsSync(to) && (!statSync(to).isDirectory() || readdirSync(to).length > 0))
+    throw conflict(`${to} is not empty: name a new folder`);
   const half = `${to}.half-${process.pid}`;
   try {
     makeFolder(half);
@@ -41,7 +42,7 @@ export async function backupStore(directory: string, to: string, version: string
     const manifest: Manifest = { format: 1, made_at: new Date(now).toISOString(), version, files };
     await writeFile(join(half, manifestName), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
     await syncAll(half, [...files.map(({ name }) => name), manifestName]);
-    await rm(to, { recursive: true, force: true });
+    if (existsSync(to)) await rmdir(to);
     await rename(half, to);
     return manifest;
   } catch (error) {
@@ -149,10 +150,12 @@ export async function restoreStore(from: string, directory: string): Promise<Man
   const wrong = (await verifyStore(from)).filter(({ problems }) => problems.length > 0);
   if (wrong.length > 0)
     throw invalid(wrong.map(({ name, problems }) => `${join(from, name)}: ${problems.join('; ')}`).join('\n'));
-  const there = manifest.files.find(({ name }) => existsSync(join(directory, name)));
-  if (there)
+  // A log that was left beside a database would be played into the restored one.
+  const left = databases.flatMap((name) => ['', '-wal', '-shm', '-journal'].map((end) => `${name}${end}`));
+  const there = [...left, ...manifest.files.map(({ name }) => name)].find((name) => existsSync(join(directory, name)));
+  if (there !== undefined)
     throw conflict(
-      `${join(directory, there.name)} is there already: move the data folder away, or name another DATA_DIRECTORY`,
+      `${join(directory, there)} is there already: move the data folder away, or name another DATA_DIRECTORY`,
     );
   try {
     makeFolder(directory);

@@ -51,6 +51,17 @@ describe('tower store', () => {
     });
   });
 
+  it('restores nothing beside what an old database left', async () => {
+    const { onFolder, data, copy } = await filled();
+    await onFolder(data, 'store', 'backup', copy);
+    const fresh = temporaryFolder();
+    writeFileSync(join(fresh, 'tower.db-wal'), 'old');
+    expect(await onFolder(fresh, 'store', 'restore', copy)).toMatchObject({
+      code: 4,
+      err: expect.stringMatching(/tower\.db-wal is there already/),
+    });
+  });
+
   it('finds what is damaged, and restores nothing of it', async () => {
     const { onFolder, data, copy } = await filled();
     expect((await onFolder(data, 'store', 'verify')).out).toMatch(

@@ -30,7 +30,8 @@ const mostShare = 0.02;
  * taken off (Hochenbaum, Vallis and Kejariwal 2017, S-H-ESD). Needs two days to know times of day.
  */
 export function byEsd(times: readonly number[], values: readonly number[], stepMs: number): Outlier[] {
-  const usual = usualOfDay(times, values, stepMs);
+  // No finer than minutes: a day of milliseconds has too many times of day.
+  const usual = usualOfDay(times, values, Math.max(60_000, stepMs));
   const left = values.map((value, i) => value - usual[i]!);
   const n = left.length;
   const most = Math.min(100, Math.max(1, Math.floor(n * mostShare)));

@@ -1,3 +1,4 @@
+import { labelOf } from '../keys.ts';
 import type { Expr, Matching } from './parse.ts';
 import { type Element, Impossible, keyOf, type Labels, unique, type Value } from './vector.ts';
 
@@ -129,8 +130,10 @@ function joint(expr: Binary, by: Matching, many: Labels, one: Labels): Labels {
   if (by.card === 'one')
     for (const name of Object.keys(labels))
       if (by.labels.includes(name) !== by.on && (by.on || name !== '__name__')) delete labels[name];
-  for (const name of by.include)
-    if (one[name] === undefined) delete labels[name];
-    else labels[name] = one[name];
+  for (const name of by.include) {
+    const value = labelOf(one, name);
+    if (value === '') delete labels[name];
+    else labels[name] = value;
+  }
   return labels;
 }

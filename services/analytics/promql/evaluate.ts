@@ -103,7 +103,7 @@ const special: Record<string, Special> = {
     const range = rangeOf(of, 'absent_over_time');
     return absent(
       range.selector,
-      within(range, at, data).every(({ samples }) => samples.length === 0),
+      [...within(range, at, data)].every(({ samples }) => samples.length === 0),
       at,
     );
   },
@@ -178,10 +178,11 @@ function call(name: string, args: Expr[], at: number, data: Data): Value {
   const other = args.find((each) => each !== range);
   const parameter = other ? scalarOf(evaluate(other, at, data), name) : 0;
   const to = at - range.selector.offsetMs;
-  const elements = within(range, at, data).flatMap(({ labels, samples }): Element[] => {
+  const elements: Element[] = [];
+  for (const { labels, samples } of within(range, at, data)) {
     const value = overTime[name]!(samples, to - range.rangeMs, to, parameter);
-    return value === null ? [] : [{ labels: name === 'last_over_time' ? labels : withoutName(labels), value, at }];
-  });
+    if (value !== null) elements.push({ labels: name === 'last_over_time' ? labels : withoutName(labels), value, at });
+  }
   return { kind: 'vector', elements: unique(elements) };
 }
 
@@ -190,15 +191,19 @@ function rangeOf(expr: Expr | undefined, who: string): Range {
   return expr;
 }
 
-/** Samples of the range, both ends included, stale markers left out. */
-function within({ selector, rangeMs }: Range, at: number, data: Data): { labels: Labels; samples: Sample[] }[] {
+/** Samples of the range, both ends included, stale markers left out; one series after another. */
+function* within(
+  { selector, rangeMs }: Range,
+  at: number,
+  data: Data,
+): Generator<{ labels: Labels; samples: Sample[] }> {
   const to = at - selector.offsetMs;
-  return data.get(selector)!.map(({ labels, times, values, stale }) => {
+  for (const { labels, times, values, stale } of data.get(selector)!) {
     const samples: Sample[] = [];
     for (let i = lowerBound(times, to - rangeMs); i < times.length && times[i]! <= to; i += 1)
       if (!stale[i]) samples.push({ at: times[i]!, value: values[i]! });
-    return { labels, samples };
-  });
+    yield { labels, samples };
+  }
 }
 
 /** 1 with the labels the question names, where there is nothing. */

@@ -1,4 +1,5 @@
 import type { Matcher } from 're2js';
+import { labelOf } from '../keys.ts';
 import { regexOf } from './parse.ts';
 import { type Element, Impossible, unique } from './vector.ts';
 
@@ -15,7 +16,7 @@ export function replaceLabel(
   const regex = regexOf(pattern);
   return unique(
     elements.map((element) => {
-      const found = regex.matcher(element.labels[from] ?? '');
+      const found = regex.matcher(labelOf(element.labels, from));
       if (!found.matches()) return element;
       const value = template.replaceAll(
         /\$(?:(\w+)|\{(\w+)\}|(\$))/g,
@@ -37,7 +38,9 @@ export function joinLabels(elements: Element[], [to, separator, ...from]: [strin
   const wrong = [to, ...from].find((name) => !labelName.test(name));
   if (wrong !== undefined) throw new Impossible(`invalid label name in label_join: ${wrong}`);
   return unique(
-    elements.map((element) => withLabel(element, to, from.map((name) => element.labels[name] ?? '').join(separator))),
+    elements.map((element) =>
+      withLabel(element, to, from.map((name) => labelOf(element.labels, name)).join(separator)),
+    ),
   );
 }
 

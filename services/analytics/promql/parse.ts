@@ -166,6 +166,7 @@ function aggregateOf(node: SyntaxNode, query: string): Expr {
   const args = argumentsOf(node, query);
   const of = args.pop();
   if (!of) throw new SyntaxFault(`${op} needs something to aggregate`);
+  if (args.length > 1) throw new SyntaxFault(`${op} takes a number and a vector, not ${args.length + 1} arguments`);
   const labels = modifier ? labelsIn(modifier, query) : [];
   return {
     kind: 'aggregate',
@@ -239,9 +240,14 @@ const escapes: Record<string, string> = { n: '\n', t: '\t', r: '\r', a: '\u0007'
 function unquoted(text: string): string {
   const inner = text.slice(1, -1);
   if (text.startsWith('`')) return inner;
-  return inner.replaceAll(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)/gs, (_, code: string) =>
-    /^[xu]/.test(code) && code.length > 1
-      ? String.fromCodePoint(Number.parseInt(code.slice(1), 16))
-      : (escapes[code] ?? code),
+  return inner.replaceAll(/\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)/gs, (_, code: string) =>
+    code.length === 1 ? (escapes[code] ?? code) : characterOf(code),
   );
+}
+
+/** `x41`, `u0041`, `U00000041` or `101`. */
+function characterOf(code: string): string {
+  const point = /^[0-7]/.test(code) ? Number.parseInt(code, 8) : Number.parseInt(code.slice(1), 16);
+  if (point > 0x10ffff) throw new SyntaxFault(`\\${code} is no character`);
+  return String.fromCodePoint(point);
 }

@@ -1,4 +1,5 @@
 import { createBreath } from '../../../src/kernel/breathe.ts';
+import { labelOf } from '../keys.ts';
 import type { Reader, Span } from '../reader.ts';
 import { type Data, evaluate, type Loaded, lookbackMs } from './evaluate.ts';
 import { type Expr, type Matcher, matches, parsePromql, type Selector, SyntaxFault } from './parse.ts';
@@ -13,7 +14,7 @@ export type Answer = { resultType: 'scalar' | 'string' | 'vector' | 'matrix'; re
 
 /** Most points of a series in an answer, and most samples a question may look at. */
 const mostSteps = 11_000;
-const mostSamples = 50_000_000;
+const mostSamples = 5_000_000;
 
 type Found = { id: number; labels: Labels };
 
@@ -31,7 +32,7 @@ async function found(reader: Reader, matchers: Matcher[]): Promise<Found[]> {
       id,
       labels: { ...labels, __name__, ...(instance === '' ? {} : { instance }) } as Labels,
     }))
-    .filter(({ labels }) => matchers.every((matcher) => matches(matcher, labels[matcher.name] ?? '')));
+    .filter(({ labels }) => matchers.every((matcher) => matches(matcher, labelOf(labels, matcher.name))));
 }
 
 /** What every selector of the question needs for all moments of the span. */

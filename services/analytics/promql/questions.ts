@@ -1,3 +1,4 @@
+import { labelOf } from '../keys.ts';
 import { durationMs, SyntaxFault } from './parse.ts';
 import type { Answer, Promql } from './promql.ts';
 import type { SeriesQuery } from './schemas.ts';
@@ -30,7 +31,9 @@ export function createQuestions(promql: Promql, now: () => number) {
     labelNames: async (query: SeriesQuery): Promise<string[]> =>
       [...new Set((await labelSets(query)).flatMap(Object.keys))].sort(),
     labelValues: async (name: string, query: SeriesQuery): Promise<string[]> =>
-      [...new Set((await labelSets(query)).flatMap((labels) => labels[name] ?? []))].sort(),
+      [
+        ...new Set((await labelSets(query)).map((labels) => labelOf(labels, name)).filter((value) => value !== '')),
+      ].sort(),
   };
 }
 

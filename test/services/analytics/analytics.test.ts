@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bucketsOf } from '../../../services/analytics/buckets.ts';
 import { createReader, dayMs, hourMs, type Series } from '../../../services/analytics/reader.ts';
 import { createRecorder } from '../../../services/analytics/recorder.ts';
 import { analyticsIn, iso, never } from '../../support/analytics.ts';
@@ -62,9 +61,25 @@ describe('recording', () => {
     const { analytics } = analyticsIn(temporaryFolder(), 1);
     const post = (resource: string) => analytics.record({ metric: 'cpu', resource, value: 1 });
     await post('a');
-    const [refused, taken] = await Promise.allSettled([post('b'), post('a')]);
-    expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'limited' } });
-    expect(taken).toMatchObject({ status: 'fulfilled', value: { recorded: 1 } });
+    const [refused, taken] = await Promise.all([post('b'), post('a')]);
+    expect(refused).toMatchObject({
+      recorded: 0,
+      results: [
+        {
+          recorded: false,
+          field: 'labels',
+          reason: expect.stringMatching(/^there are as many series as METRICS_MAX_SERIES/),
+        },
+      ],
+    });
+    expect(taken).toMatchObject({ recorded: 1, refused: 0 });
+    const mixed = await analytics.record({
+      metrics: [
+        { metric: 'cpu', resource: 'c', value: 1 },
+        { metric: 'cpu', resource: 'a', value: 2 },
+      ],
+    });
+    expect(mixed.results.map(({ recorded }) => recorded)).toEqual([false, true]);
   });
 
   it('keeps the bits of a stale marker', async () => {
@@ -139,6 +154,49 @@ describe('sealed hours', () => {
     );
   });
 
+  it('are sealed series by series: what no sum can hold is kept and passed over, and holds up nobody', async () => {
+    const { analytics, store, clock, now } = analyticsIn();
+    const huge = (resource: string, value: number, at: number) => ({ metric: 'x', resource, labels: {}, at, value });
+    await createRecorder({ store, mostSeries: 9 }).record([
+      huge('a', 1e308, now - 5),
+      huge('a', 1e308, now - 4),
+      huge('a', 3, now - 3),
+      huge('b', 7, now - 2),
+    ]);
+    await clock.advance(2 * hourMs);
+    await analytics.seal(never);
+    const { groups } = await analytics.aggregate({ metric: 'x', group_by: 'series', start: iso(now - hourMs) });
+    expect(groups.map(({ buckets }) => buckets.map(({ count, sum, stddev }) => [count, sum, stddev]))).toEqual([
+      [[1, 3, 0]],
+      [[1, 7, 0]],
+    ]);
+    expect((await analytics.points({ metric: 'x', resource: 'a' })).points.map(({ value }) => value)).toEqual([
+      3, 1e308, 1e308,
+    ]);
+  });
+
+  it('give the newest points first, whether they are sealed, late or neither', async () => {
+    const { analytics, clock, now } = analyticsIn();
+    const at = (k: number) => now - 5 * hourMs + k * 900_000;
+    const rows = Array.from({ length: 20 }, (_, k) => ({ ...row(at(k), k), resource: k % 2 === 0 ? 'a' : 'b' }));
+    await analytics.record({ metrics: rows.filter((_, k) => k !== 7) });
+    await clock.advance(2 * hourMs);
+    await analytics.seal(never);
+    await analytics.record({
+      metrics: [rows[7]!, { ...rows[4]!, value: 44 }, { ...row(now + hourMs, 99), resource: 'a' }],
+    });
+    const values = async (limit: string) => {
+      const { points, truncated } = await analytics.points({ metric: 'cpu', limit });
+      return [points.map(({ value }) => value), truncated];
+    };
+    expect(await values('3')).toEqual([[99, 19, 18], true]);
+    expect(await values('21')).toEqual([
+      [99, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 44, 3, 2, 1, 0],
+      false,
+    ]);
+    expect((await values('17'))[0]).toEqual([99, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 44]);
+  });
+
   it('become days, and days go; an hour across an edge is said to count where it begins', async () => {
     const { analytics, store, clock, now } = analyticsIn();
     const day = Math.floor(now / dayMs) * dayMs;
@@ -160,81 +218,10 @@ describe('sealed hours', () => {
     expect(await within(day - dayMs, day)).toEqual({ counts: [3], sums: [9], torn: false });
     await clock.advance(1800 * dayMs);
     await analytics.letGo(never);
-    expect(await within(day - dayMs, day)).toEqual({ counts: [0], sums: [0], torn: false });
-  });
-});
-
-describe('calendar buckets', () => {
-  const lengths = async (start: string, end: string, granularity: 'HOUR' | 'DAY' | 'WEEK' | 'MONTH', zone: string) =>
-    (await bucketsOf({ start: Date.parse(start), end: Date.parse(end) }, granularity, zone)).map(
-      (bucket) => (bucket.end - bucket.start) / hourMs,
-    );
-
-  it('have days of 23 and 25 hours where clocks change', async () => {
-    expect(await lengths('2026-03-28T12:00:00Z', '2026-03-30T12:00:00Z', 'DAY', 'Europe/Berlin')).toEqual([24, 23, 24]);
-    expect(await lengths('2026-10-24T12:00:00Z', '2026-10-26T12:00:00Z', 'DAY', 'Europe/Berlin')).toEqual([24, 25, 24]);
-    // At midnight: the day begins at one in the morning.
-    expect(await lengths('2026-04-23T12:00:00Z', '2026-04-25T12:00:00Z', 'DAY', 'Africa/Cairo')).toEqual([24, 23, 24]);
-  });
-
-  it('have weeks from Monday and months as long as they are', async () => {
-    const weeks = await bucketsOf(
-      { start: Date.parse('2026-11-18T00:00:00Z'), end: Date.parse('2026-11-24T00:00:00Z') },
-      'WEEK',
-      'UTC',
-    );
-    expect(weeks.map(({ start }) => iso(start))).toEqual(['2026-11-16T00:00:00.000Z', '2026-11-23T00:00:00.000Z']);
-    expect(
-      (await lengths('2024-01-31T10:00:00Z', '2024-04-01T00:00:00Z', 'MONTH', 'UTC')).map((length) => length / 24),
-    ).toEqual([31, 29, 31]);
-  });
-
-  it('have hours that begin where the zone’s do', async () => {
-    const [first] = await bucketsOf(
-      { start: Date.parse('2026-11-18T10:10:00Z'), end: Date.parse('2026-11-18T11:00:00Z') },
-      'HOUR',
-      'Asia/Kolkata',
-    );
-    expect(iso(first!.start)).toBe('2026-11-18T09:30:00.000Z');
-  });
-
-  it('follow one another, cover what was asked for and no bucket more', async () => {
-    const zones = [
-      'UTC',
-      'Europe/Berlin',
-      'America/St_Johns',
-      'Asia/Kolkata',
-      'Africa/Cairo',
-      'Pacific/Apia',
-      'Australia/Lord_Howe',
-    ];
-    const time = fc.integer({ min: Date.parse('2010-01-01'), max: Date.parse('2030-01-01') });
-    const granularity = fc.constantFrom('MINUTE', 'HOUR', 'DAY', 'WEEK', 'MONTH');
-    await fc.assert(
-      fc.asyncProperty(
-        time,
-        fc.integer({ min: 1, max: 10 * dayMs }),
-        granularity,
-        fc.constantFrom(...zones),
-        async (start, length, unit, zone) => {
-          const buckets = await bucketsOf({ start, end: start + length }, unit, zone);
-          expect(buckets[0]!.start).toBeLessThanOrEqual(start);
-          expect(buckets[0]!.end).toBeGreaterThan(start);
-          expect(buckets.at(-1)!.end).toBeGreaterThanOrEqual(start + length);
-          expect(buckets.at(-1)!.start).toBeLessThan(start + length);
-          for (const [i, bucket] of buckets.entries()) {
-            expect(bucket.end).toBeGreaterThan(bucket.start);
-            if (i > 0) expect(bucket.start).toBe(buckets[i - 1]!.end);
-          }
-        },
-      ),
-    );
-  });
-
-  it('are not made by the million', async () => {
-    await expect(bucketsOf({ start: 0, end: 365 * dayMs }, 'MINUTE', 'UTC')).rejects.toThrow(
-      'that would be more than 20000 buckets: ask for a shorter time or a coarser granularity',
-    );
+    expect(await reader.find({})).toEqual([]);
+    // A series that went may come again.
+    await analytics.record({ metric: 'cpu', resource: 'node-1', value: 1 });
+    expect((await analytics.points({})).count).toBe(1);
   });
 });
 

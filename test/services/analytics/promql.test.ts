@@ -50,6 +50,9 @@ describe('PromQL', () => {
     });
     expect(await ask('count(http_requests{group!~"can.*"})', 10)).toEqual({ '{}': 2 });
     expect(await ask('count(http_requests{group=~"(?i)CANARY"})', 10)).toEqual({ '{}': 1 });
+    expect(
+      await ask('http_requests{constructor=~".+"} or label_join(http_requests{toString!=""}, "a", "-", "valueOf")', 10),
+    ).toEqual({});
     // Backtracking would take years over it.
     expect(await ask('http_requests{group=~"(a+)+$"} or http_requests{group=~"(p|pr|pro|prod)*(x+x+)+y"}', 10)).toEqual(
       {},
