@@ -10,9 +10,11 @@ export function answerAsPrometheus(app: FastifyInstance): void {
     done(null, form);
   });
   app.setErrorHandler((error: FastifyError | TowerError, _request, reply) => {
+    const isWrong = error instanceof TowerError ? error.code === 'invalid' : error.statusCode === 400;
     // Whoever may not ask, asks too often or too much is answered as everywhere.
-    if (!(error instanceof TowerError) || error.code !== 'invalid') throw error;
-    const errorType = error.details['errorType'] === 'execution' ? 'execution' : 'bad_data';
+    if (!isWrong) throw error;
+    const execution = error instanceof TowerError && error.details['errorType'] === 'execution';
+    const errorType = execution ? 'execution' : 'bad_data';
     return reply
       .code(errorType === 'execution' ? 422 : 400)
       .serializer(JSON.stringify)
