@@ -1,6 +1,7 @@
 import type { Clock } from '../../src/kernel/clock.ts';
-import { invalid, unauthenticated } from '../../src/kernel/errors.ts';
+import { unauthenticated } from '../../src/kernel/errors.ts';
 import type { Outbound } from '../../src/kernel/outbound.ts';
+import { countOr } from '../../src/kernel/query.ts';
 import type { DeriveKey } from '../../src/store/master-key.ts';
 import type { Store } from '../../src/store/store.ts';
 import { type Audit, createAudit } from './audit.ts';
@@ -51,21 +52,13 @@ export function createAccess({ required, tokens, store, clock, outbound, deriveK
     keys,
     audit,
     auditPage: async (query) => {
-      const limit = wholeNumber('limit', query.limit, 100, 1000);
-      const before = query.page_token === undefined ? null : wholeNumber('page_token', query.page_token, 0, 1e15);
+      const limit = countOr('limit', query.limit, 100, 1000);
+      const before = query.page_token === undefined ? null : countOr('page_token', query.page_token, 0, 1e15);
       const { rows, total } = await audit.list(before, limit);
       const last = rows.at(-1)?.seq ?? 1;
       return { records: rows.map(recordOf), total, nextPageToken: last > 1 ? String(last) : null };
     },
   };
-}
-
-function wholeNumber(parameter: string, text: string | undefined, preset: number, max: number): number {
-  if (text === undefined) return preset;
-  const number = /^[1-9]\d{0,14}$/.test(text) ? Number(text) : 0;
-  if (number >= 1 && number <= max) return number;
-  const constraint = `must be a whole number from 1 to ${max}`;
-  throw invalid(`${parameter} ${constraint}, not ${JSON.stringify(text)}`, { parameter, constraint, value: text });
 }
 
 const recordOf = ({ target, details, ...row }: AuditRow): AuditRecord => ({

@@ -1,5 +1,5 @@
 import type { Clock } from '../../src/kernel/clock.ts';
-import { wholeNumber } from '../../src/kernel/query.ts';
+import { countOr } from '../../src/kernel/query.ts';
 import type { MetricStore } from '../../src/store/store.ts';
 import { aggregate } from './aggregate.ts';
 import type {
@@ -43,7 +43,7 @@ type Deps = { store: MetricStore; clock: Clock; retention: Retention; mostSeries
 export function createAnalytics({ store, clock, retention, mostSeries, forecaster }: Deps) {
   const [recorder, reader] = [createRecorder({ store, mostSeries }), createReader(store)];
   const newest = async (query: PointsQuery) => {
-    const limit = query.limit === undefined ? 1000 : wholeNumber('limit', query.limit, 1, 10_000);
+    const limit = countOr('limit', query.limit, 1000, 10_000);
     return reader.newest(
       await reader.find(filterOf(query)),
       spanOf(query, clock.now() + 1, retention.rawDays * dayMs),

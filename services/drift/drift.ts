@@ -1,7 +1,7 @@
 import { createBreath } from '../../src/kernel/breathe.ts';
 import type { Clock } from '../../src/kernel/clock.ts';
-import { invalid } from '../../src/kernel/errors.ts';
 import type { Log } from '../../src/kernel/log.ts';
+import { countOr } from '../../src/kernel/query.ts';
 import type { Store } from '../../src/store/store.ts';
 import type { Reading } from '../registry/reads.ts';
 import type { ModelVersion, RegisteredModel } from '../registry/snapshot.ts';
@@ -90,7 +90,7 @@ function assessing(options: DriftOptions, look: Looker): Pick<Drift, 'ofModel' |
   let sweptAt: number | null = null;
   return {
     ofModel: async (name, daysText) => {
-      const days = parseDays(daysText);
+      const days = countOr('days', daysText, 30, 3650);
       const model = await points.model(name);
       const { value: looks, ...reading } = await look(model, model.versions);
       const own = new Set(looks.map(({ version }) => keyOf(version)));
@@ -215,16 +215,6 @@ async function draftsOf(
       drafts.push(assessDistribution(first.subject, first.dataset, list, baselineFor(first.subject), rules.warningP));
   }
   return drafts;
-}
-
-function parseDays(text: string | undefined): number {
-  if (text === undefined) return 30;
-  const days = /^\d{1,4}$/.test(text) ? Number(text) : 0;
-  if (days < 1 || days > 3650) {
-    const constraint = 'must be a whole number from 1 to 3650';
-    throw invalid(`days ${constraint}, not ${JSON.stringify(text)}`, { parameter: 'days', constraint, value: text });
-  }
-  return days;
 }
 
 function describe(

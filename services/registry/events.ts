@@ -1,5 +1,5 @@
 import { createBreath } from '../../src/kernel/breathe.ts';
-import { invalid } from '../../src/kernel/errors.ts';
+import { bad, countOr, moment } from '../../src/kernel/query.ts';
 import type { Store } from '../../src/store/store.ts';
 import type { Selectable, SelectQueryBuilder, Tables } from '../../src/store/tables.ts';
 import { type EventType, eventTypes } from './diff.ts';
@@ -71,7 +71,7 @@ export function createEvents(store: Store): Events {
 }
 
 async function listEvents(store: Store, query: EventQuery, registry: string | null): Promise<EventPage> {
-  const limit = parseCount('limit', query.limit, defaultLimit, mostEvents);
+  const limit = countOr('limit', query.limit, defaultLimit, mostEvents);
   const descending = parseOrder(query.order_by);
   const filter = parseFilter(query);
   const since = parseTime('since', query.since);
@@ -214,14 +214,6 @@ export const passes = ({ types, name, version, registry }: EventFilter, event: R
   (name === null || event.name === name) &&
   (version === null || event.version === version);
 
-/** @throws `invalid` that names the parameter */
-export function parseCount(parameter: string, text: string | undefined, preset: number, max: number): number {
-  if (text === undefined) return preset;
-  const count = /^[1-9]\d{0,8}$/.test(text) ? Number(text) : 0;
-  if (count < 1 || count > max) throw bad(parameter, `must be a whole number from 1 to ${max}`, text);
-  return count;
-}
-
 function parseOrder(text: string | undefined): boolean {
   const order = (text ?? 'id desc').trim().toLowerCase();
   if (order !== 'id desc' && order !== 'id asc' && order !== 'id')
@@ -230,28 +222,14 @@ function parseOrder(text: string | undefined): boolean {
 }
 
 /** A moment as the journal writes it. */
-export function parseTime(parameter: string, text: string | undefined): string | null {
-  if (text === undefined) return null;
-  const at = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text)
-    ? Date.parse(text)
-    : Number.NaN;
-  if (Number.isNaN(at))
-    throw bad(
-      parameter,
-      'must be a date or an ISO 8601 time with a zone, such as 2026-11-20 or 2026-11-20T10:30:00Z',
-      text,
-    );
-  return new Date(at).toISOString();
-}
+export const parseTime = (parameter: string, text: string | undefined): string | null =>
+  text === undefined ? null : new Date(moment(parameter, text)).toISOString();
 
 function parseToken(token: string): number {
   const text = Buffer.from(token, 'base64url').toString();
   if (!/^\d{1,15}$/.test(text)) throw bad('page_token', 'must be a token from a Link header', token);
   return Number(text);
 }
-
-const bad = (parameter: string, constraint: string, value: string) =>
-  invalid(`${parameter} ${constraint}, not ${JSON.stringify(value)}`, { parameter, constraint, value });
 
 const eventOf = (row: Selectable<Tables['registry_events']>): RegistryEvent => ({
   id: row.id,

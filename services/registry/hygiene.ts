@@ -1,6 +1,6 @@
 import { forEachBreathing } from '../../src/kernel/breathe.ts';
-import { invalid, notFound } from '../../src/kernel/errors.ts';
-import { parseCount } from './events.ts';
+import { notFound } from '../../src/kernel/errors.ts';
+import { bad, countOr } from '../../src/kernel/query.ts';
 import { type Finding, findingKinds, type HygieneQuery, type HygieneReport } from './judgement-schemas.ts';
 import type { ModelVersion, RegisteredModel, Snapshot } from './snapshot.ts';
 import { type AliasTable, effectiveStage } from './stages.ts';
@@ -29,8 +29,8 @@ export async function hygieneOf(
   deps: HygieneDeps,
   query: HygieneQuery,
 ): Promise<HygieneReport & { total: number; nextPageToken: string | null }> {
-  const limit = parseCount('limit', query.limit, 1000, 10_000);
-  const from = query.page_token === undefined ? 0 : parseCount('page_token', query.page_token, 0, 1e8);
+  const limit = countOr('limit', query.limit, 1000, 10_000);
+  const from = query.page_token === undefined ? 0 : countOr('page_token', query.page_token, 0, 1e8);
   const scope = query.scope ?? 'deployed';
   if (scope !== 'deployed' && scope !== 'all') throw bad('scope', 'must be deployed or all', scope);
   const kind = findingKinds.find((known) => known === query.kind);
@@ -133,6 +133,3 @@ function staleness({ now, staleAfterDays }: HygieneDeps, inProduction: ModelVers
   const days = Math.floor((now() - newest) / dayMs);
   return days > staleAfterDays ? `what is in production was made ${days} days ago (more than ${staleAfterDays})` : null;
 }
-
-const bad = (parameter: string, constraint: string, value: string) =>
-  invalid(`${parameter} ${constraint}, not ${JSON.stringify(value)}`, { parameter, constraint, value });

@@ -1,4 +1,4 @@
-import { invalid } from '../../src/kernel/errors.ts';
+import { bad, countOr } from '../../src/kernel/query.ts';
 import type { ModelListQuery } from './schemas.ts';
 
 /**
@@ -60,12 +60,7 @@ function parseLimit(text: string | undefined, max: number): number {
 }
 
 /** Runs come whole and from MLflow itself: at most 1000 at a time, 100 where nothing is said. */
-export function parseRunLimit(text: string | undefined): number {
-  if (text === undefined) return 100;
-  const count = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : 0;
-  if (count < 1 || count > 1000) throw bad('limit', 'must be a whole number from 1 to 1000', text);
-  return count;
-}
+export const parseRunLimit = (text: string | undefined): number => countOr('limit', text, 100, 1000);
 
 function parseFilters<Item>(query: ModelListQuery, kind: ListKind<Item>): (item: Item) => boolean {
   const tests: ((item: Item) => boolean)[] = [];
@@ -214,6 +209,3 @@ function compareKeys(a: SortKey, b: SortKey, descending: boolean): number {
 
 const listOf = (value: string | string[] | undefined): string[] =>
   value === undefined ? [] : Array.isArray(value) ? value : [value];
-
-const bad = (parameter: string, constraint: string, value: string) =>
-  invalid(`${parameter} ${constraint}, not ${JSON.stringify(value)}`, { parameter, constraint, value });

@@ -1,6 +1,7 @@
 import { createBreath } from '../../src/kernel/breathe.ts';
 import type { Clock } from '../../src/kernel/clock.ts';
-import { invalid, unavailable } from '../../src/kernel/errors.ts';
+import { unavailable } from '../../src/kernel/errors.ts';
+import { bad } from '../../src/kernel/query.ts';
 import { eventInfo, type StreamQuery } from './event-schemas.ts';
 import { type EventFilter, type Events, parseFilter, passes } from './events.ts';
 import type { RegistryEvent } from './journal.ts';
@@ -167,10 +168,5 @@ const gap = (after: number, before: number): string =>
 function parseEventId(text: string | undefined): number | null {
   if (text === undefined || text === '') return null;
   if (/^\d{1,15}$/.test(text)) return Number(text);
-  const constraint = 'must be the id of an event, a whole number';
-  throw invalid(`Last-Event-ID ${constraint}, not ${JSON.stringify(text)}`, {
-    parameter: 'Last-Event-ID',
-    constraint,
-    value: text,
-  });
+  throw bad('Last-Event-ID', 'must be the id of an event, a whole number', text);
 }

@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { type Clock, isoTime } from '../../src/kernel/clock.ts';
 import { notFound } from '../../src/kernel/errors.ts';
 import type { Outbound } from '../../src/kernel/outbound.ts';
+import { countOr } from '../../src/kernel/query.ts';
 import type { DeriveKey } from '../../src/store/master-key.ts';
 import type { Delivery, Outbox } from '../../src/store/outbox.ts';
 import type { OutboxMessage } from '../../src/store/outbox-promise.ts';
 import type { Store, Transaction } from '../../src/store/store.ts';
 import type { Selectable, Tables } from '../../src/store/tables.ts';
 import { eventInfo } from './event-schemas.ts';
-import { type EventFilter, parseCount, parseFilter, passes } from './events.ts';
+import { type EventFilter, parseFilter, passes } from './events.ts';
 import type { RegistryEvent } from './journal.ts';
 import type { DeliveryInfo, DeliveryQuery, WebhookCreated, WebhookInfo, WebhookRequest } from './webhook-schemas.ts';
 import { webhookSecret } from './webhook-sender.ts';
@@ -61,7 +62,7 @@ export function createWebhooks(deps: Deps): Webhooks {
       await db.transaction().execute((transaction) => outbox.promise(transaction, [message]));
     },
     deliveries: async (id, query) => {
-      const limit = parseCount('limit', query.limit, 100, 1000);
+      const limit = countOr('limit', query.limit, 100, 1000);
       await rowOf(store, id);
       return (await outbox.deliveries(id, limit)).map(deliveryInfo);
     },

@@ -7,10 +7,14 @@ export const bad = (parameter: string, rule: string, value: unknown): TowerError
 
 /** @throws TowerError `invalid` */
 export function wholeNumber(parameter: string, text: string, min: number, max: number): number {
-  const value = /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  const value = /^(0|-?[1-9]\d{0,14})$/.test(text) ? Number(text) : Number.NaN;
   if (!(value >= min && value <= max)) throw bad(parameter, `must be a whole number from ${min} to ${max}`, text);
   return value;
 }
+
+/** A count from 1 to `max`, or what it is where nothing is said. @throws TowerError `invalid` */
+export const countOr = (parameter: string, text: string | undefined, preset: number, max: number): number =>
+  text === undefined ? preset : wholeNumber(parameter, text, 1, max);
 
 /** @throws TowerError `invalid` */
 export function decimalNumber(parameter: string, text: string, min: number, max: number): number {
