@@ -14,9 +14,9 @@ export const methods = ['calibrated', 'zscore', 'esd', 'peers'] as const;
 
 /** Series one question may be about. */
 const mostSeries = 100;
-/** What the detector learns from before it judges. */
-const warmUpMs = 8 * dayMs;
+/** What the detector learns from before it judges: so many points, a week of days at least. */
 const mostWarmUp = 6_000;
+const [leastWarmUpMs, mostWarmUpMs] = [8 * dayMs, 35 * dayMs];
 /** Of all at once: each outlier takes a look at all the others. */
 const mostAtOnce = 5_000;
 
@@ -57,7 +57,9 @@ export async function ofSeries(
   notes: string[],
   warmUp = mostWarmUp,
 ): Promise<Anomaly[]> {
-  const from = method === 'calibrated' ? span.start - warmUpMs : span.start;
+  const usual = (await usualStep(reader, series, span.end)) ?? 0;
+  const learning = Math.min(mostWarmUpMs, Math.max(leastWarmUpMs, warmUp * usual));
+  const from = method === 'calibrated' ? span.start - learning : span.start;
   const { times, values } = await reader.points(series.id, { start: from, end: span.end });
   const kept = [...times.keys()].filter((i) => Number.isFinite(values[i]));
   if (kept.length < 3) {

@@ -34,6 +34,19 @@ describe('anomalies', () => {
     );
   });
 
+  it('are judged by a month where points are rare', async () => {
+    const random = seededRandom(8);
+    const start = Date.UTC(2026, 10, 20) - 34 * dayMs;
+    const rows = Array.from({ length: 34 * 4 }, (_, i) => ({
+      metric: 'cpu',
+      resource: 'node-1',
+      value: 50 + 3 * normal(random) + (i === 34 * 4 - 2 ? 60 : 0),
+      timestamp: iso(start + 6 * i * hourMs),
+    }));
+    const { anomalies } = await found(rows, {});
+    expect(anomalies.map(({ timestamp }) => timestamp)).toEqual([iso(start + 6 * (34 * 4 - 2) * hourMs)]);
+  });
+
   it('are none in an ordinary day, by whichever method but the seed’s', async () => {
     const rows = days((value) => value);
     for (const method of ['calibrated', 'esd']) expect((await found(rows, { method })).anomalies).toEqual([]);
