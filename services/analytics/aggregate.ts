@@ -1,6 +1,6 @@
 import { bad } from '../../src/kernel/query.ts';
 import { bucketsOf, granularities } from './buckets.ts';
-import { choice, filterOf, spanOf, zoneOf } from './query.ts';
+import { choice, filterOfMetric, spanOf, zoneOf } from './query.ts';
 import type { Reader, Series, Span } from './reader.ts';
 import type { AggregateAnswer, AggregateQuery, Bucket } from './schemas.ts';
 import { deviationOf, emptySummary, mergeSummary, percentilesOf, type Summary } from './summary.ts';
@@ -9,8 +9,7 @@ import { deviationOf, emptySummary, mergeSummary, percentilesOf, type Summary } 
 
 /** @throws TowerError `invalid` */
 export async function aggregate(reader: Reader, now: number, query: AggregateQuery): Promise<AggregateAnswer> {
-  const filter = filterOf(query);
-  if (filter.metric === undefined) throw bad('metric', 'must be given', null);
+  const filter = filterOfMetric(query);
   const granularity = choice('granularity', query.granularity, granularities, 'HOUR');
   const timezone = zoneOf(query.timezone);
   const groupBy = choice('group_by', query.group_by, ['none', 'resource', 'series'] as const, 'none');

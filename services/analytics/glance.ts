@@ -3,7 +3,7 @@ import type { GlanceAnswer, GlanceQuery } from './analysis-schemas.ts';
 import { ofSeries } from './anomalies/anomalies.ts';
 import { calculateTrend } from './outlook.ts';
 import type { Reader, Series } from './reader.ts';
-import { emptySummary, mergeSummary, type Summary } from './summary.ts';
+import { addValue, emptySummary, mergeSummary, type Summary } from './summary.ts';
 
 /** All metrics of the last while in one answer. */
 
@@ -11,7 +11,7 @@ import { emptySummary, mergeSummary, type Summary } from './summary.ts';
 const mostJudged = 50;
 const warmUp = 2_000;
 
-type Seen = { series: Series; summary: Summary; last: { at: number; value: number } };
+type Seen = { series: Series; summary: Summary; lastAt: number };
 
 /** @throws TowerError `invalid` */
 export async function glance(reader: Reader, now: number, query: GlanceQuery): Promise<GlanceAnswer> {
@@ -20,10 +20,11 @@ export async function glance(reader: Reader, now: number, query: GlanceQuery): P
   const seen: Seen[] = [];
   for (const series of await reader.find({})) {
     const { times, values } = await reader.points(series.id, span);
-    const summary = (await reader.fine(series.id, [span])).summaries[0]!;
-    if (summary.count > 0) seen.push({ series, summary, last: { at: times.at(-1)!, value: values.at(-1)! } });
+    const summary = emptySummary();
+    for (const value of values) addValue(summary, value);
+    if (summary.count > 0) seen.push({ series, summary, lastAt: times.at(-1)! });
   }
-  seen.sort((a, b) => b.last.at - a.last.at);
+  seen.sort((a, b) => b.lastAt - a.lastAt);
   const notes: string[] = [];
   const judged = seen.slice(0, mostJudged);
   if (seen.length > judged.length) notes.push(`${seen.length} series had points, the ${mostJudged} newest were judged`);

@@ -10,7 +10,7 @@ import type {
   TrendQuery,
 } from './analysis-schemas.ts';
 import { levelsOf, usualStep, widthFor } from './levels.ts';
-import { choice, filterOf, spanOf } from './query.ts';
+import { choice, filterOf, filterOfMetric, spanOf } from './query.ts';
 import { dayMs, hourMs, type Reader, type Series, type Span } from './reader.ts';
 import type { SeriesQuery } from './schemas.ts';
 import { smooth } from './smoothing.ts';
@@ -22,8 +22,7 @@ import { type Level, trendOf } from './trend.ts';
 export type Forecaster = Pick<Forecast, 'forecast' | 'backtest'>;
 
 const required = async (reader: Reader, query: SeriesQuery): Promise<{ metric: string; members: Series[] }> => {
-  const filter = filterOf(query);
-  if (filter.metric === undefined) throw bad('metric', 'must be given', null);
+  const filter = filterOfMetric(query);
   return { metric: filter.metric, members: await reader.find(filter) };
 };
 
@@ -86,14 +85,15 @@ export async function forecastMetric(
   const known = { metric, method, step_seconds: width / 1000, levels: levels.length };
   const timeOf = (step: number) => new Date(levels.at(-1)!.at + (step + 1) * width).toISOString();
   if (method === 'exponential_smoothing') {
-    const { mean: ahead, lower, upper } = smooth(filled(values), horizon);
+    const whole = filled(values);
+    const { mean: ahead, lower, upper } = smooth(whole, horizon);
     const points = ahead.map((value, h) => ({ timestamp: timeOf(h), value, lower: lower[h]!, upper: upper[h]! }));
     return {
       ...known,
       forecast: ahead,
       points,
       confidence: null,
-      backtest: smoothedPast(filled(values), horizon),
+      backtest: smoothedPast(whole, horizon),
       notes: [],
     };
   }

@@ -31,6 +31,13 @@ export function filterOf(query: SeriesQuery): SeriesFilter {
   return { ...(metric === undefined ? {} : { metric }), ...(resource === undefined ? {} : { resource }), labels };
 }
 
+/** The same, of one metric. @throws TowerError `invalid` where none is named */
+export function filterOfMetric(query: SeriesQuery): SeriesFilter & { metric: string } {
+  const { metric, ...rest } = filterOf(query);
+  if (metric === undefined) throw bad('metric', 'must be given', null);
+  return { ...rest, metric };
+}
+
 function labelOf(text: string): [string, string] {
   const at = text.indexOf(':');
   if (at < 1) throw bad('label', 'must be name:value', text);

@@ -1,3 +1,4 @@
+import type { MetricTables } from '../../src/store/metric-tables.ts';
 import {
   addToSketch,
   decodeSketch,
@@ -65,14 +66,7 @@ export const percentilesOf = ({ sketch, min, max }: Summary, percentiles: readon
   );
 
 /** A summary as the store keeps it. */
-export type StoredSummary = {
-  count: number;
-  sum: number;
-  min: number | null;
-  max: number | null;
-  squares: number;
-  sketch: Uint8Array;
-};
+export type StoredSummary = Pick<MetricTables['rollups'], 'count' | 'sum' | 'min' | 'max' | 'squares' | 'sketch'>;
 
 export const toStored = ({ count, sum, min, max, squares, sketch }: Summary): StoredSummary => ({
   count,

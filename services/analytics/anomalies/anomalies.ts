@@ -3,10 +3,10 @@ import { bad, decimalNumber } from '../../../src/kernel/query.ts';
 import { median } from '../../../src/kernel/stats.ts';
 import type { AnomaliesAnswer, AnomaliesQuery, Anomaly } from '../analysis-schemas.ts';
 import { levelsOf, usualStep, widthFor } from '../levels.ts';
-import { choice, filterOf, spanOf } from '../query.ts';
+import { choice, filterOfMetric, spanOf } from '../query.ts';
 import { dayMs, lowerBound, type Reader, type Series, type Span } from '../reader.ts';
 import { createDetector, type Judgement } from './detector.ts';
-import { amongPeers, byDeviations, byEsd, type Outlier } from './outliers.ts';
+import { amongPeers, byDeviations, byEsd, halfTheTime, type Outlier } from './outliers.ts';
 
 /** What was unusual, by the way that was asked for. */
 
@@ -22,8 +22,7 @@ const mostAtOnce = 5_000;
 
 /** @throws TowerError `invalid` */
 export async function detectAnomalies(reader: Reader, now: number, query: AnomaliesQuery): Promise<AnomaliesAnswer> {
-  const filter = filterOf(query);
-  if (filter.metric === undefined) throw bad('metric', 'must be given', null);
+  const filter = filterOfMetric(query);
   const method = choice(
     'method',
     query.method,
@@ -57,9 +56,7 @@ export async function ofSeries(
   notes: string[],
   warmUp = mostWarmUp,
 ): Promise<Anomaly[]> {
-  const usual = (await usualStep(reader, series, span.end)) ?? 0;
-  const learning = Math.min(mostWarmUpMs, Math.max(leastWarmUpMs, warmUp * usual));
-  const from = method === 'calibrated' ? span.start - learning : span.start;
+  const from = method === 'calibrated' ? span.start - (await learningMs(reader, series, span, warmUp)) : span.start;
   const { times, values } = await reader.points(series.id, { start: from, end: span.end });
   const kept = [...times.keys()].filter((i) => Number.isFinite(values[i]));
   if (kept.length < 3) {
@@ -103,6 +100,12 @@ export async function ofSeries(
           : `${figure(value[index]!)} where ${figure(expected)} is usual: ${figure(Math.abs(zscore))} median deviations off, more than chance makes in ${value.length} points`,
     }),
   );
+}
+
+/** How long ago so many points begin. */
+async function learningMs(reader: Reader, series: Series, span: Span, warmUp: number): Promise<number> {
+  const step = (await usualStep(reader, series, span.end)) ?? 0;
+  return Math.min(mostWarmUpMs, Math.max(leastWarmUpMs, warmUp * step));
 }
 
 async function alarms(at: number[], value: number[], step: number, start: number, warmUp: number) {
@@ -156,7 +159,7 @@ async function peersApart(reader: Reader, series: Series[], span: Span, notes: s
       labels,
       value,
       expected: others,
-      score: share / 0.5,
+      score: share / halfTheTime,
       zscore: null,
       reason: `apart from its peers for ${Math.round(100 * share)} % of the time: ${figure(value)} where they have ${figure(others)}`,
     };

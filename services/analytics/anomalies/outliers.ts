@@ -77,7 +77,8 @@ function usualOfDay(times: readonly number[], values: readonly number[], stepMs:
 
 const fewestPeers = 5;
 const deviations = 3.5;
-const halfTheTime = 0.5;
+/** Peers that are apart for a larger share of the time are outliers. */
+export const halfTheTime = 0.5;
 
 /**
  * Which of many peers are apart from the others for more than half the time: beyond 3.5 median deviations of all peers at

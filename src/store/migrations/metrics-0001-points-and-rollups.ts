@@ -1,7 +1,8 @@
 /** Series, the points of open hours, and what sealed hours and days hold. */
 export const up = [
+  // Never the same id again: who remembers one of a series that went must not meet another series there.
   `create table series (
-    id integer primary key,
+    id integer primary key autoincrement,
     metric text not null,
     resource text not null,
     labels text not null,

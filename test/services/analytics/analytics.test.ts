@@ -219,9 +219,14 @@ describe('sealed hours', () => {
     await clock.advance(1800 * dayMs);
     await analytics.letGo(never);
     expect(await reader.find({})).toEqual([]);
-    // A series that went may come again.
+    // A series that went may come again, and is no other one that came meanwhile.
+    await analytics.record({ metric: 'cpu', resource: 'other', value: 2 });
     await analytics.record({ metric: 'cpu', resource: 'node-1', value: 1 });
-    expect((await analytics.points({})).count).toBe(1);
+    const { points } = await analytics.points({});
+    expect(Object.fromEntries(points.map(({ resource, value }) => [resource, value]))).toEqual({
+      'node-1': 1,
+      other: 2,
+    });
   });
 });
 
