@@ -30,7 +30,7 @@ export function replaceLabel(
 /** Of a group there is none of, nothing. */
 function group(found: Matcher, name: string): string {
   if (/^\d+$/.test(name)) return Number(name) <= found.groupCount() ? (found.group(Number(name)) ?? '') : '';
-  return name in found.pattern().namedGroups() ? (found.group(name) ?? '') : '';
+  return Object.hasOwn(found.pattern().namedGroups(), name) ? (found.group(name) ?? '') : '';
 }
 
 /** @throws Impossible */

@@ -58,7 +58,10 @@ describe('PromQL', () => {
       {},
     );
     expect(
-      await ask('label_replace(http_requests{job="app"}, "is", "${name}-$1-$9", "group", "(?P<name>c.n).*")', 10),
+      await ask(
+        'label_replace(http_requests{job="app"}, "is", "${name}-$1-$9$constructor", "group", "(?P<name>c.n).*")',
+        10,
+      ),
     ).toEqual({
       'http_requests{group=canary,instance=0,is=can-can-,job=app}': 300,
     });
