@@ -23,6 +23,21 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      {
+        // What stands on the store, once more over PostgreSQL.
+        test: {
+          name: 'postgres',
+          include: [
+            'test/store/**/*.test.ts',
+            'test/routes/**/*.test.ts',
+            'test/services/{access,analytics,drift}/**/*.test.ts',
+            'test/services/registry/{history,journal,journal-random,mlflow-webhook,stream,webhooks}.test.ts',
+          ],
+          globalSetup: 'test/support/postgres-for-all.ts',
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
     ],
   },
 });

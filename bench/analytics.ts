@@ -29,7 +29,7 @@ export async function bench(report: Report, only?: string): Promise<void> {
 }
 
 async function measure(report: Report, folder: string): Promise<void> {
-  const store = openMetricStore(folder);
+  const store = await openMetricStore({ directory: folder });
   const recorder = createRecorder({ store, mostSeries: 1000 });
   const plain = plainTable(folder);
   const [ours, theirs] = await fill(recorder, plain, () => sealHours(store, start + (days + 1) * dayMs, never));

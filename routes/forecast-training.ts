@@ -136,7 +136,7 @@ function jobRoutes(instance: FastifyInstance, { training, access, now }: Deps): 
       },
     },
     async (request, reply) => {
-      const { id } = training.jobs.get(request.params.job_id);
+      const { id } = await training.jobs.get(request.params.job_id);
       const frames = training.jobs.events(id, untilClosed(reply));
       return sendStream(reply, 'text/event-stream; charset=utf-8', whileAdmitted(access, request, now, frames));
     },

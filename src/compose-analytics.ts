@@ -1,17 +1,22 @@
 import { type Analytics, createAnalytics } from '../services/analytics/analytics.ts';
 import type { Forecaster } from '../services/analytics/outlook.ts';
-import type { Config } from './config.ts';
+import type { Config, Secrets } from './config.ts';
 import type { Clock } from './kernel/clock.ts';
 import { invalid } from './kernel/errors.ts';
-import type { Job } from './kernel/jobs.ts';
 import type { Releaser } from './kernel/lifecycle.ts';
-import { openMetricStore } from './store/store.ts';
+import { openMetricStore, type Place } from './store/store.ts';
 
 /**
  * Metric points in a file of their own.
  * @throws TowerError `invalid` for settings that do not fit together, `unavailable` for a file that cannot be opened
  */
-export function composeAnalytics(config: Config, clock: Clock, releaser: Releaser, forecaster: Forecaster): Analytics {
+export async function composeAnalytics(
+  config: Config,
+  secrets: Secrets,
+  clock: Clock,
+  releaser: Releaser,
+  forecaster: Forecaster,
+): Promise<Analytics> {
   const retention = {
     rawDays: config.METRICS_RETENTION_DAYS,
     hourDays: config.METRICS_HOURS_RETENTION_DAYS,
@@ -24,26 +29,14 @@ export function composeAnalytics(config: Config, clock: Clock, releaser: Release
         parameter: 'METRICS_RETENTION_DAYS',
       },
     );
-  const store = openMetricStore(config.DATA_DIRECTORY);
+  const store = await openMetricStore(placeOf(config, secrets));
   releaser.defer('metric store', () => store.close());
   return createAnalytics({ store, clock, retention, mostSeries: config.METRICS_MAX_SERIES, forecaster });
 }
 
-const minute = 60_000;
-
-export const analyticsJobs = (analytics: Analytics): Job[] => [
-  {
-    name: 'metrics-seal',
-    intervalMs: 5 * minute,
-    timeoutMs: 30 * minute,
-    firstAfterMs: minute,
-    step: (signal) => analytics.seal(signal),
-  },
-  {
-    name: 'metrics-retention',
-    intervalMs: 360 * minute,
-    timeoutMs: 60 * minute,
-    firstAfterMs: 20 * minute,
-    step: (signal) => analytics.letGo(signal),
-  },
-];
+/** Where the store is; both parts of it share the connections. */
+export const placeOf = (config: Config, secrets: Secrets): Place => ({
+  directory: config.DATA_DIRECTORY,
+  databaseUrl: secrets.databaseUrl,
+  connections: Math.max(1, Math.floor(config.DATABASE_CONNECTIONS / 2)),
+});

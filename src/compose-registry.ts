@@ -11,6 +11,7 @@ import { createMlflowWebhook } from '../services/registry/mlflow-webhook.ts';
 import { openSource } from '../services/registry/open-source.ts';
 import { createRegistry, type Registry } from '../services/registry/registry.ts';
 import { writeSample } from '../services/registry/sample.ts';
+import { createSharedSnapshots } from '../services/registry/shared-snapshots.ts';
 import type { RegistrySource } from '../services/registry/source.ts';
 import { createSqliteSource } from '../services/registry/sqlite-source.ts';
 import type { AliasTable } from '../services/registry/stages.ts';
@@ -39,9 +40,6 @@ export type Foundation = {
   deriveKey: DeriveKey;
   tools: Tools;
 };
-/** Lets a background job run soon, or at once. */
-type Jobs = { nudge(name: string): void; wake(name: string): void };
-
 /** What all registries have in common: one journal to read, one outbox, one set of receivers. */
 export type SharedParts = { events: Events; stream: EventStream; outbox: Outbox; webhooks: Webhooks };
 
@@ -81,16 +79,18 @@ export async function composeRegistry(
   { config, secrets, store, tools }: Foundation,
   { events, stream, webhooks }: SharedParts,
   setting: RegistrySetting,
-  jobs: Jobs,
+  nudge: (job: string) => void,
 ): Promise<RegistryParts> {
   const { name } = setting;
   const { clock, log } = tools;
-  const refreshSoon = () => jobs.nudge(jobOf('registry-refresh', name));
+  const refreshSoon = () => nudge(jobOf('registry-refresh', name));
   const onEvents = (made: RegistryEvent[]) => {
     stream.publish(made);
-    jobs.wake('outbox');
+    store.bell.ring('outbox');
+    store.bell.ring('events');
   };
-  const options = registryOptions(config, setting, tools);
+  const shared = store.engine === 'postgres' ? createSharedSnapshots(store, name) : null;
+  const options = { ...registryOptions(config, setting, tools), shared };
   const source = () => options.source?.fingerprint ?? '';
   const journal = createJournal({ store, registry: name, source, clock, log, promise: webhooks.promise, onEvents });
   // The two need each other: the mirror reads the runs of monitored versions again, monitoring asks what there is.

@@ -42,6 +42,10 @@ const proxySetting = (text: string): false | number | string => {
   return /^[0-9]$/.test(text) ? Number(text) || false : text === 'false' ? false : text;
 };
 
+const isPostgresUrl = (url: string | undefined): boolean =>
+  url === undefined ||
+  (/^postgres(ql)?:$/.test(URL.parse(url)?.protocol ?? '') && /^\/[^/]+$/.test(new URL(url).pathname));
+
 export const settings = z.object({
   MLFLOW_TRACKING_URI: text().describe(
     'Registry to mirror: http(s)://host[/prefix], sqlite:///relative.db, sqlite:////absolute.db, ./mlruns or file:///path; or several: prod=https://…,lab=./mlruns. Not set: a built-in sample registry',
@@ -109,6 +113,12 @@ export const settings = z.object({
   ),
 
   DATA_DIRECTORY: z.string().default('./data').describe('Folder of everything that cannot be rebuilt (tower.db)'),
+  DATABASE_URL: text()
+    .refine(isPostgresUrl, 'must be like postgres://user:password@host:5432/database')
+    .describe(
+      'PostgreSQL 15 or later in the place of the databases in DATA_DIRECTORY, for several towers that share it; TOWER_SECRET_KEY must be set then (secret)',
+    ),
+  DATABASE_CONNECTIONS: number(10, 2, 1000).describe('Most connections to PostgreSQL, beside one that listens'),
   STAGE_ALIASES_PRODUCTION: list('champion,production,prod,live,current,deployed').describe(
     'Aliases that mean Production where no stage is set',
   ),
@@ -228,6 +238,7 @@ const secretNames = [
   'MLFLOW_TRACKING_TOKEN',
   'MLFLOW_WEBHOOK_SECRET',
   'TOWER_SECRET_KEY',
+  'DATABASE_URL',
   'JWT_HS256_SECRET',
 ] as const;
 type SecretName = (typeof secretNames)[number];
@@ -241,6 +252,7 @@ export type Secrets = {
   registries: RegistrySetting[];
   webhookSecret: string | undefined;
   masterKey: string | undefined;
+  databaseUrl: string | undefined;
   jwtSecret: string | undefined;
 };
 
@@ -265,6 +277,7 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
     MLFLOW_TRACKING_TOKEN: _token,
     MLFLOW_WEBHOOK_SECRET: webhookSecret,
     TOWER_SECRET_KEY: masterKey,
+    DATABASE_URL: databaseUrl,
     JWT_HS256_SECRET: jwtSecret,
     ...config
   } = parsed.data;
@@ -274,7 +287,7 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
     registries.length === 1 && first?.name === onlyRegistry
       ? { MLFLOW_TRACKING_URI: first.uri, MLFLOW_TRACKING_USERNAME: first.user }
       : { MLFLOW_TRACKING_URI: registries.map(({ name, uri }) => `${name}=${uri}`).join() };
-  return { config: { ...config, ...shown }, secrets: { registries, webhookSecret, masterKey, jwtSecret } };
+  return { config: { ...config, ...shown }, secrets: { registries, webhookSecret, masterKey, databaseUrl, jwtSecret } };
 }
 
 /** The version of this program, as package.json has it. */

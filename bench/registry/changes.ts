@@ -22,7 +22,7 @@ export async function benchChanges(report: Report): Promise<void> {
 
 async function benchDiff(report: Report): Promise<void> {
   await inFolder(async (folder) => {
-    const store = openStore(folder);
+    const store = await openStore({ directory: folder });
     const events: unknown[] = [];
     const journal = createJournal({
       store,

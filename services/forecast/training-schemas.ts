@@ -43,7 +43,8 @@ export const Job = z
   .object({
     id: z.string(),
     service: z.string(),
-    status: z.enum(['running', 'succeeded', 'failed', 'cancelled']),
+    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
+    attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
     created_at: z.iso.datetime(),
     finished_at: z.iso.datetime().nullable(),
     progress: z
@@ -64,6 +65,7 @@ export const Job = z
         id: '0b7c4f0e-6a34-4f0e-9d0a-2f5a3b1c8d9e',
         service: 'frontend',
         status: 'running',
+        attempts: 1,
         created_at: '2026-11-20T10:30:00.000Z',
         finished_at: null,
         progress: { epoch: 3, epochs: 15, loss: 0.41, validation_loss: 0.38, eta_seconds: 2.4 },

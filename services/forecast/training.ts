@@ -4,6 +4,7 @@ import { invalid, notFound } from '../../src/kernel/errors.ts';
 import { fileFacts } from '../../src/kernel/files.ts';
 import type { Log } from '../../src/kernel/log.ts';
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
+import type { Queue } from '../../src/store/queue.ts';
 import { checkServiceName, type Experiment, loadTrainingData, targets } from './experiments.ts';
 import type { TrainTask } from './forecast.worker.ts';
 import { createTrainingJobs, type JobProgress } from './jobs.ts';
@@ -13,6 +14,8 @@ import type { KernelBuild } from './lstm/kernels.ts';
 import type { Epoch } from './lstm/train.ts';
 import type { Evaluation, Trained } from './pipeline.ts';
 import { fewestWindows, pipelineDefaults } from './pipeline-settings.ts';
+import type { SharedModels } from './shared-models.ts';
+import { decayOf, evaluationAnswer, infoOf, noModel, progressOf } from './training-answers.ts';
 import type {
   EvaluationAnswer,
   ModelInfo,
@@ -27,6 +30,9 @@ export type Training = ReturnType<typeof createTraining>;
 
 type Deps = {
   pool: WorkerPool;
+  queue: Queue;
+  /** Models of other towers over the same store; null where there are none. */
+  shared: SharedModels | null;
   experimentsFolder: string;
   modelsFolder: string;
   build: KernelBuild;
@@ -40,13 +46,16 @@ type Deps = {
 };
 
 export function createTraining(deps: Deps) {
-  const { pool, experimentsFolder, modelsFolder, build, clock } = deps;
-  const jobs = createTrainingJobs<TrainResult>(deps);
-  const latest = latestModels(modelsFolder);
+  const { pool, queue, shared, experimentsFolder, modelsFolder, build, clock } = deps;
+  const jobs = createTrainingJobs(queue, async (service, request, signal, onProgress) =>
+    runTraining(deps, service, await loadTrainingData(experimentsFolder, service), request, signal, onProgress),
+  );
+  const latest = latestModels(deps);
   const train = async (service: string, request: TrainRequest) => {
-    const data = await loadTrainingData(experimentsFolder, service);
-    refuseTooLittle(data.experiments, request.window ?? pipelineDefaults.window);
-    return jobs.start(service, (signal, onProgress) => runTraining(deps, service, data, request, signal, onProgress));
+    // What cannot be trained is refused now, not when its turn comes.
+    const { experiments } = await loadTrainingData(experimentsFolder, service);
+    refuseTooLittle(experiments, request.window ?? pipelineDefaults.window);
+    return jobs.start(service, request);
   };
   return {
     /** Begins to train a service's model. @throws TowerError `not_found`, `invalid` where the experiments are too few or short, `conflict` */
@@ -54,7 +63,7 @@ export function createTraining(deps: Deps) {
     jobs,
     /** How the stored model does on experiments it was not trained on, those that came later among them. */
     evaluate: async (service: string, retrain: boolean): Promise<EvaluationAnswer> => {
-      const model = await loadModel(modelsFolder, service);
+      const model = await current(deps, service);
       const { experiments, notes } = await loadTrainingData(experimentsFolder, service);
       const judges = experiments.filter(({ id }) => (model.fitted.parts[id] ?? 'test') === 'test');
       if (placesIn(judges, model.fitted.window).length === 0)
@@ -64,32 +73,40 @@ export function createTraining(deps: Deps) {
         signal: AbortSignal.timeout(evaluationMs),
       });
       const reason = decayOf(evaluation, model.evaluation);
-      const job = reason !== null && retrain ? (jobs.running(service) ?? (await train(service, {}))) : null;
+      const job = reason !== null && retrain ? ((await jobs.open(service)) ?? (await train(service, {}))) : null;
       return evaluationAnswer(model, evaluation, reason, job?.id ?? null, notes, clock.now());
     },
     recommend: async (service: string, request: RecommendationRequest) => {
       const { recommend } = await loadRecommender();
       return recommend(await latest(service), request, build);
     },
-    models: async (): Promise<ModelInfo[]> =>
-      (await listModels(modelsFolder)).map((listed) =>
-        'error' in listed ? { ...noModel, ...listed } : infoOf(listed.model),
-      ),
-    model: async (service: string): Promise<ModelInfo> => infoOf(await loadModel(modelsFolder, service)),
+    models: async (): Promise<ModelInfo[]> => {
+      await shared?.bring(null);
+      const all = await listModels(modelsFolder);
+      return all.map((listed) => ('error' in listed ? { ...noModel, ...listed } : infoOf(listed.model)));
+    },
+    model: async (service: string): Promise<ModelInfo> => infoOf(await current(deps, service)),
     /** The network as TF.js and Keras read it. */
     keras: async (service: string) => {
-      const { shape, weights } = (await loadModel(modelsFolder, service)).fitted;
+      const { shape, weights } = (await current(deps, service)).fitted;
       return toKeras(shape, weights);
     },
-    stop: () => jobs.stop(),
   };
 }
 
+/** The model of a service, also where another tower has trained it. */
+async function current({ shared, modelsFolder }: Deps, service: string): Promise<SavedModel> {
+  checkServiceName(service);
+  await shared?.bring(service);
+  return loadModel(modelsFolder, service);
+}
+
 /** Models as their files stand, each read and checked once until its file changes. */
-function latestModels(folder: string): (service: string) => Promise<SavedModel> {
+function latestModels({ shared, modelsFolder: folder }: Deps): (service: string) => Promise<SavedModel> {
   const known = new Map<string, { modifiedAt: number; model: SavedModel }>();
   return async (service) => {
     checkServiceName(service);
+    await shared?.bring(service);
     const facts = await fileFacts(join(folder, modelFile(service)));
     const kept = known.get(service);
     if (kept && kept.modifiedAt === facts?.modifiedAt) return kept.model;
@@ -125,7 +142,7 @@ async function runTraining(
 ): Promise<TrainResult> {
   const { pool, modelsFolder, build, buffers, version, clock } = deps;
   const begun = clock.now();
-  const before = request.warm_start === false ? null : await loadModel(modelsFolder, service).catch(() => null);
+  const before = request.warm_start === false ? null : await current(deps, service).catch(() => null);
   const { window = pipelineDefaults.window, epochs = pipelineDefaults.epochs, seed = pipelineDefaults.seed } = request;
   const warmEpochs = request.epochs ?? pipelineDefaults.warmEpochs;
   const settings = { ...pipelineDefaults, window, epochs, warmEpochs, seed, build };
@@ -148,6 +165,7 @@ async function runTraining(
     notes,
   };
   const path = await saveModel(modelsFolder, model);
+  await deps.shared?.leave(service, model.trained_at);
   const scores = (i: number) => evaluation.methods[targets[i]!]!['fused']!;
   return {
     status: 'success',
@@ -201,89 +219,3 @@ async function fusionResults(model: SavedModel, build: KernelBuild): Promise<Tra
     replica_prediction: unbuffered!.replicas,
   };
 }
-
-const progressOf = ({ epoch, epochs, loss, validationLoss, seconds }: Epoch): JobProgress => ({
-  epoch,
-  epochs,
-  loss,
-  validation_loss: validationLoss,
-  eta_seconds: Math.round((epochs - epoch) * seconds * 10) / 10,
-});
-
-/**
- * Why the model should be trained again; null where it does as well as it did. Measured against persistence, for an error
- * grows with the load, and that alone is no decay.
- */
-function decayOf(now: Evaluation, then: Evaluation): string | null {
-  const errors = ({ methods }: Evaluation, target: string) =>
-    [methods[target]!['fused']!.mae, methods[target]!['persistence']!.mae] as const;
-  for (const target of targets) {
-    const [[today, plain], [before, plainBefore]] = [errors(now, target), errors(then, target)];
-    // Where persistence makes no error at all there is nothing to measure against.
-    if (plain === 0 || plainBefore === 0) continue;
-    if (today / plain > (before / plainBefore) * 1.25)
-      return `the mean error of ${target} is ${(today / plain).toFixed(2)} times persistence’s; it was ${(before / plainBefore).toFixed(2)} times when the model was trained`;
-  }
-  return null;
-}
-
-function evaluationAnswer(
-  model: SavedModel,
-  { methods, ...evaluation }: Evaluation,
-  reason: string | null,
-  job: string | null,
-  notes: string[],
-  now: number,
-): EvaluationAnswer {
-  const fused = (i: number) => methods[targets[i]!]!['fused']!;
-  return {
-    service_name: model.service,
-    evaluation_date: new Date(now).toISOString(),
-    model_performance: { cpu_model: fused(0), memory_model: fused(1), replica_model: fused(2) },
-    fusion_performance: { overall_confidence: evaluation.confidence, prediction_accuracy: evaluation.sufficed },
-    methods,
-    windows: evaluation.windows,
-    experiments: evaluation.experiments,
-    trained_at: model.trained_at,
-    decayed: reason !== null,
-    decay_reason: reason,
-    retraining_job: job,
-    notes,
-  };
-}
-
-const noModel = {
-  trained_at: null,
-  library_version: null,
-  fingerprint: null,
-  data_samples: null,
-  window: null,
-  weights: null,
-  training_seconds: null,
-  error: null,
-};
-
-const infoOf = ({
-  service,
-  trained_at,
-  library_version,
-  fingerprint,
-  samples,
-  fitted,
-  training_seconds,
-}: SavedModel): ModelInfo => ({
-  service,
-  trained_at,
-  library_version,
-  fingerprint,
-  data_samples: samples,
-  training_seconds,
-  window: fitted.window,
-  weights: Object.fromEntries(
-    targets.map((target, i) => [
-      target,
-      Object.fromEntries(fitted.fusion[i]!.map(({ name, weight }) => [name, weight])),
-    ]),
-  ),
-  error: null,
-});

@@ -37,6 +37,14 @@ export function saveCache(
   rows: RegistryRows,
   about: { fingerprint: string; source: string; readAt: number; rounds: number },
 ): Promise<void> {
+  return writeAtomically(path, encodeCache(rows, about));
+}
+
+/** The bytes of a cache file, a line or two at a time: first the header, last the checksum. */
+export async function* encodeCache(
+  rows: RegistryRows,
+  about: { fingerprint: string; source: string; readAt: number; rounds: number },
+): AsyncGenerator<Uint8Array> {
   const header: Header = {
     format,
     schema,
@@ -46,10 +54,6 @@ export function saveCache(
     server_version: rows.serverVersion,
     rounds: about.rounds,
   };
-  return writeAtomically(path, encode(header, rows));
-}
-
-async function* encode(header: Header, rows: RegistryRows): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256');
   const breath = createBreath();
   const line = (value: unknown): Buffer => {

@@ -1,8 +1,9 @@
 import { createBreath, forEachBreathing } from '../../src/kernel/breathe.ts';
-import { type Clock, isoTime } from '../../src/kernel/clock.ts';
+import type { Clock } from '../../src/kernel/clock.ts';
 import type { Log } from '../../src/kernel/log.ts';
 import type { Store, Transaction } from '../../src/store/store.ts';
 import { type Change, diffModel, type EventType, findRenames, type ModelState } from './diff.ts';
+import { insertEvents, type Writing } from './journal-events.ts';
 import { loadState, rowsAtOnce, type StateRow, stateChanges, writeState } from './journal-state.ts';
 import type { Look } from './refresh.ts';
 import { settle } from './settle.ts';
@@ -64,8 +65,6 @@ type Known = {
 
 type Step = { name: string; before: ModelState | null; after: ModelState | null; changes: Change[] };
 
-const eventsAtOnce = 200;
-
 class Overtaken extends Error {}
 
 export function createJournal(options: JournalOptions): Journal {
@@ -79,8 +78,11 @@ export function createJournal(options: JournalOptions): Journal {
       if (look.names && known.readAt === null) return;
       known = await recordSnapshot(options, known, snapshot, look).catch(async (error: unknown) => {
         // What the other has told is not told again: the comparison is made anew, with what it left.
-        if (error instanceof Overtaken) return recordSnapshot(options, await loadKnown(options), snapshot, look);
-        throw error;
+        if (!(error instanceof Overtaken)) throw error;
+        const there = await loadKnown(options);
+        // What the other saw later than this look began must not be told backwards: the next look decides.
+        if ((await lastSeen(options, there)) > look.from) return { ...there, isDoubtful: true };
+        return recordSnapshot(options, there, snapshot, look);
       });
       lastError = null;
     } catch (error) {
@@ -124,6 +126,19 @@ async function loadKnown({ store, registry, source, log }: JournalOptions): Prom
   }
   const models = await loadState(store, registry);
   return { ...nothingYet, models, readAt: row.read_at, revision: row.revision };
+}
+
+/** When another tower last looked at the whole, or saw something change. */
+async function lastSeen({ store, registry }: JournalOptions, known: Known): Promise<number> {
+  const db = await store.db();
+  const last = await db
+    .selectFrom('registry_events')
+    .select('observed_at')
+    .where('registry', '=', registry)
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return Math.max(Date.parse(known.readAt ?? '') || 0, Date.parse(last?.observed_at ?? '') || 0);
 }
 
 async function recordSnapshot(options: JournalOptions, known: Known, snapshot: Snapshot, look: Look): Promise<Known> {
@@ -213,8 +228,6 @@ function compareNames(known: Known, snapshot: Snapshot, names: ReadonlySet<strin
 const createdAt = (known: Known): Set<number | null> =>
   new Set([...known.models.values()].map((model) => model.createdAt).filter((time) => time !== null));
 
-type Writing = { at: string; readAt: string; notBefore: string; revision: number; missed: ReadonlyMap<string, string> };
-
 /** One transaction: the events, what they promise, the state they lead to. */
 async function write(options: JournalOptions, steps: Step[], look: Writing): Promise<RegistryEvent[]> {
   const { store, registry } = options;
@@ -228,6 +241,8 @@ async function write(options: JournalOptions, steps: Step[], look: Writing): Pro
       .executeTakeFirst();
     if (numUpdatedRows === 0n) throw new Overtaken('another tower has written this journal');
     const changes = steps.flatMap((step) => step.changes);
+    // Whoever follows the journal goes by its numbers, which must not appear out of their order.
+    if (changes.length > 0) await store.inTurn(transaction, 'registry events');
     const events = await insertEvents(transaction, registry, changes, look);
     if (events.length > 0) await options.promise(transaction, events);
     const breath = createBreath();
@@ -242,50 +257,3 @@ async function write(options: JournalOptions, steps: Step[], look: Writing): Pro
     return events;
   });
 }
-
-async function insertEvents(
-  transaction: Transaction,
-  registry: string,
-  changes: Change[],
-  look: Writing,
-): Promise<RegistryEvent[]> {
-  const events: RegistryEvent[] = [];
-  const breath = createBreath();
-  for (let from = 0; from < changes.length; from += eventsAtOnce) {
-    if (breath.due()) await breath.take();
-    const some = changes.slice(from, from + eventsAtOnce).map((change) => ({
-      ...change,
-      registry,
-      changedAt: isoTime(change.changedAt),
-      notBefore: lastThere(change, look.missed) ?? look.notBefore,
-      observedAt: look.at,
-    }));
-    const inserted = await transaction
-      .insertInto('registry_events')
-      .values(some.map(eventRow))
-      .returning('id')
-      .execute();
-    const ids = inserted.map((row) => row.id).sort((a, b) => a - b);
-    for (const [index, event] of some.entries()) events.push({ ...event, id: ids[index] ?? 0 });
-  }
-  return events;
-}
-
-/** What is deleted was missing at a look before: it was last there at the one before that. */
-function lastThere({ type, name, version }: Change, missed: ReadonlyMap<string, string>): string | undefined {
-  if (!type.endsWith('.deleted')) return undefined;
-  return (version === null ? undefined : missed.get(`${version}\n${name}`)) ?? missed.get(name);
-}
-
-const eventRow = (event: Omit<RegistryEvent, 'id'>) => ({
-  registry: event.registry,
-  type: event.type,
-  name: event.name,
-  version: event.version,
-  alias: event.alias,
-  before: event.before === null ? null : JSON.stringify(event.before),
-  after: event.after === null ? null : JSON.stringify(event.after),
-  changed_at: event.changedAt,
-  not_before: event.notBefore,
-  observed_at: event.observedAt,
-});

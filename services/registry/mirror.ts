@@ -1,7 +1,7 @@
 import { publicText, TowerError, unavailable } from '../../src/kernel/errors.ts';
 import { fileFacts } from '../../src/kernel/files.ts';
 import { removeCacheFile, takeCache } from './cache-start.ts';
-import { type MirrorOptions, refreshModels, refreshOnce, type State, sampleOf } from './refresh.ts';
+import { followOnce, type MirrorOptions, refreshModels, refreshOnce, type State, sampleOf } from './refresh.ts';
 import { buildSnapshot, type Snapshot } from './snapshot.ts';
 import type { RegistrySource } from './source.ts';
 
@@ -29,6 +29,8 @@ export type Mirror = {
   start(): Promise<void>;
   /** Reads the source and swaps the snapshot; calls while one is under way share it. */
   refresh(): Promise<Snapshot>;
+  /** Takes over what another tower read later. @throws `unavailable` */
+  follow(): Promise<void>;
   /** A snapshot read after this call was made. */
   readThrough(): Promise<Snapshot>;
   /** Reads one model by name, or everything where the source cannot. Calls that come while one is under way wait for one more. */
@@ -71,6 +73,7 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
   return {
     start: () => (options.source ? startFromCache(options, state) : startFromSample(options, state, refresh)),
     refresh,
+    follow: () => followOnce(options, state),
     readThrough: () => (state.inFlight ? refreshNext(state.inFlight) : refresh()),
     refreshModel: byName(async (names) => {
       if (!(await refreshModels(options, state, names, stopping.signal)))

@@ -2,6 +2,7 @@ import type { Clock } from '../../src/kernel/clock.ts';
 import { publicText, TowerError, unavailable } from '../../src/kernel/errors.ts';
 import type { Log } from '../../src/kernel/log.ts';
 import { saveCache } from './cache-file.ts';
+import type { SharedSnapshots } from './shared-snapshots.ts';
 import { buildSnapshot, type RegistryRows, type Snapshot } from './snapshot.ts';
 import type { ModelRows, RegistrySource } from './source.ts';
 import type { AliasTable } from './stages.ts';
@@ -14,6 +15,8 @@ export type MirrorOptions = {
   /** Opens the sample registry; null = sample data must not be shown. */
   openSample: (() => Promise<RegistrySource>) | null;
   cachePath: string | null;
+  /** What other towers over the same store read; null where there are none. */
+  shared?: SharedSnapshots | null;
   aliasTable: AliasTable;
   timeoutMs: number;
   maxAgeMs: number;
@@ -93,7 +96,43 @@ export async function refreshOnce(options: MirrorOptions, state: State, stopping
   if (state.origin === 'mlflow')
     await options.onSwap?.(fresh, { from: fresh.readAt, at: options.clock.now(), names: null });
   await persist(options, state, fresh);
+  await publish(options, state, fresh);
   return fresh;
+}
+
+/** Leaves a read for the other towers. One that cannot be left is none of this tower's reader's trouble. */
+async function publish(options: MirrorOptions, state: State, { rows, readAt }: Snapshot): Promise<void> {
+  if (state.origin === 'sample') return;
+  const { fingerprint, label } = state.source;
+  const about = { fingerprint, source: label, readAt, rounds: state.rounds };
+  await options.shared?.publish(rows, about).catch((error: unknown) => {
+    options.log.warn({ err: error }, 'what was read of the registry could not be left for the other towers');
+  });
+}
+
+/** Takes over what another tower read later than this one. Its changes were journaled by that tower. */
+export async function followOnce(options: MirrorOptions, state: State): Promise<void> {
+  const { source, shared } = options;
+  if (!source || !shared) return;
+  const before = state.snapshot;
+  const mine = state.origin === 'mlflow' ? before : null;
+  const newer = await shared.newer(source.fingerprint, mine);
+  if (!newer) return;
+  const rows = newer.rows ?? mine?.rows;
+  if (!rows) return;
+  const fresh =
+    mine && newer.rows === null
+      ? { ...mine, readAt: newer.readAt }
+      : await buildSnapshot(rows, newer.readAt, options.aliasTable);
+  // Read by this tower itself meanwhile.
+  if (state.snapshot !== before) return;
+  if (state.source !== source) await state.source.close();
+  state.source = source;
+  state.origin = 'mlflow';
+  state.snapshot = fresh;
+  state.connected = true;
+  state.lastError = null;
+  await persist(options, state, fresh);
 }
 
 /**
@@ -117,6 +156,7 @@ export async function refreshModels(
   // A whole read was swapped in meanwhile, which may have seen these later than this one did.
   if (state.snapshot !== snapshot) return refreshModels(options, state, names, stopping);
   state.snapshot = fresh;
+  await publish(options, state, fresh);
   if (state.inFlight) for (const name of names) state.touched.add(name);
   await options.onSwap?.(fresh, { from, at: options.clock.now(), names });
   return true;

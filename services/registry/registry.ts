@@ -19,6 +19,8 @@ export type Registry = {
   stop(): Promise<void>;
   /** Reads the source now; joins a refresh under way. @throws `unavailable` when the source does not answer */
   refresh(): Promise<Snapshot>;
+  /** Background step: takes over what another tower over the same store read later. @throws `unavailable` */
+  follow(): Promise<void>;
   /** Reads one model by name, now. @throws `unavailable` */
   refreshModel(name: string): Promise<void>;
   /** Background step: a light look whether the source still answers. */
@@ -93,6 +95,7 @@ export async function createRegistry(options: Options): Promise<Registry> {
       await mirror.stop();
     },
     refresh: () => mirror.refresh(),
+    follow: () => mirror.follow(),
     refreshModel: (name) => mirror.refreshModel(name),
     journalError: () => options.journalError?.() ?? null,
     ping: (signal) => mirror.ping(signal),

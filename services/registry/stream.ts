@@ -20,6 +20,8 @@ export type EventStream = {
     signal: AbortSignal,
   ): Promise<AsyncGenerator<string>>;
   publish(events: RegistryEvent[]): void;
+  /** Tells what another tower over the same store has written. */
+  catchUp(): Promise<void>;
   clients(): number;
   stop(): void;
 };
@@ -40,6 +42,12 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
   const waiting = new Set<() => void>();
   const wakeAll = () => {
     for (const wake of waiting) wake();
+  };
+
+  const tell = (made: RegistryEvent[]) => {
+    published += 1;
+    newest.add(made);
+    wakeAll();
   };
 
   async function* frames(
@@ -75,10 +83,9 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
       const resumeAt = parseEventId(lastEventId ?? query.last_event_id);
       return frames(filter, resumeAt, signal, seats.take(signal));
     },
-    publish: (made) => {
-      published += 1;
-      newest.add(made);
-      wakeAll();
+    publish: tell,
+    catchUp: async () => {
+      if (waiting.size > 0) tell(await newest.missed());
     },
     clients: seats.taken,
     stop: () => {
@@ -125,6 +132,11 @@ function createRecent(events: Events) {
   return {
     add: (published: RegistryEvent[]): void => {
       recent = [...recent, ...published.map(framed)].slice(-recentEvents);
+    },
+    /** Events after the newest one in memory; none while there is nothing in memory. */
+    missed: async (): Promise<RegistryEvent[]> => {
+      const last = recent.at(-1)?.event.id;
+      return last === undefined ? [] : events.after(last, recentEvents);
     },
     /** Events after `cursor`, from memory where it reaches back that far. */
     after: async (cursor: number): Promise<Framed[]> => {

@@ -60,6 +60,7 @@ export function createWebhooks(deps: Deps): Webhooks {
       const message = { kind: 'webhook', key: `test-${randomUUID()}`, payload, recipients: [id] };
       const db = await store.db();
       await db.transaction().execute((transaction) => outbox.promise(transaction, [message]));
+      store.bell.ring('outbox');
     },
     deliveries: async (id, query) => {
       const limit = countOr('limit', query.limit, 100, 1000);
@@ -69,6 +70,7 @@ export function createWebhooks(deps: Deps): Webhooks {
     replay: async (id, deliveryId) => {
       await rowOf(store, id);
       await outbox.replay(id, /^\d{1,15}$/.test(deliveryId) ? Number(deliveryId) : -1);
+      store.bell.ring('outbox');
     },
     promise: async (transaction, events) => {
       const rows = await transaction.selectFrom('webhooks').selectAll().where('state', '=', 'active').execute();

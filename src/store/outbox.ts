@@ -24,7 +24,10 @@ export type Delivery = Selectable<Tables['outbox_deliveries']> & { key: string; 
  * at least once, under a key that stays the same, with back-off, until they are delivered or given up.
  */
 export type Outbox = {
+  /** Ring the store's `outbox` bell when the transaction is committed. */
   promise(transaction: Transaction, messages: OutboxMessage[]): Promise<void>;
+  /** Before the steps of a tower that leads: what the one before was sending when it ended is to be taken up. */
+  begin(): void;
   /** Background step: sends what is due. Whatever was being sent when the process died is sent again, and counted. */
   step(signal: AbortSignal): Promise<void>;
   /** Newest first. */
@@ -57,17 +60,16 @@ const longestBackoffMs = 3_600_000;
 export function createOutbox(options: Options): Outbox {
   const { store, clock } = options;
   let recovered = false;
-  const bell = createBell();
   return {
-    promise: async (transaction, messages) => {
-      await insert(transaction, messages, clock.now());
-      bell.ring();
+    promise: (transaction, messages) => insert(transaction, messages, clock.now()),
+    begin: () => {
+      recovered = false;
     },
     step: async (signal) => {
       if (!recovered) await recover(options);
       recovered = true;
       try {
-        await deliver(options, bell, signal);
+        await deliver(options, signal);
       } catch (error) {
         // What could not be written of an attempt is found again as one nobody knows the end of.
         recovered = false;
@@ -114,26 +116,12 @@ export function createOutbox(options: Options): Outbox {
   };
 }
 
-/** Tells a step that is under way that there is more to do. */
-type Bell = { ring(): void; rung(): Promise<void> };
-
-function createBell(): Bell {
-  let next = Promise.withResolvers<void>();
-  return {
-    ring: () => {
-      next.resolve();
-      next = Promise.withResolvers();
-    },
-    rung: () => next.promise,
-  };
-}
-
 /** A lane for each recipient, so that one that hangs keeps only itself waiting. */
-async function deliver(options: Options, bell: Bell, signal: AbortSignal): Promise<void> {
+async function deliver(options: Options, signal: AbortSignal): Promise<void> {
   const lanes = new Map<string, Promise<void>>();
   let failure: { error: unknown } | null = null;
   while (!signal.aborted && !failure) {
-    const rung = bell.rung();
+    const { rung, stop } = nextRing(options.store);
     const claimed = await claim(options.store, options.clock.now(), [...lanes.keys()]);
     for (const [recipient, list] of Map.groupBy(claimed, (delivery) => delivery.recipient)) {
       const lane = Promise.all(list.map((delivery) => attempt(options, delivery, signal)))
@@ -144,11 +132,18 @@ async function deliver(options: Options, bell: Bell, signal: AbortSignal): Promi
         .finally(() => lanes.delete(recipient));
       lanes.set(recipient, lane);
     }
+    if (lanes.size > 0) await Promise.race([...lanes.values(), rung]);
+    stop();
     if (lanes.size === 0) break;
-    await Promise.race([...lanes.values(), rung]);
   }
   await Promise.all(lanes.values());
   if (failure) throw (failure as { error: unknown }).error;
+}
+
+/** Somebody has promised more. */
+function nextRing({ bell }: Store): { rung: Promise<void>; stop: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { rung: promise, stop: bell.on('outbox', () => resolve()) };
 }
 
 const wholeDeliveries = async (store: Store) =>
@@ -194,12 +189,16 @@ async function claim(store: Store, now: number, busy: string[]): Promise<Claimed
   if (taken.length === 0) return [];
   const ids = taken.map((delivery) => delivery.id);
   const db = await store.db();
-  await db
+  // Whoever leads no more may still be at it: what one has taken the other does not get.
+  const mine = await db
     .updateTable('outbox_deliveries')
     .set((row) => ({ state: 'sending', attempts: row('attempts', '+', 1), last_attempt_at: at }))
     .where('id', 'in', ids)
+    .where('state', '=', 'due')
+    .returning('id')
     .execute();
-  return taken.map((delivery) => ({ ...delivery, attempts: delivery.attempts + 1 }));
+  const got = new Set(mine.map(({ id }) => id));
+  return taken.flatMap((delivery) => (got.has(delivery.id) ? { ...delivery, attempts: delivery.attempts + 1 } : []));
 }
 
 async function attempt(options: Options, delivery: Claimed, signal: AbortSignal): Promise<void> {
@@ -211,7 +210,7 @@ async function attempt(options: Options, delivery: Claimed, signal: AbortSignal)
     : { ok: false, status: null, error: `nobody sends ${delivery.kind}`, final: true };
   const db = await store.db();
   // Cut short by the end of the tower: whether it arrived nobody knows.
-  if (!outcome.ok && signal.aborted) return putBack(options, delivery.id);
+  if (!outcome.ok && signal.aborted) return putBack(options, delivery);
   const isDead = !outcome.ok && (outcome.final === true || delivery.attempts >= options.maxAttempts);
   const state = outcome.ok ? 'delivered' : isDead ? 'dead' : 'due';
   onAttempt(state === 'due' ? 'failed' : state);
@@ -227,16 +226,19 @@ async function attempt(options: Options, delivery: Claimed, signal: AbortSignal)
     })
     .where('id', '=', delivery.id)
     .where('state', '=', 'sending')
+    .where('attempts', '=', delivery.attempts)
     .execute();
 }
 
-async function putBack({ store, onAttempt }: Options, id: number): Promise<void> {
+async function putBack({ store, onAttempt }: Options, { id, attempts }: Claimed): Promise<void> {
   const db = await store.db();
   onAttempt('uncertain');
   await db
     .updateTable('outbox_deliveries')
     .set((at) => ({ state: 'due', uncertain: at('uncertain', '+', 1), last_error: stopped }))
     .where('id', '=', id)
+    .where('state', '=', 'sending')
+    .where('attempts', '=', attempts)
     .execute();
 }
 

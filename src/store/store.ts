@@ -1,12 +1,7 @@
-import { chmodSync } from 'node:fs';
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import type { Kysely, Transaction as KyselyTransaction } from 'kysely';
-import { TowerError } from '../kernel/errors.ts';
-import { makeFolder } from '../kernel/files.ts';
+import type { Bell } from './bell.ts';
 import type { MetricTables } from './metric-tables.ts';
-import { migrate, migrations } from './migrate.ts';
-import { kyselyDatabase } from './sqlite.ts';
+import { openSqlite } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 
 /** Everything done on it is kept whole or not at all. Others' statements wait until it is over. */
@@ -17,69 +12,44 @@ export type View<T = Tables> = Kysely<T>;
 
 /** The door to everything that cannot be rebuilt. */
 export type Store<T = Tables> = {
+  /** `sqlite`: embedded, for one machine; `postgres`: several towers may share it. */
+  engine: 'sqlite' | 'postgres';
   /** The query builder, loaded at the first query: its 300 modules would hold up every start. */
   db(): Promise<View<T>>;
+  /**
+   * Makes transactions of one name wait for each other until their ends. Those of SQLite do so anyway; those of
+   * PostgreSQL may otherwise be committed in another order than their rows were numbered in.
+   */
+  inTurn(transaction: Transaction<T>, name: string): Promise<void>;
+  /** Milliseconds by the clock that all towers over the store have in common. */
+  now(): Promise<number>;
+  bell: Bell;
   close(): Promise<void>;
 };
 
 /** The metric points. */
 export type MetricStore = Store<MetricTables>;
 
+/** Where the store is: a folder, or a PostgreSQL that has precedence over it. */
+export type Place = { directory: string; databaseUrl?: string | undefined; connections?: number };
+
 /**
- * Opens `tower.db` in a folder, makes it where it is missing, and brings it to the current schema.
- * A write that has returned survives SIGKILL and power cuts (WAL, synchronous=FULL).
- * @throws TowerError `unavailable` with the path and the reason, `conflict` for a newer schema
+ * Opens `tower.db` in a folder and makes it where it is missing, or the same tables in PostgreSQL, and brings them to the
+ * current schema. A write that has returned survives SIGKILL and power cuts (WAL, synchronous=FULL; PostgreSQL's
+ * synchronous_commit).
+ * @throws TowerError `unavailable` with the place and the reason, `conflict` for a newer schema
  */
-export const openStore = (directory: string): Store => open<Tables>(directory, 'tower.db', 'full');
+export const openStore = (place: Place): Promise<Store> => open<Tables>(place, 'tower.db');
 
 /**
  * Opens `metrics.db` beside it. A write that has returned survives SIGKILL; a power cut may take the last seconds, never
- * the file (WAL, synchronous=NORMAL): sixteen times as many commits a second.
+ * the file (WAL, synchronous=NORMAL): sixteen times as many commits a second. PostgreSQL keeps them as it keeps the rest.
  * @throws TowerError as `openStore`
  */
-export const openMetricStore = (directory: string): MetricStore =>
-  open<MetricTables>(directory, 'metrics.db', 'normal');
+export const openMetricStore = (place: Place): Promise<MetricStore> => open<MetricTables>(place, 'metrics.db');
 
-function open<T>(directory: string, name: keyof typeof migrations, synchronous: 'full' | 'normal'): Store<T> {
-  const file = openFile(directory, name, synchronous);
-  let db: Promise<View<T>> | null = null;
-  return {
-    db: () => {
-      db ??= import('kysely').then(
-        ({ Kysely, SqliteDialect }) =>
-          new Kysely<T>({ dialect: new SqliteDialect({ database: kyselyDatabase(file) }) }),
-      );
-      return db;
-    },
-    close: async () => {
-      // Kysely closes the file only if it ever used it.
-      await (await db)?.destroy();
-      if (file.isOpen) file.close();
-    },
-  };
-}
-
-function openFile(directory: string, name: keyof typeof migrations, synchronous: string): DatabaseSync {
-  const path = join(directory, name);
-  let file: DatabaseSync | null = null;
-  try {
-    makeFolder(directory);
-    file = new DatabaseSync(path);
-    // It holds addresses that may be secrets; its companions (-wal, -shm) take its mode.
-    chmodSync(path, 0o600);
-    file.exec(
-      `pragma busy_timeout = 5000; pragma journal_mode = wal; pragma synchronous = ${synchronous}; pragma foreign_keys = on`,
-    );
-    migrate(file, path, migrations[name]);
-    return file;
-  } catch (error) {
-    file?.close();
-    if (error instanceof TowerError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new TowerError(
-      'unavailable',
-      `${path} cannot be opened: ${reason}. DATA_DIRECTORY must be a folder this user can write to`,
-      { cause: error },
-    );
-  }
+async function open<T>(place: Place, part: 'tower.db' | 'metrics.db'): Promise<Store<T>> {
+  if (place.databaseUrl === undefined) return openSqlite<T>(place.directory, part);
+  const { openPostgres } = await import('./postgres.ts');
+  return openPostgres<T>(place.databaseUrl, part, place.connections ?? 5);
 }

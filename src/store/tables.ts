@@ -120,4 +120,36 @@ export type Tables = {
     pinned_by: string;
     pinned_at: string;
   };
+  /** Which tower leads those over one store. `term` grows with each new leader; `until`: milliseconds of the database's clock. */
+  leader: { id: number; holder: string; term: number; until: number };
+  /** Long work. `key` makes an occurrence be queued once; `attempts` tells one worker's run from the next one's. */
+  job_queue: {
+    id: string;
+    kind: string;
+    subject: string;
+    key: string | null;
+    payload: string;
+    state: 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
+    attempts: number;
+    /** How often its worker was not heard of any more. */
+    abandoned: number;
+    worker: string | null;
+    leased_until: number;
+    created_at: string;
+    finished_at: string | null;
+    progress: string | null;
+    result: string | null;
+    error: string | null;
+  };
+  /** The registry as some tower read it last, for the others. `content` names what is in it, `body` is a cache file, compressed. */
+  registry_snapshots: {
+    registry: string;
+    fingerprint: string;
+    source: string;
+    content: string;
+    read_at: number;
+    body: Uint8Array;
+  };
+  /** Models of services, as their files are written. */
+  trained_models: { service: string; trained_at: string; body: string };
 };

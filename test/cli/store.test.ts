@@ -65,7 +65,7 @@ describe('tower store', () => {
   it('finds what is damaged, and restores nothing of it', async () => {
     const { onFolder, data, copy } = await filled();
     expect((await onFolder(data, 'store', 'verify')).out).toMatch(
-      /^FILE +BYTES +SCHEMA +WRONG\ntower\.db +\d+ +4 +nothing\nmetrics\.db +\d+ +1 +nothing$/,
+      /^FILE +BYTES +SCHEMA +WRONG\ntower\.db +\d+ +5 +nothing\nmetrics\.db +\d+ +1 +nothing$/,
     );
     await onFolder(data, 'store', 'backup', copy);
     scratch(join(copy, 'metrics.db'));
@@ -92,7 +92,7 @@ describe('tower store', () => {
     const { onFolder } = await filled();
     const fresh = join(temporaryFolder(), 'data');
     expect((await onFolder(fresh, 'store', 'migrate')).out).toBe(
-      'FILE        SCHEMA\ntower.db         4\nmetrics.db       1',
+      'FILE        SCHEMA\ntower.db         5\nmetrics.db       1',
     );
   });
 });

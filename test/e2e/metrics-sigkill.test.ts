@@ -17,7 +17,7 @@ const writer = (folder: string, first: number) => `
   import { openMetricStore } from ${ours('src/store/store.ts')};
   import { createRecorder } from ${ours('services/analytics/recorder.ts')};
   import { sealHours } from ${ours('services/analytics/seal.ts')};
-  const store = openMetricStore(${JSON.stringify(folder)});
+  const store = await openMetricStore({ directory: ${JSON.stringify(folder)} });
   const recorder = createRecorder({ store, mostSeries: 100 });
   let next = ${first};
   const write = async (k) => {
@@ -57,7 +57,7 @@ it('SIGKILL while points are written and hours sealed: what was committed is the
     expect(file.prepare('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' });
     sealed += Number(file.prepare('select count(*) as n from rollups').get()?.['n']);
     file.close();
-    const store = openMetricStore(folder);
+    const store = await openMetricStore({ directory: folder });
     const reader = createReader(store);
     const span = { start: base + first * 20_000, end: base + next * 20_000 };
     for (const { id, resource } of await reader.find({ metric: 'm' })) {

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import Ajv from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { InjectOptions } from 'fastify';
@@ -12,6 +11,7 @@ import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { writeExperiments } from '../support/experiments.ts';
 import { signedHeaders } from '../support/signed.ts';
+import { roughHand } from '../support/stores.ts';
 import { type TestTower, testTower } from '../support/tower.ts';
 import { metrics } from './contract-analytics-cases.ts';
 import { cases, monitorBody } from './contract-cases.ts';
@@ -78,9 +78,8 @@ async function towerIn(world: World): Promise<InWorld> {
   if (world === 'no streams') changes.stopStreams();
   if (world === 'busy streams') await (await changes.stream({}, undefined, new AbortController().signal)).next();
   if (world === 'no audit') {
-    const file = new DatabaseSync(join(tower.folder, 'data', 'tower.db'));
-    file.exec('drop table audit');
-    file.close();
+    const edit = await roughHand(join(tower.folder, 'data'));
+    await edit('drop table audit');
   }
   const made =
     world === 'with a key'

@@ -127,6 +127,7 @@ describe('when MLflow goes away', () => {
     const { app, fake, clock, startJobs, services } = await towerOver();
     startJobs();
     const refreshJob = () => services.system.health().jobs.find((job) => job.name === 'registry-refresh');
+    await vi.waitFor(() => expect(refreshJob()).toBeDefined());
     await clock.advance(1_200);
     await vi.waitFor(() => expect(refreshJob()?.status).toBe('succeeded'));
     await fake.close();

@@ -20,10 +20,10 @@ const row = {
 describe('the store', () => {
   it('keeps what was written, across openings', async () => {
     const folder = temporaryFolder();
-    const store = openStore(folder);
+    const store = await openStore({ directory: folder });
     await (await store.db()).insertInto('monitored_models').values(row).execute();
     await store.close();
-    const again = openStore(folder);
+    const again = await openStore({ directory: folder });
     expect(await (await again.db()).selectFrom('monitored_models').selectAll().execute()).toEqual([row]);
     await again.close();
   });
@@ -31,18 +31,18 @@ describe('the store', () => {
   it('opened by several processes at once is migrated once', async () => {
     const folder = temporaryFolder();
     const script = `import { openStore } from ${JSON.stringify(new URL('../../src/store/store.ts', import.meta.url).href)};
-      await (openStore(${JSON.stringify(folder)})).close();`;
+      await (await openStore({ directory: ${JSON.stringify(folder)} })).close();`;
     const processes = Array.from({ length: 4 }, () => start(process.execPath, ['--input-type=module', '-e', script]));
     const codes = await Promise.all(processes.map(async (one) => (await once(one.child, 'exit'))[0] as number));
     expect(codes, processes.map((one) => one.output()).join('')).toEqual([0, 0, 0, 0]);
-    const store = openStore(folder);
+    const store = await openStore({ directory: folder });
     expect(await (await store.db()).selectFrom('monitored_models').selectAll().execute()).toEqual([]);
     await store.close();
   });
 
   it('syncs every commit to disk', async () => {
     const folder = temporaryFolder();
-    const store = openStore(folder);
+    const store = await openStore({ directory: folder });
     const file = new DatabaseSync(join(folder, 'tower.db'));
     expect(file.prepare('pragma journal_mode').get()).toEqual({ journal_mode: 'wal' });
     expect(file.prepare('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' });
@@ -51,7 +51,7 @@ describe('the store', () => {
   });
 
   it('a transaction that fails leaves nothing behind', async () => {
-    const store = openStore(temporaryFolder());
+    const store = await openStore({ directory: temporaryFolder() });
     const failing = (await store.db()).transaction().execute(async (trx) => {
       await trx.insertInto('monitored_models').values(row).execute();
       await trx.insertInto('monitored_models').values(row).execute();
@@ -66,20 +66,28 @@ describe('the store', () => {
     const file = new DatabaseSync(join(folder, 'tower.db'));
     file.exec('pragma user_version = 99');
     file.close();
-    expect(() => openStore(folder)).toThrow(/schema 99, written by a newer version; this one knows up to \d/);
+    await expect(openStore({ directory: folder })).rejects.toThrow(
+      /schema 99, written by a newer version; this one knows up to \d/,
+    );
   });
 
   it('that is damaged, or a folder that is a file, is a clear error', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'tower.db'), 'this is not a database, and it is longer than a header would be');
-    expect(() => openStore(folder)).toThrow(/tower\.db cannot be opened: file is not a database/);
-    expect(() => openStore(join(folder, 'tower.db'))).toThrow(/DATA_DIRECTORY must be a folder this user can write to/);
+    await expect(openStore({ directory: folder })).rejects.toThrow(
+      /tower\.db cannot be opened: file is not a database/,
+    );
+    await expect(openStore({ directory: join(folder, 'tower.db') })).rejects.toThrow(
+      /DATA_DIRECTORY must be a folder this user can write to/,
+    );
   });
 
   it.skipIf(process.getuid?.() === 0)('a folder that cannot be written is a clear error', async () => {
     const folder = join(temporaryFolder(), 'locked');
     mkdirSync(folder);
     chmodSync(folder, 0o500);
-    expect(() => openStore(folder)).toThrow(/DATA_DIRECTORY must be a folder this user can write to/);
+    await expect(openStore({ directory: folder })).rejects.toThrow(
+      /DATA_DIRECTORY must be a folder this user can write to/,
+    );
   });
 });

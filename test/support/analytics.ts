@@ -1,7 +1,6 @@
 import { createAnalytics } from '../../services/analytics/analytics.ts';
-import { openMetricStore } from '../../src/store/store.ts';
-import { whenTestIsOver } from './cleanup.ts';
 import { handClock } from './sources.ts';
+import { metricStoreIn } from './stores.ts';
 import { temporaryFolder } from './tower.ts';
 
 const retention = { rawDays: 35, hourDays: 400, dayDays: 1825 };
@@ -10,8 +9,7 @@ const none = () => Promise.reject(new Error('nobody forecasts here'));
 const noForecasts = { forecast: none, backtest: none };
 export function analyticsIn(folder = temporaryFolder(), mostSeries = 1000) {
   const clock = handClock();
-  const store = openMetricStore(folder);
-  whenTestIsOver(() => store.close());
+  const store = metricStoreIn(folder);
   return {
     analytics: createAnalytics({ store, clock, retention, mostSeries, forecaster: noForecasts }),
     clock,

@@ -3,10 +3,9 @@ import { buildSnapshot } from '../../services/registry/snapshot.ts';
 import type { MetricPoint, Run } from '../../services/registry/source.ts';
 import { notFound, unavailable } from '../../src/kernel/errors.ts';
 import { normal, seededRandom } from '../../src/kernel/rng.ts';
-import { openStore } from '../../src/store/store.ts';
-import { whenTestIsOver } from './cleanup.ts';
 import { runRow, versionRow } from './rows.ts';
 import { aliasTable, handClock } from './sources.ts';
+import { storeIn } from './stores.ts';
 import { keptLog, temporaryFolder } from './tower.ts';
 
 /** Drift over four versions of one model, of which the test says what was measured. */
@@ -54,8 +53,7 @@ type Given = { late?: MetricPoint[]; logged?: MetricPoint[]; runs?: Run[]; noRun
 
 export function driftOver({ late = [], logged = [], runs = [], noRuns = false }: Given = {}) {
   const asked: unknown[] = [];
-  const store = openStore(temporaryFolder());
-  whenTestIsOver(() => store.close());
+  const store = storeIn(temporaryFolder());
   const reading = <T>(value: T) => ({ value, ageMs: 0, stale: false });
   const drift = createDrift({
     clock,

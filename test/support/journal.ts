@@ -1,14 +1,12 @@
 import { createJournal, type JournalOptions, type RegistryEvent } from '../../services/registry/journal.ts';
 import { buildSnapshot, type RegistryRows, type Snapshot } from '../../services/registry/snapshot.ts';
-import { openStore, type Store } from '../../src/store/store.ts';
-import { whenTestIsOver } from './cleanup.ts';
 import { aliasTable, handClock } from './sources.ts';
+import { storeIn } from './stores.ts';
 import { keptLog } from './tower.ts';
 
 /** A journal over a store in this folder, and the events it made so far. */
 export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
-  const store: Store = openStore(folder);
-  whenTestIsOver(() => store.close());
+  const store = storeIn(folder);
   const made: RegistryEvent[] = [];
   const { log, text } = keptLog();
   const journal = createJournal({

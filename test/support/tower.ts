@@ -7,6 +7,7 @@ import { compose, type Overrides, type Tower } from '../../src/compose.ts';
 import { readConfig } from '../../src/config.ts';
 import { createLog } from '../../src/kernel/log.ts';
 import { whenTestIsOver } from './cleanup.ts';
+import { databaseOf } from './stores.ts';
 
 /** A folder that is gone when the test is over. */
 export function temporaryFolder(): string {
@@ -27,9 +28,11 @@ export type TestTower = Tower & { app: FastifyInstance; folder: string; logText:
 /** The whole tower in folders of its own, not listening; stopped when the test is over. */
 export async function testTower(env: Record<string, string> = {}, overrides: Overrides = {}): Promise<TestTower> {
   const folder = temporaryFolder();
+  const databaseUrl = await databaseOf(env['DATA_DIRECTORY'] ?? join(folder, 'data'));
   const { config, secrets } = readConfig({
     CACHE_DIRECTORY: join(folder, 'cache'),
     DATA_DIRECTORY: join(folder, 'data'),
+    ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl, TOWER_SECRET_KEY: 'k'.repeat(40) }),
     RATE_LIMIT_PER_MINUTE: '100000',
     MLFLOW_MAX_RETRIES: '0',
     ...env,

@@ -14,9 +14,9 @@ import { card, table } from '../table.ts';
  * be made, and the log checked, by whoever owns the folder and nobody else.
  */
 export function addAccessCommands(program: Command, context: CliContext): void {
-  const here = async <T>(work: (door: ReturnType<typeof openFoundation>) => Promise<T>): Promise<T> => {
+  const here = async <T>(work: (door: Door) => Promise<T>): Promise<T> => {
     const { config, secrets } = readConfig(context.env);
-    const door = openFoundation(config, secrets);
+    const door = await openFoundation(config, secrets);
     try {
       await door.access.audit.begin();
       return await work(door);
@@ -28,7 +28,8 @@ export function addAccessCommands(program: Command, context: CliContext): void {
   addAuditCommands(program, context, here);
 }
 
-type Here = <T>(work: (door: ReturnType<typeof openFoundation>) => Promise<T>) => Promise<T>;
+type Door = Awaited<ReturnType<typeof openFoundation>>;
+type Here = <T>(work: (door: Door) => Promise<T>) => Promise<T>;
 type Scope = 'read' | 'operate' | 'approve' | 'admin';
 
 function addTokenCommands(program: Command, context: CliContext, here: Here): void {

@@ -40,7 +40,7 @@ export function addStoreCommands(program: Command, context: CliContext): void {
     .command('migrate')
     .description('bring the databases to the schema of this program; a start does so too')
     .action(async () => {
-      await migrateStore(directory());
+      await migrateStore({ directory: directory() });
       const checked = await storeCopies.verifyStore(directory());
       context.print(checked, (files) =>
         table(

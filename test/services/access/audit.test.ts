@@ -1,12 +1,9 @@
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createAudit } from '../../../services/access/audit.ts';
 import { openMasterKey } from '../../../src/store/master-key.ts';
-import { openStore } from '../../../src/store/store.ts';
-import { whenTestIsOver } from '../../support/cleanup.ts';
 import { handClock } from '../../support/sources.ts';
+import { roughHand, storeIn } from '../../support/stores.ts';
 import { temporaryFolder } from '../../support/tower.ts';
 
 const entry = {
@@ -24,8 +21,7 @@ const entry = {
 /** A log of some rows, and a second, rough hand on its file. */
 async function auditOf(rows: number) {
   const folder = temporaryFolder();
-  const store = openStore(folder);
-  whenTestIsOver(() => store.close());
+  const store = storeIn(folder);
   const audit = createAudit({ store, clock: handClock(), deriveKey: openMasterKey(folder, 'k'.repeat(32)) });
   await audit.begin();
   for (let i = 1; i <= rows; i += 1)
@@ -35,9 +31,7 @@ async function auditOf(rows: number) {
       phase: i % 2 ? 'requested' : 'done',
       status: i % 2 ? null : 201,
     });
-  const file = new DatabaseSync(join(folder, 'tower.db'));
-  whenTestIsOver(() => file.close());
-  return { audit, file };
+  return { audit, edit: await roughHand(folder) };
 }
 
 const exportOf = async (audit: ReturnType<typeof createAudit>): Promise<string> => {
@@ -94,37 +88,32 @@ describe('the audit log', () => {
       /^row 1 is missing or out of its place \(found 0\)$/,
     ],
   ])('notices when %s', async (_what, sql, problem) => {
-    const { audit, file } = await auditOf(6);
-    file.exec(sql);
+    const { audit, edit } = await auditOf(6);
+    for (const statement of sql.split('; ')) await edit(statement);
     expect((await audit.verify()).problem).toMatch(problem);
   });
 
   it('notices a change of any byte of any column', async () => {
-    const { audit, file } = await auditOf(4);
-    const columns = file
-      .prepare('pragma table_info(audit)')
-      .all()
-      .map((column) => String(column['name']));
-    for (const column of columns) {
-      const row = file.prepare(`select ${column} as value from audit where seq = 2`).get();
-      const value = row?.['value'];
+    const { audit, edit } = await auditOf(4);
+    const [first] = await edit('select * from audit where seq = 2');
+    const quoted = (value: unknown) => (typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(value));
+    for (const [column, raw] of Object.entries(first!)) {
+      const value = column === 'seq' || column === 'status' ? (raw === null ? null : Number(raw)) : raw;
       const edits =
         typeof value === 'string'
           ? [...value].map((_, at) => `${value.slice(0, at)}${value[at] === 'x' ? 'y' : 'x'}${value.slice(at + 1)}`)
           : [value === null ? 1 : Number(value) + 10];
-      for (const edit of edits) {
+      for (const other of edits) {
         if (column === 'phase') continue;
-        file.prepare(`update audit set ${column} = ? where seq = 2`).run(edit);
-        expect((await audit.verify()).problem, `${column} = ${edit}`).not.toBeNull();
-        file
-          .prepare(`update audit set ${column} = ? where ${column === 'seq' ? 'seq = 12' : 'seq = 2'}`)
-          .run(value ?? null);
+        await edit(`update audit set ${column} = ${quoted(other)} where seq = 2`);
+        expect((await audit.verify()).problem, `${column} = ${other}`).not.toBeNull();
+        await edit(`update audit set ${column} = ${quoted(value)} where ${column === 'seq' ? 'seq = 12' : 'seq = 2'}`);
       }
     }
     // The one column that takes two words only.
-    file.exec("update audit set phase = 'requested' where seq = 2");
+    await edit("update audit set phase = 'requested' where seq = 2");
     expect((await audit.verify()).problem).not.toBeNull();
-    file.exec("update audit set phase = 'done' where seq = 2");
+    await edit("update audit set phase = 'done' where seq = 2");
     expect(await audit.verify()).toEqual({ rows: 4, problem: null });
   });
 
@@ -155,16 +144,15 @@ describe('the audit log', () => {
   });
 
   it('put back to an earlier state, shows against an export from in between', async () => {
-    const { audit, file } = await auditOf(4);
-    const [early] = file.prepare('select * from audit_head').all();
+    const { audit, edit } = await auditOf(4);
+    const [early] = await edit('select * from audit_head');
     const first = Buffer.from(await exportOf(audit));
     await audit.record(entry);
     const second = Buffer.from(await exportOf(audit));
     expect((await audit.verify(first)).problem).toBeNull();
-    file.exec('delete from audit where seq > 4');
-    file
-      .prepare('update audit_head set count = ?, hash = ?, seal = ?')
-      .run(early?.['count'] ?? 0, early?.['hash'] ?? '', early?.['seal'] ?? '');
+    await edit('delete from audit where seq > 4');
+    const { count, hash, seal } = early!;
+    await edit(`update audit_head set count = ${count}, hash = '${hash}', seal = '${seal}'`);
     expect((await audit.verify()).problem).toBeNull();
     expect((await audit.verify(second)).problem).toBe('it does not go on from the earlier log, which had 5 rows');
     expect((await audit.verifyExport(first, second)).problem).toMatch(/^it does not go on/);
@@ -189,7 +177,7 @@ describe('the audit log', () => {
     const { audit } = await auditOf(3);
     const text = await exportOf(audit);
     const other = createAudit({
-      store: openStore(temporaryFolder()),
+      store: storeIn(temporaryFolder()),
       clock: handClock(),
       deriveKey: openMasterKey('', 'z'.repeat(32)),
     });

@@ -2,13 +2,13 @@ import { createHmac } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import { fakeMlflow } from '../../fakes/mlflow.ts';
 import { smallRegistry } from '../../fakes/small-registry.ts';
 import { whenTestIsOver } from '../../support/cleanup.ts';
 import { receiver } from '../../support/receiver.ts';
 import { handClock, noSignal, settle } from '../../support/sources.ts';
+import { onPostgres, roughHand } from '../../support/stores.ts';
 import { testTower } from '../../support/tower.ts';
 
 /** A tower over a small fake MLflow with one webhook, and what it received. */
@@ -196,14 +196,16 @@ describe('outgoing webhooks', () => {
 
   it('whose outcome could not be written are sent again, and counted', async () => {
     const { tower, there, webhooks, webhook, setAlias, deliver } = await hookedTower();
-    const file = new DatabaseSync(join(tower.folder, 'data', 'tower.db'));
-    whenTestIsOver(() => file.close());
+    const edit = await roughHand(join(tower.folder, 'data'));
     await setAlias('blue', '2');
-    file.exec(
-      "create trigger full before update on outbox_deliveries when new.state = 'delivered' begin select raise(abort, 'disk full'); end",
+    // Nothing that was delivered can be written down.
+    await edit(
+      onPostgres
+        ? "alter table outbox_deliveries add constraint full_disk check (state <> 'delivered')"
+        : "create trigger full_disk before update on outbox_deliveries when new.state = 'delivered' begin select raise(abort, 'full_disk'); end",
     );
-    await expect(deliver()).rejects.toThrow('disk full');
-    file.exec('drop trigger full');
+    await expect(deliver()).rejects.toThrow('full_disk');
+    await edit(onPostgres ? 'alter table outbox_deliveries drop constraint full_disk' : 'drop trigger full_disk');
     await deliver();
     expect(there.got).toHaveLength(2);
     expect(await webhooks.deliveries(webhook.id, {})).toMatchObject([

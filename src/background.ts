@@ -1,0 +1,229 @@
+import type { Analytics } from '../services/analytics/analytics.ts';
+import { jobOf, prune, type RegistryParts, type SharedParts, type Tools } from './compose-registry.ts';
+import type { Config } from './config.ts';
+import { type Job, type JobState, type Jobs, startJobs } from './kernel/jobs.ts';
+import { createLeadership, type Leadership, renewalMs } from './store/leader.ts';
+import type { Queue } from './store/queue.ts';
+import type { Store } from './store/store.ts';
+
+/** Every background job there is: those of each tower, those of the leader alone, and those done once in a while by any. */
+export type Background = {
+  states(): JobState[];
+  leadership: Leadership;
+  /** Lets a background job run soon, or at once. */
+  nudge(name: string): void;
+  wake(name: string): void;
+  stop(): Promise<void>;
+};
+
+type Parts = {
+  config: Config;
+  store: Store;
+  /** How this tower is called among those over one store. */
+  tower: string;
+  queue: Queue;
+  registries: RegistryParts[];
+  shared: SharedParts;
+  analytics: Analytics;
+  tools: Tools;
+};
+
+const minute = 60_000;
+
+export function createBackground(parts: Parts): Background {
+  const { store, tower, tools, shared } = parts;
+  const { clock, log } = tools;
+  const onRun = (state: JobState) => recordRun(parts, state);
+  let leading: Jobs | null = null;
+  let stepping: Promise<void> = Promise.resolve();
+  const leadership = createLeadership({
+    store,
+    tower,
+    clock,
+    onChange: (leads) => {
+      log.info({ tower }, leads ? 'this tower leads now' : 'this tower does not lead any more');
+      // One after the other: what ends is over before it begins again.
+      stepping = stepping.then(async () => {
+        await leading?.stop();
+        leading = leads ? startJobs(leaderJobs(parts, leadership), { ...tools, onRun }) : null;
+      });
+    },
+  });
+  handleScheduled(parts);
+  const everywhere = startJobs(towerJobs(parts, leadership), { ...tools, onRun });
+  if (leadership.leads()) leading = startJobs(leaderJobs(parts, leadership), { ...tools, onRun });
+  const wake = (name: string) => {
+    everywhere.wake(name);
+    leading?.wake(name);
+  };
+  const listening = [
+    store.bell.on('outbox', () => wake('outbox')),
+    store.bell.on('leader', () => wake('leadership')),
+    store.bell.on('snapshots', (name) => wake(jobOf('registry-follow', name))),
+    store.bell.on('events', () => void shared.stream.catchUp()),
+  ];
+  return {
+    leadership,
+    states: () => [...everywhere.states(), ...(leading?.states() ?? [])],
+    wake,
+    nudge: (name) => {
+      everywhere.nudge(name);
+      leading?.nudge(name);
+    },
+    stop: async () => {
+      for (const stopListening of listening) stopListening();
+      await everywhere.stop();
+      await stepping;
+      await leading?.stop();
+      await leadership.resign().catch((error: unknown) => log.warn({ err: error }, 'the next leader has to wait'));
+    },
+  };
+}
+
+/** What every tower does for itself. */
+function towerJobs({ config, store, queue, registries, shared, tools }: Parts, leadership: Leadership): Job[] {
+  const every = Math.max(config.CACHE_REFRESH_INTERVAL_MINUTES, 1) * minute;
+  const jobs: Job[] = registries.flatMap(({ name, registry, drift }) => [
+    {
+      name: jobOf('registry-ping', name),
+      intervalMs: minute,
+      timeoutMs: 10_000,
+      firstAfterMs: minute,
+      step: (signal) => registry.ping(signal),
+    },
+    {
+      name: jobOf('run-count', name),
+      intervalMs: every,
+      timeoutMs: 30 * minute,
+      firstAfterMs: 2_000,
+      step: (signal) => registry.countRuns(signal),
+    },
+    {
+      name: jobOf('drift', name),
+      intervalMs: every,
+      timeoutMs: 10 * minute,
+      firstAfterMs: 5_000,
+      step: (signal) => drift.sweep(signal),
+    },
+  ]);
+  jobs.push(
+    { name: 'queue', intervalMs: 5_000, timeoutMs: minute, firstAfterMs: 1_000, step: () => queue.step() },
+    {
+      name: 'schedule',
+      intervalMs: 10 * minute,
+      timeoutMs: minute,
+      firstAfterMs: 10 * minute,
+      step: async () => queueScheduled(queue, tools.clock.now()),
+    },
+  );
+  return store.engine === 'sqlite' ? jobs : [...jobs, ...sharingJobs(registries, shared, leadership)];
+}
+
+/** What it takes to share a store with other towers. */
+function sharingJobs(registries: RegistryParts[], shared: SharedParts, leadership: Leadership): Job[] {
+  const jobs: Job[] = [];
+  for (const { name, registry } of registries)
+    jobs.push({
+      name: jobOf('registry-follow', name),
+      intervalMs: 10_000,
+      timeoutMs: minute,
+      firstAfterMs: 0,
+      step: () => registry.follow(),
+    });
+  jobs.push(
+    {
+      name: 'leadership',
+      intervalMs: renewalMs,
+      timeoutMs: renewalMs * 2,
+      firstAfterMs: 0,
+      step: () => leadership.step(),
+    },
+    {
+      name: 'events',
+      intervalMs: 10_000,
+      timeoutMs: minute,
+      firstAfterMs: 10_000,
+      step: () => shared.stream.catchUp(),
+    },
+  );
+  return jobs;
+}
+
+/** What one tower does for all. */
+function leaderJobs({ config, registries, shared, analytics }: Parts, { leads }: Leadership): Job[] {
+  shared.outbox.begin();
+  const jobs: Job[] = [
+    ...registries.map(({ name, registry }) => ({
+      name: jobOf('registry-refresh', name),
+      intervalMs: config.CACHE_REFRESH_INTERVAL_MINUTES * minute,
+      timeoutMs: config.CACHE_TIMEOUT_SECONDS * 1000 + 10_000,
+      // With a snapshot at hand there is no hurry: the first requests come first.
+      firstAfterMs: registry.status().snapshot ? 1_000 : 0,
+      step: () => registry.refresh(),
+    })),
+    {
+      // Woken by every promise; by itself for what is to be tried again.
+      name: 'outbox',
+      intervalMs: 10_000,
+      timeoutMs: 10 * minute,
+      firstAfterMs: 1_000,
+      step: (signal) => shared.outbox.step(signal),
+    },
+    {
+      name: 'metrics-seal',
+      intervalMs: 5 * minute,
+      timeoutMs: 30 * minute,
+      firstAfterMs: minute,
+      step: (signal) => analytics.seal(signal),
+    },
+  ];
+  // A tower that stood still learns at the next renewal that another one leads; until then it does nothing either.
+  return jobs.map((job) => ({ ...job, step: async (signal) => (leads() ? job.step(signal) : undefined) }));
+}
+
+/** What is due once in so many milliseconds, counted from 1970, on whichever tower takes it up first. */
+const scheduled = { 'metrics-retention': 360 * minute, prune: 360 * minute };
+
+function handleScheduled({ config, queue, registries, shared, analytics, tools }: Parts): void {
+  queue.handle('metrics-retention', (_, { signal }) => analytics.letGo(signal));
+  queue.handle('prune', async () => {
+    // All registries share what is pruned, so one of them does it for all.
+    const [first] = registries;
+    if (first) await prune(config, tools.clock.now(), shared, first);
+    await queue.prune(tools.clock.now() - 30 * 24 * 60 * minute);
+  });
+}
+
+/** Each occurrence is queued once, whichever tower comes first: its key is its time. */
+async function queueScheduled(queue: Queue, now: number): Promise<void> {
+  for (const [kind, everyMs] of Object.entries(scheduled)) {
+    const at = new Date(Math.floor(now / everyMs) * everyMs).toISOString();
+    await queue.add({ kind, subject: '', payload: { at }, key: `${kind}@${at}` });
+  }
+}
+
+/** Steps that come every few seconds and leave nothing to be told. */
+const unrecorded = ['leadership', 'queue', 'events'];
+
+function recordRun({ store, tools: { metrics, log } }: Parts, state: JobState): void {
+  const outcome = state.status === 'succeeded' ? 'succeeded' : 'failed';
+  metrics.jobRuns.inc({ job: state.name, outcome });
+  if (unrecorded.includes(state.name) || state.name.startsWith('registry-follow')) return;
+  const row = {
+    name: state.name,
+    last_status: outcome,
+    last_started_at: new Date(state.lastStartedAt ?? 0).toISOString(),
+    last_finished_at: new Date(state.lastFinishedAt ?? 0).toISOString(),
+    last_error: state.lastError,
+  } as const;
+  store
+    .db()
+    .then((db) =>
+      db
+        .insertInto('jobs')
+        .values(row)
+        .onConflict((at) => at.column('name').doUpdateSet(row))
+        .execute(),
+    )
+    .catch((error: unknown) => log.warn({ err: error, job: state.name }, 'the run of a job could not be recorded'));
+}

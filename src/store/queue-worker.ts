@@ -1,0 +1,192 @@
+import { publicText } from '../kernel/errors.ts';
+import type { QueuedJob, QueueOptions, Work } from './queue.ts';
+import type { Store } from './store.ts';
+
+/** What a tower does with a job of the queue: takes it up, speaks for it while it runs, keeps its outcome. */
+
+/** States of a job that has no outcome yet. */
+export const open = ['queued', 'running'] as const;
+
+/** So long after its worker was last heard of a job is begun again; so often a worker is heard of. */
+const leaseMs = 12_000;
+const renewalMs = 3_000;
+/** A job whose tower died this often is not tried again: it may be what kills them. */
+const mostAbandoned = 3;
+/** Progress is written this often at most. */
+const progressMs = 250;
+/** Takes up the oldest job of a kind that is queued, or whose worker was not heard of for too long. */
+export async function claim(options: QueueOptions, kind: string): Promise<QueuedJob | null> {
+  const { store, tower } = options;
+  const db = await store.db();
+  for (;;) {
+    const now = await store.now();
+    const due = await db
+      .selectFrom('job_queue')
+      .select(['id', 'attempts', 'state', 'abandoned'])
+      .where('kind', '=', kind)
+      .where('state', 'in', open)
+      .where('leased_until', '<', now)
+      .orderBy('created_at')
+      .orderBy('id')
+      .limit(1)
+      .executeTakeFirst();
+    if (!due) return null;
+    const abandoned = due.abandoned + (due.state === 'running' ? 1 : 0);
+    if (abandoned >= mostAbandoned) {
+      const error = `the tower that was at it ended ${abandoned} times; it is not begun again`;
+      await settle(options, kind, due.id, { state: 'failed', error }, due.attempts);
+      continue;
+    }
+    // Two towers may see the same job; the second finds the count changed and looks again.
+    const job = await db
+      .updateTable('job_queue')
+      .set({ state: 'running', attempts: due.attempts + 1, abandoned, worker: tower, leased_until: now + leaseMs })
+      .where('id', '=', due.id)
+      .where('attempts', '=', due.attempts)
+      .where('leased_until', '<', now)
+      .where('state', 'in', open)
+      .returningAll()
+      .executeTakeFirst();
+    if (job) return job;
+  }
+}
+
+type Outcome = { state: 'succeeded'; result: string } | { state: 'failed'; error: string } | { state: 'cancelled' };
+
+/** Gives a job its outcome, once. `attempts`: only if it is still this attempt. @returns whether it got it */
+export async function settle(
+  { store, clock }: QueueOptions,
+  kind: string,
+  id: string,
+  outcome: Outcome & { progress?: string | null },
+  attempts?: number,
+): Promise<boolean> {
+  const db = await store.db();
+  const job = db
+    .updateTable('job_queue')
+    .set({ ...outcome, finished_at: new Date(clock.now()).toISOString(), leased_until: 0 })
+    .where('kind', '=', kind)
+    .where('id', '=', id)
+    .where('state', 'in', open);
+  const { numUpdatedRows } = await (attempts === undefined
+    ? job
+    : job.where('attempts', '=', attempts)
+  ).executeTakeFirst();
+  store.bell.ring('queue', id);
+  store.bell.ring('settled', id);
+  return numUpdatedRows === 1n;
+}
+
+/** Runs a job and keeps its outcome; `abort` ends it, and so does another tower that has it now. */
+export async function runJob(
+  options: QueueOptions,
+  job: QueuedJob,
+  work: Work,
+  abort: AbortController,
+  isStopping: () => boolean,
+): Promise<void> {
+  const { store, log } = options;
+  const over = new AbortController();
+  const speaking = speakFor(options, job, abort, over.signal);
+  const progress = progressOf(options, job);
+  try {
+    const outcome = await work(job, { signal: abort.signal, progress: progress.say }).then(
+      (result): Outcome => ({ state: 'succeeded', result: JSON.stringify(result ?? null) }),
+      (error: unknown): Outcome | null => {
+        if (abort.signal.aborted) return null;
+        log.warn({ err: error, job: job.id, kind: job.kind, subject: job.subject }, 'a job failed');
+        return { state: 'failed', error: publicText(error) };
+      },
+    );
+    const last = await progress.last();
+    if (outcome) await settle(options, job.kind, job.id, { ...outcome, progress: last }, job.attempts);
+    else if (isStopping()) await putBack(store, job);
+  } finally {
+    over.abort();
+    await speaking;
+  }
+}
+
+/** Cut short by the end of this tower, which is not the job's fault. */
+async function putBack(store: Store, { id, attempts }: QueuedJob): Promise<void> {
+  const db = await store.db();
+  await db
+    .updateTable('job_queue')
+    .set({ state: 'queued', leased_until: 0, progress: null })
+    .where('id', '=', id)
+    .where('state', '=', 'running')
+    .where('attempts', '=', attempts)
+    .execute();
+  store.bell.ring('queue');
+}
+
+/** Says every few seconds that this tower is at it, until it is over; ends it where another tower has it, or it is settled. */
+async function speakFor(
+  { store, clock, log }: QueueOptions,
+  job: QueuedJob,
+  abort: AbortController,
+  over: AbortSignal,
+): Promise<void> {
+  while (!over.aborted) {
+    const rung = new AbortController();
+    const stop = store.bell.on('settled', (about) => {
+      if (about === job.id) rung.abort();
+    });
+    await clock.sleep(renewalMs, AbortSignal.any([over, rung.signal])).catch(() => undefined);
+    stop();
+    if (over.aborted) return;
+    try {
+      if (await renew(store, job)) continue;
+      abort.abort(new Error('another tower has it, or it is settled'));
+      return;
+    } catch (error) {
+      log.warn({ err: error, job: job.id }, 'the store does not answer while a job runs');
+    }
+  }
+}
+
+async function renew(store: Store, { id, attempts }: QueuedJob): Promise<boolean> {
+  const [db, now] = [await store.db(), await store.now()];
+  const { numUpdatedRows } = await db
+    .updateTable('job_queue')
+    .set({ leased_until: now + leaseMs })
+    .where('id', '=', id)
+    .where('state', '=', 'running')
+    .where('attempts', '=', attempts)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+/** Keeps now and then how far a job is. */
+function progressOf({ store, clock }: QueueOptions, { id, attempts }: QueuedJob) {
+  let writing: Promise<void> | null = null;
+  let [newest, writtenAt]: [string | null, number] = [null, Number.NEGATIVE_INFINITY];
+  const write = async (progress: string): Promise<void> => {
+    const db = await store.db();
+    await db
+      .updateTable('job_queue')
+      .set({ progress })
+      .where('id', '=', id)
+      .where('state', '=', 'running')
+      .where('attempts', '=', attempts)
+      .execute();
+    store.bell.ring('queue', id);
+  };
+  return {
+    say: (now: unknown): void => {
+      newest = JSON.stringify(now);
+      if (writing || clock.now() - writtenAt < progressMs) return;
+      writtenAt = clock.now();
+      writing = write(newest)
+        .catch(() => undefined)
+        .finally(() => {
+          writing = null;
+        });
+    },
+    /** The newest word, once nothing older can be written over it. */
+    last: async (): Promise<string | null> => {
+      await writing;
+      return newest;
+    },
+  };
+}

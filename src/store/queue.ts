@@ -1,0 +1,200 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../kernel/clock.ts';
+import type { Log } from '../kernel/log.ts';
+import { claim, open, runJob, settle } from './queue-worker.ts';
+import type { Store } from './store.ts';
+import type { Selectable, Tables } from './tables.ts';
+
+/** Work that takes long, kept in the store until it has an outcome. */
+export type QueuedJob = Selectable<Tables['job_queue']>;
+
+/**
+ * Does one job. Its result is kept as JSON. It may be begun again on another tower after this one died, so it must not
+ * matter if it is done twice; but only one outcome is kept. The signal aborts when the job is cancelled, the tower stops,
+ * or another tower has taken it over.
+ */
+export type Work = (job: QueuedJob, run: { signal: AbortSignal; progress: (now: unknown) => void }) => Promise<unknown>;
+
+export type NewJob = { kind: string; subject: string; payload: unknown; key?: string };
+
+/**
+ * Jobs of all towers over one store. Any tower takes up what is queued, one job of a kind at a time, and says every few
+ * seconds that it is still at it; a job nobody speaks for is begun again elsewhere.
+ */
+export type Queue = {
+  /** Names who does jobs of a kind. Nothing of that kind is begun before. */
+  handle(kind: string, work: Work): void;
+  /**
+   * @returns the job, and whether it is new: another one of the same kind and subject may be open, or one of the same key
+   *   may have been queued at any time
+   */
+  add(job: NewJob): Promise<{ job: QueuedJob; isNew: boolean }>;
+  get(kind: string, id: string): Promise<QueuedJob | null>;
+  /** Newest first. */
+  list(kind: string, limit: number): Promise<QueuedJob[]>;
+  /** The job of a subject that has no outcome yet. */
+  open(kind: string, subject: string): Promise<QueuedJob | null>;
+  /** Ends a job that has no outcome yet; resolves when this tower is no longer at it. */
+  cancel(kind: string, id: string): Promise<void>;
+  /** The job now, and whenever it changes, until it has an outcome or the signal aborts. */
+  follow(kind: string, id: string, over: AbortSignal): AsyncGenerator<QueuedJob>;
+  /** Background step: looks for work, and lets another tower have what this one cannot speak for. */
+  step(): Promise<void>;
+  /** Forgets jobs that had their outcome before this moment. */
+  prune(before: number): Promise<void>;
+  /** Gives up what is under way: it is queued again. */
+  stop(): Promise<void>;
+};
+
+export type QueueOptions = { store: Store; tower: string; clock: Clock; log: Log };
+
+type Running = { done: Promise<void>; abort: AbortController; id: string };
+
+export function createQueue(options: QueueOptions): Queue {
+  const { store, log } = options;
+  const works = new Map<string, Work>();
+  const running = new Map<string, Running>();
+  let isStopping = false;
+  let looking: Promise<void> = Promise.resolve();
+  /** Takes up a job of each kind that this tower is not at. */
+  const look = (): Promise<void> => {
+    looking = looking
+      .catch(() => undefined)
+      .then(async () => {
+        for (const [kind, work] of works) {
+          if (isStopping || running.has(kind)) continue;
+          const job = await claim(options, kind);
+          if (job) begin(job, work);
+        }
+      });
+    return looking;
+  };
+  const lookSoon = () =>
+    void look().catch((error: unknown) => log.warn({ err: error }, 'the job queue cannot be read; it is tried again'));
+  const begin = (job: QueuedJob, work: Work): void => {
+    const abort = new AbortController();
+    const done = runJob(options, job, work, abort, () => isStopping)
+      .catch((error: unknown) => log.warn({ err: error, job: job.id }, 'the outcome of a job could not be kept'))
+      .finally(() => {
+        running.delete(job.kind);
+        if (!isStopping) lookSoon();
+      });
+    running.set(job.kind, { done, abort, id: job.id });
+  };
+  const here = (id: string): Running | undefined => [...running.values()].find((each) => each.id === id);
+  const stopListening = store.bell.on('queue', (about) => {
+    if (about === '') lookSoon();
+  });
+  return {
+    ...readsOf(options),
+    handle: (kind, work) => void works.set(kind, work),
+    add: async (job) => {
+      const added = await add(options, job);
+      if (added.isNew) store.bell.ring('queue');
+      return added;
+    },
+    cancel: async (kind, id) => {
+      await settle(options, kind, id, { state: 'cancelled' });
+      const mine = here(id);
+      mine?.abort.abort(new Error('cancelled'));
+      await mine?.done;
+    },
+    step: look,
+    stop: async () => {
+      isStopping = true;
+      stopListening();
+      await looking.catch(() => undefined);
+      for (const { abort } of running.values()) abort.abort(new Error('the tower stops'));
+      await Promise.all([...running.values()].map(({ done }) => done));
+    },
+  };
+}
+
+/** What needs no worker. */
+function readsOf({ store, clock }: QueueOptions) {
+  const one = async (kind: string, id: string): Promise<QueuedJob | null> => {
+    const db = await store.db();
+    const jobs = db.selectFrom('job_queue').selectAll().where('kind', '=', kind);
+    return (await jobs.where('id', '=', id).executeTakeFirst()) ?? null;
+  };
+  return {
+    get: one,
+    list: async (kind: string, limit: number): Promise<QueuedJob[]> => {
+      const db = await store.db();
+      const jobs = db.selectFrom('job_queue').selectAll().where('kind', '=', kind);
+      return jobs.orderBy('created_at', 'desc').orderBy('id').limit(limit).execute();
+    },
+    open: async (kind: string, subject: string): Promise<QueuedJob | null> => openOf(store, kind, subject),
+    async *follow(kind: string, id: string, over: AbortSignal): AsyncGenerator<QueuedJob> {
+      let last = '';
+      while (!over.aborted) {
+        const rung = new AbortController();
+        const stop = store.bell.on('queue', (about) => {
+          if (about === id) rung.abort();
+        });
+        try {
+          const job = await one(kind, id);
+          if (!job) return;
+          const { leased_until: _, ...shown } = job;
+          const now = JSON.stringify(shown);
+          if (now !== last) yield job;
+          last = now;
+          if (!isOpen(job)) return;
+          // Another tower's bell may go unheard.
+          await clock.sleep(1_000, AbortSignal.any([rung.signal, over])).catch(() => undefined);
+        } finally {
+          stop();
+        }
+      }
+    },
+    prune: async (before: number): Promise<void> => {
+      const db = await store.db();
+      await db.deleteFrom('job_queue').where('finished_at', '<', new Date(before).toISOString()).execute();
+    },
+  };
+}
+
+const isOpen = ({ state }: QueuedJob): boolean => open.some((each) => each === state);
+
+async function openOf(store: Store, kind: string, subject: string): Promise<QueuedJob | null> {
+  const db = await store.db();
+  const jobs = db.selectFrom('job_queue').selectAll().where('kind', '=', kind).where('subject', '=', subject);
+  return (await jobs.where('state', 'in', open).executeTakeFirst()) ?? null;
+}
+
+async function add({ store, clock }: QueueOptions, { kind, subject, payload, key }: NewJob) {
+  const db = await store.db();
+  const job: QueuedJob = {
+    id: randomUUID(),
+    kind,
+    subject,
+    key: key ?? null,
+    payload: JSON.stringify(payload),
+    state: 'queued',
+    attempts: 0,
+    abandoned: 0,
+    worker: null,
+    leased_until: 0,
+    created_at: new Date(clock.now()).toISOString(),
+    finished_at: null,
+    progress: null,
+    result: null,
+    error: null,
+  };
+  for (;;) {
+    const { numInsertedOrUpdatedRows } = await db
+      .insertInto('job_queue')
+      .values(job)
+      .onConflict((on) => on.doNothing())
+      .executeTakeFirstOrThrow();
+    if (numInsertedOrUpdatedRows === 1n) return { job, isNew: true };
+    const keyed = db
+      .selectFrom('job_queue')
+      .selectAll()
+      .where('key', '=', key ?? '');
+    const there =
+      (key === undefined ? undefined : await keyed.executeTakeFirst()) ?? (await openOf(store, kind, subject));
+    if (there) return { job: there, isNew: false };
+    // It had its outcome in between.
+  }
+}

@@ -1,0 +1,80 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { freePort, type Started, start } from './processes.ts';
+
+/** Debian's folders, newest last, or wherever `postgres` is on the PATH. */
+function programs(): string | null {
+  const [newest] = globSync('/usr/lib/postgresql/*/bin/postgres').sort().toReversed();
+  if (newest) return join(newest, '..');
+  const found = spawnSync('which', ['postgres']).stdout.toString().trim();
+  return found === '' ? null : join(found, '..');
+}
+
+export type PostgresServer = { url: string; stop(signal?: NodeJS.Signals): Promise<void>; again(): Promise<void> };
+
+/** A real PostgreSQL in a folder of its own, on the loopback; null where there is none. It will not run as root, so it runs as nobody. */
+export async function startPostgres(settings: string[] = []): Promise<PostgresServer | null> {
+  const bin = programs();
+  if (bin === null || !existsSync(join(bin, 'initdb'))) return null;
+  const folder = mkdtempSync(join(tmpdir(), 'tower-postgres-'));
+  const asNobody = process.getuid?.() === 0 ? ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'] : [];
+  if (asNobody.length > 0) execFileSync('chown', ['nobody', folder]);
+  const run = (program: string, ...args: string[]) => [...asNobody, join(bin, program), ...args];
+  const [initdb = '', ...initArgs] = run(
+    'initdb',
+    '-D',
+    join(folder, 'data'),
+    '-U',
+    'tower',
+    '-A',
+    'trust',
+    '-E',
+    'UTF8',
+    '--locale=C.UTF-8',
+    '--no-sync',
+  );
+  execFileSync(initdb, initArgs, { stdio: 'pipe' });
+  const port = await freePort();
+  const flags = [
+    'listen_addresses=127.0.0.1',
+    `port=${port}`,
+    `unix_socket_directories=${folder}`,
+    'max_connections=300',
+    ...settings,
+  ];
+  const [program = '', ...args] = run('postgres', '-D', join(folder, 'data'), ...flags.flatMap((flag) => ['-c', flag]));
+  const url = `postgres://tower@127.0.0.1:${port}/postgres`;
+  let server: Started = start(program, args, { cwd: folder });
+  await untilAccepts(url, server);
+  return {
+    url,
+    stop: async (signal = 'SIGINT') => {
+      await server.stop(signal);
+      if (signal === 'SIGINT') rmSync(folder, { recursive: true, force: true });
+    },
+    again: async () => {
+      await server.stop('SIGKILL');
+      server = start(program, args, { cwd: folder });
+      await untilAccepts(url, server);
+    },
+  };
+}
+
+async function untilAccepts(url: string, server: Started): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (Date.now() < deadline && server.child.exitCode === null) {
+    const client = new Client({ connectionString: url });
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      await client.end();
+      return;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+  throw new Error(`PostgreSQL did not start:\n${server.output()}`);
+}
