@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/peers/**'],
+          exclude: ['test/{peers,postgres}/**'],
           testTimeout: soak ? 600_000 : 10_000,
           hookTimeout: 60_000,
         },
@@ -28,8 +28,9 @@ export default defineConfig({
         test: {
           name: 'postgres',
           include: [
-            'test/store/**/*.test.ts',
+            'test/{store,postgres}/**/*.test.ts',
             'test/routes/**/*.test.ts',
+            'test/e2e/metrics-sigkill.test.ts',
             'test/services/{access,analytics,drift}/**/*.test.ts',
             'test/services/registry/{history,journal,journal-random,mlflow-webhook,stream,webhooks}.test.ts',
           ],

@@ -4,12 +4,14 @@ import type { Config } from './config.ts';
 import { type Job, type JobState, type Jobs, startJobs } from './kernel/jobs.ts';
 import { createLeadership, type Leadership, renewalMs } from './store/leader.ts';
 import type { Queue } from './store/queue.ts';
+import { queueOccurrences, type Scheduled } from './store/schedule.ts';
 import type { Store } from './store/store.ts';
+import type { Cluster } from './system.ts';
 
 /** Every background job there is: those of each tower, those of the leader alone, and those done once in a while by any. */
 export type Background = {
   states(): JobState[];
-  leadership: Leadership;
+  cluster(): Omit<Cluster, 'tower' | 'store'>;
   /** Lets a background job run soon, or at once. */
   nudge(name: string): void;
   wake(name: string): void;
@@ -63,7 +65,12 @@ export function createBackground(parts: Parts): Background {
     store.bell.on('events', () => void shared.stream.catchUp()),
   ];
   return {
-    leadership,
+    cluster: () => {
+      const { leads, leader } = leadership.status();
+      // Nothing asks the store more often.
+      const asking = everywhere.states().find(({ name }) => name === 'leadership');
+      return { leads, leader, store_error: asking?.lastError ?? null };
+    },
     states: () => [...everywhere.states(), ...(leading?.states() ?? [])],
     wake,
     nudge: (name) => {
@@ -113,7 +120,7 @@ function towerJobs({ config, store, queue, registries, shared, tools }: Parts, l
       intervalMs: 10 * minute,
       timeoutMs: minute,
       firstAfterMs: 10 * minute,
-      step: async () => queueScheduled(queue, tools.clock.now()),
+      step: () => queueOccurrences(queue, scheduled, tools.clock.now()),
     },
   );
   return store.engine === 'sqlite' ? jobs : [...jobs, ...sharingJobs(registries, shared, leadership)];
@@ -181,8 +188,8 @@ function leaderJobs({ config, registries, shared, analytics }: Parts, { leads }:
   return jobs.map((job) => ({ ...job, step: async (signal) => (leads() ? job.step(signal) : undefined) }));
 }
 
-/** What is due once in so many milliseconds, counted from 1970, on whichever tower takes it up first. */
-const scheduled = { 'metrics-retention': 360 * minute, prune: 360 * minute };
+/** On whichever tower takes it up first. */
+const scheduled: Scheduled = { 'metrics-retention': 360 * minute, prune: 360 * minute };
 
 function handleScheduled({ config, queue, registries, shared, analytics, tools }: Parts): void {
   queue.handle('metrics-retention', (_, { signal }) => analytics.letGo(signal));
@@ -192,14 +199,6 @@ function handleScheduled({ config, queue, registries, shared, analytics, tools }
     if (first) await prune(config, tools.clock.now(), shared, first);
     await queue.prune(tools.clock.now() - 30 * 24 * 60 * minute);
   });
-}
-
-/** Each occurrence is queued once, whichever tower comes first: its key is its time. */
-async function queueScheduled(queue: Queue, now: number): Promise<void> {
-  for (const [kind, everyMs] of Object.entries(scheduled)) {
-    const at = new Date(Math.floor(now / everyMs) * everyMs).toISOString();
-    await queue.add({ kind, subject: '', payload: { at }, key: `${kind}@${at}` });
-  }
 }
 
 /** Steps that come every few seconds and leave nothing to be told. */

@@ -28,7 +28,7 @@ import { createMetrics, type Metrics } from './kernel/metrics.ts';
 import { createOutbound } from './kernel/outbound.ts';
 import type { Random } from './kernel/rng.ts';
 import { createWorkerPool } from './kernel/worker-pool.ts';
-import { backupStore, restoreStore, verifyStore } from './store/backup.ts';
+import { backupStore, restoreStore, verifyPostgres, verifyStore } from './store/backup.ts';
 import { openMasterKey } from './store/master-key.ts';
 import { createQueue, type Queue } from './store/queue.ts';
 import { openMetricStore, openStore, type Place } from './store/store.ts';
@@ -84,7 +84,7 @@ async function build(
   const { store, deriveKey, outbound, access } = await openFoundation(config, secrets, clock);
   releaser.defer('store', () => store.close());
   releaser.defer('outbound', () => outbound.close());
-  const tower = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
+  const tower = nameOfThis();
   const queue = createQueue({ store, tower, clock, log });
   let background: Background | null = null;
   const foundation = { config, secrets, store, outbound, deriveKey, tools };
@@ -97,12 +97,11 @@ async function build(
     await parts.registry.start();
     all.push(parts);
   }
-  watchGauges(metrics, all, shared);
+  watchGauges(metrics, all, shared, () => background?.cluster() ?? nobodyYet);
   releaser.defer('background jobs', () => background?.stop());
   // Undone first: a job that waits for a server in trouble must not hold up the stop.
   for (const { name, registry } of all) releaser.defer(`reads of ${name}`, () => registry.abort());
-  const [first] = all;
-  if (!first) throw new Error('no registry is configured');
+  const first = all[0]!;
   const system = createSystem({
     config,
     version,
@@ -110,6 +109,7 @@ async function build(
     registries: all.map(({ name, registry }, i) => ({ name, user: secrets.registries[i]?.user ?? null, registry })),
     authentication: secrets.registries.some(({ password, token }) => password !== undefined || token !== undefined),
     jobStates: () => background?.states() ?? [],
+    cluster: () => ({ tower, store: store.engine, ...(background?.cluster() ?? nobodyYet) }),
     metricsPage: metrics.render,
   });
   const forecasting = composeForecast(foundation, queue, version, releaser);
@@ -133,6 +133,11 @@ async function build(
     stop: () => releaser.stop(),
   };
 }
+
+/** How this tower is called among those over one store: never as another one was. */
+const nameOfThis = (): string => `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
+
+const nobodyYet = { store_error: null, leads: false, leader: null };
 
 /** Forecasts and trained models, on threads of their own; the event loop keeps a core where there is more than one. */
 function composeForecast({ config, store, tools }: Foundation, queue: Queue, version: string, releaser: Releaser) {
@@ -202,9 +207,11 @@ export async function openFoundation(config: Config, secrets: Secrets, clock: Cl
 }
 
 /** Copies of the data folder, for commands that work on it. */
-export const storeCopies = { backupStore, restoreStore, verifyStore };
+export const storeCopies = { backupStore, restoreStore, verifyPostgres, verifyStore };
 
 /** Opens both databases, which brings them to this program's schema, and closes them. @throws TowerError as `openStore` */
 export async function migrateStore(place: Place): Promise<void> {
   for (const open of [openStore, openMetricStore]) await (await open(place)).close();
 }
+
+export { placeOf };

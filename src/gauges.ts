@@ -1,9 +1,12 @@
 import type { Connection } from '../services/registry/mirror.ts';
 import type { RegistryParts, SharedParts } from './compose-registry.ts';
 import type { Metrics } from './kernel/metrics.ts';
+import type { Cluster } from './system.ts';
 
 /** What is asked for at every scrape. Where there are several registries, each sample names its own. */
-export function watchGauges(metrics: Metrics, all: RegistryParts[], shared: SharedParts): void {
+type Watched = () => Pick<Cluster, 'leads' | 'store_error'>;
+
+export function watchGauges(metrics: Metrics, all: RegistryParts[], shared: SharedParts, cluster: Watched): void {
   const several = all.length > 1;
   const labels = several ? ['registry'] : [];
   const own = ({ name }: RegistryParts): Record<string, string> => (several ? { registry: name } : {});
@@ -60,12 +63,14 @@ export function watchGauges(metrics: Metrics, all: RegistryParts[], shared: Shar
   each('tower_registry_journal_failing', '1 while changes cannot be journaled', ({ registry }) =>
     Number(registry.journalError() !== null),
   );
-  watchShared(metrics, shared);
+  watchShared(metrics, shared, cluster);
 }
 
-function watchShared(metrics: Metrics, { stream, outbox }: SharedParts): void {
+function watchShared(metrics: Metrics, { stream, outbox }: SharedParts, cluster: Watched): void {
   const one = (name: string, help: string, read: () => number | Promise<number>) =>
     metrics.watch({ name, help, read: async () => [{ value: await read() }] });
+  one('tower_leads', '1 while this tower leads those over its store', () => Number(cluster().leads));
+  one('tower_store_up', '1 while the store can be used', () => Number(cluster().store_error === null));
   one('tower_stream_clients', 'Clients that follow /models/stream', () => stream.clients());
   one('tower_outbox_due', 'Deliveries still to be made', async () => (await outbox.counts()).due);
   one('tower_outbox_dead', 'Deliveries that were given up', async () => (await outbox.counts()).dead);

@@ -14,6 +14,14 @@ type Watched = {
   registry: { status(): MirrorStatus; journalError(): string | null };
 };
 
+export type Cluster = {
+  tower: string;
+  store: 'sqlite' | 'postgres';
+  store_error: string | null;
+  leads: boolean;
+  leader: string | null;
+};
+
 type SystemDeps = {
   config: Config;
   version: string;
@@ -21,6 +29,8 @@ type SystemDeps = {
   authentication: boolean;
   registries: Watched[];
   jobStates: () => JobState[];
+  /** Which tower this is, and which one leads. */
+  cluster: () => Cluster;
   metricsPage: (accept: string) => Promise<{ contentType: string; body: string }>;
 };
 
@@ -68,17 +78,21 @@ export function createSystem(deps: SystemDeps) {
   };
 }
 
-function healthOf({ version, clock, registries, jobStates }: SystemDeps, startedAt: number) {
+function healthOf({ version, clock, registries, jobStates, cluster }: SystemDeps, startedAt: number) {
   const each = registries.map((item) => ({ name: item.name, ...registryHealth(item) }));
   const [first] = each;
   if (!first) throw new Error('no registry is configured');
   const { name: _, ...only } = first;
+  const whole = each.length === 1 ? only : combined(each);
+  const { store_error } = cluster();
   return {
-    ...(each.length === 1 ? only : combined(each)),
+    ...whole,
+    status: store_error === null ? whole.status : ('degraded' as const),
     timestamp: new Date(clock.now()).toISOString(),
     version,
     host: hostname(),
     uptime_seconds: Math.floor((clock.now() - startedAt) / 1000),
+    ...cluster(),
     jobs: jobStates().map((job) => ({
       name: job.name,
       status: job.status,

@@ -61,9 +61,9 @@ const rules: Record<string, { value: string[]; type?: string[] }> = {
   },
   'src/background.ts': {
     value: ['src/kernel', 'src/store', 'src/compose-registry.ts'],
-    type: ['services', 'src/config.ts'],
+    type: ['services', 'src/config.ts', 'src/system.ts'],
   },
-  'src/gauges.ts': { value: ['src/kernel'], type: ['services', 'src/compose-registry.ts'] },
+  'src/gauges.ts': { value: ['src/kernel'], type: ['services', 'src/compose-registry.ts', 'src/system.ts'] },
   'src/registries.ts': { value: ['src/kernel'] },
   'src/system.ts': { value: ['src/kernel'], type: ['services', 'src/config.ts'] },
   'src/config.ts': { value: ['src/kernel', 'src/registries.ts'] },

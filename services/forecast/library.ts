@@ -93,15 +93,19 @@ function parseModel(text: string, service: string): SavedModel {
   };
 }
 
-/** Every model there is, also those whose files cannot be used. */
-export async function listModels(folder: string): Promise<Listed[]> {
+/** Services of which there are files. */
+export async function servicesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [] as string[]);
-  const services = names
+  return names
     .filter((name) => name.endsWith(ending))
     .map((name) => name.slice(0, -ending.length))
     .sort();
+}
+
+/** Every model there is, also those whose files cannot be used. */
+export async function listModels(folder: string): Promise<Listed[]> {
   return Promise.all(
-    services.map(async (service): Promise<Listed> => {
+    (await servicesIn(folder)).map(async (service): Promise<Listed> => {
       try {
         return { service, model: await loadModel(folder, service) };
       } catch (error) {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { writeAtomically } from '../../src/kernel/files.ts';
 import type { Store } from '../../src/store/store.ts';
 import { checkServiceName } from './experiments.ts';
-import { modelFile } from './library.ts';
+import { modelFile, servicesIn } from './library.ts';
 
 /**
  * Trained models of all towers over one store. A tower works with the files in its own folder; what another one trained is
@@ -11,44 +11,53 @@ import { modelFile } from './library.ts';
  */
 export type SharedModels = {
   /** Leaves this tower's file of a service for the others. */
-  leave(service: string, trainedAt: string): Promise<void>;
-  /** Brings what another tower has trained since; null = of every service. */
+  leave(service: string): Promise<void>;
+  /** Brings what another tower has trained since; null = of every service. Files nobody else has are left for the others. */
   bring(service: string | null): Promise<void>;
 };
 
 export function createSharedModels(store: Store, folder: string): SharedModels {
   /** When those in the folder were trained, of those that were left or brought by this process. */
   const known = new Map<string, string>();
-  const pathOf = (service: string) => {
-    checkServiceName(service);
-    return join(folder, modelFile(service));
+  const leave = async (service: string): Promise<void> => {
+    const body = await readFile(pathOf(folder, service), 'utf8').catch(() => null);
+    const trained_at = /"trained_at":"([^"]+)"/.exec(body ?? '')?.[1];
+    if (body === null || trained_at === undefined) return;
+    const db = await store.db();
+    await db
+      .insertInto('trained_models')
+      .values({ service, trained_at, body })
+      .onConflict((on) =>
+        on.column('service').doUpdateSet({ trained_at, body }).where('trained_models.trained_at', '<', trained_at),
+      )
+      .execute();
+    known.set(service, trained_at);
   };
   return {
-    leave: async (service, trained_at) => {
-      const row = { trained_at, body: await readFile(pathOf(service), 'utf8') };
-      const db = await store.db();
-      await db
-        .insertInto('trained_models')
-        .values({ service, ...row })
-        .onConflict((on) => on.column('service').doUpdateSet(row).where('trained_models.trained_at', '<', trained_at))
-        .execute();
-      known.set(service, trained_at);
-    },
+    leave,
     bring: async (service) => {
       const db = await store.db();
       const all = db.selectFrom('trained_models').select(['service', 'trained_at']);
       const rows = await (service === null ? all : all.where('service', '=', service)).execute();
+      const shared = new Set(rows.map((row) => row.service));
+      const mine = service === null ? await servicesIn(folder) : [service];
+      for (const name of mine.filter((each) => !shared.has(each))) await leave(name);
       for (const row of rows.filter((each) => known.get(each.service) !== each.trained_at)) {
         const { body } = await db
           .selectFrom('trained_models')
           .select('body')
           .where('service', '=', row.service)
           .executeTakeFirstOrThrow();
-        await writeAtomically(pathOf(row.service), once(body));
+        await writeAtomically(pathOf(folder, row.service), once(body));
         known.set(row.service, row.trained_at);
       }
     },
   };
+}
+
+function pathOf(folder: string, service: string): string {
+  checkServiceName(service);
+  return join(folder, modelFile(service));
 }
 
 async function* once(text: string): AsyncGenerator<Uint8Array> {

@@ -165,7 +165,7 @@ async function runTraining(
     notes,
   };
   const path = await saveModel(modelsFolder, model);
-  await deps.shared?.leave(service, model.trained_at);
+  await deps.shared?.leave(service);
   const scores = (i: number) => evaluation.methods[targets[i]!]!['fused']!;
   return {
     status: 'success',

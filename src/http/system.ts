@@ -43,6 +43,11 @@ const Health = RegistryHealth.extend({
   version: z.string(),
   host: z.string(),
   uptime_seconds: z.int(),
+  tower: z.string().describe('How this tower is called among those over one store'),
+  store: z.enum(['sqlite', 'postgres']),
+  store_error: z.string().nullable().describe('Why the store cannot be used; the registry is answered from memory'),
+  leads: z.boolean().describe('Whether this tower reads the registry by schedule and delivers; over a folder always'),
+  leader: z.string().nullable().describe('Which tower does; null while nobody knows'),
   jobs: z.array(
     z.object({
       name: z.string(),
@@ -77,6 +82,11 @@ const Health = RegistryHealth.extend({
       version: '0.2.0',
       host: 'tower-0',
       uptime_seconds: 3600,
+      tower: 'tower-0-17-9f86d081',
+      store: 'sqlite',
+      store_error: null,
+      leads: true,
+      leader: 'tower-0-17-9f86d081',
       jobs: [
         {
           name: 'registry-refresh',

@@ -26,7 +26,11 @@ export function createMetrics(version: string) {
         registers,
         async collect() {
           this.reset();
-          for (const { value, of = {} } of await read()) if (value !== null) this.set(of, value);
+          // Of what cannot be read now there is no sample; the rest of the page stands.
+          const samples = await Promise.resolve()
+            .then(read)
+            .catch(() => []);
+          for (const { value, of = {} } of samples) if (value !== null) this.set(of, value);
         },
       });
     },

@@ -6,7 +6,9 @@ import { backup, DatabaseSync } from 'node:sqlite';
 import { pipeline } from 'node:stream/promises';
 import { conflict, invalid, notFound, TowerError } from '../kernel/errors.ts';
 import { makeFolder } from '../kernel/files.ts';
-import { migrations } from './migrate.ts';
+import { copyIn, copyOut, refuseFilled, tablesOf } from './copy.ts';
+import { migrations, type Part } from './migrate.ts';
+import type { Place } from './store.ts';
 
 /**
  * Copies of the data folder: both databases, each at one moment though towers may write meanwhile, and the trained models. The
@@ -17,12 +19,17 @@ export type BackedUp = { name: string; bytes: number; sha256: string };
 export type Manifest = { format: 1; made_at: string; version: string; files: BackedUp[] };
 export type Checked = { name: string; bytes: number; schema: number | null; problems: string[] };
 
-const databases = Object.keys(migrations) as (keyof typeof migrations)[];
+const databases = Object.keys(migrations) as Part[];
 const manifestName = 'backup.json';
 
-/** @throws TowerError `not_found` where there is no store, `conflict` where the target is not empty, `unavailable` */
-export async function backupStore(directory: string, to: string, version: string, now: number): Promise<Manifest> {
-  if (!databases.some((name) => existsSync(join(directory, name))))
+/**
+ * Makes a new folder with a copy of the store. One of PostgreSQL is written into database files too: a backup of either
+ * engine can be restored into either.
+ * @throws TowerError `not_found` where there is no store, `conflict` where the target is not empty, `unavailable`
+ */
+export async function backupStore(place: Place, to: string, version: string, now: number): Promise<Manifest> {
+  const { directory, databaseUrl } = place;
+  if (databaseUrl === undefined && !databases.some((name) => existsSync(join(directory, name))))
     throw notFound(`there is no store in ${directory}`, { parameter: 'DATA_DIRECTORY' });
   if (existsSync(to) && (!statSync(to).isDirectory() || readdirSync(to).length > 0))
     throw conflict(`${to} is not empty: name a new folder`);
@@ -30,8 +37,10 @@ export async function backupStore(directory: string, to: string, version: string
   try {
     makeFolder(half);
     const files: BackedUp[] = [];
-    for (const name of databases.filter((each) => existsSync(join(directory, each)))) {
-      await copyDatabase(join(directory, name), join(half, name));
+    for (const name of databases) {
+      if (databaseUrl !== undefined) await copyOut(place, name, half);
+      else if (existsSync(join(directory, name))) await copyDatabase(join(directory, name), join(half, name));
+      else continue;
       files.push(await described(half, name));
     }
     for (const name of modelsIn(directory)) {
@@ -86,6 +95,30 @@ async function syncAll(folder: string, names: string[]): Promise<void> {
 }
 
 /**
+ * Looks through every row of a PostgreSQL, without changing anything.
+ * @throws TowerError `unavailable`
+ */
+export async function verifyPostgres(databaseUrl: string): Promise<Checked[]> {
+  const { inspectPostgres } = await import('./postgres.ts');
+  const found: Checked[] = [];
+  for (const part of databases) {
+    const { schema, bytes } = await inspectPostgres(databaseUrl, part, tablesOf(part));
+    const known = migrations[part].length;
+    const problems =
+      schema === null
+        ? ['it is not there; "tower store migrate" or a start makes it']
+        : schema > known
+          ? [newerSchema(schema, known)]
+          : [];
+    found.push({ name: part, bytes, schema, problems });
+  }
+  return found;
+}
+
+const newerSchema = (schema: number, known: number): string =>
+  `its schema ${schema} is newer than this program, which knows up to ${known}`;
+
+/**
  * Looks through a data folder or a backup: every page of both databases, and the checksums of a backup.
  * @throws TowerError `not_found` where there is neither
  */
@@ -116,8 +149,8 @@ function check(directory: string, name: string): Checked {
       const schema = Number(file.prepare('pragma user_version').get()?.['user_version']);
       const lines = file.prepare('pragma integrity_check(20)').all() as { integrity_check: string }[];
       const problems = lines.map((line) => line.integrity_check).filter((text) => text !== 'ok');
-      const known = migrations[name as keyof typeof migrations].length;
-      if (schema > known) problems.push(`its schema ${schema} is newer than this program, which knows up to ${known}`);
+      const known = migrations[name as Part].length;
+      if (schema > known) problems.push(newerSchema(schema, known));
       return { name, bytes, schema, problems };
     } finally {
       file.close();
@@ -138,13 +171,14 @@ function readManifest(directory: string): Manifest {
 }
 
 /**
- * Puts a backup into a data folder that has no store yet.
+ * Puts a backup into a data folder that has no store yet, or into an empty PostgreSQL (and the models into the folder).
  * @throws TowerError `invalid` for what is no whole backup, `conflict` where there is a store already
  */
-export async function restoreStore(from: string, directory: string): Promise<Manifest> {
+export async function restoreStore(from: string, place: Place): Promise<Manifest> {
+  const { directory, databaseUrl } = place;
   const manifest = readManifest(from);
   const outside = manifest.files.find(
-    ({ name }) => !databases.includes(name as never) && !/^models[\\/][^\\/]+\.json$/.test(name),
+    ({ name }) => !databases.includes(name as Part) && !/^models[\\/][^\\/]+\.json$/.test(name),
   );
   if (outside) throw invalid(`${outside.name} has no place in a backup`);
   const wrong = (await verifyStore(from)).filter(({ problems }) => problems.length > 0);
@@ -152,21 +186,27 @@ export async function restoreStore(from: string, directory: string): Promise<Man
     throw invalid(wrong.map(({ name, problems }) => `${join(from, name)}: ${problems.join('; ')}`).join('\n'));
   // A log that was left beside a database would be played into the restored one.
   const left = databases.flatMap((name) => ['', '-wal', '-shm', '-journal'].map((end) => `${name}${end}`));
-  const there = [...left, ...manifest.files.map(({ name }) => name)].find((name) => existsSync(join(directory, name)));
+  const isDatabase = ({ name }: BackedUp) => databases.includes(name as Part);
+  const files = databaseUrl === undefined ? manifest.files : manifest.files.filter((file) => !isDatabase(file));
+  const inTheWay = [...(databaseUrl === undefined ? left : []), ...files.map(({ name }) => name)];
+  const there = inTheWay.find((name) => existsSync(join(directory, name)));
   if (there !== undefined)
     throw conflict(
       `${join(directory, there)} is there already: move the data folder away, or name another DATA_DIRECTORY`,
     );
+  const parts = databaseUrl === undefined ? [] : manifest.files.filter(isDatabase).map(({ name }) => name as Part);
+  for (const part of parts) await refuseFilled(place, part);
   try {
     makeFolder(directory);
-    for (const { name } of manifest.files) {
+    for (const { name } of files) {
       makeFolder(dirname(join(directory, name)));
       await copyFile(join(from, name), join(directory, `${name}.restored`));
     }
-    for (const { name } of manifest.files) await rename(join(directory, `${name}.restored`), join(directory, name));
+    for (const part of parts) await copyIn(from, part, place);
+    for (const { name } of files) await rename(join(directory, `${name}.restored`), join(directory, name));
     await syncAll(
       directory,
-      manifest.files.map(({ name }) => name),
+      files.map(({ name }) => name),
     );
     return manifest;
   } catch (error) {

@@ -133,20 +133,61 @@ async function migratePostgres(client: ClientBase, part: Part, address: string):
   await client.query('commit');
 }
 
+/**
+ * What is there of a part, without changing it; every row of its tables is read, which finds pages that cannot be.
+ * @returns `schema` null where the part was never made
+ * @throws TowerError `unavailable`
+ */
+export async function inspectPostgres(
+  url: string,
+  part: Part,
+  tables: string[],
+): Promise<{ schema: number | null; bytes: number }> {
+  const pg = await import('pg');
+  const config = configOf(pg, url);
+  const client = new pg.Client({ ...config, query_timeout: undefined, statement_timeout: undefined });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ there: boolean }>(
+      "select to_regclass('schema_versions') is not null as there",
+    );
+    const seen = rows[0]?.there
+      ? await client.query<{ version: number }>('select version from schema_versions where part = $1', [part])
+      : null;
+    const schema = seen?.rows[0]?.version ?? null;
+    let bytes = 0;
+    for (const table of schema === null ? [] : tables) {
+      const size = await client.query<{ bytes: number | null; rows: string }>(
+        // The text of a row needs all of it.
+        `select pg_total_relation_size(to_regclass($1)) as bytes, (select count(t::text) from ${table} t) as rows`,
+        [table],
+      );
+      bytes += size.rows[0]?.bytes ?? 0;
+    }
+    return { schema, bytes };
+  } catch (error) {
+    throw unavailable(`${addressOf(config)} cannot be read: ${reasonOf(error)}`, error);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
 /** The pool, but for the words of its errors. */
 function explaining(pool: Pool, address: string) {
-  const said = async <R>(work: Promise<R>): Promise<R> => {
+  const said = async <R>(work: Promise<R>, isTroubleAnyway = false): Promise<R> => {
     try {
       return await work;
     } catch (error) {
-      throw isTrouble(error) ? unavailable(`${address} cannot be used now: ${reasonOf(error)}`, error) : error;
+      if (!isTroubleAnyway && !isTrouble(error)) throw error;
+      throw unavailable(`${address} cannot be used now: ${reasonOf(error)}`, error);
     }
   };
   return {
     options: pool.options,
     end: () => pool.end(),
     connect: async () => {
-      const client = await said(pool.connect());
+      const client = await said(pool.connect(), true);
       return {
         query: (text: unknown, parameters?: unknown) =>
           said(client.query(text as string, parameters as unknown[]) as unknown as Promise<QueryArrayResult>) as never,

@@ -1,11 +1,10 @@
 import { once } from 'node:events';
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { expect, it } from 'vitest';
 import { createReader } from '../../services/analytics/reader.ts';
 import { seededRandom } from '../../src/kernel/rng.ts';
-import { openMetricStore } from '../../src/store/store.ts';
+import { openMetricStore, type Place } from '../../src/store/store.ts';
 import { start } from '../support/processes.ts';
+import { onPostgres, placeIn, roughHand } from '../support/stores.ts';
 import { temporaryFolder } from '../support/tower.ts';
 
 const soak = process.env['SOAK'] === '1';
@@ -13,11 +12,11 @@ const base = Date.UTC(2026, 0, 1);
 const ours = (path: string) => JSON.stringify(new URL(`../../${path}`, import.meta.url).href);
 
 /** Four writers of twenty points a batch, and one that seals hours as they pass; says which batches were committed. */
-const writer = (folder: string, first: number) => `
+const writer = (place: Place, first: number) => `
   import { openMetricStore } from ${ours('src/store/store.ts')};
   import { createRecorder } from ${ours('services/analytics/recorder.ts')};
   import { sealHours } from ${ours('services/analytics/seal.ts')};
-  const store = await openMetricStore({ directory: ${JSON.stringify(folder)} });
+  const store = await openMetricStore(${JSON.stringify(place)});
   const recorder = createRecorder({ store, mostSeries: 100 });
   let next = ${first};
   const write = async (k) => {
@@ -39,11 +38,14 @@ const writer = (folder: string, first: number) => `
 
 it('SIGKILL while points are written and hours sealed: what was committed is there, once, and the file is sound', async () => {
   const folder = temporaryFolder();
+  const place = await placeIn(folder);
+  await (await openMetricStore(place)).close();
+  const look = await roughHand(folder, 'metrics.db');
   const random = seededRandom(5);
   let [next, sealed] = [0, 0];
   for (let round = 0; round < (soak ? 200 : 20); round += 1) {
     const first = next;
-    const process = start(globalThis.process.execPath, ['--input-type=module', '-e', writer(folder, first)]);
+    const process = start(globalThis.process.execPath, ['--input-type=module', '-e', writer(place, first)]);
     await once(process.child.stdout ?? process.child, 'data');
     const until = performance.now() + random() * 150;
     while (performance.now() < until) await new Promise((resolve) => setImmediate(resolve));
@@ -53,11 +55,9 @@ it('SIGKILL while points are written and hours sealed: what was committed is the
       k: Number(k),
     }));
     next = Math.max(first, ...committed.map(({ id }) => id)) + 500;
-    const file = new DatabaseSync(join(folder, 'metrics.db'));
-    expect(file.prepare('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' });
-    sealed += Number(file.prepare('select count(*) as n from rollups').get()?.['n']);
-    file.close();
-    const store = await openMetricStore({ directory: folder });
+    if (!onPostgres) expect(await look('pragma integrity_check')).toEqual([{ integrity_check: 'ok' }]);
+    sealed += Number((await look('select count(*) as n from rollups'))[0]?.['n']);
+    const store = await openMetricStore(place);
     const reader = createReader(store);
     const span = { start: base + first * 20_000, end: base + next * 20_000 };
     for (const { id, resource } of await reader.find({ metric: 'm' })) {

@@ -46,7 +46,7 @@ async function asAdmin(statement: string): Promise<string> {
   return statement;
 }
 
-const placeIn = async (directory: string): Promise<Place> => ({
+export const placeIn = async (directory: string): Promise<Place> => ({
   directory,
   databaseUrl: await databaseOf(directory),
   connections: 3,

@@ -1,0 +1,219 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { describe, expect, inject, it } from 'vitest';
+import { run } from '../../src/cli/main.ts';
+import { openMetricStore, openStore } from '../../src/store/store.ts';
+import { whenTestIsOver } from '../support/cleanup.ts';
+import { databaseOf, roughHand } from '../support/stores.ts';
+import { temporaryFolder, testTower } from '../support/tower.ts';
+
+const key = 'k'.repeat(40);
+const watched = (name: string) => ({
+  registry: 'default',
+  name,
+  version: '1',
+  model_type: 'classifier' as const,
+  registered_by: 'dana',
+  registered_at: '2026-01-01T00:00:00.000Z',
+  run_id: null,
+});
+
+async function command(env: Record<string, string>, ...args: string[]) {
+  const [out, err]: [string[], string[]] = [[], []];
+  process.exitCode = 0;
+  const say = {
+    serve: async () => undefined,
+    out: (text: string) => out.push(text),
+    err: (text: string) => err.push(text),
+  };
+  await run(args, { ...say, env });
+  const code = process.exitCode;
+  process.exitCode = 0;
+  return { code, out: out.join('\n'), err: err.join('\n') };
+}
+
+const freshDatabase = async () => (await databaseOf(temporaryFolder()))!;
+
+describe('a store in PostgreSQL', () => {
+  it('opened by several at once is migrated once, and by a newer program no more', async () => {
+    const folder = temporaryFolder();
+    const databaseUrl = await databaseOf(folder);
+    const stores = await Promise.all(Array.from({ length: 5 }, () => openStore({ directory: folder, databaseUrl })));
+    await Promise.all(stores.map((store) => store.close()));
+    const edit = await roughHand(folder);
+    expect(await edit('select part, version from schema_versions')).toEqual([{ part: 'tower.db', version: '5' }]);
+    await edit('update schema_versions set version = 99');
+    await expect(openStore({ directory: folder, databaseUrl })).rejects.toThrow(
+      /^postgres:\/\/127\.0\.0\.1:\d+\/t_\w+ has schema 99, written by a newer version; this one knows up to 5\./,
+    );
+  });
+
+  it('that cannot be reached, or is of another kind, is said without the password', async () => {
+    const none = openStore({ directory: '', databaseUrl: 'postgres://dana:hunter2@127.0.0.1:1/tower' });
+    await expect(none).rejects.toThrow(
+      'DATABASE_URL: postgres://127.0.0.1:1/tower cannot be used: connect ECONNREFUSED',
+    );
+    const admin = new Client({ connectionString: inject('postgresUrl')! });
+    await admin.connect();
+    await admin.query("create database t_latin encoding 'LATIN1' locale 'C' template template0");
+    whenTestIsOver(async () => {
+      await admin.query('drop database t_latin');
+      await admin.end();
+    });
+    const url = new URL(inject('postgresUrl')!);
+    url.pathname = '/t_latin';
+    await expect(openStore({ directory: '', databaseUrl: url.href })).rejects.toThrow(
+      /holds texts as LATIN1; make a database with encoding 'UTF8'/,
+    );
+  });
+
+  it('whose connection is lost in the middle of a transaction keeps nothing of it, says so, and goes on', async () => {
+    const folder = temporaryFolder();
+    const store = await openStore({ directory: folder, databaseUrl: await databaseOf(folder) });
+    whenTestIsOver(() => store.close());
+    const cut = await roughHand(folder);
+    const db = await store.db();
+    const half = db.transaction().execute(async (transaction) => {
+      await transaction.insertInto('monitored_models').values(watched('half')).execute();
+      await cut("select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'");
+      await transaction.insertInto('monitored_models').values(watched('other half')).execute();
+    });
+    await expect(half).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringMatching(/^postgres:\/\/127\.0\.0\.1:\d+\/t_\w+ cannot be used now: /),
+    });
+    await db.insertInto('monitored_models').values(watched('next')).execute();
+    expect(await db.selectFrom('monitored_models').select('name').execute()).toEqual([{ name: 'next' }]);
+  });
+
+  it('that goes away while a tower runs is answered 503, and works again when it is back', async () => {
+    const tower = await testTower();
+    const admin = new Client({ connectionString: inject('postgresUrl')! });
+    await admin.connect();
+    whenTestIsOver(() => admin.end());
+    const url = new URL((await databaseOf(join(tower.folder, 'data')))!);
+    const name = url.pathname.slice(1);
+    const cut = `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`;
+    await admin.query(`alter database ${name} allow_connections false`);
+    await admin.query(cut);
+    const post = () =>
+      tower.app.inject({
+        method: 'POST',
+        url: '/api/v1/analytics/metrics',
+        payload: { metric: 'cpu', resource: 'a', value: 1 },
+      });
+    const refused = await post();
+    expect(refused.statusCode).toBe(503);
+    expect(refused.json()).toMatchObject({ error: { message: expect.stringMatching(/cannot be used now/) } });
+    expect((await tower.app.inject('/models?limit=1')).statusCode).toBe(200);
+    await admin.query(`alter database ${name} allow_connections true`);
+    expect((await post()).json()).toMatchObject({ recorded: 1 });
+    expect((await tower.app.inject('/api/v1/analytics/metrics')).json()).toMatchObject({ count: 1 });
+  });
+
+  it('needs a key all towers have', async () => {
+    const { code, err } = await command({ DATABASE_URL: await freshDatabase() }, 'token', 'list');
+    expect({ code, err }).toEqual({
+      code: 2,
+      err: expect.stringMatching(/TOWER_SECRET_KEY must be set where DATABASE_URL is/),
+    });
+    expect(await command({ DATABASE_URL: 'mysql://x/y' }, 'token', 'list')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(
+        /DATABASE_URL must be like postgres:\/\/user:password@host:5432\/database, not the given value/,
+      ),
+    });
+  });
+});
+
+describe('tower store over PostgreSQL', () => {
+  /** A tower with something in every kind of table, and what is to be found again. */
+  async function filled() {
+    const tower = await testTower();
+    const { services } = tower;
+    await services.registry.refresh();
+    await services.access.audit.begin();
+    await services.access.keys.create({ name: 'kept', scopes: ['read'], expires_in_days: 1 }, 'dana');
+    for (const action of ['first', 'second'])
+      await services.access.audit.record({
+        phase: 'requested',
+        actor: 'dana',
+        via: 'cli',
+        address: '',
+        action,
+        target: {},
+        details: {},
+        status: null,
+        requestId: 'r',
+      });
+    const metrics = Array.from({ length: 1200 }, (_, i) => ({
+      metric: `m ${i % 40} 名前`,
+      resource: `r${i % 30}`,
+      value: i,
+      timestamp: new Date(Date.now() - i * 1000).toISOString(),
+    }));
+    await services.analytics.record({ metrics });
+    await services.webhooks.create({ url: 'https://example.com/hook' }, 'dana');
+    return { ...tower, databaseUrl: (await databaseOf(join(tower.folder, 'data')))! };
+  }
+
+  const told = async ({ services }: Awaited<ReturnType<typeof testTower>>) => ({
+    keys: (await services.access.keys.list()).map(({ name }) => name),
+    audit: await services.access.audit.verify(),
+    points: (await services.analytics.points({ limit: '2000' })).points,
+    series: (await services.analytics.series({})).count,
+  });
+
+  it('backs up into files; they are restored into a folder and into another database, and numbers go on', async () => {
+    const tower = await filled();
+    const before = await told(tower);
+    expect(before).toMatchObject({ keys: ['kept'], audit: { rows: 2, problem: null }, series: 120 });
+    expect(before.points).toHaveLength(1200);
+    const copy = join(temporaryFolder(), 'copy');
+    const env = { DATABASE_URL: tower.databaseUrl, TOWER_SECRET_KEY: key, DATA_DIRECTORY: join(tower.folder, 'data') };
+    expect((await command(env, 'store', 'backup', copy)).out).toMatch(
+      /^FILE +BYTES\ntower\.db +\d+\nmetrics\.db +\d+\n/,
+    );
+    expect(readdirSync(copy).sort()).toEqual(['backup.json', 'metrics.db', 'tower.db']);
+
+    const [folder, elsewhere] = [join(temporaryFolder(), 'data'), temporaryFolder()];
+    expect((await command({ DATA_DIRECTORY: folder }, 'store', 'restore', copy)).code).toBe(0);
+    expect(existsSync(join(folder, 'tower.db'))).toBe(true);
+    const other = { ...env, DATABASE_URL: (await databaseOf(elsewhere))!, DATA_DIRECTORY: elsewhere };
+    const { code, out, err } = await command(other, 'store', 'restore', copy);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toMatch(/2 files of \S+Z are in the database; set TOWER_SECRET_KEY/);
+    const there = await testTower({ DATA_DIRECTORY: elsewhere });
+    expect(await told(there)).toEqual(before);
+    expect(await there.services.analytics.record({ metric: 'new', resource: 'a', value: 1 })).toMatchObject({
+      recorded: 1,
+    });
+    const ids = await (await roughHand(elsewhere))('select max(id)::int as id, count(*)::int as n from series');
+    expect(ids).toEqual([{ id: 121, n: 121 }]);
+
+    // What was embedded moves to PostgreSQL by the same two commands.
+    const again = join(temporaryFolder(), 'again');
+    await command({ DATA_DIRECTORY: folder }, 'store', 'backup', again);
+    const third = temporaryFolder();
+    const into = { ...env, DATABASE_URL: (await databaseOf(third))!, DATA_DIRECTORY: third };
+    expect((await command(into, 'store', 'restore', again)).code).toBe(0);
+    expect(await told(await testTower({ DATA_DIRECTORY: third }))).toEqual(before);
+    expect(await command(into, 'store', 'restore', again)).toMatchObject({
+      code: 4,
+      err: expect.stringMatching(/holds rows in \w+ already: name an empty one/),
+    });
+  });
+
+  it('verifies and migrates', async () => {
+    const env = { DATABASE_URL: await freshDatabase(), TOWER_SECRET_KEY: key };
+    const { code, out } = await command(env, 'store', 'verify');
+    expect(code).toBe(1);
+    expect(out).toMatch(/^tower\.db +0 +- +it is not there; "tower store migrate" or a start makes it$/m);
+    expect((await command(env, 'store', 'migrate')).out).toBe(
+      'FILE        SCHEMA\ntower.db         5\nmetrics.db       1',
+    );
+    expect(await command(env, 'store', 'verify')).toMatchObject({ code: 0 });
+    await (await openMetricStore({ directory: '', databaseUrl: env.DATABASE_URL })).close();
+  });
+});

@@ -1,0 +1,176 @@
+import { describe, expect, it, vi } from 'vitest';
+import { createQueue, type QueuedJob, type Work } from '../../src/store/queue.ts';
+import type { Store } from '../../src/store/store.ts';
+import { handClock } from '../support/sources.ts';
+import { roughHand, storeIn } from '../support/stores.ts';
+import { keptLog, temporaryFolder } from '../support/tower.ts';
+
+const never = new AbortController().signal;
+
+/** A tower's queue over a store, which does jobs of the kind `work` as it is told. */
+function tower(store: Store, name: string, work?: Work) {
+  const clock = handClock();
+  const { log, text } = keptLog();
+  const queue = createQueue({ store, tower: name, clock, log });
+  if (work) queue.handle('work', work);
+  const until = async (id: string, state: QueuedJob['state']) => {
+    await vi.waitFor(async () => expect((await queue.get('work', id))?.state).toBe(state), 5_000);
+    return (await queue.get('work', id))!;
+  };
+  const add = async (subject = 's', key?: string) =>
+    queue.add({ kind: 'work', subject, payload: { n: 1 }, ...(key === undefined ? {} : { key }) });
+  return { queue, clock, text, until, add };
+}
+
+/** Work that ends when the test says so, or when it is aborted. */
+function held() {
+  const begun: QueuedJob[] = [];
+  const done = Promise.withResolvers<unknown>();
+  const work: Work = (job, { signal }) => {
+    begun.push(job);
+    return Promise.race([
+      done.promise,
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+    ]);
+  };
+  return { work, begun, end: done.resolve };
+}
+
+/** As if the worker had not been heard of for long. */
+const silence = async (folder: string) =>
+  (await roughHand(folder))(`update job_queue set leased_until = 1 where state = 'running'`);
+
+describe('the job queue', () => {
+  it('does what is queued, tells how far it is, and keeps the outcome', async () => {
+    const { queue, add, until } = tower(storeIn(temporaryFolder()), 'a', async (job, { progress }) => {
+      progress({ half: true });
+      await Promise.resolve();
+      return { of: job.payload };
+    });
+    const { job, isNew } = await add();
+    expect({ isNew, state: job.state }).toEqual({ isNew: true, state: 'queued' });
+    const seen: string[] = [];
+    for await (const { state } of queue.follow('work', job.id, never)) seen.push(state);
+    expect(seen.at(-1)).toBe('succeeded');
+    expect(await until(job.id, 'succeeded')).toMatchObject({
+      attempts: 1,
+      worker: 'a',
+      progress: '{"half":true}',
+      result: '{"of":"{\\"n\\":1}"}',
+      error: null,
+      finished_at: expect.stringMatching(/Z$/),
+    });
+    expect(await queue.list('work', 10)).toHaveLength(1);
+    expect(await queue.list('other', 10)).toEqual([]);
+  });
+
+  it('has one open job of a subject, and one of a key for ever', async () => {
+    const { work, end } = held();
+    const { add, until, queue } = tower(storeIn(temporaryFolder()), 'a', work);
+    const first = await add('cart', 'cart@noon');
+    expect(await add('cart')).toMatchObject({ isNew: false, job: { id: first.job.id } });
+    end(1);
+    await until(first.job.id, 'succeeded');
+    expect(await add('cart', 'cart@noon')).toMatchObject({
+      isNew: false,
+      job: { id: first.job.id, state: 'succeeded' },
+    });
+    expect(await add('cart', 'cart@one')).toMatchObject({ isNew: true });
+    expect(await Promise.all(Array.from({ length: 9 }, async () => (await add('x', 'k')).isNew))).toEqual(
+      expect.arrayContaining([true]),
+    );
+    expect((await queue.list('work', 99)).filter(({ key }) => key === 'k')).toHaveLength(1);
+  });
+
+  it('keeps why a job failed', async () => {
+    const { add, until, text } = tower(storeIn(temporaryFolder()), 'a', async () => {
+      throw new Error('secret detail');
+    });
+    const { job } = await add();
+    expect((await until(job.id, 'failed')).error).toBe('an unexpected error; the log has the details');
+    expect(text()).toContain('secret detail');
+  });
+
+  it('cancels what is queued and what is running', async () => {
+    const { work, begun } = held();
+    const { add, queue, until } = tower(storeIn(temporaryFolder()), 'a', work);
+    const [one, two] = [await add('one'), await add('two')];
+    await vi.waitFor(() => expect(begun).toHaveLength(1));
+    await queue.cancel('work', two.job.id);
+    await queue.cancel('work', one.job.id);
+    expect(await until(one.job.id, 'cancelled')).toMatchObject({ result: null });
+    await until(two.job.id, 'cancelled');
+    expect(begun).toHaveLength(1);
+    await queue.cancel('work', one.job.id);
+  });
+
+  it('is done by one tower of several, and its cancelling reaches the one that is at it', async () => {
+    const folder = temporaryFolder();
+    const store = storeIn(folder);
+    const [first, second] = [held(), held()];
+    const [a, b] = [tower(store, 'a', first.work), tower(store, 'b', second.work)];
+    const jobs = await Promise.all(['p', 'q'].map(async (subject) => (await a.add(subject)).job));
+    await vi.waitFor(() => expect([first.begun.length, second.begun.length]).toEqual([1, 1]));
+    expect(new Set([first.begun[0]!.id, second.begun[0]!.id]).size).toBe(2);
+    const [theirs] = jobs.filter(({ id }) => id === first.begun[0]!.id);
+    await b.queue.cancel('work', theirs!.id);
+    await a.until(theirs!.id, 'cancelled');
+    await vi.waitFor(async () => expect((await a.add('r')).isNew).toBe(true));
+    await vi.waitFor(() => expect(first.begun).toHaveLength(2));
+  });
+
+  it('gives a job nobody speaks for to another tower, and keeps the outcome of that one alone', async () => {
+    const folder = temporaryFolder();
+    const store = storeIn(folder);
+    const lost = held();
+    const a = tower(store, 'a', lost.work);
+    const { job } = await a.add();
+    await vi.waitFor(() => expect(lost.begun).toHaveLength(1));
+    await silence(folder);
+    const b = tower(store, 'b', async () => 'by b');
+    await b.queue.step();
+    expect(await b.until(job.id, 'succeeded')).toMatchObject({ worker: 'b', attempts: 2, result: '"by b"' });
+    lost.end('by a, too late');
+    await a.queue.stop();
+    expect(await b.queue.get('work', job.id)).toMatchObject({ worker: 'b', result: '"by b"' });
+  });
+
+  it('gives up a job whose towers died three times', async () => {
+    const folder = temporaryFolder();
+    const store = storeIn(folder);
+    const { job } = await tower(store, 'none').add();
+    for (const name of ['a', 'b', 'c']) {
+      const dying = held();
+      await tower(store, name, dying.work).queue.step();
+      await vi.waitFor(() => expect(dying.begun).toHaveLength(1));
+      await silence(folder);
+    }
+    const last = tower(store, 'd', async () => 1);
+    await last.queue.step();
+    expect((await last.until(job.id, 'failed')).error).toMatch(/^the tower that was at it ended 3 times/);
+  });
+
+  it('puts back what a tower that stops was at, without counting it as a death', async () => {
+    const store = storeIn(temporaryFolder());
+    const { work, begun } = held();
+    const a = tower(store, 'a', work);
+    const { job } = await a.add();
+    await vi.waitFor(() => expect(begun).toHaveLength(1));
+    await a.queue.stop();
+    expect(await a.queue.get('work', job.id)).toMatchObject({ state: 'queued', attempts: 1, abandoned: 0 });
+    const b = tower(store, 'b', async () => 2);
+    await b.queue.step();
+    expect(await b.until(job.id, 'succeeded')).toMatchObject({ attempts: 2, abandoned: 0 });
+  });
+
+  it('forgets what had its outcome long ago, and nothing else', async () => {
+    const store = storeIn(temporaryFolder());
+    const a = tower(store, 'a', async () => 1);
+    const { job } = await a.add('old');
+    await a.until(job.id, 'succeeded');
+    const waiting = await tower(store, 'b').queue.add({ kind: 'nobody', subject: 's', payload: null });
+    await a.queue.prune(a.clock.now() + 1);
+    expect(await a.queue.get('work', job.id)).toBeNull();
+    expect(await a.queue.get('nobody', waiting.job.id)).not.toBeNull();
+  });
+});
