@@ -75,11 +75,16 @@ function kyselyDatabase(file: DatabaseSync, path: string): SqliteDatabase {
   return {
     close: () => file.close(),
     prepare: (text) => {
-      const statement = said(() => file.prepare(text));
+      // A transaction that reads first and then writes is refused if another process wrote in between; so it waits at its start.
+      const statement = said(() => file.prepare(text === 'begin' ? 'begin immediate' : text));
       return {
         reader: statement.columns().length > 0,
         all: (parameters) => said(() => statement.all(...(parameters as SQLInputValue[]))),
-        run: (parameters) => said(() => statement.run(...(parameters as SQLInputValue[]))),
+        run: (parameters) =>
+          // A full disk ends a transaction by itself; to say so a second time would hide why.
+          text === 'rollback' && !file.isTransaction
+            ? { changes: 0, lastInsertRowid: 0 }
+            : said(() => statement.run(...(parameters as SQLInputValue[]))),
         iterate: (parameters) => said(() => statement.iterate(...(parameters as SQLInputValue[]))),
       };
     },
