@@ -92,6 +92,13 @@ export async function buildApp(
     genReqId: (request) => cleanRequestId(request.headers['x-request-id']) ?? randomUUID(),
     forceCloseConnections: 'idle',
     rewriteUrl: leadToRegistry(estate),
+    // Said here, Fastify leaves its own compilers alone: a hundred modules less at the start.
+    schemaController: {
+      compilersFactory: {
+        buildValidator: () => validatorCompiler as never,
+        buildSerializer: () => serializerCompiler as never,
+      },
+    },
     frameworkErrors: refuseAddress(clock.now),
     clientErrorHandler: refuseBytes(clock.now),
     // A whole request within this time, however slowly its bytes come.
@@ -99,8 +106,6 @@ export async function buildApp(
     // Node holds nobody to the one unless the other is shorter.
     http: { connectionsCheckingInterval: 1_000, headersTimeout: 15_000 },
   }) as unknown as FastifyInstance;
-  app.setValidatorCompiler(validatorCompiler as never);
-  app.setSerializerCompiler(serializerCompiler);
   handleErrors(app, clock.now);
   takeEmptyBodies(app);
 

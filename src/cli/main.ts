@@ -3,16 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { packageVersion } from '../config.ts';
 import { publicText, TowerError } from '../kernel/errors.ts';
 import { createTowerClient, exitCodeOf, exitCodes, type TowerClient } from './client.ts';
-import { addAccessCommands } from './commands/access.ts';
-import { addCacheCommands } from './commands/cache.ts';
-import { addEventCommands } from './commands/events.ts';
-import { addForecastCommands } from './commands/forecast.ts';
-import { addMetricsCommands } from './commands/metrics.ts';
-import { addModelCommands } from './commands/models.ts';
 import { addServeCommand } from './commands/serve.ts';
-import { addStatusCommand } from './commands/status.ts';
-import { addStoreCommands } from './commands/store.ts';
-import { addTrainCommands } from './commands/train.ts';
 import { plain } from './table.ts';
 
 /** What a command works with. */
@@ -64,15 +55,9 @@ export async function run(
     },
   };
   addServeCommand(program, context, wiring.serve);
-  addModelCommands(program, context);
-  addEventCommands(program, context);
-  addMetricsCommands(program, context);
-  addForecastCommands(program, context);
-  addCacheCommands(program, context);
-  addTrainCommands(program, context);
-  addStatusCommand(program, context);
-  addAccessCommands(program, context);
-  addStoreCommands(program, context);
+  // A tower that starts needs none of them.
+  if (args.find((word) => !word.startsWith('-')) !== 'serve')
+    (await import('./commands/all.ts')).addCommands(program, context);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

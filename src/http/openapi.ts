@@ -1,9 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import swagger from '@fastify/swagger';
-import type { FastifyInstance, FastifyReply } from 'fastify';
-import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import type { FastifyInstance, FastifyReply, RouteOptions } from 'fastify';
 import { z } from 'zod';
 import { ErrorBody } from './errors.ts';
 import { pageHeaders } from './security-headers.ts';
@@ -47,34 +45,11 @@ export const tags = {
 
 /** OpenAPI 3.1 made from the routes' own schemas: /openapi.json, Swagger UI at /docs, ReDoc at /redoc, all served locally. */
 export async function registerDocs(app: FastifyInstance, version: string): Promise<void> {
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Control Tower API',
-        version,
-        description:
-          'A fast, persistent, honest mirror of an MLflow registry. Lists answer from memory; `Age`, `x-cache-stale` and `x-data-source` say how old an answer is and what it was made of.',
-        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-      },
-      servers: [{ url: '/' }],
-      tags: Object.values(tags).map((name) => ({ name })),
-      components: {
-        securitySchemes: {
-          bearer: {
-            type: 'http',
-            scheme: 'bearer',
-            description: 'An API key or a JSON Web Token. Scopes: read, operate, approve, admin',
-          },
-          apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key' },
-        },
-      },
-    },
-    transform: (route) => withDescriptions(jsonSchemaTransform(withAccess(route))),
-    transformObject: (document) => withJsonErrors(withoutUnused(jsonSchemaTransformObject(document))),
-  });
+  const routes: RouteOptions[] = [];
+  app.addHook('onRoute', (route) => void routes.push(route));
+  let document: Promise<object> | null = null;
   const hidden = { schema: { hide: true } };
-  app.get('/openapi.json', hidden, async () => app.swagger());
+  app.get('/openapi.json', hidden, () => (document ??= describeRoutes(routes, version)));
   app.get('/docs', hidden, async (_request, reply) => sendPage(reply, swaggerPage));
   app.get('/docs/', hidden, async (_request, reply) => reply.redirect('/docs', 308));
   app.get('/docs/start.js', hidden, async (_request, reply) => reply.type(javascript).send(swaggerStart));
@@ -88,6 +63,10 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
     );
   }
 }
+
+/** Loaded when somebody asks for it: it brings 150 modules, which would hold up every start. */
+const describeRoutes = async (routes: RouteOptions[], version: string): Promise<object> =>
+  (await import('./openapi-document.ts')).describeRoutes(routes, version);
 
 const sendPage = (reply: FastifyReply, html: string): FastifyReply =>
   reply.headers(pageHeaders).type('text/html; charset=utf-8').send(html);
@@ -121,67 +100,6 @@ const redocPage = page(
   '',
   '<redoc spec-url="/openapi.json"></redoc><script type="module" src="/redoc/redoc.js"></script>',
 );
-
-type Route = Parameters<typeof jsonSchemaTransform>[0];
-
-/** What it takes to call a route, and the two answers to those who may not. */
-function withAccess(route: Route): Route {
-  const access = (route.route as { config?: { access?: string } }).config?.access ?? 'public';
-  if (access === 'public' || access === 'signed' || !route.schema) return route;
-  const { response } = route.schema as { response?: object };
-  const schema = {
-    ...route.schema,
-    response: { ...response, ...errors(401, 403) },
-    security: [{ bearer: [access] }, { apiKey: [access] }],
-    'x-required-scope': access,
-  };
-  return { ...route, schema };
-}
-
-type Transformed = ReturnType<typeof jsonSchemaTransform>;
-
-/** A success is described by what its operation does. */
-function withDescriptions({ schema, url }: Transformed): Transformed {
-  const { summary, response } = (schema ?? {}) as {
-    summary?: string;
-    response?: Record<string, { description?: string }>;
-  };
-  for (const answer of Object.values(response ?? {})) answer.description ??= summary ?? '';
-  return { schema, url };
-}
-
-type Responses = Record<string, { content?: Record<string, unknown> }>;
-
-/** Whatever a route answers with, its errors are JSON. */
-function withJsonErrors<T extends { paths?: unknown }>(document: T): T {
-  for (const operations of Object.values(
-    (document.paths ?? {}) as Record<string, Record<string, { responses?: Responses }>>,
-  )) {
-    for (const { responses } of Object.values(operations)) {
-      for (const [status, response] of Object.entries(responses ?? {})) {
-        const [content] = Object.values(response.content ?? {});
-        if (Number(status) >= 400 && content) response.content = { 'application/json': content };
-      }
-    }
-  }
-  return document;
-}
-
-/** Leaves out named schemas nobody refers to, such as the request form of what is only ever an answer. */
-function withoutUnused<T extends { paths?: unknown; components?: { schemas?: Record<string, unknown> } }>(
-  document: T,
-): T {
-  const schemas = Object.entries(document.components?.schemas ?? {});
-  const used: typeof schemas = [];
-  // What is used refers to others, which are used by that.
-  for (let text = JSON.stringify(document.paths); text !== ''; ) {
-    const found = schemas.filter((item) => !used.includes(item) && text.includes(`/schemas/${item[0]}"`));
-    used.push(...found);
-    text = found.length > 0 ? JSON.stringify(found) : '';
-  }
-  used.sort(([one], [other]) => (one < other ? -1 : 1));
-  return { ...document, components: { ...document.components, schemas: Object.fromEntries(used) } };
-}
 
 /** Path parameters; names may hold anything when percent-encoded. */
 export const modelName = z

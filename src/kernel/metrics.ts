@@ -1,4 +1,17 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { createRequire } from 'node:module';
+import type {
+  Counter as CounterType,
+  Gauge as GaugeType,
+  Histogram as HistogramType,
+  Registry as RegistryType,
+} from 'prom-client';
+
+// The package's index loads its default metrics too, and those OpenTelemetry: 80 modules nobody needs before the first scrape.
+const require = createRequire(import.meta.url);
+const Counter = require('prom-client/lib/counter.js') as typeof CounterType;
+const Gauge = require('prom-client/lib/gauge.js') as typeof GaugeType;
+const Histogram = require('prom-client/lib/histogram.js') as typeof HistogramType;
+const Registry = require('prom-client/lib/registry.js') as typeof RegistryType;
 
 /** The tower's own metrics, rendered as Prometheus text 0.0.4 or OpenMetrics 1.0. */
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -9,9 +22,7 @@ type Reading = { name: string; help: string; labels?: string[]; read: () => Samp
 export function createMetrics(version: string) {
   const text = new Registry();
   const registers = [text];
-  collectDefaultMetrics({ register: text });
-  // Gauges whose names end in _total, which Prometheus reserves for counters.
-  for (const name of ['handles', 'requests', 'resources']) text.removeSingleMetric(`nodejs_active_${name}_total`);
+  let defaults: Promise<void> | null = null;
   const build = { name: 'tower_build_info', help: 'Version of the tower; always 1', labelNames: ['version'] };
   new Gauge({ ...build, registers }).set({ version }, 1);
 
@@ -36,6 +47,7 @@ export function createMetrics(version: string) {
     },
     /** The page for an Accept header, and its content type. */
     render: async (accept: string): Promise<{ contentType: string; body: string }> => {
+      await (defaults ??= addDefaults(text));
       if (!accept.includes('application/openmetrics-text')) {
         return { contentType: text.contentType, body: await text.metrics() };
       }
@@ -48,8 +60,16 @@ export function createMetrics(version: string) {
   };
 }
 
+/** What Node says of itself; counted from the first page on. */
+async function addDefaults(register: RegistryType): Promise<void> {
+  const { collectDefaultMetrics } = await import('prom-client');
+  collectDefaultMetrics({ register });
+  // Gauges whose names end in _total, which Prometheus reserves for counters.
+  for (const name of ['handles', 'requests', 'resources']) register.removeSingleMetric(`nodejs_active_${name}_total`);
+}
+
 /** What is counted when it happens. */
-function eventMetrics(registers: Registry[]) {
+function eventMetrics(registers: RegistryType[]) {
   return {
     httpSeconds: new Histogram({
       name: 'tower_http_request_duration_seconds',
@@ -92,8 +112,8 @@ function eventMetrics(registers: Registry[]) {
   };
 }
 
-function openMetricsRegistry(): Registry<typeof Registry.OPENMETRICS_CONTENT_TYPE> {
-  const registry = new Registry<typeof Registry.OPENMETRICS_CONTENT_TYPE>();
+function openMetricsRegistry(): RegistryType<typeof RegistryType.OPENMETRICS_CONTENT_TYPE> {
+  const registry = new Registry<typeof RegistryType.OPENMETRICS_CONTENT_TYPE>();
   registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   return registry;
 }

@@ -1,0 +1,24 @@
+import type { Command } from 'commander';
+import type { CliContext } from '../main.ts';
+import { addAccessCommands } from './access.ts';
+import { addCacheCommands } from './cache.ts';
+import { addEventCommands } from './events.ts';
+import { addForecastCommands } from './forecast.ts';
+import { addMetricsCommands } from './metrics.ts';
+import { addModelCommands } from './models.ts';
+import { addStatusCommand } from './status.ts';
+import { addStoreCommands } from './store.ts';
+import { addTrainCommands } from './train.ts';
+
+/** Every command but `serve`. */
+export function addCommands(program: Command, context: CliContext): void {
+  addModelCommands(program, context);
+  addEventCommands(program, context);
+  addMetricsCommands(program, context);
+  addForecastCommands(program, context);
+  addCacheCommands(program, context);
+  addTrainCommands(program, context);
+  addStatusCommand(program, context);
+  addAccessCommands(program, context);
+  addStoreCommands(program, context);
+}
