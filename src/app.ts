@@ -80,32 +80,7 @@ export async function buildApp(
   { config, version, log, clock, metrics }: Options,
 ): Promise<FastifyInstance> {
   const { access, system, webhooks, analytics, forecast, training, estate } = services;
-  const app: FastifyInstance = Fastify({
-    // Warnings and errors only: what a tower does is in its own log lines, how often and how fast in /metrics.
-    loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
-    trustProxy: trustedProxies(config.TRUST_PROXY),
-    bodyLimit: config.BODY_LIMIT_BYTES,
-    // Names of 256 characters of any script, percent-encoded.
-    routerOptions: { maxParamLength: 4096 },
-    // A child logger per request costs more than the request; the request id is logged where something is logged.
-    childLoggerFactory: (logger) => logger,
-    genReqId: (request) => cleanRequestId(request.headers['x-request-id']) ?? randomUUID(),
-    forceCloseConnections: 'idle',
-    rewriteUrl: leadToRegistry(estate),
-    // Said here, Fastify leaves its own compilers alone: a hundred modules less at the start.
-    schemaController: {
-      compilersFactory: {
-        buildValidator: () => validatorCompiler as never,
-        buildSerializer: () => serializerCompiler as never,
-      },
-    },
-    frameworkErrors: refuseAddress(clock.now),
-    clientErrorHandler: refuseBytes(clock.now),
-    // A whole request within this time, however slowly its bytes come.
-    requestTimeout: 30_000,
-    // Node holds nobody to the one unless the other is shorter.
-    http: { connectionsCheckingInterval: 1_000, headersTimeout: 15_000 },
-  }) as unknown as FastifyInstance;
+  const app = openServer(config, { log, clock }, estate);
   handleErrors(app, clock.now);
   takeEmptyBodies(app);
 
@@ -138,6 +113,39 @@ export async function buildApp(
     await app.register(async (scope) => routesOf(scope, each, shared), { prefix });
   }
   return app;
+}
+
+function openServer(
+  config: Config,
+  { log, clock }: Pick<Options, 'log' | 'clock'>,
+  estate: Services['estate'],
+): FastifyInstance {
+  return Fastify({
+    // Warnings and errors only: what a tower does is in its own log lines, how often and how fast in /metrics.
+    loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
+    trustProxy: trustedProxies(config.TRUST_PROXY),
+    bodyLimit: config.BODY_LIMIT_BYTES,
+    // Names of 256 characters of any script, percent-encoded.
+    routerOptions: { maxParamLength: 4096 },
+    // A child logger per request costs more than the request; the request id is logged where something is logged.
+    childLoggerFactory: (logger) => logger,
+    genReqId: (request) => cleanRequestId(request.headers['x-request-id']) ?? randomUUID(),
+    forceCloseConnections: 'idle',
+    rewriteUrl: leadToRegistry(estate),
+    // Said here, Fastify leaves its own compilers alone: a hundred modules less at the start.
+    schemaController: {
+      compilersFactory: {
+        buildValidator: () => validatorCompiler as never,
+        buildSerializer: () => serializerCompiler as never,
+      },
+    },
+    frameworkErrors: refuseAddress(clock.now),
+    clientErrorHandler: refuseBytes(clock.now),
+    // A whole request within this time, however slowly its bytes come.
+    requestTimeout: 30_000,
+    // Node holds nobody to the one unless the other is shorter.
+    http: { connectionsCheckingInterval: 1_000, headersTimeout: 15_000 },
+  }) as unknown as FastifyInstance;
 }
 
 async function metricsRoutes(app: FastifyInstance, analytics: Analytics, version: string): Promise<void> {

@@ -1,7 +1,6 @@
 import type { Clock } from '../../src/kernel/clock.ts';
 import { countOr } from '../../src/kernel/query.ts';
 import type { MetricStore } from '../../src/store/store.ts';
-import { aggregate } from './aggregate.ts';
 import type {
   AnomaliesAnswer,
   AnomaliesQuery,
@@ -13,11 +12,8 @@ import type {
   TrendAnswer,
   TrendQuery,
 } from './analysis-schemas.ts';
-import { detectAnomalies } from './anomalies/anomalies.ts';
-import { glance } from './glance.ts';
-import { baselines, calculateTrend, type Forecaster, forecastMetric } from './outlook.ts';
+import type { Forecaster } from './outlook.ts';
 import type { Questions } from './promql/questions.ts';
-import { takeText, takeWrite } from './push.ts';
 import { filterOf, spanOf } from './query.ts';
 import { createReader, dayMs, type Newest, type Reader } from './reader.ts';
 import { createRecorder } from './recorder.ts';
@@ -33,7 +29,7 @@ import type {
   SeriesList,
   SeriesQuery,
 } from './schemas.ts';
-import { letGo, type Retention, sealHours } from './seal.ts';
+import type { Retention } from './seal.ts';
 
 /** Metric points: recorded, kept, and what can be said of them. */
 export type Analytics = ReturnType<typeof createAnalytics>;
@@ -61,9 +57,11 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
       return verdicts(judged, await recorder.record(judged.filter(isPoint)));
     },
     /** @throws TowerError `invalid` for what is no remote-write request or cannot be kept */
-    takeWrite: (bytes: Uint8Array): Promise<void> => takeWrite(bytes, recorder, { now: clock.now(), retention }),
+    takeWrite: async (bytes: Uint8Array): Promise<void> =>
+      (await import('./push.ts')).takeWrite(bytes, recorder, { now: clock.now(), retention }),
     /** Prometheus' text format. */
-    takeText: (text: string): Promise<RecordAnswer> => takeText(text, recorder, { now: clock.now(), retention }),
+    takeText: async (text: string): Promise<RecordAnswer> =>
+      (await import('./push.ts')).takeText(text, recorder, { now: clock.now(), retention }),
     series: async (query: SeriesQuery): Promise<SeriesList> => {
       const series = (await reader.find(filterOf(query))).map(({ metric, resource, labels }) => ({
         metric,
@@ -83,13 +81,16 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
         .map(toJson)
         .map(({ metric, resource, ...rest }) => ({ ...rest, component: resource, metric_name: metric })),
     /** @throws TowerError `invalid` */
-    aggregate: (query: AggregateQuery): Promise<AggregateAnswer> => aggregate(reader, clock.now(), query),
+    aggregate: async (query: AggregateQuery): Promise<AggregateAnswer> =>
+      (await import('./aggregate.ts')).aggregate(reader, clock.now(), query),
     ...analysesOf(reader, forecaster, clock),
     /** Questions in PromQL; its grammar and regular expressions are loaded at the first. */
     promql: (): Promise<Questions> => (promql ??= openQuestions(reader, clock.now)),
     /** Background steps. */
-    seal: (signal: AbortSignal): Promise<void> => sealHours(store, clock.now(), signal),
-    letGo: (signal: AbortSignal): Promise<void> => letGo(store, clock.now(), retention, signal),
+    seal: async (signal: AbortSignal): Promise<void> =>
+      (await import('./seal.ts')).sealHours(store, clock.now(), signal),
+    letGo: async (signal: AbortSignal): Promise<void> =>
+      (await import('./seal.ts')).letGo(store, clock.now(), retention, signal),
   };
 }
 
@@ -101,19 +102,23 @@ const toJson = ({ at, value, series: { metric, resource, labels } }: Newest['poi
   value: Number.isFinite(value) ? value : null,
 });
 
-/** What is made of points. */
+/** What is made of points; each is loaded when it is first asked for, which keeps the start short. */
 const analysesOf = (reader: Reader, forecaster: Forecaster, clock: Clock) => ({
   /** @throws TowerError `invalid` */
-  anomalies: (query: AnomaliesQuery): Promise<AnomaliesAnswer> => detectAnomalies(reader, clock.now(), query),
+  anomalies: async (query: AnomaliesQuery): Promise<AnomaliesAnswer> =>
+    (await import('./anomalies/anomalies.ts')).detectAnomalies(reader, clock.now(), query),
   /** @throws TowerError `invalid` */
-  trend: (query: TrendQuery): Promise<TrendAnswer> => calculateTrend(reader, clock.now(), query),
+  trend: async (query: TrendQuery): Promise<TrendAnswer> =>
+    (await import('./outlook.ts')).calculateTrend(reader, clock.now(), query),
   /** @throws TowerError `invalid`, `not_found` where there is no point, `unavailable` where it takes too long */
-  forecast: (query: MetricForecastQuery): Promise<MetricForecastAnswer> =>
-    forecastMetric(reader, forecaster, clock.now(), query),
+  forecast: async (query: MetricForecastQuery): Promise<MetricForecastAnswer> =>
+    (await import('./outlook.ts')).forecastMetric(reader, forecaster, clock.now(), query),
   /** @throws TowerError `invalid` */
-  baselines: (query: SeriesQuery): Promise<BaselinesAnswer> => baselines(reader, clock.now(), query),
+  baselines: async (query: SeriesQuery): Promise<BaselinesAnswer> =>
+    (await import('./outlook.ts')).baselines(reader, clock.now(), query),
   /** @throws TowerError `invalid` */
-  glance: (query: GlanceQuery): Promise<GlanceAnswer> => glance(reader, clock.now(), query),
+  glance: async (query: GlanceQuery): Promise<GlanceAnswer> =>
+    (await import('./glance.ts')).glance(reader, clock.now(), query),
 });
 
 async function openQuestions(reader: Reader, now: () => number): Promise<Questions> {

@@ -44,7 +44,10 @@ const sound = (folder: string, name: string) => {
 describe('trouble with the data folder', () => {
   it('a full disk is said, loses nothing that was acknowledged, and is over when there is room', async ({ skip }) => {
     const data = smallDisk(3);
-    if (data === null) return skip('mounting a disk takes root');
+    if (data === null) {
+      skip('mounting a disk takes root');
+      return;
+    }
     const tower = await testTower({ DATA_DIRECTORY: data });
     await tower.services.registry.refresh();
     let kept = 0;
@@ -79,7 +82,10 @@ describe('trouble with the data folder', () => {
 
   it('a folder that can only be read is said at the start', async ({ skip }) => {
     const data = smallDisk(3);
-    if (data === null) return skip('mounting a disk takes root');
+    if (data === null) {
+      skip('mounting a disk takes root');
+      return;
+    }
     execFileSync('mount', ['-o', 'remount,ro', data]);
     await expect(testTower({ DATA_DIRECTORY: data })).rejects.toThrow(
       /(tower\.db|disk) cannot be (opened|used|written): .*DATA_DIRECTORY must be a folder this user can write to/,
