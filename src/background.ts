@@ -1,6 +1,7 @@
 import type { Analytics } from '../services/analytics/analytics.ts';
 import { jobOf, prune, type RegistryParts, type SharedParts, type Tools } from './compose-registry.ts';
 import type { Config } from './config.ts';
+import { unavailable } from './kernel/errors.ts';
 import { type Job, type JobState, type Jobs, startJobs } from './kernel/jobs.ts';
 import { createLeadership, type Leadership, renewalMs } from './store/leader.ts';
 import type { Queue } from './store/queue.ts';
@@ -12,9 +13,6 @@ import type { Cluster } from './system.ts';
 export type Background = {
   states(): JobState[];
   cluster(): Omit<Cluster, 'tower' | 'store'>;
-  /** Lets a background job run soon, or at once. */
-  nudge(name: string): void;
-  wake(name: string): void;
   stop(): Promise<void>;
 };
 
@@ -33,7 +31,7 @@ type Parts = {
 const minute = 60_000;
 
 export function createBackground(parts: Parts): Background {
-  const { store, tower, tools, shared } = parts;
+  const { store, tower, tools } = parts;
   const { clock, log } = tools;
   const onRun = (state: JobState) => recordRun(parts, state);
   let leading: Jobs | null = null;
@@ -46,7 +44,8 @@ export function createBackground(parts: Parts): Background {
       log.info({ tower }, leads ? 'this tower leads now' : 'this tower does not lead any more');
       // One after the other: what ends is over before it begins again.
       stepping = stepping.then(async () => {
-        await leading?.stop();
+        // What takes no signal is left to end by itself: the leader's other work must not wait for it.
+        await Promise.race([leading?.stop(), clock.sleep(5_000)]);
         leading = leads ? startJobs(leaderJobs(parts, leadership), { ...tools, onRun }) : null;
       });
     },
@@ -62,7 +61,8 @@ export function createBackground(parts: Parts): Background {
     store.bell.on('outbox', () => wake('outbox')),
     store.bell.on('leader', () => wake('leadership')),
     store.bell.on('snapshots', (name) => wake(jobOf('registry-follow', name))),
-    store.bell.on('events', () => void shared.stream.catchUp()),
+    store.bell.on('events', () => wake('events')),
+    store.bell.on('refresh', (name) => leading?.nudge(name)),
   ];
   return {
     cluster: () => {
@@ -72,11 +72,6 @@ export function createBackground(parts: Parts): Background {
       return { leads, leader, store_error: asking?.lastError ?? null };
     },
     states: () => [...everywhere.states(), ...(leading?.states() ?? [])],
-    wake,
-    nudge: (name) => {
-      everywhere.nudge(name);
-      leading?.nudge(name);
-    },
     stop: async () => {
       for (const stopListening of listening) stopListening();
       await everywhere.stop();
@@ -122,12 +117,19 @@ function towerJobs({ config, store, queue, registries, shared, tools }: Parts, l
       firstAfterMs: 10 * minute,
       step: () => queueOccurrences(queue, scheduled, tools.clock.now()),
     },
+    {
+      name: 'events',
+      intervalMs: 10_000,
+      timeoutMs: minute,
+      firstAfterMs: 10_000,
+      step: () => shared.stream.catchUp(),
+    },
   );
-  return store.engine === 'sqlite' ? jobs : [...jobs, ...sharingJobs(registries, shared, leadership)];
+  return store.engine === 'sqlite' ? jobs : [...jobs, ...sharingJobs(registries, leadership)];
 }
 
 /** What it takes to share a store with other towers. */
-function sharingJobs(registries: RegistryParts[], shared: SharedParts, leadership: Leadership): Job[] {
+function sharingJobs(registries: RegistryParts[], leadership: Leadership): Job[] {
   const jobs: Job[] = [];
   for (const { name, registry } of registries)
     jobs.push({
@@ -137,22 +139,13 @@ function sharingJobs(registries: RegistryParts[], shared: SharedParts, leadershi
       firstAfterMs: 0,
       step: () => registry.follow(),
     });
-  jobs.push(
-    {
-      name: 'leadership',
-      intervalMs: renewalMs,
-      timeoutMs: renewalMs * 2,
-      firstAfterMs: 0,
-      step: () => leadership.step(),
-    },
-    {
-      name: 'events',
-      intervalMs: 10_000,
-      timeoutMs: minute,
-      firstAfterMs: 10_000,
-      step: () => shared.stream.catchUp(),
-    },
-  );
+  jobs.push({
+    name: 'leadership',
+    intervalMs: renewalMs,
+    timeoutMs: renewalMs * 2,
+    firstAfterMs: 0,
+    step: () => leadership.step(),
+  });
   return jobs;
 }
 
@@ -174,7 +167,7 @@ function leaderJobs({ config, registries, shared, analytics }: Parts, { leads }:
       intervalMs: 10_000,
       timeoutMs: 10 * minute,
       firstAfterMs: 1_000,
-      step: (signal) => shared.outbox.step(signal),
+      step: (signal) => shared.outbox.step(signal, leads),
     },
     {
       name: 'metrics-seal',
@@ -185,15 +178,33 @@ function leaderJobs({ config, registries, shared, analytics }: Parts, { leads }:
     },
   ];
   // A tower that stood still learns at the next renewal that another one leads; until then it does nothing either.
-  return jobs.map((job) => ({ ...job, step: async (signal) => (leads() ? job.step(signal) : undefined) }));
+  const whileLeading = (step: Job['step']) => async (signal: AbortSignal) => {
+    if (!leads()) throw unavailable('this tower does not lead now');
+    return step(signal);
+  };
+  return jobs.map((job) => ({ ...job, step: whileLeading(job.step) }));
 }
 
 /** On whichever tower takes it up first. */
 const scheduled: Scheduled = { 'metrics-retention': 360 * minute, prune: 360 * minute };
 
 function handleScheduled({ config, queue, registries, shared, analytics, tools }: Parts): void {
-  queue.handle('metrics-retention', (_, { signal }) => analytics.letGo(signal));
-  queue.handle('prune', async () => {
+  // An occurrence has one outcome: what fails is tried again before it counts as failed.
+  const handle = (kind: string, work: (signal: AbortSignal) => Promise<void>) =>
+    queue.handle(kind, async (_, { signal }) => {
+      for (const waitMs of [5_000, 30_000, 300_000]) {
+        try {
+          return await work(signal);
+        } catch (error) {
+          signal.throwIfAborted();
+          tools.log.warn({ err: error, kind }, 'a scheduled job failed and is tried again');
+        }
+        await tools.clock.sleep(waitMs, signal);
+      }
+      return work(signal);
+    });
+  handle('metrics-retention', (signal) => analytics.letGo(signal));
+  handle('prune', async () => {
     // All registries share what is pruned, so one of them does it for all.
     const [first] = registries;
     if (first) await prune(config, tools.clock.now(), shared, first);

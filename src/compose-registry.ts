@@ -79,17 +79,18 @@ export async function composeRegistry(
   { config, secrets, store, tools }: Foundation,
   { events, stream, webhooks }: SharedParts,
   setting: RegistrySetting,
-  nudge: (job: string) => void,
 ): Promise<RegistryParts> {
   const { name } = setting;
   const { clock, log } = tools;
-  const refreshSoon = () => nudge(jobOf('registry-refresh', name));
+  // Whichever tower leads reads it.
+  const refreshSoon = () => store.bell.ring('refresh', jobOf('registry-refresh', name));
   const onEvents = (made: RegistryEvent[]) => {
     stream.publish(made);
     store.bell.ring('outbox');
     store.bell.ring('events');
   };
-  const shared = store.engine === 'postgres' ? createSharedSnapshots(store, name) : null;
+  const isShared = store.engine === 'postgres' && config.ENABLE_CACHE;
+  const shared = isShared ? createSharedSnapshots(store, name, log) : null;
   const options = { ...registryOptions(config, setting, tools), shared };
   const source = () => options.source?.fingerprint ?? '';
   const journal = createJournal({ store, registry: name, source, clock, log, promise: webhooks.promise, onEvents });

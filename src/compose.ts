@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
-import { createAccess } from '../services/access/access.ts';
+import { type Access, createAccess } from '../services/access/access.ts';
 import { createForecast, forecastWorker } from '../services/forecast/forecast.ts';
 import { createSharedModels } from '../services/forecast/shared-models.ts';
 import { createTraining } from '../services/forecast/training.ts';
@@ -89,18 +89,8 @@ async function build(
   let background: Background | null = null;
   const foundation = { config, secrets, store, outbound, deriveKey, tools };
   const shared = composeShared(foundation);
-  const nudge = (name: string) => background?.nudge(name);
-  const all: RegistryParts[] = [];
-  for (const setting of secrets.registries) {
-    const parts = await composeRegistry(foundation, shared, setting, nudge);
-    releaser.defer(`registry ${setting.name}`, () => parts.registry.stop());
-    await parts.registry.start();
-    all.push(parts);
-  }
+  const all = await composeRegistries(foundation, shared, releaser);
   watchGauges(metrics, all, shared, () => background?.cluster() ?? nobodyYet);
-  releaser.defer('background jobs', () => background?.stop());
-  // Undone first: a job that waits for a server in trouble must not hold up the stop.
-  for (const { name, registry } of all) releaser.defer(`reads of ${name}`, () => registry.abort());
   const first = all[0]!;
   const system = createSystem({
     config,
@@ -114,24 +104,56 @@ async function build(
   });
   const forecasting = composeForecast(foundation, queue, version, releaser);
   const analytics = await composeAnalytics(config, secrets, clock, releaser, forecasting.forecast);
-  const parts = { access, analytics, ...forecasting };
+  // Undone before what its jobs work on.
+  releaser.defer('queue', () => queue.stop());
+  releaser.defer('background jobs', () => background?.stop());
+  // Undone first: a job that waits for a server in trouble must not hold up the stop.
+  for (const { name, registry } of all) releaser.defer(`reads of ${name}`, () => registry.abort());
   const estate = all.length > 1 ? createEstate(all, config.MAX_MODELS_RETURNED, aliasTableOf(config)) : null;
   return {
-    services: { ...parts, webhooks: shared.webhooks, system, ...first, registries: all, estate },
+    services: {
+      ...forecasting,
+      ...first,
+      access,
+      analytics,
+      webhooks: shared.webhooks,
+      system,
+      registries: all,
+      estate,
+    },
     outbox: shared.outbox,
     metrics,
     log,
     clock,
     startJobs: () => {
-      // After the first answers: it is the first to need the query builder.
-      clock
-        .sleep(1_000)
-        .then(() => access.audit.begin())
-        .catch((error: unknown) => log.error({ err: error }, 'the audit log could not be begun'));
+      beginAudit(access, clock, log);
       background = createBackground({ config, store, tower, queue, registries: all, shared, analytics, tools });
     },
     stop: () => releaser.stop(),
   };
+}
+
+async function composeRegistries(
+  foundation: Foundation,
+  shared: SharedParts,
+  releaser: Releaser,
+): Promise<RegistryParts[]> {
+  const all: RegistryParts[] = [];
+  for (const setting of foundation.secrets.registries) {
+    const parts = await composeRegistry(foundation, shared, setting);
+    releaser.defer(`registry ${setting.name}`, () => parts.registry.stop());
+    await parts.registry.start();
+    all.push(parts);
+  }
+  return all;
+}
+
+/** After the first answers: it is the first to need the query builder. */
+function beginAudit(access: Access, clock: Clock, log: RootLog): void {
+  clock
+    .sleep(1_000)
+    .then(() => access.audit.begin())
+    .catch((error: unknown) => log.error({ err: error }, 'the audit log could not be begun'));
 }
 
 /** How this tower is called among those over one store: never as another one was. */
@@ -167,8 +189,6 @@ function composeForecast({ config, store, tools }: Foundation, queue: Queue, ver
   });
   releaser.defer('forecast threads', () => pool.close());
   releaser.defer('training thread', () => trainingPool.close());
-  // Undone before the threads it works on.
-  releaser.defer('queue', () => queue.stop());
   return { forecast: createForecast({ pool, timeoutMs: config.FORECAST_TIMEOUT_SECONDS * 1000, build }), training };
 }
 

@@ -91,6 +91,7 @@ export function createAudit(deps: Deps): Audit {
     verify: async (earlier = null) =>
       (await store.db())
         .transaction()
+        .setIsolationLevel('repeatable read')
         .execute(async (view) =>
           verifyAudit(allRows(view), await headOf(view), chain, await trustedMark(earlier, chain)),
         )

@@ -1,4 +1,5 @@
 import { createBreath } from '../../src/kernel/breathe.ts';
+import { TowerError } from '../../src/kernel/errors.ts';
 import type { MetricTables } from '../../src/store/metric-tables.ts';
 import type { MetricStore, Transaction } from '../../src/store/store.ts';
 import { labelsText, type NewPoint } from './keys.ts';
@@ -24,7 +25,11 @@ export function createRecorder({ store, mostSeries }: { store: MetricStore; most
     while (waiting.length > 0) {
       const batch = waiting;
       waiting = [];
-      await writeTogether(batch).catch(async () => {
+      await writeTogether(batch).catch(async (error: unknown) => {
+        if (error instanceof TowerError && error.code === 'unavailable') {
+          for (const each of batch) each.failed(error);
+          return;
+        }
         // One of them must not spoil the others'.
         for (const each of batch) await writeTogether([each]).catch(each.failed);
       });

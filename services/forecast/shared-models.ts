@@ -19,10 +19,12 @@ export type SharedModels = {
 export function createSharedModels(store: Store, folder: string): SharedModels {
   /** When those in the folder were trained, of those that were left or brought by this process. */
   const known = new Map<string, string>();
+  const read = (service: string) => readFile(pathOf(folder, service), 'utf8').catch(() => null);
+  const trainedAt = async (service: string) => timeIn(await read(service));
   const leave = async (service: string): Promise<void> => {
-    const body = await readFile(pathOf(folder, service), 'utf8').catch(() => null);
-    const trained_at = /"trained_at":"([^"]+)"/.exec(body ?? '')?.[1];
-    if (body === null || trained_at === undefined) return;
+    const body = await read(service);
+    const trained_at = timeIn(body);
+    if (body === null || trained_at === '') return;
     const db = await store.db();
     await db
       .insertInto('trained_models')
@@ -43,6 +45,11 @@ export function createSharedModels(store: Store, folder: string): SharedModels {
       const mine = service === null ? await servicesIn(folder) : [service];
       for (const name of mine.filter((each) => !shared.has(each))) await leave(name);
       for (const row of rows.filter((each) => known.get(each.service) !== each.trained_at)) {
+        // This tower's own may be newer: the store was away when it should have been left.
+        if ((await trainedAt(row.service)) >= row.trained_at) {
+          await leave(row.service);
+          continue;
+        }
         const { body } = await db
           .selectFrom('trained_models')
           .select('body')
@@ -54,6 +61,9 @@ export function createSharedModels(store: Store, folder: string): SharedModels {
     },
   };
 }
+
+/** When a model was trained, by its file; '' where there is none. */
+const timeIn = (file: string | null): string => /"trained_at":"([^"]+)"/.exec(file ?? '')?.[1] ?? '';
 
 function pathOf(folder: string, service: string): string {
   checkServiceName(service);

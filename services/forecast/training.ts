@@ -81,7 +81,7 @@ export function createTraining(deps: Deps) {
       return recommend(await latest(service), request, build);
     },
     models: async (): Promise<ModelInfo[]> => {
-      await shared?.bring(null);
+      await bringIn(shared, null, deps.log);
       const all = await listModels(modelsFolder);
       return all.map((listed) => ('error' in listed ? { ...noModel, ...listed } : infoOf(listed.model)));
     },
@@ -94,19 +94,26 @@ export function createTraining(deps: Deps) {
   };
 }
 
+/** While the store is away a tower goes on with the models it has. */
+async function bringIn(shared: SharedModels | null, service: string | null, log: Log): Promise<void> {
+  await shared?.bring(service).catch((error: unknown) => {
+    log.warn({ err: error }, 'what other towers have trained cannot be read now');
+  });
+}
+
 /** The model of a service, also where another tower has trained it. */
-async function current({ shared, modelsFolder }: Deps, service: string): Promise<SavedModel> {
+async function current({ shared, modelsFolder, log }: Deps, service: string): Promise<SavedModel> {
   checkServiceName(service);
-  await shared?.bring(service);
+  await bringIn(shared, service, log);
   return loadModel(modelsFolder, service);
 }
 
 /** Models as their files stand, each read and checked once until its file changes. */
-function latestModels({ shared, modelsFolder: folder }: Deps): (service: string) => Promise<SavedModel> {
+function latestModels({ shared, modelsFolder: folder, log }: Deps): (service: string) => Promise<SavedModel> {
   const known = new Map<string, { modifiedAt: number; model: SavedModel }>();
   return async (service) => {
     checkServiceName(service);
-    await shared?.bring(service);
+    await bringIn(shared, service, log);
     const facts = await fileFacts(join(folder, modelFile(service)));
     const kept = known.get(service);
     if (kept && kept.modifiedAt === facts?.modifiedAt) return kept.model;
@@ -165,7 +172,12 @@ async function runTraining(
     notes,
   };
   const path = await saveModel(modelsFolder, model);
-  await deps.shared?.leave(service);
+  // Left again when it is next asked for, where the store is away now.
+  await deps.shared
+    ?.leave(service)
+    .catch((error: unknown) =>
+      deps.log.warn({ err: error, service }, 'a trained model could not be left for the other towers yet'),
+    );
   const scores = (i: number) => evaluation.methods[targets[i]!]!['fused']!;
   return {
     status: 'success',

@@ -12,6 +12,7 @@ import type { RegistryRows } from './snapshot.ts';
 const format = 'control-tower-registry';
 const schema = 1;
 const rowsPerLine = 200;
+const hashedAtOnce = 4_194_304;
 
 type Header = {
   format: string;
@@ -82,7 +83,8 @@ export async function loadCache(path: string, fingerprint: string): Promise<Load
   return decodeCache(bytes, fingerprint);
 }
 
-export function decodeCache(bytes: Buffer, fingerprint: string): LoadedCache {
+/** The same for bytes; lets the event loop in between, for they may be many. */
+export async function decodeCache(bytes: Buffer, fingerprint: string): Promise<LoadedCache> {
   if (bytes.length === 0) return corrupt('it is empty');
   const lastLine = bytes.lastIndexOf('\n', bytes.length - 2) + 1;
   const checksum = /^\{"sha256":"([0-9a-f]{64})"\}\n$/.exec(bytes.subarray(lastLine).toString('latin1'))?.[1];
@@ -91,8 +93,13 @@ export function decodeCache(bytes: Buffer, fingerprint: string): LoadedCache {
   if (header?.format !== format)
     return { status: 'unusable', reason: 'foreign', why: 'it is not a cache of this program' };
   if (!checksum) return corrupt('its end is missing');
-  if (createHash('sha256').update(bytes.subarray(0, lastLine)).digest('hex') !== checksum)
-    return corrupt('its checksum does not match');
+  const breath = createBreath();
+  const hash = createHash('sha256');
+  for (let from = 0; from < lastLine; from += hashedAtOnce) {
+    if (breath.due()) await breath.take();
+    hash.update(bytes.subarray(from, Math.min(from + hashedAtOnce, lastLine)));
+  }
+  if (hash.digest('hex') !== checksum) return corrupt('its checksum does not match');
   if (header.schema !== schema) {
     return {
       status: 'unusable',
@@ -111,6 +118,7 @@ export function decodeCache(bytes: Buffer, fingerprint: string): LoadedCache {
     serverVersion: header.server_version,
   };
   for (let from = firstLineEnd + 1; from < lastLine; ) {
+    if (breath.due()) await breath.take();
     const to = bytes.indexOf('\n', from);
     const line = JSON.parse(bytes.toString('utf8', from, to)) as Partial<RegistryRows>;
     for (const part of parts) rows[part].push(...((line[part] ?? []) as never[]));

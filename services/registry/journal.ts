@@ -73,16 +73,15 @@ export function createJournal(options: JournalOptions): Journal {
   let turn: Promise<void> = Promise.resolve();
   const record = async (snapshot: Snapshot, look: Look): Promise<void> => {
     try {
+      const isJustLoaded = known === null;
       known ??= await loadKnown(options);
       // A look at a few models cannot be the beginning: nothing is known of the others.
       if (look.names && known.readAt === null) return;
-      known = await recordSnapshot(options, known, snapshot, look).catch(async (error: unknown) => {
+      const recording = (isJustLoaded ? recordBeside : recordSnapshot)(options, known, snapshot, look);
+      known = await recording.catch(async (error: unknown) => {
         // What the other has told is not told again: the comparison is made anew, with what it left.
-        if (!(error instanceof Overtaken)) throw error;
-        const there = await loadKnown(options);
-        // What the other saw later than this look began must not be told backwards: the next look decides.
-        if ((await lastSeen(options, there)) > look.from) return { ...there, isDoubtful: true };
-        return recordSnapshot(options, there, snapshot, look);
+        if (error instanceof Overtaken) return recordBeside(options, await loadKnown(options), snapshot, look);
+        throw error;
       });
       lastError = null;
     } catch (error) {
@@ -128,17 +127,25 @@ async function loadKnown({ store, registry, source, log }: JournalOptions): Prom
   return { ...nothingYet, models, readAt: row.read_at, revision: row.revision };
 }
 
-/** When another tower last looked at the whole, or saw something change. */
-async function lastSeen({ store, registry }: JournalOptions, known: Known): Promise<number> {
-  const db = await store.db();
-  const last = await db
+/**
+ * Compares with a state another tower may have written while this look was made. What that one saw of a model since the look
+ * began must not be told backwards: such models are left to the next look.
+ */
+async function recordBeside(options: JournalOptions, known: Known, snapshot: Snapshot, look: Look): Promise<Known> {
+  const db = await options.store.db();
+  const rows = await db
     .selectFrom('registry_events')
-    .select('observed_at')
-    .where('registry', '=', registry)
-    .orderBy('id', 'desc')
-    .limit(1)
-    .executeTakeFirst();
-  return Math.max(Date.parse(known.readAt ?? '') || 0, Date.parse(last?.observed_at ?? '') || 0);
+    .select('name')
+    .distinct()
+    .where('registry', '=', options.registry)
+    .where('observed_at', '>=', new Date(look.from).toISOString())
+    .execute();
+  const changed = new Set(rows.map(({ name }) => name));
+  if (changed.size === 0) return recordSnapshot(options, known, snapshot, look);
+  const all = look.names ?? new Set([...snapshot.models.keys(), ...known.models.keys()]);
+  const names = new Set([...all].filter((name) => !changed.has(name)));
+  const after = names.size > 0 ? await recordSnapshot(options, known, snapshot, { ...look, names }) : known;
+  return { ...after, isDoubtful: true };
 }
 
 async function recordSnapshot(options: JournalOptions, known: Known, snapshot: Snapshot, look: Look): Promise<Known> {

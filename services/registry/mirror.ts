@@ -1,7 +1,8 @@
 import { publicText, TowerError, unavailable } from '../../src/kernel/errors.ts';
 import { fileFacts } from '../../src/kernel/files.ts';
 import { removeCacheFile, takeCache } from './cache-start.ts';
-import { followOnce, type MirrorOptions, refreshModels, refreshOnce, type State, sampleOf } from './refresh.ts';
+import { type MirrorOptions, refreshModels, refreshOnce, type State, sampleOf } from './refresh.ts';
+import { followOnce, share } from './sharing.ts';
 import { buildSnapshot, type Snapshot } from './snapshot.ts';
 import type { RegistrySource } from './source.ts';
 
@@ -48,11 +49,15 @@ export type Mirror = {
   stop(): Promise<void>;
 };
 
+/** So long a tower waits for another one to leave it the registry. */
+const patienceMs = 15_000;
+
 export async function createMirror(options: MirrorOptions): Promise<Mirror> {
   const stopping = new AbortController();
   const state = firstState(options, options.source ?? (await sampleOf(options)));
+  let nothingSince: number | null = null;
   const refresh = (): Promise<Snapshot> => {
-    state.inFlight ??= refreshOnce(options, state, stopping.signal).finally(() => {
+    state.inFlight ??= refreshAndShare(options, state, stopping.signal).finally(() => {
       state.inFlight = null;
     });
     return state.inFlight;
@@ -73,28 +78,23 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
   return {
     start: () => (options.source ? startFromCache(options, state) : startFromSample(options, state, refresh)),
     refresh,
-    follow: () => followOnce(options, state),
+    follow: async () => {
+      if (await followOnce(options, state, stopping.signal)) return;
+      // Nobody has left anything this tower can use: after a while it reads by itself.
+      nothingSince ??= options.clock.now();
+      if (options.clock.now() - nothingSince >= patienceMs) await refresh();
+    },
     readThrough: () => (state.inFlight ? refreshNext(state.inFlight) : refresh()),
     refreshModel: byName(async (names) => {
-      if (!(await refreshModels(options, state, names, stopping.signal)))
-        await (state.inFlight ? refreshNext(state.inFlight) : refresh());
+      if (await refreshModels(options, state, names, stopping.signal)) await share(options, state, stopping.signal);
+      else await (state.inFlight ? refreshNext(state.inFlight) : refresh());
     }),
     status: () => statusOf(options, state),
     source: () => state.source,
     clearCacheFile: async () => (options.cachePath ? removeCacheFile(options.cachePath) : false),
     cacheFile: async () => (options.cachePath ? fileFacts(options.cachePath) : null),
     sawTrouble: learn,
-    ping: async (signal) => {
-      if (!options.source) return;
-      try {
-        await options.source.ping(signal);
-      } catch (error) {
-        const trouble = error instanceof TowerError ? error : unavailable('MLflow did not answer in time', error);
-        learn(trouble);
-        throw trouble;
-      }
-      if (state.connected === false) options.onNews?.();
-    },
+    ping: (signal) => pingOnce(options, state, signal, learn),
     abort: () => stopping.abort(new Error('stopping')),
     stop: async () => {
       stopping.abort(new Error('stopping'));
@@ -103,6 +103,32 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
       if (state.source !== options.source) await state.source.close();
     },
   };
+}
+
+async function refreshAndShare(options: MirrorOptions, state: State, stopping: AbortSignal): Promise<Snapshot> {
+  const fresh = await refreshOnce(options, state, stopping);
+  await share(options, state, stopping);
+  return state.snapshot ?? fresh;
+}
+
+async function pingOnce(
+  options: MirrorOptions,
+  state: State,
+  signal: AbortSignal,
+  learn: (error: TowerError) => void,
+): Promise<void> {
+  if (!options.source) return;
+  try {
+    await options.source.ping(signal);
+  } catch (error) {
+    const trouble = error instanceof TowerError ? error : unavailable('MLflow did not answer in time', error);
+    learn(trouble);
+    throw trouble;
+  }
+  if (state.connected !== false) return;
+  // Who follows another tower's reads learns here that it would not have to.
+  if (options.shared && state.snapshot) Object.assign(state, { connected: true, lastError: null });
+  options.onNews?.();
 }
 
 /** One read at a time; whoever asks while the next one has not begun shares it. */
@@ -135,6 +161,10 @@ const firstState = (options: MirrorOptions, source: RegistrySource): State => ({
   inFlight: null,
   next: null,
   touched: new Set(),
+  revision: null,
+  unshared: new Map(),
+  isWholeUnshared: false,
+  sharing: Promise.resolve(),
 });
 
 function sawTrouble(options: MirrorOptions, state: State, error: TowerError): void {

@@ -52,11 +52,19 @@ export type State = {
   next: Promise<Snapshot> | null;
   /** Models read by name while a whole read was under way, which may have seen them as they were before. */
   touched: Set<string>;
+  /** The shared revision `snapshot` was made from; null where it was made from none. */
+  revision: number | null;
+  /** What was read and not left for other towers yet: models by name with the moment, and whether it is the whole. */
+  unshared: Map<string, number>;
+  isWholeUnshared: boolean;
+  /** What is being left or taken. */
+  sharing: Promise<void>;
 };
 
 /** Reads the source whole and swaps the snapshot. @throws `unavailable` */
 export async function refreshOnce(options: MirrorOptions, state: State, stopping: AbortSignal): Promise<Snapshot> {
   state.touched.clear();
+  const { revision } = state;
   const started = performance.now();
   const from = options.source ?? state.source;
   // Ends with the refresh, so that calls still queued when one of them failed are not sent any more.
@@ -88,7 +96,8 @@ export async function refreshOnce(options: MirrorOptions, state: State, stopping
   if (state.source !== from) await state.source.close();
   state.source = from;
   state.origin = options.source ? 'mlflow' : 'sample';
-  state.snapshot = fresh;
+  // Others may have left something while it was read: that is found out when it is left for them.
+  Object.assign(state, { snapshot: fresh, revision, isWholeUnshared: true });
   state.connected = true;
   state.lastError = null;
   state.rounds += 1;
@@ -96,43 +105,7 @@ export async function refreshOnce(options: MirrorOptions, state: State, stopping
   if (state.origin === 'mlflow')
     await options.onSwap?.(fresh, { from: fresh.readAt, at: options.clock.now(), names: null });
   await persist(options, state, fresh);
-  await publish(options, state, fresh);
   return fresh;
-}
-
-/** Leaves a read for the other towers. One that cannot be left is none of this tower's reader's trouble. */
-async function publish(options: MirrorOptions, state: State, { rows, readAt }: Snapshot): Promise<void> {
-  if (state.origin === 'sample') return;
-  const { fingerprint, label } = state.source;
-  const about = { fingerprint, source: label, readAt, rounds: state.rounds };
-  await options.shared?.publish(rows, about).catch((error: unknown) => {
-    options.log.warn({ err: error }, 'what was read of the registry could not be left for the other towers');
-  });
-}
-
-/** Takes over what another tower read later than this one. Its changes were journaled by that tower. */
-export async function followOnce(options: MirrorOptions, state: State): Promise<void> {
-  const { source, shared } = options;
-  if (!source || !shared) return;
-  const before = state.snapshot;
-  const mine = state.origin === 'mlflow' ? before : null;
-  const newer = await shared.newer(source.fingerprint, mine);
-  if (!newer) return;
-  const rows = newer.rows ?? mine?.rows;
-  if (!rows) return;
-  const fresh =
-    mine && newer.rows === null
-      ? { ...mine, readAt: newer.readAt }
-      : await buildSnapshot(rows, newer.readAt, options.aliasTable);
-  // Read by this tower itself meanwhile.
-  if (state.snapshot !== before) return;
-  if (state.source !== source) await state.source.close();
-  state.source = source;
-  state.origin = 'mlflow';
-  state.snapshot = fresh;
-  state.connected = true;
-  state.lastError = null;
-  await persist(options, state, fresh);
 }
 
 /**
@@ -156,7 +129,7 @@ export async function refreshModels(
   // A whole read was swapped in meanwhile, which may have seen these later than this one did.
   if (state.snapshot !== snapshot) return refreshModels(options, state, names, stopping);
   state.snapshot = fresh;
-  await publish(options, state, fresh);
+  for (const name of names) state.unshared.set(name, from);
   if (state.inFlight) for (const name of names) state.touched.add(name);
   await options.onSwap?.(fresh, { from, at: options.clock.now(), names });
   return true;
@@ -173,7 +146,12 @@ async function withModels(
   return parts ? splice(options, snapshot, names, parts) : snapshot;
 }
 
-function splice(options: MirrorOptions, { rows, readAt }: Snapshot, names: ReadonlySet<string>, parts: ModelRows) {
+export function splice(
+  options: MirrorOptions,
+  { rows, readAt }: Snapshot,
+  names: ReadonlySet<string>,
+  parts: ModelRows,
+) {
   const read = new Set(parts.runs.map((run) => run.runId));
   const merged: RegistryRows = {
     ...rows,
@@ -202,7 +180,7 @@ async function readSource(
   throw new TowerError('internal', 'a source said "unchanged" before it was ever read');
 }
 
-async function persist(options: MirrorOptions, state: State, { rows, readAt }: Snapshot): Promise<void> {
+export async function persist(options: MirrorOptions, state: State, { rows, readAt }: Snapshot): Promise<void> {
   if (!options.cachePath || state.origin === 'sample') return;
   const { fingerprint, label } = state.source;
   try {

@@ -1,89 +1,144 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
-import { unavailable } from '../../src/kernel/errors.ts';
+import type { Log } from '../../src/kernel/log.ts';
 import type { Store } from '../../src/store/store.ts';
 import { decodeCache, encodeCache } from './cache-file.ts';
 import type { RegistryRows } from './snapshot.ts';
 
-/** What one tower read of the registry, for the others over the same store: they need not ask MLflow themselves. */
+/** What is shared of the registry, but for its rows. `named`: models read again by name since the whole was read, and when. */
+export type Head = { revision: number; readAt: number; named: ReadonlyMap<string, number> };
+
+/** The registry as the towers over one store read it: each change of it is a revision, so that nobody goes back in time. */
 export type SharedSnapshots = {
-  /** Leaves a read for the others, unless they have a later one. */
-  publish(rows: RegistryRows, about: ReadAbout): Promise<void>;
-  /**
-   * What was left later than this tower's own read, from the same source; `rows` is null where they are this tower's.
-   * A few models may have been read again since the whole was, so of one time what another left counts.
-   * @throws `unavailable` for one that is damaged
-   */
-  newer(fingerprint: string, mine: Read | null): Promise<{ rows: RegistryRows | null; readAt: number } | null>;
+  /** What is there of this source; null where there is nothing. */
+  head(fingerprint: string): Promise<Head | null>;
+  /** The rows of what is there, and which revision that is. `mine`: this tower's rows, given back where they are the same. */
+  take(fingerprint: string, mine: RegistryRows | null): Promise<{ rows: RegistryRows; head: Head } | null>;
+  /** Leaves rows as the next revision. @returns its number; null where another tower was faster than `after` */
+  put(
+    rows: RegistryRows,
+    about: About,
+    named: ReadonlyMap<string, number>,
+    after: number | null,
+  ): Promise<number | null>;
 };
 
-type Read = { rows: RegistryRows; readAt: number };
-export type ReadAbout = { fingerprint: string; source: string; readAt: number; rounds: number };
+type About = { fingerprint: string; source: string; readAt: number; rounds: number };
 
 const [zip, unzip] = [promisify(gzip), promisify(gunzip)];
 
-export function createSharedSnapshots(store: Store, registry: string): SharedSnapshots {
-  /** The content this tower published or took last, by its name and as it is in memory. */
+export function createSharedSnapshots(store: Store, registry: string, log: Log): SharedSnapshots {
+  /** The content this tower left or took last, by its name and as it is in memory. */
   let known: { content: string; rows: RegistryRows } | null = null;
+  const found = finder(store, registry, log);
   return {
-    publish: async (rows, about) => {
-      const { fingerprint, source, readAt: read_at } = about;
-      const db = await store.db();
-      if (known?.rows === rows && (await touch(store, registry, known.content, read_at))) return;
-      const bytes: Uint8Array[] = [];
-      for await (const chunk of encodeCache(rows, about)) bytes.push(chunk);
-      // The head holds the time; what comes after it is the content.
-      const content = createHash('sha256');
-      for (const chunk of bytes.slice(1, -1)) content.update(chunk);
-      known = { content: content.digest('hex'), rows };
-      const body = await zip(Buffer.concat(bytes), { level: 1 });
-      const row = { fingerprint, source, content: known.content, read_at, body };
-      await db
-        .insertInto('registry_snapshots')
-        .values({ registry, ...row })
-        .onConflict((on) =>
-          on
-            .column('registry')
-            .doUpdateSet(row)
-            .where((at) =>
-              at.or([
-                at('registry_snapshots.read_at', '<=', read_at),
-                at('registry_snapshots.fingerprint', '!=', fingerprint),
-              ]),
-            ),
-        )
-        .execute();
-      store.bell.ring('snapshots', registry);
+    head: async (fingerprint) => {
+      const row = await found(fingerprint);
+      return row && headOf(row);
     },
-    newer: async (fingerprint, mine) => {
+    take: async (fingerprint, mine) => {
+      const row = await found(fingerprint);
+      if (!row) return null;
+      if (mine && known?.rows === mine && known.content === row.content) return { rows: mine, head: headOf(row) };
       const db = await store.db();
-      const rows = db.selectFrom('registry_snapshots').where('registry', '=', registry);
-      const head = await rows.select(['fingerprint', 'content', 'read_at']).executeTakeFirst();
-      if (!head || head.fingerprint !== fingerprint || (mine && head.read_at < mine.readAt)) return null;
-      if (mine && head.content === known?.content && known.rows === mine.rows)
-        return head.read_at > mine.readAt ? { rows: null, readAt: head.read_at } : null;
-      const row = await rows.select(['content', 'body']).executeTakeFirstOrThrow();
-      const cache = decodeCache(await unzip(row.body), fingerprint);
-      if (cache.status !== 'loaded')
-        throw unavailable('what another tower has left of the registry is damaged; the next read replaces it');
+      const { body } = await db
+        .selectFrom('registry_snapshots')
+        .select('body')
+        .where('registry', '=', registry)
+        .where('revision', '=', row.revision)
+        .executeTakeFirstOrThrow();
+      const cache = await decodeCache(await unzip(body), fingerprint);
+      // Of another version of this program, perhaps: the next read of a tower replaces it.
+      if (cache.status !== 'loaded') return null;
       known = { content: row.content, rows: cache.rows };
-      return { rows: cache.rows, readAt: cache.readAt };
+      return { rows: cache.rows, head: headOf(row) };
+    },
+    put: async (rows, about, named, after) => {
+      const isSame = known?.rows === rows;
+      const made = isSame ? null : await encoded(rows, about);
+      const content = made?.content ?? known?.content ?? '';
+      const revision = await write(store, registry, about, named, after, content, made?.body ?? null);
+      if (revision === null) {
+        // What is there may be other bytes for the same: then all of it is written.
+        if (isSame) known = null;
+        return null;
+      }
+      known = { content, rows };
+      store.bell.ring('snapshots', registry);
+      return revision;
     },
   };
 }
 
-/** Says that the content was read again and is the same. @returns false where it is not what is there */
-async function touch(store: Store, registry: string, content: string, read_at: number): Promise<boolean> {
+/** Finds what is there of a source, without its rows. */
+function finder(store: Store, registry: string, log: Log) {
+  let isWarned = false;
+  return async (fingerprint: string) => {
+    const db = await store.db();
+    const row = await db
+      .selectFrom('registry_snapshots')
+      .select(['fingerprint', 'source', 'revision', 'content', 'named', 'read_at'])
+      .where('registry', '=', registry)
+      .executeTakeFirst();
+    if (!row || row.fingerprint === fingerprint) return row ?? null;
+    const text = 'another tower over this store reads the registry from another source; all should read the same';
+    if (!isWarned) log.warn({ registry, theirs: row.source }, text);
+    isWarned = true;
+    return null;
+  };
+}
+
+const headOf = (row: { revision: number; read_at: number; named: string }): Head => ({
+  revision: row.revision,
+  readAt: row.read_at,
+  named: new Map(JSON.parse(row.named) as [string, number][]),
+});
+
+async function encoded(rows: RegistryRows, about: About): Promise<{ content: string; body: Buffer }> {
+  const bytes: Uint8Array[] = [];
+  for await (const chunk of encodeCache(rows, about)) bytes.push(chunk);
+  // The head holds the time; what comes after it is the content.
+  const content = createHash('sha256');
+  for (const chunk of bytes.slice(1, -1)) content.update(chunk);
+  return { content: content.digest('hex'), body: await zip(Buffer.concat(bytes), { level: 1 }) };
+}
+
+/** `body`: null where it is what is there already. */
+async function write(
+  store: Store,
+  registry: string,
+  { fingerprint, source, readAt }: About,
+  named: ReadonlyMap<string, number>,
+  after: number | null,
+  content: string,
+  body: Uint8Array | null,
+): Promise<number | null> {
   const db = await store.db();
-  const { numUpdatedRows } = await db
+  const row = { fingerprint, source, content, named: JSON.stringify([...named]), read_at: readAt };
+  if (after === null) {
+    if (body === null) return null;
+    // The first of this source: another source's takes its place.
+    const { numInsertedOrUpdatedRows } = await db
+      .insertInto('registry_snapshots')
+      .values({ registry, ...row, body, revision: 1 })
+      .onConflict((on) =>
+        on
+          .column('registry')
+          .doUpdateSet((at) => ({ ...row, body, revision: at('registry_snapshots.revision', '+', 1) }))
+          .where('registry_snapshots.fingerprint', '!=', fingerprint),
+      )
+      .executeTakeFirstOrThrow();
+    if (!numInsertedOrUpdatedRows) return null;
+    const now = db.selectFrom('registry_snapshots').select('revision').where('registry', '=', registry);
+    return (await now.executeTakeFirstOrThrow()).revision;
+  }
+  const update = db
     .updateTable('registry_snapshots')
-    .set({ read_at })
+    .set({ ...row, ...(body === null ? {} : { body }), revision: after + 1 })
     .where('registry', '=', registry)
-    .where('content', '=', content)
-    .where('read_at', '<=', read_at)
-    .executeTakeFirst();
-  if (numUpdatedRows === 0n) return false;
-  store.bell.ring('snapshots', registry);
-  return true;
+    .where('fingerprint', '=', fingerprint)
+    .where('revision', '=', after);
+  const { numUpdatedRows } = await (body === null ? update.where('content', '=', content) : update).executeTakeFirst();
+  return numUpdatedRows === 1n ? after + 1 : null;
 }

@@ -44,9 +44,9 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
     for (const wake of waiting) wake();
   };
 
-  const tell = (made: RegistryEvent[]) => {
+  const tell = (made: RegistryEvent[], isNext: boolean) => {
     published += 1;
-    newest.add(made);
+    newest.add(made, isNext);
     wakeAll();
   };
 
@@ -83,9 +83,9 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
       const resumeAt = parseEventId(lastEventId ?? query.last_event_id);
       return frames(filter, resumeAt, signal, seats.take(signal));
     },
-    publish: tell,
+    publish: (made) => tell(made, false),
     catchUp: async () => {
-      if (waiting.size > 0) tell(await newest.missed());
+      if (waiting.size > 0) tell(await newest.missed(), true);
     },
     clients: seats.taken,
     stop: () => {
@@ -126,28 +126,37 @@ async function beginning(events: Events, resumeAt: number | null): Promise<{ tex
   return { text: isLate ? hello + gap(resumeAt, first) : hello, cursor: resumeAt };
 }
 
-/** The newest events, kept with their text. */
+/** The newest events, kept with their text: all there are after `since`. */
 function createRecent(events: Events) {
   let recent: Framed[] = [];
+  let since: number | null = null;
+  const last = () => recent.at(-1)?.event.id ?? since;
   return {
-    add: (published: RegistryEvent[]): void => {
-      recent = [...recent, ...published.map(framed)].slice(-recentEvents);
+    /** `isNext`: they are all there are after the newest one known. Otherwise another tower may have made some in between. */
+    add: (made: RegistryEvent[], isNext: boolean): void => {
+      const newest = last();
+      const fresh = made.filter(({ id }) => newest === null || id > newest);
+      const [first] = fresh;
+      if (!first) return;
+      if (newest === null || !(isNext || first.id === newest + 1)) {
+        recent = [];
+        since = first.id - 1;
+      }
+      recent = [...recent, ...fresh.map(framed)];
+      if (recent.length <= recentEvents) return;
+      since = recent.at(-recentEvents - 1)?.event.id ?? since;
+      recent = recent.slice(-recentEvents);
     },
     /** Events after the newest one in memory; none while there is nothing in memory. */
     missed: async (): Promise<RegistryEvent[]> => {
-      const last = recent.at(-1)?.event.id;
-      return last === undefined ? [] : events.after(last, recentEvents);
+      const newest = last();
+      return newest === null ? [] : events.after(newest, recentEvents);
     },
     /** Events after `cursor`, from memory where it reaches back that far. */
     after: async (cursor: number): Promise<Framed[]> => {
-      const oldest = recent[0]?.event.id;
-      // Another tower on the same folder has made what is missing in between.
-      const isWhole = recent.length === (recent.at(-1)?.event.id ?? 0) - (oldest ?? 0) + 1;
-      if (oldest !== undefined && oldest <= cursor + 1 && isWhole) {
-        const from = recent.findIndex((item) => item.event.id > cursor);
-        return from < 0 ? [] : recent.slice(from, from + batch);
-      }
-      return (await events.after(cursor, batch)).map(framed);
+      if (since === null || cursor < since) return (await events.after(cursor, batch)).map(framed);
+      const from = recent.findIndex((item) => item.event.id > cursor);
+      return from < 0 ? [] : recent.slice(from, from + batch);
     },
   };
 }

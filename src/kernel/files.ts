@@ -7,7 +7,18 @@ import { basename, dirname, join } from 'node:path';
  * Writes a file whole or not at all: temporary file beside it, fsync, rename, fsync of the folder.
  * A reader (or a process that starts after a SIGKILL or a power cut) sees the old file or the new one.
  */
-export async function writeAtomically(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+export function writeAtomically(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  // One at a time: two would write into one temporary file.
+  const done = (writing.get(path) ?? Promise.resolve()).catch(() => undefined).then(() => writeOne(path, chunks));
+  writing.set(path, done);
+  return done.finally(() => {
+    if (writing.get(path) === done) writing.delete(path);
+  });
+}
+
+const writing = new Map<string, Promise<void>>();
+
+async function writeOne(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
   makeFolder(dirname(path));
   const temporary = `${path}.${temporaryOwner}.tmp`;
   const file = await open(temporary, 'w', 0o600);

@@ -6,7 +6,7 @@ import { backup, DatabaseSync } from 'node:sqlite';
 import { pipeline } from 'node:stream/promises';
 import { conflict, invalid, notFound, TowerError } from '../kernel/errors.ts';
 import { makeFolder } from '../kernel/files.ts';
-import { copyIn, copyOut, refuseFilled, tablesOf } from './copy.ts';
+import { copyIn, copyOut, emptyPart, refuseFilled, tablesOf } from './copy.ts';
 import { migrations, type Part } from './migrate.ts';
 import type { Place } from './store.ts';
 
@@ -202,7 +202,12 @@ export async function restoreStore(from: string, place: Place): Promise<Manifest
       makeFolder(dirname(join(directory, name)));
       await copyFile(join(from, name), join(directory, `${name}.restored`));
     }
-    for (const part of parts) await copyIn(from, part, place);
+    for (const part of parts)
+      await copyIn(from, part, place).catch(async (error: unknown) => {
+        // All of it or nothing: they were empty before.
+        for (const each of parts) await emptyPart(place, each);
+        throw error;
+      });
     for (const { name } of files) await rename(join(directory, `${name}.restored`), join(directory, name));
     await syncAll(
       directory,

@@ -1,5 +1,5 @@
 /** What may be announced: that something of it is new in the store. */
-export type Topic = 'events' | 'queue' | 'settled' | 'snapshots' | 'outbox' | 'leader';
+export type Topic = 'events' | 'queue' | 'settled' | 'snapshots' | 'outbox' | 'leader' | 'refresh';
 
 /**
  * Tells those who wait that something is new, on this tower and, where several share a store, on the others. A hint: it

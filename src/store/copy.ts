@@ -82,6 +82,27 @@ export async function copyIn(folder: string, part: Part, place: Place): Promise<
 const opened = async (place: Place, part: Part): Promise<Store<Rows>> =>
   (await (part === 'tower.db' ? openStore(place) : openMetricStore(place))) as unknown as Store<Rows>;
 
+/** Takes every row out of a part of a PostgreSQL that was empty before. */
+export async function emptyPart(place: Place, part: Part): Promise<void> {
+  const store = await opened(place, part);
+  try {
+    const db = await store.db();
+    const row = await db
+      .selectFrom('audit_head')
+      .selectAll()
+      .executeTakeFirst()
+      .catch(() => undefined);
+    for (const table of Object.keys(tables[part]).toReversed()) await db.deleteFrom(table).execute();
+    if (part === 'tower.db' && row)
+      await db
+        .insertInto('audit_head')
+        .values({ id: 1, count: 0, hash: '0'.repeat(64), seal: '' })
+        .execute();
+  } finally {
+    await store.close();
+  }
+}
+
 /** @throws TowerError `conflict` where there is something already */
 export async function refuseFilled(place: Place, part: Part): Promise<void> {
   const store = await opened(place, part);

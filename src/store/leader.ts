@@ -1,4 +1,5 @@
 import type { Clock } from '../kernel/clock.ts';
+import { unavailable } from '../kernel/errors.ts';
 import type { Store } from './store.ts';
 
 /**
@@ -55,7 +56,7 @@ export function createLeadership({ store, tower, clock, onChange }: Options): Le
     step: async () => {
       const now = { wall: clock.now(), steady: performance.now() };
       try {
-        const row = await take(store, tower);
+        const row = await inTime(take(store, tower), clock);
         known = { leader: row.holder, term: row.term };
         asked = row.holder === tower ? now : null;
       } finally {
@@ -71,6 +72,21 @@ export function createLeadership({ store, tower, clock, onChange }: Options): Le
       store.bell.ring('leader');
     },
   };
+}
+
+/** A question that hangs must not keep this tower from knowing that its time is over. */
+async function inTime<T>(asking: Promise<T>, clock: Clock): Promise<T> {
+  const answered = new AbortController();
+  const late = clock.sleep(leaseMs / 2, answered.signal).then(() => {
+    throw unavailable('the store did not answer in time');
+  });
+  late.catch(() => undefined);
+  asking.catch(() => undefined);
+  try {
+    return await Promise.race([asking, late]);
+  } finally {
+    answered.abort();
+  }
 }
 
 /** Takes the lease where it is free or this tower's own. @returns whose it is then */

@@ -29,7 +29,7 @@ export type Outbox = {
   /** Before the steps of a tower that leads: what the one before was sending when it ended is to be taken up. */
   begin(): void;
   /** Background step: sends what is due. Whatever was being sent when the process died is sent again, and counted. */
-  step(signal: AbortSignal): Promise<void>;
+  step(signal: AbortSignal, mayClaim?: () => boolean): Promise<void>;
   /** Newest first. */
   deliveries(recipient: string, limit: number): Promise<Delivery[]>;
   /** Sends a delivery again, as it was. @throws `not_found`, `conflict` while it is due anyway */
@@ -54,6 +54,8 @@ type Options = {
 /** So many are looked at, and so many of them sent to one recipient at once. */
 const considered = 200;
 const atOnceToOne = 4;
+/** What is on its way for longer than any attempt takes has lost its sender. */
+const lostMs = 600_000;
 const firstBackoffMs = 5_000;
 const longestBackoffMs = 3_600_000;
 
@@ -65,11 +67,11 @@ export function createOutbox(options: Options): Outbox {
     begin: () => {
       recovered = false;
     },
-    step: async (signal) => {
-      if (!recovered) await recover(options);
+    step: async (signal, mayClaim = () => true) => {
+      await recover(options, recovered ? clock.now() - lostMs : clock.now() + lostMs);
       recovered = true;
       try {
-        await deliver(options, signal);
+        await deliver(options, signal, mayClaim);
       } catch (error) {
         // What could not be written of an attempt is found again as one nobody knows the end of.
         recovered = false;
@@ -117,12 +119,15 @@ export function createOutbox(options: Options): Outbox {
 }
 
 /** A lane for each recipient, so that one that hangs keeps only itself waiting. */
-async function deliver(options: Options, signal: AbortSignal): Promise<void> {
+async function deliver(options: Options, signal: AbortSignal, mayClaim: () => boolean): Promise<void> {
   const lanes = new Map<string, Promise<void>>();
   let failure: { error: unknown } | null = null;
-  while (!signal.aborted && !failure) {
+  while (!signal.aborted && !failure && mayClaim()) {
     const { rung, stop } = nextRing(options.store);
-    const claimed = await claim(options.store, options.clock.now(), [...lanes.keys()]);
+    const claimed = await claim(options.store, options.clock.now(), [...lanes.keys()]).catch((error: unknown) => {
+      failure = { error };
+      return [];
+    });
     for (const [recipient, list] of Map.groupBy(claimed, (delivery) => delivery.recipient)) {
       const lane = Promise.all(list.map((delivery) => attempt(options, delivery, signal)))
         .then(() => undefined)
@@ -132,7 +137,7 @@ async function deliver(options: Options, signal: AbortSignal): Promise<void> {
         .finally(() => lanes.delete(recipient));
       lanes.set(recipient, lane);
     }
-    if (lanes.size > 0) await Promise.race([...lanes.values(), rung]);
+    if (lanes.size > 0 && !failure) await Promise.race([...lanes.values(), rung]);
     stop();
     if (lanes.size === 0) break;
   }
@@ -154,7 +159,7 @@ const wholeDeliveries = async (store: Store) =>
     .select(['outbox.key', 'outbox.payload']);
 
 /** What was on its way when the process ended may have arrived or not: it is sent again, and said so. */
-async function recover({ store, log, onAttempt }: Options): Promise<void> {
+async function recover({ store, log, onAttempt }: Options, before: number): Promise<void> {
   const db = await store.db();
   const { numUpdatedRows } = await db
     .updateTable('outbox_deliveries')
@@ -164,6 +169,7 @@ async function recover({ store, log, onAttempt }: Options): Promise<void> {
       last_error: stopped,
     }))
     .where('state', '=', 'sending')
+    .where('last_attempt_at', '<', new Date(before).toISOString())
     .executeTakeFirst();
   if (numUpdatedRows === 0n) return;
   for (let i = 0n; i < numUpdatedRows; i += 1n) onAttempt('uncertain');

@@ -1,16 +1,15 @@
-import { randomUUID } from 'node:crypto';
 import type { ClientBase, ClientConfig, Pool, QueryArrayResult } from 'pg';
-import { systemClock } from '../kernel/clock.ts';
-import { TowerError, unavailable } from '../kernel/errors.ts';
-import { type Bell, createBell, type Topic } from './bell.ts';
+import { invalid, TowerError, unavailable } from '../kernel/errors.ts';
+import { createBell } from './bell.ts';
 import { inPostgres, nextMigration, type Part } from './migrate.ts';
+import { listen, within } from './postgres-bell.ts';
 import type { Store, Transaction, View } from './store.ts';
 
 type Pg = typeof import('pg');
 
 /** How long a connection may take to come about, and a statement to be answered. */
 const connectMs = 5_000;
-const statementMs = 60_000;
+const statementMs = 15_000;
 /** A tower that stands still in the middle of a transaction must not hold up the others for ever. */
 const idleInTransactionMs = 30_000;
 const oldestVersion = 15;
@@ -55,7 +54,8 @@ export async function openPostgres<T>(url: string, part: Part, connections: numb
     bell: listening.bell,
     close: async () => {
       await listening.stop();
-      await db.destroy();
+      // A server that does not answer must not hold up the end.
+      await within(connectMs, db.destroy()).catch(() => undefined);
     },
   };
 }
@@ -72,6 +72,7 @@ function configOf(pg: Pg, url: string): ClientConfig {
     query_timeout: statementMs + connectMs,
     idle_in_transaction_session_timeout: idleInTransactionMs,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     types: {
       // Whole numbers of 64 bits, and sums of them.
       getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
@@ -179,6 +180,8 @@ function explaining(pool: Pool, address: string) {
     try {
       return await work;
     } catch (error) {
+      // The one character its texts cannot hold; SQLite's can.
+      if ((error as { code?: unknown }).code === '22021') throw invalid('a text must not hold the character U+0000');
       if (!isTroubleAnyway && !isTrouble(error)) throw error;
       throw unavailable(`${address} cannot be used now: ${reasonOf(error)}`, error);
     }
@@ -188,10 +191,19 @@ function explaining(pool: Pool, address: string) {
     end: () => pool.end(),
     connect: async () => {
       const client = await said(pool.connect(), true);
+      let isBroken = false;
       return {
         query: (text: unknown, parameters?: unknown) =>
-          said(client.query(text as string, parameters as unknown[]) as unknown as Promise<QueryArrayResult>) as never,
-        release: (destroy?: boolean) => client.release(destroy),
+          said(
+            (client.query(text as string, parameters as unknown[]) as unknown as Promise<QueryArrayResult>).catch(
+              (error: unknown) => {
+                // What is not the server's own word may still be under way there: nobody else gets this connection.
+                isBroken ||= !isAnswer(error);
+                throw error;
+              },
+            ),
+          ) as never,
+        release: (destroy?: boolean) => client.release(destroy || isBroken),
       };
     },
   };
@@ -202,62 +214,18 @@ const troubles = /^(08|53|57|58|XX|25006|40001|40P01|55P03)/;
 
 const isTrouble = (error: unknown): boolean => {
   if (error instanceof RangeError) return false;
+  return !isAnswer(error) || troubles.test(String((error as { code?: unknown }).code));
+};
+
+/** Whether the server said so itself; anything else is about the connection. */
+const isAnswer = (error: unknown): boolean => {
   const { code } = error as { code?: unknown };
-  // What is not the server's own word is about the connection.
-  return typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code) || troubles.test(code);
+  // A RangeError is ours, of what the server has answered.
+  return error instanceof RangeError || (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code));
 };
 
 function reasonOf(error: unknown): string {
   const { code, message } = error as { code?: string; message?: string };
   // Of several addresses tried, each with its own error, none stands in the message.
   return message || code || String(error);
-}
-
-const channel = 'control_tower';
-const reconnectMs = 2_000;
-
-/** The bell of all towers over this database, by LISTEN and NOTIFY on a connection of its own. */
-function listen(pg: Pg, config: ClientConfig, pool: Pool): { bell: Bell; stop(): Promise<void> } {
-  const here = createBell();
-  const me = randomUUID();
-  const stopping = new AbortController();
-  const loop = follow(pg, config, here, me, stopping.signal);
-  return {
-    bell: {
-      on: here.on,
-      ring: (topic, about = '') => {
-        here.ring(topic, about);
-        pool.query('select pg_notify($1, $2)', [channel, JSON.stringify({ me, topic, about })]).catch(() => undefined);
-      },
-    },
-    stop: async () => {
-      stopping.abort();
-      await loop;
-    },
-  };
-}
-
-async function follow(pg: Pg, config: ClientConfig, here: Bell, me: string, stopping: AbortSignal): Promise<void> {
-  while (!stopping.aborted) {
-    const over = Promise.withResolvers<void>();
-    const end = () => over.resolve();
-    // Not the pool's time limit: it waits as long as nobody rings.
-    const client = new pg.Client({ ...config, query_timeout: undefined });
-    client.on('error', end).on('end', end);
-    client.on('notification', ({ payload }) => {
-      const said = JSON.parse(payload ?? '{}') as { me?: string; topic: Topic; about: string };
-      if (said.me !== me) here.ring(said.topic, said.about);
-    });
-    stopping.addEventListener('abort', end, { once: true });
-    try {
-      await client.connect();
-      await client.query(`listen ${channel}`);
-      await over.promise;
-    } catch {
-      // Whoever waits for the bell looks by itself meanwhile.
-    }
-    stopping.removeEventListener('abort', end);
-    await client.end().catch(() => undefined);
-    if (!stopping.aborted) await systemClock.sleep(reconnectMs, stopping).catch(() => undefined);
-  }
 }

@@ -99,11 +99,32 @@ export async function runJob(
       },
     );
     const last = await progress.last();
-    if (outcome) await settle(options, job.kind, job.id, { ...outcome, progress: last }, job.attempts);
+    if (outcome)
+      await patiently(options, isStopping, () =>
+        settle(options, job.kind, job.id, { ...outcome, progress: last }, job.attempts),
+      );
     else if (isStopping()) await putBack(store, job);
   } finally {
     over.abort();
     await speaking;
+  }
+}
+
+/** An outcome is worth waiting for: while the store is away for a moment the job is still this tower's. */
+async function patiently(
+  { clock, log }: QueueOptions,
+  isStopping: () => boolean,
+  write: () => Promise<unknown>,
+): Promise<void> {
+  for (let left = 20; ; left -= 1) {
+    try {
+      await write();
+      return;
+    } catch (error) {
+      if (left === 0 || isStopping()) throw error;
+      log.warn({ err: error }, 'the outcome of a job cannot be kept yet');
+      await clock.sleep(renewalMs);
+    }
   }
 }
 

@@ -146,7 +146,11 @@ export type Tables = {
     registry: string;
     fingerprint: string;
     source: string;
+    /** Grows with each change, so that nobody goes back in time. */
+    revision: number;
     content: string;
+    /** JSON: models read again by name since `read_at`, and when. */
+    named: string;
     read_at: number;
     body: Uint8Array;
   };

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { describe, expect, inject, it } from 'vitest';
+import { describe, expect, inject, it, vi } from 'vitest';
 import { run } from '../../src/cli/main.ts';
 import { openMetricStore, openStore } from '../../src/store/store.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
@@ -110,6 +111,76 @@ describe('a store in PostgreSQL', () => {
     await admin.query(`alter database ${name} allow_connections true`);
     expect((await post()).json()).toMatchObject({ recorded: 1 });
     expect((await tower.app.inject('/api/v1/analytics/metrics')).json()).toMatchObject({ count: 1 });
+  });
+
+  it('whose connections go silent is asked on new ones', async () => {
+    const url = new URL((await databaseOf(temporaryFolder()))!);
+    const target = Number(url.port);
+    const silent = new Set<Socket>();
+    const open = new Set<Socket>();
+    const proxy = createServer((from) => {
+      const to = connect(target, '127.0.0.1');
+      open.add(from).add(to);
+      const pass = (one: Socket, other: Socket) =>
+        one.on('data', (bytes) => silent.has(from) || other.write(bytes)).on('error', () => undefined);
+      pass(from, to).on('close', () => to.destroy());
+      pass(to, from).on('close', () => from.destroy());
+    });
+    await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done));
+    whenTestIsOver(() => {
+      for (const socket of open) socket.destroy();
+      proxy.close();
+    });
+    url.port = String((proxy.address() as AddressInfo).port);
+    const store = await openMetricStore({ directory: '', databaseUrl: url.href, connections: 1 });
+    whenTestIsOver(() => store.close());
+    await store.now();
+    for (const socket of open) silent.add(socket);
+    await expect(store.now()).rejects.toMatchObject({ code: 'unavailable' });
+    expect(await store.now()).toBeGreaterThan(0);
+  });
+
+  it('in which others ring in the same channel does no harm', async () => {
+    const folder = temporaryFolder();
+    const place = { directory: folder, databaseUrl: await databaseOf(folder) };
+    const [store, other, hand] = [await openStore(place), await openStore(place), await roughHand(folder)];
+    whenTestIsOver(async () => {
+      await store.close();
+      await other.close();
+    });
+    const heard: string[] = [];
+    store.bell.on('events', (about) => heard.push(about));
+    await vi.waitFor(async () => {
+      for (const payload of ['hello', 'null', '{"topic":7}', '[]', ''])
+        await hand(`select pg_notify('control_tower', '${payload}')`);
+      other.bell.ring('events', 'ours');
+      expect(heard).toContain('ours');
+    }, 5_000);
+    expect(new Set(heard)).toEqual(new Set(['ours']));
+  });
+
+  it('refuses the one character its texts cannot hold, as the caller’s mistake', async () => {
+    const { app } = await testTower();
+    const payload = { url: 'https://example.com/hook', description: 'a\u0000b' };
+    const answer = await app.inject({ method: 'POST', url: '/api/v1/registry/webhooks', payload });
+    expect(answer.statusCode).toBe(400);
+    expect(answer.json()).toMatchObject({ error: { message: expect.stringContaining('U+0000') } });
+  });
+
+  it('verifies an audit log that grows meanwhile', async () => {
+    const { services } = await testTower();
+    const { audit } = services.access;
+    await audit.begin();
+    const entry = { phase: 'requested' as const, actor: 'dana', via: 'cli', address: '', action: 'x' };
+    const record = () => audit.record({ ...entry, target: {}, details: {}, status: null, requestId: 'r' });
+    for (let i = 0; i < 600; i += 1) await record();
+    let going = true;
+    const writing = (async () => {
+      while (going) await record();
+    })();
+    for (let i = 0; i < 5; i += 1) expect((await audit.verify()).problem).toBeNull();
+    going = false;
+    await writing;
   });
 
   it('needs a key all towers have', async () => {

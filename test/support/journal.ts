@@ -4,6 +4,9 @@ import { aliasTable, handClock } from './sources.ts';
 import { storeIn } from './stores.ts';
 import { keptLog } from './tower.ts';
 
+/** When a folder was looked at last: time goes on from one process to the next. */
+const clocks = new Map<string, number>();
+
 /** A journal over a store in this folder, and the events it made so far. */
 export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
   const store = storeIn(folder);
@@ -19,10 +22,10 @@ export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
     onEvents: (events) => made.push(...events),
     ...more,
   });
-  let at = Date.UTC(2026, 10, 20);
   /** Looks at these rows, a minute later each time. */
   const look = async (rows: RegistryRows, names: ReadonlySet<string> | null = null): Promise<RegistryEvent[]> => {
-    at += 60_000;
+    const at = (clocks.get(folder) ?? Date.UTC(2026, 10, 20)) + 60_000;
+    clocks.set(folder, at);
     const before = made.length;
     await journal.record(await snapshotFrom(rows, at), { from: at, at, names });
     return made.slice(before);

@@ -31,7 +31,9 @@ export const up = [
     registry text primary key,
     fingerprint text not null,
     source text not null,
+    revision integer not null,
     content text not null,
+    named text not null,
     read_at integer not null,
     body blob not null
   ) strict`,

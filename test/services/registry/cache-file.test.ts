@@ -36,12 +36,12 @@ describe('the cache file', () => {
       reason: 'foreign',
       why: expect.stringContaining('http://mlflow'),
     });
-    expect(decodeCache(Buffer.from('{"hello":"world"}\n'), 'abc')).toMatchObject({ reason: 'foreign' });
-    expect(decodeCache(bytes.subarray(0, bytes.length - 40), 'abc')).toMatchObject({
+    expect(await decodeCache(Buffer.from('{"hello":"world"}\n'), 'abc')).toMatchObject({ reason: 'foreign' });
+    expect(await decodeCache(bytes.subarray(0, bytes.length - 40), 'abc')).toMatchObject({
       reason: 'corrupt',
       why: 'its end is missing',
     });
-    expect(decodeCache(Buffer.alloc(0), 'abc')).toMatchObject({ reason: 'corrupt', why: 'it is empty' });
+    expect(await decodeCache(Buffer.alloc(0), 'abc')).toMatchObject({ reason: 'corrupt', why: 'it is empty' });
     expect(await loadCache(join(path, '..', 'none'), 'abc')).toEqual({ status: 'missing' });
   });
 
@@ -67,9 +67,9 @@ describe('the cache file', () => {
       }),
     );
     const runs = process.env['SOAK'] === '1' ? 2000 : 200;
-    fc.assert(
-      fc.property(damage, (how) => {
-        const result = decodeCache(damaged(bytes, how), 'abc');
+    await fc.assert(
+      fc.asyncProperty(damage, async (how) => {
+        const result = await decodeCache(damaged(bytes, how), 'abc');
         if (result.status === 'loaded') expect(result.rows).toEqual(rows);
         else expect(result).toMatchObject({ status: 'unusable' });
       }),
@@ -77,11 +77,11 @@ describe('the cache file', () => {
     );
   });
 
-  it('random bytes are never a registry', () => {
-    fc.assert(
-      fc.property(
+  it('random bytes are never a registry', async () => {
+    await fc.assert(
+      fc.asyncProperty(
         fc.uint8Array({ maxLength: 500 }),
-        (noise) => void expect(decodeCache(Buffer.from(noise), 'abc').status).toBe('unusable'),
+        async (noise) => void expect((await decodeCache(Buffer.from(noise), 'abc')).status).toBe('unusable'),
       ),
     );
   });

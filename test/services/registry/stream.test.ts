@@ -125,6 +125,46 @@ describe('the event stream', () => {
     expect(opened.filter((item) => item.status === 'fulfilled')).toHaveLength(3);
   });
 
+  it('tells what another tower wrote once and in order, whatever was rolled back in between', async () => {
+    const { stream, events, look, store } = await streaming();
+    await look(withAliases(1));
+    const frames = await stream.open({}, null, undefined, noSignal);
+    await frames.next();
+    const first = frames.next();
+    await look(withAliases(2));
+    expect(idsIn(String((await first).value))).toHaveLength(1);
+    const [{ id: last } = { id: 0 }] = (await events.list({ limit: '1' })).events;
+    /** What a client that waits is told when the stream looks for itself, twice at once. */
+    const caughtUp = async (frame: Promise<IteratorResult<string>>) => {
+      let ids: number[] = [];
+      void frame.then(({ value }) => {
+        ids = idsIn(String(value));
+      });
+      await vi.waitFor(async () => {
+        await Promise.all([stream.catchUp(), stream.catchUp()]);
+        expect(ids).not.toEqual([]);
+      });
+      return ids;
+    };
+    const waiting = frames.next();
+    const row = { registry: 'default', type: 'registered_model.created', name: 'other', version: null, alias: null };
+    const rest = { before: null, after: null, changed_at: null, not_before: '2026', observed_at: '2026' };
+    const db = await store.db();
+    const write = (id: number) =>
+      db
+        .insertInto('registry_events')
+        .values({ id, ...row, ...rest })
+        .execute();
+    await write(last + 1);
+    expect(await caughtUp(waiting)).toEqual([last + 1]);
+    const next = frames.next();
+    await write(last + 3);
+    expect(await caughtUp(next)).toEqual([last + 3]);
+    const late = await stream.open({}, null, String(last), noSignal);
+    await late.next();
+    expect(await readIds(late, 2)).toEqual([last + 1, last + 3]);
+  });
+
   it('shows that it lives when nothing happens', async () => {
     const { stream, clock } = await streaming();
     const frames = await stream.open({}, null, undefined, noSignal);
