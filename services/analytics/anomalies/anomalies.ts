@@ -88,7 +88,7 @@ export async function ofSeries(
         reason: inWords(judgement, value[index]!),
       }),
     );
-  const outliers: Outlier[] = method === 'zscore' ? byDeviations(value, threshold) : byEsd(at, value, step);
+  const outliers: Outlier[] = method === 'zscore' ? byDeviations(value, threshold) : await byEsd(at, value, step);
   return outliers.map(({ index, score, expected, zscore }) =>
     anomaly(index, {
       expected,

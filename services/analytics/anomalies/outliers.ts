@@ -1,5 +1,6 @@
+import { createBreath } from '../../../src/kernel/breathe.ts';
 import { mean, median, studentUpperQuantile } from '../../../src/kernel/stats.ts';
-import { dayMs } from '../reader.ts';
+import { usualLevels } from './decompose.ts';
 
 /** Looks at a whole stretch at once: the seed's z-score, generalised ESD, and peers. */
 
@@ -26,22 +27,25 @@ const significance = 0.05;
 const mostShare = 0.02;
 
 /**
- * Generalised ESD (Rosner 1983) with median and median deviation on what is left when each time of day's usual value is
- * taken off (Hochenbaum, Vallis and Kejariwal 2017, S-H-ESD). Needs two days to know times of day.
+ * Generalised ESD (Rosner 1983) with median and median deviation on what is left when a series' trend and seasons are taken off
+ * (S-H-ESD: Hochenbaum, Vallis and Kejariwal 2017). Needs two days to know times of day, three weeks to know those of the week.
  */
-export function byEsd(times: readonly number[], values: readonly number[], stepMs: number): Outlier[] {
-  // No finer than minutes: a day of milliseconds has too many times of day.
-  const usual = usualOfDay(times, values, Math.max(60_000, stepMs));
+export async function byEsd(times: readonly number[], values: readonly number[], stepMs: number): Promise<Outlier[]> {
+  const breath = createBreath();
+  const { usual, parameters } = await usualLevels(times, values, stepMs);
   const left = values.map((value, i) => value - usual[i]!);
   const n = left.length;
+  // Degrees of freedom; of short series half are left at least.
+  const freed = Math.sqrt(n / Math.max(n / 2, n - parameters));
   const most = Math.min(100, Math.max(1, Math.floor(n * mostShare)));
   const inside = new Set(left.keys());
   const taken: Outlier[] = [];
   let outliers = 0;
   for (let k = 1; k <= most && n - k > 2; k += 1) {
+    if (breath.due()) await breath.take();
     const rest = [...inside].map((i) => left[i]!);
     const center = median(rest);
-    const spread = 1.4826 * median(rest.map((value) => Math.abs(value - center)));
+    const spread = freed * 1.4826 * median(rest.map((value) => Math.abs(value - center)));
     if (spread === 0) break;
     const index = [...inside].reduce((a, b) => (Math.abs(left[b]! - center) > Math.abs(left[a]! - center) ? b : a));
     const zscore = (left[index]! - center) / spread;
@@ -53,26 +57,6 @@ export function byEsd(times: readonly number[], values: readonly number[], stepM
     if (Math.abs(zscore) > limit) outliers = k;
   }
   return taken.slice(0, outliers).sort((a, b) => a.index - b.index);
-}
-
-/** Values a time of day is judged by, at least: of few a median follows each of them. */
-const fewestOfSlot = 15;
-
-function usualOfDay(times: readonly number[], values: readonly number[], stepMs: number): number[] {
-  const all = median(values);
-  const days = (times.at(-1)! - times[0]!) / dayMs;
-  const perDay = Math.round(dayMs / stepMs);
-  if (days < 2 || perDay < 4) return values.map(() => all);
-  const slots: number[][] = Array.from({ length: perDay }, () => []);
-  const slot = (i: number) => Math.floor((times[i]! % dayMs) / stepMs) % perDay;
-  for (const [i, value] of values.entries()) slots[slot(i)]!.push(value);
-  // The times of day beside it help out where days are few.
-  const reach = Math.max(0, Math.min(Math.floor(perDay / 8), Math.ceil((fewestOfSlot / days - 1) / 2)));
-  const usual = slots.map((_, k) => {
-    const near = Array.from({ length: 2 * reach + 1 }, (_, j) => slots[(k + j - reach + perDay) % perDay]!);
-    return near.some((part) => part.length > 0) ? median(near.flat()) : all;
-  });
-  return values.map((_, i) => usual[slot(i)]!);
 }
 
 const fewestPeers = 5;

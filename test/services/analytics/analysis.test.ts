@@ -84,6 +84,22 @@ describe('anomalies', () => {
     );
   });
 
+  it('of a whole time at once are told apart from a trend, from times of day and from weekends', async () => {
+    const random = seededRandom(15);
+    const start = Date.UTC(2026, 9, 26);
+    const odd = [100, 300, 401];
+    const rows = Array.from({ length: 24 * 24 }, (_, i) => {
+      const at = start + i * hourMs;
+      const weekend = [0, 6].includes(new Date(at).getUTCDay()) ? -20 : 0;
+      const usual = 100 + i / 5 + weekend + 15 * Math.sin((2 * Math.PI * i) / 24) + normal(random);
+      const value = usual + (odd.includes(i) ? 14 : 0);
+      return { metric: 'cpu', resource: 'node-1', value, timestamp: iso(at) };
+    });
+    const { anomalies } = await found(rows, { method: 'esd', start: iso(start) });
+    expect(anomalies.map(({ timestamp }) => (Date.parse(timestamp) - start) / hourMs)).toEqual(odd);
+    expect(anomalies[0]!.expected).toBeCloseTo(rows[100]!.value - 14, -1);
+  });
+
   it('among peers are those apart from the others', async () => {
     const rows = ['a', 'b', 'c', 'd', 'e', 'f'].flatMap((resource, k) =>
       days((value) => value + k / 10 + (resource === 'e' ? 12 : 0), resource),
