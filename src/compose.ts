@@ -29,7 +29,7 @@ import { createOutbound } from './kernel/outbound.ts';
 import type { Random } from './kernel/rng.ts';
 import { createWorkerPool } from './kernel/worker-pool.ts';
 import { backupStore, restoreStore, verifyPostgres, verifyStore } from './store/backup.ts';
-import { openMasterKey } from './store/master-key.ts';
+import { openMasterKey, requireSameKey } from './store/master-key.ts';
 import { createQueue, type Queue } from './store/queue.ts';
 import { openMetricStore, openStore, type Place } from './store/store.ts';
 import { createSystem } from './system.ts';
@@ -218,6 +218,11 @@ export async function openFoundation(config: Config, secrets: Secrets, clock: Cl
     );
   const store = await openStore(placeOf(config, secrets));
   const deriveKey = openMasterKey(config.DATA_DIRECTORY, secrets.masterKey);
+  if (store.engine === 'postgres')
+    await requireSameKey(store, deriveKey).catch(async (error: unknown) => {
+      await store.close();
+      throw error;
+    });
   const outbound = createOutbound({
     allowed: config.OUTBOUND_ALLOWED_HOSTS,
     timeoutMs: config.WEBHOOK_TIMEOUT_SECONDS * 1000,

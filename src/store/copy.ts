@@ -25,6 +25,7 @@ const tables: Record<Part, Record<string, string[]>> = {
     audit_head: ['id'],
     observations: ['registry', 'name', 'version', 'key'],
     drift_baselines: ['registry', 'name', 'version', 'subject'],
+    key_check: ['id'],
     job_queue: ['id'],
     registry_snapshots: ['registry'],
     trained_models: ['service'],

@@ -1,8 +1,9 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { TowerError } from '../kernel/errors.ts';
+import { conflict, TowerError } from '../kernel/errors.ts';
 import { makeFolder } from '../kernel/files.ts';
+import type { Store } from './store.ts';
 
 /** Gives a key of 32 bytes for a purpose; the same one each time, and none of them tells anything of another. */
 export type DeriveKey = (purpose: string) => Buffer;
@@ -35,4 +36,23 @@ function keyFile(path: string, directory: string): Buffer {
     const reason = error instanceof Error ? error.message : String(error);
     throw new TowerError('unavailable', `${path} cannot be used: ${reason}`, { cause: error });
   }
+}
+
+/**
+ * All towers over one database must sign with one secret, or none could check what another has signed.
+ * @throws TowerError `conflict` where the store was begun with another one
+ */
+export async function requireSameKey(store: Store, deriveKey: DeriveKey): Promise<void> {
+  const value = deriveKey('key check').toString('hex');
+  const db = await store.db();
+  await db
+    .insertInto('key_check')
+    .values({ id: 1, value })
+    .onConflict((on) => on.doNothing())
+    .execute();
+  const first = await db.selectFrom('key_check').select('value').executeTakeFirstOrThrow();
+  if (first.value !== value)
+    throw conflict(
+      'TOWER_SECRET_KEY is not the one this database was begun with; all towers over it must have the same',
+    );
 }

@@ -154,6 +154,8 @@ export type Tables = {
     read_at: number;
     body: Uint8Array;
   };
+  /** Derived from the secret the store was begun with. */
+  key_check: { id: number; value: string };
   /** Models of services, as their files are written. */
   trained_models: { service: string; trained_at: string; body: string };
 };

@@ -189,6 +189,12 @@ describe('a store in PostgreSQL', () => {
       code: 2,
       err: expect.stringMatching(/TOWER_SECRET_KEY must be set where DATABASE_URL is/),
     });
+    const env = { DATABASE_URL: await freshDatabase() };
+    expect((await command({ ...env, TOWER_SECRET_KEY: key }, 'token', 'list')).code).toBe(0);
+    expect(await command({ ...env, TOWER_SECRET_KEY: 'z'.repeat(40) }, 'token', 'list')).toMatchObject({
+      code: 4,
+      err: 'tower: TOWER_SECRET_KEY is not the one this database was begun with; all towers over it must have the same',
+    });
     expect(await command({ DATABASE_URL: 'mysql://x/y' }, 'token', 'list')).toMatchObject({
       code: 2,
       err: expect.stringMatching(

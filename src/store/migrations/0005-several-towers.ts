@@ -37,5 +37,7 @@ export const up = [
     read_at integer not null,
     body blob not null
   ) strict`,
+  // Tells whether two towers have the same secret, without telling what it is.
+  'create table key_check (id integer primary key check (id = 1), value text not null) strict',
   `create table trained_models (service text primary key, trained_at text not null, body text not null) strict`,
 ];
