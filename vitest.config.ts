@@ -35,6 +35,8 @@ export default defineConfig({
             'test/services/registry/{history,journal,journal-random,mlflow-webhook,stream,webhooks}.test.ts',
           ],
           globalSetup: 'test/support/postgres-for-all.ts',
+          // After the peers, some of which measure time.
+          sequence: { groupOrder: 1 },
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

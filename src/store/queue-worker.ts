@@ -14,6 +14,7 @@ const renewalMs = 3_000;
 const mostAbandoned = 3;
 /** Progress is written this often at most. */
 const progressMs = 250;
+
 /** Takes up the oldest job of a kind that is queued, or whose worker was not heard of for too long. */
 export async function claim(options: QueueOptions, kind: string): Promise<QueuedJob | null> {
   const { store, tower } = options;
