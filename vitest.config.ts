@@ -32,7 +32,7 @@ export default defineConfig({
             'test/routes/**/*.test.ts',
             'test/e2e/metrics-sigkill.test.ts',
             'test/services/{access,analytics,drift}/**/*.test.ts',
-            'test/services/registry/{history,journal,journal-random,mlflow-webhook,stream,webhooks}.test.ts',
+            'test/services/registry/{history,journal,journal-random,mlflow-webhook,sharing,stream,webhooks}.test.ts',
           ],
           globalSetup: 'test/support/postgres-for-all.ts',
           // After the peers, some of which measure time.
