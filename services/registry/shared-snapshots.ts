@@ -42,17 +42,19 @@ export function createSharedSnapshots(store: Store, registry: string, log: Log):
       if (!row) return null;
       if (mine && known?.rows === mine && known.content === row.content) return { rows: mine, head: headOf(row) };
       const db = await store.db();
-      const { body } = await db
+      // Whole in one statement: it may be a later revision by now.
+      const whole = await db
         .selectFrom('registry_snapshots')
-        .select('body')
+        .select(['revision', 'content', 'named', 'read_at', 'body'])
         .where('registry', '=', registry)
-        .where('revision', '=', row.revision)
-        .executeTakeFirstOrThrow();
-      const cache = await decodeCache(await unzip(body), fingerprint);
+        .where('fingerprint', '=', fingerprint)
+        .executeTakeFirst();
+      if (!whole) return null;
+      const cache = await decodeCache(await unzip(whole.body), fingerprint);
       // Of another version of this program, perhaps: the next read of a tower replaces it.
       if (cache.status !== 'loaded') return null;
-      known = { content: row.content, rows: cache.rows };
-      return { rows: cache.rows, head: headOf(row) };
+      known = { content: whole.content, rows: cache.rows };
+      return { rows: cache.rows, head: headOf(whole) };
     },
     put: async (rows, about, named, after) => {
       const isSame = known?.rows === rows;
