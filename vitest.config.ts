@@ -1,4 +1,5 @@
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
+import { postgresPrograms } from './test/support/postgres-server.ts';
 
 const soak = process.env['SOAK'] === '1';
 
@@ -23,24 +24,35 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
-      {
-        // What stands on the store, once more over PostgreSQL.
-        test: {
-          name: 'postgres',
-          include: [
-            'test/{store,postgres}/**/*.test.ts',
-            'test/routes/**/*.test.ts',
-            'test/e2e/metrics-sigkill.test.ts',
-            'test/services/{access,analytics,drift}/**/*.test.ts',
-            'test/services/registry/{history,journal,journal-random,mlflow-webhook,sharing,stream,webhooks}.test.ts',
-          ],
-          globalSetup: 'test/support/postgres-for-all.ts',
-          // After the peers, some of which measure time.
-          sequence: { groupOrder: 1 },
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-        },
-      },
+      ...overPostgres(),
     ],
   },
 });
+
+/** What stands on the store, once more over PostgreSQL. */
+function overPostgres(): TestProjectConfiguration[] {
+  if (postgresPrograms() === null && !process.env['CI']) {
+    if (process.argv.includes('postgres'))
+      console.warn('NOT TESTED over PostgreSQL: it is not installed; .ci/run shows how to');
+    return [];
+  }
+  return [
+    {
+      test: {
+        name: 'postgres',
+        include: [
+          'test/{store,postgres}/**/*.test.ts',
+          'test/routes/**/*.test.ts',
+          'test/e2e/metrics-sigkill.test.ts',
+          'test/services/{access,analytics,drift}/**/*.test.ts',
+          'test/services/registry/{history,journal,journal-random,mlflow-webhook,sharing,stream,webhooks}.test.ts',
+        ],
+        globalSetup: 'test/support/postgres-for-all.ts',
+        // After the peers, some of which measure time.
+        sequence: { groupOrder: 1 },
+        testTimeout: 60_000,
+        hookTimeout: 60_000,
+      },
+    },
+  ];
+}

@@ -2,13 +2,10 @@ import type { TestProject } from 'vitest/node';
 import { startPostgres } from './postgres-server.ts';
 
 /** One PostgreSQL for all tests of the project `postgres`; each store in it is a database of its own. */
-export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   // Nothing of it outlives the tests: it need not wait for the disk.
   const server = await startPostgres(['fsync=off']);
-  if (!server) {
-    if (process.env['CI']) throw new Error('PostgreSQL is missing; .ci/run installs it');
-    throw new Error('NOT TESTED over PostgreSQL: no postgres program; on Debian: apt-get install postgresql');
-  }
+  if (!server) throw new Error('PostgreSQL is missing; .ci/run installs it');
   project.provide('postgresUrl', server.url);
   return () => server.stop();
 }

@@ -6,18 +6,18 @@ import { Client } from 'pg';
 import { freePort, type Started, start } from './processes.ts';
 
 /** Debian's folders, newest last, or wherever `postgres` is on the PATH. */
-function programs(): string | null {
+export function postgresPrograms(): string | null {
   const [newest] = globSync('/usr/lib/postgresql/*/bin/postgres').sort().toReversed();
   if (newest) return join(newest, '..');
   const found = spawnSync('which', ['postgres']).stdout.toString().trim();
   return found === '' ? null : join(found, '..');
 }
 
-export type PostgresServer = { url: string; stop(signal?: NodeJS.Signals): Promise<void>; again(): Promise<void> };
+export type PostgresServer = { url: string; stop(): Promise<void> };
 
 /** A real PostgreSQL in a folder of its own, on the loopback; null where there is none. It will not run as root, so it runs as nobody. */
 export async function startPostgres(settings: string[] = []): Promise<PostgresServer | null> {
-  const bin = programs();
+  const bin = postgresPrograms();
   if (bin === null || !existsSync(join(bin, 'initdb'))) return null;
   const folder = mkdtempSync(join(tmpdir(), 'tower-postgres-'));
   const asNobody = process.getuid?.() === 0 ? ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'] : [];
@@ -47,18 +47,13 @@ export async function startPostgres(settings: string[] = []): Promise<PostgresSe
   ];
   const [program = '', ...args] = run('postgres', '-D', join(folder, 'data'), ...flags.flatMap((flag) => ['-c', flag]));
   const url = `postgres://tower@127.0.0.1:${port}/postgres`;
-  let server: Started = start(program, args, { cwd: folder });
+  const server = start(program, args, { cwd: folder });
   await untilAccepts(url, server);
   return {
     url,
-    stop: async (signal = 'SIGINT') => {
-      await server.stop(signal);
-      if (signal === 'SIGINT') rmSync(folder, { recursive: true, force: true });
-    },
-    again: async () => {
-      await server.stop('SIGKILL');
-      server = start(program, args, { cwd: folder });
-      await untilAccepts(url, server);
+    stop: async () => {
+      await server.stop('SIGINT');
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }
