@@ -50,7 +50,7 @@ function overPostgres(): TestProjectConfiguration[] {
         globalSetup: 'test/support/postgres-for-all.ts',
         // After the peers, some of which measure time.
         sequence: { groupOrder: 1 },
-        testTimeout: 60_000,
+        testTimeout: soak ? 600_000 : 60_000,
         hookTimeout: 60_000,
       },
     },

@@ -4,6 +4,7 @@ import { createEvents } from '../../../services/registry/events.ts';
 import type { RegistryRows } from '../../../services/registry/snapshot.ts';
 import { journalIn, told } from '../../support/journal.ts';
 import { runRow, versionRow } from '../../support/rows.ts';
+import { onPostgres } from '../../support/stores.ts';
 import { temporaryFolder } from '../../support/tower.ts';
 
 /** Highest version number a model ever had. */
@@ -145,10 +146,12 @@ function apply(rows: RegistryRows, edit: Edit, time: number): { told: string[]; 
   }
 }
 describe('random edits', () => {
-  const numRuns = process.env['SOAK'] ? 1000 : 100;
+  // A database for each takes its time.
+  const most = onPostgres ? 200 : 1000;
+  const numRuns = process.env['SOAK'] ? most : most / 10;
 
   it('are told exactly as they were made, also when the process is another one after each', {
-    timeout: 240_000,
+    timeout: 600_000,
   }, async () => {
     await fc.assert(
       fc.asyncProperty(edits, fc.boolean(), async (sequence, restarts) => {
