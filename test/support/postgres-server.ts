@@ -13,7 +13,12 @@ export function postgresPrograms(): string | null {
   return found === '' ? null : join(found, '..');
 }
 
-export type PostgresServer = { url: string; stop(): Promise<void> };
+export type PostgresServer = {
+  url: string;
+  stop(): Promise<void>;
+  /** Ends it as a crash would, and starts it again. */
+  crash(): Promise<void>;
+};
 
 /** A real PostgreSQL in a folder of its own, on the loopback; null where there is none. It will not run as root, so it runs as nobody. */
 export async function startPostgres(settings: string[] = []): Promise<PostgresServer | null> {
@@ -47,28 +52,34 @@ export async function startPostgres(settings: string[] = []): Promise<PostgresSe
   ];
   const [program = '', ...args] = run('postgres', '-D', join(folder, 'data'), ...flags.flatMap((flag) => ['-c', flag]));
   const url = `postgres://tower@127.0.0.1:${port}/postgres`;
-  const server = start(program, args, { cwd: folder });
-  await untilAccepts(url, server);
+  let server = await untilAccepts(url, () => start(program, args, { cwd: folder }));
   return {
     url,
     stop: async () => {
       await server.stop('SIGINT');
       rmSync(folder, { recursive: true, force: true });
     },
+    crash: async () => {
+      await server.stop('SIGKILL');
+      server = await untilAccepts(url, () => start(program, args, { cwd: folder }));
+    },
   };
 }
 
-async function untilAccepts(url: string, server: Started): Promise<void> {
+/** After a crash it does not start before the last of its processes has noticed. */
+async function untilAccepts(url: string, begin: () => Started): Promise<Started> {
   const deadline = Date.now() + 30_000;
-  while (Date.now() < deadline && server.child.exitCode === null) {
+  let server = begin();
+  while (Date.now() < deadline) {
+    if (server.child.exitCode !== null) server = begin();
     const client = new Client({ connectionString: url });
     client.on('error', () => undefined);
     try {
       await client.connect();
       await client.end();
-      return;
+      return server;
     } catch {
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
   throw new Error(`PostgreSQL did not start:\n${server.output()}`);
