@@ -1,6 +1,6 @@
 import { type Analytics, createAnalytics } from '../services/analytics/analytics.ts';
 import type { Forecaster } from '../services/analytics/outlook.ts';
-import type { Config, Secrets } from './config.ts';
+import type { Config } from './config.ts';
 import type { Clock } from './kernel/clock.ts';
 import { invalid } from './kernel/errors.ts';
 import type { Releaser } from './kernel/lifecycle.ts';
@@ -12,7 +12,7 @@ import { openMetricStore, type Place } from './store/store.ts';
  */
 export async function composeAnalytics(
   config: Config,
-  secrets: Secrets,
+  place: Place,
   clock: Clock,
   releaser: Releaser,
   forecaster: Forecaster,
@@ -29,14 +29,7 @@ export async function composeAnalytics(
         parameter: 'METRICS_RETENTION_DAYS',
       },
     );
-  const store = await openMetricStore(placeOf(config, secrets));
+  const store = await openMetricStore(place);
   releaser.defer('metric store', () => store.close());
   return createAnalytics({ store, clock, retention, mostSeries: config.METRICS_MAX_SERIES, forecaster });
 }
-
-/** Where the store is; both parts of it share the connections. */
-export const placeOf = (config: Config, secrets: Secrets): Place => ({
-  directory: config.DATA_DIRECTORY,
-  databaseUrl: secrets.databaseUrl,
-  connections: Math.max(1, Math.floor(config.DATABASE_CONNECTIONS / 2)),
-});

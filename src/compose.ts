@@ -8,7 +8,7 @@ import { createTraining } from '../services/forecast/training.ts';
 import { createEstate } from '../services/registry/estate.ts';
 import type { Services } from './app.ts';
 import { type Background, createBackground } from './background.ts';
-import { composeAnalytics, placeOf } from './compose-analytics.ts';
+import { composeAnalytics } from './compose-analytics.ts';
 import {
   aliasTableOf,
   composeRegistry,
@@ -103,7 +103,7 @@ async function build(
     metricsPage: metrics.render,
   });
   const forecasting = composeForecast(foundation, queue, version, releaser);
-  const analytics = await composeAnalytics(config, secrets, clock, releaser, forecasting.forecast);
+  const analytics = await composeAnalytics(config, placeOf(config, secrets), clock, releaser, forecasting.forecast);
   // Undone before what its jobs work on.
   releaser.defer('queue', () => queue.stop());
   releaser.defer('background jobs', () => background?.stop());
@@ -239,4 +239,9 @@ export async function migrateStore(place: Place): Promise<void> {
   for (const open of [openStore, openMetricStore]) await (await open(place)).close();
 }
 
-export { placeOf };
+/** Where the store is; both parts of it share the connections. */
+export const placeOf = (config: Config, secrets: Secrets): Place => ({
+  directory: config.DATA_DIRECTORY,
+  databaseUrl: secrets.databaseUrl,
+  connections: Math.max(1, Math.floor(config.DATABASE_CONNECTIONS / 2)),
+});

@@ -129,7 +129,7 @@ export async function refreshModels(
   // A whole read was swapped in meanwhile, which may have seen these later than this one did.
   if (state.snapshot !== snapshot) return refreshModels(options, state, names, stopping);
   state.snapshot = fresh;
-  for (const name of names) state.unshared.set(name, from);
+  if (options.shared) for (const name of names) state.unshared.set(name, from);
   if (state.inFlight) for (const name of names) state.touched.add(name);
   await options.onSwap?.(fresh, { from, at: options.clock.now(), names });
   return true;

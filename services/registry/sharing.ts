@@ -9,7 +9,7 @@ import { buildSnapshot } from './snapshot.ts';
 
 /** One after the other: what is left and what is taken must not cross. */
 function inTurn<T>(state: State, work: () => Promise<T>): Promise<T> {
-  const done = state.sharing.catch(() => undefined).then(work);
+  const done = state.sharing.then(work);
   state.sharing = done.then(
     () => undefined,
     () => undefined,
@@ -87,7 +87,7 @@ async function take(options: MirrorOptions, state: State, signal: AbortSignal): 
   Object.assign(state, { source, origin: 'mlflow', snapshot: fresh, revision: head.revision, isWholeUnshared: false });
   if (state.connected === null) Object.assign(state, { connected: true, lastError: null });
   await readAgain(options, state, [...state.unshared.keys()], signal);
-  await persist(options, state, fresh);
+  await persist(options, state, state.snapshot ?? fresh);
   return true;
 }
 

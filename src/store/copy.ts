@@ -88,13 +88,8 @@ export async function emptyPart(place: Place, part: Part): Promise<void> {
   const store = await opened(place, part);
   try {
     const db = await store.db();
-    const row = await db
-      .selectFrom('audit_head')
-      .selectAll()
-      .executeTakeFirst()
-      .catch(() => undefined);
     for (const table of Object.keys(tables[part]).toReversed()) await db.deleteFrom(table).execute();
-    if (part === 'tower.db' && row)
+    if (part === 'tower.db')
       await db
         .insertInto('audit_head')
         .values({ id: 1, count: 0, hash: '0'.repeat(64), seal: '' })

@@ -11,7 +11,7 @@ import type { Store } from './store.ts';
 export type Leadership = {
   /** Whether this tower leads now. */
   leads(): boolean;
-  status(): { leads: boolean; leader: string | null; term: number | null };
+  status(): { leads: boolean; leader: string | null };
   /** Background step: takes or renews the lease. */
   step(): Promise<void>;
   /** Lets another lead at once. */
@@ -33,7 +33,7 @@ export const renewalMs = leaseMs / 4;
 /** Over a folder this tower leads: whoever else works on the same folder does no harm (docs/store.md). */
 const alone = (tower: string): Leadership => ({
   leads: () => true,
-  status: () => ({ leads: true, leader: tower, term: null }),
+  status: () => ({ leads: true, leader: tower }),
   step: async () => undefined,
   resign: async () => undefined,
 });
@@ -42,7 +42,7 @@ export function createLeadership({ store, tower, clock, onChange }: Options): Le
   if (store.engine === 'sqlite') return alone(tower);
   /** When this tower asked for the lease it has, by two clocks: one goes on when the other is set back. */
   let asked: { wall: number; steady: number } | null = null;
-  let known: { leader: string; term: number } | null = null;
+  let leader: string | null = null;
   let told = false;
   const leads = () => asked !== null && Math.max(clock.now() - asked.wall, performance.now() - asked.steady) < leaseMs;
   const tell = () => {
@@ -52,13 +52,12 @@ export function createLeadership({ store, tower, clock, onChange }: Options): Le
   };
   return {
     leads,
-    status: () => ({ leads: leads(), leader: known?.leader ?? null, term: known?.term ?? null }),
+    status: () => ({ leads: leads(), leader }),
     step: async () => {
       const now = { wall: clock.now(), steady: performance.now() };
       try {
-        const row = await inTime(take(store, tower), clock);
-        known = { leader: row.holder, term: row.term };
-        asked = row.holder === tower ? now : null;
+        leader = await inTime(take(store, tower), clock);
+        asked = leader === tower ? now : null;
       } finally {
         tell();
       }
@@ -90,7 +89,7 @@ async function inTime<T>(asking: Promise<T>, clock: Clock): Promise<T> {
 }
 
 /** Takes the lease where it is free or this tower's own. @returns whose it is then */
-async function take(store: Store, tower: string): Promise<{ holder: string; term: number }> {
+async function take(store: Store, tower: string): Promise<string> {
   const [db, now] = [await store.db(), await store.now()];
   const mine = await db
     .insertInto('leader')
@@ -110,7 +109,7 @@ async function take(store: Store, tower: string): Promise<{ holder: string; term
         }))
         .where((row) => row.or([row('leader.holder', '=', tower), row('leader.until', '<', now)])),
     )
-    .returning(['holder', 'term'])
+    .returning('holder')
     .executeTakeFirst();
-  return mine ?? db.selectFrom('leader').select(['holder', 'term']).executeTakeFirstOrThrow();
+  return (mine ?? (await db.selectFrom('leader').select('holder').executeTakeFirstOrThrow())).holder;
 }

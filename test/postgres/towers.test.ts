@@ -139,3 +139,19 @@ it(`the leader is killed ${kills} times: another leads within 15 s, no event is 
     `handed over after ${handovers.map((ms) => (ms / 1000).toFixed(1)).join(', ')} s; ${uncertain} uncertain`,
   );
 }, 900_000);
+
+it('a leader that stands still is followed, and does not lead any more when it goes on', async () => {
+  const { begin } = await towersOver();
+  const [a, b] = [await begin(), await begin()];
+  const leader = await leaderOf([a, b]);
+  const other = leader === a ? b : a;
+  const { pid = 0 } = leader.child;
+  process.kill(pid, 'SIGSTOP');
+  const begun = performance.now();
+  await leaderOf([other]);
+  expect(performance.now() - begun).toBeLessThan(15_000);
+  process.kill(pid, 'SIGCONT');
+  // At once, by its own clock: it need not have asked anybody.
+  expect((await health(leader)).leads).toBe(false);
+  expect((await health(other)).leads).toBe(true);
+}, 60_000);
