@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
 import { accessRoutes } from '../routes/access.ts';
+import { acquisitionRoutes } from '../routes/acquisition.ts';
 import { analyticsRoutes } from '../routes/analytics.ts';
 import { analyticsPromqlRoutes } from '../routes/analytics-promql.ts';
 import { analyticsPushRoutes } from '../routes/analytics-push.ts';
@@ -15,7 +16,9 @@ import { registryChangesRoutes } from '../routes/registry-changes.ts';
 import { estateRoutes } from '../routes/registry-estate.ts';
 import { registryJudgementRoutes } from '../routes/registry-judgement.ts';
 import { registryWebhooksRoutes } from '../routes/registry-webhooks.ts';
+import { rightsizingRoutes } from '../routes/rightsizing.ts';
 import type { Access } from '../services/access/access.ts';
+import type { Acquisition } from '../services/acquisition/acquisition.ts';
 import type { Analytics } from '../services/analytics/analytics.ts';
 import type { Dashboard } from '../services/dashboard/dashboard.ts';
 import type { Drift } from '../services/drift/drift.ts';
@@ -27,6 +30,7 @@ import type { Estate } from '../services/registry/estate.ts';
 import type { Judgement } from '../services/registry/judgement.ts';
 import type { Registry } from '../services/registry/registry.ts';
 import type { Webhooks } from '../services/registry/webhooks.ts';
+import type { Rightsizing } from '../services/rightsizing/rightsizing.ts';
 import type { Config } from './config.ts';
 import { registerDoor } from './http/auth.ts';
 import { handleErrors, handleUnknownPaths, refuseAddress, refuseBytes, validatorCompiler } from './http/errors.ts';
@@ -59,6 +63,8 @@ export type Services = RegistryServices & {
   analytics: Analytics;
   forecast: Forecast;
   training: Training;
+  acquisition: Acquisition;
+  rightsizing: Rightsizing;
   system: System;
   registries: RegistryServices[];
   /** All registries in one view; null where there is only one. */
@@ -79,7 +85,7 @@ export async function buildApp(
   services: Services,
   { config, version, log, clock, metrics }: Options,
 ): Promise<FastifyInstance> {
-  const { access, system, webhooks, analytics, forecast, training, estate } = services;
+  const { access, system, webhooks, analytics, forecast, training, acquisition, rightsizing, estate } = services;
   const app = openServer(config, { log, clock }, estate);
   handleErrors(app, clock.now);
   takeEmptyBodies(app);
@@ -101,6 +107,8 @@ export async function buildApp(
   await app.register(async (scope) => metricsRoutes(scope, analytics, version));
   await app.register(forecastRoutes, { forecast });
   await app.register(forecastTrainingRoutes, { training, access, now: clock.now });
+  await app.register(acquisitionRoutes, { acquisition });
+  await app.register(rightsizingRoutes, { rightsizing });
   const shared = { access, now: clock.now, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };
   if (!estate) {
     await app.register(async (scope) => routesOf(scope, services, shared));

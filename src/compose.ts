@@ -18,6 +18,7 @@ import {
   type SharedParts,
   type Tools,
 } from './compose-registry.ts';
+import { composeRightsizing } from './compose-rightsizing.ts';
 import type { Config, Secrets } from './config.ts';
 import { watchGauges } from './gauges.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
@@ -104,23 +105,16 @@ async function build(
   });
   const forecasting = composeForecast(foundation, queue, version, releaser);
   const analytics = await composeAnalytics(config, placeOf(config, secrets), clock, releaser, forecasting.forecast);
+  const sizing = await composeRightsizing(config, secrets, tools, releaser);
   // Undone before what its jobs work on.
   releaser.defer('queue', () => queue.stop());
   releaser.defer('background jobs', () => background?.stop());
   // Undone first: a job that waits for a server in trouble must not hold up the stop.
   for (const { name, registry } of all) releaser.defer(`reads of ${name}`, () => registry.abort());
   const estate = all.length > 1 ? createEstate(all, config.MAX_MODELS_RETURNED, aliasTableOf(config)) : null;
+  const shown = { access, analytics, webhooks: shared.webhooks, system, registries: all, estate };
   return {
-    services: {
-      ...forecasting,
-      ...first,
-      access,
-      analytics,
-      webhooks: shared.webhooks,
-      system,
-      registries: all,
-      estate,
-    },
+    services: { ...forecasting, ...sizing, ...first, ...shown },
     outbox: shared.outbox,
     metrics,
     log,

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { invalid } from '../../src/kernel/errors.ts';
+import { readNamedFile } from '../../src/kernel/files.ts';
 import { createHttpClient, type HttpClientOptions } from '../../src/kernel/http-client.ts';
 import type { Random } from '../../src/kernel/rng.ts';
 import { createMlrunsSource } from './mlruns-source.ts';
@@ -61,8 +61,8 @@ function openRest(options: SourceOptions): RegistrySource {
   else if (options.token) headers['authorization'] = `Bearer ${options.token}`;
   if (options.workspace) headers['x-mlflow-workspace'] = options.workspace;
   const baseUrl = `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
-  const ca = readPem('MLFLOW_TRACKING_SERVER_CERT_PATH', options.caPath);
-  const cert = readPem('MLFLOW_TRACKING_CLIENT_CERT_PATH', options.clientCertPath);
+  const ca = readNamedFile('MLFLOW_TRACKING_SERVER_CERT_PATH', options.caPath);
+  const cert = readNamedFile('MLFLOW_TRACKING_CLIENT_CERT_PATH', options.clientCertPath);
   const client = createHttpClient({
     baseUrl,
     serverName: 'MLflow',
@@ -84,17 +84,6 @@ function parseUrl(uri: string): URL {
   } catch {
     throw invalid('MLFLOW_TRACKING_URI is not a valid URL; write it as http(s)://host[:port][/prefix]', {
       parameter: 'MLFLOW_TRACKING_URI',
-    });
-  }
-}
-
-function readPem(variable: string, path: string | undefined): string | undefined {
-  if (!path) return undefined;
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw invalid(`${variable}: the file ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`, {
-      parameter: variable,
     });
   }
 }

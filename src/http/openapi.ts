@@ -38,6 +38,7 @@ export const tags = {
   analysis: 'Model analysis',
   cache: 'Cache',
   forecast: 'Forecast',
+  rightsizing: 'Rightsizing',
   analytics: 'Analytics',
   dashboard: 'Dashboard',
   system: 'System',

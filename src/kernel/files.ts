@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { invalid } from './errors.ts';
 
 /**
  * Writes a file whole or not at all: temporary file beside it, fsync, rename, fsync of the folder.
@@ -100,5 +101,17 @@ function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** The text of the file a setting names; undefined where it names none. @throws TowerError `invalid` */
+export function readNamedFile(setting: string, path: string | undefined): string | undefined {
+  if (!path) return undefined;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw invalid(`${setting}: the file ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`, {
+      parameter: setting,
+    });
   }
 }

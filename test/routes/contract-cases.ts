@@ -1,6 +1,7 @@
 import { analyticsCases } from './contract-analytics-cases.ts';
 import { type Case, changeCases } from './contract-change-cases.ts';
 import { forecastCases } from './contract-forecast-cases.ts';
+import { rightsizingCases } from './contract-rightsizing-cases.ts';
 
 /**
  * Every documented endpoint with every outcome it documents. Each answer is checked against the OpenAPI
@@ -132,6 +133,7 @@ export const cases: Case[] = [
   { call: 'GET /model/nope/drift', status: 404 },
   { world: 'down', call: 'GET /model/DNA/drift', status: 503, detail: /MLflow cannot be reached/ },
   ...forecastCases,
+  ...rightsizingCases,
   ...analyticsCases,
   ...changeCases,
   { call: 'GET /cache/info', status: 200, example: 'GET /cache/info' },

@@ -1,4 +1,4 @@
-/** `no streams`: streams end as soon as they begin; `hooked`: with a webhook and a delivery to it that is `{delivery}`. */
+/** `no streams`: streams end as soon as they begin; `hooked`: with a webhook and a delivery to it that is `{delivery}`; `clustered`: with a Prometheus that knows a cluster. */
 export type World =
   | 'up'
   | 'down'
@@ -19,7 +19,8 @@ export type World =
   | 'training'
   | 'done training'
   | 'trained'
-  | 'damaged model';
+  | 'damaged model'
+  | 'clustered';
 export type Case = {
   world?: World;
   call: string;

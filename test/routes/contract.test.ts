@@ -9,6 +9,7 @@ import { modelFile } from '../../services/forecast/library.ts';
 import { ForecastRequest } from '../../services/forecast/schemas.ts';
 import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
+import { clusteredEnv } from '../support/cluster-series.ts';
 import { writeExperiments } from '../support/experiments.ts';
 import { signedHeaders } from '../support/signed.ts';
 import { roughHand } from '../support/stores.ts';
@@ -56,6 +57,7 @@ async function towerIn(world: World): Promise<InWorld> {
       ? { OUTBOUND_ALLOWED_HOSTS: '127.0.0.1', WEBHOOK_MAX_ATTEMPTS: '1' }
       : {}),
     ...(world === 'impatient' ? { FORECAST_TIMEOUT_SECONDS: '1', FORECAST_WORKERS: '1' } : {}),
+    ...(world === 'clustered' ? await clusteredEnv() : {}),
     ...(world === 'busy streams' ? { STREAM_MAX_CLIENTS: '1' } : {}),
   };
   const tower = await testTower(env);

@@ -6,6 +6,7 @@ import { addEventCommands } from './events.ts';
 import { addForecastCommands } from './forecast.ts';
 import { addMetricsCommands } from './metrics.ts';
 import { addModelCommands } from './models.ts';
+import { addRightsizingCommands } from './rightsizing.ts';
 import { addStatusCommand } from './status.ts';
 import { addStoreCommands } from './store.ts';
 import { addTrainCommands } from './train.ts';
@@ -18,6 +19,7 @@ export function addCommands(program: Command, context: CliContext): void {
   addForecastCommands(program, context);
   addCacheCommands(program, context);
   addTrainCommands(program, context);
+  addRightsizingCommands(program, context);
   addStatusCommand(program, context);
   addAccessCommands(program, context);
   addStoreCommands(program, context);

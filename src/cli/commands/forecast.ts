@@ -1,7 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { readCsv } from '../../kernel/csv.ts';
 import { invalid } from '../../kernel/errors.ts';
+import { numberOf, readColumn } from '../csv-column.ts';
 import type { CliContext } from '../main.ts';
 import { table } from '../table.ts';
 
@@ -94,16 +94,10 @@ async function questionOf({
   fusion,
 }: Flags): Promise<object> {
   if (csv === undefined || column === undefined) throw invalid('name --csv and --column');
-  const text = await readFile(csv === '-' ? '/dev/stdin' : csv, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw invalid(`--csv ${csv} cannot be read (${error.code})`);
-  });
-  const rows = readCsv(text).slice(last === undefined ? 0 : -numberOf('--last', last));
-  const has = (name: string) => rows.length === 0 || name in rows[0]!;
-  for (const name of time === undefined ? [column] : [column, time])
-    if (!has(name)) throw invalid(`${csv} has no column ${name}; it has ${Object.keys(rows[0]!).join(', ')}`);
+  const { values, times } = await readColumn(csv, column, time, last === undefined ? null : numberOf('--last', last));
   return {
-    values: rows.map((row, i) => cellOf(row[column] ?? '', column, i)),
-    ...(time === undefined ? {} : { timestamps: rows.map((row, i) => timeOf(row[time] ?? '', time, i)) }),
+    values,
+    ...(times ? { timestamps: times } : {}),
     ...(step === undefined ? {} : { step_seconds: numberOf('--step', step) }),
     ...(seasonality === undefined
       ? {}
@@ -113,33 +107,6 @@ async function questionOf({
     ...(members === undefined ? {} : { members: members.split(',').map((name) => name.trim()) }),
     fusion,
   };
-}
-
-function cellOf(cell: string, column: string, row: number): number | null {
-  const text = cell.trim();
-  if (text === '' || /^(nan|null|na)$/i.test(text)) return null;
-  if (!Number.isFinite(Number(text)))
-    throw invalid(`${column} in row ${row + 1} is ${JSON.stringify(text)}, no number`);
-  return Number(text);
-}
-
-/** A time without a zone is taken as UTC. */
-function timeOf(cell: string, column: string, row: number): string {
-  const text = cell.trim().replace(' ', 'T');
-  const [, , clock, zone] = /^(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/.exec(
-    text,
-  ) ?? ['', null];
-  const time =
-    text === '' || !/^\d{4}-\d{2}-\d{2}(T|$)/.test(text) ? Number.NaN : Date.parse(clock && !zone ? `${text}Z` : text);
-  if (Number.isNaN(time))
-    throw invalid(`${column} in row ${row + 1} is ${JSON.stringify(cell.trim())}, no ISO 8601 time`);
-  return new Date(time).toISOString();
-}
-
-function numberOf(flag: string, text: string): number {
-  if (text.trim() === '' || !Number.isFinite(Number(text)))
-    throw invalid(`${flag} must be a number, not ${JSON.stringify(text)}`);
-  return Number(text);
 }
 
 const digits = (value: number | null): number | null => (value === null ? null : Number(value.toPrecision(5)));

@@ -1,0 +1,146 @@
+import { backtest, type Summary, summaryOf, type Tested } from '../services/rightsizing/backtest.ts';
+import { own } from '../services/rightsizing/strategies/names.ts';
+import { day, hour, type Resource } from '../services/rightsizing/usage.ts';
+import { calibrationError } from '../services/rightsizing/walk.ts';
+import { seededRandom } from '../src/kernel/rng.ts';
+import { bitbrains, nab, nezha, smd, type Trace } from './rightsizing/series.ts';
+import type { Report } from './support/report.ts';
+
+/**
+ * Rightsizing by walking through real traces, beside the rules of KRR, VPA, crane, Kruize, Cast AI and Autopilot: what
+ * each would have cost in times of the least possible (regret), left unused (slack), and how often it would not have
+ * been enough (violations). Claims are about series nothing was chosen on.
+ */
+export async function bench(report: Report, only?: string): Promise<void> {
+  for (const [name, run] of Object.entries({
+    cpu24: () => benchCpu(report, 24),
+    cpu1: () => benchCpu(report, 1),
+    memory: () => benchMemory(report),
+    nezha: () => benchNezha(report),
+  }))
+    if (only === undefined || only === name) run();
+}
+
+/** SMD's memory is scaled to 0..1; this much is taken as 1. */
+const memoryOfSmd = 16 * 2 ** 30;
+
+type Scored = { set: string; tested: Tested[] };
+
+function benchCpu(report: Report, hours: 1 | 24): void {
+  const sets = { bitbrains: bitbrains(), nab: nab(), smd: smd('cpu_r', 1) };
+  const scored = Object.entries(sets).map(([set, traces]): Scored => {
+    const begun = performance.now();
+    const tested = backtestOf(traces, 'cpu', hours * hour);
+    const seconds = (performance.now() - begun) / 1000;
+    if (set === 'bitbrains')
+      report.atMost(
+        `${hours} h: seconds for ${traces.length} series of 30 days with every strategy, on one core`,
+        seconds,
+        hours === 24 ? 60 : 600,
+      );
+    show(report, `CPU, ${hours} h, ${set}, all ${traces.length} series`, tested);
+    const unseen = tested.map((each) => ({ ...each, outcomes: each.outcomes.filter((_, i) => !traces[i]!.tunedOn) }));
+    show(report, `CPU, ${hours} h, ${set}, the ${unseen[0]!.outcomes.length} that nothing was chosen on`, unseen);
+    return { set, tested: unseen };
+  });
+  const regret = (set: Scored, strategy: string) => summary(set, strategy).regret;
+  for (const each of scored)
+    for (const rival of ['krr_simple', 'vpa'])
+      report.atMost(
+        `${hours} h, ${each.set}: CPU regret in times of ${rival}’s`,
+        regret(each, own) / regret(each, rival),
+        1,
+      );
+  report.atMost(`${hours} h: upper end of the 95 % interval of ln(regret / VPA’s)`, bootstrapUpper(scored), 0);
+  const mean = (of: (set: Scored) => number) => scored.reduce((sum, each) => sum + of(each) / scored.length, 0);
+  report.atMost(
+    `${hours} h: CPU regret, mean of the three sets`,
+    mean((each) => regret(each, own)),
+    hours === 24 ? 1.2 : 1.45,
+  );
+  const violations = mean((each) => summary(each, own).violations);
+  report.atLeast(`${hours} h: share of samples above the request (stated: 0.05), at least`, violations, 0.03);
+  report.atMost(`${hours} h: … at most`, violations, 0.06);
+  const said = scored.flatMap(({ tested }) => ofOwn(tested).flatMap((outcome) => outcome?.stated ?? []));
+  report.atMost(
+    `${hours} h: expected calibration error of ${said.length} stated probabilities`,
+    calibrationError(said),
+    0.05,
+  );
+}
+
+function benchMemory(report: Report): void {
+  const traces = smd('mem_u', memoryOfSmd);
+  const tested = backtestOf(traces, 'memory', day);
+  show(report, `memory, 24 h, smd, all ${traces.length} series`, tested);
+  const all = { set: 'smd', tested };
+  const ours = summary(all, own);
+  report.atMost('memory: share of 24 h windows with an OOM', ours.violated_windows, 0.02);
+  report.atMost('memory: slack', ours.slack, 0.28);
+  const safe = tested
+    .map(summaryOf)
+    .filter(
+      (each): each is Summary =>
+        each !== null && each.strategy !== own && each.strategy !== 'oracle' && each.violated_windows <= 0.02,
+    );
+  report.atMost(
+    'memory: slack in times of the best rival’s with as few OOM windows',
+    ours.slack / Math.min(...safe.map(({ slack }) => slack)),
+    1,
+  );
+}
+
+/** One day with injected faults: too little for a 24 h horizon. */
+function benchNezha(report: Report): void {
+  const traces = nezha();
+  const tested = backtest(
+    traces.map(({ usage }) => usage),
+    { resource: 'cpu', horizonMs: hour, warmUpMs: 6 * hour },
+  );
+  show(report, `CPU, 1 h, nezha (faults injected), all ${traces.length} series, 6 h of warm-up`, tested);
+  const [ours, theirs] = [own, 'vpa'].map((strategy) => summary({ set: 'nezha', tested }, strategy).regret);
+  report.atMost('1 h, nezha: CPU regret in times of VPA’s', ours! / theirs!, 1);
+}
+
+const backtestOf = (traces: Trace[], resource: Resource, horizonMs: number): Tested[] =>
+  backtest(
+    traces.map(({ usage }) => usage),
+    { resource, horizonMs },
+  );
+
+const ofOwn = (tested: Tested[]) => tested.find(({ strategy }) => strategy === own)!.outcomes;
+
+function summary({ set, tested }: Scored, wanted: string): Summary {
+  const found = summaryOf(tested.find(({ strategy }) => strategy === wanted)!);
+  if (!found) throw new Error(`${set}: no series could be judged`);
+  return found;
+}
+
+function show(report: Report, title: string, tested: Tested[]): void {
+  report.note(`${title}\n    ${'strategy'.padEnd(20)}  slack  above  windows  regret  OOM/d  churn  resizes    ECE`);
+  for (const each of tested.map(summaryOf)) {
+    if (!each) continue;
+    const { strategy, slack, violations, violated_windows, regret, ooms_per_day, churn, resizes, calibration_error } =
+      each;
+    const cells = [slack, violations, violated_windows, regret, ooms_per_day, churn, resizes].map((value, i) =>
+      value.toFixed(3).padStart([5, 6, 8, 7, 6, 6, 8][i]!),
+    );
+    report.note(`  ${strategy.padEnd(20)}  ${cells.join(' ')}  ${calibration_error?.toFixed(3) ?? '    -'}`);
+  }
+}
+
+/** Of 10,000 resamples over the series, set by set. */
+function bootstrapUpper(scored: Scored[]): number {
+  const random = seededRandom(1);
+  const differences = scored.map(({ tested }) => {
+    const theirs = tested.find(({ strategy }) => strategy === 'vpa')!.outcomes;
+    return ofOwn(tested).flatMap((outcome, i) =>
+      outcome && theirs[i] ? [Math.log(outcome.regret / theirs[i].regret)] : [],
+    );
+  });
+  const means = Array.from({ length: 10_000 }, () => {
+    const drawn = differences.flatMap((set) => set.map(() => set[Math.floor(random() * set.length)]!));
+    return drawn.reduce((sum, value) => sum + value, 0) / drawn.length;
+  });
+  return means.sort((a, b) => a - b)[9_750]!;
+}

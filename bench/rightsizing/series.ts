@@ -1,0 +1,98 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Usage } from '../../services/rightsizing/usage.ts';
+import { dataFolder } from '../support/data.ts';
+
+/** Real usage, series by series. `tunedOn`: the strategy of ours was chosen looking at it, so it proves nothing. */
+export type Trace = { name: string; usage: Usage; tunedOn: boolean };
+
+const tunedOn = new Set([
+  ...[116, 190, 242, 272, 308, 331, 379, 463, 467, 506, 554, 578, 626].map((vm) => `vm${vm}`),
+  ...['24ae8d', '5f5533', '825cc2'].map((id) => `ec2_cpu_utilization_${id}`),
+  'machine-1-6',
+  'machine-2-1',
+]);
+
+const table = (file: string): string[][] =>
+  readFileSync(join(dataFolder, file), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(','));
+const numberOf = (cell: string | undefined): number => (cell === undefined || cell === '' ? Number.NaN : Number(cell));
+const trace = (name: string, usage: Usage): Trace => ({ name, usage, tunedOn: tunedOn.has(name) });
+const csvIn = (folder: string): string[] =>
+  readdirSync(join(dataFolder, folder))
+    .filter((file) => file.endsWith('.csv'))
+    .sort();
+
+/** Virtual machines of Bitbrains: cores used, every five minutes for a month. */
+export function bitbrains(): Trace[] {
+  const [head = [], ...rows] = table('bitbrains/cpu_cores_5min.csv');
+  return head.slice(1).map((name, i) =>
+    trace(name, {
+      startMs: Number(rows[0]![0]) * 1000,
+      stepMs: 300_000,
+      values: Float64Array.from(rows, (row) => numberOf(row[i + 1])),
+    }),
+  );
+}
+
+/** Servers at AWS from NAB: CPU in per cent, taken as a share of one core. */
+export function nab(): Trace[] {
+  const folder = 'nab/data/realAWSCloudwatch';
+  return csvIn(folder)
+    .filter((file) => file.includes('cpu_utilization'))
+    .map((file) => {
+      const rows = table(`${folder}/${file}`).slice(1);
+      const at = rows.map(([time = '']) => Date.parse(`${time.replace(' ', 'T')}Z`));
+      return trace(
+        file.slice(0, -4),
+        gridded(
+          at,
+          rows.map(([, value]) => numberOf(value) / 100),
+          300_000,
+        ),
+      );
+    });
+}
+
+/** A column of the Server Machine Dataset, each minute for 33 days, scaled to 0..1 there. */
+export function smd(column: 'cpu_r' | 'mem_u', unit: number): Trace[] {
+  return csvIn('smd').map((file) => {
+    const [head = [], ...rows] = table(`smd/${file}`);
+    const at = head.indexOf(column);
+    return trace(file.slice(0, -4), {
+      startMs: 0,
+      stepMs: 60_000,
+      values: Float64Array.from(rows, (row) => numberOf(row[at]) * unit),
+    });
+  });
+}
+
+/** Online Boutique under injected faults, one day. The column named (m) holds per cent of a core. */
+export function nezha(): Trace[] {
+  return readdirSync(join(dataFolder, 'nezha-online-boutique'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('_metric.csv'))
+    .sort()
+    .map((file) => {
+      const [head = [], ...rows] = table(`nezha-online-boutique/${file}`);
+      const [time, cpu] = [head.indexOf('TimeStamp'), head.indexOf('CpuUsage(m)')];
+      const at = rows.map((row) => Number(row[time]) * 1000);
+      return trace(
+        file.split('/').at(-1)!.split('-')[0]!,
+        gridded(
+          at,
+          rows.map((row) => numberOf(row[cpu]) / 100),
+          60_000,
+        ),
+      );
+    });
+}
+
+/** Rows in any order, on a grid. */
+function gridded(at: number[], numbers: number[], stepMs: number): Usage {
+  const startMs = Math.min(...at);
+  const values = new Float64Array(Math.round((Math.max(...at) - startMs) / stepMs) + 1).fill(Number.NaN);
+  for (const [i, time] of at.entries()) values[Math.round((time - startMs) / stepMs)] = numbers[i]!;
+  return { startMs, stepMs, values };
+}

@@ -1,0 +1,98 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Rightsizing } from '../services/rightsizing/rightsizing.ts';
+import {
+  BacktestAnswer,
+  BacktestRequest,
+  BatchAnswer,
+  BatchRequest,
+  NamespaceParams,
+  SizeAnswer,
+  SizeParams,
+  SizeRequest,
+  StrategyList,
+  WorkloadBacktestRequest,
+} from '../services/rightsizing/schemas.ts';
+import { errors, tags } from '../src/http/openapi.ts';
+
+/** Asking changes nothing, though it takes a body. */
+const asking = { access: 'read', audited: false } as const;
+const about = (summary: string) => ({ tags: [tags.rightsizing], summary });
+
+/** What containers should ask for, and how that would have done. */
+export async function rightsizingRoutes(
+  instance: FastifyInstance,
+  { rightsizing }: { rightsizing: Rightsizing },
+): Promise<void> {
+  recommendationRoutes(instance, rightsizing);
+  backtestRoutes(instance, rightsizing);
+}
+
+const path = '/api/v1/rightsizing';
+
+function recommendationRoutes(instance: FastifyInstance, rightsizing: Rightsizing): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.post(
+    `${path}/:namespace/:service/recommendation`,
+    {
+      config: asking,
+      schema: {
+        ...about('CPU, memory and replicas of a workload, each with its reasons, ready to apply'),
+        params: SizeParams,
+        body: SizeRequest.nullish(),
+        response: { 200: SizeAnswer, ...errors(400, 503) },
+      },
+    },
+    async (request) => rightsizing.recommend(request.params, request.body ?? SizeRequest.parse({})),
+  );
+  app.post(
+    `${path}/:namespace/recommendations`,
+    {
+      config: asking,
+      schema: {
+        ...about('The same for many workloads of a namespace, and what it would save'),
+        params: NamespaceParams,
+        body: BatchRequest.nullish(),
+        response: { 200: BatchAnswer, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => rightsizing.recommendAll(request.params.namespace, request.body ?? BatchRequest.parse({})),
+  );
+}
+
+function backtestRoutes(instance: FastifyInstance, rightsizing: Rightsizing): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.post(
+    `${path}/:namespace/:service/backtest`,
+    {
+      config: asking,
+      schema: {
+        ...about('How every strategy would have done on what a workload used'),
+        params: SizeParams,
+        body: WorkloadBacktestRequest.nullish(),
+        response: { 200: BacktestAnswer, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => rightsizing.backtestWorkload(request.params, request.body ?? WorkloadBacktestRequest.parse({})),
+  );
+  app.post(
+    `${path}/backtest`,
+    {
+      config: asking,
+      schema: {
+        ...about('The same on usage that comes with the question'),
+        body: BacktestRequest,
+        response: { 200: BacktestAnswer, ...errors(400, 503) },
+      },
+    },
+    async (request) => rightsizing.backtest(request.body),
+  );
+  app.get(
+    `${path}/strategies`,
+    {
+      config: { access: 'read' },
+      schema: { ...about('Rules that can be asked for and compared'), response: { 200: StrategyList, ...errors() } },
+    },
+    async () => rightsizing.strategies(),
+  );
+}

@@ -1,0 +1,112 @@
+import { type Clock, isoTime } from '../../src/kernel/clock.ts';
+import { invalid, TowerError } from '../../src/kernel/errors.ts';
+import type { HttpClient } from '../../src/kernel/http-client.ts';
+import { moment, wholeNumber } from '../../src/kernel/query.ts';
+import { collectColumns, collectPods, type Stretch } from './collect.ts';
+import type { MetricQueries, PodSeries, Workload } from './metric-queries.ts';
+import { createPrometheus, type Prometheus } from './prometheus.ts';
+import type { MetricsQuery, PrometheusStatus, RangeAnswer, RangeQuery, WorkloadMetrics } from './schemas.ts';
+import { workloadState, workloadsIn } from './state.ts';
+
+/** What clusters are asked: metrics of workloads, from Prometheus. */
+export type Acquisition = ReturnType<typeof createAcquisition>;
+
+type Deps = {
+  /** Null where no Prometheus is configured. */
+  http: HttpClient | null;
+  queries: MetricQueries;
+  /** Time between two scrapes: a rate needs four. */
+  scrapeMs: number;
+  clock: Clock;
+};
+
+const mostMinutes = 44_640;
+/** Most values of a series in an answer. */
+const mostSteps = 50_000;
+
+export function createAcquisition({ http, queries, scrapeMs, clock }: Deps) {
+  const prometheus = http && createPrometheus({ http, clock });
+  const source = () => {
+    if (prometheus) return { prometheus, queries, scrapeMs };
+    throw new TowerError('unavailable', 'there is no Prometheus: set PROMETHEUS_URL', {
+      details: { parameter: 'PROMETHEUS_URL' },
+    });
+  };
+  return {
+    /** Never throws. */
+    testConnection: async (): Promise<PrometheusStatus> => {
+      if (!prometheus)
+        return {
+          configured: false,
+          reachable: false,
+          version: null,
+          latency_ms: null,
+          error: 'PROMETHEUS_URL is not set',
+        };
+      return { configured: true, ...(await prometheus.testConnection()) };
+    },
+    /** @throws TowerError `invalid`, `unavailable` */
+    metrics: async (workload: Workload, query: MetricsQuery): Promise<WorkloadMetrics> => {
+      const { startMs, stepMs, size, columns, warnings } = await collectColumns(
+        source(),
+        workload,
+        stretchOf(query, clock.now()),
+      );
+      return {
+        ...workload,
+        start: isoTime(startMs)!,
+        step_seconds: stepMs / 1000,
+        steps: size,
+        columns: Object.fromEntries(
+          columns.map(({ name, values, ...column }) => [name, { ...column, values: listOf(values) }]),
+        ),
+        missing: columns.filter(({ known }) => known === 0).map(({ name }) => name),
+        warnings,
+      };
+    },
+    /** @throws TowerError `invalid`, `unavailable` */
+    range: async (query: RangeQuery): Promise<RangeAnswer> => rangeOf(source().prometheus, query),
+    /** What each container of each pod used; for those who size them. @throws TowerError `invalid`, `unavailable` */
+    pods: async (workload: Workload, which: PodSeries, stretch: Stretch, signal?: AbortSignal) =>
+      collectPods(source(), workload, which, stretch, signal),
+    /** What it asks for at present. @throws TowerError `invalid`, `unavailable` */
+    state: async (workload: Workload, signal?: AbortSignal) => workloadState(source(), workload, clock.now(), signal),
+    /** @throws TowerError `invalid`, `unavailable` */
+    workloads: async (namespace: string) => workloadsIn(source(), namespace, clock.now()),
+    stop: async (): Promise<void> => prometheus?.close(),
+  };
+}
+
+async function rangeOf(prometheus: Prometheus, { query, start, end, step_seconds }: RangeQuery): Promise<RangeAnswer> {
+  const [startMs, endMs] = [moment('start', start), moment('end', end)];
+  const stepMs = wholeNumber('step_seconds', step_seconds ?? '30', 1, 86_400) * 1000;
+  if (endMs < startMs) throw invalid('end must not be before start', { parameter: 'end' });
+  refuseTooMany((endMs - startMs) / stepMs);
+  const grid = await prometheus.range(query, startMs, endMs, stepMs);
+  return {
+    start: isoTime(grid.startMs)!,
+    step_seconds: stepMs / 1000,
+    steps: grid.size,
+    series: grid.series.map(({ labels, values }) => ({ labels, values: listOf(values) })),
+    warnings: grid.warnings,
+  };
+}
+
+function stretchOf(query: MetricsQuery, now: number): Stretch {
+  const minutes = wholeNumber('duration_minutes', query.duration_minutes ?? '15', 1, mostMinutes);
+  const endMs = query.end === undefined ? now : moment('end', query.end);
+  const preset = Math.max(15, Math.ceil((minutes * 60) / 30));
+  const stepMs = wholeNumber('step_seconds', query.step_seconds ?? String(preset), 1, 86_400) * 1000;
+  refuseTooMany((minutes * 60_000) / stepMs);
+  return { startMs: endMs - minutes * 60_000, endMs, stepMs };
+}
+
+function refuseTooMany(steps: number): void {
+  if (steps > mostSteps)
+    throw invalid(`step_seconds would make ${Math.ceil(steps)} steps; ${mostSteps} are the most`, {
+      parameter: 'step_seconds',
+    });
+}
+
+const listOf = (values: Float64Array): (number | null)[] =>
+  Array.from(values, (value) => (Number.isNaN(value) ? null : value));

@@ -1,0 +1,275 @@
+import { z } from 'zod';
+import { invalid } from '../../src/kernel/errors.ts';
+
+/**
+ * What is asked of Prometheus about a workload. Where its series come from differs from cluster to cluster: presets for
+ * the common ones, and a file for the rest.
+ */
+
+/** `pods`: one series per pod and container of the workload; `columns`: one series each, the seed's names and more. */
+export type MetricQueries = {
+  columns: Record<ColumnName, Column>;
+  pods: Record<PodSeries, string>;
+  state: Record<StateName, string>;
+};
+export type Column = { unit: string; query: string };
+
+export const columnNames = [
+  'cpu_cores',
+  'mem_bytes',
+  'net_rx_bytes',
+  'net_tx_bytes',
+  'pod_restarts',
+  'replica_count',
+  'node_cpu_util',
+  'node_mem_util',
+  'mem_peak_bytes',
+  'cpu_throttle_ratio',
+  'oom_kills',
+  'fs_bytes',
+  'request_rate',
+  'error_ratio',
+  'latency_p95_ms',
+  'pods_ready',
+  'cpu_request_cores',
+  'mem_request_bytes',
+  'cpu_pressure_ratio',
+] as const;
+export type ColumnName = (typeof columnNames)[number];
+
+export const podSeries = ['cpu', 'memory'] as const;
+export type PodSeries = (typeof podSeries)[number];
+
+/** What is asked as of now. */
+export const stateNames = [
+  'requests',
+  'limits',
+  'oom_limits',
+  'replicas',
+  'hpa_targets',
+  'nodes',
+  'workloads',
+] as const;
+export type StateName = (typeof stateNames)[number];
+
+/** Where container metrics come from. */
+export const presets = ['kube-prometheus-stack', 'plain'] as const;
+export type Preset = (typeof presets)[number];
+/** Where request rates, errors and latencies come from. */
+export const meshes = ['none', 'istio'] as const;
+export type Mesh = (typeof meshes)[number];
+
+/**
+ * `$C`: container series of cAdvisor; `$N`: its network series, which belong to the pod; `$K`: kube-state-metrics; `$J`:
+ * what leaves only the workload's pods, those that are gone as well.
+ */
+const selectorsOf: Record<Preset, Record<'C' | 'N' | 'K' | 'J', string>> = {
+  'kube-prometheus-stack': {
+    C: 'job="kubelet",metrics_path="/metrics/cadvisor",namespace="$ns",container!="",image!=""',
+    N: 'job="kubelet",metrics_path="/metrics/cadvisor",namespace="$ns"',
+    K: 'job="kube-state-metrics",namespace="$ns"',
+    J: ' * on(namespace,pod) group_left(workload) max by(namespace,pod,workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload="$svc"})',
+  },
+  plain: {
+    C: 'namespace="$ns",container!="",container!="POD",pod=~"$pods"',
+    N: 'namespace="$ns",pod=~"$pods"',
+    K: 'namespace="$ns"',
+    J: '',
+  },
+};
+
+const containers = (inner: string) => `max by(namespace,pod,container)(${inner}) $J`;
+
+/** Node figures are of the nodes the workload's pods ran on would need a join that few clusters can answer: of all nodes. */
+const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'latency_p95_ms'>, Column> = {
+  cpu_cores: { unit: 'cores', query: `sum(${containers('rate(container_cpu_usage_seconds_total{$C}[$w])')})` },
+  mem_bytes: { unit: 'bytes', query: `sum(${containers('container_memory_working_set_bytes{$C}')})` },
+  net_rx_bytes: {
+    unit: 'bytes/s',
+    query: 'sum(max by(namespace,pod,interface)(rate(container_network_receive_bytes_total{$N}[$w])) $J)',
+  },
+  net_tx_bytes: {
+    unit: 'bytes/s',
+    query: 'sum(max by(namespace,pod,interface)(rate(container_network_transmit_bytes_total{$N}[$w])) $J)',
+  },
+  pod_restarts: {
+    unit: 'restarts in the step',
+    query: 'sum(max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) $J)',
+  },
+  replica_count: {
+    unit: 'replicas',
+    query:
+      'max(kube_deployment_status_replicas_available{$K,deployment="$svc"} or kube_statefulset_status_replicas_available{$K,statefulset="$svc"})',
+  },
+  node_cpu_util: { unit: '%', query: '100 * (1 - avg(rate(node_cpu_seconds_total{mode="idle"}[$w])))' },
+  node_mem_util: {
+    unit: '%',
+    query: '100 * (1 - sum(node_memory_MemAvailable_bytes) / sum(node_memory_MemTotal_bytes))',
+  },
+  mem_peak_bytes: {
+    unit: 'bytes',
+    query: `max(sum by(pod)(${containers('max_over_time(container_memory_working_set_bytes{$C}[$s])')}))`,
+  },
+  cpu_throttle_ratio: {
+    unit: 'share',
+    query:
+      'sum(max by(namespace,pod,container)(increase(container_cpu_cfs_throttled_periods_total{$C}[$r])) $J) / sum(max by(namespace,pod,container)(increase(container_cpu_cfs_periods_total{$C}[$r])) $J)',
+  },
+  oom_kills: {
+    unit: 'kills in the step',
+    query: 'sum(max by(namespace,pod,container)(increase(container_oom_events_total{$C}[$r])) $J)',
+  },
+  fs_bytes: {
+    unit: 'bytes/s',
+    query: `sum(${containers('rate(container_fs_reads_bytes_total{$C}[$w])')}) + sum(${containers('rate(container_fs_writes_bytes_total{$C}[$w])')})`,
+  },
+  pods_ready: {
+    unit: 'pods',
+    query: 'count((max by(namespace,pod)(kube_pod_status_ready{$K$kp,condition="true"}) == 1) $J)',
+  },
+  cpu_request_cores: {
+    unit: 'cores',
+    query: 'sum(max by(namespace,pod,container)(kube_pod_container_resource_requests{$K$kp,resource="cpu"}) $J)',
+  },
+  mem_request_bytes: {
+    unit: 'bytes',
+    query: 'sum(max by(namespace,pod,container)(kube_pod_container_resource_requests{$K$kp,resource="memory"}) $J)',
+  },
+  cpu_pressure_ratio: {
+    unit: 's/s',
+    query: `max(${containers('rate(container_pressure_cpu_waiting_seconds_total{$C}[$w])')})`,
+  },
+};
+
+const istio = 'reporter="destination",destination_workload_namespace="$ns",destination_workload="$svc"';
+const requests: Record<Mesh, Record<'request_rate' | 'error_ratio' | 'latency_p95_ms', Column>> = {
+  none: {
+    request_rate: { unit: '1/s', query: '' },
+    error_ratio: { unit: 'share', query: '' },
+    latency_p95_ms: { unit: 'ms', query: '' },
+  },
+  istio: {
+    request_rate: { unit: '1/s', query: `sum(rate(istio_requests_total{${istio}}[$w]))` },
+    error_ratio: {
+      unit: 'share',
+      query: `(sum(rate(istio_requests_total{${istio},response_code=~"5.."}[$w])) or vector(0)) / sum(rate(istio_requests_total{${istio}}[$w]))`,
+    },
+    latency_p95_ms: {
+      unit: 'ms',
+      query: `histogram_quantile(0.95, sum by(le)(rate(istio_request_duration_milliseconds_bucket{${istio}}[$w])))`,
+    },
+  },
+};
+
+const pods: MetricQueries['pods'] = {
+  cpu: `sum by(pod,container)(${containers('rate(container_cpu_usage_seconds_total{$C}[$w])')})`,
+  memory: `max by(pod,container)(${containers('max_over_time(container_memory_working_set_bytes{$C}[$s])')})`,
+};
+
+const ofContainers = (metric: string) =>
+  `max by(container,resource)(max by(namespace,pod,container,resource)(${metric}{$K$kp,resource=~"cpu|memory"}) $J)`;
+
+const hpa =
+  'on(namespace,horizontalpodautoscaler) group_left() max by(namespace,horizontalpodautoscaler)(kube_horizontalpodautoscaler_info{$K,scaletargetref_name="$svc"})';
+
+const state: Record<StateName, (preset: Preset) => string> = {
+  requests: () => ofContainers('kube_pod_container_resource_requests'),
+  limits: () => ofContainers('kube_pod_container_resource_limits'),
+  // The reason stays for as long as the pod does; what counts is the limit it was killed at.
+  oom_limits: () =>
+    'max by(container)(max by(namespace,pod,container)(kube_pod_container_resource_limits{$K$kp,resource="memory"}) * on(namespace,pod,container) (max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"}) > 0) $J)',
+  replicas: () =>
+    'max(kube_deployment_spec_replicas{$K,deployment="$svc"} or kube_statefulset_replicas{$K,statefulset="$svc"})',
+  hpa_targets: () =>
+    `max by(horizontalpodautoscaler,metric_name,metric_target_type)(kube_horizontalpodautoscaler_spec_target_metric{$K} * ${hpa})`,
+  nodes: () => 'max by(resource)(kube_node_status_allocatable{resource=~"cpu|memory"})',
+  workloads: (preset) =>
+    preset === 'plain'
+      ? 'label_replace(group by(deployment)(kube_deployment_spec_replicas{$K}), "workload", "$1", "deployment", "(.*)")'
+      : 'group by(workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload_type="deployment"})',
+};
+
+const text = z.string('must be a PromQL text').max(4000);
+/** What a file may say anew: any column or pod series. */
+const QueryFile = z.strictObject({
+  columns: z
+    .partialRecord(z.enum(columnNames), z.strictObject({ unit: z.string().optional(), query: text }))
+    .default({}),
+  pods: z.partialRecord(z.enum(podSeries), text).default({}),
+  state: z.partialRecord(z.enum(stateNames), text).default({}),
+});
+
+/**
+ * The queries of a preset and a mesh, with those a YAML or JSON file has in their place.
+ * @throws TowerError `invalid` for a file that breaks a rule
+ */
+export async function metricQueries(preset: Preset, mesh: Mesh, file: string | null): Promise<MetricQueries> {
+  const fill = (query: string) => {
+    const { C, N, K, J } = selectorsOf[preset];
+    const ofPods = preset === 'plain' ? ',pod=~"$pods"' : '';
+    return query
+      .replaceAll('$kp', ofPods)
+      .replaceAll('$C', C)
+      .replaceAll('$N', N)
+      .replaceAll('$K', K)
+      .replaceAll('$J', J);
+  };
+  const given = file === null ? { columns: {}, pods: {}, state: {} } : await readQueries(file);
+  const columns = Object.entries({ ...common, ...requests[mesh] }).map(([name, column]): [string, Column] => {
+    const own = given.columns[name as ColumnName];
+    return [name, { unit: own?.unit ?? column.unit, query: fill(own?.query ?? column.query) }];
+  });
+  return {
+    columns: Object.fromEntries(columns) as Record<ColumnName, Column>,
+    pods: byName(podSeries, (name) => fill(given.pods[name] ?? pods[name])),
+    state: byName(stateNames, (name) => fill(given.state[name] ?? state[name](preset))),
+  };
+}
+
+const byName = <Name extends string>(names: readonly Name[], of: (name: Name) => string): Record<Name, string> =>
+  Object.fromEntries(names.map((name) => [name, of(name)])) as Record<Name, string>;
+
+async function readQueries(file: string) {
+  const { parse } = await import('yaml');
+  let read: unknown;
+  try {
+    read = parse(file);
+  } catch (error) {
+    throw invalid(`PROMETHEUS_QUERIES_FILE is no YAML: ${(error as Error).message.split('\n')[0]}`, {
+      parameter: 'PROMETHEUS_QUERIES_FILE',
+    });
+  }
+  const judged = QueryFile.safeParse(read ?? {});
+  if (judged.success) return judged.data;
+  const { path, message } = judged.error.issues[0]!;
+  throw invalid(`PROMETHEUS_QUERIES_FILE: ${path.join('.') || 'the file'} ${message}`, {
+    parameter: 'PROMETHEUS_QUERIES_FILE',
+  });
+}
+
+/** A workload in a namespace; names as Kubernetes allows them, so that they can stand in a query. */
+export type Workload = { namespace: string; service: string };
+
+/** @throws TowerError `invalid` for what is no name of Kubernetes */
+export function checkWorkload({ namespace, service }: Workload): void {
+  const rule = 'must be a name of Kubernetes: lower-case letters, digits, - and ., 253 at most, no - or . at an end';
+  for (const [parameter, name] of Object.entries({ namespace, service }))
+    if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name))
+      throw invalid(`${parameter} ${rule}`, { parameter, constraint: rule });
+}
+
+/**
+ * A query for a workload. A rate needs four scrapes at least; an increase covers the step.
+ * @param scrapeMs - time between two scrapes
+ */
+export function queryFor(query: string, { namespace, service }: Workload, stepMs: number, scrapeMs: number): string {
+  const seconds = (ms: number) => `${Math.ceil(ms / 1000)}s`;
+  const name = service.replaceAll('.', String.raw`\\.`);
+  return query
+    .replaceAll('$pods', `${name}-[a-z0-9]+-[a-z0-9]{5}|${name}-[a-z0-9]{5}|${name}-[0-9]+`)
+    .replaceAll('$ns', namespace)
+    .replaceAll('$svc', service)
+    .replaceAll('$w', seconds(Math.max(stepMs, 4 * scrapeMs)))
+    .replaceAll('$r', seconds(Math.max(stepMs, 4 * scrapeMs)))
+    .replaceAll('$s', seconds(stepMs));
+}

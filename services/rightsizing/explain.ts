@@ -1,0 +1,76 @@
+import { isoTime } from '../../src/kernel/clock.ts';
+import type { WorkloadState } from '../acquisition/state.ts';
+import type { Advices } from './advise.ts';
+import { quantity } from './picture.ts';
+import type { SizeAnswer, SizeRequest, Sizing } from './schemas.ts';
+import { own } from './strategies/names.ts';
+import type { Resource } from './usage.ts';
+
+/** Why a number is what it is, in words. */
+
+type Container = SizeAnswer['containers'][number];
+type BoundBy = Sizing['bound_by'];
+
+/** Less tells nothing of a day, or of how it goes on. */
+export const fewestHours = { '24h': 24, '1h': 3 };
+
+const boundTexts: Record<BoundBy, string> = {
+  usage: '',
+  nothing: '',
+  floor: 'raised to the floor',
+  cap: 'lowered to the cap: the stated violation is not kept',
+  node: 'lowered to what the largest node has: the stated violation is not kept',
+  oom: 'raised above the limit at which a pod was killed',
+};
+
+export function explain(
+  request: SizeRequest,
+  resource: Resource,
+  { advised: [chosen], known, peak }: Advices,
+  enough: boolean,
+  by: BoundBy,
+  bounded: number | null,
+): string {
+  if (known.samples === 0) return 'Prometheus has no sample of it';
+  const seen = `the busiest of ${known.pods} pod${known.pods === 1 ? '' : 's'}, ${known.samples} samples from ${isoTime(known.firstMs)} to ${isoTime(known.lastMs)}`;
+  if (!enough) return `${seen} are ${known.hours.toFixed(1)} hours; ${fewestHours[request.horizon]} are needed`;
+  if (!chosen || chosen.request === null) return `${seen}; too few for ${request.strategy}`;
+  const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`;
+  const promise =
+    resource === 'cpu'
+      ? `${percent(1 - request.violation)} of the samples of the next ${request.horizon} are to lie at or below it`
+      : `memory is to go above it in ${percent(request.memory_violation)} of all ${request.horizon}`;
+  const blend = chosen.experts
+    .slice(0, 3)
+    .map(({ name, weight, says }) => `${name} (${quantity(says, resource)}, ${Math.round(100 * weight)} %)`);
+  const rule =
+    chosen.strategy === own
+      ? `${promise}: ${blend.join(', ')}, times ${chosen.factor!.toFixed(2)}`
+      : `by the rule of ${chosen.strategy}`;
+  const bound =
+    boundTexts[by] === ''
+      ? ''
+      : `; ${quantity(chosen.request, resource)} was ${boundTexts[by]}, ${quantity(bounded!, resource)}`;
+  return `${rule}; ${seen}, peak ${quantity(peak!, resource)}${bound}`;
+}
+
+export function notesOf(state: WorkloadState, containers: Container[]): string[] {
+  const spiky = containers.filter(
+    ({ startup_peak_cores, cpu: { request } }) =>
+      startup_peak_cores !== null && request !== null && startup_peak_cores > 2 * request,
+  );
+  return [
+    ...state.unknown.map((name) => `kube-state-metrics does not tell its ${name}`),
+    ...spiky.map(
+      ({ container, startup_peak_cores }) =>
+        `${container} takes ${quantity(startup_peak_cores!, 'cpu')} cores while it starts, more than twice the request: give it a CPU boost at start or no CPU limit, or it will start slowly`,
+    ),
+  ];
+}
+
+export function whyNot({ history_days }: SizeRequest, containers: Container[]): string {
+  if (containers.length === 0) return `Prometheus knows no container of it in the last ${history_days} days`;
+  return containers
+    .map(({ container, cpu, memory }) => `${container}: CPU ${cpu.explanation}; memory ${memory.explanation}`)
+    .join('; ');
+}

@@ -1,0 +1,68 @@
+import { stringify } from 'yaml';
+
+/** A recommendation as what people apply: a patch, a Kustomize patch, Helm values, a VPA object. */
+
+export type ContainerSizes = {
+  container: string;
+  cpuCores: number | null;
+  memoryBytes: number | null;
+  cpuLimitCores: number | null;
+};
+export type Target = { namespace: string; service: string; kind: 'Deployment' | 'StatefulSet' | 'DaemonSet' };
+
+/** Millicores, rounded up. */
+export const cpuQuantity = (cores: number): string => `${Math.ceil(cores * 1000 - 1e-6)}m`;
+/** Mebibytes, rounded up. */
+export const memoryQuantity = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20 - 1e-9)}Mi`;
+
+type Resources = { requests: Record<string, string>; limits?: Record<string, string> };
+
+/** The memory limit is the request: memory above what was promised is what kills neighbours. */
+export function resourcesOf({ cpuCores, memoryBytes, cpuLimitCores }: ContainerSizes): Resources {
+  const requests = {
+    ...(cpuCores === null ? {} : { cpu: cpuQuantity(cpuCores) }),
+    ...(memoryBytes === null ? {} : { memory: memoryQuantity(memoryBytes) }),
+  };
+  const limits = {
+    ...(cpuLimitCores === null ? {} : { cpu: cpuQuantity(cpuLimitCores) }),
+    ...(memoryBytes === null ? {} : { memory: memoryQuantity(memoryBytes) }),
+  };
+  return Object.keys(limits).length === 0 ? { requests } : { requests, limits };
+}
+
+export type Outputs = { kubectl: string; kustomize: string; helm: string; vpa: string };
+
+export function outputsOf({ namespace, service, kind }: Target, containers: readonly ContainerSizes[]): Outputs {
+  const sized = containers.map((container) => ({ name: container.container, resources: resourcesOf(container) }));
+  const patch = { spec: { template: { spec: { containers: sized } } } };
+  const whole = { apiVersion: 'apps/v1', kind, metadata: { name: service, namespace }, ...patch };
+  const [first] = sized;
+  const vpa = {
+    apiVersion: 'autoscaling.k8s.io/v1',
+    kind: 'VerticalPodAutoscaler',
+    metadata: { name: service, namespace },
+    spec: {
+      targetRef: { apiVersion: 'apps/v1', kind, name: service },
+      updatePolicy: { updateMode: 'Initial' },
+      // The least and the most it may choose are the recommendation: VPA then applies exactly that to new pods.
+      resourcePolicy: {
+        containerPolicies: sized.map(({ name, resources: { requests } }) => ({
+          containerName: name,
+          controlledResources: Object.keys(requests),
+          minAllowed: requests,
+          maxAllowed: requests,
+        })),
+      },
+    },
+  };
+  return {
+    kubectl: `kubectl patch ${kind.toLowerCase()} ${service} -n ${namespace} --type strategic -p '${JSON.stringify(patch)}'`,
+    kustomize: stringify(whole),
+    helm: stringify(
+      sized.length === 1
+        ? { resources: first!.resources }
+        : { containers: Object.fromEntries(sized.map(({ name, resources }) => [name, { resources }])) },
+    ),
+    vpa: stringify(vpa),
+  };
+}

@@ -1,0 +1,164 @@
+import type { Clock } from '../../src/kernel/clock.ts';
+import { invalid, notFound, publicText, unavailable } from '../../src/kernel/errors.ts';
+import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
+import { type Prices, sumOfCosts } from './cost.ts';
+import type {
+  BacktestAnswer,
+  BacktestRequest,
+  BatchAnswer,
+  BatchRequest,
+  SizeAnswer,
+  SizeRequest,
+  StrategyList,
+  WorkloadBacktestRequest,
+} from './schemas.ts';
+import type { Bounds, History } from './size.ts';
+import { day, hour, strideOf, type Usage } from './usage.ts';
+
+/** What containers should ask for: recommendations, and how they would have done. */
+export type Rightsizing = ReturnType<typeof createRightsizing>;
+
+/** The file of the pool's threads. */
+export const rightsizingWorker = new URL('./rightsizing.worker.ts', import.meta.url);
+
+type Target = { namespace: string; service: string };
+type Deps = {
+  history: History & { workloads(namespace: string): Promise<string[]> };
+  pool: WorkerPool;
+  prices: Prices;
+  bounds: Bounds;
+  timeoutMs: number;
+  clock: Clock;
+};
+
+/** Workloads of one batch. */
+const mostServices = 50;
+
+export function createRightsizing(deps: Deps) {
+  const { history, clock, timeoutMs, prices } = deps;
+  const size = async (target: Target, request: SizeRequest): Promise<SizeAnswer> => {
+    const { sizeWorkload } = await import('./size.ts');
+    return inTime(timeoutMs, () => sizeWorkload(deps, target, request, clock.now()));
+  };
+  return {
+    strategies: async (): Promise<StrategyList> =>
+      (await import('./backtest.ts')).strategies.map(({ name, about, floors }) => ({
+        name,
+        about,
+        floors: { cpu_cores: floors.cpu, memory_bytes: floors.memory },
+      })),
+    /** @throws TowerError `invalid`, `unavailable` */
+    recommend: size,
+    /** One that fails keeps none of the others from it. @throws TowerError `invalid`, `not_found`, `unavailable` */
+    recommendAll: async (namespace: string, { services, ...request }: BatchRequest): Promise<BatchAnswer> => {
+      const all = services ?? (await history.workloads(namespace));
+      if (all.length === 0) throw notFound(`Prometheus knows no Deployment in ${namespace}`, { namespace });
+      const recommendations: SizeAnswer[] = [];
+      const failures: BatchAnswer['failures'] = [];
+      for (const service of all.slice(0, mostServices))
+        await size({ namespace, service }, request).then(
+          (answer) => recommendations.push(answer),
+          (error: unknown) => failures.push({ service, error: publicText(error) }),
+        );
+      const cost = sumOfCosts(
+        prices,
+        recommendations.map((answer) => answer.cost),
+      );
+      return { namespace, recommendations, failures, cost, left_off: Math.max(0, all.length - mostServices) };
+    },
+    ...backtestsOf(deps),
+  };
+}
+
+function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
+  const backtestOf = async (
+    usage: Usage,
+    request: Omit<BacktestRequest, 'values' | 'step_seconds'>,
+  ): Promise<BacktestAnswer> => {
+    const { resource, warm_up_days, own_floors, title } = request;
+    const horizonMs = request.horizon === '24h' ? day : hour;
+    refuseShort(usage, horizonMs, warm_up_days * day);
+    const settings = { resource, horizonMs, warmUpMs: warm_up_days * day, floors: own_floors };
+    const task = { usage, settings, strategies: request.strategies ?? null, title };
+    type Result = Pick<BacktestAnswer, 'summaries' | 'picture'>;
+    const signal = AbortSignal.timeout(timeoutMs);
+    const { summaries, picture } = await inTime(timeoutMs, () => pool.run<Result>('runBacktest', task, { signal }));
+    return {
+      resource,
+      horizon_seconds: horizonMs / 1000,
+      step_seconds: usage.stepMs / 1000,
+      samples: usage.values.filter((value) => !Number.isNaN(value)).length,
+      windows: Math.floor((usage.values.length * usage.stepMs - warm_up_days * day) / horizonMs),
+      summaries,
+      picture,
+    };
+  };
+  return {
+    /** @throws TowerError `invalid` for a series too short, `unavailable` */
+    backtest: async ({ values, step_seconds, start, ...request }: BacktestRequest): Promise<BacktestAnswer> =>
+      backtestOf(usageOf(values, step_seconds * 1000, start), request),
+    /** The busiest pod of a workload's container. @throws TowerError `invalid`, `not_found`, `unavailable` */
+    backtestWorkload: async (
+      target: Target,
+      { history_days, container, ...request }: WorkloadBacktestRequest,
+    ): Promise<BacktestAnswer> => {
+      const { hottestOf } = await import('./advise.ts');
+      const endMs = clock.now();
+      const stretch = {
+        startMs: endMs - history_days * day,
+        endMs,
+        stepMs: request.horizon === '24h' ? 300_000 : 60_000,
+      };
+      const { startMs, stepMs, pods } = await history.pods(target, request.resource, stretch);
+      const wanted = container ?? busiest(pods);
+      const series = pods.filter((pod) => pod.container === wanted).map(({ values }) => ({ startMs, stepMs, values }));
+      if (series.length === 0)
+        throw notFound(
+          `Prometheus knows no ${container === undefined ? 'container' : `container ${container}`} of ${target.service} in ${target.namespace}`,
+          { ...target },
+        );
+      return backtestOf(hottestOf(series), {
+        ...request,
+        title: `${target.namespace}/${target.service} ${wanted}, ${request.resource}`,
+      });
+    },
+  };
+}
+
+const usageOf = (values: (number | null)[], stepMs: number, start: string | undefined): Usage => ({
+  startMs: start === undefined ? 0 : Date.parse(start),
+  stepMs,
+  values: Float64Array.from(values, (value) => value ?? Number.NaN),
+});
+
+async function inTime<Result>(timeoutMs: number, work: () => Promise<Result>): Promise<Result> {
+  return work().catch((error: unknown) => {
+    if ((error as Error).name !== 'TimeoutError') throw error;
+    throw unavailable(
+      `it was not done within ${timeoutMs / 1000} s (FORECAST_TIMEOUT_SECONDS); ask for less history, fewer strategies, or later`,
+      error,
+    );
+  });
+}
+
+function refuseShort({ stepMs, values }: Usage, horizonMs: number, warmUpMs: number): void {
+  const strideMs = strideOf(horizonMs);
+  if (strideMs % stepMs !== 0)
+    throw invalid(`step_seconds must divide ${strideMs / 1000}`, { parameter: 'step_seconds' });
+  const needed = Math.ceil((warmUpMs + horizonMs) / stepMs);
+  if (values.length < needed)
+    throw invalid(`${values.length} values are too few: warm-up and one horizon take ${needed}`, {
+      parameter: 'values',
+    });
+}
+
+/** The container that used most over all its pods. */
+function busiest(pods: readonly { container: string; values: Float64Array }[]): string | undefined {
+  const sums = new Map<string, number>();
+  for (const { container, values } of pods)
+    sums.set(
+      container,
+      (sums.get(container) ?? 0) + values.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : value), 0),
+    );
+  return [...sums].sort(([, a], [, b]) => b - a)[0]?.[0];
+}

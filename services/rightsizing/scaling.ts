@@ -1,0 +1,69 @@
+import type { WorkloadState } from '../acquisition/state.ts';
+import { quantity } from './picture.ts';
+import type { SizeAnswer, SizeRequest } from './schemas.ts';
+
+/** How many replicas, and what an autoscaler is to do when requests move. */
+
+type Container = SizeAnswer['containers'][number];
+
+/** All replicas together, over what one of them is to have. @param demand - cores they are to have together */
+export function sizeReplicas(
+  request: SizeRequest,
+  current: number | null,
+  demand: number | null,
+  containers: readonly Container[],
+): SizeAnswer['replicas'] {
+  const perPod = containers.reduce((sum, each) => sum + (each.cpu.request ?? 0), 0);
+  if (request.kind === 'DaemonSet' || perPod === 0) return null;
+  if (demand === null)
+    return {
+      current,
+      recommended: null,
+      demand_cores: null,
+      bound_by: 'nothing',
+      explanation: 'there is no CPU usage to go by',
+    };
+  const needed = Math.max(1, Math.ceil(demand / (perPod * request.target_utilization) - 1e-9));
+  const recommended = Math.min(
+    request.max_replicas ?? Number.POSITIVE_INFINITY,
+    Math.max(request.min_replicas, needed),
+  );
+  const bound = recommended > needed ? 'floor' : recommended < needed ? 'cap' : 'usage';
+  const share = request.target_utilization === 1 ? '' : ` at ${Math.round(100 * request.target_utilization)} %`;
+  const text = `all replicas together are to have ${quantity(demand, 'cpu')} cores; one has ${quantity(perPod, 'cpu')}${share}: ${needed}`;
+  return {
+    current,
+    recommended,
+    demand_cores: demand,
+    bound_by: bound,
+    explanation:
+      bound === 'usage' ? text : `${text}, ${bound === 'floor' ? 'raised to min_replicas' : 'lowered to max_replicas'}`,
+  };
+}
+
+/** Utilisation is a share of the request: where the request moves, the target has to, or the autoscaler acts at another load. */
+export function hpaOf({ hpa, containers: current }: WorkloadState, containers: Container[]): SizeAnswer['hpa'] {
+  if (!hpa) return null;
+  const sum = (values: (number | null)[]) =>
+    values.length === 0 || values.includes(null) ? null : values.reduce<number>((total, value) => total + value!, 0);
+  const before = sum(containers.map(({ container }) => current[container]?.cpuRequest ?? null));
+  const after = sum(containers.map(({ cpu }) => cpu.request));
+  const common = { name: hpa.name, target_utilization: hpa.targetUtilization };
+  if (before === null || after === null)
+    return {
+      ...common,
+      recommended_target_utilization: null,
+      explanation: 'the present CPU requests are not known for all containers, so the target cannot be moved with them',
+    };
+  const exact = (hpa.targetUtilization * before) / after;
+  const moved = Math.min(0.9, Math.max(0.5, exact));
+  const text = `scales at ${quantity(hpa.targetUtilization * before, 'cpu')} cores a pod, which is ${Math.round(100 * exact)} % of the recommended request`;
+  return {
+    ...common,
+    recommended_target_utilization: moved,
+    explanation:
+      moved === exact
+        ? text
+        : `${text}; kept within 50 and 90 %, so it will scale at ${quantity(moved * after, 'cpu')}`,
+  };
+}

@@ -1,0 +1,292 @@
+import { z } from 'zod';
+import { ofOthers, own } from './strategies/names.ts';
+
+/** What goes in and out at /api/v1/rightsizing. */
+
+const among = (min: number, max: number, whole = false) => {
+  const rule = `must be a ${whole ? 'whole ' : ''}number from ${min} to ${max}`;
+  const bounded = z.number(rule).min(min, rule).max(max, rule);
+  return whole ? bounded.int(rule) : bounded;
+};
+const yes = z.boolean('must be true or false');
+const oneOf = <const Names extends readonly [string, ...string[]]>(names: Names) =>
+  z.enum(names, `must be ${names.slice(0, -1).join(', ')} or ${names.at(-1)}`);
+
+const strategyNames = [own, ...ofOthers] as const;
+const kinds = ['Deployment', 'StatefulSet', 'DaemonSet'] as const;
+
+export const SizeParams = z.object({
+  namespace: z.string().meta({ example: 'hipster-shop' }),
+  service: z.string().meta({ example: 'frontend' }),
+});
+
+const cores = among(0.001, 10_000);
+const bytes = among(1, 1e15);
+
+export const SizeRequest = z
+  .strictObject({
+    horizon: oneOf(['24h', '1h'])
+      .default('24h')
+      .describe('How long the request is to hold: until the next redeployment, or until the next resize in place'),
+    strategy: oneOf(strategyNames).default(own).describe('The tower’s own, or the rule of another right-sizer'),
+    compare: yes.default(false).describe('Tell what every other strategy would say as well'),
+    violation: among(0.005, 0.5).default(0.05).describe('Stated share of samples that may lie above the CPU request'),
+    memory_violation: among(0.001, 0.5)
+      .default(0.02)
+      .describe('Stated share of horizons in which memory may go above its request'),
+    history_days: among(1, 31, true).default(14).describe('How far back usage is looked at'),
+    startup_seconds: among(0, 3600).default(120).describe('CPU of a pod’s first moments does not count'),
+    kind: oneOf(kinds).default('Deployment'),
+    target_utilization: among(0.1, 1)
+      .default(1)
+      .describe('Share of their CPU requests that all replicas together are to use at the stated quantile'),
+    cpu_limit: yes
+      .default(false)
+      .describe('Recommend a CPU limit too: the greatest use seen, a fifth more, twice the request at least'),
+    min_cpu_cores: cores.optional(),
+    max_cpu_cores: cores.optional(),
+    min_memory_bytes: bytes.optional(),
+    max_memory_bytes: bytes.optional(),
+    min_replicas: among(1, 10_000, true).default(1),
+    max_replicas: among(1, 10_000, true).optional(),
+  })
+  .meta({ examples: [{ horizon: '24h', compare: true }] });
+export type SizeRequest = z.infer<typeof SizeRequest>;
+
+const Sizing = z.object({
+  request: z.number().nullable().describe('Cores or bytes; null where nothing can be said'),
+  limit: z.number().nullable(),
+  unit: z.enum(['cores', 'bytes']),
+  current_request: z.number().nullable(),
+  current_limit: z.number().nullable(),
+  confidence: z
+    .number()
+    .nullable()
+    .describe('Calibrated probability that the stated violation is kept over the horizon'),
+  bound_by: z.enum(['usage', 'floor', 'cap', 'node', 'oom', 'nothing']).describe('Which rule decided'),
+  unbounded: z.number().nullable().describe('Before floors and caps'),
+  peak: z.number().nullable().describe('Greatest use of any pod'),
+  samples: z.number(),
+  pods: z.number(),
+  explanation: z.string(),
+  experts: z.array(z.object({ name: z.string(), weight: z.number(), says: z.number() })),
+  factor: z.number().nullable().describe('What the blend of the experts was multiplied by'),
+  compared: z.array(z.object({ strategy: z.string(), request: z.number().nullable() })),
+});
+export type Sizing = z.infer<typeof Sizing>;
+
+const Container = z.object({
+  container: z.string(),
+  sidecar: z.boolean().describe('By its name: injected beside the service'),
+  cpu: Sizing,
+  memory: Sizing,
+  startup_peak_cores: z.number().nullable().describe('Greatest CPU of a pod’s first moments; null where no pod began'),
+});
+
+const Cost = z.object({
+  currency: z.string(),
+  cpu_core_hour: z.number(),
+  memory_gib_hour: z.number(),
+  monthly_now: z.number().nullable(),
+  monthly_recommended: z.number().nullable(),
+  monthly_saving: z.number().nullable(),
+});
+
+export const SizeAnswer = z
+  .object({
+    namespace: z.string(),
+    service: z.string(),
+    kind: z.enum(kinds),
+    generated_at: z.string(),
+    status: z.enum(['success', 'abstained']),
+    reason: z.string().nullable(),
+    strategy: z.string(),
+    horizon_seconds: z.number(),
+    history: z.object({ start: z.string(), end: z.string(), step_seconds: z.number() }),
+    containers: z.array(Container),
+    replicas: z
+      .object({
+        current: z.number().nullable(),
+        recommended: z.number().nullable(),
+        demand_cores: z.number().nullable().describe('What all replicas together are to have for the horizon'),
+        bound_by: z.enum(['usage', 'floor', 'cap', 'nothing']),
+        explanation: z.string(),
+      })
+      .nullable(),
+    hpa: z
+      .object({
+        name: z.string(),
+        target_utilization: z.number(),
+        recommended_target_utilization: z.number().nullable(),
+        explanation: z.string(),
+      })
+      .nullable(),
+    confidence: z.number().nullable().describe('The least of all that are stated'),
+    cost: Cost,
+    outputs: z.object({ kubectl: z.string(), kustomize: z.string(), helm: z.string(), vpa: z.string() }).nullable(),
+    notes: z.array(z.string()),
+  })
+  .meta({
+    examples: [
+      {
+        namespace: 'hipster-shop',
+        service: 'frontend',
+        kind: 'Deployment',
+        generated_at: '2026-11-20T10:00:00.000Z',
+        status: 'abstained',
+        reason: 'Prometheus knows no container of it in the last 14 days',
+        strategy: 'tower',
+        horizon_seconds: 86400,
+        history: { start: '2026-11-06T10:00:00.000Z', end: '2026-11-20T10:00:00.000Z', step_seconds: 300 },
+        containers: [],
+        replicas: null,
+        hpa: null,
+        confidence: null,
+        cost: {
+          currency: 'USD',
+          cpu_core_hour: 0.031611,
+          memory_gib_hour: 0.004237,
+          monthly_now: null,
+          monthly_recommended: null,
+          monthly_saving: null,
+        },
+        outputs: null,
+        notes: [],
+      },
+    ],
+  });
+export type SizeAnswer = z.infer<typeof SizeAnswer>;
+
+export const BatchRequest = SizeRequest.extend({
+  services: z
+    .array(z.string().min(1))
+    .min(1, 'must name one at least')
+    .max(50, 'must name 50 at most')
+    .optional()
+    .describe('Not given: every Deployment of the namespace, 50 at most'),
+}).meta({ examples: [{ horizon: '24h' }] });
+export type BatchRequest = z.infer<typeof BatchRequest>;
+
+export const BatchAnswer = z
+  .object({
+    namespace: z.string(),
+    recommendations: z.array(SizeAnswer),
+    failures: z.array(z.object({ service: z.string(), error: z.string() })),
+    cost: Cost,
+    left_off: z.number().describe('Deployments beyond the 50 that were looked at'),
+  })
+  .meta({
+    examples: [
+      {
+        namespace: 'hipster-shop',
+        recommendations: [],
+        failures: [],
+        cost: {
+          currency: 'USD',
+          cpu_core_hour: 0.031611,
+          memory_gib_hour: 0.004237,
+          monthly_now: null,
+          monthly_recommended: null,
+          monthly_saving: null,
+        },
+        left_off: 0,
+      },
+    ],
+  });
+export type BatchAnswer = z.infer<typeof BatchAnswer>;
+
+export const NamespaceParams = z.object({ namespace: z.string().meta({ example: 'hipster-shop' }) });
+
+const backtestCommon = {
+  resource: oneOf(['cpu', 'memory']).default('cpu'),
+  horizon: oneOf(['24h', '1h']).default('24h'),
+  warm_up_days: among(0.25, 30).default(7).describe('Seen before the first request is judged'),
+  own_floors: yes.default(false).describe('Each strategy with its own floors; else all have 10 m or 1 MiB'),
+  strategies: z
+    .array(oneOf([...strategyNames, 'oracle']))
+    .min(1, 'must name one at least')
+    .optional(),
+};
+
+export const BacktestRequest = z
+  .strictObject({
+    ...backtestCommon,
+    values: z
+      .array(
+        z.union(
+          [z.number().min(0, 'must not be negative').max(1e18, 'must be 1e18 at most'), z.null()],
+          'must be a number, 0 at least, or null',
+        ),
+      )
+      .min(2, 'must hold two at least')
+      .max(100_000, 'must hold 100000 at most')
+      .describe('Cores or bytes used, one step apart; null where nothing is known'),
+    step_seconds: among(1, 3600).default(300),
+    start: z.iso
+      .datetime({ offset: true, error: 'must be an ISO 8601 time' })
+      .optional()
+      .describe('Of the first value; hours of the day matter'),
+    title: z.string().max(200).default('Backtest'),
+  })
+  .meta({ examples: [{ values: [0.1, 0.2, 0.15], step_seconds: 3600, resource: 'cpu' }] });
+export type BacktestRequest = z.infer<typeof BacktestRequest>;
+
+export const WorkloadBacktestRequest = z
+  .strictObject({
+    ...backtestCommon,
+    history_days: among(1, 31, true).default(14),
+    container: z.string().optional().describe('Not given: the one that used most'),
+  })
+  .meta({ examples: [{ resource: 'memory' }] });
+export type WorkloadBacktestRequest = z.infer<typeof WorkloadBacktestRequest>;
+
+const Summary = z.object({
+  strategy: z.string(),
+  series: z.number(),
+  slack: z.number().describe('Share of what was requested that was not used'),
+  violations: z.number().describe('Share of samples above the request'),
+  violated_windows: z.number().describe('Share of horizons with any sample above'),
+  excess: z.number().describe('Usage above the request, as a share of all usage'),
+  regret: z.number().describe('Cost in times of the least possible one'),
+  ooms_per_day: z.number(),
+  churn: z.number().describe('Mean |ln| of the change between requests'),
+  resizes: z.number().describe('Share of requests that change by more than a tenth'),
+  abstentions: z.number(),
+  calibration_error: z.number().nullable().describe('Of stated probabilities; null of who states none'),
+});
+
+export const BacktestAnswer = z
+  .object({
+    resource: z.enum(['cpu', 'memory']),
+    horizon_seconds: z.number(),
+    step_seconds: z.number(),
+    samples: z.number(),
+    windows: z.number(),
+    summaries: z.array(Summary),
+    picture: z.string().describe('SVG'),
+  })
+  .meta({
+    examples: [
+      {
+        resource: 'cpu',
+        horizon_seconds: 86400,
+        step_seconds: 300,
+        samples: 8640,
+        windows: 23,
+        summaries: [],
+        picture: '<svg xmlns="http://www.w3.org/2000/svg"/>',
+      },
+    ],
+  });
+export type BacktestAnswer = z.infer<typeof BacktestAnswer>;
+
+export const StrategyList = z
+  .array(
+    z.object({
+      name: z.string(),
+      about: z.string(),
+      floors: z.object({ cpu_cores: z.number(), memory_bytes: z.number() }),
+    }),
+  )
+  .meta({ examples: [[{ name: 'max_7d', about: 'the peak of 7 days', floors: { cpu_cores: 0, memory_bytes: 0 } }]] });
+export type StrategyList = z.infer<typeof StrategyList>;

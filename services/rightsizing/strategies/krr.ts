@@ -1,0 +1,43 @@
+import { day, lastOf, quantileOf, sorted, type Usage } from '../usage.ts';
+import { greatest, mebibyte, type Strategy } from './strategy.ts';
+
+/** Robusta KRR’s two strategies (robusta-dev/krr at d6baa745: robusta_krr/strategies). */
+
+const lookBackMs = 14 * day;
+const floors = { cpu: 0.01, memory: 100 * mebibyte };
+const fewest = 100;
+
+/** Of each pod with a hundred samples at least. */
+const known = (pods: Usage[]): Float64Array[] =>
+  pods.map((pod) => sorted(lastOf(pod, lookBackMs).values)).filter((values) => values.length >= fewest);
+
+const peak = (pods: Usage[]): number | null => {
+  const most = greatest(known(pods).map((values) => values.at(-1)!));
+  return most === null ? null : most * 1.15;
+};
+
+export const krrSimple: Strategy = {
+  name: 'krr_simple',
+  about: 'CPU: 95th percentile of 14 days, the greatest of all pods; memory: peak + 15 %',
+  lookBackMs,
+  floors,
+  request: (resource, pods) =>
+    resource === 'memory' ? peak(pods) : greatest(known(pods).map((values) => quantileOf(values, 0.95))),
+};
+
+/** Percentiles of the samples of all pods together, as NumPy takes them. */
+const pooled = (pods: Usage[], share: number): number | null => {
+  const all = Float64Array.from(known(pods).flatMap((values) => [...values])).sort();
+  return all.length === 0 ? null : quantileOf(all, share);
+};
+
+export const krrSimpleLimit: Strategy = {
+  name: 'krr_simple_limit',
+  about: 'CPU: 66th percentile of 14 days of all pods together; memory: peak + 15 %',
+  lookBackMs,
+  floors,
+  request: (resource, pods) => (resource === 'memory' ? peak(pods) : pooled(pods, 0.66)),
+};
+
+/** The CPU limit that goes with `krrSimpleLimit`. */
+export const krrCpuLimit = (pods: Usage[]): number | null => pooled(pods, 0.96);

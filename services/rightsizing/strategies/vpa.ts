@@ -1,0 +1,98 @@
+import { day, type Resource, type Usage } from '../usage.ts';
+import { mebibyte, type Strategy } from './strategy.ts';
+
+/** The recommender of the Kubernetes Vertical Pod Autoscaler 1.8 (kubernetes/autoscaler at 55c37cd5, pkg/recommender). */
+
+/** Buckets that grow by a ratio; a percentile is the end of the bucket it lies in. */
+export type VpaHistogram = {
+  buckets: number;
+  startOf(bucket: number): number;
+  find(value: number): number;
+  add(value: number, weight: number): void;
+  /** 0 of nothing. */
+  percentile(share: number): number;
+};
+
+/** Weights below this count as nothing. */
+const epsilon = 1e-4;
+
+export function createVpaHistogram(most: number, first: number, ratio: number): VpaHistogram {
+  const buckets = Math.ceil(Math.log((most * (ratio - 1)) / first + 1) / Math.log(ratio)) + 1;
+  const weights = new Float64Array(buckets);
+  const startOf = (bucket: number) => (first * (ratio ** bucket - 1)) / (ratio - 1);
+  const find = (value: number) =>
+    value < first
+      ? 0
+      : Math.min(buckets - 1, Math.floor(Math.log((value * (ratio - 1)) / first + 1) / Math.log(ratio)));
+  return {
+    buckets,
+    startOf,
+    find,
+    add: (value, weight) => {
+      weights[find(value)]! += weight;
+    },
+    percentile: (share) => {
+      const total = weights.reduce((sum, weight) => sum + weight, 0);
+      if (total < epsilon) return 0;
+      let at = 0;
+      for (let sum = weights[0]!; at < buckets - 1 && sum < share * total; sum += weights[at]!) at += 1;
+      return at < buckets - 1 ? startOf(at + 1) : startOf(at);
+    },
+  };
+}
+
+const halfLifeMs = day;
+const intervals = 8;
+
+export const histogramFor = (resource: Resource): VpaHistogram =>
+  resource === 'cpu' ? createVpaHistogram(1000, 0.01, 1.05) : createVpaHistogram(1e12, 1e7, 1.05);
+
+/** Every CPU sample weighs a tenth when it is new, half of that a day later. */
+function addCpu(histogram: VpaHistogram, { startMs, stepMs, values }: Usage, endMs: number): void {
+  for (let i = 0; i < values.length; i += 1) {
+    const value = values[i]!;
+    if (!Number.isNaN(value)) histogram.add(value, 0.1 * 2 ** ((startMs + i * stepMs - endMs) / halfLifeMs));
+  }
+}
+
+/** Of memory only the peak of each day counts, as of the day’s end. */
+function addMemory(histogram: VpaHistogram, { startMs, stepMs, values }: Usage, endMs: number): void {
+  for (let age = 0; age < intervals; age += 1) {
+    const fromMs = endMs - (age + 1) * day;
+    const peak = values
+      .subarray(Math.max(0, Math.ceil((fromMs - startMs) / stepMs)), Math.max(0, (fromMs + day - startMs) / stepMs))
+      .reduce((most, value) => (value > most ? value : most), Number.NEGATIVE_INFINITY);
+    if (peak >= 0) histogram.add(peak, 2 ** (-(age * day) / halfLifeMs));
+  }
+}
+
+/** All pods in one histogram, its percentile + 15 %. */
+export function vpaPercentile(resource: Resource, pods: Usage[], share: number): number | null {
+  const histogram = histogramFor(resource);
+  const endMs = Math.max(...pods.map(({ startMs, stepMs, values }) => startMs + stepMs * values.length));
+  for (const pod of pods) (resource === 'cpu' ? addCpu : addMemory)(histogram, pod, endMs);
+  const value = histogram.percentile(share);
+  return value === 0 ? null : value * 1.15;
+}
+
+export const vpa: Strategy = {
+  name: 'vpa',
+  about: '90th percentile with a half-life of a day (memory: of daily peaks) + 15 %',
+  lookBackMs: intervals * day,
+  floors: { cpu: 0.025, memory: 250 * mebibyte },
+  request: (resource, pods) => vpaPercentile(resource, pods, 0.9),
+};
+
+/**
+ * How far its updater lets a request be from the target: the 50th and 95th percentile, wider while little is known.
+ * @param days - of history
+ * @param samples - in it; 1440 are a day’s worth
+ */
+export function vpaBounds(resource: Resource, pods: Usage[], days: number, samples: number) {
+  const confidence = Math.min(days, samples / 1440);
+  const [lower, upper] = [vpaPercentile(resource, pods, 0.5), vpaPercentile(resource, pods, 0.95)];
+  return {
+    lower: lower === null ? null : lower * (1 + 0.001 / confidence) ** -2,
+    upper: upper === null ? null : upper * (1 + 1 / confidence),
+  };
+}

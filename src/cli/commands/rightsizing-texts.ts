@@ -1,0 +1,165 @@
+import { card, table } from '../table.ts';
+
+/** Recommendations and backtests as people read them. */
+
+export type Output = 'table' | 'kubectl' | 'kustomize' | 'helm' | 'vpa';
+type Sizing = {
+  request: number | null;
+  current_request: number | null;
+  confidence: number | null;
+  bound_by: string;
+  explanation: string;
+  compared: { strategy: string; request: number | null }[];
+};
+export type Cost = {
+  currency: string;
+  monthly_now: number | null;
+  monthly_recommended: number | null;
+  monthly_saving: number | null;
+};
+export type Answer = {
+  namespace: string;
+  service: string;
+  status: string;
+  reason: string | null;
+  containers: { container: string; cpu: Sizing; memory: Sizing }[];
+  replicas: { current: number | null; recommended: number | null; explanation: string } | null;
+  hpa: {
+    name: string;
+    target_utilization: number;
+    recommended_target_utilization: number | null;
+    explanation: string;
+  } | null;
+  cost: Cost;
+  outputs: Record<'kubectl' | 'kustomize' | 'helm' | 'vpa', string> | null;
+  notes: string[];
+};
+export type Batch = {
+  recommendations: Answer[];
+  failures: { service: string; error: string }[];
+  cost: Cost;
+  left_off: number;
+};
+type Summary = {
+  strategy: string;
+  slack: number;
+  violations: number;
+  violated_windows: number;
+  regret: number;
+  ooms_per_day: number;
+  resizes: number;
+  calibration_error: number | null;
+};
+export type Tested = {
+  resource: string;
+  horizon_seconds: number;
+  windows: number;
+  samples: number;
+  summaries: Summary[];
+  picture: string;
+};
+
+export function recommendationText(answer: Answer, output: Output): string {
+  if (answer.outputs === null) return `${answer.namespace}/${answer.service}: no recommendation: ${answer.reason}`;
+  if (output !== 'table') return answer.outputs[output].trimEnd();
+  const { containers, replicas, hpa, cost, notes } = answer;
+  const rows = containers.flatMap(({ container, cpu, memory }) => [
+    rowOf(container, 'CPU', cpu, cores),
+    rowOf(container, 'memory', memory, bytes),
+  ]);
+  const why = containers.flatMap(({ container, cpu, memory }): [string, unknown][] => [
+    [`${container} CPU`, cpu.explanation],
+    [`${container} memory`, memory.explanation],
+    ...comparedOf(container, cpu, memory),
+  ]);
+  return [
+    `${answer.namespace}/${answer.service}`,
+    table(['CONTAINER', 'WHAT', 'NOW', 'RECOMMENDED', 'CONFIDENCE', 'BOUND BY'], rows),
+    card([
+      ...why,
+      ...(replicas
+        ? ([['replicas', `${replicas.current ?? '?'} → ${replicas.recommended ?? '?'}: ${replicas.explanation}`]] as [
+            string,
+            unknown,
+          ][])
+        : []),
+      ...(hpa ? ([['autoscaler', hpaText(hpa)]] as [string, unknown][]) : []),
+      ['cost', costText(cost)],
+      ...notes.map((note): [string, unknown] => ['note', note]),
+    ]),
+  ].join('\n\n');
+}
+
+const rowOf = (container: string, what: string, sizing: Sizing, show: (value: number | null) => string | null) => [
+  container,
+  what,
+  show(sizing.current_request),
+  show(sizing.request),
+  sizing.confidence === null
+    ? null
+    : `${Number((100 * sizing.confidence).toFixed(sizing.confidence > 0.99 ? 1 : 0))} %`,
+  sizing.bound_by,
+];
+
+function comparedOf(container: string, cpu: Sizing, memory: Sizing): [string, unknown][] {
+  const list = (sizing: Sizing, show: (value: number | null) => string | null) =>
+    sizing.compared.map(({ strategy, request }) => `${strategy} ${show(request) ?? '-'}`).join(', ');
+  if (cpu.compared.length === 0) return [];
+  return [
+    [`${container} CPU by`, list(cpu, cores)],
+    [`${container} memory by`, list(memory, bytes)],
+  ];
+}
+
+const hpaText = ({
+  name,
+  target_utilization,
+  recommended_target_utilization,
+  explanation,
+}: NonNullable<Answer['hpa']>): string => {
+  const percent = (share: number) => `${Math.round(100 * share)} %`;
+  const to = recommended_target_utilization === null ? '?' : percent(recommended_target_utilization);
+  return `${name} ${percent(target_utilization)} → ${to}: ${explanation}`;
+};
+
+const cores = (value: number | null): string | null => (value === null ? null : `${Math.ceil(value * 1000)}m`);
+const bytes = (value: number | null): string | null => (value === null ? null : `${Math.ceil(value / 2 ** 20)}Mi`);
+
+export function costText({ currency, monthly_now, monthly_recommended, monthly_saving }: Cost): string {
+  const money = (value: number) => `${value.toFixed(2)} ${currency}`;
+  if (monthly_recommended === null) return 'not known: requests or replicas are not';
+  if (monthly_now === null || monthly_saving === null)
+    return `${money(monthly_recommended)} a month; what it is now is not known`;
+  return `${money(monthly_now)} → ${money(monthly_recommended)} a month, ${monthly_saving >= 0 ? 'saves' : 'costs'} ${money(Math.abs(monthly_saving))}`;
+}
+
+export function backtestText({ summaries, windows, horizon_seconds, resource }: Tested): string {
+  const share = (value: number) => Number(value.toFixed(3));
+  const rows = summaries.map(
+    ({ strategy, slack, violations, violated_windows, regret, ooms_per_day, resizes, calibration_error }) => [
+      strategy,
+      Number(regret.toFixed(2)),
+      share(slack),
+      share(violations),
+      share(violated_windows),
+      ...(resource === 'memory' ? [share(ooms_per_day)] : []),
+      share(resizes),
+      calibration_error === null ? null : share(calibration_error),
+    ],
+  );
+  const heads = [
+    'STRATEGY',
+    'REGRET',
+    'SLACK',
+    'ABOVE',
+    'WINDOWS',
+    ...(resource === 'memory' ? ['OOM/DAY'] : []),
+    'RESIZED',
+    'ECE',
+  ];
+  return [
+    table(heads, rows),
+    '',
+    `${windows} windows of ${horizon_seconds / 3600} h. REGRET: cost in times of the least possible; SLACK: share not used; ABOVE: share of samples above the request; WINDOWS: share of windows with any; RESIZED: share of requests changed by more than a tenth; ECE: how far stated probabilities are off`,
+  ].join('\n');
+}

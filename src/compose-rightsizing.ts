@@ -1,0 +1,81 @@
+import { availableParallelism } from 'node:os';
+import { type Acquisition, createAcquisition } from '../services/acquisition/acquisition.ts';
+import { metricQueries } from '../services/acquisition/metric-queries.ts';
+import { createRightsizing, type Rightsizing, rightsizingWorker } from '../services/rightsizing/rightsizing.ts';
+import type { Tools } from './compose-registry.ts';
+import type { Config, Secrets } from './config.ts';
+import type { Clock } from './kernel/clock.ts';
+import { readNamedFile } from './kernel/files.ts';
+import { createHttpClient, type HttpClient } from './kernel/http-client.ts';
+import type { Releaser } from './kernel/lifecycle.ts';
+import { createWorkerPool } from './kernel/worker-pool.ts';
+
+/** What asks clusters, and what sizes by it. @throws TowerError `invalid` for files that settings name and that break a rule */
+export async function composeRightsizing(config: Config, secrets: Secrets, tools: Tools, releaser: Releaser) {
+  const acquisition = await composeAcquisition(config, secrets, tools, releaser);
+  return { acquisition, rightsizing: composeSizing(config, acquisition, tools.clock, releaser) };
+}
+
+/** What asks Prometheus. @throws TowerError `invalid` for files that settings name and that break a rule */
+async function composeAcquisition(
+  config: Config,
+  secrets: Secrets,
+  tools: Tools,
+  releaser: Releaser,
+): Promise<Acquisition> {
+  const file = readNamedFile('PROMETHEUS_QUERIES_FILE', config.PROMETHEUS_QUERIES_FILE) ?? null;
+  const acquisition = createAcquisition({
+    http: prometheusClient(config, secrets, tools),
+    queries: await metricQueries(config.PROMETHEUS_PRESET, config.PROMETHEUS_MESH, file),
+    scrapeMs: config.PROMETHEUS_SCRAPE_SECONDS * 1000,
+    clock: tools.clock,
+  });
+  releaser.defer('Prometheus', () => acquisition.stop());
+  return acquisition;
+}
+
+/** Recommendations, on threads of their own. */
+function composeSizing(config: Config, history: Acquisition, clock: Clock, releaser: Releaser): Rightsizing {
+  const threads = config.FORECAST_WORKERS || Math.max(1, availableParallelism() - 1);
+  const pool = createWorkerPool(rightsizingWorker, { threads, queue: config.FORECAST_QUEUE });
+  releaser.defer('rightsizing threads', () => pool.close());
+  return createRightsizing({
+    history,
+    pool,
+    prices: {
+      currency: config.PRICE_CURRENCY,
+      cpuCoreHour: config.PRICE_CPU_CORE_HOUR,
+      memoryGibHour: config.PRICE_MEMORY_GIB_HOUR,
+    },
+    bounds: {
+      minCpuCores: config.RIGHTSIZING_MIN_CPU_CORES,
+      minMemoryBytes: config.RIGHTSIZING_MIN_MEMORY_MIB * 2 ** 20,
+      maxCpuCores: config.RIGHTSIZING_MAX_CPU_CORES || undefined,
+      maxMemoryBytes: config.RIGHTSIZING_MAX_MEMORY_MIB * 2 ** 20 || undefined,
+    },
+    timeoutMs: config.FORECAST_TIMEOUT_SECONDS * 1000,
+    clock,
+  });
+}
+
+/** Null where none is configured. */
+function prometheusClient(config: Config, secrets: Secrets, { clock, random }: Tools): HttpClient | null {
+  if (config.PROMETHEUS_URL === undefined) return null;
+  const ca = readNamedFile('PROMETHEUS_CA_PATH', config.PROMETHEUS_CA_PATH);
+  const [user, password] = [config.PROMETHEUS_USERNAME, secrets.prometheusPassword];
+  const headers: Record<string, string> = {};
+  if (user && password) headers['authorization'] = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+  else if (secrets.prometheusToken) headers['authorization'] = `Bearer ${secrets.prometheusToken}`;
+  if (config.PROMETHEUS_TENANT) headers['x-scope-orgid'] = config.PROMETHEUS_TENANT;
+  return createHttpClient({
+    baseUrl: config.PROMETHEUS_URL.replace(/\/+$/, ''),
+    serverName: 'Prometheus',
+    headers,
+    tls: { insecure: config.PROMETHEUS_INSECURE_TLS, ...(ca ? { ca } : {}) },
+    maxInFlight: 8,
+    timeoutMs: config.PROMETHEUS_TIMEOUT_SECONDS * 1000,
+    maxRetries: config.PROMETHEUS_MAX_RETRIES,
+    clock,
+    random,
+  });
+}

@@ -1,0 +1,151 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { RangeAnswer, WorkloadMetrics } from '../../services/acquisition/schemas.ts';
+import type { SizeAnswer } from '../../services/rightsizing/schemas.ts';
+import { whenTestIsOver } from '../support/cleanup.ts';
+import { clusterSeries, exposition, prometheusOver } from '../support/cluster-series.ts';
+import { freePort, start, untilAnswers } from '../support/processes.ts';
+import { temporaryFolder, testTower } from '../support/tower.ts';
+
+const program = '/usr/bin/prometheus';
+const isThere = existsSync(program) || process.env['CI'] === 'true';
+if (!isThere) console.warn(`NOT TESTED with ${program}: it is not installed`);
+
+/** A real Prometheus over a folder of blocks, that scrapes what it is told to. */
+async function prometheus(folder: string, targets: string[]): Promise<string> {
+  const port = await freePort();
+  const config = join(folder, 'prometheus.yml');
+  const scrape = {
+    job_name: 'kubelet',
+    metrics_path: '/metrics/cadvisor',
+    honor_labels: true,
+    static_configs: [{ targets }],
+  };
+  writeFileSync(
+    config,
+    JSON.stringify({
+      global: { scrape_interval: '1s', scrape_timeout: '1s' },
+      scrape_configs: targets.length === 0 ? [] : [scrape],
+    }),
+  );
+  const args = [
+    `--config.file=${config}`,
+    `--storage.tsdb.path=${join(folder, 'tsdb')}`,
+    '--storage.tsdb.retention.time=60d',
+    `--web.listen-address=127.0.0.1:${port}`,
+  ];
+  const started = start(program, args, { cwd: folder });
+  whenTestIsOver(() => started.stop('SIGKILL'));
+  const url = `http://127.0.0.1:${port}`;
+  await untilAnswers(`${url}/-/ready`, started, 20_000);
+  return url;
+}
+
+describe.skipIf(!isThere)('a real Prometheus', () => {
+  it('tells the same of a cluster as the fake one, to the last digit of a recommendation', async () => {
+    const stepMs = 300_000;
+    const now = Math.floor(Date.now() / stepMs) * stepMs - 4 * 3_600_000;
+    const clock = { now: () => now, sleep: async () => undefined };
+    const series = clusterSeries(now, 8, stepMs);
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'cluster.om'), exposition(series, true));
+    execFileSync(
+      'promtool',
+      ['tsdb', 'create-blocks-from', 'openmetrics', join(folder, 'cluster.om'), join(folder, 'tsdb')],
+      { stdio: 'pipe' },
+    );
+    const asked = async (url: string) => {
+      const { app } = await testTower({ PROMETHEUS_URL: url, PROMETHEUS_SCRAPE_SECONDS: '300' }, { clock });
+      const ask = async (method: 'GET' | 'POST', path: string, payload?: object) => {
+        const answer = await app.inject({ method, url: path, ...(payload ? { payload } : {}) });
+        expect([answer.statusCode, path]).toEqual([200, path]);
+        return answer.json<SizeAnswer & WorkloadMetrics>();
+      };
+      return {
+        recommended: await ask('POST', '/api/v1/rightsizing/shop/web/recommendation', {
+          history_days: 8,
+          compare: true,
+        }),
+        metrics: await ask('GET', '/api/v1/acquisition/metrics/shop/web?duration_minutes=1440&step_seconds=300'),
+        connection: (await app.inject('/api/v1/acquisition/prometheus')).json<{ version: string }>(),
+      };
+    };
+    const real = await asked(await prometheus(folder, []));
+    const fake = await asked(await prometheusOver(series, now));
+    expect(real.connection.version).toMatch(/^\d+\.\d+/);
+    expect(real.recommended.status).toBe('success');
+    expect(rounded(real.recommended)).toEqual(rounded(fake.recommended));
+    expect(rounded(real.metrics)).toEqual(rounded(fake.metrics));
+  });
+
+  it('scrapes an exporter that replays a trace: what was used comes back, and where it was silent is a gap', {
+    timeout: 120_000,
+  }, async () => {
+    // One core, then three, then nothing to be scraped, then one again.
+    let [used, cores, silent] = [0, 1, false];
+    let last = Date.now();
+    const exporter = createServer((_request, response) => {
+      const now = Date.now();
+      used += (cores * (now - last)) / 1000;
+      last = now;
+      const labels = 'namespace="shop",pod="web-7d9f8b6c5d-aaaaa",container="web",image="web:1"';
+      response.writeHead(silent ? 503 : 200, { 'content-type': 'text/plain; version=0.0.4' });
+      response.end(
+        silent
+          ? ''
+          : `container_cpu_usage_seconds_total{${labels}} ${used}\ncontainer_memory_working_set_bytes{${labels}} ${cores * 1e8}\n`,
+      );
+    });
+    await new Promise<void>((resolve) => {
+      exporter.listen(0, '127.0.0.1', resolve);
+    });
+    whenTestIsOver(() => void exporter.close());
+    const url = await prometheus(temporaryFolder(), [`127.0.0.1:${(exporter.address() as AddressInfo).port}`]);
+    const { app } = await testTower({
+      PROMETHEUS_URL: url,
+      PROMETHEUS_PRESET: 'plain',
+      PROMETHEUS_SCRAPE_SECONDS: '1',
+    });
+    const begun = Date.now();
+    const memory = async () => {
+      const query = new URLSearchParams({
+        query: 'container_memory_working_set_bytes',
+        start: new Date(begun).toISOString(),
+        end: new Date().toISOString(),
+        step_seconds: '1',
+      });
+      const answer = await app.inject(`/api/v1/acquisition/range?${query.toString()}`);
+      return answer.json<RangeAnswer>().series[0]?.values ?? [];
+    };
+    const seen = async (wanted: (values: (number | null)[]) => boolean) => {
+      await expect.poll(async () => wanted(await memory()), { timeout: 30_000, interval: 500 }).toBe(true);
+    };
+    await seen((values) => values.filter((value) => value === 1e8).length >= 8);
+    cores = 3;
+    await seen((values) => values.filter((value) => value === 3e8).length >= 8);
+    silent = true;
+    // A failed scrape ends the series at once: no value is carried on.
+    await seen((values) => values.slice(values.indexOf(3e8)).filter((value) => value === null).length >= 4);
+    const { columns } = (
+      await app.inject('/api/v1/acquisition/metrics/shop/web?duration_minutes=1&step_seconds=1')
+    ).json<WorkloadMetrics>();
+    const measured = columns['cpu_cores']!.values.filter((value) => value !== null);
+    // Rates are taken over four scrapes: at the edges they lie between.
+    for (const level of [1, 3])
+      expect(measured.filter((value) => Math.abs(value - level) < 0.05).length).toBeGreaterThan(2);
+    expect(columns['mem_bytes']!.values.at(-1)).toBeNull();
+    expect(columns['request_rate']!.known).toBe(0);
+  });
+});
+
+/** Both add up floating-point numbers, not in the same order. */
+const rounded = (value: object): unknown =>
+  JSON.parse(
+    JSON.stringify(value, (key, item: unknown) =>
+      key === 'query' ? undefined : typeof item === 'number' ? Number(item.toPrecision(6)) : item,
+    ),
+  );

@@ -1,0 +1,107 @@
+import type { Case } from './contract-change-cases.ts';
+
+const acquisition = '/api/v1/acquisition';
+const path = '/api/v1/rightsizing';
+const now = '2026-11-20T12:00:00Z';
+const usage = Array.from({ length: 24 * 10 }, (_, i) => 0.1 + (i % 24) / 100);
+const long = {
+  values: Array.from({ length: 90_000 }, (_, i) => 0.1 + (i % 144) / 100),
+  step_seconds: 60,
+  horizon: '1h',
+};
+const noPrometheus = /^there is no Prometheus: set PROMETHEUS_URL$/;
+const noName = /^service must be a name of Kubernetes: lower-case letters/;
+
+/** What clusters are asked, and what is made of it. */
+export const rightsizingCases: Case[] = [
+  { call: `GET ${acquisition}/prometheus`, status: 200 },
+  { world: 'clustered', call: `GET ${acquisition}/prometheus`, status: 200 },
+  { world: 'clustered', call: `GET ${acquisition}/metrics/shop/web`, status: 200 },
+  { world: 'clustered', call: `GET ${acquisition}/metrics/shop/Web`, status: 400, detail: noName },
+  {
+    world: 'clustered',
+    call: `GET ${acquisition}/metrics/shop/web?duration_minutes=0`,
+    status: 400,
+    detail: /^duration_minutes must be a whole number from 1 to 44640, not "0"$/,
+  },
+  { call: `GET ${acquisition}/metrics/shop/web`, status: 503, detail: noPrometheus },
+  { world: 'clustered', call: `GET ${acquisition}/range?query=up&start=${now}&end=${now}`, status: 200 },
+  {
+    world: 'clustered',
+    call: `GET ${acquisition}/range?query=up(&start=${now}&end=${now}`,
+    status: 400,
+    detail: /^Prometheus refused the query: /,
+  },
+  {
+    world: 'clustered',
+    call: `GET ${acquisition}/range?query=up&start=${now}&end=2026-11-19`,
+    status: 400,
+    detail: /^end must not be before start$/,
+  },
+  { call: `GET ${acquisition}/range?query=up&start=${now}&end=${now}`, status: 503, detail: noPrometheus },
+  { world: 'clustered', call: `POST ${path}/shop/web/recommendation`, status: 200 },
+  { world: 'clustered', call: `POST ${path}/shop/web/recommendation`, body: { horizon: '1h' }, status: 200 },
+  {
+    call: `POST ${path}/shop/web/recommendation`,
+    body: { horizon: '2h' },
+    status: 400,
+    detail: /^horizon must be 24h or 1h$/,
+  },
+  {
+    call: `POST ${path}/shop/web/recommendation`,
+    body: { strategy: 'guess' },
+    status: 400,
+    detail: /^strategy must be tower, krr_simple, /,
+  },
+  { world: 'clustered', call: `POST ${path}/shop/NO/recommendation`, status: 400, detail: noName },
+  { call: `POST ${path}/shop/web/recommendation`, status: 503, detail: noPrometheus },
+  { world: 'clustered', call: `POST ${path}/shop/recommendations`, status: 200 },
+  {
+    call: `POST ${path}/shop/recommendations`,
+    body: { services: [] },
+    status: 400,
+    detail: /^services must name one at least$/,
+  },
+  {
+    world: 'clustered',
+    call: `POST ${path}/empty/recommendations`,
+    status: 404,
+    detail: /^Prometheus knows no Deployment in empty$/,
+  },
+  { call: `POST ${path}/shop/recommendations`, status: 503, detail: noPrometheus },
+  {
+    world: 'clustered',
+    call: `POST ${path}/shop/web/backtest`,
+    body: { history_days: 1, warm_up_days: 0.5, horizon: '1h' },
+    status: 200,
+  },
+  {
+    world: 'clustered',
+    call: `POST ${path}/shop/web/backtest`,
+    body: { container: 'db' },
+    status: 404,
+    detail: /^Prometheus knows no container db of web in shop$/,
+  },
+  {
+    call: `POST ${path}/shop/web/backtest`,
+    body: { history_days: 0 },
+    status: 400,
+    detail: /^history_days must be a whole number from 1 to 31$/,
+  },
+  { call: `POST ${path}/shop/web/backtest`, status: 503, detail: noPrometheus },
+  { call: `POST ${path}/backtest`, body: { values: usage, step_seconds: 3600 }, status: 200 },
+  {
+    call: `POST ${path}/backtest`,
+    body: { values: usage, step_seconds: 3500 },
+    status: 400,
+    detail: /^step_seconds must divide 21600$/,
+  },
+  {
+    world: 'impatient',
+    call: `POST ${path}/backtest`,
+    body: long,
+    status: 503,
+    detail: /^it was not done within 1 s \(FORECAST_TIMEOUT_SECONDS\)/,
+  },
+  { call: `GET ${path}/strategies`, status: 200 },
+];

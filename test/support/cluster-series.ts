@@ -1,0 +1,161 @@
+import { normal, seededRandom } from '../../src/kernel/rng.ts';
+import { testTower } from './tower.ts';
+
+/** What Prometheus would know of a small cluster: the same for a fake one and a real one. */
+
+export type Sampled = { name: string; labels: Record<string, string>; samples: [ms: number, value: number][] };
+
+const day = 86_400_000;
+
+/** Cores that a pod of `web` uses at a moment: a day's swing, and noise in proportion. */
+export const webCores = (ms: number, noise: number): number =>
+  (0.2 + 0.1 * Math.sin((2 * Math.PI * ms) / day)) * Math.exp(0.1 * noise);
+
+/**
+ * Namespace `shop`: `web` with two pods of which one was replaced half-way, a sidecar, an autoscaler and a pod that was
+ * killed; `idle` that does nothing. Container, kube-state and network series as kube-prometheus-stack labels them.
+ */
+export function clusterSeries(endMs: number, days: number, stepMs: number): Sampled[] {
+  const [startMs, middleMs] = [endMs - days * day, endMs - (days * day) / 2];
+  const pods = [
+    { pod: 'web-7d9f8b6c5d-aaaaa', fromMs: startMs, toMs: middleMs, seed: 1 },
+    { pod: 'web-7d9f8b6c5d-bbbbb', fromMs: middleMs + stepMs, toMs: endMs, seed: 2 },
+    { pod: 'web-7d9f8b6c5d-ccccc', fromMs: startMs, toMs: endMs, seed: 3 },
+  ];
+  const all: Sampled[] = pods.flatMap(({ pod, fromMs, toMs, seed }) => ofPod('web', pod, fromMs, toMs, stepMs, seed));
+  all.push(...ofPod('idle', 'idle-5c6d7e8f9a-ddddd', startMs, endMs, stepMs, null));
+  const now = (name: string, labels: Record<string, string>, value: number) =>
+    all.push({
+      name,
+      labels: { job: 'kube-state-metrics', namespace: 'shop', ...labels },
+      samples: lastHour(endMs, stepMs, value),
+    });
+  now('kube_deployment_spec_replicas', { deployment: 'web' }, 2);
+  now('kube_deployment_status_replicas_available', { deployment: 'web' }, 2);
+  now('kube_deployment_spec_replicas', { deployment: 'idle' }, 1);
+  now(
+    'kube_horizontalpodautoscaler_info',
+    { horizontalpodautoscaler: 'web', scaletargetref_kind: 'Deployment', scaletargetref_name: 'web' },
+    1,
+  );
+  now(
+    'kube_horizontalpodautoscaler_spec_target_metric',
+    { horizontalpodautoscaler: 'web', metric_name: 'cpu', metric_target_type: 'utilization' },
+    60,
+  );
+  for (const [resource, value] of Object.entries({ cpu: 4, memory: 16 * 2 ** 30 }))
+    now('kube_node_status_allocatable', { node: 'node-1', resource }, value);
+  return all;
+}
+
+function ofPod(
+  workload: string,
+  pod: string,
+  fromMs: number,
+  toMs: number,
+  stepMs: number,
+  seed: number | null,
+): Sampled[] {
+  const base = { namespace: 'shop', pod };
+  const cadvisor = {
+    ...base,
+    job: 'kubelet',
+    metrics_path: '/metrics/cadvisor',
+    container: workload,
+    image: `${workload}:1`,
+  };
+  const random = seededRandom(seed ?? 1);
+  const [cpu, memory, sidecar]: Sampled['samples'][] = [[], [], []];
+  let used = 0;
+  for (let ms = fromMs; ms <= toMs; ms += stepMs) {
+    // The first step of a pod that begins on the way is a start: ten times what it uses afterwards.
+    const cores = seed === null ? 0 : webCores(ms, normal(random)) * (ms === fromMs + stepMs && seed === 2 ? 10 : 1);
+    used += (cores * stepMs) / 1000;
+    cpu!.push([ms, used]);
+    memory!.push([ms, seed === null ? 1e6 : 80e6 + 10e6 * random()]);
+    sidecar!.push([ms, (0.004 * (ms - fromMs)) / 1000]);
+  }
+  const requests = (container: string, resource: string, value: number): Sampled => ({
+    name: 'kube_pod_container_resource_requests',
+    labels: { ...base, job: 'kube-state-metrics', container, resource },
+    samples: lastHour(toMs, stepMs, value),
+  });
+  const common: Sampled[] = [
+    { name: 'container_cpu_usage_seconds_total', labels: cadvisor, samples: cpu! },
+    { name: 'container_memory_working_set_bytes', labels: cadvisor, samples: memory! },
+    {
+      name: 'namespace_workload_pod:kube_pod_owner:relabel',
+      labels: { ...base, workload, workload_type: 'deployment' },
+      samples: cpu!.map(([ms]) => [ms, 1]),
+    },
+    {
+      name: 'container_network_receive_bytes_total',
+      labels: { ...base, job: 'kubelet', metrics_path: '/metrics/cadvisor', interface: 'eth0' },
+      samples: cpu!.map(([ms], i) => [ms, i * 1000]),
+    },
+    requests(workload, 'cpu', 0.5),
+    requests(workload, 'memory', 256 * 2 ** 20),
+  ];
+  if (seed === null) return common;
+  return [
+    ...common,
+    {
+      name: 'container_cpu_usage_seconds_total',
+      labels: { ...cadvisor, container: 'istio-proxy', image: 'proxy:1' },
+      samples: sidecar!,
+    },
+    {
+      name: 'container_memory_working_set_bytes',
+      labels: { ...cadvisor, container: 'istio-proxy', image: 'proxy:1' },
+      samples: cpu!.map(([ms]) => [ms, 40e6]),
+    },
+    requests('istio-proxy', 'cpu', 0.1),
+    requests('istio-proxy', 'memory', 128 * 2 ** 20),
+  ];
+}
+
+const lastHour = (endMs: number, stepMs: number, value: number): Sampled['samples'] =>
+  Array.from(
+    { length: Math.ceil(3_600_000 / stepMs) + 1 },
+    (_, i) => [endMs - i * stepMs, value] as [number, number],
+  ).toReversed();
+
+const quoted = (text: string): string => JSON.stringify(text);
+const labelsOf = (labels: Record<string, string>): string =>
+  `{${Object.entries(labels)
+    .map(([name, value]) => `${name}=${quoted(value)}`)
+    .join(',')}}`;
+
+/** Lines of the text format with times in milliseconds; OpenMetrics has them in seconds and ends with EOF. */
+export function exposition(series: readonly Sampled[], openMetrics = false): string {
+  const named = Map.groupBy(series, ({ name }) => name);
+  const lines = [...named].flatMap(([name, each]) => [
+    ...(openMetrics ? [`# TYPE ${name.replace(/_total$/, '')} ${name.endsWith('_total') ? 'counter' : 'gauge'}`] : []),
+    ...each.flatMap(({ labels, samples }) =>
+      samples.map(([ms, value]) => `${name}${labelsOf(labels)} ${value} ${openMetrics ? ms / 1000 : ms}`),
+    ),
+  ]);
+  return `${lines.join('\n')}\n${openMetrics ? '# EOF\n' : ''}`;
+}
+
+/**
+ * A server with Prometheus' API over those series: a tower, whose answers are compared with Prometheus' own elsewhere.
+ * @returns its address
+ */
+export async function prometheusOver(series: readonly Sampled[], nowMs: number): Promise<string> {
+  const clock = { now: () => nowMs, sleep: async () => undefined };
+  const { app, services } = await testTower({}, { clock });
+  for (const each of series)
+    for (let from = 0; from < each.samples.length; from += 5_000)
+      await services.analytics.takeText(exposition([{ ...each, samples: each.samples.slice(from, from + 5_000) }]));
+  return `${await app.listen({ host: '127.0.0.1', port: 0 })}/prometheus`;
+}
+
+/** Settings of a tower whose Prometheus knows two days of the small cluster, up to now. */
+export async function clusteredEnv(): Promise<Record<string, string>> {
+  const nowMs = Math.floor(Date.now() / 600_000) * 600_000;
+  return {
+    PROMETHEUS_URL: await prometheusOver(clusterSeries(nowMs, 2, 600_000), nowMs),
+    PROMETHEUS_SCRAPE_SECONDS: '600',
+  };
+}
