@@ -2,6 +2,12 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Acquisition } from '../services/acquisition/acquisition.ts';
 import {
+  DeleteQuery,
+  ExperimentAnswer,
+  ExperimentList,
+  ExperimentParams,
+  ExperimentsDeleted,
+  ExperimentsQuery,
   MetricsQuery,
   PrometheusStatus,
   RangeAnswer,
@@ -14,11 +20,16 @@ import { errors, tags } from '../src/http/openapi.ts';
 const reading = { access: 'read' } as const;
 const about = (summary: string) => ({ tags: [tags.rightsizing], summary });
 
-/** What Prometheus knows of workloads. */
+/** What Prometheus knows of workloads, and the experiments made with them. */
 export async function acquisitionRoutes(
   instance: FastifyInstance,
   { acquisition }: { acquisition: Acquisition },
 ): Promise<void> {
+  prometheusRoutes(instance, acquisition);
+  experimentRoutes(instance, acquisition);
+}
+
+function prometheusRoutes(instance: FastifyInstance, acquisition: Acquisition): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.get(
     '/api/v1/acquisition/prometheus',
@@ -55,5 +66,47 @@ export async function acquisitionRoutes(
       },
     },
     async (request) => acquisition.range(request.query),
+  );
+}
+
+function experimentRoutes(instance: FastifyInstance, { experiments }: Acquisition): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const path = '/api/v1/acquisition/experiments';
+  app.get(
+    path,
+    {
+      config: reading,
+      schema: {
+        ...about('Load experiments, and which of them can be learned from'),
+        querystring: ExperimentsQuery,
+        response: { 200: ExperimentList, ...errors(400) },
+      },
+    },
+    async (request) => experiments.list(request.query),
+  );
+  app.get(
+    `${path}/:experiment_id`,
+    {
+      config: reading,
+      schema: {
+        ...about('One experiment: its checks, and its values after cleaning'),
+        params: ExperimentParams,
+        querystring: ExperimentsQuery.pick({ step_seconds: true }),
+        response: { 200: ExperimentAnswer, ...errors(400, 404) },
+      },
+    },
+    async (request) => experiments.one(request.params.experiment_id, request.query),
+  );
+  app.delete(
+    path,
+    {
+      config: { access: 'admin' },
+      schema: {
+        ...about('Delete the files of experiments'),
+        querystring: DeleteQuery,
+        response: { 200: ExperimentsDeleted, ...errors(400) },
+      },
+    },
+    async (request) => experiments.clear(request.query.service),
   );
 }

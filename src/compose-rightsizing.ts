@@ -3,7 +3,7 @@ import { type Acquisition, createAcquisition } from '../services/acquisition/acq
 import { metricQueries } from '../services/acquisition/metric-queries.ts';
 import { createRightsizing, type Rightsizing, rightsizingWorker } from '../services/rightsizing/rightsizing.ts';
 import type { Tools } from './compose-registry.ts';
-import type { Config, Secrets } from './config.ts';
+import { type Config, experimentsFolderOf, type Secrets } from './config.ts';
 import type { Clock } from './kernel/clock.ts';
 import { readNamedFile } from './kernel/files.ts';
 import { createHttpClient, type HttpClient } from './kernel/http-client.ts';
@@ -29,6 +29,7 @@ async function composeAcquisition(
     queries: await metricQueries(config.PROMETHEUS_PRESET, config.PROMETHEUS_MESH, file),
     scrapeMs: config.PROMETHEUS_SCRAPE_SECONDS * 1000,
     clock: tools.clock,
+    experimentsFolder: experimentsFolderOf(config),
   });
   releaser.defer('Prometheus', () => acquisition.stop());
   return acquisition;

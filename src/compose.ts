@@ -19,7 +19,7 @@ import {
   type Tools,
 } from './compose-registry.ts';
 import { composeRightsizing } from './compose-rightsizing.ts';
-import type { Config, Secrets } from './config.ts';
+import { type Config, experimentsFolderOf, type Secrets } from './config.ts';
 import { watchGauges } from './gauges.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
 import { invalid } from './kernel/errors.ts';
@@ -166,7 +166,7 @@ function composeForecast({ config, store, tools }: Foundation, queue: Queue, ver
   const modelsFolder = join(config.DATA_DIRECTORY, 'models');
   const training = createTraining({
     pool: trainingPool,
-    experimentsFolder: config.EXPERIMENTS_DIRECTORY ?? join(config.DATA_DIRECTORY, 'experiments'),
+    experimentsFolder: experimentsFolderOf(config),
     modelsFolder,
     queue,
     shared: store.engine === 'postgres' ? createSharedModels(store, modelsFolder) : null,

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { z } from 'zod';
 import { TowerError } from './kernel/errors.ts';
 import { onlyRegistry, type RegistrySetting, registriesOf } from './registries.ts';
@@ -67,6 +68,10 @@ export function readConfig(env: Record<string, string | undefined>): { config: C
   const keys = { webhookSecret, masterKey, databaseUrl, jwtSecret, prometheusPassword, prometheusToken };
   return { config: { ...config, ...shown }, secrets: { registries, ...keys } };
 }
+
+/** Where load experiments are. */
+export const experimentsFolderOf = (config: Config): string =>
+  config.EXPERIMENTS_DIRECTORY ?? join(config.DATA_DIRECTORY, 'experiments');
 
 /** The version of this program, as package.json has it. */
 export const packageVersion = (): string =>

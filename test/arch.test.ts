@@ -57,8 +57,8 @@ const rules: Record<string, { value: string[]; type?: string[] }> = {
   },
   'src/compose-analytics.ts': { value: ['services/analytics', 'src/kernel', 'src/store'], type: ['src/config.ts'] },
   'src/compose-rightsizing.ts': {
-    value: ['services', 'src/kernel'],
-    type: ['src/config.ts', 'src/compose-registry.ts'],
+    value: ['services', 'src/kernel', 'src/config.ts'],
+    type: ['src/compose-registry.ts'],
   },
   'src/compose-registry.ts': {
     value: ['services', 'src/kernel', 'src/store', 'src/registries.ts'],

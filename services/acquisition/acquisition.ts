@@ -3,6 +3,7 @@ import { invalid, TowerError } from '../../src/kernel/errors.ts';
 import type { HttpClient } from '../../src/kernel/http-client.ts';
 import { moment, wholeNumber } from '../../src/kernel/query.ts';
 import { collectColumns, collectPods, type Stretch } from './collect.ts';
+import { createCollected } from './collected.ts';
 import type { MetricQueries, PodSeries, Workload } from './metric-queries.ts';
 import { createPrometheus, type Prometheus } from './prometheus.ts';
 import type { MetricsQuery, PrometheusStatus, RangeAnswer, RangeQuery, WorkloadMetrics } from './schemas.ts';
@@ -18,13 +19,14 @@ type Deps = {
   /** Time between two scrapes: a rate needs four. */
   scrapeMs: number;
   clock: Clock;
+  experimentsFolder: string;
 };
 
 const mostMinutes = 44_640;
 /** Most values of a series in an answer. */
 const mostSteps = 50_000;
 
-export function createAcquisition({ http, queries, scrapeMs, clock }: Deps) {
+export function createAcquisition({ http, queries, scrapeMs, clock, experimentsFolder }: Deps) {
   const prometheus = http && createPrometheus({ http, clock });
   const source = () => {
     if (prometheus) return { prometheus, queries, scrapeMs };
@@ -33,6 +35,7 @@ export function createAcquisition({ http, queries, scrapeMs, clock }: Deps) {
     });
   };
   return {
+    experiments: createCollected(experimentsFolder),
     /** Never throws. */
     testConnection: async (): Promise<PrometheusStatus> => {
       if (!prometheus)

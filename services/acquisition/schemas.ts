@@ -102,3 +102,95 @@ export const RangeAnswer = z
     ],
   });
 export type RangeAnswer = z.infer<typeof RangeAnswer>;
+
+const grade = z.enum(['high', 'medium', 'low']);
+const service = z.string().optional().describe('Only those of one service');
+const stepSeconds = z.string().optional().describe('Time between two rows; default 30');
+
+export const ExperimentsQuery = z.strictObject({ service, step_seconds: stepSeconds });
+export type ExperimentsQuery = z.infer<typeof ExperimentsQuery>;
+
+export const ExperimentParams = z.object({
+  experiment_id: z.string().meta({ example: 'frontend_browsing_replicas_1_users_10' }),
+});
+
+const Check = z.object({
+  name: z.string(),
+  passed: z.boolean(),
+  grade: grade.describe('What a failure makes of the experiment'),
+  detail: z.string(),
+});
+
+const ExperimentInfo = z.object({
+  experiment_id: z.string(),
+  service: z.string(),
+  scenario: z.string(),
+  replica_count: z.number(),
+  load_users: z.number(),
+  rows: z.number(),
+  collection_start: z.string().nullable(),
+  load_success_rate: share.nullable(),
+  quality: grade,
+  failed_checks: z.array(z.string()),
+});
+
+export const ExperimentList = z
+  .object({
+    experiments: z.array(ExperimentInfo),
+    total_experiments: z.number(),
+    data_quality: z.object({ high_quality: z.number(), medium_quality: z.number(), low_quality: z.number() }),
+    failed_checks: z.record(z.string(), z.number()).describe('In how many experiments each check failed'),
+    unreadable: z.array(z.object({ experiment_id: z.string(), error: z.string() })),
+  })
+  .meta({
+    examples: [
+      {
+        experiments: [],
+        total_experiments: 0,
+        data_quality: { high_quality: 0, medium_quality: 0, low_quality: 0 },
+        failed_checks: {},
+        unreadable: [],
+      },
+    ],
+  });
+export type ExperimentList = z.infer<typeof ExperimentList>;
+
+export const ExperimentAnswer = ExperimentInfo.extend({
+  duration_minutes: z.number().nullable(),
+  checks: z.array(Check),
+  cleaning: z.array(z.string()).describe('What was taken out of the values, the ramp among it'),
+  columns: z.record(z.string(), z.array(z.number().nullable())).describe('Cleaned values, row by row'),
+}).meta({
+  examples: [
+    {
+      experiment_id: 'frontend_browsing_replicas_1_users_10',
+      service: 'frontend',
+      scenario: 'browsing',
+      replica_count: 1,
+      load_users: 10,
+      rows: 31,
+      collection_start: '2025-10-26T12:57:43.445790',
+      load_success_rate: 0,
+      quality: 'low',
+      failed_checks: ['load_success'],
+      duration_minutes: 15,
+      checks: [
+        {
+          name: 'load_success',
+          passed: false,
+          grade: 'low',
+          detail: '0 of 40 requests succeeded, 0 %; 95 % are needed',
+        },
+      ],
+      cleaning: ['the first 4 rows are the ramp'],
+      columns: { cpu_cores_value: [0.0007] },
+    },
+  ],
+});
+export type ExperimentAnswer = z.infer<typeof ExperimentAnswer>;
+
+export const DeleteQuery = z.strictObject({
+  service,
+  confirm: z.literal('true', 'must be true: the files are gone then'),
+});
+export const ExperimentsDeleted = z.object({ deleted: z.number() }).meta({ examples: [{ deleted: 36 }] });

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
+import { clusteredEnv } from '../support/cluster-series.ts';
 import { peerProgram } from '../support/mlflow-server.ts';
 import { temporaryFolder } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
@@ -15,6 +16,7 @@ describe('schemathesis', () => {
       RATE_LIMIT_PER_MINUTE: '10000000',
       MLFLOW_WEBHOOK_SECRET: 'shared',
       LOG_LEVEL: 'ERROR',
+      ...(await clusteredEnv()),
     });
     const args = [
       'run',

@@ -39,6 +39,31 @@ export const rightsizingCases: Case[] = [
     detail: /^end must not be before start$/,
   },
   { call: `GET ${acquisition}/range?query=up&start=${now}&end=${now}`, status: 503, detail: noPrometheus },
+  { call: `GET ${acquisition}/experiments`, status: 200 },
+  { world: 'experiments', call: `GET ${acquisition}/experiments?service=cart&step_seconds=10`, status: 200 },
+  {
+    call: `GET ${acquisition}/experiments?step_seconds=0`,
+    status: 400,
+    detail: /^step_seconds must be a whole number from 1 to 3600, not "0"$/,
+  },
+  { world: 'experiments', call: `GET ${acquisition}/experiments/cart_browsing_replicas_1_users_10`, status: 200 },
+  {
+    call: `GET ${acquisition}/experiments/cart_browsing_replicas_1_users_10`,
+    status: 404,
+    detail: /^there is no experiment cart_browsing_replicas_1_users_10$/,
+  },
+  {
+    call: `GET ${acquisition}/experiments/cart`,
+    status: 400,
+    detail: /^an experiment is called <service>_<scenario>_replicas_<n>_users_<n>$/,
+  },
+  { world: 'experiments', call: `DELETE ${acquisition}/experiments?service=cart&confirm=true`, status: 200 },
+  {
+    world: 'experiments',
+    call: `DELETE ${acquisition}/experiments?service=cart`,
+    status: 400,
+    detail: /^confirm must be true: the files are gone then$/,
+  },
   { world: 'clustered', call: `POST ${path}/shop/web/recommendation`, status: 200 },
   { world: 'clustered', call: `POST ${path}/shop/web/recommendation`, body: { horizon: '1h' }, status: 200 },
   {

@@ -28,7 +28,7 @@ export function clusterSeries(endMs: number, days: number, stepMs: number): Samp
     all.push({
       name,
       labels: { job: 'kube-state-metrics', namespace: 'shop', ...labels },
-      samples: lastHour(endMs, stepMs, value),
+      samples: lastHour(endMs, value),
     });
   now('kube_deployment_spec_replicas', { deployment: 'web' }, 2);
   now('kube_deployment_status_replicas_available', { deployment: 'web' }, 2);
@@ -78,7 +78,7 @@ function ofPod(
   const requests = (container: string, resource: string, value: number): Sampled => ({
     name: 'kube_pod_container_resource_requests',
     labels: { ...base, job: 'kube-state-metrics', container, resource },
-    samples: lastHour(toMs, stepMs, value),
+    samples: lastHour(toMs, value),
   });
   const common: Sampled[] = [
     { name: 'container_cpu_usage_seconds_total', labels: cadvisor, samples: cpu! },
@@ -86,7 +86,10 @@ function ofPod(
     {
       name: 'namespace_workload_pod:kube_pod_owner:relabel',
       labels: { ...base, workload, workload_type: 'deployment' },
-      samples: cpu!.map(([ms]) => [ms, 1]),
+      samples: [
+        ...cpu!.flatMap(([ms]): Sampled['samples'] => (ms < toMs - 3_600_000 ? [[ms, 1]] : [])),
+        ...lastHour(toMs, 1),
+      ],
     },
     {
       name: 'container_network_receive_bytes_total',
@@ -114,11 +117,9 @@ function ofPod(
   ];
 }
 
-const lastHour = (endMs: number, stepMs: number, value: number): Sampled['samples'] =>
-  Array.from(
-    { length: Math.ceil(3_600_000 / stepMs) + 1 },
-    (_, i) => [endMs - i * stepMs, value] as [number, number],
-  ).toReversed();
+/** Every four minutes, and for a while after: what is asked as of now may be asked a little later. */
+const lastHour = (endMs: number, value: number): Sampled['samples'] =>
+  Array.from({ length: 19 }, (_, i) => [endMs + (i - 15) * 240_000, value]);
 
 const quoted = (text: string): string => JSON.stringify(text);
 const labelsOf = (labels: Record<string, string>): string =>

@@ -3,6 +3,7 @@ import type { CliContext } from '../main.ts';
 import { addAccessCommands } from './access.ts';
 import { addCacheCommands } from './cache.ts';
 import { addEventCommands } from './events.ts';
+import { addExperimentCommands } from './experiments.ts';
 import { addForecastCommands } from './forecast.ts';
 import { addMetricsCommands } from './metrics.ts';
 import { addModelCommands } from './models.ts';
@@ -20,6 +21,7 @@ export function addCommands(program: Command, context: CliContext): void {
   addCacheCommands(program, context);
   addTrainCommands(program, context);
   addRightsizingCommands(program, context);
+  addExperimentCommands(program, context);
   addStatusCommand(program, context);
   addAccessCommands(program, context);
   addStoreCommands(program, context);

@@ -1,0 +1,197 @@
+import { readdir, readFile, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readCsv } from '../../src/kernel/csv.ts';
+import { invalid, notFound, publicText } from '../../src/kernel/errors.ts';
+import { writeAtomically } from '../../src/kernel/files.ts';
+
+/** Load experiments on disk: one CSV of steps and one JSON of circumstances each, in the format of docs/experiments.md. */
+
+/** Counts and times of the load test that ran meanwhile; null where the file does not say. */
+export type LoadTest = {
+  total: number | null;
+  successful: number | null;
+  /** Of its requests, 0 to 1. */
+  successRate: number | null;
+  durationSeconds: number | null;
+};
+
+export type Experiment = {
+  id: string;
+  service: string;
+  scenario: string;
+  /** As it was set. */
+  replicas: number;
+  users: number;
+  durationMinutes: number | null;
+  startedAt: string | null;
+  endedAt: string | null;
+  loadTest: LoadTest | null;
+  /** Rows × columns; NaN where a cell is empty. The infinity of a division by zero is kept. */
+  rows: number;
+  columns: Record<string, Float64Array>;
+  /** What `metrics` in the JSON says each query gave: rows of its answer. */
+  answered: Record<string, number>;
+};
+
+/** What names an experiment; they are in the file's name and in each row. */
+const labels = ['timestamp', 'experiment_id', 'service', 'scenario', 'replica_count', 'load_users'];
+const fileName = /^(?<service>[a-z0-9][a-z0-9-]*)_(?<scenario>[a-z]+)_replicas_(?<replicas>\d+)_users_(?<users>\d+)$/;
+
+export const experimentId = (service: string, scenario: string, replicas: number, users: number): string =>
+  `${service}_${scenario}_replicas_${replicas}_users_${users}`;
+
+/** Ids of the experiments in a folder, by name; those of one service where one is named. */
+export async function listExperiments(folder: string, service?: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [] as string[];
+    throw invalid(`EXPERIMENTS_DIRECTORY cannot be read (${error.code})`, { parameter: 'EXPERIMENTS_DIRECTORY' });
+  });
+  return names
+    .filter((name) => name.endsWith('.csv'))
+    .map((name) => name.slice(0, -4))
+    .filter((id) => {
+      const groups = fileName.exec(id)?.groups;
+      return groups !== undefined && (service === undefined || groups['service'] === service);
+    })
+    .sort();
+}
+
+/** @throws TowerError `invalid` for a file that is none, `not_found` where there is none */
+export async function loadExperiment(folder: string, id: string): Promise<Experiment> {
+  const groups = fileName.exec(id)?.groups;
+  if (!groups)
+    throw invalid('an experiment is called <service>_<scenario>_replicas_<n>_users_<n>', { parameter: 'id' });
+  const read = async (file: string) =>
+    readFile(join(folder, file), 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw invalid(`${file} cannot be read (${error.code})`);
+    });
+  const [csv, json] = await Promise.all([read(`${id}.csv`), read(`${id}.json`)]);
+  if (csv === null) throw notFound(`there is no experiment ${id}`, { id });
+  return {
+    id,
+    service: groups['service']!,
+    scenario: groups['scenario']!,
+    replicas: Number(groups['replicas']),
+    users: Number(groups['users']),
+    ...circumstancesOf(json, id),
+    ...stepsOf(csv, id),
+  };
+}
+
+function stepsOf(csv: string, id: string): Pick<Experiment, 'rows' | 'columns'> {
+  const rows = readCsv(csv);
+  const names = Object.keys(rows[0] ?? {}).filter((name) => !labels.includes(name));
+  const columns = names.map((name): [string, Float64Array] => [
+    name,
+    Float64Array.from(rows, (row, i) => {
+      const cell = (row[name] ?? '').trim();
+      if (/^(nan)?$/i.test(cell)) return Number.NaN;
+      if (/^[+-]?inf(inity)?$/i.test(cell))
+        return cell.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+      const value = Number(cell);
+      if (Number.isNaN(value)) throw invalid(`${id}.csv: ${name} in row ${i + 1} is no number`);
+      return value;
+    }),
+  ]);
+  return { rows: rows.length, columns: Object.fromEntries(columns) };
+}
+
+type Circumstances = Pick<Experiment, 'durationMinutes' | 'startedAt' | 'endedAt' | 'loadTest' | 'answered'>;
+
+function circumstancesOf(json: string | null, id: string): Circumstances {
+  if (json === null) return { durationMinutes: null, startedAt: null, endedAt: null, loadTest: null, answered: {} };
+  let said: Record<string, unknown>;
+  try {
+    said = JSON.parse(json) as Record<string, unknown>;
+  } catch {
+    throw invalid(`${id}.json is no JSON`);
+  }
+  const load = said['load_test'] as Record<string, unknown> | undefined;
+  const metrics = (said['metrics'] ?? {}) as Record<string, { shape?: [number, number] }>;
+  return {
+    durationMinutes: numberOr(said['duration_minutes']),
+    startedAt: textOr(said['collection_start']),
+    endedAt: textOr(said['collection_end']),
+    loadTest: load ? loadTestOf(load) : null,
+    answered: Object.fromEntries(
+      Object.entries(metrics).flatMap(([name, { shape }]) => (shape ? [[name, shape[0]]] : [])),
+    ),
+  };
+}
+
+function loadTestOf(load: Record<string, unknown>): LoadTest {
+  const [total, successful] = [numberOr(load['total_requests']), numberOr(load['successful_requests'])];
+  return {
+    total,
+    successful,
+    // From the counts: `success_rate` is a share in some files and per cent in others.
+    successRate: total !== null && total > 0 && successful !== null ? successful / total : null,
+    durationSeconds: numberOr(load['duration_seconds']),
+  };
+}
+
+const numberOr = (value: unknown): number | null =>
+  typeof value === 'number' && Number.isFinite(value) ? value : null;
+const textOr = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+
+/**
+ * Writes both files, the JSON last: an experiment without one was not finished.
+ * @param circumstances - goes into the JSON as it is, under `experiment_id` and `target_service`
+ */
+export async function saveExperiment(
+  folder: string,
+  {
+    id,
+    service,
+    scenario,
+    replicas,
+    users,
+    rows,
+    columns,
+  }: Pick<Experiment, 'id' | 'service' | 'scenario' | 'replicas' | 'users' | 'rows' | 'columns'>,
+  circumstances: Record<string, unknown>,
+): Promise<void> {
+  const names = Object.keys(columns);
+  const cellOf = (value: number) =>
+    Number.isNaN(value) ? '' : Number.isFinite(value) ? String(value) : value > 0 ? 'inf' : '-inf';
+  const lines = Array.from({ length: rows }, (_, i) =>
+    [`t_${i}`, id, service, scenario, replicas, users, ...names.map((name) => cellOf(columns[name]![i]!))].join(','),
+  );
+  await write(
+    join(folder, `${id}.csv`),
+    `${[...labels, ...names].join(',')}\n${lines.map((line) => `${line}\n`).join('')}`,
+  );
+  const about = {
+    experiment_id: id,
+    target_service: service,
+    replica_count: replicas,
+    load_users: users,
+    ...circumstances,
+  };
+  await write(join(folder, `${id}.json`), `${JSON.stringify(about, null, 2)}\n`);
+}
+
+const write = (path: string, text: string): Promise<void> =>
+  writeAtomically(
+    path,
+    (async function* () {
+      yield Buffer.from(text);
+    })(),
+  );
+
+/** Deletes the files of experiments, of one service where one is named. Gives how many there were. */
+export async function deleteExperiments(folder: string, service?: string): Promise<number> {
+  const ids = await listExperiments(folder, service);
+  for (const id of ids)
+    for (const file of [`${id}.json`, `${id}.csv`])
+      await unlink(join(folder, file)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw invalid(`${file} cannot be deleted (${error.code})`);
+      });
+  return ids.length;
+}
+
+/** An experiment, or why it cannot be read. */
+export async function tryExperiment(folder: string, id: string): Promise<Experiment | string> {
+  return loadExperiment(folder, id).catch((error: unknown) => publicText(error));
+}

@@ -1,0 +1,179 @@
+import type { Experiment } from './experiments.ts';
+
+/** Whether an experiment shows what its name says: a service with so many replicas under the load of so many users. */
+
+/** `high`: to learn from; `medium`: with care; `low`: shows something else than it says. */
+export type Grade = 'high' | 'medium' | 'low';
+export type Check = {
+  name: string;
+  passed: boolean /** What a failure makes of the experiment. */;
+  grade: Grade;
+  detail: string;
+};
+export type Quality = { grade: Grade; checks: Check[] };
+
+const leastSuccess = 0.95;
+const leastKnown = 0.8;
+const mostVariation = 0.3;
+const mostTrend = 0.2;
+/** Steps until a service is in steady state. */
+const rampSeconds = 120;
+/** What everything else is about. */
+const needed = ['cpu_cores_value', 'mem_bytes_value', 'replica_count_value'];
+const utilisations = ['node_cpu_util_value', 'node_mem_util_value'];
+
+/** @param stepSeconds - time between two rows */
+export function validateQuality(experiment: Experiment, stepSeconds = 30): Quality {
+  const steady = Math.min(experiment.rows, Math.ceil(rampSeconds / stepSeconds));
+  const checks = [
+    loadSucceeded(experiment),
+    loadLasted(experiment),
+    oneRowPerStep(experiment, stepSeconds),
+    isComplete(experiment),
+    hasItsReplicas(experiment),
+    isPossible(experiment),
+    isSteady(experiment, 'cpu_cores_value', steady),
+    isSteady(experiment, 'mem_bytes_value', steady),
+  ];
+  const failed = checks.filter(({ passed }) => !passed).map(({ grade }) => grade);
+  return { grade: failed.includes('low') ? 'low' : failed.includes('medium') ? 'medium' : 'high', checks };
+}
+
+const percent = (share: number): string => `${Number((100 * share).toPrecision(3))} %`;
+const known = (values: Float64Array | undefined): Float64Array =>
+  (values ?? new Float64Array(0)).filter((value) => Number.isFinite(value));
+
+function loadSucceeded({ loadTest }: Experiment): Check {
+  const common = { name: 'load_success', grade: 'low' as const };
+  const rate = loadTest?.successRate ?? null;
+  if (rate === null) return { ...common, passed: false, detail: 'nothing is known of its load test' };
+  return {
+    ...common,
+    passed: rate >= leastSuccess,
+    detail: `${loadTest!.successful} of ${loadTest!.total} requests succeeded, ${percent(rate)}; ${percent(leastSuccess)} are needed`,
+  };
+}
+
+function loadLasted({ loadTest, durationMinutes }: Experiment): Check {
+  const common = { name: 'load_duration', grade: 'low' as const };
+  const seconds = loadTest?.durationSeconds ?? null;
+  if (seconds === null || durationMinutes === null)
+    return { ...common, passed: true, detail: 'the file does not say how long it ran' };
+  return {
+    ...common,
+    passed: seconds >= leastKnown * durationMinutes * 60,
+    detail: `the load test ran for ${seconds.toFixed(0)} s of ${(durationMinutes * 60).toFixed(0)} s`,
+  };
+}
+
+/** Series of several pods put below each other read as one that jumps. */
+function oneRowPerStep({ rows, durationMinutes }: Experiment, stepSeconds: number): Check {
+  const common = { name: 'rows', grade: 'low' as const };
+  if (durationMinutes === null) return { ...common, passed: rows > 0, detail: `${rows} rows` };
+  const expected = (durationMinutes * 60) / stepSeconds + 1;
+  const detail = `${rows} rows for ${expected.toFixed(0)} steps of ${stepSeconds} s`;
+  if (rows > 1.2 * expected)
+    return { ...common, passed: false, detail: `${detail}: several series were put below each other` };
+  return { ...common, passed: rows >= leastKnown * expected, detail };
+}
+
+function isComplete({ columns, rows }: Experiment): Check {
+  const shares = Object.entries(columns).map(([name, values]) => ({
+    name,
+    share: rows === 0 ? 0 : known(values).length / rows,
+  }));
+  const absent = needed.filter((name) => !(name in columns));
+  const sparse = shares.filter(({ share }) => share < leastKnown);
+  const bad = [
+    ...absent.map((name) => `${name} is not there`),
+    ...sparse.map(({ name, share }) => `${name} is known in ${percent(share)} of the rows`),
+  ];
+  const hurts = absent.length > 0 || sparse.some(({ name }) => needed.includes(name));
+  return {
+    name: 'completeness',
+    grade: hurts ? 'low' : 'medium',
+    passed: bad.length === 0,
+    detail: bad.length === 0 ? `all columns are known in ${percent(leastKnown)} of the rows at least` : bad.join(', '),
+  };
+}
+
+function hasItsReplicas({ columns, replicas }: Experiment): Check {
+  const seen = known(columns['replica_count_value']);
+  const right = seen.filter((value) => value === replicas).length;
+  const common = { name: 'replicas', grade: 'low' as const };
+  if (seen.length === 0) return { ...common, passed: false, detail: 'nobody knows how many replicas there were' };
+  const counts = [...new Set(seen)].sort((a, b) => a - b).join(', ');
+  return {
+    ...common,
+    passed: right >= leastKnown * seen.length,
+    detail: `${replicas} were set; ${right} of ${seen.length} rows have that many (seen: ${counts})`,
+  };
+}
+
+function isPossible({ columns }: Experiment): Check {
+  const has = (name: string, wrong: (value: number) => boolean) => columns[name]?.some(wrong) === true;
+  const bad = [
+    ...Object.keys(columns)
+      .filter((name) => has(name, (value) => Math.abs(value) === Number.POSITIVE_INFINITY))
+      .map((name) => `${name} is infinite`),
+    ...utilisations
+      .filter((name) => has(name, (value) => value < 0 || value > 100))
+      .map((name) => `${name} is not between 0 and 100 %`),
+    ...['cpu_cores_value', 'mem_bytes_value']
+      .filter((name) => has(name, (value) => value < 0))
+      .map((name) => `${name} is negative`),
+    ...(known(columns['mem_bytes_value']).length > 0 && known(columns['mem_bytes_value']).every((value) => value === 0)
+      ? ['mem_bytes_value is 0 throughout']
+      : []),
+  ];
+  return {
+    name: 'plausibility',
+    grade: 'medium',
+    passed: bad.length === 0,
+    detail: bad.length === 0 ? 'no value is impossible' : bad.join(', '),
+  };
+}
+
+/** Coefficient of variation, and what a straight line rises by over the whole in times of the mean, the ramp left out. */
+function isSteady({ columns }: Experiment, column: string, ramp: number): Check {
+  const values = known(columns[column]?.subarray(ramp));
+  const common = { name: `stability of ${column}`, grade: 'medium' as const };
+  if (values.length < 3) return { ...common, passed: false, detail: 'too few values after the ramp' };
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  if (values.every((value) => value === values[0])) return { ...common, passed: true, detail: 'constant' };
+  const middle = (values.length - 1) / 2;
+  let [spread, along, across] = [0, 0, 0];
+  for (const [i, value] of values.entries()) {
+    spread += (value - mean) ** 2;
+    along += (i - middle) * (value - mean);
+    across += (i - middle) ** 2;
+  }
+  const variation = Math.sqrt(spread / (values.length - 1)) / Math.abs(mean);
+  const trend = (Math.abs(along / across) * values.length) / Math.abs(mean);
+  return {
+    ...common,
+    passed: variation <= mostVariation && trend <= mostTrend,
+    detail: `varies by ${percent(variation)} (${percent(mostVariation)} at most), moves by ${percent(trend)} (${percent(mostTrend)} at most)`,
+  };
+}
+
+/** What cannot be is taken out, as is the ramp; what was done is told. The experiment itself stays as it is. */
+export function cleanExperiment(experiment: Experiment, stepSeconds = 30): { experiment: Experiment; done: string[] } {
+  const ramp = Math.min(experiment.rows, Math.ceil(rampSeconds / stepSeconds));
+  const done: string[] = ramp > 0 ? [`the first ${ramp} rows are the ramp`] : [];
+  const columns = Object.entries(experiment.columns).map(([name, values]): [string, Float64Array] => {
+    let gone = 0;
+    const cleaned = values.slice(ramp).map((value) => {
+      if (Number.isNaN(value)) return value;
+      const possible =
+        Number.isFinite(value) &&
+        !(utilisations.includes(name) && (value < 0 || value > 100)) &&
+        !(needed.includes(name) && value < 0);
+      if (!possible) gone += 1;
+      return possible ? value : Number.NaN;
+    });
+    if (gone > 0) done.push(`${gone} impossible values of ${name} were taken out`);
+    return [name, cleaned];
+  });
+  return { experiment: { ...experiment, rows: experiment.rows - ramp, columns: Object.fromEntries(columns) }, done };
+}

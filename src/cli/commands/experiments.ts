@@ -1,0 +1,94 @@
+import type { Command } from 'commander';
+import { invalid } from '../../kernel/errors.ts';
+import type { CliContext } from '../main.ts';
+import { card, table } from '../table.ts';
+
+type Info = {
+  experiment_id: string;
+  rows: number;
+  load_success_rate: number | null;
+  quality: string;
+  failed_checks: string[];
+};
+type List = {
+  experiments: Info[];
+  total_experiments: number;
+  data_quality: { high_quality: number; medium_quality: number; low_quality: number };
+  failed_checks: Record<string, number>;
+  unreadable: { experiment_id: string; error: string }[];
+};
+type One = Info & { checks: { name: string; passed: boolean; detail: string }[]; cleaning: string[] };
+
+const path = '/api/v1/acquisition/experiments';
+const ofService = (service: string | undefined): string =>
+  service === undefined ? '' : `service=${encodeURIComponent(service)}`;
+
+/** `tower experiments` and `tower clean`: load experiments on disk, and whether they can be learned from. */
+export function addExperimentCommands(program: Command, context: CliContext): void {
+  const experiments = program.command('experiments').description('load experiments, and which can be learned from');
+  experiments
+    .command('list')
+    .description('all of them, with their quality')
+    .option('--service <name>', 'those of one service')
+    .action(async ({ service }: { service?: string }) => {
+      context.print(await context.tower().get<List>(`${path}?${ofService(service)}`), listText);
+    });
+  experiments
+    .command('show <experiment>')
+    .description('the checks of one, and what cleaning takes out')
+    .action(async (id: string) => {
+      context.print(await context.tower().get<One>(`${path}/${encodeURIComponent(id)}`), oneText);
+    });
+  program
+    .command('clean')
+    .description('delete what was collected')
+    .command('experiments')
+    .description('delete the files of experiments')
+    .option('--service <name>', 'those of one service')
+    .option('--confirm', 'yes, they are gone then')
+    .action(async ({ service, confirm }: { service?: string; confirm?: boolean }) => {
+      if (!confirm) throw invalid('say --confirm: the files are gone then');
+      const done = await context.tower().delete<{ deleted: number }>(`${path}?${ofService(service)}&confirm=true`);
+      context.print(done, ({ deleted }) => `${deleted} experiments deleted.`);
+    });
+}
+
+function listText({ experiments, total_experiments, data_quality, failed_checks, unreadable }: List): string {
+  if (total_experiments === 0 && unreadable.length === 0) return 'There is no experiment.';
+  const { high_quality, medium_quality, low_quality } = data_quality;
+  return [
+    table(
+      ['EXPERIMENT', 'QUALITY', 'ROWS', 'LOAD', 'FAILED'],
+      experiments.map(({ experiment_id, quality, rows, load_success_rate, failed_checks: failed }) => [
+        experiment_id,
+        quality,
+        rows,
+        load_success_rate === null ? null : `${Math.round(100 * load_success_rate)} %`,
+        failed.length === 0 ? null : failed.join(', '),
+      ]),
+      90,
+    ),
+    '',
+    card([
+      [
+        'experiments',
+        `${total_experiments}: ${high_quality} high, ${medium_quality} medium, ${low_quality} low quality`,
+      ],
+      ...Object.entries(failed_checks).map(([name, count]): [string, unknown] => [`failed ${name}`, count]),
+      ...unreadable.map(({ experiment_id, error }): [string, unknown] => [`unreadable ${experiment_id}`, error]),
+    ]),
+  ].join('\n');
+}
+
+const oneText = ({ experiment_id, quality, checks, cleaning }: One): string =>
+  [
+    `${experiment_id}: ${quality} quality`,
+    '',
+    table(
+      ['CHECK', 'PASSED', 'WHY'],
+      checks.map(({ name, passed, detail }) => [name, passed ? 'yes' : 'NO', detail]),
+      150,
+    ),
+    '',
+    ...cleaning.map((done) => `cleaning: ${done}`),
+  ].join('\n');

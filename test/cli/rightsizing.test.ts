@@ -1,0 +1,83 @@
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { cliOver } from '../support/cli.ts';
+import { clusteredEnv } from '../support/cluster-series.ts';
+
+describe('tower rightsizing', () => {
+  it('recommends as a table, and as what can be applied', { timeout: 30_000 }, async () => {
+    const { tower } = await cliOver(await clusteredEnv());
+    const one = ['rightsizing', 'recommend', '--namespace', 'shop', '--service', 'web', '--days', '2'];
+    const asTable = await tower(...one, '--compare');
+    expect(asTable.code).toBe(0);
+    expect(asTable.out).toMatch(/^shop\/web\n\nCONTAINER +WHAT +NOW +RECOMMENDED +CONFIDENCE +BOUND BY\n/);
+    expect(asTable.out).toMatch(/\nweb +CPU +500m +\d+m +\d+ % +usage\n/);
+    expect(asTable.out).toMatch(/\nreplicas +2 → \d+: all replicas together are to have /);
+    expect(asTable.out).toMatch(/\nautoscaler +web 60 % → \d+ %: scales at 0\.36 cores a pod/);
+    expect(asTable.out).toMatch(/\ncost +\d+\.\d\d USD → \d+\.\d\d USD a month, saves \d+\.\d\d USD/);
+    expect(asTable.out).toMatch(/\nweb CPU by +tower \d+m, krr_simple \d+m/);
+    const helm = parse((await tower(...one, '--output', 'helm')).out) as { containers: { web: { resources: object } } };
+    expect(helm.containers.web.resources).toMatchObject({
+      requests: { cpu: expect.stringMatching(/^\d+m$/) as string },
+    });
+    const all = await tower('rightsizing', 'recommend', '--namespace', 'shop', '--days', '2');
+    expect(all.out).toMatch(/^shop\/idle\n[\s\S]*\nshop\/web\n[\s\S]*\nall together: .* saves /);
+    expect((await tower('rightsizing', 'recommend', '--namespace', 'shop', '--service', 'nobody')).out).toBe(
+      'shop/nobody: no recommendation: Prometheus knows no container of it in the last 14 days',
+    );
+  });
+
+  it('tests all rules on a CSV, and draws them', { timeout: 30_000 }, async () => {
+    const { tower, folder } = await cliOver();
+    const [csv, picture] = [join(folder, 'usage.csv'), join(folder, 'usage.svg')];
+    const start = Date.UTC(2026, 10, 1);
+    const rows = Array.from(
+      { length: 24 * 10 },
+      (_, i) => `${new Date(start + i * 3_600_000).toISOString()},${i === 7 ? '' : 0.1 + (i % 24) / 100}`,
+    );
+    writeFileSync(csv, `time,cores\n${rows.join('\n')}\n`);
+    const asked = ['rightsizing', 'backtest', '--csv', csv, '--column', 'cores', '--time', 'time', '--step', '3600'];
+    const tested = await tower(...asked, '--picture', picture);
+    expect(tested.err).toBe('');
+    expect(tested.out).toMatch(/^STRATEGY +REGRET +SLACK +ABOVE +WINDOWS +RESIZED +ECE\ntower +1(\.\d+)? /);
+    expect(tested.out).toMatch(/\noracle +1 /);
+    expect(tested.out).toContain('3 windows of 24 h');
+    expect(readFileSync(picture, 'utf8')).toContain('11-08');
+    expect(await tower('rightsizing', 'backtest')).toMatchObject({
+      code: 2,
+      err: 'tower: name --prometheus, or --csv and --column',
+    });
+    expect(await tower('rightsizing', 'backtest', '--prometheus', 'web')).toMatchObject({
+      code: 2,
+      err: 'tower: --prometheus must be namespace/service',
+    });
+    expect((await tower('rightsizing', 'strategies')).out).toMatch(/\nvpa +90th percentile/);
+  });
+});
+
+describe('tower experiments', () => {
+  it('shows which can be learned from, and deletes them where that is confirmed', async () => {
+    const { tower, folder } = await cliOver();
+    const files = join(folder, 'data', 'experiments');
+    cpSync(new URL('../fixtures/mora-experiments', import.meta.url), files, { recursive: true });
+    const listed = await tower('experiments', 'list');
+    expect(listed.out).toMatch(
+      /\nfrontend_browsing_replicas_1_users_10 +low +168 +0 % +load_success, load_duration, rows, completeness/,
+    );
+    expect(listed.out).toMatch(/\nexperiments +3: 0 high, 0 medium, 3 low quality\n/);
+    expect((await tower('experiments', 'show', 'frontend_browsing_replicas_1_users_10')).out).toMatch(
+      /\nload_success +NO +0 of 40 requests succeeded, 0 %; 95 % are needed\n/,
+    );
+    expect((await tower('experiments', 'show', 'frontend_browsing_replicas_9_users_10')).code).toBe(3);
+    expect(await tower('clean', 'experiments')).toMatchObject({
+      code: 2,
+      err: 'tower: say --confirm: the files are gone then',
+    });
+    expect((await tower('clean', 'experiments', '--service', 'frontend', '--confirm')).out).toBe(
+      '1 experiments deleted.',
+    );
+    expect(existsSync(join(files, 'frontend_browsing_replicas_1_users_10.json'))).toBe(false);
+    expect(readdirSync(files).filter((file) => file.endsWith('.csv'))).toHaveLength(2);
+  });
+});
