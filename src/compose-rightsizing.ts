@@ -10,6 +10,25 @@ import { createHttpClient, type HttpClient } from './kernel/http-client.ts';
 import type { Releaser } from './kernel/lifecycle.ts';
 import { createWorkerPool } from './kernel/worker-pool.ts';
 
+/** Load tests, for commands that need no tower. Loaded when they are asked for. */
+export async function loadTools() {
+  const [{ scenarios, readScenario }, { jmeterPlan }, { k6Script }, { judgeJtl }] = await Promise.all([
+    import('../services/acquisition/load/scenario.ts'),
+    import('../services/acquisition/load/jmeter.ts'),
+    import('../services/acquisition/load/k6.ts'),
+    import('../services/acquisition/load/results.ts'),
+  ]);
+  const { stringify } = await import('yaml');
+  return {
+    scenarios,
+    readScenario,
+    asYaml: (value: object) => stringify(value).trimEnd(),
+    jmeterPlan,
+    k6Script,
+    judgeJtl,
+  };
+}
+
 /** What asks clusters, and what sizes by it. @throws TowerError `invalid` for files that settings name and that break a rule */
 export async function composeRightsizing(config: Config, secrets: Secrets, tools: Tools, releaser: Releaser) {
   const acquisition = await composeAcquisition(config, secrets, tools, releaser);

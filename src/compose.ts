@@ -225,6 +225,8 @@ export async function openFoundation(config: Config, secrets: Secrets, clock: Cl
   return { store, deriveKey, outbound, access: createAccess({ ...door, store, clock, outbound, deriveKey }) };
 }
 
+export { loadTools } from './compose-rightsizing.ts';
+
 /** Copies of the data folder, for commands that work on it. */
 export const storeCopies = { backupStore, restoreStore, verifyPostgres, verifyStore };
 

@@ -81,3 +81,42 @@ describe('tower experiments', () => {
     expect(readdirSync(files).filter((file) => file.endsWith('.csv'))).toHaveLength(2);
   });
 });
+
+describe('tower load', () => {
+  it('writes plans and judges what came of them, without a tower', async () => {
+    const { towerWith, folder } = await cliOver();
+    const tower = async (...args: string[]) => towerWith({ TOWER_URL: 'http://127.0.0.1:9' }, ...args);
+    const [plan, own, jtl] = ['plan.jmx', 'own.yaml', 'run.jtl'].map((file) => join(folder, file)) as [
+      string,
+      string,
+      string,
+    ];
+    expect((await tower('load', 'scenarios')).out).toMatch(/\nbrowsing +currency 2, product 10, cart 3, home 1\n/);
+    writeFileSync(own, (await tower('load', 'scenarios', 'checkout')).out);
+    const target = ['--target', 'http://shop:8080'];
+    const written = await tower('load', 'script', '--scenario', own, ...target, '--users', '5', '--out', plan);
+    expect(written.out).toMatch(/plan\.jmx is written; run it with: jmeter -n -t .*plan\.jmx -l .*plan\.jtl$/);
+    expect(readFileSync(plan, 'utf8')).toContain('__P(users,5)');
+    expect((await tower('load', 'script', '--scenario', 'browsing', ...target, '--tool', 'k6')).out).toContain(
+      '"http://shop:8080"',
+    );
+    expect(await tower('load', 'script', '--scenario', 'browsing', '--target', 'shop')).toMatchObject({
+      code: 2,
+      err: 'tower: --target must be http(s)://host[:port], without a path',
+    });
+    expect(await tower('load', 'script', '--scenario', 'browsing', ...target, '--users', '0')).toMatchObject({
+      code: 2,
+      err: 'tower: --users must be a whole number from 1 to 10000',
+    });
+    writeFileSync(
+      jtl,
+      'timeStamp,elapsed,label,responseCode,responseMessage,success,failureMessage\n1760000000000,12,home,500,Internal,false,\n',
+    );
+    const judged = await tower('load', 'judge', jtl);
+    expect(judged).toMatchObject({
+      code: 1,
+      err: 'tower: only 0 % of the requests succeeded: nothing can be learned from this run',
+    });
+    expect(judged.out).toMatch(/\nhome +1 +1 +12 +1 × 500 Internal$/);
+  });
+});

@@ -5,6 +5,7 @@ import { addCacheCommands } from './cache.ts';
 import { addEventCommands } from './events.ts';
 import { addExperimentCommands } from './experiments.ts';
 import { addForecastCommands } from './forecast.ts';
+import { addLoadCommands } from './load.ts';
 import { addMetricsCommands } from './metrics.ts';
 import { addModelCommands } from './models.ts';
 import { addRightsizingCommands } from './rightsizing.ts';
@@ -22,6 +23,7 @@ export function addCommands(program: Command, context: CliContext): void {
   addTrainCommands(program, context);
   addRightsizingCommands(program, context);
   addExperimentCommands(program, context);
+  addLoadCommands(program, context);
   addStatusCommand(program, context);
   addAccessCommands(program, context);
   addStoreCommands(program, context);

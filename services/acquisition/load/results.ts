@@ -1,0 +1,111 @@
+import { createHistogram } from 'node:perf_hooks';
+import { readCsv } from '../../../src/kernel/csv.ts';
+import { invalid } from '../../../src/kernel/errors.ts';
+
+/** What a load test showed, by the words of the seed; times in milliseconds. */
+export type LoadResult = {
+  total_requests: number;
+  successful_requests: number;
+  failed_requests: number;
+  /** 0 to 1. */
+  success_rate: number;
+  avg_response_time: number;
+  min_response_time: number;
+  max_response_time: number;
+  p50_response_time: number;
+  p95_response_time: number;
+  p99_response_time: number;
+  /** Requests per second. */
+  throughput: number;
+  start_time: string;
+  end_time: string;
+  duration_seconds: number;
+  /** Too few succeeded for anything to be learned from it. */
+  low_quality: boolean;
+  requests: Record<
+    string,
+    { total: number; failed: number; p95_response_time: number; failures: Record<string, number> }
+  >;
+};
+
+export const leastSuccess = 0.95;
+
+type Sample = { startMs: number; elapsedMs: number; label: string; ok: boolean; why: string };
+
+/**
+ * A JTL file of JMeter, as CSV. Its exit code says nothing: it is 0 when every request failed.
+ * @throws TowerError `invalid` for a file that is none, or has no request
+ */
+export function judgeJtl(csv: string): LoadResult {
+  const rows = readCsv(csv);
+  const needed = ['timeStamp', 'elapsed', 'label', 'success'];
+  const absent = needed.filter((name) => !(name in (rows[0] ?? {})));
+  if (rows.length > 0 && absent.length > 0)
+    throw invalid(`this is no JTL file as CSV: it has no column ${absent.join(', ')}`, { parameter: 'jtl' });
+  const samples = rows.map((row, i): Sample => {
+    const [startMs, elapsedMs] = [Number(row['timeStamp']), Number(row['elapsed'])];
+    if (!Number.isFinite(startMs) || !(elapsedMs >= 0))
+      throw invalid(`row ${i + 1} of the JTL file has no time`, { parameter: 'jtl' });
+    const ok = row['success'] === 'true';
+    return {
+      startMs,
+      elapsedMs,
+      label: row['label'] ?? '',
+      ok,
+      why: ok ? '' : row['failureMessage'] || `${row['responseCode']} ${row['responseMessage'] ?? ''}`.trim(),
+    };
+  });
+  return judgeSamples(samples);
+}
+
+function judgeSamples(samples: readonly Sample[]): LoadResult {
+  if (samples.length === 0) throw invalid('the load test made no request', { parameter: 'jtl' });
+  const [failed, start, end] = [
+    samples.filter(({ ok }) => !ok).length,
+    samples.reduce((least, { startMs }) => Math.min(least, startMs), Number.POSITIVE_INFINITY),
+    samples.reduce((most, { startMs, elapsedMs }) => Math.max(most, startMs + elapsedMs), 0),
+  ];
+  const all = timesOf(samples);
+  const seconds = (end - start) / 1000;
+  const success = 1 - failed / samples.length;
+  return {
+    total_requests: samples.length,
+    successful_requests: samples.length - failed,
+    failed_requests: failed,
+    success_rate: success,
+    avg_response_time: all.mean,
+    min_response_time: all.min,
+    max_response_time: all.max,
+    p50_response_time: all.percentile(50),
+    p95_response_time: all.percentile(95),
+    p99_response_time: all.percentile(99),
+    throughput: seconds > 0 ? samples.length / seconds : samples.length,
+    start_time: new Date(start).toISOString(),
+    end_time: new Date(end).toISOString(),
+    duration_seconds: seconds,
+    low_quality: success < leastSuccess,
+    requests: Object.fromEntries(
+      [...Map.groupBy(samples, ({ label }) => label)].map(([label, own]) => {
+        const failures = own.filter(({ ok }) => !ok);
+        return [
+          label,
+          {
+            total: own.length,
+            failed: failures.length,
+            p95_response_time: timesOf(own).percentile(95),
+            failures: Object.fromEntries(
+              [...Map.groupBy(failures, ({ why }) => why)].map(([why, each]) => [why, each.length]),
+            ),
+          },
+        ];
+      }),
+    ),
+  };
+}
+
+/** Node's own HdrHistogram; it counts from 1 on, so a request of 0 ms is one of 1. */
+function timesOf(samples: readonly Sample[]) {
+  const histogram = createHistogram({ figures: 3 });
+  for (const { elapsedMs } of samples) histogram.record(Math.max(1, Math.round(elapsedMs)));
+  return histogram;
+}

@@ -1,0 +1,168 @@
+import { z } from 'zod';
+import { invalid } from '../../../src/kernel/errors.ts';
+
+/**
+ * What a user of a service does: once at the start, then again and again one of a few things, with time to think between
+ * requests. One model, from which JMeter plans and k6 scripts are made.
+ */
+
+const text = z.string('must be a text').min(1, 'must not be empty').max(2000, 'must have 2000 characters at most');
+const path = text.regex(/^\/[^\s]*$/, 'must begin with / and have no blank');
+const name = text.regex(/^[A-Za-z][\w-]{0,63}$/, 'must be letters, digits, - and _, beginning with a letter');
+const seconds = z.number('must be a number').min(0, 'must not be negative').max(3600, 'must be 3600 at most');
+
+const Step = z.strictObject({
+  name,
+  method: z.enum(['GET', 'POST'], 'must be GET or POST').default('GET'),
+  /** `{{name}}` stands for one of the variable's values, drawn anew for each round. */
+  path,
+  form: z.record(name, text).optional(),
+  /** What the page must hold; any status below 400 will do. */
+  expect_text: text.optional(),
+});
+export type Step = z.infer<typeof Step>;
+
+export const Scenario = z.strictObject({
+  name,
+  variables: z
+    .record(name, z.array(text).min(1, 'must hold one at least').max(1000, 'must hold 1000 at most'))
+    .default({}),
+  /** Done once by each user. */
+  start: z.array(Step).default([]),
+  /** One of them each round, by weight. */
+  rounds: z
+    .array(
+      z.strictObject({
+        name,
+        weight: z.int('must be a whole number').min(1, 'must be 1 at least').max(100, 'must be 100 at most').default(1),
+        steps: z.array(Step).min(1, 'must hold one at least'),
+      }),
+    )
+    .min(1, 'must hold one at least'),
+  /** Least and greatest pause before each request. */
+  think_seconds: z.tuple([seconds, seconds], 'must be two numbers').default([1, 3]),
+});
+export type Scenario = z.infer<typeof Scenario>;
+
+/** A scenario of one's own. @throws TowerError `invalid` */
+export async function readScenario(yaml: string): Promise<Scenario> {
+  const { parse } = await import('yaml');
+  let read: unknown;
+  try {
+    read = parse(yaml);
+  } catch (error) {
+    throw invalid(`the scenario is no YAML: ${(error as Error).message.split('\n')[0]}`, { parameter: 'scenario' });
+  }
+  const judged = Scenario.safeParse(read);
+  if (!judged.success) {
+    const { path: at, message } = judged.error.issues[0]!;
+    throw invalid(`scenario: ${at.join('.') || 'the file'} ${message}`, { parameter: at.join('.') });
+  }
+  refuseUnknown(judged.data);
+  return judged.data;
+}
+
+function refuseUnknown(scenario: Scenario): void {
+  const used = stepsOf(scenario).flatMap((step) =>
+    [step.path, ...Object.values(step.form ?? {})].flatMap((each) =>
+      [...each.matchAll(/\{\{([^}]*)\}\}/g)].map(([, inner]) => inner!),
+    ),
+  );
+  const unknown = used.find((each) => !(each in scenario.variables));
+  if (unknown !== undefined)
+    throw invalid(
+      `scenario: {{${unknown}}} is no variable; there are ${Object.keys(scenario.variables).join(', ') || 'none'}`,
+      { parameter: 'variables' },
+    );
+  const [least, greatest] = scenario.think_seconds;
+  if (least > greatest) throw invalid('scenario: think_seconds must not fall', { parameter: 'think_seconds' });
+  const names = scenario.rounds.map((round) => round.name);
+  if (new Set(names).size < names.length)
+    throw invalid('scenario: rounds must not have the same name twice', { parameter: 'rounds' });
+}
+
+export const stepsOf = ({ start, rounds }: Scenario): Step[] => [...start, ...rounds.flatMap(({ steps }) => steps)];
+
+/** The shop of GoogleCloudPlatform/microservices-demo at 34ffea91: its pages, products and currencies. */
+const products = [
+  '0PUK6V6EV0',
+  '1YMWWN1N4O',
+  '2ZYFJ3GM2N',
+  '66VCHSJNUP',
+  '6E92ZMYYFZ',
+  '9SIQT8TOJO',
+  'L9ECAV7KIM',
+  'LS4PSXUNUM',
+  'OLJCESPC7Z',
+];
+const currencies = ['EUR', 'USD', 'JPY', 'CAD', 'GBP', 'TRY'];
+const home: Step = { name: 'home', method: 'GET', path: '/' };
+const product: Step = { name: 'product', method: 'GET', path: '/product/{{product}}' };
+const cart: Step = { name: 'cart', method: 'GET', path: '/cart' };
+const order: Step = {
+  name: 'order',
+  method: 'POST',
+  path: '/cart/checkout',
+  // A card number that passes the check of its digits, a code and a zip that are not zero: others are refused.
+  form: {
+    email: 'someone@example.com',
+    street_address: '1600 Amphitheatre Parkway',
+    zip_code: '94043',
+    city: 'Mountain View',
+    state: 'CA',
+    country: 'United States',
+    credit_card_number: '4432801561520454',
+    credit_card_expiration_month: '1',
+    credit_card_expiration_year: '2039',
+    credit_card_cvv: '672',
+  },
+  expect_text: 'order is complete',
+};
+
+export const scenarios: Record<'browsing' | 'checkout', Scenario> = {
+  browsing: {
+    name: 'browsing',
+    variables: { product: products, currency: currencies },
+    start: [home],
+    rounds: [
+      {
+        name: 'currency',
+        weight: 2,
+        steps: [{ name: 'currency', method: 'POST', path: '/setCurrency', form: { currency_code: '{{currency}}' } }],
+      },
+      { name: 'product', weight: 10, steps: [product] },
+      { name: 'cart', weight: 3, steps: [cart] },
+      { name: 'home', weight: 1, steps: [home] },
+    ],
+    think_seconds: [1, 3],
+  },
+  checkout: {
+    name: 'checkout',
+    variables: { product: products, quantity: ['1', '2', '3', '4', '5', '10'] },
+    start: [],
+    rounds: [
+      {
+        name: 'checkout',
+        weight: 1,
+        steps: [
+          home,
+          product,
+          { name: 'add', method: 'POST', path: '/cart', form: { product_id: '{{product}}', quantity: '{{quantity}}' } },
+          cart,
+          order,
+        ],
+      },
+    ],
+    think_seconds: [1, 3],
+  },
+};
+
+/** How much load, at what, for how long. */
+export type LoadPlan = {
+  users: number;
+  durationSeconds: number;
+  rampSeconds: number;
+  protocol: 'http' | 'https';
+  host: string;
+  port: number;
+};
