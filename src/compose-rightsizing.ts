@@ -12,21 +12,17 @@ import { createWorkerPool } from './kernel/worker-pool.ts';
 
 /** Load tests, for commands that need no tower. Loaded when they are asked for. */
 export async function loadTools() {
-  const [{ scenarios, readScenario }, { jmeterPlan }, { k6Script }, { judgeJtl }] = await Promise.all([
-    import('../services/acquisition/load/scenario.ts'),
-    import('../services/acquisition/load/jmeter.ts'),
-    import('../services/acquisition/load/k6.ts'),
-    import('../services/acquisition/load/results.ts'),
-  ]);
-  const { stringify } = await import('yaml');
-  return {
-    scenarios,
-    readScenario,
-    asYaml: (value: object) => stringify(value).trimEnd(),
-    jmeterPlan,
-    k6Script,
-    judgeJtl,
-  };
+  const [{ scenarios, readScenario }, { jmeterPlan }, { k6Script }, { judgeJtl }, { runLoad }, { stringify }] =
+    await Promise.all([
+      import('../services/acquisition/load/scenario.ts'),
+      import('../services/acquisition/load/jmeter.ts'),
+      import('../services/acquisition/load/k6.ts'),
+      import('../services/acquisition/load/results.ts'),
+      import('../services/acquisition/load/generator.ts'),
+      import('yaml'),
+    ]);
+  const asYaml = (value: object): string => stringify(value).trimEnd();
+  return { scenarios, readScenario, asYaml, jmeterPlan, k6Script, judgeJtl, runLoad };
 }
 
 /** What asks clusters, and what sizes by it. @throws TowerError `invalid` for files that settings name and that break a rule */

@@ -2,6 +2,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { fakeBoutique } from '../fakes/boutique.ts';
 import { cliOver } from '../support/cli.ts';
 import { clusteredEnv } from '../support/cluster-series.ts';
 
@@ -108,6 +109,13 @@ describe('tower load', () => {
       code: 2,
       err: 'tower: --users must be a whole number from 1 to 10000',
     });
+    const shop = await fakeBoutique();
+    writeFileSync(own, 'name: own\nrounds: [{name: look, steps: [{name: home, path: /}]}]\n');
+    const at = ['--target', `http://127.0.0.1:${shop.port}`, '--rate', '50', '--seconds', '1'];
+    const ran = await tower('load', 'run', '--scenario', own, ...at);
+    expect(ran.code).toBe(0);
+    expect(ran.out).toMatch(/^requests +\d+\nsucceeded +\d+, 100 %\n/);
+    expect(ran.out).toMatch(/\nhome +\d+ +0 /);
     writeFileSync(
       jtl,
       'timeStamp,elapsed,label,responseCode,responseMessage,success,failureMessage\n1760000000000,12,home,500,Internal,false,\n',

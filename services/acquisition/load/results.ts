@@ -28,9 +28,9 @@ export type LoadResult = {
   >;
 };
 
-export const leastSuccess = 0.95;
+const leastSuccess = 0.95;
 
-type Sample = { startMs: number; elapsedMs: number; label: string; ok: boolean; why: string };
+export type Sample = { startMs: number; elapsedMs: number; label: string; ok: boolean; why: string };
 
 /**
  * A JTL file of JMeter, as CSV. Its exit code says nothing: it is 0 when every request failed.
@@ -58,7 +58,8 @@ export function judgeJtl(csv: string): LoadResult {
   return judgeSamples(samples);
 }
 
-function judgeSamples(samples: readonly Sample[]): LoadResult {
+/** @throws TowerError `invalid` where there is none */
+export function judgeSamples(samples: readonly Sample[]): LoadResult {
   if (samples.length === 0) throw invalid('the load test made no request', { parameter: 'jtl' });
   const [failed, start, end] = [
     samples.filter(({ ok }) => !ok).length,

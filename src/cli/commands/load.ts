@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { loadTools } from '../../compose.ts';
 import { invalid, TowerError } from '../../kernel/errors.ts';
@@ -15,6 +16,8 @@ type ScriptFlags = {
   ramp: string;
   out?: string;
 };
+
+type RunFlags = { scenario: string; target: string; rate: string; seconds: string; mostUsers: string };
 
 /** `tower load`: load tests for JMeter and k6 from one scenario, and what came of them. Works without a tower. */
 export function addLoadCommands(program: Command, context: CliContext): void {
@@ -57,17 +60,22 @@ export function addLoadCommands(program: Command, context: CliContext): void {
     .option('--out <file>', 'where it is written; not given: standard output')
     .action((flags: ScriptFlags) => writeScript(context, flags));
   load
+    .command('run')
+    .description('a load test from here, without Java; exit code 1 where less than 95 % of its requests succeeded')
+    .requiredOption('--scenario <name or file.yaml>', 'as for `tower load script`')
+    .requiredOption('--target <url>', 'what is put under load: only what is yours')
+    .option('--rate <number>', 'users that arrive each second, on average', '1')
+    .option('--seconds <number>', 'how long they arrive', '60')
+    .option('--most-users <number>', 'at the same time; who comes beyond them is turned away', '500')
+    .action((flags: RunFlags) => runHere(context, flags));
+  load
     .command('judge <file.jtl>')
     .description('what a JMeter run showed; exit code 1 where less than 95 % of its requests succeeded')
     .action(async (file: string) => {
       const { judgeJtl } = await loadTools();
       const result = judgeJtl(await textOf(file));
       context.print(result, resultText);
-      if (result.low_quality)
-        throw new TowerError(
-          'internal',
-          `only ${percent(result.success_rate)} of the requests succeeded: nothing can be learned from this run`,
-        );
+      refuseLow(result);
     });
 }
 
@@ -76,13 +84,73 @@ const textOf = async (file: string): Promise<string> =>
     throw invalid(`${file} cannot be read (${error.code})`);
   });
 
-async function writeScript(context: CliContext, flags: ScriptFlags): Promise<void> {
-  const { scenarios, readScenario, jmeterPlan, k6Script } = await loadTools();
-  const built = Object.values(scenarios).find(({ name }) => name === flags.scenario);
-  const scenario = built ?? (await readScenario(await textOf(flags.scenario)));
-  const url = URL.parse(flags.target);
+/** One that is built in, or a file. */
+async function scenarioOf(name: string) {
+  const { scenarios, readScenario } = await loadTools();
+  return Object.values(scenarios).find((each) => each.name === name) ?? readScenario(await textOf(name));
+}
+
+function targetOf(text: string): URL {
+  const url = URL.parse(text);
   if (!url || !/^https?:$/.test(url.protocol) || url.username !== '' || url.pathname !== '/' || url.search !== '')
     throw invalid('--target must be http(s)://host[:port], without a path');
+  return url;
+}
+
+/** Ctrl-C ends it; what was measured by then is shown. */
+async function runHere(context: CliContext, flags: RunFlags): Promise<void> {
+  const scenario = await scenarioOf(flags.scenario);
+  const run = {
+    target: targetOf(flags.target).origin,
+    arrivalsPerSecond: rateOf(flags.rate),
+    durationSeconds: countOf('--seconds', flags.seconds, 86_400),
+    mostUsers: countOf('--most-users', flags.mostUsers, 100_000),
+    timeoutMs: 60_000,
+  };
+  const { runLoad } = await loadTools();
+  const over = new AbortController();
+  const stop = () => over.abort();
+  process.once('SIGINT', stop);
+  const result = await runLoad(scenario, run, {
+    clock: { now: () => performance.timeOrigin + performance.now(), sleep },
+    random: Math.random,
+    fetch,
+    signal: over.signal,
+    onProgress: ({ elapsed_seconds, requests, failed, users }) =>
+      context.progress(
+        `${elapsed_seconds.toFixed(0)}/${run.durationSeconds} s  ${requests} requests  ${failed} failed  ${users} users`,
+      ),
+  }).finally(() => process.off('SIGINT', stop));
+  context.progress('');
+  const turned =
+    result.turned_away > 0 ? `\n${result.turned_away} users were turned away: the load was less than asked for` : '';
+  context.print(result, (shown) => `${resultText(shown)}${turned}`);
+  refuseLow(result);
+}
+
+/** Keeps the process alive, unlike the clock's own. */
+const sleep = async (ms: number, signal?: AbortSignal): Promise<void> => {
+  await wait(ms, undefined, signal ? { signal } : {});
+};
+
+function rateOf(text: string): number {
+  const rate = numberOf('--rate', text);
+  if (!(rate > 0 && rate <= 10_000)) throw invalid('--rate must be above 0 and 10000 at most');
+  return rate;
+}
+
+function refuseLow({ low_quality, success_rate }: Pick<Result, 'low_quality' | 'success_rate'>): void {
+  if (low_quality)
+    throw new TowerError(
+      'internal',
+      `only ${percent(success_rate)} of the requests succeeded: nothing can be learned from this run`,
+    );
+}
+
+async function writeScript(context: CliContext, flags: ScriptFlags): Promise<void> {
+  const { jmeterPlan, k6Script } = await loadTools();
+  const scenario = await scenarioOf(flags.scenario);
+  const url = targetOf(flags.target);
   const users = countOf('--users', flags.users, 10_000);
   const durationSeconds = countOf('--minutes', flags.minutes, 10_080) * 60;
   const rampSeconds = countOf('--ramp', flags.ramp, durationSeconds);

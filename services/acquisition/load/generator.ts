@@ -1,0 +1,162 @@
+import type { Clock } from '../../../src/kernel/clock.ts';
+import type { Random } from '../../../src/kernel/rng.ts';
+import { judgeSamples, type LoadResult, type Sample } from './results.ts';
+import type { Scenario, Step } from './scenario.ts';
+
+/**
+ * Load without Java: users arrive by chance at a steady rate, whatever the service does (an open model). Where users wait
+ * for answers before they ask again, a service that is too slow gets less load and looks better than it is. For the same
+ * reason a request's time counts from when it was to be sent, not from when it could be (coordinated omission).
+ */
+
+export type LoadRun = {
+  /** `http(s)://host[:port]`, without a path. */
+  target: string;
+  /** Users that arrive each second, on average; each does the start and one round. */
+  arrivalsPerSecond: number;
+  durationSeconds: number;
+  /** Users at the same time; who arrives beyond them is turned away and counted. */
+  mostUsers: number;
+  timeoutMs: number;
+};
+
+export type LoadProgress = { elapsed_seconds: number; requests: number; failed: number; users: number };
+export type RunResult = LoadResult & {
+  users: number;
+  /** Users that were turned away because too many were there: the load was less than it was to be. */
+  turned_away: number;
+};
+
+type Tools = {
+  clock: Clock;
+  random: Random;
+  fetch: typeof fetch;
+  signal: AbortSignal;
+  onProgress(progress: LoadProgress): void;
+};
+
+/** Moments of arrival in seconds: gaps are exponential, so that their number is Poisson's. */
+export function arrivals(perSecond: number, seconds: number, random: Random): number[] {
+  const moments: number[] = [];
+  for (let at = gap(perSecond, random); at < seconds; at += gap(perSecond, random)) moments.push(at);
+  return moments;
+}
+
+const gap = (perSecond: number, random: Random): number => -Math.log(1 - random()) / perSecond;
+
+/**
+ * Runs until the last user is done. An abort ends it early; what was measured by then is told.
+ * @throws TowerError `invalid` where no request was made
+ */
+export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): Promise<RunResult> {
+  const { clock, random, signal } = tools;
+  const begunMs = clock.now();
+  const samples: Sample[] = [];
+  const there = new Set<Promise<void>>();
+  let [users, turnedAway, failed, toldMs] = [0, 0, 0, begunMs];
+  const tell = (sample: Sample) => {
+    samples.push(sample);
+    if (!sample.ok) failed += 1;
+    if (clock.now() - toldMs < 500) return;
+    toldMs = clock.now();
+    tools.onProgress({
+      elapsed_seconds: (toldMs - begunMs) / 1000,
+      requests: samples.length,
+      failed,
+      users: there.size,
+    });
+  };
+  for (const at of arrivals(run.arrivalsPerSecond, run.durationSeconds, random)) {
+    const dueMs = begunMs + at * 1000;
+    if (dueMs > clock.now()) await clock.sleep(dueMs - clock.now(), signal).catch(() => undefined);
+    if (signal.aborted) break;
+    if (there.size >= run.mostUsers) {
+      turnedAway += 1;
+      continue;
+    }
+    users += 1;
+    const visit = oneUser(scenario, run, tools, dueMs, tell).finally(() => there.delete(visit));
+    there.add(visit);
+  }
+  await Promise.all(there);
+  return { ...judgeSamples(samples), users, turned_away: turnedAway };
+}
+
+/** The start and one round. A user whose request failed goes on, as users do. */
+async function oneUser(
+  { variables, start, rounds, think_seconds }: Scenario,
+  run: LoadRun,
+  tools: Tools,
+  dueMs: number,
+  tell: (sample: Sample) => void,
+): Promise<void> {
+  const { clock, random, signal } = tools;
+  const oneOf = <Item>(list: readonly Item[]): Item => list[Math.floor(random() * list.length)]!;
+  const drawn = Object.fromEntries(Object.entries(variables).map(([name, values]) => [name, oneOf(values)]));
+  const round = oneOf(rounds.flatMap((each) => Array.from({ length: each.weight }, () => each)));
+  const cookies = new Map<string, string>();
+  let atMs = dueMs;
+  for (const [i, step] of [...start, ...round.steps].entries()) {
+    if (i > 0) {
+      const [least, greatest] = think_seconds;
+      const pauseMs = 1000 * (least + (greatest - least) * random());
+      atMs = clock.now() + pauseMs;
+      await clock.sleep(pauseMs, signal).catch(() => undefined);
+    }
+    if (signal.aborted) return;
+    const why = await request(step, drawn, cookies, run, tools);
+    // What was cut off by the abort says nothing of the service.
+    if (signal.aborted) return;
+    tell({ startMs: atMs, elapsedMs: clock.now() - atMs, label: step.name, ok: why === null, why: why ?? '' });
+  }
+}
+
+/** Null where it succeeded, else why not. Redirects are followed, with the cookies they set. */
+async function request(
+  { method, path, form, expect_text }: Step,
+  drawn: Record<string, string>,
+  cookies: Map<string, string>,
+  { target, timeoutMs }: LoadRun,
+  tools: Tools,
+): Promise<string | null> {
+  const filled = (text: string) => text.replaceAll(/\{\{([\w-]+)\}\}/g, (_, name: string) => drawn[name] ?? '');
+  const fields = Object.entries(form ?? {}).map(([key, value]): [string, string] => [key, filled(value)]);
+  const signal = AbortSignal.any([tools.signal, AbortSignal.timeout(timeoutMs)]);
+  let url = new URL(filled(path), target);
+  let call: RequestInit = method === 'GET' ? { method } : { method, body: new URLSearchParams(fields) };
+  try {
+    for (let hops = 0; hops <= mostHops; hops += 1) {
+      const response = await tools.fetch(url, { ...call, headers: cookieHeader(cookies), redirect: 'manual', signal });
+      takeCookies(response, cookies);
+      const text = await response.text();
+      const location = response.headers.get('location');
+      if (response.status >= 300 && response.status < 400 && location !== null) {
+        [url, call] = [new URL(location, url), { method: 'GET' }];
+        if (url.origin !== new URL(target).origin) return `leads to ${url.origin}, which is not under test`;
+        continue;
+      }
+      if (response.status >= 400) return `${response.status} ${response.statusText}`.trim();
+      return expect_text === undefined || text.includes(expect_text)
+        ? null
+        : `the page does not hold ${JSON.stringify(expect_text)}`;
+    }
+    return `more than ${mostHops} redirects`;
+  } catch (error) {
+    if (signal.aborted) return `no answer within ${timeoutMs / 1000} s`;
+    const { cause } = error as { cause?: { code?: string; message?: string } };
+    return cause?.code ?? cause?.message ?? 'the connection broke';
+  }
+}
+
+const mostHops = 5;
+
+const cookieHeader = (cookies: Map<string, string>): Record<string, string> =>
+  cookies.size === 0 ? {} : { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') };
+
+/** Names and values are enough: all requests go to one server and a session is short. */
+function takeCookies(response: Response, cookies: Map<string, string>): void {
+  for (const line of response.headers.getSetCookie()) {
+    const [, name, value] = /^\s*([^=;\s]+)=([^;]*)/.exec(line) ?? [];
+    if (name !== undefined && value !== undefined) cookies.set(name, value);
+  }
+}
