@@ -41,7 +41,12 @@ async function composeAcquisition(
   const file = readNamedFile('PROMETHEUS_QUERIES_FILE', config.PROMETHEUS_QUERIES_FILE) ?? null;
   const acquisition = createAcquisition({
     http: prometheusClient(config, secrets, tools),
-    queries: await metricQueries(config.PROMETHEUS_PRESET, config.PROMETHEUS_MESH, file),
+    queries: await metricQueries(
+      config.PROMETHEUS_PRESET,
+      config.PROMETHEUS_MESH,
+      file,
+      config.PROMETHEUS_SELECTOR ?? '',
+    ),
     scrapeMs: config.PROMETHEUS_SCRAPE_SECONDS * 1000,
     clock: tools.clock,
     experimentsFolder: experimentsFolderOf(config),

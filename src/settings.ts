@@ -49,6 +49,9 @@ const isPlainUrl = (url: string | undefined): boolean =>
     URL.parse(url)?.username === '' &&
     URL.parse(url)?.search === '');
 
+const isSelector = (list: string): boolean =>
+  /^[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\{}]*"(,[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\{}]*")*$/.test(list);
+
 export const settings = z.object({
   MLFLOW_TRACKING_URI: text().describe(
     'Registry to mirror: http(s)://host[/prefix], sqlite:///relative.db, sqlite:////absolute.db, ./mlruns or file:///path; or several: prod=https://…,lab=./mlruns. Not set: a built-in sample registry',
@@ -209,6 +212,9 @@ export const settings = z.object({
     .enum(['none', 'istio'], 'must be none or istio')
     .default('none')
     .describe('Where request rates, errors and latencies come from'),
+  PROMETHEUS_SELECTOR: text()
+    .refine((list) => list === undefined || isSelector(list), 'must be like cluster="eu1",env="prod"')
+    .describe('Labels that every series must have besides, where Prometheus knows several clusters: cluster="eu1"'),
   PROMETHEUS_QUERIES_FILE: text().describe('YAML or JSON file with queries of your own (docs/rightsizing.md)'),
 
   RIGHTSIZING_MIN_CPU_CORES: number(0.01, 0.001, 1000, false).describe(

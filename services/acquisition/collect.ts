@@ -1,4 +1,4 @@
-import { publicText } from '../../src/kernel/errors.ts';
+import { publicText, TowerError } from '../../src/kernel/errors.ts';
 import {
   type ColumnName,
   checkWorkload,
@@ -6,6 +6,7 @@ import {
   type MetricQueries,
   type PodSeries,
   queryFor,
+  rateWindowMs,
   type Workload,
 } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
@@ -49,7 +50,6 @@ export async function collectColumns(
   const first = Math.ceil(startMs / stepMs) * stepMs;
   const size = Math.max(0, Math.floor((endMs - first) / stepMs) + 1);
   const warnings = new Set<string>();
-  const failures: unknown[] = [];
   const asked = await mapAbreast(columnNames, async (name): Promise<CollectedColumn> => {
     const { unit, query: text } = source.queries.columns[name];
     const query = text === '' ? null : queryFor(text, workload, stepMs, source.scrapeMs);
@@ -65,11 +65,11 @@ export async function collectColumns(
       return { ...column, known, trouble: second ? manySeries : known === 0 ? noSamples : null };
     } catch (error) {
       signal?.throwIfAborted();
-      failures.push(error);
+      // Where it does not answer at all, it will not for the other columns.
+      if (error instanceof TowerError && error.code === 'unavailable') throw error;
       return { ...column, known: 0, trouble: publicText(error) };
     }
   });
-  if (failures.length > 0 && failures.length === asked.filter(({ query }) => query !== null).length) throw failures[0];
   return { startMs: first, endMs, stepMs, size, columns: [...asked, ...derived(asked, size)], warnings: [...warnings] };
 }
 
@@ -142,7 +142,7 @@ export async function collectPods(
   const pods = grid.series.map(
     ({ labels, values }): PodUsage => ({ pod: labels['pod'] ?? '', container: labels['container'] ?? '', values }),
   );
-  return { startMs: grid.startMs, stepMs, size: grid.size, pods, query, warnings: grid.warnings };
+  return { startMs: grid.startMs, stepMs, windowMs: rateWindowMs(stepMs, source.scrapeMs), pods };
 }
 
 /** In the order given, a few at a time. */

@@ -4,7 +4,7 @@ import { readCsv } from '../../src/kernel/csv.ts';
 import { invalid, notFound, publicText } from '../../src/kernel/errors.ts';
 import { writeAtomically } from '../../src/kernel/files.ts';
 
-/** Load experiments on disk: one CSV of steps and one JSON of circumstances each, in the format of docs/experiments.md. */
+/** Load experiments on disk: one CSV of steps and one JSON of circumstances each, in the format of docs/forecast.md. */
 
 /** Counts and times of the load test that ran meanwhile; null where the file does not say. */
 export type LoadTest = {
@@ -24,13 +24,10 @@ export type Experiment = {
   users: number;
   durationMinutes: number | null;
   startedAt: string | null;
-  endedAt: string | null;
   loadTest: LoadTest | null;
   /** Rows × columns; NaN where a cell is empty. The infinity of a division by zero is kept. */
   rows: number;
   columns: Record<string, Float64Array>;
-  /** What `metrics` in the JSON says each query gave: rows of its answer. */
-  answered: Record<string, number>;
 };
 
 /** What names an experiment; they are in the file's name and in each row. */
@@ -97,28 +94,27 @@ function stepsOf(csv: string, id: string): Pick<Experiment, 'rows' | 'columns'> 
   return { rows: rows.length, columns: Object.fromEntries(columns) };
 }
 
-type Circumstances = Pick<Experiment, 'durationMinutes' | 'startedAt' | 'endedAt' | 'loadTest' | 'answered'>;
+type Circumstances = Pick<Experiment, 'durationMinutes' | 'startedAt' | 'loadTest'>;
 
 function circumstancesOf(json: string | null, id: string): Circumstances {
-  if (json === null) return { durationMinutes: null, startedAt: null, endedAt: null, loadTest: null, answered: {} };
-  let said: Record<string, unknown>;
+  if (json === null) return { durationMinutes: null, startedAt: null, loadTest: null };
+  let said: unknown;
   try {
-    said = JSON.parse(json) as Record<string, unknown>;
+    said = JSON.parse(json);
   } catch {
     throw invalid(`${id}.json is no JSON`);
   }
-  const load = said['load_test'] as Record<string, unknown> | undefined;
-  const metrics = (said['metrics'] ?? {}) as Record<string, { shape?: [number, number] }>;
+  if (!isObject(said)) throw invalid(`${id}.json is no JSON object`);
+  const load = said['load_test'];
   return {
     durationMinutes: numberOr(said['duration_minutes']),
     startedAt: textOr(said['collection_start']),
-    endedAt: textOr(said['collection_end']),
-    loadTest: load ? loadTestOf(load) : null,
-    answered: Object.fromEntries(
-      Object.entries(metrics).flatMap(([name, { shape }]) => (shape ? [[name, shape[0]]] : [])),
-    ),
+    loadTest: isObject(load) ? loadTestOf(load) : null,
   };
 }
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function loadTestOf(load: Record<string, unknown>): LoadTest {
   const [total, successful] = [numberOr(load['total_requests']), numberOr(load['successful_requests'])];
@@ -126,7 +122,10 @@ function loadTestOf(load: Record<string, unknown>): LoadTest {
     total,
     successful,
     // From the counts: `success_rate` is a share in some files and per cent in others.
-    successRate: total !== null && total > 0 && successful !== null ? successful / total : null,
+    successRate:
+      total !== null && total > 0 && successful !== null && successful >= 0 && successful <= total
+        ? successful / total
+        : null,
     durationSeconds: numberOr(load['duration_seconds']),
   };
 }

@@ -65,20 +65,22 @@ export type Mesh = (typeof meshes)[number];
  */
 const selectorsOf: Record<Preset, Record<'C' | 'N' | 'K' | 'J', string>> = {
   'kube-prometheus-stack': {
-    C: 'job="kubelet",metrics_path="/metrics/cadvisor",namespace="$ns",container!="",image!=""',
-    N: 'job="kubelet",metrics_path="/metrics/cadvisor",namespace="$ns"',
-    K: 'job="kube-state-metrics",namespace="$ns"',
-    J: ' * on(namespace,pod) group_left(workload) max by(namespace,pod,workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload="$svc"})',
+    C: 'job="kubelet",metrics_path="/metrics/cadvisor",namespace="$ns",container!="",image!=""$x',
+    N: 'job="kubelet",metrics_path="/metrics/cadvisor",namespace="$ns"$x',
+    K: 'job="kube-state-metrics",namespace="$ns"$x',
+    J: ' * on(namespace,pod) group_left(workload) max by(namespace,pod,workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload="$svc"$x})',
   },
   plain: {
-    C: 'namespace="$ns",container!="",container!="POD",pod=~"$pods"',
-    N: 'namespace="$ns",pod=~"$pods"',
-    K: 'namespace="$ns"',
+    C: 'namespace="$ns",container!="",container!="POD",pod=~"$pods"$x',
+    N: 'namespace="$ns",pod=~"$pods"$x',
+    K: 'namespace="$ns"$x',
     J: '',
   },
 };
 
 const containers = (inner: string) => `max by(namespace,pod,container)(${inner}) $J`;
+
+const devices = (metric: string) => `max by(namespace,pod,container,device)(rate(${metric}{$C}[$w])) $J`;
 
 /** Node figures are of the nodes the workload's pods ran on would need a join that few clusters can answer: of all nodes. */
 const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'latency_p95_ms'>, Column> = {
@@ -93,7 +95,7 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
     query: 'sum(max by(namespace,pod,interface)(rate(container_network_transmit_bytes_total{$N}[$w])) $J)',
   },
   pod_restarts: {
-    unit: 'restarts in the step',
+    unit: 'restarts in four scrapes, or in the step where it is longer',
     query: 'sum(max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) $J)',
   },
   replica_count: {
@@ -101,7 +103,7 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
     query:
       'max(kube_deployment_status_replicas_available{$K,deployment="$svc"} or kube_statefulset_status_replicas_available{$K,statefulset="$svc"})',
   },
-  node_cpu_util: { unit: '%', query: '100 * (1 - avg(rate(node_cpu_seconds_total{mode="idle"}[$w])))' },
+  node_cpu_util: { unit: '%', query: '100 * (1 - avg(rate(node_cpu_seconds_total{mode="idle"$x}[$w])))' },
   node_mem_util: {
     unit: '%',
     query: '100 * (1 - sum(node_memory_MemAvailable_bytes) / sum(node_memory_MemTotal_bytes))',
@@ -116,12 +118,12 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
       'sum(max by(namespace,pod,container)(increase(container_cpu_cfs_throttled_periods_total{$C}[$r])) $J) / sum(max by(namespace,pod,container)(increase(container_cpu_cfs_periods_total{$C}[$r])) $J)',
   },
   oom_kills: {
-    unit: 'kills in the step',
+    unit: 'kills in four scrapes, or in the step where it is longer',
     query: 'sum(max by(namespace,pod,container)(increase(container_oom_events_total{$C}[$r])) $J)',
   },
   fs_bytes: {
     unit: 'bytes/s',
-    query: `sum(${containers('rate(container_fs_reads_bytes_total{$C}[$w])')}) + sum(${containers('rate(container_fs_writes_bytes_total{$C}[$w])')})`,
+    query: `sum(${devices('container_fs_reads_bytes_total')}) + sum(${devices('container_fs_writes_bytes_total')})`,
   },
   pods_ready: {
     unit: 'pods',
@@ -141,7 +143,7 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
   },
 };
 
-const istio = 'reporter="destination",destination_workload_namespace="$ns",destination_workload="$svc"';
+const istio = 'reporter="destination",destination_workload_namespace="$ns",destination_workload="$svc"$x';
 const requests: Record<Mesh, Record<'request_rate' | 'error_ratio' | 'latency_p95_ms', Column>> = {
   none: {
     request_rate: { unit: '1/s', query: '' },
@@ -182,11 +184,11 @@ const state: Record<StateName, (preset: Preset) => string> = {
     'max(kube_deployment_spec_replicas{$K,deployment="$svc"} or kube_statefulset_replicas{$K,statefulset="$svc"})',
   hpa_targets: () =>
     `max by(horizontalpodautoscaler,metric_name,metric_target_type)(kube_horizontalpodautoscaler_spec_target_metric{$K} * ${hpa})`,
-  nodes: () => 'max by(resource)(kube_node_status_allocatable{resource=~"cpu|memory"})',
+  nodes: () => 'max by(resource)(kube_node_status_allocatable{resource=~"cpu|memory"$x})',
   workloads: (preset) =>
     preset === 'plain'
       ? 'label_replace(group by(deployment)(kube_deployment_spec_replicas{$K}), "workload", "$1", "deployment", "(.*)")'
-      : 'group by(workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload_type="deployment"})',
+      : 'group by(workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload_type="deployment"$x})',
 };
 
 const text = z.string('must be a PromQL text').max(4000);
@@ -201,9 +203,15 @@ const QueryFile = z.strictObject({
 
 /**
  * The queries of a preset and a mesh, with those a YAML or JSON file has in their place.
+ * @param selector - what every series must have besides, such as `cluster="eu1"`
  * @throws TowerError `invalid` for a file that breaks a rule
  */
-export async function metricQueries(preset: Preset, mesh: Mesh, file: string | null): Promise<MetricQueries> {
+export async function metricQueries(
+  preset: Preset,
+  mesh: Mesh,
+  file: string | null,
+  selector: string,
+): Promise<MetricQueries> {
   const fill = (query: string) => {
     const { C, N, K, J } = selectorsOf[preset];
     const ofPods = preset === 'plain' ? ',pod=~"$pods"' : '';
@@ -212,7 +220,8 @@ export async function metricQueries(preset: Preset, mesh: Mesh, file: string | n
       .replaceAll('$C', C)
       .replaceAll('$N', N)
       .replaceAll('$K', K)
-      .replaceAll('$J', J);
+      .replaceAll('$J', J)
+      .replaceAll('$x', selector === '' ? '' : `,${selector}`);
   };
   const given = file === null ? { columns: {}, pods: {}, state: {} } : await readQueries(file);
   const columns = Object.entries({ ...common, ...requests[mesh] }).map(([name, column]): [string, Column] => {
@@ -258,6 +267,12 @@ export function checkWorkload({ namespace, service }: Workload): void {
       throw invalid(`${parameter} ${rule}`, { parameter, constraint: rule });
 }
 
+/** What Kubernetes makes the ends of pods' names of: no vowels, nothing that looks alike. */
+const letters = '[bcdfghjklmnpqrstvwxz2456789]';
+
+/** A rate needs four scrapes. */
+export const rateWindowMs = (stepMs: number, scrapeMs: number): number => Math.max(stepMs, 4 * scrapeMs);
+
 /**
  * A query for a workload. A rate needs four scrapes at least; an increase covers the step.
  * @param scrapeMs - time between two scrapes
@@ -265,11 +280,12 @@ export function checkWorkload({ namespace, service }: Workload): void {
 export function queryFor(query: string, { namespace, service }: Workload, stepMs: number, scrapeMs: number): string {
   const seconds = (ms: number) => `${Math.ceil(ms / 1000)}s`;
   const name = service.replaceAll('.', String.raw`\\.`);
+  const rate = seconds(rateWindowMs(stepMs, scrapeMs));
   return query
-    .replaceAll('$pods', `${name}-[a-z0-9]+-[a-z0-9]{5}|${name}-[a-z0-9]{5}|${name}-[0-9]+`)
+    .replaceAll('$pods', `${name}-${letters}{5,10}-${letters}{5}|${name}-${letters}{5}|${name}-[0-9]+`)
     .replaceAll('$ns', namespace)
     .replaceAll('$svc', service)
-    .replaceAll('$w', seconds(Math.max(stepMs, 4 * scrapeMs)))
-    .replaceAll('$r', seconds(Math.max(stepMs, 4 * scrapeMs)))
-    .replaceAll('$s', seconds(stepMs));
+    .replaceAll('$w', rate)
+    .replaceAll('$r', rate)
+    .replaceAll('$s', seconds(Math.max(stepMs, 2 * scrapeMs)));
 }

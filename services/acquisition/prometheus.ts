@@ -18,13 +18,13 @@ export type Connection = {
 
 /** Steps of one answer. Prometheus gives 11,000 at most; these many of some hundred series are read without holding up anything. */
 const partSteps = 1_000;
-/** What lies so far back does not change any more. */
-const settledMs = 10 * 60_000;
+/** What lies so far back does not change any more: a sender that was cut off has caught up. */
+const settledMs = 60 * 60_000;
 /** Most points that are kept of earlier answers: 16 MB. */
 const mostCached = 2_000_000;
-/** Most series in one answer, and most values of all of them together: 40 MB. */
+/** Most series in one answer, and most values of all of them together: 80 MB. */
 const mostSeries = 5_000;
-const mostValues = 5_000_000;
+const mostValues = 10_000_000;
 
 type Part = { series: GridSeries[]; warnings: string[] };
 type Ask = { query: string; fromMs: number; toMs: number; stepMs: number };
@@ -38,7 +38,8 @@ export function createPrometheus({ http, clock }: { http: HttpClient; clock: Clo
     if (known) return known;
     const range = { query, start: String(fromMs / 1000), end: String(toMs / 1000), step: String(stepMs / 1000) };
     const part = partOf(dataOf(await http.get('/api/v1/query_range', range, signal), query), ask);
-    if (toMs < clock.now() - settledMs) cache.set(key, part);
+    // An answer with warnings is that of a store of which a part is away.
+    if (toMs < clock.now() - settledMs && part.warnings.length === 0) cache.set(key, part);
     return part;
   };
   return {
@@ -78,21 +79,26 @@ async function gridOf(ask: Ask, askPart: (ask: Ask) => Promise<Part>): Promise<G
   const size = Math.max(0, Math.floor((toMs - startMs) / stepMs) + 1);
   const all = new Map<string, GridSeries>();
   const warnings = new Set<string>();
+  if (size === 0) return { startMs, stepMs, size, series: [], warnings: [] };
   for await (const { atMs, part } of partsOf(ask, askPart)) {
     for (const warning of part.warnings) warnings.add(warning);
     for (const { labels, values } of part.series) {
       const key = JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
+      if (!all.has(key)) refuseMore(all.size + 1, size, query);
       const whole = all.get(key) ?? { labels, values: new Float64Array(size).fill(Number.NaN) };
       all.set(key, whole);
       place(whole.values, values, Math.round((atMs - startMs) / stepMs));
     }
-    if (all.size > mostSeries || all.size * size > mostValues)
-      throw invalid(
-        `the query has ${all.size} series of ${size} steps; ${mostSeries} series and ${mostValues} values are the most: narrow it, or take a longer step`,
-        { parameter: 'query', query },
-      );
   }
   return { startMs, stepMs, size, series: [...all.values()], warnings: [...warnings] };
+}
+
+function refuseMore(series: number, size: number, query: string): void {
+  if (series > mostSeries || series * size > mostValues)
+    throw invalid(
+      `the query has ${series} series of ${size} steps or more; ${mostSeries} series and ${mostValues} values are the most: narrow it, or take a longer step or less history`,
+      { parameter: 'query', query },
+    );
 }
 
 /** Parts reach beyond the range: what falls outside the grid is left out. */
@@ -128,11 +134,7 @@ function dataOf({ status, json }: HttpAnswer, query: string): Data {
   throw refusalOf(status, body, query);
 }
 
-function refusalOf(
-  status: number,
-  body: { error?: string; errorType?: string } | undefined,
-  query: string,
-): TowerError {
+function refusalOf(status: number, body: { error?: unknown } | undefined, query: string): TowerError {
   if (status === 401 || status === 403)
     return unavailable(
       `Prometheus answered ${status}: PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, or PROMETHEUS_TOKEN, do not let in`,
@@ -141,7 +143,7 @@ function refusalOf(
     return unavailable('Prometheus answered 404: PROMETHEUS_URL is not where its API is (what stands before /api/v1)');
   if (status >= 300 && status < 400)
     return unavailable(`Prometheus answered ${status}, a redirect: set PROMETHEUS_URL to where it leads`);
-  if (body?.error !== undefined)
+  if (typeof body?.error === 'string')
     return invalid(`Prometheus refused the query: ${body.error.slice(0, 500)}`, { parameter: 'query', query });
   return unavailable(`what answers at PROMETHEUS_URL is no Prometheus (status ${status})`);
 }
@@ -190,7 +192,8 @@ function createPartCache() {
       return found.part;
     },
     set: (key: string, part: Part): void => {
-      const size = part.series.reduce((total, { values }) => total + values.length, 1);
+      // Texts count as eight characters a point; series without values have labels all the same.
+      const size = part.series.reduce((total, { values }) => total + values.length + 40, Math.ceil(key.length / 8));
       if (size > mostCached || parts.has(key)) return;
       parts.set(key, { part, points: size });
       points += size;

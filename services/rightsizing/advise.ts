@@ -8,6 +8,8 @@ export type AdviseTask = {
   resource: Resource;
   /** One series per pod, all on one grid. */
   pods: Usage[];
+  /** Of all pods together in the place of the busiest one. */
+  together: boolean;
   horizonMs: number;
   /** CPU: share of samples above; memory: share of horizons with any. */
   violation: number;
@@ -39,7 +41,7 @@ export type Advices = {
 export function advise(task: AdviseTask): Advices {
   const { resource, horizonMs, violation, least } = task;
   const [begun, startupPeak] = resource === 'cpu' ? withoutStartup(task.pods, task.startupMs) : [task.pods, null];
-  const hottest = hottestOf(begun);
+  const hottest = task.together ? totalOf(begun) : hottestOf(begun);
   const { stepMs, startMs, values } = hottest;
   const indices = Array.from(values.keys()).filter((i) => !Number.isNaN(values[i]!));
   const ascending = sorted(values);
@@ -79,7 +81,7 @@ export function hottestOf(pods: readonly Usage[]): Usage {
 }
 
 /** All pods together, step by step. */
-export function totalOf(pods: readonly Usage[]): Usage {
+function totalOf(pods: readonly Usage[]): Usage {
   const [first] = pods;
   if (!first) return { startMs: 0, stepMs: 60_000, values: new Float64Array(0) };
   const values = first.values.map((_, i) => {

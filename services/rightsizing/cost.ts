@@ -7,17 +7,9 @@ type Container = Pick<SizeAnswer['containers'][number], 'cpu' | 'memory'>;
 
 const hoursPerMonth = 730;
 
-/** Null where any of what it takes is not known: half a sum is no sum. */
-export function costOf(
-  prices: Prices,
-  containers: readonly Container[],
-  replicasNow: number | null,
-  replicasThen: number | null,
-): SizeAnswer['cost'] {
-  const monthly = (
-    replicas: number | null,
-    of: (container: Container) => [number | null, number | null],
-  ): number | null => {
+/** At the replicas there are now. Null where any of what it takes is not known: half a sum is no sum. */
+export function costOf(prices: Prices, containers: readonly Container[], replicas: number | null): SizeAnswer['cost'] {
+  const monthly = (of: (container: Container) => [number | null, number | null]): number | null => {
     if (replicas === null || containers.length === 0) return null;
     let total = 0;
     for (const [cores, bytes] of containers.map(of)) {
@@ -26,8 +18,8 @@ export function costOf(
     }
     return total * hoursPerMonth * replicas;
   };
-  const now = monthly(replicasNow, ({ cpu, memory }) => [cpu.current_request, memory.current_request]);
-  const then = monthly(replicasThen, ({ cpu, memory }) => [cpu.request, memory.request]);
+  const now = monthly(({ cpu, memory }) => [cpu.current_request, memory.current_request]);
+  const then = monthly(({ cpu, memory }) => [cpu.request, memory.request]);
   return withSaving(prices, now, then);
 }
 

@@ -59,8 +59,18 @@ export function notesOf(state: WorkloadState, containers: Container[]): string[]
     ({ startup_peak_cores, cpu: { request } }) =>
       startup_peak_cores !== null && request !== null && startup_peak_cores > 2 * request,
   );
+  const injected = containers.filter(({ sidecar }) => sidecar).map(({ container }) => container);
+  const censored = containers.filter(
+    ({ cpu: { peak, current_limit } }) => peak !== null && current_limit !== null && peak >= 0.9 * current_limit,
+  );
   return [
-    ...state.unknown.map((name) => `kube-state-metrics does not tell its ${name}`),
+    ...state.unknown.map((name) => `kube-state-metrics tells no ${name} of it`),
+    ...(injected.length > 0
+      ? [`${injected.join(', ')}: injected, so not in what is to be applied; set it where it is injected from`]
+      : []),
+    ...censored.map(
+      ({ container }) => `${container} used nearly all its CPU limit allows: it may need more than was seen`,
+    ),
     ...spiky.map(
       ({ container, startup_peak_cores }) =>
         `${container} takes ${quantity(startup_peak_cores!, 'cpu')} cores while it starts, more than twice the request: give it a CPU boost at start or no CPU limit, or it will start slowly`,

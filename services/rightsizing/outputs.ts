@@ -10,6 +10,8 @@ export type ContainerSizes = {
 };
 export type Target = { namespace: string; service: string; kind: 'Deployment' | 'StatefulSet' | 'DaemonSet' };
 
+const yamlOf = (value: object): string => stringify(value, { aliasDuplicateObjects: false });
+
 /** Millicores, rounded up. */
 export const cpuQuantity = (cores: number): string => `${Math.ceil(cores * 1000 - 1e-6)}m`;
 /** Mebibytes, rounded up. */
@@ -44,25 +46,29 @@ export function outputsOf({ namespace, service, kind }: Target, containers: read
     spec: {
       targetRef: { apiVersion: 'apps/v1', kind, name: service },
       updatePolicy: { updateMode: 'Initial' },
-      // The least and the most it may choose are the recommendation: VPA then applies exactly that to new pods.
+      // The least and the most it may choose are the recommendation: VPA applies exactly those requests to new pods. Limits stay.
       resourcePolicy: {
-        containerPolicies: sized.map(({ name, resources: { requests } }) => ({
-          containerName: name,
-          controlledResources: Object.keys(requests),
-          minAllowed: requests,
-          maxAllowed: requests,
-        })),
+        containerPolicies: [
+          ...sized.map(({ name, resources: { requests } }) => ({
+            containerName: name,
+            controlledResources: Object.keys(requests),
+            controlledValues: 'RequestsOnly',
+            minAllowed: requests,
+            maxAllowed: requests,
+          })),
+          { containerName: '*', mode: 'Off' },
+        ],
       },
     },
   };
   return {
     kubectl: `kubectl patch ${kind.toLowerCase()} ${service} -n ${namespace} --type strategic -p '${JSON.stringify(patch)}'`,
-    kustomize: stringify(whole),
-    helm: stringify(
+    kustomize: yamlOf(whole),
+    helm: yamlOf(
       sized.length === 1
         ? { resources: first!.resources }
         : { containers: Object.fromEntries(sized.map(({ name, resources }) => [name, { resources }])) },
     ),
-    vpa: stringify(vpa),
+    vpa: yamlOf(vpa),
   };
 }

@@ -12,11 +12,13 @@ const daysBack = 7;
 const tailShare = 0.2;
 const fewest = 4;
 const leastMargin = 0.03;
+/** Half as much again as the peak is the most: a level that shifted once must not be expected to shift each day. */
+const mostMargin = Math.log(1.5);
 /** While too few rises are known; what right-sizers add. */
 const usualFactor = 1.15;
 /** Rises that are remembered. */
 const mostRises = 400;
-const belief = { windows: 12, kept: 0.98 };
+const belief = { windows: 4, kept: 0.95 };
 
 /** `violation`: stated probability that a horizon has any sample above the request. */
 export function createPeakSizer({ horizonMs, violation, least }: SizerSettings): Sizer {
@@ -33,7 +35,9 @@ export function createPeakSizer({ horizonMs, violation, least }: SizerSettings):
     const peak = peakUpTo(peaks.length, back);
     if (Number.isNaN(peak)) return { request: null, factor: 1, experts: [] };
     const factor =
-      rises.length < fewest ? usualFactor : Math.exp(Math.max(leastMargin, tailQuantile(rises, violation)));
+      rises.length < fewest
+        ? usualFactor
+        : Math.exp(Math.min(mostMargin, Math.max(leastMargin, tailQuantile(rises, violation))));
     const experts = [{ name: `peak of ${daysBack} days`, weight: 1, says: peak }];
     return { request: Math.max(least, peak * factor), factor, experts };
   };
@@ -44,12 +48,15 @@ export function createPeakSizer({ horizonMs, violation, least }: SizerSettings):
       requests.push(ask().request);
       peaks.push(greatest(values));
       const begin = peaks.length - strides;
-      if (begin < 0) return;
+      // Before that there was no whole horizon to rise from.
+      if (begin < strides) return;
       const [before, after] = [peakUpTo(begin, back), peakUpTo(peaks.length, strides)];
       const request = requests[begin]!;
       if (before > 0 && after > 0) rises.push(Math.log(after / before));
       if (rises.length > mostRises) rises.shift();
       if (request === null || Number.isNaN(after)) return;
+      // Horizons that overlap are no more than one piece of evidence.
+      if (begin % strides !== 0) return;
       judged += 1;
       if (after <= request) kept += 1;
     },

@@ -1,6 +1,7 @@
 import type { Clock } from '../../src/kernel/clock.ts';
-import { invalid, notFound, publicText, unavailable } from '../../src/kernel/errors.ts';
+import { invalid, notFound, publicText, TowerError, unavailable } from '../../src/kernel/errors.ts';
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
+import type { Bounds } from './bounds.ts';
 import { type Prices, sumOfCosts } from './cost.ts';
 import type {
   BacktestAnswer,
@@ -12,7 +13,7 @@ import type {
   StrategyList,
   WorkloadBacktestRequest,
 } from './schemas.ts';
-import type { Bounds, History } from './size.ts';
+import type { History } from './size.ts';
 import { day, hour, strideOf, type Usage } from './usage.ts';
 
 /** What containers should ask for: recommendations, and how they would have done. */
@@ -55,11 +56,15 @@ export function createRightsizing(deps: Deps) {
       if (all.length === 0) throw notFound(`Prometheus knows no Deployment in ${namespace}`, { namespace });
       const recommendations: SizeAnswer[] = [];
       const failures: BatchAnswer['failures'] = [];
-      for (const service of all.slice(0, mostServices))
-        await size({ namespace, service }, request).then(
-          (answer) => recommendations.push(answer),
-          (error: unknown) => failures.push({ service, error: publicText(error) }),
-        );
+      for (const service of all.slice(0, mostServices)) {
+        try {
+          recommendations.push(await size({ namespace, service }, request));
+        } catch (error) {
+          // Where Prometheus does not answer for one, it will not for the others.
+          if (error instanceof TowerError && error.code === 'unavailable') throw error;
+          failures.push({ service, error: publicText(error) });
+        }
+      }
       const cost = sumOfCosts(
         prices,
         recommendations.map((answer) => answer.cost),
@@ -109,7 +114,9 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
         endMs,
         stepMs: request.horizon === '24h' ? 300_000 : 60_000,
       };
-      const { startMs, stepMs, pods } = await history.pods(target, request.resource, stretch);
+      const { startMs, stepMs, pods } = await inTime(timeoutMs, () =>
+        history.pods(target, request.resource, stretch, AbortSignal.timeout(timeoutMs)),
+      );
       const wanted = container ?? busiest(pods);
       const series = pods.filter((pod) => pod.container === wanted).map(({ values }) => ({ startMs, stepMs, values }));
       if (series.length === 0)

@@ -9,20 +9,16 @@ type Container = SizeAnswer['containers'][number];
 /** All replicas together, over what one of them is to have. @param demand - cores they are to have together */
 export function sizeReplicas(
   request: SizeRequest,
-  current: number | null,
+  { replicas: current, hpa }: WorkloadState,
   demand: number | null,
   containers: readonly Container[],
 ): SizeAnswer['replicas'] {
-  const perPod = containers.reduce((sum, each) => sum + (each.cpu.request ?? 0), 0);
-  if (request.kind === 'DaemonSet' || perPod === 0) return null;
-  if (demand === null)
-    return {
-      current,
-      recommended: null,
-      demand_cores: null,
-      bound_by: 'nothing',
-      explanation: 'there is no CPU usage to go by',
-    };
+  const perPod = containers.reduce((sum, each) => sum + (each.cpu.request ?? Number.NaN), 0);
+  if (request.kind === 'DaemonSet' || containers.length === 0) return null;
+  const nothing = { current, recommended: null, demand_cores: demand, bound_by: 'nothing' as const };
+  if (hpa) return { ...nothing, explanation: `the autoscaler ${hpa.name} decides` };
+  if (demand === null || Number.isNaN(perPod))
+    return { ...nothing, explanation: 'not of all containers is known what they need' };
   const needed = Math.max(1, Math.ceil(demand / (perPod * request.target_utilization) - 1e-9));
   const recommended = Math.min(
     request.max_replicas ?? Number.POSITIVE_INFINITY,

@@ -2,7 +2,8 @@ import { isoTime } from '../../src/kernel/clock.ts';
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
 import type { PodUsage } from '../acquisition/collect.ts';
 import type { ContainerState, WorkloadState } from '../acquisition/state.ts';
-import { type Advices, type AdviseTask, totalOf } from './advise.ts';
+import type { Advices, AdviseTask } from './advise.ts';
+import { type Bounds, boundsOn } from './bounds.ts';
 import { costOf, type Prices } from './cost.ts';
 import { explain, fewestHours, notesOf, whyNot } from './explain.ts';
 import { outputsOf } from './outputs.ts';
@@ -19,17 +20,14 @@ export type History = {
     workload: Target,
     which: Resource,
     stretch: { startMs: number; endMs: number; stepMs: number },
-  ): Promise<{ startMs: number; stepMs: number; pods: PodUsage[] }>;
-  state(workload: Target): Promise<WorkloadState>;
+    signal: AbortSignal,
+  ): Promise<Pods>;
+  state(workload: Target, signal: AbortSignal): Promise<WorkloadState>;
 };
+/** `windowMs`: what each value of CPU is the mean of. */
+export type Pods = { startMs: number; stepMs: number; windowMs: number; pods: PodUsage[] };
 type Target = { namespace: string; service: string };
 
-export type Bounds = {
-  minCpuCores: number;
-  minMemoryBytes: number;
-  maxCpuCores: number | undefined;
-  maxMemoryBytes: number | undefined;
-};
 export type SizeDeps = { history: History; pool: WorkerPool; prices: Prices; bounds: Bounds; timeoutMs: number };
 
 /** An hour's horizon needs every minute; a day's does with five. */
@@ -49,20 +47,20 @@ export async function sizeWorkload(
 ): Promise<SizeAnswer> {
   const stepMs = stepOf[request.horizon];
   const stretch = { startMs: now - request.history_days * day, endMs: now, stepMs };
+  const signal = AbortSignal.timeout(deps.timeoutMs);
   const [cpu, memory, state] = await Promise.all([
-    deps.history.pods(target, 'cpu', stretch),
-    deps.history.pods(target, 'memory', stretch),
-    deps.history.state(target),
+    deps.history.pods(target, 'cpu', stretch, signal),
+    deps.history.pods(target, 'memory', stretch, signal),
+    deps.history.state(target, signal),
   ]);
-  const names = [...new Set([...cpu.pods, ...memory.pods].map(({ container }) => container))].sort();
-  const notes: string[] = [];
-  const usable = names.filter((name) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name));
-  if (usable.length < names.length) notes.push('series whose container label is no name of Kubernetes were left out');
-  const context = { deps, request, state };
-  const containers = await Promise.all(
-    usable.map((name) => sizeContainer(context, name, ofContainer(cpu, name), ofContainer(memory, name))),
-  );
-  const replicas = sizeReplicas(request, state.replicas, await demandOf(context, cpu), containers);
+  const context = { deps, request, state, signal };
+  const { names, notes } = containersNow([cpu, memory], now);
+  const containers = await Promise.all(names.map((name) => sizeContainer(context, name, cpu, memory)));
+  const demand = await demandOf(context, {
+    ...cpu,
+    pods: cpu.pods.filter(({ container }) => names.includes(container)),
+  });
+  const replicas = sizeReplicas(request, state, demand, containers);
   const common = {
     ...target,
     kind: request.kind,
@@ -74,10 +72,11 @@ export async function sizeWorkload(
     replicas,
     hpa: hpaOf(state, containers),
     notes: [...notes, ...notesOf(state, containers)],
-    cost: costOf(deps.prices, containers, replicas?.current ?? null, replicas?.recommended ?? null),
+    cost: costOf(deps.prices, containers, state.replicas),
   };
   const sized = containers.filter(
-    ({ cpu: { request: cores }, memory: { request: bytes } }) => cores !== null || bytes !== null,
+    ({ sidecar, cpu: { request: cores }, memory: { request: bytes } }) =>
+      !sidecar && (cores !== null || bytes !== null),
   );
   return sized.length === 0
     ? { ...common, status: 'abstained', reason: whyNot(request, containers), confidence: null, outputs: null }
@@ -91,6 +90,28 @@ export async function sizeWorkload(
 }
 
 type Container = SizeAnswer['containers'][number];
+
+/** Those that ran until the end; of others an old version had one, or it only began the pod. */
+function containersNow(parts: readonly Pods[], now: number): { names: string[]; notes: string[] } {
+  const last = new Map<string, number>();
+  for (const { startMs, stepMs, pods } of parts)
+    for (const { container, values } of pods) {
+      const at = startMs + values.findLastIndex((value) => !Number.isNaN(value)) * stepMs;
+      last.set(container, Math.max(last.get(container) ?? 0, at));
+    }
+  const newest = Math.max(0, ...last.values());
+  const all = [...last.keys()].sort();
+  const gone = all.filter((name) => last.get(name)! < newest - hour);
+  const named = all.filter((name) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name));
+  return {
+    names: named.filter((name) => !gone.includes(name)),
+    notes: [
+      ...(named.length < all.length ? ['series whose container label is no name of Kubernetes were left out'] : []),
+      ...(gone.length > 0 ? [`gone by now, and left out: ${gone.join(', ')}`] : []),
+      ...(last.size > 0 && newest < now - hour ? [`no pod of it was seen since ${isoTime(newest)}`] : []),
+    ],
+  };
+}
 
 function leastStated(containers: Container[]): number | null {
   const said = containers
@@ -110,20 +131,17 @@ const outputsFor = (target: Parameters<typeof outputsOf>[0], containers: Contain
     })),
   );
 
-type Context = { deps: SizeDeps; request: SizeRequest; state: WorkloadState };
-type Pods = { startMs: number; stepMs: number; pods: PodUsage[] };
+type Context = { deps: SizeDeps; request: SizeRequest; state: WorkloadState; signal: AbortSignal };
 
 const ofContainer = ({ startMs, stepMs, pods }: Pods, name: string): Usage[] =>
   pods.filter(({ container }) => container === name).map(({ values }) => ({ startMs, stepMs, values }));
 
-async function sizeContainer(
-  context: Context,
-  container: string,
-  cpuPods: Usage[],
-  memoryPods: Usage[],
-): Promise<Container> {
+async function sizeContainer(context: Context, container: string, cpuPods: Pods, memoryPods: Pods): Promise<Container> {
   const current = context.state.containers[container] ?? null;
-  const [cpu, memory] = await Promise.all([advised(context, 'cpu', cpuPods), advised(context, 'memory', memoryPods)]);
+  const [cpu, memory] = await Promise.all([
+    advised(context, 'cpu', ofContainer(cpuPods, container), cpuPods.windowMs),
+    advised(context, 'memory', ofContainer(memoryPods, container), memoryPods.windowMs),
+  ]);
   return {
     container,
     sidecar: sidecars.test(container),
@@ -134,24 +152,32 @@ async function sizeContainer(
 }
 
 /** Cores that all pods together are to have; null where nothing is known. */
-async function demandOf(context: Context, { startMs, stepMs, pods }: Pods): Promise<number | null> {
+async function demandOf(context: Context, { startMs, stepMs, windowMs, pods }: Pods): Promise<number | null> {
   const request: SizeRequest = { ...context.request, strategy: own, compare: false, startup_seconds: 0 };
-  const total = totalOf(pods.map(({ values }) => ({ startMs, stepMs, values })));
-  return (await advised({ ...context, request }, 'cpu', [total])).advised[0]?.request ?? null;
+  const usages = pods.map(({ values }) => ({ startMs, stepMs, values }));
+  return (await advised({ ...context, request }, 'cpu', usages, windowMs, true)).advised[0]?.request ?? null;
 }
 
-async function advised({ deps, request }: Context, resource: Resource, pods: Usage[]): Promise<Advices> {
+async function advised(
+  { deps, request, signal }: Context,
+  resource: Resource,
+  pods: Usage[],
+  windowMs: number,
+  together = false,
+): Promise<Advices> {
   const others = request.compare ? [own, ...ofOthers] : [];
   const task: AdviseTask = {
     resource,
     pods,
+    together,
     horizonMs: horizonMsOf[request.horizon],
     violation: resource === 'cpu' ? request.violation : request.memory_violation,
     least: resource === 'cpu' ? 0.001 : 2 ** 20,
-    startupMs: request.startup_seconds * 1000,
+    // A mean over so long a window still has the start in it.
+    startupMs: request.startup_seconds === 0 ? 0 : request.startup_seconds * 1000 + windowMs,
     strategies: [...new Set([request.strategy, ...others])],
   };
-  return deps.pool.run<Advices>('runAdvise', task, { signal: AbortSignal.timeout(deps.timeoutMs) });
+  return deps.pool.run<Advices>('runAdvise', task, { signal });
 }
 
 function sizingOf(
@@ -164,15 +190,16 @@ function sizingOf(
   const chosen = all[0]!;
   const enough = known.hours >= fewestHours[request.horizon];
   const unbounded = enough ? chosen.request : null;
-  const [bounded, boundBy] = boundsOn(deps.bounds, request, state, resource, unbounded, current);
+  const [bounded, boundBy] = boundsOn(deps.bounds, request, state, resource, unbounded, current, peak);
   const isCpu = resource === 'cpu';
   return {
     request: bounded,
-    limit: bounded === null ? null : isCpu ? cpuLimit(request, bounded, peak) : bounded,
+    limit: bounded === null ? null : isCpu ? cpuLimit(request, bounded, peak, current) : bounded,
     unit: isCpu ? 'cores' : 'bytes',
     current_request: (isCpu ? current?.cpuRequest : current?.memoryRequest) ?? null,
     current_limit: (isCpu ? current?.cpuLimit : current?.memoryLimit) ?? null,
-    confidence: unbounded === null ? null : chosen.confidence,
+    // Below what was asked for nothing is promised.
+    confidence: unbounded === null || boundBy === 'cap' || boundBy === 'node' ? null : chosen.confidence,
     bound_by: boundBy,
     unbounded,
     peak,
@@ -185,35 +212,9 @@ function sizingOf(
   };
 }
 
-const cpuLimit = ({ cpu_limit }: SizeRequest, cores: number, peak: number | null): number | null =>
-  cpu_limit && peak !== null ? Math.max(2 * cores, 1.2 * peak) : null;
-
-type BoundBy = Sizing['bound_by'];
-
-/** After a kill memory is raised as VPA does; then floors, then caps, the last of which is the largest node. */
-function boundsOn(
-  bounds: Bounds,
-  request: SizeRequest,
-  state: WorkloadState,
-  resource: Resource,
-  unbounded: number | null,
-  current: ContainerState | null,
-): [number | null, BoundBy] {
-  if (unbounded === null) return [null, 'nothing'];
-  const isCpu = resource === 'cpu';
-  const floor = isCpu
-    ? (request.min_cpu_cores ?? bounds.minCpuCores)
-    : (request.min_memory_bytes ?? bounds.minMemoryBytes);
-  const cap = isCpu
-    ? (request.max_cpu_cores ?? bounds.maxCpuCores)
-    : (request.max_memory_bytes ?? bounds.maxMemoryBytes);
-  const node = isCpu ? state.node.cpuCores : state.node.memoryBytes;
-  let [value, by]: [number, BoundBy] = [unbounded, 'usage'];
-  const killed = isCpu ? null : (current?.oomLimit ?? null);
-  const afterKill = killed === null ? 0 : Math.max(killed + 100 * 2 ** 20, killed * 1.2);
-  if (afterKill > value) [value, by] = [afterKill, 'oom'];
-  if (floor > value) [value, by] = [floor, 'floor'];
-  if (cap !== undefined && value > cap) [value, by] = [cap, 'cap'];
-  if (node !== null && value > node) [value, by] = [node, 'node'];
-  return [value, by];
+/** Where none is asked for, one that is there stays, and rises where the request would be above it. */
+function cpuLimit({ cpu_limit }: SizeRequest, cores: number, peak: number | null, current: ContainerState | null) {
+  if (cpu_limit && peak !== null) return Math.max(2 * cores, 1.2 * peak);
+  const limit = current?.cpuLimit ?? null;
+  return limit !== null && limit < cores ? 2 * cores : null;
 }

@@ -78,7 +78,7 @@ export function createSizer({ stepMs, horizonMs, violation, least }: SizerSettin
   };
 
   const judge = ({ guesses, blend, request }: Pending, window: Window) => {
-    const best = Math.max(window.least(weight), least * window.size);
+    const best = window.least(weight, least);
     level = level === 0 ? best : level * 0.9 + best * 0.1;
     const scale = Math.max(level, best);
     const loss = (log: number) =>

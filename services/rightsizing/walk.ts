@@ -87,7 +87,7 @@ export function walk(usage: Usage, resource: Resource, adviser: Adviser, setting
     if (window.size === 0) continue;
     const [excess, above] = [window.excess(request), window.above(request)];
     sums.cost += window.cost(request, weight);
-    sums.least += Math.max(window.least(weight), settings.least * window.size);
+    sums.least += window.least(weight, settings.least);
     sums.asked += request * window.size;
     sums.used += window.sum - excess;
     sums.all += window.sum;

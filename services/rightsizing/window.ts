@@ -13,8 +13,8 @@ export type Window = {
   excess(request: number): number;
   /** Sum over the samples of `request + weight × what lies above it`. */
   cost(request: number, weight: number): number;
-  /** The least it can cost: at the quantile 1 - 1/weight. */
-  least(weight: number): number;
+  /** The least it can cost with a request of `floor` at least: at the quantile 1 - 1/weight. */
+  least(weight: number, floor: number): number;
   sum: number;
 };
 
@@ -46,7 +46,8 @@ export function windowOf(values: Float64Array): Window {
     excess,
     cost,
     // The cost is convex with corners at the samples: the least is at one of them.
-    least: (weight) => (size === 0 ? 0 : cost(ascending[Math.max(0, Math.ceil(size * (1 - 1 / weight)) - 1)]!, weight)),
+    least: (weight, floor) =>
+      size === 0 ? 0 : cost(Math.max(floor, ascending[Math.max(0, Math.ceil(size * (1 - 1 / weight)) - 1)]!), weight),
     sum: behind[0]!,
   };
 }

@@ -92,7 +92,7 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
       const now = Date.now();
       used += (cores * (now - last)) / 1000;
       last = now;
-      const labels = 'namespace="shop",pod="web-7d9f8b6c5d-aaaaa",container="web",image="web:1"';
+      const labels = 'namespace="shop",pod="web-7d9f8b6c5d-bbbbb",container="web",image="web:1"';
       response.writeHead(silent ? 503 : 200, { 'content-type': 'text/plain; version=0.0.4' });
       response.end(
         silent

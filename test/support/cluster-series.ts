@@ -18,12 +18,12 @@ export const webCores = (ms: number, noise: number): number =>
 export function clusterSeries(endMs: number, days: number, stepMs: number): Sampled[] {
   const [startMs, middleMs] = [endMs - days * day, endMs - (days * day) / 2];
   const pods = [
-    { pod: 'web-7d9f8b6c5d-aaaaa', fromMs: startMs, toMs: middleMs, seed: 1 },
-    { pod: 'web-7d9f8b6c5d-bbbbb', fromMs: middleMs + stepMs, toMs: endMs, seed: 2 },
-    { pod: 'web-7d9f8b6c5d-ccccc', fromMs: startMs, toMs: endMs, seed: 3 },
+    { pod: 'web-7d9f8b6c5d-bbbbb', fromMs: startMs, toMs: middleMs, seed: 1 },
+    { pod: 'web-7d9f8b6c5d-ccccc', fromMs: middleMs + stepMs, toMs: endMs, seed: 2 },
+    { pod: 'web-7d9f8b6c5d-ddddd', fromMs: startMs, toMs: endMs, seed: 3 },
   ];
   const all: Sampled[] = pods.flatMap(({ pod, fromMs, toMs, seed }) => ofPod('web', pod, fromMs, toMs, stepMs, seed));
-  all.push(...ofPod('idle', 'idle-5c6d7e8f9a-ddddd', startMs, endMs, stepMs, null));
+  all.push(...ofPod('idle', 'idle-5c6d7f8f9b-fffff', startMs, endMs, stepMs, null));
   const now = (name: string, labels: Record<string, string>, value: number) =>
     all.push({
       name,

@@ -19,7 +19,6 @@ const peak = (pods: Usage[]): number | null => {
 export const krrSimple: Strategy = {
   name: 'krr_simple',
   about: 'CPU: 95th percentile of 14 days, the greatest of all pods; memory: peak + 15 %',
-  lookBackMs,
   floors,
   request: (resource, pods) =>
     resource === 'memory' ? peak(pods) : greatest(known(pods).map((values) => quantileOf(values, 0.95))),
@@ -34,10 +33,6 @@ const pooled = (pods: Usage[], share: number): number | null => {
 export const krrSimpleLimit: Strategy = {
   name: 'krr_simple_limit',
   about: 'CPU: 66th percentile of 14 days of all pods together; memory: peak + 15 %',
-  lookBackMs,
   floors,
   request: (resource, pods) => (resource === 'memory' ? peak(pods) : pooled(pods, 0.66)),
 };
-
-/** The CPU limit that goes with `krrSimpleLimit`. */
-export const krrCpuLimit = (pods: Usage[]): number | null => pooled(pods, 0.96);

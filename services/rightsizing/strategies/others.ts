@@ -15,7 +15,6 @@ const times = (value: number | null, factor: number): number | null => (value ==
 export const crane: Strategy = {
   name: 'crane',
   about: '99th percentile of 7 days in buckets of 0.1 core or 100 MiB, great values weighing more, + 15 %',
-  lookBackMs: 7 * day,
   floors: none,
   request: (resource, pods) => {
     const width = resource === 'cpu' ? 0.1 : 100 * mebibyte;
@@ -58,7 +57,11 @@ function kruize(resource: Resource, pods: Usage[], share: number): number | null
   if (all.length === 0) return null;
   const peaks = Float64Array.from(all, ({ most }) => most).sort();
   const most = peaks.at(-1)!;
-  if (resource === 'memory') return kruizeMemory(most, Math.max(...all.map(({ rise }) => rise)));
+  if (resource === 'memory')
+    return kruizeMemory(
+      most,
+      all.reduce((steepest, { rise }) => Math.max(steepest, rise), 0),
+    );
   return most < 1 ? most : nearestRank(peaks, share);
 }
 
@@ -68,7 +71,6 @@ export const kruizeMemory = (peak: number, rise: number): number => Math.min(pea
 export const kruizeCost: Strategy = {
   name: 'kruize_cost',
   about: 'CPU: 60th percentile of quarter-hourly peaks of 7 days, their peak below 1 core; memory: peak + 20 % at most',
-  lookBackMs: 7 * day,
   floors: none,
   request: (resource, pods) => kruize(resource, pods, 0.6),
 };
@@ -76,7 +78,6 @@ export const kruizeCost: Strategy = {
 export const kruizePerformance: Strategy = {
   name: 'kruize_performance',
   about: 'as kruize_cost with the 98th percentile',
-  lookBackMs: 7 * day,
   floors: none,
   request: (resource, pods) => kruize(resource, pods, 0.98),
 };
@@ -85,7 +86,6 @@ export const kruizePerformance: Strategy = {
 export const castAi: Strategy = {
   name: 'cast_ai',
   about: 'CPU: 80th percentile of 5 days, mean of the pods; memory: peak of 5 days + 10 %',
-  lookBackMs: 5 * day,
   floors: none,
   request: (resource, pods) => {
     if (resource === 'memory') return times(peakOf(pods, 5 * day), 1.1);
@@ -98,7 +98,6 @@ export const castAi: Strategy = {
 export const autopilot: Strategy = {
   name: 'autopilot',
   about: 'CPU: 95th percentile with a half-life of 12 h, memory: 98th with 48 h; + 10 %',
-  lookBackMs: 14 * day,
   floors: none,
   request: (resource, pods) => {
     const [share, halfLifeMs] = resource === 'cpu' ? [0.95, 12 * hour] : [0.98, 48 * hour];
@@ -121,7 +120,6 @@ function fadingQuantile({ stepMs, values }: Usage, share: number, halfLifeMs: nu
 export const peak: Strategy = {
   name: 'max_7d',
   about: 'the peak of 7 days',
-  lookBackMs: 7 * day,
   floors: none,
   request: (_, pods) => peakOf(pods, 7 * day),
 };

@@ -5,8 +5,6 @@ export type Strategy = {
   name: string;
   /** What it does, in a line. */
   about: string;
-  /** How far back it looks. */
-  lookBackMs: number;
   /** The least it ever says, per pod and resource: cores or bytes. */
   floors: Record<Resource, number>;
   /**

@@ -78,21 +78,6 @@ export function vpaPercentile(resource: Resource, pods: Usage[], share: number):
 export const vpa: Strategy = {
   name: 'vpa',
   about: '90th percentile with a half-life of a day (memory: of daily peaks) + 15 %',
-  lookBackMs: intervals * day,
   floors: { cpu: 0.025, memory: 250 * mebibyte },
   request: (resource, pods) => vpaPercentile(resource, pods, 0.9),
 };
-
-/**
- * How far its updater lets a request be from the target: the 50th and 95th percentile, wider while little is known.
- * @param days - of history
- * @param samples - in it; 1440 are a day’s worth
- */
-export function vpaBounds(resource: Resource, pods: Usage[], days: number, samples: number) {
-  const confidence = Math.min(days, samples / 1440);
-  const [lower, upper] = [vpaPercentile(resource, pods, 0.5), vpaPercentile(resource, pods, 0.95)];
-  return {
-    lower: lower === null ? null : lower * (1 + 0.001 / confidence) ** -2,
-    upper: upper === null ? null : upper * (1 + 1 / confidence),
-  };
-}

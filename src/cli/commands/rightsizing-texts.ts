@@ -59,6 +59,28 @@ export type Tested = {
   picture: string;
 };
 
+/** What can be applied is one document each; what is not one is a comment there. */
+export function batchText({ recommendations, failures, cost, left_off }: Batch, output: Output): string {
+  const isTable = output === 'table';
+  const said = [
+    ...failures.map(({ service, error }) => `${service}: ${error}`),
+    ...(left_off > 0 ? [`${left_off} further Deployments were left out; name them with --service`] : []),
+  ];
+  if (isTable)
+    return [
+      ...recommendations.map((one) => recommendationText(one, output)),
+      ...said,
+      `all together: ${costText(cost)}`,
+    ].join('\n\n');
+  const documents = recommendations.map((one) => {
+    const title = `# ${one.namespace}/${one.service}`;
+    return one.outputs === null
+      ? `${title}: no recommendation: ${one.reason}`
+      : `${title}\n${one.outputs[output].trimEnd()}`;
+  });
+  return [...documents, ...said.map((line) => `# ${line}`)].join(output === 'kubectl' ? '\n' : '\n---\n');
+}
+
 export function recommendationText(answer: Answer, output: Output): string {
   if (answer.outputs === null) return `${answer.namespace}/${answer.service}: no recommendation: ${answer.reason}`;
   if (output !== 'table') return answer.outputs[output].trimEnd();
@@ -122,10 +144,11 @@ const hpaText = ({
   return `${name} ${percent(target_utilization)} → ${to}: ${explanation}`;
 };
 
-const cores = (value: number | null): string | null => (value === null ? null : `${Math.ceil(value * 1000)}m`);
-const bytes = (value: number | null): string | null => (value === null ? null : `${Math.ceil(value / 2 ** 20)}Mi`);
+const cores = (value: number | null): string | null => (value === null ? null : `${Math.ceil(value * 1000 - 1e-6)}m`);
+const bytes = (value: number | null): string | null =>
+  value === null ? null : `${Math.ceil(value / 2 ** 20 - 1e-9)}Mi`;
 
-export function costText({ currency, monthly_now, monthly_recommended, monthly_saving }: Cost): string {
+function costText({ currency, monthly_now, monthly_recommended, monthly_saving }: Cost): string {
   const money = (value: number) => `${value.toFixed(2)} ${currency}`;
   if (monthly_recommended === null) return 'not known: requests or replicas are not';
   if (monthly_now === null || monthly_saving === null)

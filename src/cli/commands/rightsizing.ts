@@ -8,7 +8,7 @@ import {
   type Answer,
   type Batch,
   backtestText,
-  costText,
+  batchText,
   type Output,
   recommendationText,
   type Tested,
@@ -20,6 +20,7 @@ type RecommendFlags = {
   horizon: string;
   strategy: string;
   days?: string;
+  kind: string;
   compare?: boolean;
   output: Output;
 };
@@ -28,7 +29,7 @@ type BacktestFlags = {
   csv?: string;
   column?: string;
   time?: string;
-  step: string;
+  step?: string;
   resource: string;
   horizon: string;
   warmUpDays: string;
@@ -49,6 +50,11 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
     .option('--service <name>', 'one Deployment, StatefulSet or DaemonSet; not given: all Deployments')
     .addOption(horizonOption())
     .option('--strategy <name>', 'tower, or the rule of another right-sizer (tower rightsizing strategies)', 'tower')
+    .addOption(
+      new Option('--kind <kind>', 'what it is')
+        .choices(['Deployment', 'StatefulSet', 'DaemonSet'])
+        .default('Deployment'),
+    )
     .option('--days <number>', 'how far back usage is looked at')
     .option('--compare', 'what every other strategy would say as well')
     .addOption(
@@ -63,8 +69,8 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
     .option('--prometheus <namespace/service>', 'on what a workload used')
     .option('--csv <file>', '… or on a CSV with a header; - reads standard input')
     .option('--column <name>', 'the column with cores or bytes')
-    .option('--time <name>', 'the column with ISO 8601 times, of which the first is taken')
-    .option('--step <seconds>', 'time between two rows', '300')
+    .option('--time <name>', 'the column with ISO 8601 times')
+    .option('--step <seconds>', 'time between two rows; without --time 300')
     .addOption(new Option('--resource <name>', 'what is sized').choices(['cpu', 'memory']).default('cpu'))
     .addOption(horizonOption())
     .option('--warm-up-days <number>', 'seen before the first request is judged', '7')
@@ -90,10 +96,11 @@ const horizonOption = () =>
   new Option('--horizon <time>', 'how long a request is to hold').choices(['24h', '1h']).default('24h');
 
 async function recommend(context: CliContext, flags: RecommendFlags): Promise<void> {
-  const { namespace, service, horizon, strategy, days, compare, output } = flags;
+  const { namespace, service, horizon, strategy, days, kind, compare, output } = flags;
   const body = {
     horizon,
     strategy,
+    kind,
     compare: compare === true,
     ...(days === undefined ? {} : { history_days: numberOf('--days', days) }),
   };
@@ -103,14 +110,7 @@ async function recommend(context: CliContext, flags: RecommendFlags): Promise<vo
     return context.print(answer, (one) => recommendationText(one, output));
   }
   const batch = await tower.post<Batch>(`${path}/${part(namespace)}/recommendations`, body);
-  context.print(batch, ({ recommendations, failures, cost, left_off }) =>
-    [
-      ...recommendations.map((one) => recommendationText(one, output)),
-      ...failures.map((failure) => `${failure.service}: ${failure.error}`),
-      ...(left_off > 0 ? [`${left_off} further Deployments were left out; name them with --service`] : []),
-      ...(output === 'table' ? [`all together: ${costText(cost)}`] : []),
-    ].join('\n\n'),
-  );
+  context.print(batch, (all) => batchText(all, output));
 }
 
 async function backtest(context: CliContext, flags: BacktestFlags): Promise<void> {
@@ -152,8 +152,19 @@ async function backtestCsv(
   return context.tower().post<Tested>(`${path}/backtest`, {
     ...common,
     values,
-    step_seconds: numberOf('--step', step),
+    step_seconds: step === undefined ? (stepOf(times) ?? 300) : numberOf('--step', step),
     title: `${column} of ${csv}`,
     ...(times?.[0] === undefined ? {} : { start: times[0] }),
   });
+}
+
+/** Seconds from each row to the next; null where there are no times. @throws TowerError `invalid` where they differ */
+function stepOf(times: string[] | null): number | null {
+  const [first, second] = (times ?? []).map((time) => Date.parse(time));
+  if (!times || first === undefined || second === undefined) return null;
+  const step = second - first;
+  const odd = times.findIndex((time, i) => Date.parse(time) !== first + i * step);
+  if (odd >= 0 || step <= 0)
+    throw invalid(`row ${Math.max(odd, 1) + 1} is not one step after the one before; rows must be evenly apart`);
+  return step / 1000;
 }

@@ -73,6 +73,7 @@ describe('the Prometheus client', () => {
           } = await prometheus.range('x', startMs, startMs + steps * stepMs, stepMs);
           expect(first % stepMs).toBe(0);
           expect(first - startMs).toBeLessThan(stepMs);
+          if (size === 0) return expect(series).toEqual([]);
           expect([...series[0]!.values]).toEqual(Array.from({ length: size }, (_, i) => (first + i * stepMs) / minute));
         },
       ),
@@ -105,6 +106,19 @@ describe('the Prometheus client', () => {
     await prometheus.range('x', now - 5 * minute, now, minute);
     await prometheus.range('x', now - 5 * minute, now, minute);
     expect(asked.length).toBe(calls + 2);
+  });
+
+  it('does not keep an answer of which a part is away', async () => {
+    let away = true;
+    const { prometheus } = await serverSaying((url) => {
+      const answer = rangeOf(url, () => (away ? null : 1));
+      return away ? { body: { ...(answer.body as object), warnings: ['partial response'] } } : answer;
+    });
+    const start = 1_700_000_000_000;
+    expect((await prometheus.range('x', start, start + 2_500 * minute, minute)).warnings).toEqual(['partial response']);
+    away = false;
+    const { series, warnings } = await prometheus.range('x', start, start + 2_500 * minute, minute);
+    expect([warnings, series[0]!.values.every((value) => value === 1)]).toEqual([[], true]);
   });
 
   it('tries again where trying again can help, and says what is wrong', async () => {

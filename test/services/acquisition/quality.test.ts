@@ -27,7 +27,6 @@ function good(change: Partial<Experiment> = {}): Experiment {
     users: 20,
     durationMinutes: 15,
     startedAt: '2026-11-20T10:00:00Z',
-    endedAt: '2026-11-20T10:15:00Z',
     loadTest: { total: 1000, successful: 990, successRate: 0.99, durationSeconds: 899 },
     rows,
     columns: {
@@ -36,7 +35,6 @@ function good(change: Partial<Experiment> = {}): Experiment {
       replica_count_value: column(2, 0),
       node_cpu_util_value: column(30, 0.1),
     },
-    answered: {},
     ...change,
   };
 }
@@ -167,6 +165,8 @@ describe('the files of an experiment', () => {
     writeFileSync(join(folder, 'cart_browsing_replicas_1_users_5.csv'), 'timestamp,cpu_cores_value\nt_0,much\n');
     writeFileSync(join(folder, 'cart_browsing_replicas_1_users_6.csv'), 'timestamp,cpu_cores_value\nt_0,1\n');
     writeFileSync(join(folder, 'cart_browsing_replicas_1_users_6.json'), '{');
+    writeFileSync(join(folder, 'cart_browsing_replicas_1_users_7.csv'), 'timestamp,cpu_cores_value\nt_0,1\n');
+    writeFileSync(join(folder, 'cart_browsing_replicas_1_users_7.json'), 'null');
     writeFileSync(join(folder, 'notes.csv'), 'nothing of ours');
     const collected = createCollected(folder);
     const { experiments, unreadable, data_quality } = await collected.list({});
@@ -180,10 +180,14 @@ describe('the files of an experiment', () => {
         error: 'cart_browsing_replicas_1_users_5.csv: cpu_cores_value in row 1 is no number',
       },
       { experiment_id: 'cart_browsing_replicas_1_users_6', error: 'cart_browsing_replicas_1_users_6.json is no JSON' },
+      {
+        experiment_id: 'cart_browsing_replicas_1_users_7',
+        error: 'cart_browsing_replicas_1_users_7.json is no JSON object',
+      },
     ]);
     expect((await collected.list({ service: 'front' })).total_experiments).toBe(0);
     await expect(collected.one('../secret', {})).rejects.toMatchObject({ code: 'invalid' });
-    expect(await collected.clear('cart')).toEqual({ deleted: 3 });
+    expect(await collected.clear('cart')).toEqual({ deleted: 4 });
     expect(readdirSync(folder)).toEqual(['notes.csv']);
     expect((await createCollected(join(folder, 'none')).list({})).total_experiments).toBe(0);
   });
