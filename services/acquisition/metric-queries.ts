@@ -177,7 +177,7 @@ const hpa =
 const state: Record<StateName, (preset: Preset) => string> = {
   requests: () => ofContainers('kube_pod_container_resource_requests'),
   limits: () => ofContainers('kube_pod_container_resource_limits'),
-  // The reason stays for as long as the pod does; what counts is the limit it was killed at.
+  // The limits there are now of containers that were killed; the reason stays for as long as the pod does.
   oom_limits: () =>
     'max by(container)(max by(namespace,pod,container)(kube_pod_container_resource_limits{$K$kp,resource="memory"}) * on(namespace,pod,container) (max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"}) > 0) $J)',
   replicas: () =>

@@ -8,7 +8,7 @@ export type ContainerState = {
   memoryRequest: number | null;
   cpuLimit: number | null;
   memoryLimit: number | null;
-  /** The limit at which one of its pods was killed; null where none was. */
+  /** The limit there is now, where one of its pods was killed for memory; null where none was. */
   oomLimit: number | null;
 };
 export type WorkloadState = {

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
 import { temporaryFolder } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
 
@@ -34,6 +35,27 @@ describe('Prometheus', () => {
     const page = await (await fetch(`${tower.url}/metrics`)).text();
     expect(await output(promtool ?? '', ['check', 'metrics'], page)).toEqual({ code: 0, text: '' });
     await tower.stop();
+  });
+});
+
+describe('what is deployed', () => {
+  const promtool = systemProgram('/usr/bin/promtool');
+  it.skipIf(!promtool)('alerts by rules that promtool takes', async () => {
+    const text = readFileSync(new URL('../../deploy/monitoring/rules.yaml', import.meta.url), 'utf8');
+    const file = join(temporaryFolder(), 'rules.yml');
+    writeFileSync(file, stringify((parse(text) as { spec: object }).spec));
+    expect(await output(promtool ?? '', ['check', 'rules', file])).toMatchObject({
+      code: 0,
+      text: expect.stringMatching(/SUCCESS: 12 rules found/) as string,
+    });
+  });
+
+  const kubectl = systemProgram('/usr/bin/kubectl');
+  it.skipIf(!kubectl).each(['kubernetes', 'monitoring'])('is one that kubectl can build: %s', async (part) => {
+    const folder = new URL(`../../deploy/${part}`, import.meta.url).pathname;
+    const { code, text } = await output(kubectl ?? '', ['kustomize', folder]);
+    expect([code, text]).toEqual([0, expect.stringContaining('kind: ')]);
+    if (part === 'kubernetes') expect(text).toContain('image: control-tower:0.3.0');
   });
 });
 
