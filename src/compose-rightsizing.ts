@@ -80,7 +80,7 @@ function composeSizing(config: Config, history: Acquisition, clock: Clock, relea
 }
 
 /** Null where none is configured. */
-function prometheusClient(config: Config, secrets: Secrets, { clock, random }: Tools): HttpClient | null {
+function prometheusClient(config: Config, secrets: Secrets, { clock, random, metrics }: Tools): HttpClient | null {
   if (config.PROMETHEUS_URL === undefined) return null;
   const ca = readNamedFile('PROMETHEUS_CA_PATH', config.PROMETHEUS_CA_PATH);
   const [user, password] = [config.PROMETHEUS_USERNAME, secrets.prometheusPassword];
@@ -98,5 +98,7 @@ function prometheusClient(config: Config, secrets: Secrets, { clock, random }: T
     maxRetries: config.PROMETHEUS_MAX_RETRIES,
     clock,
     random,
+    onCall: ({ path, status, seconds }) =>
+      metrics.prometheusSeconds.observe({ endpoint: path.replace('/api/v1/', ''), status }, seconds),
   });
 }

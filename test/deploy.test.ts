@@ -61,7 +61,7 @@ describe('what is deployed', () => {
     expect(rules.length).toBeGreaterThan(8);
     for (const { alert, expr } of rules) {
       const named = [...expr.matchAll(/\b(?:tower|process|up)(?:_\w+)?(?=[{[\s)])/g)].map(([name]) =>
-        name.replace(/_bucket$/, ''),
+        name.replace(/_(bucket|count)$/, ''),
       );
       expect([alert, named.length > 0, named.filter((name) => !known.has(name))]).toEqual([alert, true, []]);
     }

@@ -85,6 +85,13 @@ function eventMetrics(registers: RegistryType[]) {
       buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
       registers,
     }),
+    prometheusSeconds: new Histogram({
+      name: 'tower_prometheus_request_duration_seconds',
+      help: 'Time Prometheus took for one call, by endpoint and status (0 = no answer)',
+      labelNames: ['endpoint', 'status'] as const,
+      buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers,
+    }),
     refreshSeconds: new Histogram({
       name: 'tower_registry_refresh_duration_seconds',
       help: 'Time of one refresh of the registry mirror',

@@ -22,6 +22,9 @@ describe('tower rightsizing', () => {
     expect(helm.resources).toMatchObject({
       requests: { cpu: expect.stringMatching(/^\d+m$/) as string },
     });
+    const limited = await tower(...one, '--violation', '0.2', '--cpu-limit', '--output', 'kubectl');
+    expect(limited.out).toMatch(/"limits":\{"cpu":"\d+m","memory"/);
+    expect((await tower(...one, '--violation', '2')).err).toBe('tower: violation must be a number from 0.005 to 0.5');
     const all = await tower('rightsizing', 'recommend', '--namespace', 'shop', '--days', '2');
     expect(all.out).toMatch(/^shop\/idle\n[\s\S]*\nshop\/web\n[\s\S]*\nall together: .* saves /);
     expect((await tower('rightsizing', 'recommend', '--namespace', 'shop', '--service', 'nobody')).out).toBe(
@@ -45,6 +48,8 @@ describe('tower rightsizing', () => {
     expect(tested.out).toMatch(/\noracle +1 /);
     expect(tested.out).toContain('3 windows of 24 h');
     expect(readFileSync(picture, 'utf8')).toContain('11-08');
+    const few = await tower(...asked, '--strategies', 'tower, vpa', '--own-floors');
+    expect(few.out).toMatch(/^STRATEGY .*\ntower .*\nvpa .*\n\n3 windows/);
     writeFileSync(csv, `time,cores\n${rows.filter((_, i) => i !== 5).join('\n')}\n`);
     expect((await tower(...asked)).err).toBe(
       'tower: row 6 is not one step after the one before; rows must be evenly apart',

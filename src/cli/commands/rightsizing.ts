@@ -22,6 +22,9 @@ type RecommendFlags = {
   days?: string;
   kind: string;
   compare?: boolean;
+  violation?: string;
+  memoryViolation?: string;
+  cpuLimit?: boolean;
   output: Output;
 };
 type BacktestFlags = {
@@ -33,6 +36,8 @@ type BacktestFlags = {
   resource: string;
   horizon: string;
   warmUpDays: string;
+  ownFloors?: boolean;
+  strategies?: string;
   days?: string;
   picture?: string;
 };
@@ -57,6 +62,9 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
     )
     .option('--days <number>', 'how far back usage is looked at')
     .option('--compare', 'what every other strategy would say as well')
+    .option('--violation <share>', 'share of samples that may lie above the CPU request; 0.05')
+    .option('--memory-violation <share>', 'share of horizons in which memory may go above its request; 0.02')
+    .option('--cpu-limit', 'recommend a CPU limit too')
     .addOption(
       new Option('--output <form>', 'a table, or what can be applied')
         .choices(['table', 'kubectl', 'kustomize', 'helm', 'vpa'])
@@ -75,6 +83,11 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
     .addOption(horizonOption())
     .option('--warm-up-days <number>', 'seen before the first request is judged', '7')
     .option('--days <number>', 'how far back, with --prometheus')
+    .option('--own-floors', 'each strategy with its own least request; else all have the same')
+    .option(
+      '--strategies <names>',
+      'only these, comma-separated; tower, oracle, and those of tower rightsizing strategies',
+    )
     .option('--picture <file.svg>', 'write a picture')
     .action((flags: BacktestFlags) => backtest(context, flags));
   rightsizing
@@ -96,12 +109,15 @@ const horizonOption = () =>
   new Option('--horizon <time>', 'how long a request is to hold').choices(['24h', '1h']).default('24h');
 
 async function recommend(context: CliContext, flags: RecommendFlags): Promise<void> {
-  const { namespace, service, horizon, strategy, days, kind, compare, output } = flags;
+  const { namespace, service, horizon, strategy, days, kind, compare, output, violation, memoryViolation } = flags;
   const body = {
     horizon,
     strategy,
     kind,
     compare: compare === true,
+    cpu_limit: flags.cpuLimit === true,
+    ...(violation === undefined ? {} : { violation: numberOf('--violation', violation) }),
+    ...(memoryViolation === undefined ? {} : { memory_violation: numberOf('--memory-violation', memoryViolation) }),
     ...(days === undefined ? {} : { history_days: numberOf('--days', days) }),
   };
   const tower = context.tower();
@@ -118,6 +134,8 @@ async function backtest(context: CliContext, flags: BacktestFlags): Promise<void
     resource: flags.resource,
     horizon: flags.horizon,
     warm_up_days: numberOf('--warm-up-days', flags.warmUpDays),
+    own_floors: flags.ownFloors === true,
+    ...(flags.strategies === undefined ? {} : { strategies: flags.strategies.split(',').map((name) => name.trim()) }),
   };
   const tested = await (flags.prometheus === undefined
     ? backtestCsv(context, flags, common)

@@ -37,7 +37,8 @@ async function towerOver(given: Sampled[] | null, env: Record<string, string> = 
     expect([status, body.detail]).toEqual([200, undefined]);
     return body as unknown as SizeAnswer;
   };
-  return { call, recommend, logText };
+  const metricsPage = async () => (await app.inject('/metrics')).body;
+  return { call, recommend, logText, metricsPage };
 }
 
 describe('a recommendation from history alone', () => {
@@ -217,6 +218,9 @@ describe('a recommendation from history alone', () => {
       status: 503,
       body: { detail: 'Prometheus cannot be reached (ECONNREFUSED)' },
     });
+    expect(await down.metricsPage()).toMatch(
+      /tower_prometheus_request_duration_seconds_count\{endpoint="query_range",status="0"\} \d/,
+    );
     expect((await down.call('/api/v1/acquisition/prometheus')).body).toMatchObject({
       configured: true,
       reachable: false,
