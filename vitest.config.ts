@@ -1,10 +1,15 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
 import { postgresPrograms } from './test/support/postgres-server.ts';
 
 const soak = process.env['SOAK'] === '1';
 
+/** On two cores one worker is preset, which takes nearly twice as long. Soaks count on having a core to themselves. */
+const workers = process.argv.includes('unit') && !soak ? { maxWorkers: Math.max(2, availableParallelism() - 1) } : {};
+
 export default defineConfig({
   test: {
+    ...workers,
     projects: [
       {
         test: {

@@ -52,7 +52,9 @@ export function createPeakSizer({ horizonMs, violation, least }: SizerSettings):
       if (begin < strides) return;
       const [before, after] = [peakUpTo(begin, back), peakUpTo(peaks.length, strides)];
       const request = requests[begin]!;
-      if (before > 0 && after > 0) rises.push(Math.log(after / before));
+      // What lies below the least request is no rise.
+      if (!Number.isNaN(before) && !Number.isNaN(after))
+        rises.push(Math.log(Math.max(after, least) / Math.max(before, least)));
       if (rises.length > mostRises) rises.shift();
       if (request === null || Number.isNaN(after)) return;
       // Horizons that overlap are no more than one piece of evidence.

@@ -13,9 +13,16 @@ export function towerCommand(args: string[], options: { cwd: string; env?: Recor
 
 /** A tower listening on a free port, with its folders in `cwd`. */
 export async function servingTower(cwd: string, env: Record<string, string> = {}): Promise<Started & { url: string }> {
-  const port = await freePort();
-  const started = towerCommand(['serve', '--port', String(port)], { cwd, env });
-  const url = `http://127.0.0.1:${port}`;
-  await untilAnswers(`${url}/readyz`, started, 20_000);
-  return { ...started, url };
+  for (let attempt = 1; ; attempt += 1) {
+    const port = await freePort();
+    const started = towerCommand(['serve', '--port', String(port)], { cwd, env });
+    const url = `http://127.0.0.1:${port}`;
+    try {
+      await untilAnswers(`${url}/readyz`, started, 20_000);
+      return { ...started, url };
+    } catch (error) {
+      // The port was free when it was looked for; another test was quicker.
+      if (attempt === 3 || !started.output().includes('is in use')) throw error;
+    }
+  }
 }
