@@ -6,7 +6,7 @@ import type { Tools } from './compose-registry.ts';
 import { type Config, experimentsFolderOf, type Secrets } from './config.ts';
 import type { Clock } from './kernel/clock.ts';
 import { readNamedFile } from './kernel/files.ts';
-import { createHttpClient, type HttpClient } from './kernel/http-client.ts';
+import { authorization, createHttpClient, type HttpClient } from './kernel/http-client.ts';
 import type { Releaser } from './kernel/lifecycle.ts';
 import { createWorkerPool } from './kernel/worker-pool.ts';
 
@@ -83,10 +83,7 @@ function composeSizing(config: Config, history: Acquisition, clock: Clock, relea
 function prometheusClient(config: Config, secrets: Secrets, { clock, random, metrics }: Tools): HttpClient | null {
   if (config.PROMETHEUS_URL === undefined) return null;
   const ca = readNamedFile('PROMETHEUS_CA_PATH', config.PROMETHEUS_CA_PATH);
-  const [user, password] = [config.PROMETHEUS_USERNAME, secrets.prometheusPassword];
-  const headers: Record<string, string> = {};
-  if (user && password) headers['authorization'] = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
-  else if (secrets.prometheusToken) headers['authorization'] = `Bearer ${secrets.prometheusToken}`;
+  const headers = authorization(config.PROMETHEUS_USERNAME, secrets.prometheusPassword, secrets.prometheusToken);
   if (config.PROMETHEUS_TENANT) headers['x-scope-orgid'] = config.PROMETHEUS_TENANT;
   return createHttpClient({
     baseUrl: config.PROMETHEUS_URL.replace(/\/+$/, ''),

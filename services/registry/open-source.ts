@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Clock } from '../../src/kernel/clock.ts';
 import { invalid } from '../../src/kernel/errors.ts';
 import { readNamedFile } from '../../src/kernel/files.ts';
-import { createHttpClient, type HttpClientOptions } from '../../src/kernel/http-client.ts';
+import { authorization, createHttpClient, type HttpClientOptions } from '../../src/kernel/http-client.ts';
 import type { Random } from '../../src/kernel/rng.ts';
 import { createMlrunsSource } from './mlruns-source.ts';
 import { createRestSource } from './rest-source.ts';
@@ -56,9 +56,10 @@ export function openSource(options: SourceOptions): RegistrySource {
 function openRest(options: SourceOptions): RegistrySource {
   const url = parseUrl(options.uri);
   const { user, password } = options;
-  const headers: Record<string, string> = { 'user-agent': 'control-tower' };
-  if (user && password) headers['authorization'] = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
-  else if (options.token) headers['authorization'] = `Bearer ${options.token}`;
+  const headers: Record<string, string> = {
+    'user-agent': 'control-tower',
+    ...authorization(user, password, options.token),
+  };
   if (options.workspace) headers['x-mlflow-workspace'] = options.workspace;
   const baseUrl = `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
   const ca = readNamedFile('MLFLOW_TRACKING_SERVER_CERT_PATH', options.caPath);

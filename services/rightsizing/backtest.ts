@@ -74,10 +74,8 @@ export const oracle =
   (history) => {
     const from = history.values.length;
     const part = usage.values.subarray(from, from + Math.round(horizonMs / usage.stepMs));
-    const window = windowOf(part);
-    if (window.size === 0) return { request: null, confidence: null };
-    const ascending = part.filter((value) => !Number.isNaN(value)).sort();
-    return { request: ascending[Math.max(0, Math.ceil(window.size * (1 - 1 / weight)) - 1)]!, confidence: null };
+    const cheapest = windowOf(part).cheapest(weight);
+    return { request: Number.isNaN(cheapest) ? null : cheapest, confidence: null };
   };
 
 export type BacktestSettings = {

@@ -14,7 +14,7 @@ import type {
   WorkloadBacktestRequest,
 } from './schemas.ts';
 import type { History } from './size.ts';
-import { day, hour, strideOf, type Usage } from './usage.ts';
+import { day, horizonMsOf, stepMsOf, strideOf, type Usage } from './usage.ts';
 
 /** What containers should ask for: recommendations, and how they would have done. */
 export type Rightsizing = ReturnType<typeof createRightsizing>;
@@ -81,7 +81,7 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
     request: Omit<BacktestRequest, 'values' | 'step_seconds'>,
   ): Promise<BacktestAnswer> => {
     const { resource, warm_up_days, own_floors, title } = request;
-    const horizonMs = request.horizon === '24h' ? day : hour;
+    const horizonMs = horizonMsOf[request.horizon];
     refuseShort(usage, horizonMs, warm_up_days * day);
     const settings = { resource, horizonMs, warmUpMs: warm_up_days * day, floors: own_floors };
     const task = { usage, settings, strategies: request.strategies ?? null, title };
@@ -112,7 +112,7 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
       const stretch = {
         startMs: endMs - history_days * day,
         endMs,
-        stepMs: request.horizon === '24h' ? 300_000 : 60_000,
+        stepMs: stepMsOf[request.horizon],
       };
       const { startMs, stepMs, pods } = await inTime(timeoutMs, () =>
         history.pods(target, request.resource, stretch, AbortSignal.timeout(timeoutMs)),

@@ -10,7 +10,7 @@ import { outputsOf } from './outputs.ts';
 import { hpaOf, sizeReplicas } from './scaling.ts';
 import type { SizeAnswer, SizeRequest, Sizing } from './schemas.ts';
 import { ofOthers, own } from './strategies/names.ts';
-import { day, hour, type Resource, type Usage } from './usage.ts';
+import { day, horizonMsOf, hour, type Resource, stepMsOf, type Usage } from './usage.ts';
 
 /** From the history of a workload to a recommendation that explains each of its numbers. */
 
@@ -30,10 +30,6 @@ type Target = { namespace: string; service: string };
 
 export type SizeDeps = { history: History; pool: WorkerPool; prices: Prices; bounds: Bounds; timeoutMs: number };
 
-/** An hour's horizon needs every minute; a day's does with five. */
-const stepOf = { '24h': 300_000, '1h': 60_000 };
-export const horizonMsOf = { '24h': day, '1h': hour };
-
 /** Containers that are injected beside a service. */
 const sidecars =
   /^(istio-proxy|linkerd-proxy|envoy(-sidecar)?|cloud-sql-proxy|cloudsql-proxy|vault-agent|daprd|fluent-bit|consul-dataplane|kuma-sidecar|jaeger-agent|otc-container)$/;
@@ -45,7 +41,7 @@ export async function sizeWorkload(
   request: SizeRequest,
   now: number,
 ): Promise<SizeAnswer> {
-  const stepMs = stepOf[request.horizon];
+  const stepMs = stepMsOf[request.horizon];
   const stretch = { startMs: now - request.history_days * day, endMs: now, stepMs };
   const signal = AbortSignal.timeout(deps.timeoutMs);
   const [cpu, memory, state] = await Promise.all([

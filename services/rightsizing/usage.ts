@@ -35,3 +35,7 @@ export const day = 24 * hour;
 
 /** Looks four times a horizon, from four hours on. */
 export const strideOf = (horizonMs: number): number => (horizonMs >= 4 * hour ? horizonMs / 4 : horizonMs);
+
+export const horizonMsOf = { '24h': day, '1h': hour };
+/** An hour's horizon needs every minute; a day's does with five. */
+export const stepMsOf = { '24h': 300_000, '1h': 60_000 };

@@ -13,7 +13,9 @@ export type Window = {
   excess(request: number): number;
   /** Sum over the samples of `request + weight × what lies above it`. */
   cost(request: number, weight: number): number;
-  /** The least it can cost with a request of `floor` at least: at the quantile 1 - 1/weight. */
+  /** The request that costs least: the quantile 1 - 1/weight. NaN of an empty one. */
+  cheapest(weight: number): number;
+  /** The least it can cost with a request of `floor` at least. */
   least(weight: number, floor: number): number;
   sum: number;
 };
@@ -38,6 +40,8 @@ export function windowOf(values: Float64Array): Window {
     const at = firstAbove(request);
     return behind[at]! - (size - at) * request;
   };
+  // The cost is convex with corners at the samples: the least is at one of them.
+  const cheapest = (weight: number) => ascending[Math.max(0, Math.ceil(size * (1 - 1 / weight)) - 1)] ?? Number.NaN;
   const cost = (request: number, weight: number) => size * request + weight * excess(request);
   return {
     size,
@@ -45,9 +49,8 @@ export function windowOf(values: Float64Array): Window {
     above: (request) => (size === 0 ? 0 : (size - firstAbove(request)) / size),
     excess,
     cost,
-    // The cost is convex with corners at the samples: the least is at one of them.
-    least: (weight, floor) =>
-      size === 0 ? 0 : cost(Math.max(floor, ascending[Math.max(0, Math.ceil(size * (1 - 1 / weight)) - 1)]!), weight),
+    cheapest,
+    least: (weight, floor) => (size === 0 ? 0 : cost(Math.max(floor, cheapest(weight)), weight)),
     sum: behind[0]!,
   };
 }

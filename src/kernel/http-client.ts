@@ -32,6 +32,16 @@ export type HttpClient = {
   close(): Promise<void>;
 };
 
+/** The Authorization header of a user and password, else of a token; nothing where there is neither. */
+export function authorization(
+  user: string | undefined,
+  password: string | undefined,
+  token: string | undefined,
+): Record<string, string> {
+  if (user && password) return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
+  return token ? { authorization: `Bearer ${token}` } : {};
+}
+
 type Call = { method: 'GET' | 'POST'; path: string; url: string; body: string | null };
 
 const retryableStatus = new Set([408, 429, 500, 502, 503, 504]);
