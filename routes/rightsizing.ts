@@ -1,17 +1,19 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Rightsizing } from '../services/rightsizing/rightsizing.ts';
 import {
   BacktestAnswer,
   BacktestRequest,
+  StrategyList,
+  WorkloadBacktestRequest,
+} from '../services/rightsizing/backtest-schemas.ts';
+import type { Rightsizing } from '../services/rightsizing/rightsizing.ts';
+import {
   BatchAnswer,
   BatchRequest,
   NamespaceParams,
   SizeAnswer,
   SizeParams,
   SizeRequest,
-  StrategyList,
-  WorkloadBacktestRequest,
 } from '../services/rightsizing/schemas.ts';
 import { errors, tags } from '../src/http/openapi.ts';
 

@@ -3,6 +3,8 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
 import { accessRoutes } from '../routes/access.ts';
 import { acquisitionRoutes } from '../routes/acquisition.ts';
+import { acquisitionJobRoutes } from '../routes/acquisition-jobs.ts';
+import { acquisitionOverviewRoutes } from '../routes/acquisition-overview.ts';
 import { analyticsRoutes } from '../routes/analytics.ts';
 import { analyticsPromqlRoutes } from '../routes/analytics-promql.ts';
 import { analyticsPushRoutes } from '../routes/analytics-push.ts';
@@ -94,6 +96,10 @@ export async function buildApp(
   app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'unmatched';
     metrics.httpSeconds.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
+    if (/^\/api\/v1\/(acquisition|rightsizing)\//.test(route)) {
+      metrics.moraRequests.inc();
+      metrics.moraSeconds.observe(reply.elapsedTime / 1000);
+    }
     done();
   });
 
@@ -108,6 +114,8 @@ export async function buildApp(
   await app.register(forecastRoutes, { forecast });
   await app.register(forecastTrainingRoutes, { training, access, now: clock.now });
   await app.register(acquisitionRoutes, { acquisition });
+  await app.register(acquisitionOverviewRoutes, { acquisition });
+  await app.register(acquisitionJobRoutes, { acquisition, access, now: clock.now });
   await app.register(rightsizingRoutes, { rightsizing });
   const shared = { access, now: clock.now, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };
   if (!estate) {

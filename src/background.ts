@@ -1,3 +1,4 @@
+import type { Acquisition } from '../services/acquisition/acquisition.ts';
 import type { Analytics } from '../services/analytics/analytics.ts';
 import { jobOf, prune, type RegistryParts, type SharedParts, type Tools } from './compose-registry.ts';
 import type { Config } from './config.ts';
@@ -25,6 +26,7 @@ type Parts = {
   registries: RegistryParts[];
   shared: SharedParts;
   analytics: Analytics;
+  acquisition: Acquisition;
   tools: Tools;
 };
 
@@ -150,7 +152,7 @@ function sharingJobs(registries: RegistryParts[], leadership: Leadership): Job[]
 }
 
 /** What one tower does for all. */
-function leaderJobs({ config, registries, shared, analytics }: Parts, { leads }: Leadership): Job[] {
+function leaderJobs({ config, registries, shared, analytics, acquisition }: Parts, { leads }: Leadership): Job[] {
   shared.outbox.begin();
   const jobs: Job[] = [
     ...registries.map(({ name, registry }) => ({
@@ -175,6 +177,13 @@ function leaderJobs({ config, registries, shared, analytics }: Parts, { leads }:
       timeoutMs: 30 * minute,
       firstAfterMs: minute,
       step: (signal) => analytics.seal(signal),
+    },
+    {
+      name: 'replicas-restore',
+      intervalMs: minute,
+      timeoutMs: minute,
+      firstAfterMs: 15_000,
+      step: (signal) => acquisition.jobs.restore(signal),
     },
   ];
   // A tower that stood still learns at the next renewal that another one leads; until then it does nothing either.

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { type Acquisition, createAcquisition } from '../services/acquisition/acquisition.ts';
+import { createKubernetesClient } from '../services/acquisition/kubernetes/client.ts';
 import { metricQueries } from '../services/acquisition/metric-queries.ts';
 import { createRightsizing, type Rightsizing, rightsizingWorker } from '../services/rightsizing/rightsizing.ts';
 import type { Tools } from './compose-registry.ts';
@@ -9,6 +10,7 @@ import { readNamedFile } from './kernel/files.ts';
 import { authorization, createHttpClient, type HttpClient } from './kernel/http-client.ts';
 import type { Releaser } from './kernel/lifecycle.ts';
 import { createWorkerPool } from './kernel/worker-pool.ts';
+import type { Queue } from './store/queue.ts';
 
 /** Load tests, for commands that need no tower. Loaded when they are asked for. */
 export async function loadTools() {
@@ -25,9 +27,28 @@ export async function loadTools() {
   return { scenarios, readScenario, asYaml, jmeterPlan, k6Script, judgeJtl, runLoad };
 }
 
+/** Configurations of experiments, for commands; loaded when they are asked for. */
+export async function experimentConfigs() {
+  const [{ loadConfig, shippedConfig }, { stringify }] = await Promise.all([
+    import('../services/acquisition/experiment-config.ts'),
+    import('yaml'),
+  ]);
+  const asYaml = (value: object): string => stringify(value).trimEnd();
+  return { load: loadConfig, shipped: shippedConfig, asYaml };
+}
+
+/** What of the rest of the tower it needs. */
+type Parts = { queue: Queue; models: () => Promise<{ service: string; error: string | null }[]> };
+
 /** What asks clusters, and what sizes by it. @throws TowerError `invalid` for files that settings name and that break a rule */
-export async function composeRightsizing(config: Config, secrets: Secrets, tools: Tools, releaser: Releaser) {
-  const acquisition = await composeAcquisition(config, secrets, tools, releaser);
+export async function composeRightsizing(
+  config: Config,
+  secrets: Secrets,
+  tools: Tools,
+  { queue, models }: Parts,
+  releaser: Releaser,
+) {
+  const acquisition = await composeAcquisition(config, secrets, tools, { queue, models }, releaser);
   return { acquisition, rightsizing: composeSizing(config, acquisition, tools.clock, releaser) };
 }
 
@@ -36,8 +57,10 @@ async function composeAcquisition(
   config: Config,
   secrets: Secrets,
   tools: Tools,
+  { queue, models }: Parts,
   releaser: Releaser,
 ): Promise<Acquisition> {
+  const { clock, log, metrics } = tools;
   const file = readNamedFile('PROMETHEUS_QUERIES_FILE', config.PROMETHEUS_QUERIES_FILE) ?? null;
   const acquisition = createAcquisition({
     http: prometheusClient(config, secrets, tools),
@@ -48,12 +71,35 @@ async function composeAcquisition(
       config.PROMETHEUS_SELECTOR ?? '',
     ),
     scrapeMs: config.PROMETHEUS_SCRAPE_SECONDS * 1000,
-    clock: tools.clock,
+    clock,
     experimentsFolder: experimentsFolderOf(config),
+    kubernetes: kubernetesClient(config, clock),
+    models,
+    queue,
+    targets: config.LOAD_TARGETS,
+    log,
+    onExperiment: (event) => {
+      if (event === 'job') return metrics.moraFailures.set(0);
+      if (event === 'begin') return metrics.moraActive.inc();
+      metrics.moraActive.dec();
+      metrics.moraOutcomes.inc({ outcome: event });
+      if (event === 'failed') metrics.moraFailures.inc();
+    },
   });
   releaser.defer('Prometheus', () => acquisition.stop());
   return acquisition;
 }
+
+/** Null where no cluster is configured. */
+const kubernetesClient = (config: Config, clock: Clock) =>
+  config.KUBERNETES_CONFIG === undefined
+    ? null
+    : createKubernetesClient({
+        config: config.KUBERNETES_CONFIG,
+        context: config.KUBERNETES_CONTEXT,
+        timeoutMs: config.KUBERNETES_TIMEOUT_SECONDS * 1000,
+        clock,
+      });
 
 /** Recommendations, on threads of their own. */
 function composeSizing(config: Config, history: Acquisition, clock: Clock, releaser: Releaser): Rightsizing {

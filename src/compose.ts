@@ -93,19 +93,11 @@ async function build(
   const all = await composeRegistries(foundation, shared, releaser);
   watchGauges(metrics, all, shared, () => background?.cluster() ?? nobodyYet);
   const first = all[0]!;
-  const system = createSystem({
-    config,
-    version,
-    clock,
-    registries: all.map(({ name, registry }, i) => ({ name, user: secrets.registries[i]?.user ?? null, registry })),
-    authentication: secrets.registries.some(({ password, token }) => password !== undefined || token !== undefined),
-    jobStates: () => background?.states() ?? [],
-    cluster: () => ({ tower, store: store.engine, ...(background?.cluster() ?? nobodyYet) }),
-    metricsPage: metrics.render,
-  });
+  const system = composeSystem(foundation, version, all, () => background, tower);
   const forecasting = composeForecast(foundation, queue, version, releaser);
   const analytics = await composeAnalytics(config, placeOf(config, secrets), clock, releaser, forecasting.forecast);
-  const sizing = await composeRightsizing(config, secrets, tools, releaser);
+  const needed = { queue, models: forecasting.training.models };
+  const sizing = await composeRightsizing(config, secrets, tools, needed, releaser);
   // Undone before what its jobs work on.
   releaser.defer('queue', () => queue.stop());
   releaser.defer('background jobs', () => background?.stop());
@@ -121,10 +113,39 @@ async function build(
     clock,
     startJobs: () => {
       beginAudit(access, clock, log);
-      background = createBackground({ config, store, tower, queue, registries: all, shared, analytics, tools });
+      background = createBackground({
+        config,
+        store,
+        tower,
+        queue,
+        registries: all,
+        shared,
+        analytics,
+        acquisition: sizing.acquisition,
+        tools,
+      });
     },
     stop: () => releaser.stop(),
   };
+}
+
+function composeSystem(
+  { config, secrets, store, tools: { clock, metrics } }: Foundation,
+  version: string,
+  all: RegistryParts[],
+  background: () => Background | null,
+  tower: string,
+) {
+  return createSystem({
+    config,
+    version,
+    clock,
+    registries: all.map(({ name, registry }, i) => ({ name, user: secrets.registries[i]?.user ?? null, registry })),
+    authentication: secrets.registries.some(({ password, token }) => password !== undefined || token !== undefined),
+    jobStates: () => background()?.states() ?? [],
+    cluster: () => ({ tower, store: store.engine, ...(background()?.cluster() ?? nobodyYet) }),
+    metricsPage: metrics.render,
+  });
 }
 
 async function composeRegistries(
@@ -225,7 +246,7 @@ export async function openFoundation(config: Config, secrets: Secrets, clock: Cl
   return { store, deriveKey, outbound, access: createAccess({ ...door, store, clock, outbound, deriveKey }) };
 }
 
-export { loadTools } from './compose-rightsizing.ts';
+export { experimentConfigs, loadTools } from './compose-rightsizing.ts';
 
 /** Copies of the data folder, for commands that work on it. */
 export const storeCopies = { backupStore, restoreStore, verifyPostgres, verifyStore };

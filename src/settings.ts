@@ -49,6 +49,8 @@ const isPlainUrl = (url: string | undefined): boolean =>
     URL.parse(url)?.username === '' &&
     URL.parse(url)?.search === '');
 
+const isOrigin = (url: string): boolean => /^https?:\/\/[^/?#@]+\/?$/.test(url) && URL.canParse(url);
+
 const isSelector = (list: string): boolean =>
   /^[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\{}]*"(,[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\{}]*")*$/.test(list);
 
@@ -229,6 +231,14 @@ export const settings = z.object({
   PRICE_MEMORY_GIB_HOUR: number(0.004237, 0, 1000, false).describe('Price of a GiB of memory for an hour'),
   PRICE_CURRENCY: z.string().max(8).default('USD').describe('What those prices are in'),
 
+  KUBERNETES_CONFIG: text().describe(
+    'Cluster for experiments and for applying recommendations: in-cluster, or a kubeconfig file. Not set: nothing is asked or changed',
+  ),
+  KUBERNETES_CONTEXT: text().describe('Context of that file; not set: its current one'),
+  KUBERNETES_TIMEOUT_SECONDS: number(10, 1, 600).describe('Longest wait for one answer of Kubernetes'),
+  LOAD_TARGETS: list('')
+    .refine((urls) => urls.every(isOrigin), 'must be a list of http(s)://host[:port]')
+    .describe('Where load tests of experiments may be sent: http://frontend.shop; empty: nowhere'),
   EXPERIMENTS_DIRECTORY: text().describe(
     'Folder of load experiments, one CSV and one JSON each (docs/forecast.md); not set: experiments in DATA_DIRECTORY',
   ),

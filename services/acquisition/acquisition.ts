@@ -2,9 +2,16 @@ import { type Clock, isoTime } from '../../src/kernel/clock.ts';
 import { invalid, TowerError } from '../../src/kernel/errors.ts';
 import type { HttpClient } from '../../src/kernel/http-client.ts';
 import { moment, wholeNumber } from '../../src/kernel/query.ts';
-import { collectColumns, collectPods, type Stretch } from './collect.ts';
+import { collectColumns, collectPods, collectRequestRate, type Stretch } from './collect.ts';
 import { createCollected } from './collected.ts';
+import { createExperimentJobs, type ExperimentDeps } from './experiment-jobs.ts';
+import type { KubernetesClient } from './kubernetes/client.ts';
+import { requiredCluster } from './kubernetes/client.ts';
+import { workloadsOf } from './kubernetes/workloads.ts';
+import { loadOnThread } from './load/thread.ts';
+import { loadPoints } from './load-points.ts';
 import type { MetricQueries, PodSeries, Workload } from './metric-queries.ts';
+import { createOverview } from './overview.ts';
 import { createPrometheus, type Prometheus } from './prometheus.ts';
 import type { MetricsQuery, PrometheusStatus, RangeAnswer, RangeQuery, WorkloadMetrics } from './schemas.ts';
 import { workloadState, workloadsIn } from './state.ts';
@@ -20,13 +27,18 @@ type Deps = {
   scrapeMs: number;
   clock: Clock;
   experimentsFolder: string;
-};
+  /** Null where no cluster is configured. */
+  kubernetes: KubernetesClient | null;
+  /** Trained models; a damaged one has an error. */
+  models: () => Promise<{ service: string; error: string | null }[]>;
+} & Pick<ExperimentDeps, 'queue' | 'targets' | 'log' | 'onExperiment'>;
 
 const mostMinutes = 44_640;
 /** Most values of a series in an answer. */
 const mostSteps = 50_000;
 
-export function createAcquisition({ http, queries, scrapeMs, clock, experimentsFolder }: Deps) {
+export function createAcquisition(deps: Deps) {
+  const { http, queries, scrapeMs, clock, experimentsFolder, kubernetes } = deps;
   const prometheus = http && createPrometheus({ http, clock });
   const source = () => {
     if (prometheus) return { prometheus, queries, scrapeMs };
@@ -34,49 +46,71 @@ export function createAcquisition({ http, queries, scrapeMs, clock, experimentsF
       details: { parameter: 'PROMETHEUS_URL' },
     });
   };
+  const testConnection = async (): Promise<PrometheusStatus> =>
+    prometheus
+      ? { configured: true, ...(await prometheus.testConnection()) }
+      : { configured: false, reachable: false, version: null, latency_ms: null, error: 'PROMETHEUS_URL is not set' };
+  const jobs = createExperimentJobs({
+    ...deps,
+    client: kubernetes,
+    folder: experimentsFolder,
+    collect: (workload, stretch, signal) => collectColumns(source(), workload, stretch, signal),
+    load: loadOnThread,
+  });
   return {
     experiments: createCollected(experimentsFolder),
+    jobs,
+    overview: createOverview({
+      ...deps,
+      client: kubernetes,
+      testConnection,
+      jobs: jobs.list,
+      folder: experimentsFolder,
+    }),
+    cluster: {
+      /** @throws TowerError `unavailable` */
+      workloads: async (namespace: string) => workloadsOf(requiredCluster(kubernetes), namespace),
+    },
     /** Never throws. */
-    testConnection: async (): Promise<PrometheusStatus> => {
-      if (!prometheus)
-        return {
-          configured: false,
-          reachable: false,
-          version: null,
-          latency_ms: null,
-          error: 'PROMETHEUS_URL is not set',
-        };
-      return { configured: true, ...(await prometheus.testConnection()) };
-    },
+    testConnection,
     /** @throws TowerError `invalid`, `unavailable` */
-    metrics: async (workload: Workload, query: MetricsQuery): Promise<WorkloadMetrics> => {
-      const { startMs, stepMs, size, columns, warnings } = await collectColumns(
-        source(),
-        workload,
-        stretchOf(query, clock.now()),
-      );
-      return {
-        ...workload,
-        start: isoTime(startMs)!,
-        step_seconds: stepMs / 1000,
-        steps: size,
-        columns: Object.fromEntries(
-          columns.map(({ name, values, ...column }) => [name, { ...column, values: listOf(values) }]),
-        ),
-        missing: columns.filter(({ known }) => known === 0).map(({ name }) => name),
-        warnings,
-      };
-    },
+    metrics: async (workload: Workload, query: MetricsQuery) => metricsOf(source(), workload, query, clock.now()),
     /** @throws TowerError `invalid`, `unavailable` */
     range: async (query: RangeQuery): Promise<RangeAnswer> => rangeOf(source().prometheus, query),
     /** What each container of each pod used; for those who size them. @throws TowerError `invalid`, `unavailable` */
     pods: async (workload: Workload, which: PodSeries, stretch: Stretch, signal?: AbortSignal) =>
       collectPods(source(), workload, which, stretch, signal),
+    /** What it is asked; null where nobody counts. @throws TowerError `invalid`, `unavailable` */
+    requestRate: async (workload: Workload, stretch: Stretch, signal?: AbortSignal) =>
+      collectRequestRate(source(), workload, stretch, signal),
+    /** What its replicas used under load, by its experiments. @throws TowerError `invalid` */
+    loadPoints: (service: string) => loadPoints(experimentsFolder, service),
     /** What it asks for at present. @throws TowerError `invalid`, `unavailable` */
     state: async (workload: Workload, signal?: AbortSignal) => workloadState(source(), workload, clock.now(), signal),
     /** @throws TowerError `invalid`, `unavailable` */
     workloads: async (namespace: string) => workloadsIn(source(), namespace, clock.now()),
     stop: async (): Promise<void> => prometheus?.close(),
+  };
+}
+
+async function metricsOf(
+  source: Parameters<typeof collectColumns>[0],
+  workload: Workload,
+  query: MetricsQuery,
+  now: number,
+): Promise<WorkloadMetrics> {
+  const stretch = stretchOf(query, now);
+  const { startMs, stepMs, size, columns, warnings } = await collectColumns(source, workload, stretch);
+  return {
+    ...workload,
+    start: isoTime(startMs)!,
+    step_seconds: stepMs / 1000,
+    steps: size,
+    columns: Object.fromEntries(
+      columns.map(({ name, values, ...column }) => [name, { ...column, values: listOf(values) }]),
+    ),
+    missing: columns.filter(({ known }) => known === 0).map(({ name }) => name),
+    warnings,
   };
 }
 

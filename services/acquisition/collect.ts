@@ -13,7 +13,8 @@ import type { Prometheus } from './prometheus.ts';
 
 /** What Prometheus knows of a workload, over a stretch of time. */
 
-export type Stretch = { startMs: number; endMs: number; stepMs: number };
+/** `queryTimeoutMs`: longest wait for one query, where it is not that of every call. */
+export type Stretch = { startMs: number; endMs: number; stepMs: number; queryTimeoutMs?: number };
 
 /** `values[i]` at `startMs + i * stepMs`; NaN where nothing is known. `trouble`: why nothing is. */
 export type CollectedColumn = {
@@ -46,7 +47,7 @@ export async function collectColumns(
   signal?: AbortSignal,
 ): Promise<Collected> {
   checkWorkload(workload);
-  const { startMs, endMs, stepMs } = stretch;
+  const { startMs, endMs, stepMs, queryTimeoutMs } = stretch;
   const first = Math.ceil(startMs / stepMs) * stepMs;
   const size = Math.max(0, Math.floor((endMs - first) / stepMs) + 1);
   const warnings = new Set<string>();
@@ -55,9 +56,11 @@ export async function collectColumns(
     const query = text === '' ? null : queryFor(text, workload, stepMs, source.scrapeMs);
     const values = new Float64Array(size).fill(Number.NaN);
     const column = { name, unit, formula: null, query, values };
+    const limits = [signal, queryTimeoutMs === undefined ? undefined : AbortSignal.timeout(queryTimeoutMs)];
+    const limit = AbortSignal.any(limits.filter((each) => each !== undefined));
     if (query === null) return { ...column, known: 0, trouble: noQuery };
     try {
-      const grid = await source.prometheus.range(query, startMs, endMs, stepMs, signal);
+      const grid = await source.prometheus.range(query, startMs, endMs, stepMs, limit);
       for (const warning of grid.warnings) warnings.add(warning);
       const [only, second] = grid.series;
       if (only) values.set(only.values);
@@ -122,6 +125,22 @@ function derived(columns: CollectedColumn[], size: number): CollectedColumn[] {
     const trouble = known > 0 ? null : without.length > 0 ? `there is no ${without.join(' and no ')}` : noSamples;
     return { name, unit, formula, query: null, values, known, trouble };
   });
+}
+
+/** Requests per second of a workload; null where there is no query for it. @throws TowerError as `collectColumns` */
+export async function collectRequestRate(
+  source: Source,
+  workload: Workload,
+  { startMs, endMs, stepMs }: Stretch,
+  signal?: AbortSignal,
+) {
+  checkWorkload(workload);
+  const text = source.queries.columns.request_rate.query;
+  if (text === '') return null;
+  const query = queryFor(text, workload, stepMs, source.scrapeMs);
+  const grid = await source.prometheus.range(query, startMs, endMs, stepMs, signal);
+  const values = grid.series[0]?.values ?? new Float64Array(grid.size).fill(Number.NaN);
+  return { startMs: grid.startMs, stepMs, values };
 }
 
 /** One container of one pod, by what it used; NaN where it was not there. */

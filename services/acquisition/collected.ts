@@ -54,7 +54,8 @@ export function createCollected(folder: string) {
   };
 }
 
-const stepOf = (text: string | undefined): number => wholeNumber('step_seconds', text ?? '30', 1, 3600);
+const stepOf = (text: string | undefined): number | undefined =>
+  text === undefined ? undefined : wholeNumber('step_seconds', text, 1, 3600);
 
 const infoOf = (experiment: Experiment, { grade, checks }: Quality): ExperimentList['experiments'][number] => ({
   experiment_id: experiment.id,

@@ -2,7 +2,7 @@ import { readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCsv } from '../../src/kernel/csv.ts';
 import { invalid, notFound, publicText } from '../../src/kernel/errors.ts';
-import { writeAtomically } from '../../src/kernel/files.ts';
+import { writeText } from '../../src/kernel/files.ts';
 
 /** Load experiments on disk: one CSV of steps and one JSON of circumstances each, in the format of docs/forecast.md. */
 
@@ -13,6 +13,8 @@ export type LoadTest = {
   /** Of its requests, 0 to 1. */
   successRate: number | null;
   durationSeconds: number | null;
+  /** Requests per second. */
+  throughput: number | null;
 };
 
 export type Experiment = {
@@ -23,7 +25,12 @@ export type Experiment = {
   replicas: number;
   users: number;
   durationMinutes: number | null;
+  /** Time between two rows; null where the file does not say. */
+  stepSeconds: number | null;
   startedAt: string | null;
+  /** Where it ran, and the job that made it; null where the file does not say. */
+  namespace: string | null;
+  job: string | null;
   loadTest: LoadTest | null;
   /** Rows × columns; NaN where a cell is empty. The infinity of a division by zero is kept. */
   rows: number;
@@ -94,10 +101,14 @@ function stepsOf(csv: string, id: string): Pick<Experiment, 'rows' | 'columns'> 
   return { rows: rows.length, columns: Object.fromEntries(columns) };
 }
 
-type Circumstances = Pick<Experiment, 'durationMinutes' | 'startedAt' | 'loadTest'>;
+type Circumstances = Pick<
+  Experiment,
+  'durationMinutes' | 'stepSeconds' | 'startedAt' | 'namespace' | 'job' | 'loadTest'
+>;
 
 function circumstancesOf(json: string | null, id: string): Circumstances {
-  if (json === null) return { durationMinutes: null, startedAt: null, loadTest: null };
+  if (json === null)
+    return { durationMinutes: null, stepSeconds: null, startedAt: null, namespace: null, job: null, loadTest: null };
   let said: unknown;
   try {
     said = JSON.parse(json);
@@ -105,10 +116,23 @@ function circumstancesOf(json: string | null, id: string): Circumstances {
     throw invalid(`${id}.json is no JSON`);
   }
   if (!isObject(said)) throw invalid(`${id}.json is no JSON object`);
+  return circumstancesIn(said);
+}
+
+/** An experiment before it is on disk, as it will be read from there. */
+export const experimentOf = (data: Saved, circumstances: Record<string, unknown>): Experiment => ({
+  ...data,
+  ...circumstancesIn(circumstances),
+});
+
+function circumstancesIn(said: Record<string, unknown>): Circumstances {
   const load = said['load_test'];
   return {
     durationMinutes: numberOr(said['duration_minutes']),
+    stepSeconds: numberOr(said['metrics_collection_interval']),
     startedAt: textOr(said['collection_start']),
+    namespace: textOr(said['namespace']),
+    job: textOr(said['job']),
     loadTest: isObject(load) ? loadTestOf(load) : null,
   };
 }
@@ -127,6 +151,7 @@ function loadTestOf(load: Record<string, unknown>): LoadTest {
         ? successful / total
         : null,
     durationSeconds: numberOr(load['duration_seconds']),
+    throughput: numberOr(load['throughput']),
   };
 }
 
@@ -134,21 +159,15 @@ const numberOr = (value: unknown): number | null =>
   typeof value === 'number' && Number.isFinite(value) ? value : null;
 const textOr = (value: unknown): string | null => (typeof value === 'string' ? value : null);
 
+type Saved = Pick<Experiment, 'id' | 'service' | 'scenario' | 'replicas' | 'users' | 'rows' | 'columns'>;
+
 /**
  * Writes both files, the JSON last: an experiment without one was not finished.
  * @param circumstances - goes into the JSON as it is, under `experiment_id` and `target_service`
  */
 export async function saveExperiment(
   folder: string,
-  {
-    id,
-    service,
-    scenario,
-    replicas,
-    users,
-    rows,
-    columns,
-  }: Pick<Experiment, 'id' | 'service' | 'scenario' | 'replicas' | 'users' | 'rows' | 'columns'>,
+  { id, service, scenario, replicas, users, rows, columns }: Saved,
   circumstances: Record<string, unknown>,
 ): Promise<void> {
   const names = Object.keys(columns);
@@ -157,7 +176,7 @@ export async function saveExperiment(
   const lines = Array.from({ length: rows }, (_, i) =>
     [`t_${i}`, id, service, scenario, replicas, users, ...names.map((name) => cellOf(columns[name]![i]!))].join(','),
   );
-  await write(
+  await writeText(
     join(folder, `${id}.csv`),
     `${[...labels, ...names].join(',')}\n${lines.map((line) => `${line}\n`).join('')}`,
   );
@@ -168,16 +187,8 @@ export async function saveExperiment(
     load_users: users,
     ...circumstances,
   };
-  await write(join(folder, `${id}.json`), `${JSON.stringify(about, null, 2)}\n`);
+  await writeText(join(folder, `${id}.json`), `${JSON.stringify(about, null, 2)}\n`);
 }
-
-const write = (path: string, text: string): Promise<void> =>
-  writeAtomically(
-    path,
-    (async function* () {
-      yield Buffer.from(text);
-    })(),
-  );
 
 /** Deletes the files of experiments, of one service where one is named. Gives how many there were. */
 export async function deleteExperiments(folder: string, service?: string): Promise<number> {

@@ -22,8 +22,11 @@ const rampSeconds = 120;
 const needed = ['cpu_cores_value', 'mem_bytes_value', 'replica_count_value'];
 const utilisations = ['node_cpu_util_value', 'node_mem_util_value'];
 
-/** @param stepSeconds - time between two rows */
-export function validateQuality(experiment: Experiment, stepSeconds = 30): Quality {
+/** What the seed's files were collected with, which do not say. */
+const usualStep = 30;
+
+/** @param stepSeconds - time between two rows, where the experiment is not to say */
+export function validateQuality(experiment: Experiment, stepSeconds = experiment.stepSeconds ?? usualStep): Quality {
   const steady = Math.min(experiment.rows, Math.ceil(rampSeconds / stepSeconds));
   const checks = [
     loadSucceeded(experiment),
@@ -158,7 +161,10 @@ function isSteady({ columns }: Experiment, column: string, ramp: number): Check 
 }
 
 /** What cannot be is taken out, as is the ramp; what was done is told. The experiment itself stays as it is. */
-export function cleanExperiment(experiment: Experiment, stepSeconds = 30): { experiment: Experiment; done: string[] } {
+export function cleanExperiment(
+  experiment: Experiment,
+  stepSeconds = experiment.stepSeconds ?? usualStep,
+): { experiment: Experiment; done: string[] } {
   const ramp = Math.min(experiment.rows, Math.ceil(rampSeconds / stepSeconds));
   const done: string[] = ramp > 0 ? [`the first ${ramp} rows are the ramp`] : [];
   const columns = Object.entries(experiment.columns).map(([name, values]): [string, Float64Array] => {

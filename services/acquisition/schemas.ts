@@ -105,7 +105,7 @@ export type RangeAnswer = z.infer<typeof RangeAnswer>;
 
 const grade = z.enum(['high', 'medium', 'low']);
 const service = z.string().optional().describe('Only those of one service');
-const stepSeconds = z.string().optional().describe('Time between two rows; default 30');
+const stepSeconds = z.string().optional().describe('Time between two rows; default: as the experiment says, else 30');
 
 export const ExperimentsQuery = z.strictObject({ service, step_seconds: stepSeconds });
 export type ExperimentsQuery = z.infer<typeof ExperimentsQuery>;
@@ -194,3 +194,55 @@ export const DeleteQuery = z.strictObject({
   confirm: z.literal('true', 'must be true: the files are gone then'),
 });
 export const ExperimentsDeleted = z.object({ deleted: z.number() }).meta({ examples: [{ deleted: 36 }] });
+
+export const WorkloadsParams = z.object({
+  namespace: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a name as Kubernetes has them')
+    .meta({ example: 'hipster-shop' }),
+});
+
+const amount = z.number().nullable().describe('null: none is set');
+export const WorkloadList = z
+  .array(
+    z.object({
+      kind: z.enum(['Deployment', 'StatefulSet']),
+      name: z.string(),
+      replicas: z.int(),
+      ready_replicas: z.int(),
+      containers: z.array(
+        z.object({
+          name: z.string(),
+          cpu_request_cores: amount,
+          cpu_limit_cores: amount,
+          memory_request_bytes: amount,
+          memory_limit_bytes: amount,
+        }),
+      ),
+      hpa: z.array(z.string()).describe('Names of HorizontalPodAutoscalers'),
+      vpa: z.array(z.string()).nullable().describe('Names of VerticalPodAutoscalers; null where they may not be read'),
+    }),
+  )
+  .meta({
+    examples: [
+      [
+        {
+          kind: 'Deployment',
+          name: 'frontend',
+          replicas: 2,
+          ready_replicas: 2,
+          containers: [
+            {
+              name: 'server',
+              cpu_request_cores: 0.1,
+              cpu_limit_cores: 0.2,
+              memory_request_bytes: 67_108_864,
+              memory_limit_bytes: 134_217_728,
+            },
+          ],
+          hpa: [],
+          vpa: [],
+        },
+      ],
+    ],
+  });

@@ -1,4 +1,5 @@
 import { conflict, notFound } from '../../src/kernel/errors.ts';
+import { jobFrames } from '../../src/store/job-frames.ts';
 import type { Queue, QueuedJob } from '../../src/store/queue.ts';
 import type { TrainRequest, TrainResult } from './training-schemas.ts';
 
@@ -66,19 +67,9 @@ export function createTrainingJobs(
       return get(id);
     },
     /** The job whenever it changes, as server-sent events; ends with the job, or when the signal aborts. */
-    async *events(id: string, over: AbortSignal): AsyncGenerator<string> {
-      let number = 0;
-      for await (const row of queue.follow(kind, id, over)) {
-        const job = jobOf(row);
-        number += 1;
-        yield `id: ${number}\nevent: ${names[job.status] ?? job.status}\ndata: ${JSON.stringify(job)}\n\n`;
-      }
-    },
+    events: (id: string, over: AbortSignal) => jobFrames(queue, { kind, id }, over, jobOf),
   };
 }
-
-/** What is not over yet goes on. */
-const names: Partial<Record<QueuedJob['state'], string>> = { queued: 'progress', running: 'progress' };
 
 const jobOf = (job: QueuedJob): TrainingJob => ({
   id: job.id,

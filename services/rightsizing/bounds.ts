@@ -10,7 +10,7 @@ export type Bounds = {
   maxCpuCores: number | undefined;
   maxMemoryBytes: number | undefined;
 };
-type BoundBy = Sizing['bound_by'];
+type BoundBy = Exclude<Sizing['bound_by'], 'capacity'>;
 
 /** After a kill memory is raised as VPA does; then floors, then caps, the last of which is the largest node. */
 export function boundsOn(

@@ -1,6 +1,7 @@
 import { isoTime } from '../../src/kernel/clock.ts';
 import type { WorkloadState } from '../acquisition/state.ts';
 import type { Advices } from './advise.ts';
+import type { Planned } from './capacity.ts';
 import { quantity } from './picture.ts';
 import type { SizeAnswer, SizeRequest, Sizing } from './schemas.ts';
 import { own } from './strategies/names.ts';
@@ -9,7 +10,7 @@ import type { Resource } from './usage.ts';
 /** Why a number is what it is, in words. */
 
 type Container = SizeAnswer['containers'][number];
-type BoundBy = Sizing['bound_by'];
+type BoundBy = Exclude<Sizing['bound_by'], 'capacity'>;
 
 /** Less tells nothing of a day, or of how it goes on. */
 export const fewestHours = { '24h': 24, '1h': 3 };
@@ -52,6 +53,19 @@ export function explain(
       ? ''
       : `; ${quantity(chosen.request, resource)} was ${boundTexts[by]}, ${quantity(bounded!, resource)}`;
   return `${rule}; ${seen}, peak ${quantity(peak!, resource)}${bound}`;
+}
+
+export function explainCapacity(
+  { replicas, load }: Planned,
+  resource: Resource,
+  share: number,
+  unbounded: number,
+  by: BoundBy,
+  bounded: number,
+): string {
+  const part = share < 0.999 ? `, ${Math.round(100 * share)} % of it for this container` : '';
+  const bound = boundTexts[by] === '' ? '' : `; it was ${boundTexts[by]}, ${quantity(bounded, resource)}`;
+  return `by experiments: each of ${replicas} replicas is to bear ${Number(load.toPrecision(3))} requests/s${part}: ${quantity(unbounded, resource)}${bound}`;
 }
 
 export function notesOf(state: WorkloadState, containers: Container[]): string[] {

@@ -1,18 +1,10 @@
 import type { Clock } from '../../src/kernel/clock.ts';
 import { invalid, notFound, publicText, TowerError, unavailable } from '../../src/kernel/errors.ts';
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
+import type { BacktestAnswer, BacktestRequest, StrategyList, WorkloadBacktestRequest } from './backtest-schemas.ts';
 import type { Bounds } from './bounds.ts';
 import { type Prices, sumOfCosts } from './cost.ts';
-import type {
-  BacktestAnswer,
-  BacktestRequest,
-  BatchAnswer,
-  BatchRequest,
-  SizeAnswer,
-  SizeRequest,
-  StrategyList,
-  WorkloadBacktestRequest,
-} from './schemas.ts';
+import type { BatchAnswer, BatchRequest, SizeAnswer, SizeRequest } from './schemas.ts';
 import type { History } from './size.ts';
 import { day, horizonMsOf, stepMsOf, strideOf, type Usage } from './usage.ts';
 

@@ -1,4 +1,5 @@
 import type { WorkloadState } from '../acquisition/state.ts';
+import type { Planned } from './capacity.ts';
 import { quantity } from './picture.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
 
@@ -12,11 +13,29 @@ export function sizeReplicas(
   { replicas: current, hpa }: WorkloadState,
   demand: number | null,
   containers: readonly Container[],
+  planned: Planned | null,
 ): SizeAnswer['replicas'] {
   const perPod = containers.reduce((sum, each) => sum + (each.cpu.request ?? Number.NaN), 0);
   if (request.kind === 'DaemonSet' || containers.length === 0) return null;
-  const nothing = { current, recommended: null, demand_cores: demand, bound_by: 'nothing' as const };
+  const nothing = {
+    current,
+    recommended: null,
+    demand_cores: demand,
+    bound_by: 'nothing' as 'nothing' | 'cap' | 'capacity',
+  };
   if (hpa) return { ...nothing, explanation: `the autoscaler ${hpa.name} decides` };
+  if (planned) {
+    const most = request.max_replicas ?? Number.POSITIVE_INFINITY;
+    const text = `by experiments: each is to bear ${Number(planned.load.toPrecision(3))} requests/s`;
+    return planned.replicas > most
+      ? {
+          ...nothing,
+          recommended: most,
+          bound_by: 'cap',
+          explanation: `${text} of ${planned.replicas}, lowered to max_replicas: fewer do not bear it`,
+        }
+      : { ...nothing, recommended: planned.replicas, bound_by: 'capacity', explanation: text };
+  }
   if (demand === null || Number.isNaN(perPod))
     return { ...nothing, explanation: 'not of all containers is known what they need' };
   const needed = Math.max(1, Math.ceil(demand / (perPod * request.target_utilization) - 1e-9));

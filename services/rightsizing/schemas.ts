@@ -3,16 +3,16 @@ import { ofOthers, own } from './strategies/names.ts';
 
 /** What goes in and out at /api/v1/rightsizing. */
 
-const among = (min: number, max: number, whole = false) => {
+export const among = (min: number, max: number, whole = false) => {
   const rule = `must be a ${whole ? 'whole ' : ''}number from ${min} to ${max}`;
   const bounded = z.number(rule).min(min, rule).max(max, rule);
   return whole ? bounded.int(rule) : bounded;
 };
-const yes = z.boolean('must be true or false');
-const oneOf = <const Names extends readonly [string, ...string[]]>(names: Names) =>
+export const yes = z.boolean('must be true or false');
+export const oneOf = <const Names extends readonly [string, ...string[]]>(names: Names) =>
   z.enum(names, `must be ${names.slice(0, -1).join(', ')} or ${names.at(-1)}`);
 
-const strategyNames = [own, ...ofOthers] as const;
+export const strategyNames = [own, ...ofOthers] as const;
 const kinds = ['Deployment', 'StatefulSet', 'DaemonSet'] as const;
 
 export const SizeParams = z.object({
@@ -43,6 +43,14 @@ export const SizeRequest = z
     cpu_limit: yes
       .default(false)
       .describe('Recommend a CPU limit too: the greatest use seen, a fifth more, twice the request at least'),
+    basis: oneOf(['auto', 'usage', 'capacity'])
+      .default('auto')
+      .describe(
+        'CPU and memory from what was used, or from experiments and traffic; auto: from these where there are any',
+      ),
+    demand_requests_per_second: among(0, 1e9)
+      .optional()
+      .describe('Traffic to size for, in the place of what Prometheus counted'),
     min_cpu_cores: cores.optional(),
     max_cpu_cores: cores.optional(),
     min_memory_bytes: bytes.optional(),
@@ -63,7 +71,7 @@ const Sizing = z.object({
     .number()
     .nullable()
     .describe('Calibrated probability that the stated violation is kept over the horizon'),
-  bound_by: z.enum(['usage', 'floor', 'cap', 'node', 'oom', 'nothing']).describe('Which rule decided'),
+  bound_by: z.enum(['usage', 'capacity', 'floor', 'cap', 'node', 'oom', 'nothing']).describe('Which rule decided'),
   unbounded: z.number().nullable().describe('Before floors and caps'),
   peak: z.number().nullable().describe('Greatest use of any pod'),
   samples: z.number(),
@@ -82,6 +90,34 @@ const Container = z.object({
   memory: Sizing,
   startup_peak_cores: z.number().nullable().describe('Greatest CPU of a pod’s first moments; null where no pod began'),
 });
+
+const Line = z
+  .object({
+    base: z.number().describe('Cores or bytes of a replica without load'),
+    per_request: z.number().describe('… and for each request per second'),
+    at_most_tried: z.number(),
+    error: z.number().describe('Mean relative error at levels of load that were left out'),
+    margin: z.number().describe('What the line is multiplied by'),
+  })
+  .nullable();
+const Capacity = z
+  .object({
+    scenario: z.string().nullable().describe('The one that takes most'),
+    load_from: z.enum(['request_rate', 'load_test']).nullable(),
+    experiments: z.int(),
+    left_out: z.int().describe('Experiments of low quality'),
+    levels: z.int().nullable(),
+    tried_requests_per_second: z.number().nullable().describe('The most one replica was tried with'),
+    cpu: Line,
+    memory: Line,
+    demand_requests_per_second: z.number().nullable().describe('Of all replicas, at the stated quantile'),
+    replicas: z.int().nullable(),
+    fewest_replicas: z.int().nullable().describe('As many as would bear it'),
+    requests_per_second_of_each: z.number().nullable(),
+    reason: z.string().nullable().describe('Why usage decided'),
+  })
+  .nullable()
+  .describe('What experiments say; null where there are none');
 
 const Cost = z.object({
   currency: z.string(),
@@ -109,7 +145,7 @@ export const SizeAnswer = z
         current: z.number().nullable(),
         recommended: z.number().nullable(),
         demand_cores: z.number().nullable().describe('What all replicas together are to have for the horizon'),
-        bound_by: z.enum(['usage', 'floor', 'cap', 'nothing']),
+        bound_by: z.enum(['usage', 'capacity', 'floor', 'cap', 'nothing']),
         explanation: z.string(),
       })
       .nullable(),
@@ -121,6 +157,7 @@ export const SizeAnswer = z
         explanation: z.string(),
       })
       .nullable(),
+    capacity: Capacity,
     confidence: z.number().nullable().describe('The least of all that are stated'),
     cost: Cost,
     outputs: z.object({ kubectl: z.string(), kustomize: z.string(), helm: z.string(), vpa: z.string() }).nullable(),
@@ -141,6 +178,7 @@ export const SizeAnswer = z
         containers: [],
         replicas: null,
         hpa: null,
+        capacity: null,
         confidence: null,
         cost: {
           currency: 'USD',
@@ -196,97 +234,3 @@ export const BatchAnswer = z
 export type BatchAnswer = z.infer<typeof BatchAnswer>;
 
 export const NamespaceParams = z.object({ namespace: z.string().meta({ example: 'hipster-shop' }) });
-
-const backtestCommon = {
-  resource: oneOf(['cpu', 'memory']).default('cpu'),
-  horizon: oneOf(['24h', '1h']).default('24h'),
-  warm_up_days: among(0.25, 30).default(7).describe('Seen before the first request is judged'),
-  own_floors: yes.default(false).describe('Each strategy with its own floors; else all have 10 m or 1 MiB'),
-  strategies: z
-    .array(oneOf([...strategyNames, 'oracle']))
-    .min(1, 'must name one at least')
-    .optional(),
-};
-
-export const BacktestRequest = z
-  .strictObject({
-    ...backtestCommon,
-    values: z
-      .array(
-        z.union(
-          [z.number().min(0, 'must not be negative').max(1e18, 'must be 1e18 at most'), z.null()],
-          'must be a number, 0 at least, or null',
-        ),
-      )
-      .min(2, 'must hold two at least')
-      .max(100_000, 'must hold 100000 at most')
-      .describe('Cores or bytes used, one step apart; null where nothing is known'),
-    step_seconds: among(1, 3600).default(300),
-    start: z.iso
-      .datetime({ offset: true, error: 'must be an ISO 8601 time' })
-      .optional()
-      .describe('Of the first value; hours of the day matter'),
-    title: z.string().max(200).default('Backtest'),
-  })
-  .meta({ examples: [{ values: [0.1, 0.2, 0.15], step_seconds: 3600, resource: 'cpu' }] });
-export type BacktestRequest = z.infer<typeof BacktestRequest>;
-
-export const WorkloadBacktestRequest = z
-  .strictObject({
-    ...backtestCommon,
-    history_days: among(1, 31, true).default(14),
-    container: z.string().optional().describe('Not given: the one that used most'),
-  })
-  .meta({ examples: [{ resource: 'memory' }] });
-export type WorkloadBacktestRequest = z.infer<typeof WorkloadBacktestRequest>;
-
-const Summary = z.object({
-  strategy: z.string(),
-  series: z.number(),
-  slack: z.number().describe('Share of what was requested that was not used'),
-  violations: z.number().describe('Share of samples above the request'),
-  violated_windows: z.number().describe('Share of horizons with any sample above'),
-  excess: z.number().describe('Usage above the request, as a share of all usage'),
-  regret: z.number().describe('Cost in times of the least possible one'),
-  ooms_per_day: z.number(),
-  churn: z.number().describe('Mean |ln| of the change between requests'),
-  resizes: z.number().describe('Share of requests that change by more than a tenth'),
-  abstentions: z.number(),
-  calibration_error: z.number().nullable().describe('Of stated probabilities; null of who states none'),
-});
-
-export const BacktestAnswer = z
-  .object({
-    resource: z.enum(['cpu', 'memory']),
-    horizon_seconds: z.number(),
-    step_seconds: z.number(),
-    samples: z.number(),
-    windows: z.number(),
-    summaries: z.array(Summary),
-    picture: z.string().describe('SVG'),
-  })
-  .meta({
-    examples: [
-      {
-        resource: 'cpu',
-        horizon_seconds: 86400,
-        step_seconds: 300,
-        samples: 8640,
-        windows: 23,
-        summaries: [],
-        picture: '<svg xmlns="http://www.w3.org/2000/svg"/>',
-      },
-    ],
-  });
-export type BacktestAnswer = z.infer<typeof BacktestAnswer>;
-
-export const StrategyList = z
-  .array(
-    z.object({
-      name: z.string(),
-      about: z.string(),
-      floors: z.object({ cpu_cores: z.number(), memory_bytes: z.number() }),
-    }),
-  )
-  .meta({ examples: [[{ name: 'max_7d', about: 'the peak of 7 days', floors: { cpu_cores: 0, memory_bytes: 0 } }]] });
-export type StrategyList = z.infer<typeof StrategyList>;

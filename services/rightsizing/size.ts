@@ -1,11 +1,14 @@
 import { isoTime } from '../../src/kernel/clock.ts';
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
 import type { PodUsage } from '../acquisition/collect.ts';
+import type { LoadPoint } from '../acquisition/load-points.ts';
 import type { ContainerState, WorkloadState } from '../acquisition/state.ts';
 import type { Advices, AdviseTask } from './advise.ts';
 import { type Bounds, boundsOn } from './bounds.ts';
+import type { Planned } from './capacity.ts';
 import { costOf, type Prices } from './cost.ts';
-import { explain, fewestHours, notesOf, whyNot } from './explain.ts';
+import { byCapacity } from './demand.ts';
+import { explain, explainCapacity, fewestHours, notesOf, whyNot } from './explain.ts';
 import { outputsOf } from './outputs.ts';
 import { hpaOf, sizeReplicas } from './scaling.ts';
 import type { SizeAnswer, SizeRequest, Sizing } from './schemas.ts';
@@ -23,6 +26,12 @@ export type History = {
     signal: AbortSignal,
   ): Promise<Pods>;
   state(workload: Target, signal: AbortSignal): Promise<WorkloadState>;
+  requestRate(
+    workload: Target,
+    stretch: { startMs: number; endMs: number; stepMs: number },
+    signal: AbortSignal,
+  ): Promise<Usage | null>;
+  loadPoints(service: string): Promise<{ points: LoadPoint[]; leftOut: number }>;
 };
 /** `windowMs`: what each value of CPU is the mean of. */
 export type Pods = { startMs: number; stepMs: number; windowMs: number; pods: PodUsage[] };
@@ -49,14 +58,22 @@ export async function sizeWorkload(
     deps.history.pods(target, 'memory', stretch, signal),
     deps.history.state(target, signal),
   ]);
-  const context = { deps, request, state, signal };
+  const scaler = state.hpa ? `the autoscaler ${state.hpa.name}` : request.kind === 'DaemonSet' ? 'a DaemonSet' : null;
+  const { answer: capacity, planned } = await byCapacity(
+    { deps, request, signal },
+    target,
+    stretch,
+    state.replicas,
+    scaler,
+  );
+  const context = { deps, request, state, signal, planned };
   const { names, notes } = containersNow([cpu, memory], now);
   const containers = await Promise.all(names.map((name) => sizeContainer(context, name, cpu, memory)));
   const demand = await demandOf(context, {
     ...cpu,
     pods: cpu.pods.filter(({ container }) => names.includes(container)),
   });
-  const replicas = sizeReplicas(request, state, demand, containers);
+  const replicas = sizeReplicas(request, state, demand, containers, planned);
   const common = {
     ...target,
     kind: request.kind,
@@ -67,6 +84,7 @@ export async function sizeWorkload(
     containers,
     replicas,
     hpa: hpaOf(state, containers),
+    capacity,
     notes: [...notes, ...notesOf(state, containers)],
     cost: costOf(deps.prices, containers, state.replicas),
   };
@@ -127,7 +145,14 @@ const outputsFor = (target: Parameters<typeof outputsOf>[0], containers: Contain
     })),
   );
 
-type Context = { deps: SizeDeps; request: SizeRequest; state: WorkloadState; signal: AbortSignal };
+type Context = {
+  deps: SizeDeps;
+  request: SizeRequest;
+  state: WorkloadState;
+  signal: AbortSignal;
+  /** What experiments and traffic say; null where usage decides. */
+  planned: Planned | null;
+};
 
 const ofContainer = ({ startMs, stepMs, pods }: Pods, name: string): Usage[] =>
   pods.filter(({ container }) => container === name).map(({ values }) => ({ startMs, stepMs, values }));
@@ -141,10 +166,18 @@ async function sizeContainer(context: Context, container: string, cpuPods: Pods,
   return {
     container,
     sidecar: sidecars.test(container),
-    cpu: sizingOf(context, 'cpu', cpu, current),
-    memory: sizingOf(context, 'memory', memory, current),
+    cpu: sizingOf(context, 'cpu', cpu, current, shareOf(cpuPods, container)),
+    memory: sizingOf(context, 'memory', memory, current, shareOf(memoryPods, container)),
     startup_peak_cores: cpu.startupPeak,
   };
+}
+
+/** Of what all containers used, since experiments tell them apart no better than by pods. */
+function shareOf({ pods }: Pods, container: string): number {
+  const used = (of: PodUsage[]) =>
+    of.reduce((sum, { values }) => sum + values.reduce((all, value) => all + (Number.isNaN(value) ? 0 : value), 0), 0);
+  const all = used(pods);
+  return all > 0 ? used(pods.filter((pod) => pod.container === container)) / all : 1;
 }
 
 /** Cores that all pods together are to have; null where nothing is known. */
@@ -177,17 +210,23 @@ async function advised(
 }
 
 function sizingOf(
-  { deps, request, state }: Context,
+  { deps, request, state, planned }: Context,
   resource: Resource,
   advices: Advices,
   current: ContainerState | null,
+  share: number,
 ): Sizing {
   const { known, peak, advised: all } = advices;
   const chosen = all[0]!;
   const enough = known.hours >= fewestHours[request.horizon];
-  const unbounded = enough ? chosen.request : null;
-  const [bounded, boundBy] = boundsOn(deps.bounds, request, state, resource, unbounded, current, peak);
+  const byUsage = enough ? chosen.request : null;
   const isCpu = resource === 'cpu';
+  const tried = planned && (isCpu ? planned.cpu : planned.memory) * share;
+  // Memory that was used in production is what kills, whatever an experiment of minutes saw.
+  const isByCapacity = tried !== null && (isCpu || byUsage === null || tried > byUsage);
+  const unbounded = isByCapacity ? tried : byUsage;
+  const [bounded, decided] = boundsOn(deps.bounds, request, state, resource, unbounded, current, peak);
+  const boundBy = isByCapacity && decided === 'usage' ? 'capacity' : decided;
   return {
     request: bounded,
     limit: bounded === null ? null : isCpu ? cpuLimit(request, bounded, peak, current) : bounded,
@@ -195,13 +234,16 @@ function sizingOf(
     current_request: (isCpu ? current?.cpuRequest : current?.memoryRequest) ?? null,
     current_limit: (isCpu ? current?.cpuLimit : current?.memoryLimit) ?? null,
     // Below what was asked for nothing is promised.
-    confidence: unbounded === null || boundBy === 'cap' || boundBy === 'node' ? null : chosen.confidence,
+    confidence:
+      unbounded === null || isByCapacity || boundBy === 'cap' || boundBy === 'node' ? null : chosen.confidence,
     bound_by: boundBy,
     unbounded,
     peak,
     samples: known.samples,
     pods: known.pods,
-    explanation: explain(request, resource, advices, enough, boundBy, bounded),
+    explanation: isByCapacity
+      ? explainCapacity(planned!, resource, share, unbounded!, decided, bounded!)
+      : explain(request, resource, advices, enough, decided, bounded),
     experts: chosen.experts,
     factor: chosen.factor,
     compared: all.slice(request.compare ? 0 : 1).map(({ strategy, request: says }) => ({ strategy, request: says })),

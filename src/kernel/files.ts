@@ -38,6 +38,15 @@ async function writeOne(path: string, chunks: AsyncIterable<Uint8Array>): Promis
   await syncFolder(dirname(path));
 }
 
+/** The same for a text. */
+export const writeText = (path: string, text: string): Promise<void> =>
+  writeAtomically(
+    path,
+    (async function* () {
+      yield Buffer.from(text);
+    })(),
+  );
+
 /**
  * Makes a folder and those above it, one at a time: Node's own recursive way never comes back where the parent
  * exists but takes no folders (as under /proc).

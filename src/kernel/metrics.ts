@@ -28,6 +28,7 @@ export function createMetrics(version: string) {
 
   return {
     ...eventMetrics(registers),
+    ...collectionMetrics(registers),
     /** Adds a gauge that is read at scrape time: a value per set of labels; null = nothing to say, so no sample. */
     watch: ({ name, help, labels = [], read }: Reading): void => {
       new Gauge({
@@ -118,6 +119,33 @@ function eventMetrics(registers: RegistryType[]) {
     }),
   };
 }
+
+/** By the names that dashboards and alerts of the seed have. */
+const collectionMetrics = (registers: RegistryType[]) => ({
+  moraRequests: new Counter({
+    name: 'mora_requests_total',
+    help: 'Requests to what collects, experiments and recommends',
+    registers,
+  }),
+  moraSeconds: new Histogram({
+    name: 'mora_request_duration_seconds',
+    help: 'Time from such a request to its answer',
+    buckets: [0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30],
+    registers,
+  }),
+  moraActive: new Gauge({ name: 'mora_active_experiments', help: 'Experiments under way on this tower', registers }),
+  moraFailures: new Gauge({
+    name: 'mora_data_collection_failures',
+    help: 'How often experiments of the newest job on this tower failed; one that is tried again counts each time',
+    registers,
+  }),
+  moraOutcomes: new Counter({
+    name: 'mora_experiments_total',
+    help: 'Experiments, by outcome; one that is tried again counts each time',
+    labelNames: ['outcome'] as const,
+    registers,
+  }),
+});
 
 function openMetricsRegistry(): RegistryType<typeof RegistryType.OPENMETRICS_CONTENT_TYPE> {
   const registry = new Registry<typeof RegistryType.OPENMETRICS_CONTENT_TYPE>();

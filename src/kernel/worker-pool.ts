@@ -14,7 +14,10 @@ export type WorkerPool = {
 type RunOptions = { signal?: AbortSignal; onProgress?: (message: unknown) => void };
 
 /** Nothing is loaded and no thread is started before the first run; idle threads end after a while. */
-export function createWorkerPool(file: URL, { threads, queue }: { threads: number; queue: number }): WorkerPool {
+export function createWorkerPool(
+  file: URL,
+  { threads, queue, memoryMiB }: { threads: number; queue: number /** Of each thread. */; memoryMiB?: number },
+): WorkerPool {
   let pool: Promise<import('piscina').Piscina> | null = null;
   const open = async () => {
     const { Piscina } = await import('piscina');
@@ -24,6 +27,7 @@ export function createWorkerPool(file: URL, { threads, queue }: { threads: numbe
       maxThreads: threads,
       maxQueue: queue,
       idleTimeout: 30_000,
+      ...(memoryMiB === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: memoryMiB } }),
     });
   };
   return {

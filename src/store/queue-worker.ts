@@ -10,13 +10,11 @@ export const open = ['queued', 'running'] as const;
 /** So long after its worker was last heard of a job is begun again; so often a worker is heard of. */
 const leaseMs = 12_000;
 const renewalMs = 3_000;
-/** A job whose tower died this often is not tried again: it may be what kills them. */
-const mostAbandoned = 3;
 /** Progress is written this often at most. */
 const progressMs = 250;
 
 /** Takes up the oldest job of a kind that is queued, or whose worker was not heard of for too long. */
-export async function claim(options: QueueOptions, kind: string): Promise<QueuedJob | null> {
+export async function claim(options: QueueOptions, kind: string, mostAbandoned: number): Promise<QueuedJob | null> {
   const { store, tower } = options;
   const db = await store.db();
   for (;;) {

@@ -22,8 +22,11 @@ export type NewJob = { kind: string; subject: string; payload: unknown; key?: st
  * seconds that it is still at it; a job nobody speaks for is begun again elsewhere.
  */
 export type Queue = {
-  /** Names who does jobs of a kind. Nothing of that kind is begun before. */
-  handle(kind: string, work: Work): void;
+  /**
+   * Names who does jobs of a kind. Nothing of that kind is begun before.
+   * @param mostAbandoned - a job whose tower died this often is not begun again: it may be what kills them
+   */
+  handle(kind: string, work: Work, mostAbandoned?: number): void;
   /**
    * @returns the job, and whether it is new: another one of the same kind and subject may be open, or one of the same key
    *   may have been queued at any time
@@ -52,7 +55,7 @@ type Running = { done: Promise<void>; abort: AbortController; id: string };
 
 export function createQueue(options: QueueOptions): Queue {
   const { store, log } = options;
-  const works = new Map<string, Work>();
+  const works = new Map<string, { work: Work; mostAbandoned: number }>();
   const running = new Map<string, Running>();
   let isStopping = false;
   let looking: Promise<void> = Promise.resolve();
@@ -61,9 +64,9 @@ export function createQueue(options: QueueOptions): Queue {
     looking = looking
       .catch(() => undefined)
       .then(async () => {
-        for (const [kind, work] of works) {
+        for (const [kind, { work, mostAbandoned }] of works) {
           if (isStopping || running.has(kind)) continue;
-          const job = await claim(options, kind);
+          const job = await claim(options, kind, mostAbandoned);
           if (job) begin(job, work);
         }
       });
@@ -87,7 +90,7 @@ export function createQueue(options: QueueOptions): Queue {
   });
   return {
     ...readsOf(options),
-    handle: (kind, work) => void works.set(kind, work),
+    handle: (kind, work, mostAbandoned = 3) => void works.set(kind, { work, mostAbandoned }),
     add: async (job) => {
       const added = await add(options, job);
       if (added.isNew) store.bell.ring('queue');

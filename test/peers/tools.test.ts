@@ -1,30 +1,10 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
+import { output, systemProgram } from '../support/programs.ts';
 import { temporaryFolder } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
-
-/** A program of the system; in CI its absence is a failure. */
-function systemProgram(...paths: string[]): string | null {
-  const found = paths.find((path) => existsSync(path));
-  if (found) return found;
-  if (process.env['CI']) throw new Error(`${paths[0]} is missing; .ci/run installs it`);
-  console.warn(`NOT TESTED with ${paths[0]}: it is not installed`);
-  return null;
-}
-
-async function output(program: string, args: string[], input = ''): Promise<{ code: number; text: string }> {
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
-  let text = '';
-  child.stdout.on('data', (chunk: Buffer) => (text += chunk));
-  child.stderr.on('data', (chunk: Buffer) => (text += chunk));
-  child.stdin.end(input);
-  const [code] = (await once(child, 'close')) as [number];
-  return { code, text };
-}
 
 describe('Prometheus', () => {
   const promtool = systemProgram('/usr/bin/promtool');
@@ -46,17 +26,20 @@ describe('what is deployed', () => {
     writeFileSync(file, stringify((parse(text) as { spec: object }).spec));
     expect(await output(promtool ?? '', ['check', 'rules', file])).toMatchObject({
       code: 0,
-      text: expect.stringMatching(/SUCCESS: 13 rules found/) as string,
+      text: expect.stringMatching(/SUCCESS: 14 rules found/) as string,
     });
   });
 
   const kubectl = systemProgram('/usr/bin/kubectl');
-  it.skipIf(!kubectl).each(['kubernetes', 'monitoring'])('is one that kubectl can build: %s', async (part) => {
-    const folder = new URL(`../../deploy/${part}`, import.meta.url).pathname;
-    const { code, text } = await output(kubectl ?? '', ['kustomize', folder]);
-    expect([code, text]).toEqual([0, expect.stringContaining('kind: ')]);
-    if (part === 'kubernetes') expect(text).toContain('image: control-tower:0.3.0');
-  });
+  it.skipIf(!kubectl).each(['kubernetes', 'monitoring', 'in-cluster'])(
+    'is one that kubectl can build: %s',
+    async (part) => {
+      const folder = new URL(`../../deploy/${part}`, import.meta.url).pathname;
+      const { code, text } = await output(kubectl ?? '', ['kustomize', folder]);
+      expect([code, text]).toEqual([0, expect.stringContaining('kind: ')]);
+      if (part === 'kubernetes') expect(text).toContain('image: control-tower:0.3.0');
+    },
+  );
 });
 
 describe('a browser', () => {

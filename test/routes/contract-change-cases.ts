@@ -1,4 +1,4 @@
-/** `no streams`: streams end as soon as they begin; `hooked`: with a webhook and a delivery to it that is `{delivery}`; `clustered`: with a Prometheus that knows a cluster. */
+/** `no streams`: streams end as soon as they begin; `hooked`: with a webhook and a delivery to it that is `{delivery}`; `clustered`: with a Prometheus and a cluster; `experimenting`: and a job that makes experiments there, `experimented`: cancelled by now; `no experiments`: their folder is a file. */
 export type World =
   | 'up'
   | 'down'
@@ -20,7 +20,10 @@ export type World =
   | 'done training'
   | 'trained'
   | 'damaged model'
-  | 'clustered';
+  | 'clustered'
+  | 'experimenting'
+  | 'experimented'
+  | 'no experiments';
 export type Case = {
   world?: World;
   call: string;

@@ -10,6 +10,23 @@ const long = {
   horizon: '1h',
 };
 const noPrometheus = /^there is no Prometheus: set PROMETHEUS_URL$/;
+const noCluster = /^there is no cluster: set KUBERNETES_CONFIG$/;
+const noFolder = /^EXPERIMENTS_DIRECTORY cannot be read \(ENOTDIR\)$/;
+const noJob = 'a0f6c9d2-57b1-4d0e-9c3a-6f2f1f6b1c11';
+const experiment = {
+  namespace: 'shop',
+  services: ['web'],
+  config: {
+    training: {
+      steady_state_config: {
+        experiment_duration_minutes: 15,
+        replica_counts: [1],
+        load_levels_users: [5],
+        test_scenarios: ['browsing'],
+      },
+    },
+  },
+};
 const noName = /^service must be a name of Kubernetes: lower-case letters/;
 
 /** What clusters are asked, and what is made of it. */
@@ -129,4 +146,67 @@ export const rightsizingCases: Case[] = [
     detail: /^it was not done within 1 s \(FORECAST_TIMEOUT_SECONDS\)/,
   },
   { call: `GET ${path}/strategies`, status: 200 },
+  { call: `GET ${acquisition}/health`, status: 200 },
+  { world: 'clustered', call: `GET ${acquisition}/health`, status: 200 },
+  { call: `GET ${acquisition}/system`, status: 200 },
+  { world: 'clustered', call: `GET ${acquisition}/system?namespace=shop`, status: 200 },
+  {
+    call: `GET ${acquisition}/system?namespace=Shop`,
+    status: 400,
+    detail: /^namespace must be a name as Kubernetes has them$/,
+  },
+  { call: `GET ${acquisition}/collection`, status: 200 },
+  { world: 'no experiments', call: `GET ${acquisition}/collection`, status: 400, detail: noFolder },
+  { world: 'experiments', call: `GET ${acquisition}/status`, status: 200 },
+  { call: `GET ${acquisition}/status?service=cart`, status: 200 },
+  { world: 'no experiments', call: `GET ${acquisition}/status`, status: 400, detail: noFolder },
+  { world: 'clustered', call: `GET ${acquisition}/workloads/shop`, status: 200 },
+  {
+    world: 'clustered',
+    call: `GET ${acquisition}/workloads/Shop`,
+    status: 400,
+    detail: /^namespace must be a name as Kubernetes has them$/,
+  },
+  { call: `GET ${acquisition}/workloads/shop`, status: 503, detail: noCluster },
+  { world: 'clustered', call: `POST ${acquisition}/experiments/plan`, body: experiment, status: 200 },
+  {
+    world: 'clustered',
+    call: `POST ${acquisition}/experiments/plan`,
+    body: { ...experiment, config: { ...experiment.config, jmeter_heap: 2, max_retries: -1 } },
+    status: 400,
+    detail: /^config: max_retries must be 0 at least; jmeter_heap is no key of it$/,
+  },
+  { world: 'clustered', call: `POST ${acquisition}/experiments/jobs`, body: experiment, status: 202 },
+  {
+    world: 'clustered',
+    call: `POST ${acquisition}/experiments/jobs`,
+    body: { ...experiment, services: [] },
+    status: 400,
+    detail: /^services must name one at least$/,
+  },
+  {
+    world: 'clustered',
+    call: `POST ${acquisition}/experiments/jobs`,
+    body: { ...experiment, config: { ...experiment.config, target_url: 'http://metadata' } },
+    status: 400,
+    detail: /^config.target_url http:\/\/metadata is not in LOAD_TARGETS; those are http:\/\/127.0.0.1:9$/,
+  },
+  {
+    world: 'experimenting',
+    call: `POST ${acquisition}/experiments/jobs`,
+    body: experiment,
+    status: 409,
+    detail: /^experiments are under way in shop already, by job /,
+  },
+  { call: `POST ${acquisition}/experiments/jobs`, body: experiment, status: 503, detail: noCluster },
+  { world: 'experimenting', call: `GET ${acquisition}/experiments/jobs`, status: 200 },
+  { world: 'experimenting', call: `GET ${acquisition}/experiments/jobs/{job}`, status: 200 },
+  { call: `GET ${acquisition}/experiments/jobs/${noJob}`, status: 404, detail: /^there is no experiment job / },
+  { call: `GET ${acquisition}/experiments/jobs/x`, status: 400, detail: /^job_id must be a job’s id$/ },
+  { world: 'experimenting', call: `DELETE ${acquisition}/experiments/jobs/{job}`, status: 200 },
+  { call: `DELETE ${acquisition}/experiments/jobs/${noJob}`, status: 404, detail: /^there is no experiment job / },
+  { call: `DELETE ${acquisition}/experiments/jobs/x`, status: 400, detail: /^job_id must be a job’s id$/ },
+  { world: 'experimented', call: `GET ${acquisition}/experiments/jobs/{job}/events`, status: 200 },
+  { call: `GET ${acquisition}/experiments/jobs/${noJob}/events`, status: 404, detail: /^there is no experiment job / },
+  { call: `GET ${acquisition}/experiments/jobs/x/events`, status: 400, detail: /^job_id must be a job’s id$/ },
 ];

@@ -3,7 +3,6 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import Ajv from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import type { InjectOptions } from 'fastify';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { modelFile } from '../../services/forecast/library.ts';
 import { ForecastRequest } from '../../services/forecast/schemas.ts';
@@ -11,7 +10,7 @@ import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { clusteredEnv } from '../support/cluster-series.ts';
 import { writeExperiments } from '../support/experiments.ts';
-import { signedHeaders } from '../support/signed.ts';
+import { injectionOf as inject } from '../support/signed.ts';
 import { roughHand } from '../support/stores.ts';
 import { type TestTower, testTower } from '../support/tower.ts';
 import { metrics } from './contract-analytics-cases.ts';
@@ -57,7 +56,8 @@ async function towerIn(world: World): Promise<InWorld> {
       ? { OUTBOUND_ALLOWED_HOSTS: '127.0.0.1', WEBHOOK_MAX_ATTEMPTS: '1' }
       : {}),
     ...(world === 'impatient' ? { FORECAST_TIMEOUT_SECONDS: '1', FORECAST_WORKERS: '1' } : {}),
-    ...(world === 'clustered' ? await clusteredEnv() : {}),
+    ...(/^(clustered|experiment(ing|ed))$/.test(world) ? await clusteredEnv() : {}),
+    ...(world === 'no experiments' ? { EXPERIMENTS_DIRECTORY: import.meta.filename } : {}),
     ...(world === 'busy streams' ? { STREAM_MAX_CLIENTS: '1' } : {}),
   };
   const tower = await testTower(env);
@@ -91,7 +91,7 @@ async function towerIn(world: World): Promise<InWorld> {
           payload: { name: 'ci', scopes: ['read'] },
         })
       : null;
-  const job = await trained(tower, world);
+  const job = (await experimented(tower, world)) ?? (await trained(tower, world));
   return { ...tower, ids: { ...(await hooked(tower, world)), key: made?.json<{ id: string }>().id ?? 'x', job } };
 }
 
@@ -120,6 +120,14 @@ async function trained({ folder, services: { training } }: TestTower, world: Wor
   return id;
 }
 
+/** A job that makes experiments: under way, or cancelled. */
+async function experimented({ services: { acquisition } }: TestTower, world: World): Promise<string | null> {
+  if (world !== 'experimenting' && world !== 'experimented') return null;
+  const { id } = await acquisition.jobs.start({ namespace: 'shop', services: ['web'] });
+  if (world === 'experimented') await acquisition.jobs.cancel(id);
+  return id;
+}
+
 const never = new AbortController().signal;
 async function readToEnd(frames: AsyncGenerator<string>): Promise<void> {
   while (!(await frames.next()).done);
@@ -138,19 +146,6 @@ async function hooked(
   if (world === 'given up') await outbox.step(new AbortController().signal);
   return { webhook: id, delivery: String(delivery?.id) };
 }
-
-const inject = (call: string, body?: unknown, signedWith?: string): InjectOptions => {
-  const [method, url] = call.split(' ') as ['GET', string];
-  const headers =
-    signedWith !== undefined
-      ? signedHeaders(signedWith, JSON.stringify(body))
-      : typeof body === 'string'
-        ? { 'content-type': 'text/plain' }
-        : Buffer.isBuffer(body)
-          ? { 'content-type': 'application/x-protobuf' }
-          : {};
-  return { method, url, headers, ...(body === undefined ? {} : { payload: body as object }) };
-};
 
 /** The path in the document that an address belongs to. */
 function operationOf(call: string): { path: string; method: string } {

@@ -1,4 +1,5 @@
 import { normal, seededRandom } from '../../src/kernel/rng.ts';
+import { fakeKubernetes } from '../fakes/kubernetes.ts';
 import { testTower } from './tower.ts';
 
 /** What Prometheus would know of a small cluster: the same for a fake one and a real one. */
@@ -152,10 +153,14 @@ export async function prometheusOver(series: readonly Sampled[], nowMs: number):
   return `${await app.listen({ host: '127.0.0.1', port: 0 })}/prometheus`;
 }
 
-/** Settings of a tower whose Prometheus knows two days of the small cluster, up to now. */
+/** Settings of a tower whose Prometheus knows two days of the small cluster, up to now, and with a cluster of its own. */
 export async function clusteredEnv(): Promise<Record<string, string>> {
   const nowMs = Math.floor(Date.now() / 600_000) * 600_000;
+  const fake = await fakeKubernetes();
+  fake.workload('Deployment', 'web', 2, [{ name: 'web', resources: { requests: { cpu: '500m', memory: '256Mi' } } }]);
   return {
+    KUBERNETES_CONFIG: fake.file,
+    LOAD_TARGETS: 'http://127.0.0.1:9',
     PROMETHEUS_URL: await prometheusOver(clusterSeries(nowMs, 2, 600_000), nowMs),
     PROMETHEUS_SCRAPE_SECONDS: '600',
   };

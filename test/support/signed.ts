@@ -1,4 +1,5 @@
 import { createHmac, randomUUID } from 'node:crypto';
+import type { InjectOptions } from 'fastify';
 
 /** The headers MLflow puts on a delivery of this body. */
 export function signedHeaders(
@@ -16,3 +17,17 @@ export function signedHeaders(
     'x-mlflow-signature': `v1,${signature}`,
   };
 }
+
+/** A call such as `GET /models`, with a body and the signature of one where there is a secret. */
+export const injectionOf = (call: string, body?: unknown, signedWith?: string): InjectOptions => {
+  const [method, url] = call.split(' ') as ['GET', string];
+  const headers =
+    signedWith !== undefined
+      ? signedHeaders(signedWith, JSON.stringify(body))
+      : typeof body === 'string'
+        ? { 'content-type': 'text/plain' }
+        : Buffer.isBuffer(body)
+          ? { 'content-type': 'application/x-protobuf' }
+          : {};
+  return { method, url, headers, ...(body === undefined ? {} : { payload: body as object }) };
+};

@@ -15,6 +15,9 @@ export type LoadRun = {
   /** Users that arrive each second, on average; each does the start and one round. */
   arrivalsPerSecond: number;
   durationSeconds: number;
+  /** Of the duration: seconds over which the rate rises at first, and falls at last. */
+  rampUpSeconds?: number;
+  rampDownSeconds?: number;
   /** Users at the same time; who arrives beyond them is turned away and counted. */
   mostUsers: number;
   timeoutMs: number;
@@ -42,6 +45,13 @@ export function arrivals(perSecond: number, seconds: number, random: Random): nu
   return moments;
 }
 
+/** How much of the whole rate there is at a moment. */
+function shareOf({ durationSeconds, rampUpSeconds = 0, rampDownSeconds = 0 }: LoadRun, at: number): number {
+  const up = rampUpSeconds > 0 ? at / rampUpSeconds : 1;
+  const down = rampDownSeconds > 0 ? (durationSeconds - at) / rampDownSeconds : 1;
+  return Math.min(1, up, down);
+}
+
 const gap = (perSecond: number, random: Random): number => -Math.log(1 - random()) / perSecond;
 
 /**
@@ -66,7 +76,10 @@ export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): P
       users: there.size,
     });
   };
+  const isRamped = (run.rampUpSeconds ?? 0) + (run.rampDownSeconds ?? 0) > 0;
   for (const at of arrivals(run.arrivalsPerSecond, run.durationSeconds, random)) {
+    // Of the arrivals of a steady rate, as many as the ramp lets through: still Poisson's.
+    if (isRamped && random() >= shareOf(run, at)) continue;
     const dueMs = begunMs + at * 1000;
     if (dueMs > clock.now()) await clock.sleep(dueMs - clock.now(), signal).catch(() => undefined);
     if (signal.aborted) break;

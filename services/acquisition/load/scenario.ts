@@ -58,11 +58,12 @@ export async function readScenario(yaml: string): Promise<Scenario> {
     const { path: at, message } = judged.error.issues[0]!;
     throw invalid(`scenario: ${at.join('.') || 'the file'} ${message}`, { parameter: at.join('.') });
   }
-  refuseUnknown(judged.data);
+  checkScenario(judged.data);
   return judged.data;
 }
 
-function refuseUnknown(scenario: Scenario): void {
+/** What no schema can tell. @throws TowerError `invalid` */
+export function checkScenario(scenario: Scenario): void {
   const used = stepsOf(scenario).flatMap((step) =>
     [step.path, ...Object.values(step.form ?? {})].flatMap((each) =>
       [...each.matchAll(/\{\{([^}]*)\}\}/g)].map(([, inner]) => inner!),

@@ -7,18 +7,34 @@ type Health = {
   status: string;
   jobs: { name: string; status: string; last_error: string | null; next_run_at: string | null }[];
 } & Record<string, unknown>;
+type Collection = {
+  system_status: string;
+  services: Record<string, { status: string; experiments: number; models_trained: boolean }>;
+  data_collection: { total_csv_files: number; total_json_files: number; in_progress: boolean };
+};
 
-/** `tower status`: is it well? Exit code 5 when it is not. */
+/** `tower status`: is it well, and how far are experiments and models? Exit code 5 when it is not well. */
 export function addStatusCommand(program: Command, context: CliContext): void {
   program
     .command('status')
-    .description('how the running tower is')
-    .action(async () => {
-      const health = await context.tower().get<Health>('/health');
-      context.print(health, ({ jobs, ...rest }) =>
+    .description('how the running tower is, and how far experiments and models are')
+    .option('--service <name>', 'experiments and models of this service alone')
+    .action(async ({ service }: { service?: string }) => {
+      const tower = context.tower();
+      const query = service === undefined ? '' : `?service=${encodeURIComponent(service)}`;
+      const [health, collection] = await Promise.all([
+        tower.get<Health>('/health'),
+        tower.get<Collection>(`/api/v1/acquisition/status${query}`),
+      ]);
+      context.print({ ...health, ...collection }, ({ jobs, services, data_collection, ...rest }) =>
         card([
           ...Object.entries(rest).filter(([, value]) => value !== null),
           ...jobs.map((job): [string, unknown] => [`job ${job.name}`, job.last_error ?? job.status]),
+          ...Object.entries(services).map(([name, each]): [string, unknown] => [
+            `service ${name}`,
+            `${each.experiments} experiments, ${each.models_trained ? 'a model' : 'no model'}, ${each.status.replace('_', ' ')}`,
+          ]),
+          ['experiments', data_collection.in_progress ? 'under way' : 'none under way'],
         ]),
       );
       if (health.status !== 'healthy') process.exitCode = exitCodes.unavailable;

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { invalid, TowerError } from '../../kernel/errors.ts';
 import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
+import { addTrainExperimentCommands } from './train-experiments.ts';
 
 type Progress = { epoch: number; epochs: number; loss: number; eta_seconds: number };
 type Result = {
@@ -40,9 +41,9 @@ type Model = {
 };
 type TrainFlags = { service?: string; services?: string; window?: string; epochs?: string; fresh?: boolean };
 
-/** `tower train`: models of services, from their load experiments. */
+/** `tower train`: load experiments of services, and models from them. */
 export function addTrainCommands(program: Command, context: CliContext): void {
-  const train = program.command('train').description('models of services, from their load experiments');
+  const train = program.command('train').description('load experiments of services, and models from them');
   train
     .command('models')
     .description('train models and wait for them')
@@ -61,6 +62,7 @@ export function addTrainCommands(program: Command, context: CliContext): void {
       if (failed.length > 0)
         throw new TowerError('internal', `not trained: ${failed.map(({ service }) => service).join(', ')}`);
     });
+  addTrainExperimentCommands(train, context);
   addJobCommands(train, context);
   train
     .command('evaluate')

@@ -26,8 +26,11 @@ function good(change: Partial<Experiment> = {}): Experiment {
     replicas: 2,
     users: 20,
     durationMinutes: 15,
+    stepSeconds: null,
+    namespace: null,
+    job: null,
     startedAt: '2026-11-20T10:00:00Z',
-    loadTest: { total: 1000, successful: 990, successRate: 0.99, durationSeconds: 899 },
+    loadTest: { total: 1000, successful: 990, successRate: 0.99, durationSeconds: 899, throughput: null },
     rows,
     columns: {
       cpu_cores_value: column(0.2, 0.05),
@@ -56,14 +59,14 @@ describe('the quality of an experiment', () => {
   it.each([
     [
       'its load failed',
-      good({ loadTest: { total: 40, successful: 37, successRate: 0.925, durationSeconds: 899 } }),
+      good({ loadTest: { total: 40, successful: 37, successRate: 0.925, durationSeconds: 899, throughput: null } }),
       'low',
       ['load_success'],
     ],
     ['nothing is known of its load', good({ loadTest: null }), 'low', ['load_success']],
     [
       'its load ended early',
-      good({ loadTest: { total: 40, successful: 40, successRate: 1, durationSeconds: 29 } }),
+      good({ loadTest: { total: 40, successful: 40, successRate: 1, durationSeconds: 29, throughput: null } }),
       'low',
       ['load_duration'],
     ],

@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import type { WorkloadMetrics } from '../../../services/acquisition/schemas.ts';
-import type { BacktestAnswer, BatchAnswer, SizeAnswer } from '../../../services/rightsizing/schemas.ts';
+import type { BacktestAnswer } from '../../../services/rightsizing/backtest-schemas.ts';
+import type { BatchAnswer, SizeAnswer } from '../../../services/rightsizing/schemas.ts';
 import { clusterSeries, prometheusOver, type Sampled, webCores } from '../../support/cluster-series.ts';
 import { testTower } from '../../support/tower.ts';
 

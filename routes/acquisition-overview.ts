@@ -1,0 +1,91 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Acquisition } from '../services/acquisition/acquisition.ts';
+import {
+  CollectionAnswer,
+  CollectionStatus,
+  HealthAnswer,
+  StatusQuery,
+  SystemHealth,
+  SystemQuery,
+} from '../services/acquisition/overview-schemas.ts';
+import { WorkloadList, WorkloadsParams } from '../services/acquisition/schemas.ts';
+import { errors, tags } from '../src/http/openapi.ts';
+
+const reading = { access: 'read' } as const;
+const about = (summary: string) => ({ tags: [tags.rightsizing], summary });
+
+/** Whether what collects is well, how far it is, and what there is in the cluster. */
+export async function acquisitionOverviewRoutes(
+  instance: FastifyInstance,
+  { acquisition }: { acquisition: Acquisition },
+): Promise<void> {
+  healthRoutes(instance, acquisition);
+  progressRoutes(instance, acquisition);
+}
+
+function healthRoutes(instance: FastifyInstance, { overview }: Acquisition): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.get(
+    '/api/v1/acquisition/health',
+    {
+      config: reading,
+      schema: {
+        ...about('Whether Kubernetes, Prometheus, the data and the models are well'),
+        response: { 200: HealthAnswer, ...errors() },
+      },
+    },
+    async () => overview.health(),
+  );
+  app.get(
+    '/api/v1/acquisition/system',
+    {
+      config: reading,
+      schema: {
+        ...about('The same in words, with what runs in a namespace and how full this machine is'),
+        querystring: SystemQuery,
+        response: { 200: SystemHealth, ...errors(400) },
+      },
+    },
+    async (request) => overview.system(request.query.namespace),
+  );
+}
+
+function progressRoutes(instance: FastifyInstance, { overview, cluster }: Acquisition): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.get(
+    '/api/v1/acquisition/collection',
+    {
+      config: reading,
+      schema: {
+        ...about('How far the collection of experiments is'),
+        response: { 200: CollectionAnswer, ...errors(400) },
+      },
+    },
+    async () => overview.collection(),
+  );
+  app.get(
+    '/api/v1/acquisition/status',
+    {
+      config: reading,
+      schema: {
+        ...about('Experiments and models, service by service'),
+        querystring: StatusQuery,
+        response: { 200: CollectionStatus, ...errors(400) },
+      },
+    },
+    async (request) => overview.status(request.query.service),
+  );
+  app.get(
+    '/api/v1/acquisition/workloads/:namespace',
+    {
+      config: reading,
+      schema: {
+        ...about('Deployments and StatefulSets of a namespace: replicas, requests and limits, what scales them'),
+        params: WorkloadsParams,
+        response: { 200: WorkloadList, ...errors(400, 503) },
+      },
+    },
+    async (request) => cluster.workloads(request.params.namespace),
+  );
+}

@@ -1,0 +1,99 @@
+import { conflict, notFound } from '../../src/kernel/errors.ts';
+import { jobFrames } from '../../src/store/job-frames.ts';
+import type { Queue, QueuedJob } from '../../src/store/queue.ts';
+import { type BatchDeps, runBatch } from './experiment-batch.ts';
+import { configOf, shippedConfig } from './experiment-config.ts';
+import { planOf } from './experiment-plan.ts';
+import type { ExperimentJob, ExperimentJobRequest, ExperimentProgress } from './job-schemas.ts';
+import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
+import { restoreLeft } from './kubernetes/leases.ts';
+
+/**
+ * Experiments as a resource: queued, looked at, followed, cancelled. What is finished is on disk, so a job that is begun again
+ * goes on where it stopped; the experiment it was at is made once more.
+ */
+
+export type ExperimentDeps = Omit<BatchDeps, 'client'> & {
+  /** Null where there is no cluster. */
+  client: KubernetesClient | null;
+  queue: Queue;
+};
+
+const kind = 'experiments';
+const mostListed = 200;
+/** A day of experiments may see a tower end now and then; it is not what kills it. */
+const mostAbandoned = 20;
+
+export function createExperimentJobs(deps: ExperimentDeps) {
+  const { queue } = deps;
+  queue.handle(
+    kind,
+    async (job, { signal, progress }) => {
+      const payload = JSON.parse(job.payload) as ExperimentJobRequest;
+      return runBatch({ ...deps, client: requiredCluster(deps.client) }, job.id, payload, signal, progress);
+    },
+    mostAbandoned,
+  );
+  const get = async (id: string): Promise<ExperimentJob> => {
+    const job = await queue.get(kind, id);
+    if (!job) throw notFound(`there is no experiment job ${id}`, { id });
+    return jobOf(job);
+  };
+  const planned = async (request: ExperimentJobRequest) => {
+    const config = request.config === undefined ? await shippedConfig() : configOf(request.config);
+    return planOf(deps, { ...request, config });
+  };
+  return {
+    get,
+    /** What a job would do. @throws TowerError `invalid` that names every key that breaks a rule */
+    plan: planned,
+    /** @throws TowerError `invalid`, `conflict` while another job of the namespace is open, `unavailable` without a cluster */
+    start: async (request: ExperimentJobRequest): Promise<ExperimentJob> => {
+      requiredCluster(deps.client);
+      const { namespace } = request;
+      const { config } = await planned(request);
+      const { job, isNew } = await queue.add({ kind, subject: namespace, payload: { ...request, config } });
+      if (!isNew)
+        throw conflict(`experiments are under way in ${namespace} already, by job ${job.id}`, { job: job.id });
+      return jobOf(job);
+    },
+    /** Newest first. */
+    list: async (): Promise<ExperimentJob[]> => (await queue.list(kind, mostListed)).map(jobOf),
+    /** Ends an open job; what is under way is undone. */
+    cancel: async (id: string): Promise<ExperimentJob> => {
+      await queue.cancel(kind, id);
+      return get(id);
+    },
+    /** The job whenever it changes, as server-sent events; ends with the job, or when the signal aborts. */
+    events: (id: string, over: AbortSignal) => jobFrames(queue, { kind, id }, over, jobOf),
+    /** Background step: gives workloads their replicas back where a job ended without doing so. */
+    restore: (signal: AbortSignal) => restoreAll(deps, signal),
+  };
+}
+
+async function restoreAll({ client, queue, clock, log }: ExperimentDeps, signal: AbortSignal): Promise<void> {
+  if (!client) return;
+  const jobs = await queue.list(kind, mostListed);
+  const open = new Set(jobs.filter(({ state }) => state === 'queued' || state === 'running').map(({ id }) => id));
+  const isLeft = (holder: string, isOver: boolean) => isOver && !open.has(holder);
+  for (const namespace of new Set(jobs.map(({ subject }) => subject))) {
+    const restored = await restoreLeft(client, clock, namespace, isLeft, signal);
+    if (restored.length > 0) log.warn({ namespace, restored }, 'replicas restored that an experiment had left behind');
+  }
+}
+
+const jobOf = (job: QueuedJob): ExperimentJob => {
+  const { namespace, services } = JSON.parse(job.payload) as ExperimentJobRequest;
+  return {
+    id: job.id,
+    namespace,
+    services,
+    status: job.state,
+    attempts: job.attempts,
+    created_at: job.created_at,
+    finished_at: job.finished_at,
+    progress: job.progress === null ? null : (JSON.parse(job.progress) as ExperimentProgress),
+    result: job.result === null ? null : (JSON.parse(job.result) as NonNullable<ExperimentJob['result']>),
+    error: job.error,
+  };
+};

@@ -1,0 +1,82 @@
+import { invalid } from '../../src/kernel/errors.ts';
+import { hashOf } from './anonymise.ts';
+import { combinationsOf, type ExperimentConfig, isolationGroups } from './experiment-config.ts';
+import { listExperiments, tryExperiment } from './experiments.ts';
+import type { ExperimentJobRequest, ExperimentPlan } from './job-schemas.ts';
+
+/** What is to be tried out, in which order, and where users go. */
+
+/** @throws TowerError `invalid` for a target nobody allowed, or none */
+function targetsOf(allowed: readonly string[], { config }: Planned): (service: string) => string {
+  const originOf = (text: string, parameter: string) => {
+    const { origin } = new URL(text);
+    if (!allowed.some((each) => new URL(each).origin === origin))
+      throw invalid(`${parameter} ${origin} is not in LOAD_TARGETS; those are ${allowed.join(', ') || 'none'}`, {
+        parameter,
+      });
+    return origin;
+  };
+  const own = Object.entries(config.target_urls).map(([service, url]): [string, string] => [
+    service,
+    originOf(url, `config.target_urls.${service}`),
+  ]);
+  const byService = new Map(own);
+  const only = allowed.length === 1 ? allowed[0] : undefined;
+  const common = config.target_url ?? only;
+  const usual = common === undefined ? null : originOf(common, 'config.target_url');
+  return (service) => {
+    const target = byService.get(service) ?? usual;
+    if (target !== null) return target;
+    throw invalid(
+      `config.target_url must say where users go: ${allowed.length === 0 ? 'LOAD_TARGETS allows none' : `one of ${allowed.join(', ')}`}`,
+      { parameter: 'config.target_url' },
+    );
+  };
+}
+
+type Planned = Omit<ExperimentJobRequest, 'config'> & { config: ExperimentConfig };
+
+/** What a job would do, and what of it is there already. @throws TowerError `invalid` */
+export async function planOf(
+  { folder, targets }: { folder: string; targets: string[] },
+  request: Planned,
+): Promise<ExperimentPlan> {
+  const { namespace, config, services } = request;
+  const targetOf = targetsOf(targets, request);
+  const groups = isolationGroups(services, config, targetOf);
+  const all = services.flatMap((service) => combinationsOf(service, config));
+  const there = new Set(await listExperiments(folder));
+  const finished: string[] = [];
+  const notes: string[] = [];
+  const minutes = config.training.steady_state_config.experiment_duration_minutes;
+  for (const { id } of all.filter((each) => there.has(each.id))) {
+    const read = await tryExperiment(folder, id);
+    // Without its JSON, which is written last, it is half of one.
+    if (typeof read === 'string' || read.startedAt === null) continue;
+    if (read.namespace !== null && read.namespace !== namespace && read.namespace !== hashOf(namespace))
+      throw invalid(`${id} is there already, of namespace ${read.namespace}: use another EXPERIMENTS_DIRECTORY`, {
+        parameter: 'namespace',
+      });
+    if (read.durationMinutes !== minutes)
+      notes.push(`${id} is there already, of ${read.durationMinutes} minutes in the place of ${minutes}: it stays`);
+    finished.push(id);
+  }
+  const { jmeter_thread_ramp_up: up, jmeter_thread_ramp_down: down } = config;
+  const workers = Math.min(request.max_workers ?? config.max_parallel_workers, groups.length);
+  const counts = groups.map(
+    (group) => all.filter(({ id, service }) => group.includes(service) && !finished.includes(id)).length,
+  );
+  return {
+    namespace,
+    config,
+    groups,
+    targets: Object.fromEntries(services.map((service) => [service, targetOf(service)])),
+    workers,
+    total_experiments: all.length,
+    finished,
+    least_minutes: Math.max(Math.max(0, ...counts), sum(counts) / workers) * (minutes + (up + down) / 60),
+    notes,
+  };
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

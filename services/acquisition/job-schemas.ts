@@ -1,0 +1,167 @@
+import { z } from 'zod';
+import { ExperimentConfig } from './experiment-config.ts';
+
+/** Experiments as jobs, as HTTP has them. */
+
+const name = z
+  .string('must be a text')
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a name as Kubernetes has them');
+
+export const ExperimentJobRequest = z.strictObject({
+  namespace: name.default('hipster-shop'),
+  services: z
+    .array(name, 'must be a list of services')
+    .min(1, 'must name one at least')
+    .max(50, 'must name 50 at most')
+    .refine((names) => new Set(names).size === names.length, 'must not name the same twice'),
+  config: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe('Keys as in config/resource-optimized.yaml, which is taken where there is none'),
+  max_workers: z
+    .int('must be a whole number')
+    .min(1, 'must be 1 at least')
+    .max(16, 'must be 16 at most')
+    .optional()
+    .describe('In the place of max_parallel_workers'),
+});
+export type ExperimentJobRequest = z.infer<typeof ExperimentJobRequest>;
+
+export const ExperimentPlan = z
+  .object({
+    namespace: z.string(),
+    config: ExperimentConfig.describe('With everything that was left out'),
+    groups: z
+      .array(z.array(z.string()))
+      .describe(
+        'Services of one group are never under experiment at the same time; groups are, as many as there are workers',
+      ),
+    targets: z.record(z.string(), z.string()).describe('Where users go, by service'),
+    workers: z.int(),
+    total_experiments: z.int(),
+    finished: z.array(z.string()).describe('Those that are there already: they are skipped'),
+    least_minutes: z.number().describe('Load alone; pods that start come on top'),
+    notes: z.array(z.string()),
+  })
+  .meta({
+    examples: [
+      {
+        namespace: 'hipster-shop',
+        config: {
+          training: {
+            steady_state_config: {
+              experiment_duration_minutes: 15,
+              replica_counts: [1, 2],
+              load_levels_users: [5, 10],
+              test_scenarios: ['browsing'],
+            },
+          },
+          max_parallel_workers: 1,
+          cpu_limit_per_worker: 2,
+          memory_limit_per_worker: 2,
+          jmeter_thread_ramp_up: 30,
+          jmeter_thread_ramp_down: 30,
+          jmeter_think_time: 2,
+          metrics_collection_interval: 30,
+          prometheus_query_timeout: 10,
+          max_retries: 3,
+          pods_ready_timeout: 300,
+          target_urls: {},
+          shared_backends: [],
+          scale_to_zero: ['loadgenerator'],
+          custom_scenarios: {},
+          anonymize: false,
+        },
+        groups: [['frontend', 'cartservice']],
+        targets: { frontend: 'http://frontend.hipster-shop', cartservice: 'http://frontend.hipster-shop' },
+        workers: 1,
+        total_experiments: 8,
+        finished: ['frontend_browsing_replicas_1_users_5'],
+        least_minutes: 112,
+        notes: [],
+      },
+    ],
+  });
+export type ExperimentPlan = z.infer<typeof ExperimentPlan>;
+
+const counts = { succeeded: z.int(), failed: z.int(), skipped: z.int() };
+const ExperimentProgress = z.object({
+  total: z.int(),
+  finished: z.int(),
+  ...counts,
+  running: z.array(
+    z.object({
+      experiment_id: z.string(),
+      phase: z.string().describe('scaling, waiting, load, collecting, restoring'),
+      detail: z.string(),
+      share: z.number().nullable().describe('Of the load test, 0 to 1'),
+    }),
+  ),
+  eta_seconds: z.number().nullable(),
+});
+export type ExperimentProgress = z.infer<typeof ExperimentProgress>;
+
+const ExperimentResult = z.object({
+  status: z.enum(['completed', 'completed_with_failures']),
+  total_experiments: z.int(),
+  successful_experiments: z.int(),
+  failed_experiments: z.int(),
+  skipped_experiments: z.int().describe('Those that were there before'),
+  data_quality: z.object({ high_quality: z.int(), medium_quality: z.int(), low_quality: z.int() }),
+  failures: z.array(z.object({ experiment_id: z.string(), error: z.string(), attempts: z.int() })),
+  notes: z.array(z.string()),
+});
+
+export const ExperimentJob = z
+  .object({
+    id: z.string(),
+    namespace: z.string(),
+    services: z.array(z.string()),
+    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
+    attempts: z.int().describe('How often it was begun; more than once where a tower ended meanwhile'),
+    created_at: z.string(),
+    finished_at: z.string().nullable(),
+    progress: ExperimentProgress.nullable(),
+    result: ExperimentResult.nullable(),
+    error: z.string().nullable(),
+  })
+  .meta({
+    examples: [
+      {
+        id: '3f0c2a56-5b0e-4b5f-9a53-0f8d7e0f4b11',
+        namespace: 'hipster-shop',
+        services: ['frontend'],
+        status: 'running',
+        attempts: 1,
+        created_at: '2026-11-20T10:00:00.000Z',
+        finished_at: null,
+        progress: {
+          total: 36,
+          finished: 4,
+          succeeded: 4,
+          failed: 0,
+          skipped: 0,
+          running: [
+            {
+              experiment_id: 'frontend_browsing_replicas_1_users_50',
+              phase: 'load',
+              detail: '9120 requests, 0 failed',
+              share: 0.4,
+            },
+          ],
+          eta_seconds: 30_700,
+        },
+        result: null,
+        error: null,
+      },
+    ],
+  });
+export type ExperimentJob = z.infer<typeof ExperimentJob>;
+
+export const ExperimentJobList = z.array(ExperimentJob).meta({ examples: [[]] });
+export const ExperimentJobParams = z.object({ job_id: z.uuid('must be a job’s id') });
+
+export const ExperimentFrames = z
+  .string()
+  .describe('A frame per change: event is progress, then succeeded, failed or cancelled; data is the job')
+  .meta({ examples: ['id: 4\nevent: progress\ndata: {"progress":{"total":36,"finished":4}}\n\n'] });

@@ -1,0 +1,201 @@
+import type { IncomingMessage } from 'node:http';
+import { request as requestHttp } from 'node:http';
+import { type RequestOptions, request as requestHttps } from 'node:https';
+import { createInterface } from 'node:readline';
+import type { KubeConfig } from '@kubernetes/client-node';
+import type { Clock } from '../../../src/kernel/clock.ts';
+import { conflict, invalid, notFound, TowerError, unavailable } from '../../../src/kernel/errors.ts';
+
+/**
+ * Calls to the API server of a cluster. The library says where it is and who asks: kubeconfig, plugins, tokens that change,
+ * certificates. The calls are made here, over its kept connections, since its own know neither a signal nor a time limit
+ * (docs/adr/0016).
+ */
+export type KubernetesClient = {
+  /** @throws TowerError `invalid`, `not_found`, `conflict`, `unavailable`, by what the API server answers */
+  call<Result>(call: Call, signal?: AbortSignal): Promise<Result>;
+  /** Changes as they come, until the server ends it or the signal aborts. @throws TowerError as `call` */
+  watch<Item>(path: string, query: Record<string, string>, signal: AbortSignal): AsyncGenerator<Change<Item>>;
+};
+
+/** @throws TowerError `unavailable` where no cluster is configured */
+export function requiredCluster(client: KubernetesClient | null): KubernetesClient {
+  if (client) return client;
+  throw new TowerError('unavailable', 'there is no cluster: set KUBERNETES_CONFIG', {
+    details: { parameter: 'KUBERNETES_CONFIG' },
+  });
+}
+
+export type Call = {
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  path: string;
+  query?: Record<string, string>;
+  body?: unknown;
+  /** Of the body, where it is a patch. */
+  type?: 'application/strategic-merge-patch+json' | 'application/merge-patch+json';
+};
+
+export type Change<Item> = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: Item };
+
+export type ClientOptions = {
+  /** `in-cluster`, or a kubeconfig file. */
+  config: string;
+  /** Of the file; its current one where none is named. */
+  context: string | undefined;
+  timeoutMs: number;
+  clock: Clock;
+};
+
+const mostTries = 4;
+const worthAnotherTry = new Set([429, 500, 502, 503, 504]);
+
+export function createKubernetesClient(options: ClientOptions): KubernetesClient {
+  let loading: Promise<KubeConfig> | null = null;
+  const target = async (call: Call): Promise<{ url: URL; options: RequestOptions }> => {
+    loading ??= loadConfig(options);
+    const config = await loading.catch((error: unknown) => {
+      loading = null;
+      throw error;
+    });
+    const access: RequestOptions = {};
+    await config.applyToHTTPSOptions(access).catch((error: unknown) => {
+      throw unavailable('the credentials for Kubernetes cannot be had', error);
+    });
+    const url = new URL(`${config.getCurrentCluster()!.server.replace(/\/+$/, '')}${call.path}`);
+    for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
+    return { url, options: access };
+  };
+  const open = async (call: Call, signal: AbortSignal): Promise<IncomingMessage> => {
+    const { url, options: access } = await target(call);
+    return exchange(url, access, call, signal);
+  };
+  return {
+    call: async <Result>(call: Call, signal?: AbortSignal): Promise<Result> => {
+      for (let attempt = 1; ; attempt += 1) {
+        const limit = AbortSignal.timeout(options.timeoutMs);
+        try {
+          const response = await open(call, signal ? AbortSignal.any([signal, limit]) : limit);
+          const text = await textOf(response);
+          const status = response.statusCode ?? 0;
+          if (status < 300) return JSON.parse(text) as Result;
+          // A 429 was not begun; of what changes something, anything else may have been.
+          const again = status === 429 || (call.method === 'GET' && worthAnotherTry.has(status));
+          if (!again || attempt >= mostTries) throw errorOf(status, text);
+          await options.clock.sleep(waitOf(response, attempt), signal);
+        } catch (error) {
+          signal?.throwIfAborted();
+          if (error instanceof TowerError) throw error;
+          if (limit.aborted) throw unavailable(`Kubernetes did not answer within ${options.timeoutMs / 1000} s`, error);
+          throw unavailable(`Kubernetes cannot be reached${codeOf(error)}`, error);
+        }
+      }
+    },
+    watch: (path, query, signal) => watchThrough(open, path, query, signal),
+  };
+}
+
+async function* watchThrough<Item>(
+  open: (call: Call, signal: AbortSignal) => Promise<IncomingMessage>,
+  path: string,
+  query: Record<string, string>,
+  signal: AbortSignal,
+): AsyncGenerator<Change<Item>> {
+  const call: Call = { method: 'GET', path, query: { ...query, watch: 'true', allowWatchBookmarks: 'true' } };
+  try {
+    const response = await open(call, signal);
+    const status = response.statusCode ?? 0;
+    // Too old a version ends a watch too.
+    if (status === 410) return;
+    if (status >= 300) throw errorOf(status, await textOf(response));
+    // How it ends does not matter, and it ends here where nobody listens any more.
+    response.on('error', () => undefined);
+    try {
+      for await (const line of createInterface({ input: response }))
+        if (line !== '') yield JSON.parse(line) as Change<Item>;
+    } finally {
+      response.destroy();
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    // A connection that ends is what a watch does; who watches lists again.
+    if (error instanceof TowerError) throw error;
+  }
+}
+
+/** @throws TowerError `invalid` for a file that is none, or a context that is not in it */
+async function loadConfig({ config, context }: ClientOptions): Promise<KubeConfig> {
+  // A second and 90 MB: only for those who have a cluster, and when it is asked for the first time.
+  const { KubeConfig: Config } = await import('@kubernetes/client-node');
+  const kube = new Config();
+  const refuse = (parameter: string, text: string, cause?: unknown) =>
+    new TowerError('invalid', `${parameter} ${text}`, { details: { parameter }, cause });
+  try {
+    if (config === 'in-cluster') kube.loadFromCluster();
+    else kube.loadFromFile(config);
+  } catch (error) {
+    throw refuse('KUBERNETES_CONFIG', 'cannot be read as a kubeconfig file', error);
+  }
+  if (context !== undefined) {
+    const names = kube.getContexts().map(({ name }) => name);
+    if (!names.includes(context))
+      throw refuse('KUBERNETES_CONTEXT', `is not in the file; it has ${names.join(', ') || 'none'}`);
+    kube.setCurrentContext(context);
+  }
+  if (!URL.canParse(kube.getCurrentCluster()?.server ?? ''))
+    throw refuse(
+      'KUBERNETES_CONFIG',
+      config === 'in-cluster' ? 'is in-cluster, and this is no pod of one' : 'names no cluster with a server',
+    );
+  return kube;
+}
+
+function exchange(url: URL, access: RequestOptions, call: Call, signal: AbortSignal): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const body = call.body === undefined ? null : JSON.stringify(call.body);
+  const send = url.protocol === 'http:' ? requestHttp : requestHttps;
+  const headers = {
+    ...(access.headers as Record<string, string> | undefined),
+    accept: 'application/json',
+    'user-agent': 'control-tower',
+    ...(body === null ? {} : { 'content-type': call.type ?? 'application/json' }),
+  };
+  const request = send(url, { ...access, method: call.method, headers, signal }, resolve);
+  request.on('error', reject);
+  request.end(body ?? undefined);
+  return promise;
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+/** Retry-After, or a second, doubling. */
+function waitOf(response: IncomingMessage, attempt: number): number {
+  const said = Number(response.headers['retry-after']);
+  return said > 0 ? Math.min(said * 1000, 30_000) : 500 * 2 ** attempt;
+}
+
+const codeOf = (error: unknown): string => {
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' ? ` (${code})` : '';
+};
+
+/** What the API server says names objects and rights, and nothing that is secret. */
+function errorOf(status: number, text: string): TowerError {
+  let said = '';
+  try {
+    const { message } = JSON.parse(text) as { message?: unknown };
+    said = typeof message === 'string' ? message : '';
+  } catch {
+    // It may be a proxy's page.
+  }
+  if (status === 404) return notFound(`Kubernetes: ${said || 'not found'}`);
+  if (status === 409) return conflict(`Kubernetes: ${said || 'it was changed meanwhile'}`);
+  if (status === 400 || status === 422) return invalid(`Kubernetes: ${said || 'the request is wrong'}`);
+  if (status === 401) return unavailable('Kubernetes does not know who asks: look at KUBERNETES_CONFIG');
+  if (status === 403)
+    return unavailable(`Kubernetes does not allow it: ${said}; deploy/kubernetes/experiments.yaml has the rights`);
+  return unavailable(`Kubernetes answered ${status}${said && `: ${said}`}`);
+}

@@ -1,0 +1,104 @@
+import type { Clock } from '../../../src/kernel/clock.ts';
+import type { KubernetesClient } from './client.ts';
+import type { List, Pod } from './objects.ts';
+
+/** What pods wait for. */
+
+export type Waiting = { pod: string; why: string };
+export type Readiness = { ready: boolean; pods: number; waiting: Waiting[] };
+
+/** Why a pod is not ready; null where it is. */
+export function whyNotReady({ metadata, status }: Pod): string | null {
+  if (metadata.deletionTimestamp !== undefined) return 'is ending';
+  const condition = (type: string) => status?.conditions?.find((each) => each.type === type);
+  const said = (reason: string | undefined, message: string | undefined) =>
+    `${reason ?? 'unknown'}${message ? `: ${message.slice(0, 300)}` : ''}`;
+  const scheduled = condition('PodScheduled');
+  if (scheduled?.status === 'False') return `has no node: ${said(scheduled.reason, scheduled.message)}`;
+  const all = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
+  for (const { name, state } of all) {
+    const waiting = state?.waiting;
+    if (waiting && waiting.reason !== 'PodInitializing' && waiting.reason !== 'ContainerCreating')
+      return `container ${name} waits: ${said(waiting.reason, waiting.message)}`;
+  }
+  if (status?.phase === 'Failed' || status?.phase === 'Succeeded') return `has ended (${status.phase})`;
+  if (condition('Ready')?.status === 'True') return null;
+  const unready = status?.containerStatuses?.find(({ ready }) => !ready);
+  if (unready?.state?.running) return `container ${unready.name} runs and is not ready yet`;
+  if (unready) return `container ${unready.name} is being created`;
+  return all.length === 0 ? 'has no container yet' : said(condition('Ready')?.reason, condition('Ready')?.message);
+}
+
+/** @param wanted - how many pods there are to be */
+export function readinessOf(pods: readonly Pod[], wanted: number): Readiness {
+  // What has ended for good is not one of those that serve.
+  const there = pods.filter(
+    ({ metadata, status }) =>
+      metadata.deletionTimestamp !== undefined || (status?.phase !== 'Failed' && status?.phase !== 'Succeeded'),
+  );
+  const waiting = there.flatMap((pod): Waiting[] => {
+    const why = whyNotReady(pod);
+    return why === null ? [] : [{ pod: pod.metadata.name, why }];
+  });
+  return { ready: waiting.length === 0 && there.length === wanted, pods: there.length, waiting };
+}
+
+export type WaitOptions = {
+  namespace: string;
+  selector: string;
+  wanted: number;
+  timeoutMs: number;
+  signal?: AbortSignal;
+  /** Called at every change. */
+  onChange?: (readiness: Readiness) => void;
+};
+
+/**
+ * Watches until so many pods are ready and no other is there any more; what they wait for then where that takes too long.
+ * @throws TowerError as `KubernetesClient.call`
+ */
+export async function waitForPods(
+  client: KubernetesClient,
+  clock: Clock,
+  { namespace, selector, wanted, timeoutMs, signal, onChange }: WaitOptions,
+): Promise<Readiness> {
+  const path = `/api/v1/namespaces/${namespace}/pods`;
+  const query = { labelSelector: selector };
+  const limit = new AbortController();
+  void clock.sleep(timeoutMs, limit.signal).then(
+    () => limit.abort(new Error('time is up')),
+    () => undefined,
+  );
+  const both = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal;
+  let latest: Readiness = { ready: false, pods: 0, waiting: [] };
+  try {
+    while (!both.aborted) {
+      const list = await client.call<List<Pod>>({ method: 'GET', path, query }, both);
+      const pods = new Map(list.items.map((pod) => [pod.metadata.name, pod]));
+      const judge = () => {
+        latest = readinessOf([...pods.values()], wanted);
+        onChange?.(latest);
+        return latest.ready;
+      };
+      if (judge()) return latest;
+      const from = { ...query, resourceVersion: list.metadata.resourceVersion ?? '', timeoutSeconds: '240' };
+      for await (const { type, object } of client.watch<Pod>(path, from, both)) {
+        // The list has become too old; the next one is new.
+        if (type === 'ERROR') break;
+        if (type === 'BOOKMARK') continue;
+        if (type === 'DELETED') pods.delete(object.metadata.name);
+        else pods.set(object.metadata.name, object);
+        if (judge()) return latest;
+      }
+      // A server that ends every watch at once is not to be asked without a pause.
+      await clock.sleep(200, both).catch(() => undefined);
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!limit.signal.aborted) throw error;
+  } finally {
+    limit.abort();
+  }
+  signal?.throwIfAborted();
+  return latest;
+}

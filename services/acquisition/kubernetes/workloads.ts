@@ -1,0 +1,156 @@
+import { conflict, notFound, TowerError } from '../../../src/kernel/errors.ts';
+import type { KubernetesClient } from './client.ts';
+import { type Autoscaler, amountOf, type Container, type List, type Scale, type Workload } from './objects.ts';
+
+/** Deployments and StatefulSets: what they ask for, and how many pods they have. */
+
+export type WorkloadKind = 'Deployment' | 'StatefulSet';
+export type WorkloadAbout = {
+  kind: WorkloadKind;
+  name: string;
+  replicas: number;
+  ready_replicas: number;
+  containers: {
+    name: string;
+    cpu_request_cores: number | null;
+    cpu_limit_cores: number | null;
+    memory_request_bytes: number | null;
+    memory_limit_bytes: number | null;
+  }[];
+  /** Names of the autoscalers that act on it; `vpa` is null where the cluster does not let us know. */
+  hpa: string[];
+  vpa: string[] | null;
+};
+
+export const plurals: Record<WorkloadKind, string> = { Deployment: 'deployments', StatefulSet: 'statefulsets' };
+const kinds = Object.keys(plurals) as WorkloadKind[];
+
+export const workloadPath = (namespace: string, kind: WorkloadKind, name = ''): string =>
+  `/apis/apps/v1/namespaces/${namespace}/${plurals[kind]}${name && `/${name}`}`;
+
+/** So many at a time; a namespace has some more at most. */
+const pageSize = '250';
+
+async function listAll<Item>(client: KubernetesClient, path: string, signal?: AbortSignal): Promise<Item[]> {
+  const items: Item[] = [];
+  let next: string | undefined;
+  do {
+    const query: Record<string, string> = { limit: pageSize, ...(next ? { continue: next } : {}) };
+    const page = await client.call<List<Item>>({ method: 'GET', path, query }, signal);
+    items.push(...page.items);
+    next = page.metadata.continue;
+  } while (next);
+  return items;
+}
+
+/** By name. @throws TowerError `unavailable` */
+export async function workloadsOf(
+  client: KubernetesClient,
+  namespace: string,
+  signal?: AbortSignal,
+): Promise<WorkloadAbout[]> {
+  const [hpas, vpas, ...lists] = await Promise.all([
+    autoscalersOf(client, namespace, 'hpa', signal),
+    autoscalersOf(client, namespace, 'vpa', signal),
+    ...kinds.map(async (kind) => ({
+      kind,
+      items: await listAll<Workload>(client, workloadPath(namespace, kind), signal),
+    })),
+  ]);
+  const named = (scalers: Autoscaler[], kind: WorkloadKind, name: string) =>
+    scalers.flatMap(({ metadata, spec }) => {
+      const of = spec.scaleTargetRef ?? spec.targetRef;
+      return of?.kind === kind && of.name === name ? [metadata.name] : [];
+    });
+  return lists
+    .flatMap(({ kind, items }) =>
+      items.map(
+        ({ metadata: { name }, spec, status }): WorkloadAbout => ({
+          kind,
+          name,
+          replicas: spec.replicas ?? 1,
+          ready_replicas: status?.readyReplicas ?? 0,
+          containers: spec.template.spec.containers.map(containerAbout),
+          hpa: named(hpas ?? [], kind, name),
+          vpa: vpas && named(vpas, kind, name),
+        }),
+      ),
+    )
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+const containerAbout = ({ name, resources }: Container): WorkloadAbout['containers'][number] => ({
+  name,
+  cpu_request_cores: amountOf(resources?.requests?.cpu),
+  cpu_limit_cores: amountOf(resources?.limits?.cpu),
+  memory_request_bytes: amountOf(resources?.requests?.memory),
+  memory_limit_bytes: amountOf(resources?.limits?.memory),
+});
+
+const autoscalerPaths = {
+  hpa: (namespace: string) => `/apis/autoscaling/v2/namespaces/${namespace}/horizontalpodautoscalers`,
+  vpa: (namespace: string) => `/apis/autoscaling.k8s.io/v1/namespaces/${namespace}/verticalpodautoscalers`,
+};
+
+/** Those of a namespace; none where the cluster has no such thing, null for VPAs nobody lets us read. */
+async function autoscalersOf(
+  client: KubernetesClient,
+  namespace: string,
+  which: 'hpa' | 'vpa',
+  signal?: AbortSignal,
+): Promise<Autoscaler[] | null> {
+  try {
+    return await listAll<Autoscaler>(client, autoscalerPaths[which](namespace), signal);
+  } catch (error) {
+    if (!(error instanceof TowerError)) throw error;
+    if (error.code === 'not_found') return [];
+    if (which === 'vpa' && error.code === 'unavailable' && error.message.includes('does not allow')) return null;
+    throw error;
+  }
+}
+
+/** A Deployment where there is one of that name, else a StatefulSet. @throws TowerError `not_found`, `unavailable` */
+export async function scaleOf(
+  client: KubernetesClient,
+  namespace: string,
+  service: string,
+  signal?: AbortSignal,
+): Promise<{ kind: WorkloadKind; path: string; scale: Scale }> {
+  for (const kind of kinds) {
+    const path = `${workloadPath(namespace, kind, service)}/scale`;
+    try {
+      return { kind, path, scale: await client.call<Scale>({ method: 'GET', path }, signal) };
+    } catch (error) {
+      if (!(error instanceof TowerError && error.code === 'not_found')) throw error;
+    }
+  }
+  throw notFound(`${namespace} has no Deployment or StatefulSet ${service}`, { namespace, service });
+}
+
+const mostConflicts = 8;
+
+/**
+ * Sets how many pods there are to be, through the scale subresource; one that was changed meanwhile is read again.
+ * @returns how many there were to be, and what selects them
+ * @throws TowerError `not_found`, `conflict` where others change it all the time, `unavailable`
+ */
+export async function scaleWorkload(
+  client: KubernetesClient,
+  namespace: string,
+  service: string,
+  replicas: number,
+  signal?: AbortSignal,
+): Promise<{ former: number; selector: string }> {
+  for (let attempt = 1; ; attempt += 1) {
+    const { path, scale } = await scaleOf(client, namespace, service, signal);
+    const [former, selector] = [scale.spec.replicas ?? 0, scale.status?.selector ?? ''];
+    if (selector === '') throw conflict(`${service} does not say which pods are its own yet`);
+    if (former === replicas) return { former, selector };
+    try {
+      await client.call({ method: 'PUT', path, body: { ...scale, spec: { ...scale.spec, replicas } } }, signal);
+      return { former, selector };
+    } catch (error) {
+      if (!(error instanceof TowerError && error.code === 'conflict') || attempt >= mostConflicts) throw error;
+    }
+  }
+}

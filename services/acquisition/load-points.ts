@@ -1,0 +1,59 @@
+import { type Experiment, listExperiments, tryExperiment } from './experiments.ts';
+import { cleanExperiment, type Grade, validateQuality } from './quality.ts';
+
+/** What experiments say of a service: what each of its replicas used, under how much load. */
+
+export type LoadPoint = {
+  id: string;
+  scenario: string;
+  users: number;
+  replicas: number;
+  grade: Grade;
+  /** Requests per second of each replica: its own, or those of the load test where nobody counted its own. */
+  load: number;
+  loadFrom: 'request_rate' | 'load_test';
+  /** Of each replica: 95th percentile over the steady steps, in cores. */
+  cpu: number;
+  /** Of each replica: the greatest of the steady steps, in bytes. */
+  memory: number;
+};
+
+/** Of every experiment that can be learned from; what is of low quality shows something else than it says. */
+export async function loadPoints(folder: string, service: string): Promise<{ points: LoadPoint[]; leftOut: number }> {
+  const points: LoadPoint[] = [];
+  let leftOut = 0;
+  for (const id of await listExperiments(folder, service)) {
+    const read = await tryExperiment(folder, id);
+    const point = typeof read === 'string' ? null : pointOf(read);
+    if (point) points.push(point);
+    else leftOut += 1;
+  }
+  return { points, leftOut };
+}
+
+function pointOf(read: Experiment): LoadPoint | null {
+  const { grade } = validateQuality(read);
+  if (grade === 'low') return null;
+  const { experiment } = cleanExperiment(read);
+  // Short ones are all ramp; they are of medium quality, and all there is.
+  const { columns } = experiment.rows >= fewestSteps ? experiment : read;
+  const known = (name: string) => (columns[`${name}_value`] ?? new Float64Array(0)).filter(Number.isFinite).sort();
+  const [cpu, memory, rate] = [known('cpu_cores'), known('mem_bytes'), known('request_rate')];
+  const counted = rate.length >= 0.8 * (columns['cpu_cores_value']?.length ?? 0) && rate.length > 0;
+  const load = counted ? rate.reduce((sum, each) => sum + each, 0) / rate.length : read.loadTest?.throughput;
+  if (cpu.length === 0 || memory.length === 0 || load === null || load === undefined || read.replicas < 1) return null;
+  return {
+    id: read.id,
+    scenario: read.scenario,
+    users: read.users,
+    replicas: read.replicas,
+    grade,
+    load: load / read.replicas,
+    loadFrom: counted ? 'request_rate' : 'load_test',
+    cpu: cpu[Math.ceil(0.95 * (cpu.length - 1))]! / read.replicas,
+    memory: memory.at(-1)! / read.replicas,
+  };
+}
+
+/** Less than this tells no percentile. */
+const fewestSteps = 10;

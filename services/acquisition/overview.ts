@@ -1,0 +1,218 @@
+import { constants } from 'node:fs';
+import { access, mkdir, readdir, statfs } from 'node:fs/promises';
+import { cpus, freemem, totalmem } from 'node:os';
+import { publicText } from '../../src/kernel/errors.ts';
+import { listExperiments } from './experiments.ts';
+import type { ExperimentJob } from './job-schemas.ts';
+import type { KubernetesClient } from './kubernetes/client.ts';
+import type { List, Pod } from './kubernetes/objects.ts';
+import { workloadsOf } from './kubernetes/workloads.ts';
+import type {
+  CollectionAnswer,
+  CollectionStatus,
+  HealthAnswer,
+  PrometheusStatus,
+  SystemHealth,
+} from './overview-schemas.ts';
+
+/** Whether everything is there that collecting, experiments and training need, and how far they are. */
+
+type Deps = {
+  client: KubernetesClient | null;
+  testConnection: () => Promise<PrometheusStatus>;
+  jobs: () => Promise<ExperimentJob[]>;
+  /** Trained models; a damaged one has an error. */
+  models: () => Promise<{ service: string; error: string | null }[]>;
+  folder: string;
+};
+
+/** `well`: null where it is not configured, which is no fault. */
+type Checked = { well: boolean | null; detail: string };
+
+export function createOverview(deps: Deps) {
+  const { folder } = deps;
+  /** Since the last time somebody asked, or the start. */
+  let ticks = tick();
+  const health = async (): Promise<HealthAnswer> => {
+    const checks = {
+      kubernetes: await checkCluster(deps.client),
+      prometheus: await checkPrometheus(deps),
+      data_pipeline: await checkFolder(folder),
+      ml_pipeline: await checkModels(deps),
+    };
+    const entries = Object.entries(checks);
+    return {
+      status: entries.every(([, { well }]) => well !== false) ? 'healthy' : 'unhealthy',
+      checks: of(entries, ({ well }) => well) as HealthAnswer['checks'],
+      details: of(entries, ({ detail }) => detail) as HealthAnswer['details'],
+    };
+  };
+  return {
+    /** The seed's `health_check`. Never throws. */
+    health,
+    /** The seed's `check_system_health`. Never throws. */
+    system: async (namespace: string): Promise<SystemHealth> => {
+      const { status, checks, details } = await health();
+      const before = ticks;
+      ticks = tick();
+      const cluster = wordOf(checks.kubernetes, 'running');
+      return {
+        minikube: cluster,
+        kubernetes: cluster,
+        prometheus: wordOf(checks.prometheus, 'ready'),
+        [namespace.replaceAll('-', '_')]: await countsOf(deps.client, namespace),
+        system_resources: await resourcesOf(folder, before, ticks),
+        overall_status: status,
+        details,
+      };
+    },
+    /** The seed's `monitor_data_collection`. @throws TowerError `invalid` for a folder that cannot be read */
+    collection: () => collectionOf(deps),
+    /** The seed's `status`. @throws TowerError `invalid` for a folder that cannot be read */
+    status: async (service: string | undefined): Promise<CollectionStatus> => ({
+      system_status: (await health()).status,
+      ...(await servicesOf(deps, service)),
+    }),
+  };
+}
+
+async function collectionOf(deps: Deps): Promise<CollectionAnswer> {
+  const [jobs, files] = await Promise.all([deps.jobs(), filesOf(deps.folder)]);
+  const running = jobs.filter(({ status }) => status === 'running');
+  const etas = running.flatMap(({ progress }) => progress?.eta_seconds ?? []);
+  const newest = running[0] ?? jobs[0];
+  return {
+    process_running: running.length > 0,
+    process_id: running.length > 0 ? process.pid : null,
+    ...files,
+    experiments_completed: (await listExperiments(deps.folder)).length,
+    estimated_completion: etas.length === 0 ? null : durationText(Math.max(...etas)),
+    errors_detected: newest?.result?.failed_experiments ?? newest?.progress?.failed ?? 0,
+    jobs: jobs.filter(({ status }) => status === 'running' || status === 'queued').map(({ id }) => id),
+  };
+}
+
+async function servicesOf(deps: Deps, service: string | undefined): Promise<Omit<CollectionStatus, 'system_status'>> {
+  const [jobs, models, files, ids] = await Promise.all([
+    deps.jobs(),
+    deps.models().catch(() => []),
+    filesOf(deps.folder),
+    listExperiments(deps.folder),
+  ]);
+  const open = jobs.filter((job) => job.status === 'running' || job.status === 'queued');
+  const underWay = new Set(open.flatMap(({ services }) => services));
+  const trained = new Set(models.filter(({ error }) => error === null).map((model) => model.service));
+  const counts = new Map<string, number>();
+  // Names of services have no underscore.
+  for (const id of ids) counts.set(id.split('_')[0]!, (counts.get(id.split('_')[0]!) ?? 0) + 1);
+  const names = [...new Set([...counts.keys(), ...trained, ...underWay])].sort();
+  const wanted = service === undefined ? names : [service];
+  return {
+    services: Object.fromEntries(
+      wanted.map((name) => {
+        const experiments = counts.get(name) ?? 0;
+        const state = underWay.has(name) ? 'in_progress' : experiments > 0 ? 'completed' : 'not_started';
+        return [name, { status: state, experiments, models_trained: trained.has(name) }];
+      }),
+    ),
+    data_collection: {
+      total_csv_files: files.csv_files,
+      total_json_files: files.json_files,
+      in_progress: open.length > 0,
+    },
+  };
+}
+
+const of = <Value, Result>(entries: [string, Value][], pick: (value: Value) => Result): Record<string, Result> =>
+  Object.fromEntries(entries.map(([name, value]) => [name, pick(value)]));
+
+const wordOf = (well: boolean | null, word: 'running' | 'ready') =>
+  well === null ? 'not configured' : well ? word : 'unreachable';
+
+async function checkCluster(client: KubernetesClient | null): Promise<Checked> {
+  if (!client) return { well: null, detail: 'KUBERNETES_CONFIG is not set' };
+  try {
+    const { gitVersion } = await client.call<{ gitVersion?: string }>({ method: 'GET', path: '/version' });
+    return { well: true, detail: `answers, version ${gitVersion ?? 'unknown'}` };
+  } catch (error) {
+    return { well: false, detail: publicText(error) };
+  }
+}
+
+async function checkPrometheus({ testConnection }: Deps): Promise<Checked> {
+  const { configured, reachable, version, error } = await testConnection();
+  if (!configured) return { well: null, detail: 'PROMETHEUS_URL is not set' };
+  return { well: reachable, detail: reachable ? `answers, version ${version ?? 'unknown'}` : (error ?? 'unreachable') };
+}
+
+async function checkFolder(folder: string): Promise<Checked> {
+  try {
+    await mkdir(folder, { recursive: true });
+    await access(folder, constants.R_OK | constants.W_OK);
+    return { well: true, detail: 'the folder of experiments can be read and written' };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return { well: false, detail: `the folder of experiments cannot be read and written (${code})` };
+  }
+}
+
+async function checkModels({ models }: Deps): Promise<Checked> {
+  try {
+    const all = await models();
+    const damaged = all.filter(({ error }) => error !== null).map(({ service }) => service);
+    if (damaged.length > 0) return { well: false, detail: `damaged models: ${damaged.join(', ')}` };
+    return { well: true, detail: all.length === 1 ? '1 model' : `${all.length} models` };
+  } catch (error) {
+    return { well: false, detail: publicText(error) };
+  }
+}
+
+async function countsOf(client: KubernetesClient | null, namespace: string) {
+  const unknown = { pods_running: null, services_available: null };
+  if (!client) return unknown;
+  try {
+    const [pods, workloads] = await Promise.all([
+      client.call<List<Pod>>({ method: 'GET', path: `/api/v1/namespaces/${namespace}/pods` }),
+      workloadsOf(client, namespace),
+    ]);
+    return {
+      pods_running: pods.items.filter(({ status }) => status?.phase === 'Running').length,
+      services_available: workloads.filter(({ ready_replicas }) => ready_replicas > 0).length,
+    };
+  } catch {
+    // The check of the cluster says why.
+    return unknown;
+  }
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
+type Ticks = { idle: number; total: number };
+const tick = (): Ticks => {
+  const all = cpus().map(({ times }) => times);
+  const idle = all.reduce((sum, times) => sum + times.idle, 0);
+  return { idle, total: all.reduce((sum, t) => sum + t.user + t.nice + t.sys + t.idle + t.irq, 0) };
+};
+
+/** Of the machine the tower runs on; its CPU between two moments. */
+async function resourcesOf(folder: string, before: Ticks, after: Ticks): Promise<SystemHealth['system_resources']> {
+  const total = after.total - before.total;
+  const disk = await statfs(folder).catch(() => null);
+  return {
+    cpu_usage: total > 0 ? percent(1 - (after.idle - before.idle) / total) : null,
+    memory_usage: percent(1 - freemem() / totalmem()),
+    disk_usage: disk && disk.blocks > 0 ? percent(1 - disk.bavail / disk.blocks) : null,
+  };
+}
+
+async function filesOf(folder: string): Promise<{ csv_files: number; json_files: number }> {
+  const names = await readdir(folder).catch(() => [] as string[]);
+  const count = (end: string) => names.filter((name) => name.endsWith(end)).length;
+  return { csv_files: count('.csv'), json_files: count('.json') };
+}
+
+/** In words, as the seed has it. */
+function durationText(seconds: number): string {
+  const units = { minutes: 60, hours: 3600, days: 86_400 };
+  const unit = seconds < 5400 ? 'minutes' : seconds < 129_600 ? 'hours' : 'days';
+  return `${Number((seconds / units[unit]).toPrecision(3))} ${unit}`;
+}

@@ -1,0 +1,117 @@
+import type { Advices, AdviseTask } from './advise.ts';
+import { at, type Capacity, fitCapacity, type Planned, planFor } from './capacity.ts';
+import { fewestHours } from './explain.ts';
+import type { SizeAnswer, SizeRequest } from './schemas.ts';
+import type { SizeDeps } from './size.ts';
+import { own } from './strategies/names.ts';
+import { horizonMsOf } from './usage.ts';
+
+/**
+ * What a service will be asked, and what it takes to answer: the quantile of its traffic that the horizon is to keep, found as
+ * usage's is, and what one replica takes at its part of that, learned from experiments.
+ */
+
+type Context = { deps: SizeDeps; request: SizeRequest; signal: AbortSignal };
+type Stretch = { startMs: number; endMs: number; stepMs: number };
+export type ByCapacity = { answer: SizeAnswer['capacity']; planned: Planned | null };
+
+const nothing: ByCapacity = { answer: null, planned: null };
+
+/**
+ * `planned` is null where usage is to decide: nobody made experiments, or `answer.reason` says why not.
+ * @param current - replicas there are
+ * @param scaler - what sets replicas, where something does
+ */
+export async function byCapacity(
+  context: Context,
+  target: { namespace: string; service: string },
+  stretch: Stretch,
+  current: number | null,
+  scaler: string | null,
+): Promise<ByCapacity> {
+  const { deps, request } = context;
+  if (request.basis === 'usage') return nothing;
+  const { points, leftOut } = await deps.history.loadPoints(target.service);
+  if (points.length + leftOut === 0 && request.basis === 'auto') return nothing;
+  const told = { experiments: points.length, left_out: leftOut };
+  const because = (reason: string): ByCapacity => ({ answer: { ...unknown, ...told, reason }, planned: null });
+  const capacity = fitCapacity(points, 1 - request.violation);
+  if (typeof capacity === 'string')
+    return because(leftOut > 0 ? `${capacity}; ${leftOut} experiments are of low quality` : capacity);
+  if (scaler !== null) return because(`${scaler} sets the replicas, so nobody knows what one of them will be asked`);
+  const demand = await demandOf(context, target, stretch, capacity);
+  if (typeof demand === 'string') return { answer: { ...answerOf(capacity), ...told, reason: demand }, planned: null };
+  const planned = planFor(capacity, demand, Math.max(request.min_replicas, current ?? 1));
+  const fewest = planFor(capacity, demand, request.min_replicas).replicas;
+  return {
+    answer: {
+      ...answerOf(capacity),
+      ...told,
+      demand_requests_per_second: demand,
+      replicas: planned.replicas,
+      fewest_replicas: fewest,
+      requests_per_second_of_each: planned.load,
+      reason: null,
+    },
+    planned,
+  };
+}
+
+/** Requests per second that the stated share of the horizon stays below, or why nobody knows. */
+async function demandOf(
+  { deps, request, signal }: Context,
+  target: { namespace: string; service: string },
+  stretch: Stretch,
+  { loadFrom }: Capacity,
+): Promise<number | string> {
+  if (request.demand_requests_per_second !== undefined) return request.demand_requests_per_second;
+  if (loadFrom === 'load_test')
+    return 'experiments counted the requests of the load test, not those of the service: set PROMETHEUS_MESH or a query for request_rate, or say demand_requests_per_second';
+  const rate = await deps.history.requestRate(target, stretch, signal);
+  if (!rate) return 'there is no query for request_rate: set PROMETHEUS_MESH, or say demand_requests_per_second';
+  const task: AdviseTask = {
+    resource: 'cpu',
+    pods: [rate],
+    together: false,
+    horizonMs: horizonMsOf[request.horizon],
+    violation: request.violation,
+    least: 0.001,
+    startupMs: 0,
+    strategies: [own],
+  };
+  const { advised, known } = await deps.pool.run<Advices>('runAdvise', task, { signal });
+  if (known.hours < fewestHours[request.horizon])
+    return `of its request_rate ${known.hours.toFixed(1)} hours are known; ${fewestHours[request.horizon]} are needed`;
+  return advised[0]?.request ?? 'Prometheus has no sample of its request_rate';
+}
+
+const unknown = {
+  scenario: null,
+  load_from: null,
+  levels: null,
+  tried_requests_per_second: null,
+  cpu: null,
+  memory: null,
+  demand_requests_per_second: null,
+  replicas: null,
+  fewest_replicas: null,
+  requests_per_second_of_each: null,
+};
+
+const answerOf = ({ scenario, loadFrom, levels, tried, cpu, memory }: Capacity) => ({
+  ...unknown,
+  scenario,
+  load_from: loadFrom,
+  levels,
+  tried_requests_per_second: tried,
+  cpu: lineOf(cpu, tried),
+  memory: lineOf(memory, tried),
+});
+
+const lineOf = (line: Capacity['cpu'], tried: number) => ({
+  base: line.base,
+  per_request: line.perRequest,
+  at_most_tried: at(line, tried),
+  error: line.error,
+  margin: line.margin,
+});

@@ -1,0 +1,200 @@
+import { writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { experimentConfigs } from '../../compose.ts';
+import { invalid, TowerError } from '../../kernel/errors.ts';
+import type { CliContext } from '../main.ts';
+import { card, table } from '../table.ts';
+
+type Running = { experiment_id: string; phase: string; detail: string; share: number | null };
+type Progress = { total: number; finished: number; failed: number; running: Running[]; eta_seconds: number | null };
+type Result = {
+  status: string;
+  total_experiments: number;
+  successful_experiments: number;
+  failed_experiments: number;
+  skipped_experiments: number;
+  data_quality: { high_quality: number; medium_quality: number; low_quality: number };
+  failures: { experiment_id: string; error: string; attempts: number }[];
+  notes: string[];
+};
+type Job = {
+  id: string;
+  namespace: string;
+  services: string[];
+  status: string;
+  progress: Progress | null;
+  result: Result | null;
+  error: string | null;
+};
+type Plan = {
+  groups: string[][];
+  targets: Record<string, string>;
+  workers: number;
+  total_experiments: number;
+  finished: string[];
+  least_minutes: number;
+  notes: string[];
+};
+type Flags = { configFile?: string; namespace: string; target?: string; maxWorkers?: string; plan?: boolean };
+
+const path = '/api/v1/acquisition/experiments';
+
+/** The part of `tower train` that makes experiments. */
+export function addTrainExperimentCommands(train: Command, context: CliContext): void {
+  withFlags(
+    train
+      .command('parallel-experiments')
+      .description('make the load experiments of several services, and wait for them')
+      .requiredOption('--services <names>', 'comma-separated')
+      .option('--max-workers <number>', 'experiments at the same time, of services that share nothing'),
+  ).action(async ({ services, ...flags }: Flags & { services: string }) => {
+    await runAll(context, namesOf(services), flags);
+  });
+  withFlags(
+    train
+      .command('isolated-experiment')
+      .description('make the load experiments of one service, and wait for them')
+      .requiredOption('--service <name>', 'the service'),
+  ).action(async ({ service, ...flags }: Flags & { service: string }) => {
+    await runAll(context, [service], { ...flags, maxWorkers: '1' });
+  });
+  addExperimentJobCommands(train, context);
+  train
+    .command('config [name]')
+    .description('a configuration to make one’s own of: resource-optimized or default')
+    .option('--out <file>', 'write it there')
+    .action(async (name: string | undefined, { out }: { out?: string }) => {
+      const { shipped, asYaml } = await experimentConfigs();
+      const config = await shipped(name ?? 'resource-optimized');
+      if (out === undefined) return context.print(config, asYaml);
+      await writeFile(out, `${asYaml(config)}\n`);
+      context.out(`${out} written`);
+    });
+}
+
+const withFlags = (command: Command): Command =>
+  command
+    .option('--config-file <file>', 'YAML or JSON; not given: config/resource-optimized.yaml of this program')
+    .option('--namespace <name>', 'of the services', 'hipster-shop')
+    .option('--target <url>', 'where users go, one of LOAD_TARGETS; in the place of target_url')
+    .option('--plan', 'say what would be done, and do nothing');
+
+function addExperimentJobCommands(train: Command, context: CliContext): void {
+  train
+    .command('experiment-jobs')
+    .description('jobs that make experiments, newest first')
+    .action(async () => {
+      context.print(await context.tower().get<Job[]>(`${path}/jobs`), (jobs) =>
+        jobs.length === 0
+          ? 'No experiment has been made by a job.'
+          : table(
+              ['JOB', 'NAMESPACE', 'STATUS', 'DONE', 'SERVICES', 'ERROR'],
+              jobs.map(({ id, namespace, status, progress, services, error }) => [
+                id,
+                namespace,
+                status,
+                progress && `${progress.finished}/${progress.total}`,
+                services.join(', '),
+                error,
+              ]),
+              60,
+            ),
+      );
+    });
+  train
+    .command('cancel-experiments <job>')
+    .description('end such a job; what is under way is undone')
+    .action(async (job: string) => {
+      context.print(await context.tower().delete<Job>(`${path}/jobs/${encodeURIComponent(job)}`), jobText);
+    });
+}
+
+const namesOf = (text: string): string[] => {
+  const names = text
+    .split(',')
+    .map((name) => name.trim())
+    .filter(Boolean);
+  if (names.length === 0) throw invalid('--services names none', { parameter: 'services' });
+  return names;
+};
+
+async function bodyOf(services: string[], { configFile, namespace, target, maxWorkers }: Flags): Promise<object> {
+  const { load, shipped } = await experimentConfigs();
+  const read = configFile === undefined ? await shipped('resource-optimized') : await load(configFile);
+  return {
+    namespace,
+    services,
+    config: target === undefined ? read : { ...read, target_url: target },
+    ...(maxWorkers === undefined ? {} : { max_workers: Number(maxWorkers) }),
+  };
+}
+
+/** Begins a job and follows it to its end; Ctrl-C cancels it. Prints the seed's result. */
+async function runAll(context: CliContext, services: string[], flags: Flags): Promise<void> {
+  const tower = context.tower();
+  const body = await bodyOf(services, flags);
+  if (flags.plan) return context.print(await tower.post<Plan>(`${path}/plan`, body), planText);
+  const job = await tower.post<Job>(`${path}/jobs`, body);
+  const cancel = () => void tower.delete(`${path}/jobs/${job.id}`).finally(() => process.exit(130));
+  process.once('SIGINT', cancel);
+  let last = job;
+  while (last.status === 'queued' || last.status === 'running') {
+    for await (const { data } of await tower.follow(`${path}/jobs/${job.id}/events`, null)) {
+      last = JSON.parse(data) as Job;
+      context.progress(last.progress === null ? '' : barOf(last.progress));
+    }
+    last = await tower.get<Job>(`${path}/jobs/${job.id}`);
+  }
+  process.off('SIGINT', cancel);
+  context.progress('');
+  if (!last.result)
+    throw new TowerError('internal', `job ${last.id} ${last.status}: ${last.error ?? 'without a result'}`);
+  context.print(last.result, resultText);
+  if (last.result.failed_experiments > 0) process.exitCode = 1;
+}
+
+const barWidth = 24;
+
+function barOf({ total, finished, failed, running, eta_seconds }: Progress): string {
+  const full = total === 0 ? barWidth : Math.round((finished / total) * barWidth);
+  const now = running.map(({ experiment_id, phase, share }) =>
+    [experiment_id, phase, ...(share === null ? [] : [`${Math.round(100 * share)} %`])].join(' '),
+  );
+  const left = eta_seconds === null ? [] : [`${Math.ceil(eta_seconds / 60)} min left`];
+  const bad = failed > 0 ? [`${failed} failed`] : [];
+  return [`${'█'.repeat(full)}${'░'.repeat(barWidth - full)}  ${finished}/${total}`, ...bad, ...now, ...left].join(
+    '  ',
+  );
+}
+
+const planText = ({ total_experiments, finished, workers, least_minutes, groups, targets, notes }: Plan): string =>
+  card([
+    ['experiments', total_experiments],
+    ['there already', finished.length],
+    ['at the same time', workers],
+    ['takes at least', `${Number((least_minutes / 60).toPrecision(3))} h`],
+    ...groups.map((group): [string, unknown] => ['one at a time', group.join(', ')]),
+    ...[...new Set(Object.values(targets))].map((target): [string, unknown] => ['users go to', target]),
+    ...notes.map((note): [string, unknown] => ['note', note]),
+  ]);
+
+function resultText({ data_quality: quality, failures, notes, ...counts }: Result): string {
+  return card([
+    ['status', counts.status],
+    ['experiments', counts.total_experiments],
+    ['successful', counts.successful_experiments],
+    ['failed', counts.failed_experiments],
+    ['skipped', counts.skipped_experiments],
+    ['quality', `${quality.high_quality} high, ${quality.medium_quality} medium, ${quality.low_quality} low`],
+    ...failures.map(({ experiment_id, error }): [string, unknown] => [`failed ${experiment_id}`, error]),
+    ...notes.map((note): [string, unknown] => ['note', note]),
+  ]);
+}
+
+const jobText = ({ id, status, services, error }: Job): string =>
+  card([
+    ['job', id],
+    ['status', status],
+    ['services', services.join(', ')],
+    ['error', error],
+  ]);

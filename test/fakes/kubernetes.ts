@@ -1,0 +1,292 @@
+import { writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { whenTestIsOver } from '../support/cleanup.ts';
+import { temporaryFolder } from '../support/tower.ts';
+import { discovery, kubeconfig } from './kubernetes-discovery.ts';
+
+/**
+ * The API server of a small cluster, with what scales pods behind it: objects with versions, conflicts, watches, the scale
+ * subresource, patches. kubectl gets, scales, patches and waits with it (test/peers/kubernetes.test.ts).
+ */
+
+type Json = Record<string, unknown>;
+export type FakeObject = {
+  metadata: Json & { name: string; resourceVersion: string };
+  spec?: Json;
+  status?: Json;
+} & Json;
+type Event = { version: number; path: string; type: string; object: FakeObject };
+/** What is answered in the place of the truth; nothing: the truth. */
+type Trouble = (call: { method: string; path: string }) => { status: number; message?: string } | undefined;
+
+const route =
+  /^(?<collection>\/(?:api\/v1|apis\/[^/]+\/[^/]+)\/namespaces\/[^/]+\/[^/]+)(?:\/(?<name>[^/]+))?(?:\/(?<sub>scale|status))?$/;
+
+export async function fakeKubernetes(options: { namespace?: string } = {}) {
+  const { namespace = 'shop' } = options;
+  const collections = new Map<string, Map<string, FakeObject>>();
+  const events: Event[] = [];
+  const watchers = new Set<(event: Event) => void>();
+  const calls: string[] = [];
+  let version = 1000;
+  /** What pods look like once they are there; a test may hold them up. */
+  let statusOf = (_pod: string): Json => readyStatus;
+  let trouble: Trouble = () => undefined;
+
+  const at = (collection: string): Map<string, FakeObject> => {
+    const there = collections.get(collection) ?? new Map<string, FakeObject>();
+    collections.set(collection, there);
+    return there;
+  };
+  const tell = (path: string, type: string, object: FakeObject) => {
+    const event = { version, path, type, object: structuredClone(object) };
+    events.push(event);
+    for (const watcher of watchers) watcher(event);
+  };
+  const put = (collection: string, object: FakeObject): FakeObject => {
+    version += 1;
+    const before = at(collection).get(object.metadata.name);
+    const kept = { ...object, metadata: { ...object.metadata, resourceVersion: String(version) } };
+    at(collection).set(kept.metadata.name, kept);
+    tell(collection, before ? 'MODIFIED' : 'ADDED', kept);
+    return kept;
+  };
+  const remove = (collection: string, name: string): void => {
+    const object = at(collection).get(name);
+    if (!object) return;
+    version += 1;
+    at(collection).delete(name);
+    tell(collection, 'DELETED', { ...object, metadata: { ...object.metadata, resourceVersion: String(version) } });
+  };
+  const pods = `/api/v1/namespaces/${namespace}/pods`;
+  const workloads = (kind: string) => `/apis/apps/v1/namespaces/${namespace}/${kind.toLowerCase()}s`;
+
+  let made = 0;
+  /** As many pods as are wanted, of the template there is now; those of an older one go. */
+  const reconcile = (object: FakeObject): void => {
+    const spec = object.spec as { replicas: number; template: { spec: Json } };
+    const app = object.metadata.name;
+    const template = JSON.stringify(spec.template.spec);
+    const own = () => [...at(pods).values()].filter(({ metadata }) => (metadata['labels'] as Json)['app'] === app);
+    const isOld = (pod: FakeObject) => JSON.stringify(pod.spec) !== template;
+    for (const pod of own().filter(isOld)) remove(pods, pod.metadata.name);
+    for (const pod of own().slice(spec.replicas)) remove(pods, pod.metadata.name);
+    for (let i = own().length; i < spec.replicas; i += 1) {
+      made += 1;
+      const name = `${app}-${(100_000 + made).toString(36)}`;
+      const metadata = { name, namespace, labels: { app }, resourceVersion: '' };
+      put(pods, { apiVersion: 'v1', kind: 'Pod', metadata, spec: spec.template.spec, status: statusOf(name) });
+    }
+    const current = at(workloads(String(object['kind']))).get(app)!;
+    const { generation } = current.metadata as { generation?: number };
+    current.status = {
+      observedGeneration: generation ?? 1,
+      replicas: spec.replicas,
+      updatedReplicas: spec.replicas,
+      readyReplicas: own().filter(
+        (pod) => pod.status === readyStatus || JSON.stringify(pod.status) === JSON.stringify(readyStatus),
+      ).length,
+      availableReplicas: spec.replicas,
+    };
+  };
+  const workload = (kind: 'Deployment' | 'StatefulSet', name: string, replicas: number, containers: Json[]) => {
+    const spec = {
+      replicas,
+      selector: { matchLabels: { app: name } },
+      template: { metadata: { labels: { app: name } }, spec: { containers } },
+    };
+    reconcile(
+      put(workloads(kind), {
+        apiVersion: 'apps/v1',
+        kind,
+        metadata: { name, namespace, resourceVersion: '', generation: 1 },
+        spec,
+      }),
+    );
+  };
+
+  const scaleObject = ({ metadata, spec }: FakeObject): Json => {
+    const { replicas } = spec as { replicas: number };
+    return {
+      apiVersion: 'autoscaling/v1',
+      kind: 'Scale',
+      metadata: { name: metadata.name, namespace, resourceVersion: metadata.resourceVersion },
+      spec: { replicas },
+      status: { replicas, selector: `app=${metadata.name}` },
+    };
+  };
+
+  const write = (method: string, collection: string, name: string | undefined, sub: string | undefined, body: Json) => {
+    if (method === 'POST') {
+      const object = body as FakeObject;
+      if (at(collection).has(object.metadata.name))
+        return refusal(409, 'AlreadyExists', `"${object.metadata.name}" already exists`);
+      return { status: 201, body: put(collection, object) };
+    }
+    const before = at(collection).get(name ?? '');
+    if (!before) return notFound(collection, name);
+    if (method === 'DELETE') {
+      remove(collection, before.metadata.name);
+      return { status: 200, body: { apiVersion: 'v1', kind: 'Status', status: 'Success' } };
+    }
+    const given = (body['metadata'] as Json | undefined)?.['resourceVersion'];
+    if (given !== undefined && given !== '' && given !== before.metadata.resourceVersion)
+      return refusal(409, 'Conflict', 'the object has been modified; please apply your changes to the latest version');
+    const isScale = sub === 'scale';
+    const changed = isScale ? { spec: { replicas: (body['spec'] as Json)['replicas'] } } : body;
+    const after = (method === 'PATCH' || isScale ? merged(before, changed) : body) as FakeObject;
+    const generation = ((before.metadata['generation'] as number | undefined) ?? 0) + 1;
+    const kept = put(collection, { ...after, metadata: { ...before.metadata, ...after.metadata, generation } });
+    if (/\/(deployments|statefulsets)$/.test(collection)) reconcile(kept);
+    return { status: 200, body: isScale ? scaleObject(kept) : at(collection).get(kept.metadata.name)! };
+  };
+
+  const read = (collection: string, name: string | undefined, sub: string | undefined, query: URLSearchParams) => {
+    if (name !== undefined) {
+      const object = at(collection).get(name);
+      if (!object) return notFound(collection, name);
+      return { status: 200, body: sub === 'scale' ? scaleObject(object) : object };
+    }
+    if (
+      !collections.has(collection) &&
+      !/\/(pods|leases|deployments|statefulsets|horizontalpodautoscalers)$/.test(collection)
+    )
+      return refusal(404, 'NotFound', 'the server could not find the requested resource');
+    const items = [...at(collection).values()].filter((object) => isSelected(object, query));
+    const [kind, apiVersion] = [`${String(items[0]?.['kind'] ?? 'Object')}List`, items[0]?.['apiVersion'] ?? 'v1'];
+    return { status: 200, body: { kind, apiVersion, metadata: { resourceVersion: String(version) }, items } };
+  };
+
+  const watch = (collection: string, query: URLSearchParams, response: ServerResponse): void => {
+    const from = Number(query.get('resourceVersion') || version);
+    const name = /^metadata\.name=(.+)$/.exec(query.get('fieldSelector') ?? '')?.[1];
+    const send = (event: Event) => {
+      const isWanted = event.path === collection && (name === undefined || event.object.metadata.name === name);
+      if (isWanted && isSelected(event.object, query))
+        response.write(`${JSON.stringify({ type: event.type, object: event.object })}\n`);
+    };
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.flushHeaders();
+    for (const event of events.filter((each) => each.version > from)) send(event);
+    watchers.add(send);
+    response.on('close', () => watchers.delete(send));
+  };
+
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const url = new URL(request.url ?? '/', 'http://cluster');
+    const method = request.method ?? 'GET';
+    calls.push(`${method} ${url.pathname}${url.searchParams.has('watch') ? '?watch' : ''}`);
+    let text = '';
+    for await (const chunk of request) text += String(chunk);
+    const groups = route.exec(url.pathname)?.groups;
+    const known = discovery(url.pathname);
+    const broken = trouble({ method, path: url.pathname });
+    const answer = broken
+      ? refusal(broken.status, 'Trouble', broken.message ?? 'trouble')
+      : known
+        ? { status: 200, body: known }
+        : !groups
+          ? refusal(404, 'NotFound', 'the server could not find the requested resource')
+          : method === 'GET' && url.searchParams.has('watch')
+            ? null
+            : method === 'GET'
+              ? read(groups['collection']!, groups['name'], groups['sub'], url.searchParams)
+              : write(
+                  method,
+                  groups['collection']!,
+                  groups['name'],
+                  groups['sub'],
+                  text ? (JSON.parse(text) as Json) : {},
+                );
+    if (!answer) return watch(groups!['collection']!, url.searchParams, response);
+    response.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(answer.body));
+  };
+
+  const server = createServer((request, response) => {
+    handle(request, response).catch(() => response.destroy());
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  whenTestIsOver(close);
+  const { port } = server.address() as AddressInfo;
+  const file = join(temporaryFolder(), 'kubeconfig');
+  writeFileSync(file, kubeconfig(port, namespace));
+  return {
+    port,
+    /** A kubeconfig file that leads here. */
+    file,
+    calls,
+    workload,
+    add: (collection: string, object: Json) => put(collection, object as FakeObject),
+    get: (collection: string, name: string) => at(collection).get(name),
+    list: (collection: string) => [...at(collection).values()],
+    replicasOf: (name: string, kind = 'Deployment') =>
+      (at(workloads(kind)).get(name)?.spec as { replicas: number } | undefined)?.replicas,
+    leases: () => [...at(`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`).values()],
+    pods: () => [...at(pods).values()],
+    /** Pods that begin from now on have this status. */
+    podsAre: (status: (pod: string) => Json) => (statusOf = status),
+    setPod: (name: string, status: Json) => put(pods, { ...at(pods).get(name)!, status }),
+    trouble: (next: Trouble) => (trouble = next),
+    endWatches: () => server.closeAllConnections(),
+    close,
+  };
+}
+
+export const readyStatus: Json = {
+  phase: 'Running',
+  conditions: [
+    { type: 'PodScheduled', status: 'True' },
+    { type: 'Ready', status: 'True' },
+  ],
+  containerStatuses: [{ name: 'server', ready: true, restartCount: 0, state: { running: {} } }],
+};
+
+const refusal = (status: number, reason: string, message: string, details: Json = {}) => ({
+  status,
+  body: { apiVersion: 'v1', kind: 'Status', status: 'Failure', reason, message, details, code: status },
+});
+
+const notFound = (collection: string, name = '') => {
+  const kind = collection.split('/').at(-1)!;
+  return refusal(404, 'NotFound', `${kind} "${name}" not found`, { name, kind });
+};
+
+function isSelected({ metadata }: FakeObject, query: URLSearchParams): boolean {
+  const labels = (metadata['labels'] ?? {}) as Record<string, string>;
+  const name = /^metadata\.name=(.+)$/.exec(query.get('fieldSelector') ?? '')?.[1];
+  const selector = (query.get('labelSelector') ?? '').split(',').filter(Boolean);
+  return (
+    (name === undefined || name === metadata.name) &&
+    selector.every((each) => {
+      const [label, value] = each.split('=');
+      return labels[label!] === value;
+    })
+  );
+}
+
+/** A merge patch; lists of things with names are merged by them, as a strategic one does. Null takes away. */
+function merged(before: unknown, patch: unknown): unknown {
+  if (
+    Array.isArray(patch) &&
+    Array.isArray(before) &&
+    patch.every((item) => typeof (item as Json)?.['name'] === 'string')
+  ) {
+    const after = new Map((before as Json[]).map((item) => [item['name'], item]));
+    for (const item of patch as Json[]) after.set(item['name'], merged(after.get(item['name']) ?? {}, item) as Json);
+    return [...after.values()];
+  }
+  if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch;
+  const after: Json = typeof before === 'object' && before !== null ? { ...(before as Json) } : {};
+  for (const [key, value] of Object.entries(patch))
+    if (value === null) delete after[key];
+    else after[key] = merged(after[key], value);
+  return after;
+}

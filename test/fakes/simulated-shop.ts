@@ -1,0 +1,67 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { normal, seededRandom } from '../../src/kernel/rng.ts';
+import { whenTestIsOver } from '../support/cleanup.ts';
+import type { fakeKubernetes } from './kubernetes.ts';
+
+/**
+ * A shop under load and the Prometheus that watches it. What a service uses is a function of load and replicas, with noise
+ * that is the same whenever the same experiment is made: cores = 0.02 each + 0.004 per request and second, bytes = 60 MB each
+ * + 200 kB per request and second of each.
+ * @param levels - requests per second that there may be; what comes is the nearest of them
+ */
+export async function simulatedShop(cluster: Awaited<ReturnType<typeof fakeKubernetes>>, levels: number[]) {
+  const requests: number[] = [];
+  const listen = async (handle: (path: URL, form: URLSearchParams) => object | null) => {
+    const server = createServer((request, response) => {
+      let text = '';
+      request.on('data', (chunk: Buffer) => (text += chunk));
+      request.on('end', () => {
+        const answer = handle(new URL(request.url ?? '/', 'http://x'), new URLSearchParams(text));
+        response.writeHead(200, { 'content-type': answer ? 'application/json' : 'text/html' });
+        response.end(answer ? JSON.stringify(answer) : 'welcome');
+      });
+    });
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    whenTestIsOver(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  };
+  const valueAt = (column: string, service: string, load: number, i: number): number => {
+    const replicas = cluster.replicasOf(service) ?? 0;
+    const noise = normal(seededRandom(1000 * i + 100 * replicas + load + (service === 'web' ? 0 : 7)));
+    if (column === 'cpu_cores') return (0.02 * replicas + 0.004 * load) * (1 + 0.01 * noise);
+    if (column === 'mem_bytes') return (60e6 * replicas + 200e3 * load) * (1 + 0.001 * noise);
+    if (column === 'replica_count') return replicas;
+    if (column === 'request_rate') return load;
+    if (column === 'pod_restarts') return 0;
+    return 10 + noise;
+  };
+  const prometheus = await listen(({ searchParams }) => {
+    const ask = (name: string) => searchParams.get(name) ?? '';
+    const [, column = '', service = ''] = /^sim_(\w+)\{svc="([^"]+)"\}$/.exec(ask('query')) ?? [];
+    const [start, end, step] = [Number(ask('start')), Number(ask('end')), Number(ask('step'))];
+    const rate = requests.filter((at) => at >= start * 1000 && at < end * 1000).length / (end - start);
+    const load = levels.toSorted((a, b) => Math.abs(a - rate) - Math.abs(b - rate))[0]!;
+    const values = Array.from({ length: Math.round((end - start) / step) + 1 }, (_, i) => [
+      start + i * step,
+      String(valueAt(column, service, load, i)),
+    ]);
+    return { status: 'success', data: { resultType: 'matrix', result: [{ metric: {}, values }] } };
+  });
+  const target = await listen(() => {
+    requests.push(Date.now());
+    return null;
+  });
+  return { prometheus, target };
+}
+
+/** A file for PROMETHEUS_QUERIES_FILE that asks it. */
+export const simulatedQueries = (columns: readonly string[]): string =>
+  JSON.stringify({
+    columns: Object.fromEntries(columns.map((name) => [name, { unit: '1', query: `sim_${name}{svc="$svc"}` }])),
+  });

@@ -1,0 +1,170 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { experimentWorld as world } from '../../support/experiment-world.ts';
+
+/** Times of day are those of the run; everything else must be the same. */
+const timeless = (files: Record<string, string>) =>
+  Object.fromEntries(
+    Object.entries(files).map(([name, text]) => [name, text.replaceAll(/2026-11-20T[\d:.]+Z/g, 'then')]),
+  );
+
+describe('experiments', () => {
+  it('try out every combination, one service at a time where they share a door, and leave all as it was', async () => {
+    const { fake, tower, loads, events, files } = await world({ change: { scale_to_zero: ['loadgenerator'] } });
+    const { run, said } = tower();
+    expect(await run()).toEqual({
+      status: 'completed',
+      total_experiments: 8,
+      successful_experiments: 8,
+      failed_experiments: 0,
+      skipped_experiments: 0,
+      data_quality: { high_quality: 8, medium_quality: 0, low_quality: 0 },
+      failures: [],
+      notes: [],
+    });
+    expect(Object.keys(files())).toHaveLength(16);
+    expect(loads.map(({ replicas }) => replicas.join())).toEqual([
+      ...Array(2).fill('1,2,0'),
+      ...Array(2).fill('3,2,0'),
+      ...Array(2).fill('2,1,0'),
+      ...Array(2).fill('2,3,0'),
+    ]);
+    expect([fake.replicasOf('web'), fake.replicasOf('cart'), fake.replicasOf('loadgenerator'), fake.leases()]).toEqual([
+      2,
+      2,
+      1,
+      [],
+    ]);
+    expect(events.filter((event) => event === 'succeeded')).toHaveLength(8);
+    expect(said.at(-1)).toMatchObject({ total: 8, finished: 8, succeeded: 8, running: [] });
+    const one = JSON.parse(files()['web_browsing_replicas_3_users_20.json']!) as Record<string, unknown>;
+    expect(one).toMatchObject({
+      target_service: 'web',
+      replica_count: 3,
+      load_users: 20,
+      duration_minutes: 4,
+      namespace: 'shop',
+      job: 'job-1',
+      load_test: { total_requests: 200, success_rate: 1 },
+      missing: [],
+    });
+    const again = await tower().run();
+    expect(again).toMatchObject({ successful_experiments: 8, skipped_experiments: 0 });
+    expect(loads).toHaveLength(8);
+  });
+
+  it('killed at any point and begun again leave the data of one that was not, and the replicas there were', async () => {
+    const whole = await world();
+    const first = whole.tower();
+    await first.run();
+    const expected = timeless(whole.files());
+    const lives = fc.array(fc.integer({ min: 0, max: first.calls() }), { minLength: 1, maxLength: 10 });
+    await fc.assert(
+      fc.asyncProperty(lives, async (each) => {
+        const { fake, tower, files } = await world();
+        for (const life of each) await tower(life).run();
+        await tower().run();
+        expect(timeless(files())).toEqual(expected);
+        expect([fake.replicasOf('web'), fake.replicasOf('cart'), fake.leases()]).toEqual([2, 2, []]);
+        fake.close();
+      }),
+      { numRuns: process.env['SOAK'] ? 60 : 6 },
+    );
+  }, 120_000);
+
+  it('that are cancelled restore what they changed', async () => {
+    const { fake, tower } = await world();
+    const cancel = new AbortController();
+    const { run } = tower(Number.POSITIVE_INFINITY, (call) => {
+      if (call === 12) cancel.abort(new Error('cancelled'));
+    });
+    await expect(run(cancel.signal)).rejects.toThrow('cancelled');
+    expect([fake.replicasOf('web'), fake.replicasOf('cart'), fake.leases()]).toEqual([2, 2, []]);
+  });
+
+  it('are tried again, and named with their reason when they fail for good', async () => {
+    const { fake, tower, events } = await world({ services: ['web'], change: { max_retries: 1 } });
+    fake.trouble(({ method, path }) =>
+      method === 'PUT' && path.endsWith('web/scale') ? { status: 422, message: 'quota is used up' } : undefined,
+    );
+    const result = await tower().run();
+    expect(result).toMatchObject({
+      status: 'completed_with_failures',
+      successful_experiments: 0,
+      failed_experiments: 4,
+    });
+    expect(result!.failures[0]).toEqual({
+      experiment_id: 'web_browsing_replicas_1_users_5',
+      error: 'Kubernetes: quota is used up',
+      attempts: 1,
+    });
+    expect(events.filter((event) => event === 'failed')).toHaveLength(4);
+    fake.trouble(() => undefined);
+    expect(await tower().run()).toMatchObject({ status: 'completed', successful_experiments: 4 });
+  });
+
+  it('refuse what an autoscaler scales', async () => {
+    const { fake, tower } = await world({ services: ['web'], change: { max_retries: 0 } });
+    fake.add('/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers', {
+      metadata: { name: 'web' },
+      spec: { scaleTargetRef: { kind: 'Deployment', name: 'web' } },
+    });
+    const result = await tower().run();
+    expect(result!.failures[0]!.error).toContain('the HorizontalPodAutoscaler web sets the replicas of web');
+    expect(fake.replicasOf('web')).toBe(2);
+  });
+
+  it('that were disturbed are of low quality, and a service scaled away gets its replicas back', async () => {
+    const { fake, tower, files } = await world({ services: ['web'] });
+    let seen = 0;
+    const { run } = tower(Number.POSITIVE_INFINITY, (_, what) => {
+      // Somebody scales it away while it is under load.
+      if (what === 'Prometheus' && ++seen === 2) fake.workload('Deployment', 'web', 0, [{ name: 'server' }]);
+    });
+    expect(await run()).toMatchObject({ data_quality: { low_quality: 1, high_quality: 3 } });
+    expect(fake.replicasOf('web')).toBe(2);
+    expect(Object.values(files()).join()).not.toContain('NaN');
+  });
+
+  it('of which too many requests failed are of low quality, and give no address away where they are not to', async () => {
+    const { tower, files } = await world({ services: ['web'], change: { anonymize: true }, failing: () => 0.06 });
+    expect(await tower().run()).toMatchObject({ data_quality: { low_quality: 4 } });
+    const text = Object.values(files()).join('\n');
+    expect(text).toContain('connect ECONNREFUSED (address)');
+    expect(text).not.toMatch(/10\.2\.3\.4|http:|"namespace": "shop"|job-1/);
+    // It is still known as its own.
+    expect(await tower().run()).toMatchObject({ successful_experiments: 4, skipped_experiments: 0 });
+  });
+
+  it('need the rights that deploy/ gives them, and no others', async () => {
+    const { fake, tower } = await world({ change: { scale_to_zero: ['loadgenerator'] } });
+    await tower(20).run();
+    await tower().run();
+    const verbs: Record<string, string> = { POST: 'create', PUT: 'update', DELETE: 'delete' };
+    const used = fake.calls.flatMap((call) => {
+      const [, method, group = '', resource = '', name, sub] =
+        /^(\w+) \/apis?\/(?:([a-z0-9.]+)\/)?v\d\/namespaces\/shop\/(\w+)(?:\/([^/?]+))?(\/scale)?/.exec(call) ?? [];
+      const verb = verbs[method!] ?? (call.endsWith('?watch') ? 'watch' : name === undefined ? 'list' : 'get');
+      return resource === '' ? [] : [`${verb} ${group === 'v1' ? '' : group} ${resource}${sub ?? ''}`];
+    });
+    const text = readFileSync(join(import.meta.dirname, '../../../deploy/kubernetes/experiments.yaml'), 'utf8');
+    type Rule = { apiGroups: string[]; resources: string[]; verbs: string[] };
+    const { rules } = parseAllDocuments(text)[0]!.toJS() as { rules: Rule[] };
+    const given = rules.flatMap(({ apiGroups, resources, verbs: each }) =>
+      each.flatMap((verb) => resources.map((resource) => `${verb} ${apiGroups[0]} ${resource}`)),
+    );
+    expect([...new Set(used)].filter((right) => !given.includes(right))).toEqual([]);
+    // A StatefulSet was not among them, and nothing had to be watched or taken over.
+    const spare = given.filter((right) => !used.includes(right)).sort();
+    expect(spare).toEqual([
+      'get apps statefulsets/scale',
+      'get coordination.k8s.io leases',
+      'update apps statefulsets/scale',
+      'update coordination.k8s.io leases',
+      'watch  pods',
+    ]);
+  });
+});
