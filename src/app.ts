@@ -19,6 +19,7 @@ import { estateRoutes } from '../routes/registry-estate.ts';
 import { registryJudgementRoutes } from '../routes/registry-judgement.ts';
 import { registryWebhooksRoutes } from '../routes/registry-webhooks.ts';
 import { rightsizingRoutes } from '../routes/rightsizing.ts';
+import { rightsizingApplyRoutes } from '../routes/rightsizing-apply.ts';
 import type { Access } from '../services/access/access.ts';
 import type { Acquisition } from '../services/acquisition/acquisition.ts';
 import type { Analytics } from '../services/analytics/analytics.ts';
@@ -117,6 +118,7 @@ export async function buildApp(
   await app.register(acquisitionOverviewRoutes, { acquisition });
   await app.register(acquisitionJobRoutes, { acquisition, access, now: clock.now });
   await app.register(rightsizingRoutes, { rightsizing });
+  await app.register(rightsizingApplyRoutes, { rightsizing, access, now: clock.now });
   const shared = { access, now: clock.now, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };
   if (!estate) {
     await app.register(async (scope) => routesOf(scope, services, shared));

@@ -49,7 +49,7 @@ export async function composeRightsizing(
   releaser: Releaser,
 ) {
   const acquisition = await composeAcquisition(config, secrets, tools, { queue, models }, releaser);
-  return { acquisition, rightsizing: composeSizing(config, acquisition, tools.clock, releaser) };
+  return { acquisition, rightsizing: composeSizing(config, acquisition, tools.clock, queue, releaser) };
 }
 
 /** What asks Prometheus. @throws TowerError `invalid` for files that settings name and that break a rule */
@@ -102,12 +102,20 @@ const kubernetesClient = (config: Config, clock: Clock) =>
       });
 
 /** Recommendations, on threads of their own. */
-function composeSizing(config: Config, history: Acquisition, clock: Clock, releaser: Releaser): Rightsizing {
+function composeSizing(
+  config: Config,
+  history: Acquisition,
+  clock: Clock,
+  queue: Queue,
+  releaser: Releaser,
+): Rightsizing {
   const threads = config.FORECAST_WORKERS || Math.max(1, availableParallelism() - 1);
   const pool = createWorkerPool(rightsizingWorker, { threads, queue: config.FORECAST_QUEUE });
   releaser.defer('rightsizing threads', () => pool.close());
   return createRightsizing({
     history,
+    cluster: history.cluster,
+    queue,
     pool,
     prices: {
       currency: config.PRICE_CURRENCY,

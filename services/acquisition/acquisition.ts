@@ -2,12 +2,11 @@ import { type Clock, isoTime } from '../../src/kernel/clock.ts';
 import { invalid, TowerError } from '../../src/kernel/errors.ts';
 import type { HttpClient } from '../../src/kernel/http-client.ts';
 import { moment, wholeNumber } from '../../src/kernel/query.ts';
+import { createCluster } from './cluster.ts';
 import { collectColumns, collectPods, collectRequestRate, type Stretch } from './collect.ts';
 import { createCollected } from './collected.ts';
 import { createExperimentJobs, type ExperimentDeps } from './experiment-jobs.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
-import { requiredCluster } from './kubernetes/client.ts';
-import { workloadsOf } from './kubernetes/workloads.ts';
 import { loadOnThread } from './load/thread.ts';
 import { loadPoints } from './load-points.ts';
 import type { MetricQueries, PodSeries, Workload } from './metric-queries.ts';
@@ -50,11 +49,13 @@ export function createAcquisition(deps: Deps) {
     prometheus
       ? { configured: true, ...(await prometheus.testConnection()) }
       : { configured: false, reachable: false, version: null, latency_ms: null, error: 'PROMETHEUS_URL is not set' };
+  const collect = async (workload: Workload, stretch: Stretch, signal: AbortSignal) =>
+    collectColumns(source(), workload, stretch, signal);
   const jobs = createExperimentJobs({
     ...deps,
     client: kubernetes,
     folder: experimentsFolder,
-    collect: (workload, stretch, signal) => collectColumns(source(), workload, stretch, signal),
+    collect,
     load: loadOnThread,
   });
   return {
@@ -67,10 +68,7 @@ export function createAcquisition(deps: Deps) {
       jobs: jobs.list,
       folder: experimentsFolder,
     }),
-    cluster: {
-      /** @throws TowerError `unavailable` */
-      workloads: async (namespace: string) => workloadsOf(requiredCluster(kubernetes), namespace),
-    },
+    cluster: createCluster({ client: kubernetes, collect, clock }),
     /** Never throws. */
     testConnection,
     /** @throws TowerError `invalid`, `unavailable` */
@@ -84,7 +82,7 @@ export function createAcquisition(deps: Deps) {
     requestRate: async (workload: Workload, stretch: Stretch, signal?: AbortSignal) =>
       collectRequestRate(source(), workload, stretch, signal),
     /** What its replicas used under load, by its experiments. @throws TowerError `invalid` */
-    loadPoints: (service: string) => loadPoints(experimentsFolder, service),
+    loadPoints: (workload: Workload) => loadPoints(experimentsFolder, workload),
     /** What it asks for at present. @throws TowerError `invalid`, `unavailable` */
     state: async (workload: Workload, signal?: AbortSignal) => workloadState(source(), workload, clock.now(), signal),
     /** @throws TowerError `invalid`, `unavailable` */

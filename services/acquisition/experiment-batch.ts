@@ -1,7 +1,8 @@
-import { publicText, TowerError, unavailable } from '../../src/kernel/errors.ts';
+import { publicText, TowerError } from '../../src/kernel/errors.ts';
 import type { Log } from '../../src/kernel/log.ts';
 import { hashOf } from './anonymise.ts';
 import { type Combination, combinationsOf, configOf } from './experiment-config.ts';
+import { outlasting, withReplicas } from './experiment-hold.ts';
 import { planOf } from './experiment-plan.ts';
 import { type RunDeps, runExperiment, type Setting } from './experiment-run.ts';
 import { tryExperiment } from './experiments.ts';
@@ -24,7 +25,7 @@ type Result = NonNullable<ExperimentJob['result']>;
 /** @throws TowerError `invalid`, `unavailable`; the signal's reason, once all is as it was */
 export async function runBatch(
   deps: BatchDeps,
-  job: string,
+  { id: job, attempts }: { id: string; attempts: number },
   payload: ExperimentJobRequest,
   signal: AbortSignal,
   progress: (now: ExperimentProgress) => void,
@@ -34,9 +35,14 @@ export async function runBatch(
   const { config, groups, targets, workers, finished, notes } = await planOf(deps, {
     ...payload,
     config: configOf(payload.config),
+    job,
   });
+  const { client, clock } = deps;
   // Where a tower died while this job was at it, also with the last of its experiments.
-  await restoreLeft(deps.client, deps.clock, namespace, (holder) => holder === job, signal);
+  await outlasting(clock, signal, () =>
+    restoreLeft(client, clock, namespace, (each) => each.startsWith(`${job}/`), signal),
+  );
+  const holder = `${job}/${attempts}`;
   const all = services.flatMap((service) => combinationsOf(service, config));
   const track = trackOf(all.length, deps.clock.now, progress);
   const grades: Grade[] = [];
@@ -49,26 +55,41 @@ export async function runBatch(
     track.settle(id, read.job === job || read.job === hashOf(job) ? 'succeeded' : 'skipped');
   }
   const lanes = [...groups];
-  const work = async (): Promise<void> => {
+  const work = async (over: AbortSignal): Promise<void> => {
     for (let group = lanes.shift(); group; group = lanes.shift())
       for (const combination of all) {
         if (!group.includes(combination.service) || finished.includes(combination.id)) continue;
-        const setting = { job, namespace, target: targets[combination.service]!, config };
-        const outcome = await runPatiently(deps, setting, combination, signal, track);
+        const setting = { job, holder, namespace, target: targets[combination.service]!, config };
+        const outcome = await runPatiently(deps, setting, combination, over, track);
         if (typeof outcome === 'string') grades.push(outcome);
         else failures.push(outcome);
       }
   };
-  // One that is cancelled is over when all are: each restores what it changed.
-  const outcomes = await Promise.allSettled(Array.from({ length: workers }, work));
-  signal.throwIfAborted();
-  const broken = outcomes.find((outcome) => outcome.status === 'rejected');
-  if (broken) throw unavailable('experiments could not be gone on with', broken.reason);
+  const runLanes = async (over: AbortSignal): Promise<void> => {
+    track.drop(quieting);
+    // One that is cancelled is over when all are: each restores what it changed.
+    const outcomes = await Promise.allSettled(Array.from({ length: workers }, () => work(over)));
+    const broken = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (broken) throw broken.reason;
+  };
+  const none = Object.fromEntries(config.scale_to_zero.map((name) => [name, 0]));
+  const say = (phase: string, detail: string) => track.say(quieting, phase, detail, null);
+  if (config.scale_to_zero.length === 0) await runLanes(signal);
+  // Once for all lanes: what one of them gives back would disturb the others.
+  else
+    await outlasting(clock, signal, () =>
+      withReplicas(deps, { namespace, holder }, none, signal, say, async (_, held) => runLanes(held)),
+    );
+  track.drop(quieting);
+  return resultOf(track, grades, failures, notes);
+}
+
+function resultOf(track: Track, grades: readonly Grade[], failures: Result['failures'], notes: string[]): Result {
   const count = (grade: Grade) => grades.filter((each) => each === grade).length;
-  const { succeeded, failed, skipped } = track.counts();
+  const { total, succeeded, failed, skipped } = track.counts();
   return {
     status: failed === 0 ? 'completed' : 'completed_with_failures',
-    total_experiments: all.length,
+    total_experiments: total,
     successful_experiments: succeeded,
     failed_experiments: failed,
     skipped_experiments: skipped,
@@ -77,6 +98,8 @@ export async function runBatch(
     notes,
   };
 }
+
+const quieting = 'scale_to_zero';
 
 /** Until it is done, or has failed too often. @throws the signal's reason */
 async function runPatiently(
@@ -91,7 +114,12 @@ async function runPatiently(
     deps.onExperiment('begin');
     try {
       const say = (phase: string, detail: string, share: number | null) => track.say(id, phase, detail, share);
-      const { grade } = await runExperiment(deps, setting, combination, signal, say);
+      const { grade } = await outlasting(
+        deps.clock,
+        signal,
+        () => runExperiment(deps, setting, combination, signal, say),
+        (why) => say('waiting', why, null),
+      );
       deps.onExperiment('succeeded');
       track.settle(id, 'succeeded');
       return grade;
@@ -106,7 +134,8 @@ async function runPatiently(
         return { experiment_id: id, error: publicText(error), attempts: attempt + 1 };
       }
       track.say(id, 'waiting', `failed, and is tried again: ${publicText(error)}`, null);
-      await deps.clock.sleep(Math.min(60_000, 5_000 * 2 ** attempt), signal);
+      // Three of them outlast the lease of a job that died.
+      await deps.clock.sleep(30_000, signal);
     }
   }
 }
@@ -122,13 +151,12 @@ function trackOf(total: number, now: () => number, tell: (progress: ExperimentPr
   let before = 0;
   const counts = () => {
     const count = (wanted: Settled) => [...settled.values()].filter((each) => each === wanted).length;
-    return { succeeded: count('succeeded'), failed: count('failed'), skipped: count('skipped') };
+    return { total, succeeded: count('succeeded'), failed: count('failed'), skipped: count('skipped') };
   };
   const publish = () => {
     const done = settled.size - before;
     const each = done > 0 ? (now() - begunMs) / done : null;
     tell({
-      total,
       finished: settled.size,
       ...counts(),
       running: [...running.values()],
@@ -140,6 +168,9 @@ function trackOf(total: number, now: () => number, tell: (progress: ExperimentPr
     say: (id: string, phase: string, detail: string, share: number | null) => {
       running.set(id, { experiment_id: id, phase, detail, share });
       publish();
+    },
+    drop: (id: string) => {
+      if (running.delete(id)) publish();
     },
     settle: (id: string, outcome: Settled) => {
       // What was there at the beginning says nothing of how long one takes.

@@ -88,7 +88,7 @@ export const ExperimentConfig = z
   )
   .superRefine((config, context) => {
     const unknown = config.training.steady_state_config.test_scenarios.filter(
-      (name) => !(name in scenarios) && !(name in config.custom_scenarios),
+      (name) => !Object.hasOwn(scenarios, name) && !Object.hasOwn(config.custom_scenarios, name),
     );
     for (const name of unknown)
       context.addIssue({

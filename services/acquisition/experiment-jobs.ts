@@ -21,6 +21,8 @@ export type ExperimentDeps = Omit<BatchDeps, 'client'> & {
 
 const kind = 'experiments';
 const mostListed = 200;
+/** Jobs that take hold of workloads; a subject begins with the namespace. */
+const holders = [kind, 'apply'];
 /** A day of experiments may see a tower end now and then; it is not what kills it. */
 const mostAbandoned = 20;
 
@@ -30,7 +32,7 @@ export function createExperimentJobs(deps: ExperimentDeps) {
     kind,
     async (job, { signal, progress }) => {
       const payload = JSON.parse(job.payload) as ExperimentJobRequest;
-      return runBatch({ ...deps, client: requiredCluster(deps.client) }, job.id, payload, signal, progress);
+      return runBatch({ ...deps, client: requiredCluster(deps.client) }, job, payload, signal, progress);
     },
     mostAbandoned,
   );
@@ -73,13 +75,19 @@ export function createExperimentJobs(deps: ExperimentDeps) {
 
 async function restoreAll({ client, queue, clock, log }: ExperimentDeps, signal: AbortSignal): Promise<void> {
   if (!client) return;
-  const jobs = await queue.list(kind, mostListed);
+  const jobs = (await Promise.all(holders.map((each) => queue.list(each, mostListed)))).flat();
   const open = new Set(jobs.filter(({ state }) => state === 'queued' || state === 'running').map(({ id }) => id));
-  const isLeft = (holder: string, isOver: boolean) => isOver && !open.has(holder);
-  for (const namespace of new Set(jobs.map(({ subject }) => subject))) {
-    const restored = await restoreLeft(client, clock, namespace, isLeft, signal);
-    if (restored.length > 0) log.warn({ namespace, restored }, 'replicas restored that an experiment had left behind');
+  const isLeft = (holder: string, isOver: boolean) => isOver && !open.has(holder.split('/')[0]!);
+  const failures: unknown[] = [];
+  for (const namespace of new Set(jobs.map(({ subject }) => subject.split('/')[0]!))) {
+    // A namespace that is gone, or may not be read, keeps none of the others from it.
+    const restored = await restoreLeft(client, clock, namespace, isLeft, signal).catch((error: unknown) => {
+      failures.push(error);
+      return [];
+    });
+    if (restored.length > 0) log.warn({ namespace, restored }, 'restored what a job had left behind');
   }
+  if (failures.length > 0) throw failures[0];
 }
 
 const jobOf = (job: QueuedJob): ExperimentJob => {

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { type Clock, isoTime } from '../../src/kernel/clock.ts';
-import { conflict, invalid, TowerError, unavailable } from '../../src/kernel/errors.ts';
+import { conflict, invalid } from '../../src/kernel/errors.ts';
 import { anonymise } from './anonymise.ts';
 import type { Collected, Stretch } from './collect.ts';
 import { type Combination, type ExperimentConfig, scenarioOf } from './experiment-config.ts';
+import { outlasting, type Say, withReplicas } from './experiment-hold.ts';
 import { experimentOf, loadExperiment, saveExperiment } from './experiments.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
-import { type Held, hold, renew, renewalMs, restore } from './kubernetes/leases.ts';
 import { waitForPods } from './kubernetes/pods.ts';
-import { scaleOf, scaleWorkload, workloadsOf } from './kubernetes/workloads.ts';
+import { workloadsOf } from './kubernetes/workloads.ts';
 import type { LoadProgress, LoadRun, RunResult } from './load/generator.ts';
 import type { Scenario } from './load/scenario.ts';
 import type { Workload } from './metric-queries.ts';
@@ -31,13 +31,14 @@ export type RunDeps = {
   clock: Clock;
 };
 
-export type Phase = 'scaling' | 'waiting' | 'load' | 'collecting' | 'restoring';
-export type Say = (phase: Phase, detail: string, share: number | null) => void;
-
-export type Setting = { job: string; namespace: string; target: string; config: ExperimentConfig };
-
-/** Longest time until replicas are as they were, when everything else is to end. */
-const restoringMs = 8_000;
+export type Setting = {
+  job: string;
+  /** The job, a slash, and which attempt of it: who was given up for dead and wakes up is not who went on. */
+  holder: string;
+  namespace: string;
+  target: string;
+  config: ExperimentConfig;
+};
 
 /**
  * @throws TowerError `conflict` where an autoscaler or another job acts on the service, `not_found`, `unavailable` where pods
@@ -52,53 +53,22 @@ export async function runExperiment(
   say: Say,
 ): Promise<Quality> {
   const { client, clock } = deps;
-  const { namespace, config, job } = setting;
+  const { namespace, config, holder } = setting;
   const { service, replicas } = combination;
   await refuseAutoscaled(client, namespace, service, signal);
-  const over = new AbortController();
-  const both = AbortSignal.any([signal, over.signal]);
-  const held: Held[] = [];
-  const take = async (name: string, wanted: number) => {
-    say('scaling', `${name} to ${wanted}`, null);
-    const { scale } = await scaleOf(client, namespace, name, both);
-    held.push(
-      await hold(
-        client,
-        clock,
-        { namespace, service: name, holder: job, formerReplicas: scale.spec.replicas ?? 0 },
-        both,
-      ),
-    );
-    return scaleWorkload(client, namespace, name, wanted, both);
-  };
-  const renewing = keepHold(deps, held, over);
-  try {
-    for (const name of config.scale_to_zero) await take(name, 0);
-    const { selector } = await take(service, replicas);
-    const timeoutMs = config.pods_ready_timeout * 1000;
-    const onChange = (now: { pods: number; waiting: { pod: string; why: string }[] }) =>
-      say('waiting', waitingText(now, replicas), null);
+  return withReplicas(deps, { namespace, holder }, { [service]: replicas }, signal, say, async (selectors, held) => {
     const { ready, ...now } = await waitForPods(client, clock, {
       namespace,
-      selector,
+      selector: selectors[service]!,
       wanted: replicas,
-      timeoutMs,
-      signal: both,
-      onChange,
+      timeoutMs: config.pods_ready_timeout * 1000,
+      signal: held,
+      onChange: (each) => say('waiting', waitingText(each, replicas), null),
     });
     if (!ready)
-      throw unavailable(`after ${config.pods_ready_timeout} s pods are not ready: ${waitingText(now, replicas)}`);
-    return await measure(deps, setting, combination, both, say);
-  } catch (error) {
-    // Why it was ended says more than that it was.
-    if (over.signal.aborted && !signal.aborted) throw over.signal.reason;
-    throw error;
-  } finally {
-    over.abort();
-    await renewing;
-    say('restoring', held.map((each) => `${each.service} to ${each.formerReplicas}`).join(', '), null);
-    await restoreAll(client, held);
-  }
+      throw conflict(`after ${config.pods_ready_timeout} s pods are not ready: ${waitingText(now, replicas)}`);
+    return measure(deps, setting, combination, held, say);
+  });
 }
 
 function waitingText({ pods, waiting }: { pods: number; waiting: { pod: string; why: string }[] }, wanted: number) {
@@ -116,29 +86,6 @@ async function refuseAutoscaled(client: KubernetesClient, namespace: string, ser
       `the HorizontalPodAutoscaler ${hpa} sets the replicas of ${service}; experiments do so themselves: take it away meanwhile`,
       { service, hpa },
     );
-}
-
-/** Says every few seconds that somebody is at it; ends the experiment where another job has it. */
-async function keepHold({ client, clock }: RunDeps, held: readonly Held[], over: AbortController): Promise<void> {
-  while (!over.signal.aborted) {
-    await clock.sleep(renewalMs, over.signal).catch(() => undefined);
-    for (const each of held) {
-      if (over.signal.aborted) return;
-      await renew(client, clock, each, over.signal).catch((error: unknown) => {
-        // A server that is away for a moment takes nobody's hold; one that has lost the lease does.
-        if (error instanceof TowerError && (error.code === 'conflict' || error.code === 'not_found')) over.abort(error);
-      });
-    }
-  }
-}
-
-/** What cannot be restored now has its lease, by which it is restored later. */
-async function restoreAll(client: KubernetesClient, held: readonly Held[]): Promise<void> {
-  const limit = AbortSignal.timeout(restoringMs);
-  const outcomes = await Promise.allSettled(held.map((each) => restore(client, each, limit)));
-  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-  if (failed)
-    throw unavailable('the former replicas could not be restored yet; it is tried again every minute', failed.reason);
 }
 
 async function measure(
@@ -164,7 +111,13 @@ async function measure(
     stepMs,
     queryTimeoutMs: config.prometheus_query_timeout * 1000,
   };
-  const collected = await deps.collect({ namespace, service: combination.service }, stretch, signal);
+  // What was measured is there minutes later too.
+  const collected = await outlasting(
+    clock,
+    signal,
+    () => deps.collect({ namespace, service: combination.service }, stretch, signal),
+    (why) => say('collecting', why, null),
+  );
   await save(folder, setting, combination, result, collected);
   // Graded as everybody will read it.
   return validateQuality(await loadExperiment(folder, combination.id));
@@ -194,7 +147,11 @@ async function save(
     metrics_collection_interval: stepMs / 1000,
     collection_start: isoTime(startMs),
     collection_end: isoTime(endMs),
-    load_test: { generator: 'open model', ...result },
+    load_test: {
+      generator: 'open model',
+      offered_requests_per_second: combination.users / config.jmeter_think_time,
+      ...result,
+    },
     metrics: Object.fromEntries(
       all.map(({ name, unit, formula, known, trouble }) => [name, { unit, formula, known, trouble }]),
     ),

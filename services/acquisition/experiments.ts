@@ -15,6 +15,10 @@ export type LoadTest = {
   durationSeconds: number | null;
   /** Requests per second. */
   throughput: number | null;
+  /** Requests per second that were to be sent between the ramps. */
+  offered: number | null;
+  /** 95th percentile of its answers, in milliseconds. */
+  p95Ms: number | null;
 };
 
 export type Experiment = {
@@ -152,6 +156,8 @@ function loadTestOf(load: Record<string, unknown>): LoadTest {
         : null,
     durationSeconds: numberOr(load['duration_seconds']),
     throughput: numberOr(load['throughput']),
+    offered: numberOr(load['offered_requests_per_second']),
+    p95Ms: numberOr(load['p95_response_time']),
   };
 }
 

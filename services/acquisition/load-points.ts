@@ -1,4 +1,6 @@
+import { hashOf } from './anonymise.ts';
 import { type Experiment, listExperiments, tryExperiment } from './experiments.ts';
+import type { Workload } from './metric-queries.ts';
 import { cleanExperiment, type Grade, validateQuality } from './quality.ts';
 
 /** What experiments say of a service: what each of its replicas used, under how much load. */
@@ -12,23 +14,35 @@ export type LoadPoint = {
   /** Requests per second of each replica: its own, or those of the load test where nobody counted its own. */
   load: number;
   loadFrom: 'request_rate' | 'load_test';
+  /** 95th percentile of the load test’s answers, in milliseconds; null where nobody measured. */
+  latencyMs: number | null;
   /** Of each replica: 95th percentile over the steady steps, in cores. */
   cpu: number;
   /** Of each replica: the greatest of the steady steps, in bytes. */
   memory: number;
 };
 
-/** Of every experiment that can be learned from; what is of low quality shows something else than it says. */
-export async function loadPoints(folder: string, service: string): Promise<{ points: LoadPoint[]; leftOut: number }> {
+/**
+ * Of every experiment of a service that can be learned from, in its namespace or in one nobody named. What is of low quality
+ * shows something else than it says, and what could not keep up what it bears.
+ * `latestMs`: when the latest was begun.
+ */
+export async function loadPoints(
+  folder: string,
+  { namespace, service }: Workload,
+): Promise<{ points: LoadPoint[]; leftOut: number; latestMs: number | null }> {
   const points: LoadPoint[] = [];
-  let leftOut = 0;
+  let [leftOut, latestMs]: [number, number | null] = [0, null];
   for (const id of await listExperiments(folder, service)) {
     const read = await tryExperiment(folder, id);
+    if (typeof read !== 'string' && ![null, namespace, hashOf(namespace)].includes(read.namespace)) continue;
+    const begunMs = typeof read === 'string' ? Number.NaN : Date.parse(read.startedAt ?? '');
+    if (begunMs > (latestMs ?? 0)) latestMs = begunMs;
     const point = typeof read === 'string' ? null : pointOf(read);
     if (point) points.push(point);
     else leftOut += 1;
   }
-  return { points, leftOut };
+  return { points, leftOut, latestMs };
 }
 
 function pointOf(read: Experiment): LoadPoint | null {
@@ -40,7 +54,10 @@ function pointOf(read: Experiment): LoadPoint | null {
   const known = (name: string) => (columns[`${name}_value`] ?? new Float64Array(0)).filter(Number.isFinite).sort();
   const [cpu, memory, rate] = [known('cpu_cores'), known('mem_bytes'), known('request_rate')];
   const counted = rate.length >= 0.8 * (columns['cpu_cores_value']?.length ?? 0) && rate.length > 0;
-  const load = counted ? rate.reduce((sum, each) => sum + each, 0) / rate.length : read.loadTest?.throughput;
+  const { loadTest } = read;
+  // Ramps are in the mean of the load test, and not in what was collected.
+  const sent = loadTest?.offered ?? loadTest?.throughput;
+  const load = counted ? rate.reduce((sum, each) => sum + each, 0) / rate.length : sent;
   if (cpu.length === 0 || memory.length === 0 || load === null || load === undefined || read.replicas < 1) return null;
   return {
     id: read.id,
@@ -50,6 +67,7 @@ function pointOf(read: Experiment): LoadPoint | null {
     grade,
     load: load / read.replicas,
     loadFrom: counted ? 'request_rate' : 'load_test',
+    latencyMs: loadTest?.p95Ms ?? null,
     cpu: cpu[Math.ceil(0.95 * (cpu.length - 1))]! / read.replicas,
     memory: memory.at(-1)! / read.replicas,
   };

@@ -57,10 +57,11 @@ export function createOverview(deps: Deps) {
       ticks = tick();
       const cluster = wordOf(checks.kubernetes, 'running');
       return {
+        // What a namespace may be called too keeps its meaning.
+        [namespace.replaceAll('-', '_')]: await countsOf(deps.client, namespace),
         minikube: cluster,
         kubernetes: cluster,
         prometheus: wordOf(checks.prometheus, 'ready'),
-        [namespace.replaceAll('-', '_')]: await countsOf(deps.client, namespace),
         system_resources: await resourcesOf(folder, before, ticks),
         overall_status: status,
         details,

@@ -30,9 +30,11 @@ const worstError = 0.35;
  * @returns the model of the scenario that takes most, or why there is none
  */
 export function fitCapacity(points: readonly LoadPoint[], share: number): Capacity | string {
-  const counted = points.filter(({ loadFrom }) => loadFrom === 'request_rate');
+  const bearable = points.filter((point) => !isOverloaded(point, points));
+  const counted = bearable.filter(({ loadFrom }) => loadFrom === 'request_rate');
   // Both at once would be two things under one name.
-  const alike = counted.length >= points.length / 2 ? counted : points.filter((each) => each.loadFrom === 'load_test');
+  const alike =
+    counted.length >= bearable.length / 2 ? counted : bearable.filter((each) => each.loadFrom === 'load_test');
   if (alike.length === 0) return 'there is no experiment to learn from';
   const fitted: Capacity[] = [];
   const reasons: string[] = [];
@@ -57,6 +59,12 @@ export function fitCapacity(points: readonly LoadPoint[], share: number): Capaci
   // At the load that all were tried with.
   const common = Math.min(...fitted.map(({ tried }) => tried));
   return fitted.toSorted((a, b) => at(b.cpu, common) - at(a.cpu, common))[0]!;
+}
+
+/** Who answers many times later than under the least load does not bear it, whatever CPU it takes. */
+function isOverloaded({ scenario, latencyMs }: LoadPoint, all: readonly LoadPoint[]): boolean {
+  const latencies = all.flatMap((each) => (each.scenario === scenario ? (each.latencyMs ?? []) : []));
+  return latencyMs !== null && latencyMs > 5 * Math.min(...latencies) + 50;
 }
 
 /** What a replica takes at a load, without a margin. */
@@ -114,10 +122,15 @@ export type Planned = {
 
 /**
  * Replicas and their size for so many requests per second, all replicas together: as few as were tried to bear it, since
- * each has a part that is always there.
+ * each has a part that is always there. With fewer than that (`most`) `load` is more than was tried.
  */
-export function planFor({ tried, cpu, memory }: Capacity, demand: number, least: number): Planned {
-  const replicas = Math.max(least, Math.ceil(demand / tried - 1e-9), 1);
+export function planFor(
+  { tried, cpu, memory }: Capacity,
+  demand: number,
+  least: number,
+  most = Number.POSITIVE_INFINITY,
+): Planned {
+  const replicas = Math.min(most, Math.max(least, Math.ceil(demand / tried - 1e-9), 1));
   const load = demand / replicas;
   return { replicas, load, cpu: at(cpu, load) * cpu.margin, memory: at(memory, load) * memory.margin };
 }

@@ -1,3 +1,4 @@
+import { isoTime } from '../../src/kernel/clock.ts';
 import type { Advices, AdviseTask } from './advise.ts';
 import { at, type Capacity, fitCapacity, type Planned, planFor } from './capacity.ts';
 import { fewestHours } from './explain.ts';
@@ -13,9 +14,7 @@ import { horizonMsOf } from './usage.ts';
 
 type Context = { deps: SizeDeps; request: SizeRequest; signal: AbortSignal };
 type Stretch = { startMs: number; endMs: number; stepMs: number };
-export type ByCapacity = { answer: SizeAnswer['capacity']; planned: Planned | null };
-
-const nothing: ByCapacity = { answer: null, planned: null };
+export type ByCapacity = { answer: SizeAnswer['capacity']; planned: Planned | null; note: string | null };
 
 /**
  * `planned` is null where usage is to decide: nobody made experiments, or `answer.reason` says why not.
@@ -30,19 +29,30 @@ export async function byCapacity(
   scaler: string | null,
 ): Promise<ByCapacity> {
   const { deps, request } = context;
-  if (request.basis === 'usage') return nothing;
-  const { points, leftOut } = await deps.history.loadPoints(target.service);
-  if (points.length + leftOut === 0 && request.basis === 'auto') return nothing;
+  const { points, leftOut, latestMs } = await deps.history.loadPoints(target);
+  // Of other services on the same path too, but of those nobody knows.
+  const isRecent = latestMs !== null && latestMs >= stretch.startMs;
+  const note = isRecent
+    ? `load experiments with it ran until ${isoTime(latestMs)} at least: their load counts as usage and traffic here`
+    : null;
+  const nothing: ByCapacity = { answer: null, planned: null, note };
+  if (request.basis === 'usage' || (points.length + leftOut === 0 && request.basis === 'auto')) return nothing;
   const told = { experiments: points.length, left_out: leftOut };
-  const because = (reason: string): ByCapacity => ({ answer: { ...unknown, ...told, reason }, planned: null });
+  const because = (reason: string): ByCapacity => ({ answer: { ...unknown, ...told, reason }, planned: null, note });
   const capacity = fitCapacity(points, 1 - request.violation);
   if (typeof capacity === 'string')
     return because(leftOut > 0 ? `${capacity}; ${leftOut} experiments are of low quality` : capacity);
   if (scaler !== null) return because(`${scaler} sets the replicas, so nobody knows what one of them will be asked`);
   const demand = await demandOf(context, target, stretch, capacity);
-  if (typeof demand === 'string') return { answer: { ...answerOf(capacity), ...told, reason: demand }, planned: null };
-  const planned = planFor(capacity, demand, Math.max(request.min_replicas, current ?? 1));
-  const fewest = planFor(capacity, demand, request.min_replicas).replicas;
+  if (typeof demand === 'string')
+    return { answer: { ...answerOf(capacity), ...told, reason: demand }, planned: null, note };
+  const { min_replicas: least, max_replicas: most } = request;
+  const planned = planFor(capacity, demand, Math.max(least, current ?? 1), most);
+  const fewest = planFor(capacity, demand, least).replicas;
+  if (planned.load > capacity.tried * 1.0001)
+    return because(
+      `${most} replicas would each have to bear ${Math.round(planned.load)} requests/s, and none was tried with more than ${Math.round(capacity.tried)}: ${fewest} are needed`,
+    );
   return {
     answer: {
       ...answerOf(capacity),
@@ -54,6 +64,7 @@ export async function byCapacity(
       reason: null,
     },
     planned,
+    note,
   };
 }
 

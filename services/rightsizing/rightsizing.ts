@@ -1,6 +1,9 @@
 import type { Clock } from '../../src/kernel/clock.ts';
 import { invalid, notFound, publicText, TowerError, unavailable } from '../../src/kernel/errors.ts';
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
+import type { Queue } from '../../src/store/queue.ts';
+import type { Cluster } from '../acquisition/cluster.ts';
+import { createApplyJobs } from './apply-jobs.ts';
 import type { BacktestAnswer, BacktestRequest, StrategyList, WorkloadBacktestRequest } from './backtest-schemas.ts';
 import type { Bounds } from './bounds.ts';
 import { type Prices, sumOfCosts } from './cost.ts';
@@ -22,6 +25,8 @@ type Deps = {
   bounds: Bounds;
   timeoutMs: number;
   clock: Clock;
+  cluster: Cluster;
+  queue: Queue;
 };
 
 /** Workloads of one batch. */
@@ -34,6 +39,7 @@ export function createRightsizing(deps: Deps) {
     return inTime(timeoutMs, () => sizeWorkload(deps, target, request, clock.now()));
   };
   return {
+    apply: createApplyJobs({ cluster: deps.cluster, clock, queue: deps.queue, recommend: size }),
     strategies: async (): Promise<StrategyList> =>
       (await import('./backtest.ts')).strategies.map(({ name, about, floors }) => ({
         name,

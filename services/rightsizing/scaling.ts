@@ -25,16 +25,8 @@ export function sizeReplicas(
   };
   if (hpa) return { ...nothing, explanation: `the autoscaler ${hpa.name} decides` };
   if (planned) {
-    const most = request.max_replicas ?? Number.POSITIVE_INFINITY;
     const text = `by experiments: each is to bear ${Number(planned.load.toPrecision(3))} requests/s`;
-    return planned.replicas > most
-      ? {
-          ...nothing,
-          recommended: most,
-          bound_by: 'cap',
-          explanation: `${text} of ${planned.replicas}, lowered to max_replicas: fewer do not bear it`,
-        }
-      : { ...nothing, recommended: planned.replicas, bound_by: 'capacity', explanation: text };
+    return { ...nothing, recommended: planned.replicas, bound_by: 'capacity', explanation: text };
   }
   if (demand === null || Number.isNaN(perPod))
     return { ...nothing, explanation: 'not of all containers is known what they need' };

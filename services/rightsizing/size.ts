@@ -31,7 +31,7 @@ export type History = {
     stretch: { startMs: number; endMs: number; stepMs: number },
     signal: AbortSignal,
   ): Promise<Usage | null>;
-  loadPoints(service: string): Promise<{ points: LoadPoint[]; leftOut: number }>;
+  loadPoints(workload: Target): Promise<{ points: LoadPoint[]; leftOut: number; latestMs: number | null }>;
 };
 /** `windowMs`: what each value of CPU is the mean of. */
 export type Pods = { startMs: number; stepMs: number; windowMs: number; pods: PodUsage[] };
@@ -59,14 +59,10 @@ export async function sizeWorkload(
     deps.history.state(target, signal),
   ]);
   const scaler = state.hpa ? `the autoscaler ${state.hpa.name}` : request.kind === 'DaemonSet' ? 'a DaemonSet' : null;
-  const { answer: capacity, planned } = await byCapacity(
-    { deps, request, signal },
-    target,
-    stretch,
-    state.replicas,
-    scaler,
-  );
-  const context = { deps, request, state, signal, planned };
+  const part = { deps, request, signal };
+  const byExperiments = await byCapacity(part, target, stretch, state.replicas, scaler);
+  const { answer: capacity, planned, note } = byExperiments;
+  const context = { ...part, state, planned };
   const { names, notes } = containersNow([cpu, memory], now);
   const containers = await Promise.all(names.map((name) => sizeContainer(context, name, cpu, memory)));
   const demand = await demandOf(context, {
@@ -85,7 +81,12 @@ export async function sizeWorkload(
     replicas,
     hpa: hpaOf(state, containers),
     capacity,
-    notes: [...notes, ...notesOf(state, containers)],
+    notes: [
+      ...notes,
+      ...notesOf(state, containers),
+      ...replicaNotes(planned, state.replicas),
+      ...(note === null ? [] : [note]),
+    ],
     cost: costOf(deps.prices, containers, state.replicas),
   };
   const sized = containers.filter(
@@ -102,6 +103,12 @@ export async function sizeWorkload(
         outputs: outputsFor({ ...target, kind: request.kind }, sized),
       };
 }
+
+/** What is to be applied has no replicas in it. */
+const replicaNotes = (planned: Planned | null, current: number | null): string[] =>
+  planned && current !== null && planned.replicas !== current
+    ? [`this size is for ${planned.replicas} replicas, and there are ${current}: set both`]
+    : [];
 
 type Container = SizeAnswer['containers'][number];
 

@@ -2,27 +2,23 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { temporaryFolder } from '../support/tower.ts';
 import { discovery, kubeconfig } from './kubernetes-discovery.ts';
+import { type FakeObject, isSelected, type Json, merged } from './kubernetes-objects.ts';
 
 /**
  * The API server of a small cluster, with what scales pods behind it: objects with versions, conflicts, watches, the scale
  * subresource, patches. kubectl gets, scales, patches and waits with it (test/peers/kubernetes.test.ts).
  */
 
-type Json = Record<string, unknown>;
-export type FakeObject = {
-  metadata: Json & { name: string; resourceVersion: string };
-  spec?: Json;
-  status?: Json;
-} & Json;
 type Event = { version: number; path: string; type: string; object: FakeObject };
 /** What is answered in the place of the truth; nothing: the truth. */
 type Trouble = (call: { method: string; path: string }) => { status: number; message?: string } | undefined;
 
 const route =
-  /^(?<collection>\/(?:api\/v1|apis\/[^/]+\/[^/]+)\/namespaces\/[^/]+\/[^/]+)(?:\/(?<name>[^/]+))?(?:\/(?<sub>scale|status))?$/;
+  /^(?<collection>\/(?:api\/v1|apis\/[^/]+\/[^/]+)\/namespaces\/[^/]+\/[^/]+)(?:\/(?<name>[^/]+))?(?:\/(?<sub>scale|status|resize))?$/;
 
 export async function fakeKubernetes(options: { namespace?: string } = {}) {
   const { namespace = 'shop' } = options;
@@ -34,6 +30,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
   /** What pods look like once they are there; a test may hold them up. */
   let statusOf = (_pod: string): Json => readyStatus;
   let trouble: Trouble = () => undefined;
+  let delayMs: (() => number) | null = null;
 
   const at = (collection: string): Map<string, FakeObject> => {
     const there = collections.get(collection) ?? new Map<string, FakeObject>();
@@ -70,13 +67,14 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     const app = object.metadata.name;
     const template = JSON.stringify(spec.template.spec);
     const own = () => [...at(pods).values()].filter(({ metadata }) => (metadata['labels'] as Json)['app'] === app);
-    const isOld = (pod: FakeObject) => JSON.stringify(pod.spec) !== template;
+    // A pod that was resized in place is still of its template.
+    const isOld = ({ metadata }: FakeObject) => (metadata['annotations'] as Json)['template'] !== template;
     for (const pod of own().filter(isOld)) remove(pods, pod.metadata.name);
     for (const pod of own().slice(spec.replicas)) remove(pods, pod.metadata.name);
     for (let i = own().length; i < spec.replicas; i += 1) {
       made += 1;
       const name = `${app}-${(100_000 + made).toString(36)}`;
-      const metadata = { name, namespace, labels: { app }, resourceVersion: '' };
+      const metadata = { name, namespace, labels: { app }, annotations: { template }, resourceVersion: '' };
       put(pods, { apiVersion: 'v1', kind: 'Pod', metadata, spec: spec.template.spec, status: statusOf(name) });
     }
     const current = at(workloads(String(object['kind']))).get(app)!;
@@ -118,7 +116,14 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     };
   };
 
-  const write = (method: string, collection: string, name: string | undefined, sub: string | undefined, body: Json) => {
+  const write = (
+    method: string,
+    collection: string,
+    name: string | undefined,
+    sub: string | undefined,
+    body: Json,
+    dry: boolean,
+  ) => {
     if (method === 'POST') {
       const object = body as FakeObject;
       if (at(collection).has(object.metadata.name))
@@ -127,6 +132,9 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     }
     const before = at(collection).get(name ?? '');
     if (!before) return notFound(collection, name);
+    const precondition = (body['preconditions'] as Json | undefined)?.['resourceVersion'];
+    if (precondition !== undefined && precondition !== before.metadata.resourceVersion)
+      return refusal(409, 'Conflict', 'the object has been modified');
     if (method === 'DELETE') {
       remove(collection, before.metadata.name);
       return { status: 200, body: { apiVersion: 'v1', kind: 'Status', status: 'Success' } };
@@ -137,6 +145,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     const isScale = sub === 'scale';
     const changed = isScale ? { spec: { replicas: (body['spec'] as Json)['replicas'] } } : body;
     const after = (method === 'PATCH' || isScale ? merged(before, changed) : body) as FakeObject;
+    if (dry) return { status: 200, body: after };
     const generation = ((before.metadata['generation'] as number | undefined) ?? 0) + 1;
     const kept = put(collection, { ...after, metadata: { ...before.metadata, ...after.metadata, generation } });
     if (/\/(deployments|statefulsets)$/.test(collection)) reconcile(kept);
@@ -180,6 +189,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     calls.push(`${method} ${url.pathname}${url.searchParams.has('watch') ? '?watch' : ''}`);
     let text = '';
     for await (const chunk of request) text += String(chunk);
+    if (delayMs) await wait(delayMs());
     const groups = route.exec(url.pathname)?.groups;
     const known = discovery(url.pathname);
     const broken = trouble({ method, path: url.pathname });
@@ -199,6 +209,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
                   groups['name'],
                   groups['sub'],
                   text ? (JSON.parse(text) as Json) : {},
+                  url.searchParams.get('dryRun') === 'All',
                 );
     if (!answer) return watch(groups!['collection']!, url.searchParams, response);
     response.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(answer.body));
@@ -235,6 +246,8 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     podsAre: (status: (pod: string) => Json) => (statusOf = status),
     setPod: (name: string, status: Json) => put(pods, { ...at(pods).get(name)!, status }),
     trouble: (next: Trouble) => (trouble = next),
+    /** How long each call takes before it is looked at. */
+    delays: (ms: () => number) => (delayMs = ms),
     endWatches: () => server.closeAllConnections(),
     close,
   };
@@ -258,35 +271,3 @@ const notFound = (collection: string, name = '') => {
   const kind = collection.split('/').at(-1)!;
   return refusal(404, 'NotFound', `${kind} "${name}" not found`, { name, kind });
 };
-
-function isSelected({ metadata }: FakeObject, query: URLSearchParams): boolean {
-  const labels = (metadata['labels'] ?? {}) as Record<string, string>;
-  const name = /^metadata\.name=(.+)$/.exec(query.get('fieldSelector') ?? '')?.[1];
-  const selector = (query.get('labelSelector') ?? '').split(',').filter(Boolean);
-  return (
-    (name === undefined || name === metadata.name) &&
-    selector.every((each) => {
-      const [label, value] = each.split('=');
-      return labels[label!] === value;
-    })
-  );
-}
-
-/** A merge patch; lists of things with names are merged by them, as a strategic one does. Null takes away. */
-function merged(before: unknown, patch: unknown): unknown {
-  if (
-    Array.isArray(patch) &&
-    Array.isArray(before) &&
-    patch.every((item) => typeof (item as Json)?.['name'] === 'string')
-  ) {
-    const after = new Map((before as Json[]).map((item) => [item['name'], item]));
-    for (const item of patch as Json[]) after.set(item['name'], merged(after.get(item['name']) ?? {}, item) as Json);
-    return [...after.values()];
-  }
-  if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch;
-  const after: Json = typeof before === 'object' && before !== null ? { ...(before as Json) } : {};
-  for (const [key, value] of Object.entries(patch))
-    if (value === null) delete after[key];
-    else after[key] = merged(after[key], value);
-  return after;
-}

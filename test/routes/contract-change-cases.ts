@@ -1,4 +1,4 @@
-/** `no streams`: streams end as soon as they begin; `hooked`: with a webhook and a delivery to it that is `{delivery}`; `clustered`: with a Prometheus and a cluster; `experimenting`: and a job that makes experiments there, `experimented`: cancelled by now; `no experiments`: their folder is a file. */
+/** `no streams`: streams end as soon as they begin; `hooked`: with a webhook and a delivery to it that is `{delivery}`; `clustered`: with a Prometheus and a cluster; `experimenting`: and a job that makes experiments there, `experimented`: cancelled by now; `no experiments`: their folder is a file; `applying` and `applied`: the same of a recommendation. */
 export type World =
   | 'up'
   | 'down'
@@ -23,7 +23,9 @@ export type World =
   | 'clustered'
   | 'experimenting'
   | 'experimented'
-  | 'no experiments';
+  | 'no experiments'
+  | 'applying'
+  | 'applied';
 export type Case = {
   world?: World;
   call: string;

@@ -10,6 +10,7 @@ import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { clusteredEnv } from '../support/cluster-series.ts';
 import { writeExperiments } from '../support/experiments.ts';
+import { jobInCluster } from '../support/jobs-in-cluster.ts';
 import { injectionOf as inject } from '../support/signed.ts';
 import { roughHand } from '../support/stores.ts';
 import { type TestTower, testTower } from '../support/tower.ts';
@@ -56,7 +57,7 @@ async function towerIn(world: World): Promise<InWorld> {
       ? { OUTBOUND_ALLOWED_HOSTS: '127.0.0.1', WEBHOOK_MAX_ATTEMPTS: '1' }
       : {}),
     ...(world === 'impatient' ? { FORECAST_TIMEOUT_SECONDS: '1', FORECAST_WORKERS: '1' } : {}),
-    ...(/^(clustered|experiment(ing|ed))$/.test(world) ? await clusteredEnv() : {}),
+    ...(/^(clustered|experiment(ing|ed)|appl(ying|ied))$/.test(world) ? await clusteredEnv() : {}),
     ...(world === 'no experiments' ? { EXPERIMENTS_DIRECTORY: import.meta.filename } : {}),
     ...(world === 'busy streams' ? { STREAM_MAX_CLIENTS: '1' } : {}),
   };
@@ -91,7 +92,7 @@ async function towerIn(world: World): Promise<InWorld> {
           payload: { name: 'ci', scopes: ['read'] },
         })
       : null;
-  const job = (await experimented(tower, world)) ?? (await trained(tower, world));
+  const job = (await jobInCluster(tower, world)) ?? (await trained(tower, world));
   return { ...tower, ids: { ...(await hooked(tower, world)), key: made?.json<{ id: string }>().id ?? 'x', job } };
 }
 
@@ -117,14 +118,6 @@ async function trained({ folder, services: { training } }: TestTower, world: Wor
   if (world !== 'training' && world !== 'done training') return randomUUID();
   const { id } = await training.train('cart', { epochs: world === 'training' ? 200 : 1 });
   if (world === 'done training') await readToEnd(training.jobs.events(id, never));
-  return id;
-}
-
-/** A job that makes experiments: under way, or cancelled. */
-async function experimented({ services: { acquisition } }: TestTower, world: World): Promise<string | null> {
-  if (world !== 'experimenting' && world !== 'experimented') return null;
-  const { id } = await acquisition.jobs.start({ namespace: 'shop', services: ['web'] });
-  if (world === 'experimented') await acquisition.jobs.cancel(id);
   return id;
 }
 

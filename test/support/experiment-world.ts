@@ -5,17 +5,20 @@ import { createExperimentJobs } from '../../services/acquisition/experiment-jobs
 import type { ExperimentJob } from '../../services/acquisition/job-schemas.ts';
 import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
 import { judgeSamples } from '../../services/acquisition/load/results.ts';
+import { systemClock } from '../../src/kernel/clock.ts';
 import { createLog } from '../../src/kernel/log.ts';
 import type { Queue, QueuedJob, Work } from '../../src/store/queue.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
 import { temporaryFolder } from './tower.ts';
 
 /** Four minutes that pass at once: what sleeps for less than the time limits moves the clock. */
-function fastClock() {
+export function fastClock({ real }: { real?: number } = {}) {
   let now = Date.parse('2026-11-20T10:00:00Z');
   return {
     now: () => now,
     sleep: async (ms: number, signal?: AbortSignal) => {
+      // One that is to come: soon.
+      if (ms === real) return systemClock.sleep(50, signal);
       // Time limits and renewals are never due: everything else is done first.
       if (ms > 10_000 && ms !== 30_000)
         return new Promise<void>((_, reject) => {
@@ -39,6 +42,7 @@ const config = (change: object = {}) =>
         test_scenarios: ['browsing'],
       },
     },
+    target_url: 'http://shop',
     jmeter_thread_ramp_up: 0,
     jmeter_thread_ramp_down: 0,
     ...change,
@@ -52,6 +56,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
   for (const name of ['web', 'cart']) fake.workload('Deployment', name, 2, [{ name: 'server' }]);
   fake.workload('Deployment', 'loadgenerator', 1, [{ name: 'main' }]);
   const folder = temporaryFolder();
+  let attempts = 0;
   const loads: { at: string; replicas: (number | undefined)[] }[] = [];
   const events: string[] = [];
   /** A tower: what is in its memory is gone when it dies. `life`: calls of anything outside until it dies. */
@@ -86,7 +91,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
       folder,
       clock,
       scrapeMs: 0,
-      targets: ['http://shop'],
+      targets: ['http://shop', 'http://cart'],
       log: createLog('ERROR', 'json', { write: () => undefined }),
       onExperiment: (event) => void events.push(event),
       load: async ({ run, seed }) => {
@@ -136,7 +141,11 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
       },
     });
     const run = (signal = new AbortController().signal) => {
-      const job = { id: 'job-1', payload: JSON.stringify({ namespace: 'shop', services, config: config(change) }) };
+      const job = {
+        id: 'job-1',
+        attempts: (attempts += 1),
+        payload: JSON.stringify({ namespace: 'shop', services, config: config(change) }),
+      };
       const done = work!(job as QueuedJob, {
         signal,
         progress: (now) => void said.push(now as ExperimentJob['progress']),

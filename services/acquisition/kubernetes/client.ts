@@ -8,7 +8,7 @@ import { conflict, invalid, notFound, TowerError, unavailable } from '../../../s
 
 /**
  * Calls to the API server of a cluster. The library says where it is and who asks: kubeconfig, plugins, tokens that change,
- * certificates. The calls are made here, over its kept connections, since its own know neither a signal nor a time limit
+ * certificates. The calls are made here, with its agent, since its own know neither a signal nor a time limit
  * (docs/adr/0016).
  */
 export type KubernetesClient = {
@@ -59,14 +59,16 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
     });
     const access: RequestOptions = {};
     await config.applyToHTTPSOptions(access).catch((error: unknown) => {
-      throw unavailable('the credentials for Kubernetes cannot be had', error);
+      const why = error instanceof Error && error.message.startsWith('HTTP protocol') ? `: ${error.message}` : '';
+      throw unavailable(`the credentials for Kubernetes cannot be had${why}`, error);
     });
     const url = new URL(`${config.getCurrentCluster()!.server.replace(/\/+$/, '')}${call.path}`);
     for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
     return { url, options: access };
   };
   const open = async (call: Call, signal: AbortSignal): Promise<IncomingMessage> => {
-    const { url, options: access } = await target(call);
+    // A plugin for credentials knows no time limit.
+    const { url, options: access } = await inTime(target(call), signal);
     return exchange(url, access, call, signal);
   };
   return {
@@ -78,15 +80,16 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
           const text = await textOf(response);
           const status = response.statusCode ?? 0;
           if (status < 300) return JSON.parse(text) as Result;
-          // A 429 was not begun; of what changes something, anything else may have been.
-          const again = status === 429 || (call.method === 'GET' && worthAnotherTry.has(status));
+          const again = status === 429 || (isRepeatable(call) && worthAnotherTry.has(status));
           if (!again || attempt >= mostTries) throw errorOf(status, text);
           await options.clock.sleep(waitOf(response, attempt), signal);
         } catch (error) {
           signal?.throwIfAborted();
           if (error instanceof TowerError) throw error;
           if (limit.aborted) throw unavailable(`Kubernetes did not answer within ${options.timeoutMs / 1000} s`, error);
-          throw unavailable(`Kubernetes cannot be reached${codeOf(error)}`, error);
+          if (attempt >= mostTries || !isRepeatable(call))
+            throw unavailable(`Kubernetes cannot be reached${codeOf(error)}`, error);
+          await options.clock.sleep(500 * 2 ** attempt, signal);
         }
       }
     },
@@ -105,7 +108,10 @@ async function* watchThrough<Item>(
     const response = await open(call, signal);
     const status = response.statusCode ?? 0;
     // Too old a version ends a watch too.
-    if (status === 410) return;
+    if (status === 410) {
+      response.destroy();
+      return;
+    }
     if (status >= 300) throw errorOf(status, await textOf(response));
     // How it ends does not matter, and it ends here where nobody listens any more.
     response.on('error', () => undefined);
@@ -149,6 +155,18 @@ async function loadConfig({ config, context }: ClientOptions): Promise<KubeConfi
   return kube;
 }
 
+async function inTime<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const end = () => reject(signal.reason as Error);
+  if (signal.aborted) end();
+  signal.addEventListener('abort', end);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', end);
+  }
+}
+
 function exchange(url: URL, access: RequestOptions, call: Call, signal: AbortSignal): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const body = call.body === undefined ? null : JSON.stringify(call.body);
@@ -157,7 +175,10 @@ function exchange(url: URL, access: RequestOptions, call: Call, signal: AbortSig
     ...(access.headers as Record<string, string> | undefined),
     accept: 'application/json',
     'user-agent': 'control-tower',
-    ...(body === null ? {} : { 'content-type': call.type ?? 'application/json' }),
+    // Of a DELETE node would not tell the length by itself.
+    ...(body === null
+      ? {}
+      : { 'content-type': call.type ?? 'application/json', 'content-length': String(Buffer.byteLength(body)) }),
   };
   const request = send(url, { ...access, method: call.method, headers, signal }, resolve);
   request.on('error', reject);
@@ -176,6 +197,9 @@ function waitOf(response: IncomingMessage, attempt: number): number {
   const said = Number(response.headers['retry-after']);
   return said > 0 ? Math.min(said * 1000, 30_000) : 500 * 2 ** attempt;
 }
+
+/** A PUT names the version it changes, and what is gone stays gone. A 429 was not begun at all. */
+const isRepeatable = ({ method }: Call): boolean => method === 'GET' || method === 'PUT' || method === 'DELETE';
 
 const codeOf = (error: unknown): string => {
   const { code } = error as { code?: unknown };

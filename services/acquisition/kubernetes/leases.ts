@@ -2,7 +2,8 @@ import { type Clock, isoTime } from '../../../src/kernel/clock.ts';
 import { conflict, TowerError } from '../../../src/kernel/errors.ts';
 import type { KubernetesClient } from './client.ts';
 import type { Lease, List } from './objects.ts';
-import { scaleWorkload } from './workloads.ts';
+import { resizePod, type Sized, setResources, undoing } from './resources.ts';
+import { scaleWorkload, type WorkloadKind } from './workloads.ts';
 
 /**
  * Who changes a workload now, and what it was like before: one Lease per workload, in its namespace, that holds both. It is
@@ -12,6 +13,7 @@ import { scaleWorkload } from './workloads.ts';
 
 const managed = 'control-tower';
 const formerReplicas = 'control-tower/former-replicas';
+const formerResources = 'control-tower/former-resources';
 const leaseSeconds = 60;
 /** So often it is said that somebody is at it. */
 export const renewalMs = 15_000;
@@ -23,84 +25,140 @@ const nameOf = (service: string): string => `control-tower-${service}`;
 /** Micro-time, as Kubernetes wants it. */
 const microTime = (ms: number): string => isoTime(ms)!.replace('Z', '000Z');
 
-export type Held = { namespace: string; service: string; holder: string; formerReplicas: number };
+export type Held = {
+  namespace: string;
+  service: string;
+  holder: string;
+  formerReplicas: number;
+  /** Where requests and limits are changed: what they were. */
+  formerResources?: FormerResources;
+};
+/** What a workload was like. */
+export type Former = Pick<Held, 'formerReplicas' | 'formerResources'>;
+export type FormerResources = {
+  kind: WorkloadKind;
+  containers: Sized[];
+  /** The pod that is tried out first. */
+  canary: string | null;
+};
 
 /**
- * Takes hold of a workload, and writes down how many replicas it has. What a holder that died wrote down stays.
- * @param holder - the same again after a crash, so that it takes its own up at once
+ * Takes hold of a workload, then writes down what it is like. What a holder that died wrote down stays.
+ * @param read - what it is like, read once nobody else may change it
  * @throws TowerError `conflict` while somebody else is at it
  */
 export async function hold(
   client: KubernetesClient,
   clock: Clock,
-  { namespace, service, holder, formerReplicas: replicas }: Held,
+  { namespace, service, holder }: Pick<Held, 'namespace' | 'service' | 'holder'>,
+  read: () => Promise<Former>,
   signal?: AbortSignal,
 ): Promise<Held> {
-  const path = pathOf(namespace, service);
   const now = microTime(clock.now());
+  const lease = await takeLease(client, clock, { namespace, service, holder }, now, signal);
+  const known = formerOf(lease);
+  const former = known ?? (await read());
+  const { formerReplicas: replicas, formerResources: resources } = former;
+  const annotations = {
+    ...lease.metadata.annotations,
+    [formerReplicas]: String(replicas),
+    ...(resources ? { [formerResources]: JSON.stringify(resources) } : {}),
+  };
+  const spec = { ...lease.spec, holderIdentity: holder, acquireTime: now, renewTime: now };
+  // Of two that take it over at once, the version lets only one.
+  const body = { ...lease, metadata: { ...lease.metadata, annotations }, spec };
+  await client.call({ method: 'PUT', path: pathOf(namespace, service), body }, signal);
+  return { namespace, service, holder, ...former };
+}
+
+async function takeLease(
+  client: KubernetesClient,
+  clock: Clock,
+  { namespace, service, holder }: Pick<Held, 'namespace' | 'service' | 'holder'>,
+  now: string,
+  signal?: AbortSignal,
+): Promise<Lease> {
   const fresh: Lease = {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
-    metadata: {
-      name: nameOf(service),
-      namespace,
-      labels: { 'app.kubernetes.io/managed-by': managed },
-      annotations: { [formerReplicas]: String(replicas) },
-    },
+    metadata: { name: nameOf(service), namespace, labels: { 'app.kubernetes.io/managed-by': managed } },
     spec: { holderIdentity: holder, leaseDurationSeconds: leaseSeconds, acquireTime: now, renewTime: now },
   };
   try {
-    await client.call({ method: 'POST', path: pathOf(namespace), body: fresh }, signal);
-    return { namespace, service, holder, formerReplicas: replicas };
+    return await client.call<Lease>({ method: 'POST', path: pathOf(namespace), body: fresh }, signal);
   } catch (error) {
     if (!(error instanceof TowerError && error.code === 'conflict')) throw error;
   }
-  const there = await client.call<Lease>({ method: 'GET', path }, signal);
+  const there = await client.call<Lease>({ method: 'GET', path: pathOf(namespace, service) }, signal);
   if (there.spec.holderIdentity !== holder && !isOver(there, clock.now()))
-    throw conflict(`${service} in ${namespace} is under experiment by another job, ${there.spec.holderIdentity}`, {
+    throw conflict(`${service} in ${namespace} is held by another job, ${there.spec.holderIdentity}`, {
       service,
       holder: there.spec.holderIdentity,
     });
-  // Of two that take it over at once, the version lets only one.
-  await client.call(
-    {
-      method: 'PUT',
-      path,
-      body: { ...there, spec: { ...there.spec, holderIdentity: holder, acquireTime: now, renewTime: now } },
-    },
-    signal,
-  );
-  return { namespace, service, holder, formerReplicas: formerOf(there) ?? replicas };
+  return there;
 }
 
-const formerOf = ({ metadata }: Lease): number | null => {
+function formerOf({ metadata }: Lease): Former | null {
   const text = metadata.annotations?.[formerReplicas] ?? '';
-  return /^\d{1,9}$/.test(text) ? Number(text) : null;
-};
+  if (!/^\d{1,9}$/.test(text)) return null;
+  const resources = metadata.annotations?.[formerResources];
+  return {
+    formerReplicas: Number(text),
+    ...(resources === undefined ? {} : { formerResources: JSON.parse(resources) as FormerResources }),
+  };
+}
 
 const isOver = ({ spec }: Lease, now: number): boolean => {
   const renewedMs = Date.parse(spec.renewTime ?? '');
   return Number.isNaN(renewedMs) || renewedMs + (spec.leaseDurationSeconds ?? leaseSeconds) * 1000 < now;
 };
 
-/** @throws TowerError `conflict` where somebody else holds it by now */
+/** @throws TowerError `conflict` where it is lost */
 export async function renew(client: KubernetesClient, clock: Clock, held: Held, signal?: AbortSignal): Promise<void> {
-  const path = pathOf(held.namespace, held.service);
-  const there = await client.call<Lease>({ method: 'GET', path }, signal);
-  if (there.spec.holderIdentity !== held.holder)
-    throw conflict(`${held.service} is under experiment by another job by now, ${there.spec.holderIdentity}`);
+  const there = await leaseOf(client, held, signal);
+  if (there?.spec.holderIdentity !== held.holder)
+    throw conflict(
+      `${held.service} is not held by this job any more${there ? `, but by ${there.spec.holderIdentity}` : ''}`,
+    );
   const body = { ...there, spec: { ...there.spec, renewTime: microTime(clock.now()) } };
-  await client.call({ method: 'PUT', path, body }, signal);
+  await client.call({ method: 'PUT', path: pathOf(held.namespace, held.service), body }, signal);
 }
 
-/** Gives a workload its former replicas, and lets go of it. One that is gone needs nothing. @throws TowerError `unavailable` */
-export async function restore(
+async function leaseOf(
   client: KubernetesClient,
-  held: Omit<Held, 'holder'>,
+  { namespace, service }: Pick<Held, 'namespace' | 'service'>,
+  signal?: AbortSignal,
+): Promise<Lease | null> {
+  return client.call<Lease>({ method: 'GET', path: pathOf(namespace, service) }, signal).catch((error: unknown) => {
+    if (error instanceof TowerError && error.code === 'not_found') return null;
+    throw error;
+  });
+}
+
+/**
+ * Makes a workload what it was, and lets go of it. One that is gone needs nothing, and one that another job holds by now is
+ * that job's.
+ * @throws TowerError `unavailable`
+ */
+export async function restore(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<void> {
+  const lease = await leaseOf(client, held, signal);
+  if (lease?.spec.holderIdentity !== held.holder) return;
+  const { namespace, service, formerReplicas: replicas, formerResources: resources } = held;
+  if (resources) await restoreResources(client, { namespace, service, ...resources }, signal);
+  else await unlessGone(scaleWorkload(client, namespace, service, replicas, signal));
+  await release(client, held, signal);
+}
+
+/** Lets go of a workload as it is. @throws TowerError `unavailable` */
+export async function release(
+  client: KubernetesClient,
+  held: Omit<Held, 'formerReplicas'>,
   signal?: AbortSignal,
 ): Promise<void> {
-  await unlessGone(scaleWorkload(client, held.namespace, held.service, held.formerReplicas, signal));
-  await unlessGone(client.call({ method: 'DELETE', path: pathOf(held.namespace, held.service) }, signal));
+  const lease = await leaseOf(client, held, signal);
+  if (lease?.spec.holderIdentity !== held.holder) return;
+  const body = { preconditions: { resourceVersion: lease.metadata.resourceVersion } };
+  await unlessGone(client.call({ method: 'DELETE', path: pathOf(held.namespace, held.service), body }, signal));
 }
 
 const unlessGone = (doing: Promise<unknown>): Promise<void> =>
@@ -110,6 +168,22 @@ const unlessGone = (doing: Promise<unknown>): Promise<void> =>
       if (!(error instanceof TowerError && error.code === 'not_found')) throw error;
     },
   );
+
+async function restoreResources(
+  client: KubernetesClient,
+  { containers, canary, ...target }: FormerResources & { namespace: string; service: string },
+  signal?: AbortSignal,
+): Promise<void> {
+  await unlessGone(setResources(client, target, undoing(containers), signal ? { signal } : {}));
+  if (canary === null) return;
+  await resizePod(client, target.namespace, canary, containers, signal).catch(async (error: unknown) => {
+    if (!(error instanceof TowerError) || error.code === 'unavailable') throw error;
+    // What cannot be taken away in place goes with the pod, in whose place comes one of the template.
+    await unlessGone(
+      client.call({ method: 'DELETE', path: `/api/v1/namespaces/${target.namespace}/pods/${canary}` }, signal),
+    );
+  });
+}
 
 /**
  * Undoes what holders left behind.
@@ -127,12 +201,22 @@ export async function restoreLeft(
   const query = { labelSelector: `app.kubernetes.io/managed-by=${managed}` };
   const { items } = await client.call<List<Lease>>({ method: 'GET', path: pathOf(namespace), query }, signal);
   const restored: string[] = [];
+  const failures: unknown[] = [];
   for (const lease of items) {
-    const former = formerOf(lease);
-    if (former === null || !isLeft(lease.spec.holderIdentity ?? '', isOver(lease, clock.now()))) continue;
+    const holder = lease.spec.holderIdentity ?? '';
+    if (!isLeft(holder, isOver(lease, clock.now()))) continue;
     const service = lease.metadata.name.slice(nameOf('').length);
-    await restore(client, { namespace, service, formerReplicas: former }, signal);
-    restored.push(service);
+    const former = formerOf(lease);
+    // Without what it was like nothing had been changed yet.
+    const undone = former
+      ? restore(client, { namespace, service, holder, ...former }, signal)
+      : release(client, { namespace, service, holder }, signal);
+    // One that cannot be restored keeps none of the others from it.
+    await undone.then(
+      () => restored.push(service),
+      (error: unknown) => failures.push(error),
+    );
   }
+  if (failures.length > 0) throw failures[0];
   return restored;
 }

@@ -136,16 +136,18 @@ async function request(
   const fields = Object.entries(form ?? {}).map(([key, value]): [string, string] => [key, filled(value)]);
   const signal = AbortSignal.any([tools.signal, AbortSignal.timeout(timeoutMs)]);
   let url = new URL(filled(path), target);
+  // What a variable put there may have made another server of it.
+  const { origin } = new URL(target);
   let call: RequestInit = method === 'GET' ? { method } : { method, body: new URLSearchParams(fields) };
   try {
     for (let hops = 0; hops <= mostHops; hops += 1) {
+      if (url.origin !== origin) return `leads to ${url.origin}, which is not under test`;
       const response = await tools.fetch(url, { ...call, headers: cookieHeader(cookies), redirect: 'manual', signal });
       takeCookies(response, cookies);
       const text = await response.text();
       const location = response.headers.get('location');
       if (response.status >= 300 && response.status < 400 && location !== null) {
         [url, call] = [new URL(location, url), { method: 'GET' }];
-        if (url.origin !== new URL(target).origin) return `leads to ${url.origin}, which is not under test`;
         continue;
       }
       if (response.status >= 400) return `${response.status} ${response.statusText}`.trim();

@@ -7,7 +7,7 @@ import { invalid } from '../../../src/kernel/errors.ts';
  */
 
 const text = z.string('must be a text').min(1, 'must not be empty').max(2000, 'must have 2000 characters at most');
-const path = text.regex(/^\/[^\s]*$/, 'must begin with / and have no blank');
+const path = text.regex(/^\/(?![/\\])[^\s]*$/, 'must begin with one / and have no blank');
 const name = text.regex(/^[A-Za-z][\w-]{0,63}$/, 'must be letters, digits, - and _, beginning with a letter');
 const seconds = z.number('must be a number').min(0, 'must not be negative').max(3600, 'must be 3600 at most');
 
@@ -69,7 +69,7 @@ export function checkScenario(scenario: Scenario): void {
       [...each.matchAll(/\{\{([^}]*)\}\}/g)].map(([, inner]) => inner!),
     ),
   );
-  const unknown = used.find((each) => !(each in scenario.variables));
+  const unknown = used.find((each) => !Object.hasOwn(scenario.variables, each));
   if (unknown !== undefined)
     throw invalid(
       `scenario: {{${unknown}}} is no variable; there are ${Object.keys(scenario.variables).join(', ') || 'none'}`,

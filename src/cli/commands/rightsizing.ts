@@ -4,6 +4,7 @@ import { invalid } from '../../kernel/errors.ts';
 import { numberOf, readColumn } from '../csv-column.ts';
 import type { CliContext } from '../main.ts';
 import { table } from '../table.ts';
+import { addApplyCommands } from './rightsizing-apply.ts';
 import {
   type Answer,
   type Batch,
@@ -71,6 +72,7 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
         .default('table'),
     )
     .action((flags: RecommendFlags) => recommend(context, flags));
+  addApplyCommands(rightsizing, context);
   rightsizing
     .command('backtest')
     .description('how every strategy would have done')

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { experimentConfigs } from '../../compose.ts';
 import { invalid, TowerError } from '../../kernel/errors.ts';
+import { followJob } from '../follow-job.ts';
 import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
 
@@ -134,19 +135,10 @@ async function runAll(context: CliContext, services: string[], flags: Flags): Pr
   const tower = context.tower();
   const body = await bodyOf(services, flags);
   if (flags.plan) return context.print(await tower.post<Plan>(`${path}/plan`, body), planText);
-  const job = await tower.post<Job>(`${path}/jobs`, body);
-  const cancel = () => void tower.delete(`${path}/jobs/${job.id}`).finally(() => process.exit(130));
-  process.once('SIGINT', cancel);
-  let last = job;
-  while (last.status === 'queued' || last.status === 'running') {
-    for await (const { data } of await tower.follow(`${path}/jobs/${job.id}/events`, null)) {
-      last = JSON.parse(data) as Job;
-      context.progress(last.progress === null ? '' : barOf(last.progress));
-    }
-    last = await tower.get<Job>(`${path}/jobs/${job.id}`);
-  }
-  process.off('SIGINT', cancel);
-  context.progress('');
+  const begun = await tower.post<Job>(`${path}/jobs`, body);
+  const last = await followJob(context, `${path}/jobs`, begun, ({ progress }) =>
+    context.progress(progress === null ? '' : barOf(progress)),
+  );
   if (!last.result)
     throw new TowerError('internal', `job ${last.id} ${last.status}: ${last.error ?? 'without a result'}`);
   context.print(last.result, resultText);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { invalid, TowerError } from '../../kernel/errors.ts';
+import { followJob } from '../follow-job.ts';
 import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
 import { addTrainExperimentCommands } from './train-experiments.ts';
@@ -148,16 +149,9 @@ const bodyOf = ({ window, epochs, fresh }: TrainFlags): object => ({
 async function trainOne(context: CliContext, service: string, body: object): Promise<Job> {
   const tower = context.tower();
   const job = await tower.post<Job>(`/api/v1/services/${encodeURIComponent(service)}/train`, body);
-  let last = job;
-  const cancel = () => void tower.delete(`/api/v1/forecast/jobs/${job.id}`).finally(() => process.exit(130));
-  process.once('SIGINT', cancel);
-  for await (const { data } of await tower.follow(`/api/v1/forecast/jobs/${job.id}/events`, null)) {
-    last = JSON.parse(data) as Job;
-    context.progress(last.progress === null || last.status !== 'running' ? '' : barOf(service, last.progress));
-  }
-  process.off('SIGINT', cancel);
-  context.progress('');
-  return last.status === 'running' ? tower.get<Job>(`/api/v1/forecast/jobs/${job.id}`) : last;
+  return followJob(context, '/api/v1/forecast/jobs', job, ({ progress, status }) =>
+    context.progress(progress === null || status !== 'running' ? '' : barOf(service, progress)),
+  );
 }
 
 const barWidth = 24;

@@ -61,6 +61,25 @@ describe('the load generator', () => {
     expect(told.length).toBeGreaterThan(0);
   });
 
+  it('goes nowhere but where it was sent, whatever a scenario has in it', async () => {
+    const [shop, other] = [await fakeBoutique(), await fakeBoutique()];
+    for (const path of ['//127.0.0.1:{port}/', '/\\127.0.0.1:{port}/']) {
+      const yaml = JSON.stringify({ name: 'x', rounds: [{ name: 'a', steps: [{ name: 'b', path }] }] });
+      await expect(readScenario(yaml)).rejects.toThrow('must begin with one /');
+    }
+    const sly = {
+      name: 'x',
+      variables: { where: [`/127.0.0.1:${other.port}/`] },
+      rounds: [{ name: 'a', steps: [{ name: 'b', path: '/{{where}}' }] }],
+    };
+    const result = await runAt(shop.port, quick(await readScenario(JSON.stringify(sly)))).done;
+    expect(result.success_rate).toBe(0);
+    expect(Object.keys(result.requests['b']!.failures)).toEqual([
+      `leads to http://127.0.0.1:${other.port}, which is not under test`,
+    ]);
+    expect(other.seen).toEqual({});
+  });
+
   it('tells what failed, and why', async () => {
     const shop = await fakeBoutique({ failing: 0.25 });
     const own = await readScenario(

@@ -1,28 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { createKubernetesClient } from '../../../services/acquisition/kubernetes/client.ts';
-import { hold, renew, restore, restoreLeft } from '../../../services/acquisition/kubernetes/leases.ts';
 import { amountOf } from '../../../services/acquisition/kubernetes/objects.ts';
 import { readinessOf, waitForPods, whyNotReady } from '../../../services/acquisition/kubernetes/pods.ts';
 import { scaleWorkload, workloadsOf } from '../../../services/acquisition/kubernetes/workloads.ts';
 import { systemClock } from '../../../src/kernel/clock.ts';
-import { fakeKubernetes, readyStatus } from '../../fakes/kubernetes.ts';
-
-/** Waits between tries take no time; a time limit of a second or more does not come. */
-const quick = {
-  now: () => Date.now(),
-  sleep: async (ms: number, signal?: AbortSignal) => systemClock.sleep(ms > 10_000 ? ms : 0, signal),
-};
-
-async function cluster() {
-  const fake = await fakeKubernetes();
-  fake.workload('Deployment', 'web', 2, [
-    { name: 'server', resources: { requests: { cpu: '250m', memory: '128Mi' }, limits: { memory: '256Mi' } } },
-    { name: 'proxy' },
-  ]);
-  fake.workload('StatefulSet', 'cart', 1, [{ name: 'redis', resources: { requests: { cpu: '0.5' } } }]);
-  const client = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 2000, clock: quick });
-  return { fake, client };
-}
+import { readyStatus } from '../../fakes/kubernetes.ts';
+import { smallCluster as cluster, quick } from '../../support/small-cluster.ts';
 
 const waiting = (reason: string, message?: string) => ({
   phase: 'Pending',
@@ -226,51 +209,6 @@ describe('pods', () => {
     await expect(
       waitForPods(client, systemClock, { ...wait, timeoutMs: 20_000, signal: AbortSignal.timeout(50) }),
     ).rejects.toThrow('timeout');
-  });
-});
-
-describe('the hold on a workload', () => {
-  const held = { namespace: 'shop', service: 'web', holder: 'job-1', formerReplicas: 2 };
-  const at = (ms: number) => ({ ...quick, now: () => ms });
-  const now = Date.parse('2026-11-20T10:00:00Z');
-
-  it('keeps what it found, also when it is taken up again after a crash', async () => {
-    const { fake, client } = await cluster();
-    await hold(client, at(now), held);
-    await scaleWorkload(client, 'shop', 'web', 5);
-    expect(await hold(client, at(now), { ...held, formerReplicas: 5 })).toEqual(held);
-    await restore(client, held);
-    expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
-    await restore(client, held);
-  });
-
-  it('is one job’s at a time, until it is not renewed any more', async () => {
-    const { fake, client } = await cluster();
-    await hold(client, at(now), held);
-    const other = { ...held, holder: 'job-2', formerReplicas: 5 };
-    await expect(hold(client, at(now + 59_000), other)).rejects.toThrow(
-      'web in shop is under experiment by another job, job-1',
-    );
-    await renew(client, at(now + 30_000), held);
-    await expect(hold(client, at(now + 80_000), other)).rejects.toThrow('job-1');
-    expect(await hold(client, at(now + 91_000), other)).toEqual({ ...other, formerReplicas: 2 });
-    await expect(renew(client, at(now + 92_000), held)).rejects.toThrow('by another job by now, job-2');
-    expect(fake.leases()[0]).toMatchObject({
-      spec: { holderIdentity: 'job-2', renewTime: '2026-11-20T10:01:31.000000Z' },
-    });
-  });
-
-  it('is undone by anybody when nobody is at it', async () => {
-    const { fake, client } = await cluster();
-    await hold(client, at(now), held);
-    await scaleWorkload(client, 'shop', 'web', 0);
-    const abandoned = (ms: number, atWork = false) =>
-      restoreLeft(client, at(now + ms), 'shop', (_, isOver) => isOver && !atWork);
-    expect(await abandoned(10_000)).toEqual([]);
-    expect(await abandoned(70_000, true)).toEqual([]);
-    expect(fake.replicasOf('web')).toBe(0);
-    expect(await abandoned(70_000)).toEqual(['web']);
-    expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
   });
 });
 

@@ -56,7 +56,7 @@ describe('a scenario of one’s own', () => {
     ['name: x\nrounds: []', /^scenario: rounds must hold one at least/],
     [
       'name: x\nrounds: [{name: a, steps: [{name: b, path: cart}]}]',
-      /^scenario: rounds\.0\.steps\.0\.path must begin with \//,
+      /^scenario: rounds\.0\.steps\.0\.path must begin with one \//,
     ],
     [
       'name: x\nrounds: [{name: a, weight: 0, steps: [{name: b, path: /}]}]',

@@ -30,7 +30,15 @@ function good(change: Partial<Experiment> = {}): Experiment {
     namespace: null,
     job: null,
     startedAt: '2026-11-20T10:00:00Z',
-    loadTest: { total: 1000, successful: 990, successRate: 0.99, durationSeconds: 899, throughput: null },
+    loadTest: {
+      total: 1000,
+      successful: 990,
+      successRate: 0.99,
+      durationSeconds: 899,
+      throughput: null,
+      offered: null,
+      p95Ms: null,
+    },
     rows,
     columns: {
       cpu_cores_value: column(0.2, 0.05),
@@ -59,14 +67,34 @@ describe('the quality of an experiment', () => {
   it.each([
     [
       'its load failed',
-      good({ loadTest: { total: 40, successful: 37, successRate: 0.925, durationSeconds: 899, throughput: null } }),
+      good({
+        loadTest: {
+          total: 40,
+          successful: 37,
+          successRate: 0.925,
+          durationSeconds: 899,
+          throughput: null,
+          offered: null,
+          p95Ms: null,
+        },
+      }),
       'low',
       ['load_success'],
     ],
     ['nothing is known of its load', good({ loadTest: null }), 'low', ['load_success']],
     [
       'its load ended early',
-      good({ loadTest: { total: 40, successful: 40, successRate: 1, durationSeconds: 29, throughput: null } }),
+      good({
+        loadTest: {
+          total: 40,
+          successful: 40,
+          successRate: 1,
+          durationSeconds: 29,
+          throughput: null,
+          offered: null,
+          p95Ms: null,
+        },
+      }),
       'low',
       ['load_duration'],
     ],

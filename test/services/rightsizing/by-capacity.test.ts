@@ -12,18 +12,18 @@ const day = 86_400_000;
 const clock = { now: () => now, sleep: async () => undefined };
 let series: Sampled[];
 beforeAll(() => {
-  series = clusterSeries(now, 4, 600_000);
+  series = clusterSeries(now, 2, 600_000);
   // Traffic with a day's swing: 30 to 90 requests per second, all replicas together.
-  const samples = Array.from({ length: 4 * 144 }, (_, i): [number, number] => {
-    const ms = now - 4 * day + i * 600_000;
+  const samples = Array.from({ length: 2 * 144 }, (_, i): [number, number] => {
+    const ms = now - 2 * day + i * 600_000;
     return [ms, 60 + 30 * Math.sin((2 * Math.PI * ms) / day)];
   });
   series.push({ name: 'traffic', labels: { app: 'web' }, samples });
 });
 
 /** Experiments of a service that takes 0.02 cores and 50 MB a replica, and 0.004 cores and 100 kB a request per second. */
-async function experiments(change: { success?: number; counted?: boolean } = {}): Promise<string> {
-  const { success = 1, counted = true } = change;
+async function experiments(change: { success?: number; counted?: boolean; namespace?: string } = {}): Promise<string> {
+  const { success = 1, counted = true, namespace = 'shop' } = change;
   const folder = temporaryFolder();
   const random = seededRandom(3);
   for (const replicas of [1, 2])
@@ -43,6 +43,7 @@ async function experiments(change: { success?: number; counted?: boolean } = {})
         folder,
         { id, service: 'web', scenario: 'browsing', replicas, users, rows: 31, columns },
         {
+          namespace,
           duration_minutes: 15,
           collection_start: '2026-11-19T10:00:00.000Z',
           load_test: {
@@ -79,7 +80,7 @@ async function recommend(
   const answer = await app.inject({
     method: 'POST',
     url: '/api/v1/rightsizing/shop/web/recommendation',
-    payload: { history_days: 4, startup_seconds: 1500, ...payload },
+    payload: { history_days: 2, startup_seconds: 1500, ...payload },
   });
   expect([answer.statusCode, answer.body.includes('NaN')]).toEqual([200, false]);
   return answer.json<SizeAnswer>();
@@ -88,7 +89,7 @@ async function recommend(
 describe('a recommendation from experiments and traffic', { timeout: 30_000 }, () => {
   it('is what a replica takes at its part of the traffic that the day is to keep', async () => {
     const answer = await recommend(await experiments());
-    const { capacity, containers, replicas } = answer;
+    const { capacity, containers, replicas, notes } = answer;
     expect(capacity).toMatchObject({
       scenario: 'browsing',
       load_from: 'request_rate',
@@ -116,10 +117,13 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     // Production used more memory than any experiment did, and that is what kills.
     expect(web!.memory.bound_by).toBe('usage');
     expect(replicas).toMatchObject({ recommended: 2, bound_by: 'capacity' });
+    expect(notes).toEqual(
+      expect.arrayContaining([expect.stringContaining('load experiments with it ran until 2026-11-19T10:00:00.000Z')]),
+    );
   });
 
   it('takes as many replicas as were tried to bear a demand that somebody expects', async () => {
-    const { capacity, replicas } = await recommend(await experiments({ counted: false }), {
+    const { capacity, replicas, notes } = await recommend(await experiments({ counted: false }), {
       demand_requests_per_second: 800,
     });
     expect(capacity).toMatchObject({
@@ -130,9 +134,12 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
       requests_per_second_of_each: 80,
     });
     expect(replicas).toMatchObject({ recommended: 10, bound_by: 'capacity' });
+    expect(notes).toContain('this size is for 10 replicas, and there are 2: set both');
     const few = await recommend(await experiments(), { demand_requests_per_second: 800, max_replicas: 4 });
-    expect(few.replicas).toMatchObject({ recommended: 4, bound_by: 'cap' });
-    expect(few.replicas!.explanation).toContain('fewer do not bear it');
+    expect(few.capacity!.reason).toBe(
+      '4 replicas would each have to bear 200 requests/s, and none was tried with more than 80: 10 are needed',
+    );
+    expect(few.containers[1]!.cpu.bound_by).toBe('usage');
   });
 
   it.each([
@@ -144,6 +151,7 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
       false,
       'there is no experiment to learn from',
     ],
+    ['they are those of another namespace', { namespace: 'staging' }, {}, false, null],
     ['usage is asked for', {}, { basis: 'usage' }, false, null],
     [
       'their load tests failed',

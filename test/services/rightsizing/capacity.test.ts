@@ -22,6 +22,7 @@ function points(
         grade: 'high',
         load,
         loadFrom: 'request_rate',
+        latencyMs: null,
         cpu: value(base, slope),
         memory: value(60e6, 2e5),
       };
@@ -73,6 +74,11 @@ describe('the capacity of a replica', () => {
     expect(fit([...points(), ...checkout]).scenario).toBe('checkout');
   });
 
+  it('is what is borne: a replica that answers many times later has had enough', () => {
+    const slow = points({ noise: 0 }).map((point) => ({ ...point, latencyMs: point.load > 20 ? 900 : 60 }));
+    expect(fit(slow).tried).toBe(18.75);
+  });
+
   it.each([
     ['nothing', [], 'there is no experiment to learn from'],
     ['two levels', points().filter(({ users }) => users <= 10), 'browsing has 2 levels of load, 3 are needed'],
@@ -97,6 +103,7 @@ describe('the capacity of a replica', () => {
             replicas: 1,
             grade: 'high',
             loadFrom: 'load_test',
+            latencyMs: null,
             ...each,
           }),
         );

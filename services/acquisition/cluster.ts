@@ -1,0 +1,117 @@
+import type { Clock } from '../../src/kernel/clock.ts';
+import { type Collected, type Stretch } from './collect.ts';
+import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
+import { type Former, type Held, hold, release, renew, renewalMs, restore, restoreLeft } from './kubernetes/leases.ts';
+import { amountOf, type Pod } from './kubernetes/objects.ts';
+import { type Readiness, waitForPods, whyNotReady } from './kubernetes/pods.ts';
+import { type Found, findWorkload, podsOf, resizePod, type Sized, setResources } from './kubernetes/resources.ts';
+import { workloadsOf } from './kubernetes/workloads.ts';
+import type { Workload } from './metric-queries.ts';
+
+/** What there is in a cluster, and what is changed there for those who size. */
+export type Cluster = ReturnType<typeof createCluster>;
+
+type Deps = {
+  /** Null where no cluster is configured. */
+  client: KubernetesClient | null;
+  collect(workload: Workload, stretch: Stretch, signal: AbortSignal): Promise<Collected>;
+  clock: Clock;
+};
+
+/** How a workload does; null where nobody measures it. */
+export type Signals = { throttled: number | null; errors: number | null; latencyMs: number | null };
+export type PodState = { name: string; ready: boolean; restarts: number; oomKilled: boolean };
+
+export function createCluster({ client, collect, clock }: Deps) {
+  const cluster = () => requiredCluster(client);
+  return {
+    /** @throws TowerError `unavailable` */
+    workloads: async (namespace: string) => workloadsOf(cluster(), namespace),
+    /** @throws TowerError `not_found`, `unavailable` */
+    find: async ({ namespace, service }: Workload, signal?: AbortSignal) =>
+      findWorkload(cluster(), namespace, service, signal),
+    /** Has the API server judge what would be set. @throws TowerError `invalid` for what it refuses, `unavailable` */
+    judge: async (target: Workload, { kind }: Found, containers: Sized[], signal?: AbortSignal) =>
+      setResources(cluster(), { ...target, kind }, containers, { dryRun: true, ...(signal ? { signal } : {}) }),
+    /** Takes hold of a workload for a job, and writes down what it is like then. @throws TowerError `conflict`, `unavailable` */
+    hold: async (
+      held: Pick<Held, 'namespace' | 'service' | 'holder'>,
+      read: () => Promise<Former>,
+      signal?: AbortSignal,
+    ) => hold(cluster(), clock, held, read, signal),
+    /** Says now and then that the job is at it, until the signal aborts. */
+    keep: (held: Held, over: AbortSignal) => keep(cluster(), clock, held, over),
+    /** Lets it be as it is. @throws TowerError `unavailable` */
+    release: async (held: Held) => release(cluster(), held),
+    /** Makes it what it was. @throws TowerError `unavailable` */
+    restore: async (held: Held) => restore(cluster(), held),
+    /** Undoes what a job left behind when its tower ended. @returns the workloads @throws TowerError `unavailable` */
+    restoreOf: async (namespace: string, job: string, signal?: AbortSignal) =>
+      restoreLeft(cluster(), clock, namespace, (each) => each.startsWith(`${job}/`), signal),
+    /** One pod, in place. @throws TowerError `not_found` on Kubernetes before 1.33, `invalid`, `unavailable` */
+    resize: async ({ namespace }: Workload, pod: string, containers: Sized[], signal?: AbortSignal) =>
+      resizePod(cluster(), namespace, pod, containers, signal),
+    /** All pods, by a rollout; what they wait for where it is not done in time. @throws TowerError `invalid`, `unavailable` */
+    rollOut: async (
+      target: Workload,
+      { kind, selector, replicas }: Found,
+      containers: Sized[],
+      options: { timeoutMs: number; signal: AbortSignal; onChange: (now: Readiness) => void },
+    ): Promise<Readiness> => {
+      await setResources(cluster(), { ...target, kind }, containers, { signal: options.signal });
+      const isNew = (pod: Pod) => containers.every((wanted) => hasSize(pod, wanted));
+      return waitForPods(cluster(), clock, {
+        ...options,
+        namespace: target.namespace,
+        selector,
+        wanted: replicas,
+        isNew,
+      });
+    },
+    /** @throws TowerError `unavailable` */
+    pods: async ({ namespace }: Workload, { selector }: Found, signal?: AbortSignal): Promise<PodState[]> =>
+      (await podsOf(cluster(), namespace, selector, signal)).map(podState),
+    /** Means over a stretch of time. Nothing is known where Prometheus does not answer. */
+    signals: async (target: Workload, startMs: number, endMs: number, signal: AbortSignal): Promise<Signals> => {
+      const stepMs = Math.max(1000, Math.floor((endMs - startMs) / 20 / 1000) * 1000);
+      const collected = await collect(target, { startMs, endMs, stepMs }, signal).catch(() => null);
+      signal.throwIfAborted();
+      const mean = (name: string) => meanOf(collected?.columns.find((column) => column.name === name)?.values);
+      return { throttled: mean('cpu_throttle_ratio'), errors: mean('error_ratio'), latencyMs: mean('latency_p95_ms') };
+    },
+  };
+}
+
+async function keep(client: KubernetesClient, clock: Clock, held: Held, over: AbortSignal): Promise<void> {
+  while (!over.aborted) {
+    await clock.sleep(renewalMs, over).catch(() => undefined);
+    if (!over.aborted) await renew(client, clock, held, over).catch(() => undefined);
+  }
+}
+
+function meanOf(values: Float64Array | undefined): number | null {
+  const known = (values ?? new Float64Array(0)).filter(Number.isFinite);
+  return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
+}
+
+function podState(pod: Pod): PodState {
+  const statuses = pod.status?.containerStatuses ?? [];
+  return {
+    name: pod.metadata.name,
+    ready: whyNotReady(pod) === null,
+    restarts: statuses.reduce((sum, { restartCount }) => sum + restartCount, 0),
+    oomKilled: statuses.some(
+      ({ state, lastState }) =>
+        state?.terminated?.reason === 'OOMKilled' || lastState?.terminated?.reason === 'OOMKilled',
+    ),
+  };
+}
+
+/** Quantities may be written in several ways. */
+function hasSize({ spec }: Pod, { name, resources }: Sized): boolean {
+  const own = spec?.containers.find((container) => container.name === name)?.resources;
+  const same = (a: string | undefined, b: string | undefined) => b === undefined || amountOf(a) === amountOf(b);
+  return (['requests', 'limits'] as const).every(
+    (part) => same(own?.[part]?.cpu, resources[part]?.cpu) && same(own?.[part]?.memory, resources[part]?.memory),
+  );
+}

@@ -1,0 +1,126 @@
+import { type Command, Option } from 'commander';
+import { TowerError } from '../../kernel/errors.ts';
+import { numberOf } from '../csv-column.ts';
+import { followJob } from '../follow-job.ts';
+import type { CliContext } from '../main.ts';
+import { card, table } from '../table.ts';
+
+type Change = { container: string; what: string; from: string | null; to: string };
+type Plan = { namespace: string; service: string; changes: Change[]; confidence: number | null; notes: string[] };
+type Measured = { cpu_throttle_ratio: number | null; error_ratio: number | null; latency_p95_ms: number | null };
+type Result = {
+  status: string;
+  reason: string | null;
+  canary: string | null;
+  changes: Change[];
+  before: Measured;
+  after: Measured;
+  steps: { at: string; text: string }[];
+};
+type Job = {
+  id: string;
+  namespace: string;
+  service: string;
+  status: string;
+  progress: { step: string } | null;
+  result: Result | null;
+  error: string | null;
+};
+type Flags = {
+  namespace: string;
+  service: string;
+  horizon: string;
+  days?: string;
+  resources: string;
+  confirm?: boolean;
+  canary: boolean;
+  watchSeconds: string;
+};
+
+const jobs = '/api/v1/rightsizing/apply/jobs';
+
+/** `tower rightsizing apply`: sets what is recommended, on one pod first, and takes it back where that does harm. */
+export function addApplyCommands(rightsizing: Command, context: CliContext): void {
+  rightsizing
+    .command('apply')
+    .description('set what is recommended: on one pod first, taken back where the service does worse')
+    .requiredOption('--namespace <name>', 'the namespace')
+    .requiredOption('--service <name>', 'a Deployment or StatefulSet')
+    .addOption(new Option('--horizon <time>', 'how long it is to hold').choices(['24h', '1h']).default('24h'))
+    .option('--days <number>', 'how far back usage is looked at')
+    .option('--resources <names>', 'cpu, memory', 'cpu,memory')
+    .option('--no-canary', 'all pods at once, by a rollout')
+    .option('--watch-seconds <number>', 'how long it is watched, after the canary and at the end', '600')
+    .option('--confirm', 'do it; without it is said what would be done')
+    .action((flags: Flags) => apply(context, flags));
+  rightsizing
+    .command('applied')
+    .description('what was applied, newest first')
+    .action(async () => {
+      context.print(await context.tower().get<Job[]>(jobs), (all) =>
+        all.length === 0
+          ? 'Nothing has been applied.'
+          : table(
+              ['JOB', 'SERVICE', 'STATUS', 'OUTCOME', 'WHY'],
+              all.map(({ id, namespace, service, status, result, error }) => [
+                id,
+                `${namespace}/${service}`,
+                status,
+                result?.status ?? null,
+                result?.reason ?? error,
+              ]),
+              80,
+            ),
+      );
+    });
+}
+
+async function apply(context: CliContext, { namespace, service, days, confirm, ...flags }: Flags): Promise<void> {
+  const tower = context.tower();
+  const path = `/api/v1/rightsizing/${encodeURIComponent(namespace)}/${encodeURIComponent(service)}/apply`;
+  const body = {
+    horizon: flags.horizon,
+    resources: flags.resources.split(',').map((name) => name.trim()),
+    canary: flags.canary,
+    watch_seconds: numberOf('--watch-seconds', flags.watchSeconds),
+    dry_run: !confirm,
+    ...(days === undefined ? {} : { history_days: numberOf('--days', days) }),
+  };
+  if (!confirm) return context.print(await tower.post<Plan>(path, body), planText);
+  const begun = await tower.post<Job>(path, body);
+  const job = await followJob(context, jobs, begun, ({ progress }) => context.progress(progress?.step ?? ''));
+  if (!job.result) throw new TowerError('internal', `job ${job.id} ${job.status}: ${job.error ?? 'without a result'}`);
+  context.print(job.result, resultText);
+  if (job.result.status !== 'applied') process.exitCode = 1;
+}
+
+const changesTable = (changes: Change[]): string =>
+  table(
+    ['CONTAINER', 'WHAT', 'FROM', 'TO'],
+    changes.map(({ container, what, from, to }) => [container, what, from, to]),
+  );
+
+const planText = ({ changes, confidence, notes }: Plan): string =>
+  [
+    changesTable(changes),
+    '',
+    ...(confidence === null ? [] : [`Probability that the stated shares are kept: ${Math.round(100 * confidence)} %.`]),
+    ...notes,
+    'Nothing was changed; --confirm does it.',
+  ].join('\n');
+
+const resultText = ({ status, reason, canary, changes, before, after, steps }: Result): string =>
+  [
+    changesTable(changes),
+    '',
+    card([
+      ['outcome', status],
+      ['why', reason],
+      ['first', canary],
+      ...steps.map(({ at, text }): [string, unknown] => [at, text]),
+      ...Object.entries(before).flatMap(([name, was]): [string, unknown][] => {
+        const is = after[name as keyof Measured];
+        return was === null && is === null ? [] : [[name, `${was ?? 'unknown'}, then ${is ?? 'unknown'}`]];
+      }),
+    ]),
+  ].join('\n');

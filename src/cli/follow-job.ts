@@ -1,0 +1,46 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { TowerError } from '../kernel/errors.ts';
+import type { CliContext } from './main.ts';
+
+type AnyJob = { id: string; status: string };
+
+/** A tower that is begun again is back within this. */
+const mostTries = 300;
+
+/**
+ * Follows a job to its end, over streams that break and towers that are begun again; Ctrl-C cancels it.
+ * @param jobs - the path of the jobs
+ * @param onChange - called with each state of it
+ */
+export async function followJob<Job extends AnyJob>(
+  context: CliContext,
+  jobs: string,
+  begun: Job,
+  onChange: (job: Job) => void,
+): Promise<Job> {
+  const tower = context.tower();
+  const path = `${jobs}/${encodeURIComponent(begun.id)}`;
+  const cancel = () => void tower.delete(path).finally(() => process.exit(130));
+  process.once('SIGINT', cancel);
+  try {
+    let job = begun;
+    for (let tries = 0; job.status === 'queued' || job.status === 'running'; tries += 1) {
+      try {
+        for await (const { data } of await tower.follow(`${path}/events`, null)) {
+          tries = 0;
+          job = JSON.parse(data) as Job;
+          onChange(job);
+        }
+        job = await tower.get<Job>(path);
+      } catch (error) {
+        const isOutage = !(error instanceof TowerError) || error.code === 'unavailable' || error.code === 'limited';
+        if (!isOutage || tries >= mostTries) throw error;
+        await wait(1000);
+      }
+    }
+    return job;
+  } finally {
+    process.off('SIGINT', cancel);
+    context.progress('');
+  }
+}

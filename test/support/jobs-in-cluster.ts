@@ -1,0 +1,19 @@
+import { ApplyRequest } from '../../services/rightsizing/apply-schemas.ts';
+import type { TestTower } from './tower.ts';
+
+/** A job that makes experiments, or applies a recommendation: under way, or cancelled. */
+export async function jobInCluster(
+  { services: { acquisition, rightsizing } }: TestTower,
+  world: string,
+): Promise<string | null> {
+  if (world === 'experimenting' || world === 'experimented') {
+    const { id } = await acquisition.jobs.start({ namespace: 'shop', services: ['web'] });
+    if (world === 'experimented') await acquisition.jobs.cancel(id);
+    return id;
+  }
+  if (world !== 'applying' && world !== 'applied') return null;
+  const request = ApplyRequest.parse({ dry_run: false, resources: ['memory'], history_days: 2 });
+  const { id } = await rightsizing.apply.start({ namespace: 'shop', service: 'web' }, request);
+  if (world === 'applied') await rightsizing.apply.cancel(id);
+  return id;
+}

@@ -1,0 +1,21 @@
+import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
+import { systemClock } from '../../src/kernel/clock.ts';
+import { fakeKubernetes } from '../fakes/kubernetes.ts';
+
+/** Waits between tries take no time; a time limit of a second or more does not come. */
+export const quick = {
+  now: () => Date.now(),
+  sleep: async (ms: number, signal?: AbortSignal) => systemClock.sleep(ms > 10_000 ? ms : 0, signal),
+};
+
+/** A Deployment and a StatefulSet, and what asks for them. */
+export async function smallCluster() {
+  const fake = await fakeKubernetes();
+  fake.workload('Deployment', 'web', 2, [
+    { name: 'server', resources: { requests: { cpu: '250m', memory: '128Mi' }, limits: { memory: '256Mi' } } },
+    { name: 'proxy' },
+  ]);
+  fake.workload('StatefulSet', 'cart', 1, [{ name: 'redis', resources: { requests: { cpu: '0.5' } } }]);
+  const client = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 2000, clock: quick });
+  return { fake, client };
+}
