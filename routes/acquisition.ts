@@ -12,6 +12,8 @@ import {
   PrometheusStatus,
   RangeAnswer,
   RangeQuery,
+  TrainingData,
+  TrainingParams,
   WorkloadMetrics,
   WorkloadParams,
 } from '../services/acquisition/schemas.ts';
@@ -96,6 +98,18 @@ function experimentRoutes(instance: FastifyInstance, { experiments }: Acquisitio
       },
     },
     async (request) => experiments.one(request.params.experiment_id, request.query),
+  );
+  app.get(
+    '/api/v1/acquisition/training-data/:service',
+    {
+      config: reading,
+      schema: {
+        ...about('All experiments of a service that can be learned from, cleaned, row below row'),
+        params: TrainingParams,
+        response: { 200: TrainingData, ...errors(400, 404) },
+      },
+    },
+    async (request) => experiments.forTraining(request.params.service),
   );
   app.delete(
     path,

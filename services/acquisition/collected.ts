@@ -1,7 +1,8 @@
+import { notFound } from '../../src/kernel/errors.ts';
 import { wholeNumber } from '../../src/kernel/query.ts';
 import { deleteExperiments, type Experiment, listExperiments, loadExperiment, tryExperiment } from './experiments.ts';
 import { cleanExperiment, type Quality, validateQuality } from './quality.ts';
-import type { ExperimentAnswer, ExperimentList, ExperimentsQuery } from './schemas.ts';
+import type { ExperimentAnswer, ExperimentList, ExperimentsQuery, TrainingData } from './schemas.ts';
 
 /** The experiments there are, and which of them can be learned from. */
 export function createCollected(folder: string) {
@@ -47,10 +48,46 @@ export function createCollected(folder: string) {
         ),
       };
     },
+    /** All of a service that can be learned from, cleaned and below each other. @throws TowerError `invalid`, `not_found` */
+    forTraining: (service: string): Promise<TrainingData> => processForTraining(folder, service),
     /** @throws TowerError `invalid` */
     clear: async (service: string | undefined): Promise<{ deleted: number }> => ({
       deleted: await deleteExperiments(folder, service),
     }),
+  };
+}
+
+async function processForTraining(folder: string, service: string): Promise<TrainingData> {
+  const ids = await listExperiments(folder, service);
+  if (ids.length === 0) throw notFound(`there is no experiment of ${service}`, { service });
+  const kept: Experiment[] = [];
+  const left_out: TrainingData['left_out'] = [];
+  for (const id of ids) {
+    const read = await tryExperiment(folder, id);
+    const checks = typeof read === 'string' ? [] : validateQuality(read).checks;
+    const why =
+      typeof read === 'string' ? read : checks.find(({ passed, grade }) => !passed && grade === 'low')?.detail;
+    if (typeof read === 'string' || why !== undefined) left_out.push({ experiment_id: id, reason: why ?? '' });
+    else kept.push(cleanExperiment(read).experiment);
+  }
+  const names = [...new Set(kept.flatMap(({ columns }) => Object.keys(columns)))];
+  const each = <Value>(value: (experiment: Experiment, row: number) => Value): Value[] =>
+    kept.flatMap((experiment) => Array.from({ length: experiment.rows }, (_, row) => value(experiment, row)));
+  const valueAt = (name: string) => each(({ columns }, row) => columns[name]?.[row] ?? Number.NaN);
+  return {
+    service,
+    experiments: kept.length,
+    left_out,
+    rows: kept.reduce((sum, { rows }) => sum + rows, 0),
+    context: {
+      experiment_id: each(({ id }) => id),
+      scenario: each(({ scenario }) => scenario),
+      replica_count: each(({ replicas }) => replicas),
+      load_users: each(({ users }) => users),
+    },
+    columns: Object.fromEntries(
+      names.map((name) => [name, valueAt(name).map((value) => (Number.isNaN(value) ? null : value))]),
+    ),
   };
 }
 

@@ -41,9 +41,9 @@ export type Setting = {
 };
 
 /**
- * @throws TowerError `conflict` where an autoscaler or another job acts on the service, `not_found`, `unavailable` where pods
- * do not become ready or somebody does not answer, `invalid` where no request was made; the signal's reason. Whatever it
- * throws, replicas are what they were, or the lease says what they are to be.
+ * @throws TowerError `conflict` where an autoscaler or another job acts on the service or pods do not become ready,
+ * `not_found`, `unavailable` where somebody does not answer, `invalid` where no request was made; the signal's reason. Whatever
+ * it throws, replicas are what they were, or the lease says what they are to be.
  */
 export async function runExperiment(
   deps: RunDeps,

@@ -189,6 +189,45 @@ export const ExperimentAnswer = ExperimentInfo.extend({
 });
 export type ExperimentAnswer = z.infer<typeof ExperimentAnswer>;
 
+export const TrainingParams = z.object({ service: z.string().meta({ example: 'frontend' }) });
+
+export const TrainingData = z
+  .object({
+    service: z.string(),
+    experiments: z.int(),
+    left_out: z.array(z.object({ experiment_id: z.string(), reason: z.string() })),
+    rows: z.int(),
+    context: z
+      .object({
+        experiment_id: z.array(z.string()),
+        scenario: z.array(z.string()),
+        replica_count: z.array(z.number()),
+        load_users: z.array(z.number()),
+      })
+      .describe('Of each row'),
+    columns: z
+      .record(z.string(), z.array(z.number().nullable()))
+      .describe('Of each row; ramps and what cannot be are left out'),
+  })
+  .meta({
+    examples: [
+      {
+        service: 'frontend',
+        experiments: 1,
+        left_out: [{ experiment_id: 'frontend_browsing_replicas_1_users_10', reason: '0 of 40 requests succeeded' }],
+        rows: 1,
+        context: {
+          experiment_id: ['frontend_browsing_replicas_2_users_10'],
+          scenario: ['browsing'],
+          replica_count: [2],
+          load_users: [10],
+        },
+        columns: { cpu_cores_value: [0.07], mem_bytes_value: [95_000_000] },
+      },
+    ],
+  });
+export type TrainingData = z.infer<typeof TrainingData>;
+
 export const DeleteQuery = z.strictObject({
   service,
   confirm: z.literal('true', 'must be true: the files are gone then'),

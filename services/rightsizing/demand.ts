@@ -30,13 +30,14 @@ export async function byCapacity(
 ): Promise<ByCapacity> {
   const { deps, request } = context;
   const { points, leftOut, latestMs } = await deps.history.loadPoints(target);
-  // Of other services on the same path too, but of those nobody knows.
   const isRecent = latestMs !== null && latestMs >= stretch.startMs;
   const note = isRecent
     ? `load experiments with it ran until ${isoTime(latestMs)} at least: their load counts as usage and traffic here`
     : null;
   const nothing: ByCapacity = { answer: null, planned: null, note };
-  if (request.basis === 'usage' || (points.length + leftOut === 0 && request.basis === 'auto')) return nothing;
+  // The rule of another right-sizer is asked for as it is.
+  if (request.basis === 'usage' || request.strategy !== own) return nothing;
+  if (points.length + leftOut === 0 && request.basis === 'auto') return nothing;
   const told = { experiments: points.length, left_out: leftOut };
   const because = (reason: string): ByCapacity => ({ answer: { ...unknown, ...told, reason }, planned: null, note });
   const capacity = fitCapacity(points, 1 - request.violation);

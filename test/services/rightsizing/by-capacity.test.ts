@@ -12,10 +12,10 @@ const day = 86_400_000;
 const clock = { now: () => now, sleep: async () => undefined };
 let series: Sampled[];
 beforeAll(() => {
-  series = clusterSeries(now, 2, 600_000);
+  series = clusterSeries(now, 4, 600_000);
   // Traffic with a day's swing: 30 to 90 requests per second, all replicas together.
-  const samples = Array.from({ length: 2 * 144 }, (_, i): [number, number] => {
-    const ms = now - 2 * day + i * 600_000;
+  const samples = Array.from({ length: 4 * 144 }, (_, i): [number, number] => {
+    const ms = now - 4 * day + i * 600_000;
     return [ms, 60 + 30 * Math.sin((2 * Math.PI * ms) / day)];
   });
   series.push({ name: 'traffic', labels: { app: 'web' }, samples });
@@ -80,7 +80,7 @@ async function recommend(
   const answer = await app.inject({
     method: 'POST',
     url: '/api/v1/rightsizing/shop/web/recommendation',
-    payload: { history_days: 2, startup_seconds: 1500, ...payload },
+    payload: { history_days: 4, startup_seconds: 1500, ...payload },
   });
   expect([answer.statusCode, answer.body.includes('NaN')]).toEqual([200, false]);
   return answer.json<SizeAnswer>();
