@@ -4,6 +4,7 @@ import { serializerCompiler } from 'fastify-type-provider-zod';
 import { accessRoutes } from '../routes/access.ts';
 import { acquisitionRoutes } from '../routes/acquisition.ts';
 import { acquisitionJobRoutes } from '../routes/acquisition-jobs.ts';
+import { acquisitionLoadRoutes } from '../routes/acquisition-load.ts';
 import { acquisitionOverviewRoutes } from '../routes/acquisition-overview.ts';
 import { analyticsRoutes } from '../routes/analytics.ts';
 import { analyticsPromqlRoutes } from '../routes/analytics-promql.ts';
@@ -117,6 +118,7 @@ export async function buildApp(
   await app.register(acquisitionRoutes, { acquisition });
   await app.register(acquisitionOverviewRoutes, { acquisition });
   await app.register(acquisitionJobRoutes, { acquisition, access, now: clock.now });
+  await app.register(acquisitionLoadRoutes, { acquisition, access, now: clock.now });
   await app.register(rightsizingRoutes, { rightsizing });
   await app.register(rightsizingApplyRoutes, { rightsizing, access, now: clock.now });
   const shared = { access, now: clock.now, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };

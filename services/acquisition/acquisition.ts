@@ -7,6 +7,7 @@ import { collectColumns, collectPods, collectRequestRate, type Stretch } from '.
 import { createCollected } from './collected.ts';
 import { createExperimentJobs, type ExperimentDeps } from './experiment-jobs.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
+import { createLoadJobs } from './load/jobs.ts';
 import { loadOnThread } from './load/thread.ts';
 import { loadPoints } from './load-points.ts';
 import type { MetricQueries, PodSeries, Workload } from './metric-queries.ts';
@@ -61,6 +62,7 @@ export function createAcquisition(deps: Deps) {
   return {
     experiments: createCollected(experimentsFolder),
     jobs,
+    loadTests: createLoadJobs({ queue: deps.queue, targets: deps.targets, load: loadOnThread }),
     overview: createOverview({
       ...deps,
       client: kubernetes,

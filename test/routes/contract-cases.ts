@@ -1,6 +1,7 @@
 import { analyticsCases } from './contract-analytics-cases.ts';
 import { type Case, changeCases } from './contract-change-cases.ts';
 import { forecastCases } from './contract-forecast-cases.ts';
+import { loadCases } from './contract-load-cases.ts';
 import { rightsizingCases } from './contract-rightsizing-cases.ts';
 
 /**
@@ -134,6 +135,7 @@ export const cases: Case[] = [
   { world: 'down', call: 'GET /model/DNA/drift', status: 503, detail: /MLflow cannot be reached/ },
   ...forecastCases,
   ...rightsizingCases,
+  ...loadCases,
   ...analyticsCases,
   ...changeCases,
   { call: 'GET /cache/info', status: 200, example: 'GET /cache/info' },

@@ -57,7 +57,7 @@ async function towerIn(world: World): Promise<InWorld> {
       ? { OUTBOUND_ALLOWED_HOSTS: '127.0.0.1', WEBHOOK_MAX_ATTEMPTS: '1' }
       : {}),
     ...(world === 'impatient' ? { FORECAST_TIMEOUT_SECONDS: '1', FORECAST_WORKERS: '1' } : {}),
-    ...(/^(clustered|experiment(ing|ed)|appl(ying|ied))$/.test(world) ? await clusteredEnv() : {}),
+    ...(/^(clustered|experiment(ing|ed)|appl(ying|ied)|under load|loaded)$/.test(world) ? await clusteredEnv() : {}),
     ...(world === 'no experiments' ? { EXPERIMENTS_DIRECTORY: import.meta.filename } : {}),
     ...(world === 'busy streams' ? { STREAM_MAX_CLIENTS: '1' } : {}),
   };

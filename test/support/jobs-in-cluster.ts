@@ -1,3 +1,4 @@
+import { LoadJobRequest } from '../../services/acquisition/load/job-schemas.ts';
 import { ApplyRequest } from '../../services/rightsizing/apply-schemas.ts';
 import type { TestTower } from './tower.ts';
 
@@ -9,6 +10,12 @@ export async function jobInCluster(
   if (world === 'experimenting' || world === 'experimented') {
     const { id } = await acquisition.jobs.start({ namespace: 'shop', services: ['web'] });
     if (world === 'experimented') await acquisition.jobs.cancel(id);
+    return id;
+  }
+  if (world === 'under load' || world === 'loaded') {
+    const request = LoadJobRequest.parse({ target: 'http://127.0.0.1:9', arrivals_per_second: 1 });
+    const { id } = await acquisition.loadTests.start(request);
+    if (world === 'loaded') await acquisition.loadTests.cancel(id);
     return id;
   }
   if (world !== 'applying' && world !== 'applied') return null;

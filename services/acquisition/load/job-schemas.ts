@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { Scenario } from './scenario.ts';
+
+/** Load tests as jobs, as HTTP has them. */
+
+const between = (least: number, most: number) => {
+  const rule = `must be a number from ${least} to ${most}`;
+  return z.number(rule).min(least, rule).max(most, rule);
+};
+
+export const LoadJobRequest = z
+  .strictObject({
+    target: z.string('must be a text').describe('One of LOAD_TARGETS'),
+    scenario: z
+      .union([z.enum(['browsing', 'checkout']), Scenario], 'must be browsing, checkout or a scenario')
+      .default('browsing'),
+    arrivals_per_second: between(0.01, 10_000).describe('Users that come; each does the start and one round'),
+    duration_seconds: between(1, 86_400).default(60),
+    ramp_seconds: between(0, 3600).default(0).describe('Of it, at each end'),
+    most_users: z
+      .int('must be a whole number')
+      .min(1, 'must be 1 at least')
+      .max(100_000, 'must be 100000 at most')
+      .default(1000),
+  })
+  .meta({ examples: [{ target: 'http://frontend.hipster-shop', arrivals_per_second: 5, duration_seconds: 60 }] });
+export type LoadJobRequest = z.infer<typeof LoadJobRequest>;
+
+const LoadProgress = z.object({
+  elapsed_seconds: z.number(),
+  requests: z.int(),
+  failed: z.int(),
+  users: z.int(),
+});
+const ms = z.number().describe('Milliseconds');
+const LoadResult = z.object({
+  total_requests: z.int(),
+  successful_requests: z.int(),
+  failed_requests: z.int(),
+  success_rate: z.number(),
+  avg_response_time: ms,
+  min_response_time: ms,
+  max_response_time: ms,
+  p50_response_time: ms,
+  p95_response_time: ms,
+  p99_response_time: ms,
+  throughput: z.number().describe('Requests per second'),
+  start_time: z.string(),
+  end_time: z.string(),
+  duration_seconds: z.number(),
+  low_quality: z.boolean().describe('Fewer than 95 % succeeded'),
+  requests: z.record(
+    z.string(),
+    z.object({
+      total: z.int(),
+      failed: z.int(),
+      p95_response_time: ms,
+      failures: z.record(z.string(), z.int()),
+    }),
+  ),
+  users: z.int(),
+  turned_away: z.int().describe('Users beyond most_users: the load was less than it was to be'),
+});
+
+export const LoadJob = z
+  .object({
+    id: z.string(),
+    target: z.string(),
+    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
+    attempts: z.int(),
+    created_at: z.string(),
+    finished_at: z.string().nullable(),
+    progress: LoadProgress.nullable(),
+    result: LoadResult.nullable(),
+    error: z.string().nullable(),
+  })
+  .meta({
+    examples: [
+      {
+        id: '3f0c2a56-5b0e-4b5f-9a53-0f8d7e0f4b11',
+        target: 'http://frontend.hipster-shop',
+        status: 'running',
+        attempts: 1,
+        created_at: '2026-11-20T10:00:00.000Z',
+        finished_at: null,
+        progress: { elapsed_seconds: 12.5, requests: 118, failed: 0, users: 9 },
+        result: null,
+        error: null,
+      },
+    ],
+  });
+export type LoadJob = z.infer<typeof LoadJob>;
+export const LoadJobList = z.array(LoadJob).meta({ examples: [[]] });
+export const LoadJobParams = z.object({ job_id: z.uuid('must be a job’s id') });
+export const LoadFrames = z
+  .string()
+  .describe('A frame twice a second at most: event is progress, then succeeded, failed or cancelled; data is the job')
+  .meta({ examples: ['id: 2\nevent: progress\ndata: {"progress":{"requests":118,"failed":0}}\n\n'] });
