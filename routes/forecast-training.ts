@@ -12,7 +12,9 @@ import {
   ModelInfo,
   ModelList,
   RecommendationAnswer,
+  RecommendationBatch,
   RecommendationRequest,
+  RecommendationsAnswer,
   ShortRecommendationRequest,
   TrainRequest,
 } from '../services/forecast/training-schemas.ts';
@@ -31,6 +33,7 @@ const ofService = z.object({ service: z.string('must be a text') });
 /** Models of services: trained, followed, listed, evaluated, asked. */
 export async function forecastTrainingRoutes(instance: FastifyInstance, deps: Deps): Promise<void> {
   serviceRoutes(instance, deps);
+  recommendationRoutes(instance, deps);
   jobRoutes(instance, deps);
   modelRoutes(instance, deps);
   kerasRoutes(instance, deps);
@@ -82,6 +85,10 @@ function serviceRoutes(instance: FastifyInstance, { training }: Deps): void {
     },
     async (request) => training.recommend(request.params.service, request.body),
   );
+}
+
+function recommendationRoutes(instance: FastifyInstance, { training }: Deps): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
   app.post(
     '/recommendations',
     {
@@ -93,6 +100,18 @@ function serviceRoutes(instance: FastifyInstance, { training }: Deps): void {
       },
     },
     async (request) => training.recommend(request.body.service, request.body.current_metrics),
+  );
+  app.post(
+    '/recommendations/batch',
+    {
+      config: asking,
+      schema: {
+        ...about('The same for many services at once; one that fails keeps none of the others from it'),
+        body: RecommendationBatch,
+        response: { 200: RecommendationsAnswer, ...errors(400) },
+      },
+    },
+    async (request) => training.recommendAll(request.body),
   );
 }
 

@@ -221,6 +221,26 @@ export const RecommendationAnswer = z
   });
 export type RecommendationAnswer = z.infer<typeof RecommendationAnswer>;
 
+export const RecommendationBatch = z
+  .strictObject({
+    requests: z
+      .array(ShortRecommendationRequest, 'must be a list')
+      .min(1, 'must hold one at least')
+      .max(100, 'must hold 100 at most'),
+  })
+  .meta({ examples: [{ requests: [{ service: 'frontend', current_metrics: exampleMetrics }] }] });
+export type RecommendationBatch = z.infer<typeof RecommendationBatch>;
+
+export const RecommendationsAnswer = z
+  .object({
+    recommendations: z.array(RecommendationAnswer),
+    failures: z.array(z.object({ service: z.string(), error: z.string() })),
+  })
+  .meta({
+    examples: [{ recommendations: [], failures: [{ service: 'frontend', error: 'there is no model of frontend' }] }],
+  });
+export type RecommendationsAnswer = z.infer<typeof RecommendationsAnswer>;
+
 export const ModelInfo = z
   .object({
     service: z.string(),

@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path';
 import type { Clock } from '../../src/kernel/clock.ts';
-import { invalid, notFound } from '../../src/kernel/errors.ts';
+import { invalid, notFound, publicText } from '../../src/kernel/errors.ts';
 import { fileFacts } from '../../src/kernel/files.ts';
 import type { Log } from '../../src/kernel/log.ts';
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
@@ -19,7 +19,10 @@ import { decayOf, evaluationAnswer, infoOf, noModel, progressOf } from './traini
 import type {
   EvaluationAnswer,
   ModelInfo,
+  RecommendationAnswer,
+  RecommendationBatch,
   RecommendationRequest,
+  RecommendationsAnswer,
   TrainRequest,
   TrainResult,
 } from './training-schemas.ts';
@@ -51,6 +54,10 @@ export function createTraining(deps: Deps) {
     runTraining(deps, service, await loadTrainingData(experimentsFolder, service), request, signal, onProgress),
   );
   const latest = latestModels(deps);
+  const one = async (service: string, request: RecommendationRequest): Promise<RecommendationAnswer> => {
+    const { recommend } = await loadRecommender();
+    return recommend(await latest(service), request, build);
+  };
   const train = async (service: string, request: TrainRequest) => {
     // What cannot be trained is refused now, not when its turn comes.
     const { experiments } = await loadTrainingData(experimentsFolder, service);
@@ -76,9 +83,16 @@ export function createTraining(deps: Deps) {
       const job = reason !== null && retrain ? ((await jobs.open(service)) ?? (await train(service, {}))) : null;
       return evaluationAnswer(model, evaluation, reason, job?.id ?? null, notes, clock.now());
     },
-    recommend: async (service: string, request: RecommendationRequest) => {
-      const { recommend } = await loadRecommender();
-      return recommend(await latest(service), request, build);
+    recommend: one,
+    /** One that fails keeps none of the others from it. */
+    recommendAll: async ({ requests }: RecommendationBatch): Promise<RecommendationsAnswer> => {
+      const answer: RecommendationsAnswer = { recommendations: [], failures: [] };
+      for (const { service, current_metrics } of requests)
+        await one(service, current_metrics).then(
+          (each) => answer.recommendations.push(each),
+          (error: unknown) => answer.failures.push({ service, error: publicText(error) }),
+        );
+      return answer;
     },
     models: async (): Promise<ModelInfo[]> => {
       await bringIn(shared, null, deps.log);

@@ -134,6 +134,18 @@ export const forecastCases: Case[] = [
   { call: 'POST /recommendations', body: short, status: 404 },
   { call: 'POST /recommendations', body: { service: 'cart' }, status: 400, detail: /^current_metrics / },
   { world: 'damaged model', call: 'POST /recommendations', body: short, status: 503 },
+  {
+    world: 'trained',
+    call: 'POST /recommendations/batch',
+    body: { requests: [short, { ...short, service: 'none' }] },
+    status: 200,
+  },
+  {
+    call: 'POST /recommendations/batch',
+    body: { requests: [] },
+    status: 400,
+    detail: /^requests must hold one at least$/,
+  },
   { world: 'done training', call: `GET ${jobs}`, status: 200 },
   { world: 'done training', call: `GET ${jobs}/{job}`, status: 200 },
   { call: `GET ${unknownJob}`, status: 404, detail: /^there is no training job 0b7c/ },
