@@ -46,9 +46,9 @@ export function createAcquisition(deps: Deps) {
       details: { parameter: 'PROMETHEUS_URL' },
     });
   };
-  const testConnection = async (): Promise<PrometheusStatus> =>
+  const testConnection = async (signal?: AbortSignal): Promise<PrometheusStatus> =>
     prometheus
-      ? { configured: true, ...(await prometheus.testConnection()) }
+      ? { configured: true, ...(await prometheus.testConnection(signal)) }
       : { configured: false, reachable: false, version: null, latency_ms: null, error: 'PROMETHEUS_URL is not set' };
   const collect = async (workload: Workload, stretch: Stretch, signal: AbortSignal) =>
     collectColumns(source(), workload, stretch, signal);

@@ -19,7 +19,7 @@ import type {
 
 type Deps = {
   client: KubernetesClient | null;
-  testConnection: () => Promise<PrometheusStatus>;
+  testConnection: (signal?: AbortSignal) => Promise<PrometheusStatus>;
   jobs: () => Promise<ExperimentJob[]>;
   /** Trained models; a damaged one has an error. */
   models: () => Promise<{ service: string; error: string | null }[]>;
@@ -34,12 +34,13 @@ export function createOverview(deps: Deps) {
   /** Since the last time somebody asked, or the start. */
   let ticks = tick();
   const health = async (): Promise<HealthAnswer> => {
-    const checks = {
-      kubernetes: await checkCluster(deps.client),
-      prometheus: await checkPrometheus(deps),
-      data_pipeline: await checkFolder(folder),
-      ml_pipeline: await checkModels(deps),
-    };
+    const [kubernetes, prometheus, data_pipeline, ml_pipeline] = await Promise.all([
+      checkCluster(deps.client),
+      checkPrometheus(deps),
+      checkFolder(folder),
+      checkModels(deps),
+    ]);
+    const checks = { kubernetes, prometheus, data_pipeline, ml_pipeline };
     const entries = Object.entries(checks);
     return {
       status: entries.every(([, { well }]) => well !== false) ? 'healthy' : 'unhealthy',
@@ -58,7 +59,7 @@ export function createOverview(deps: Deps) {
       const cluster = wordOf(checks.kubernetes, 'running');
       return {
         // What a namespace may be called too keeps its meaning.
-        [namespace.replaceAll('-', '_')]: await countsOf(deps.client, namespace),
+        [namespace.replaceAll('-', '_')]: await countsOf(checks.kubernetes ? deps.client : null, namespace),
         minikube: cluster,
         kubernetes: cluster,
         prometheus: wordOf(checks.prometheus, 'ready'),
@@ -130,18 +131,24 @@ const of = <Value, Result>(entries: [string, Value][], pick: (value: Value) => R
 const wordOf = (well: boolean | null, word: 'running' | 'ready') =>
   well === null ? 'not configured' : well ? word : 'unreachable';
 
+/** Who asks whether all is well does not wait for retries. */
+const checkMs = 5_000;
+
 async function checkCluster(client: KubernetesClient | null): Promise<Checked> {
   if (!client) return { well: null, detail: 'KUBERNETES_CONFIG is not set' };
   try {
-    const { gitVersion } = await client.call<{ gitVersion?: string }>({ method: 'GET', path: '/version' });
+    const call = { method: 'GET' as const, path: '/version' };
+    const { gitVersion } = await client.call<{ gitVersion?: string }>(call, AbortSignal.timeout(checkMs));
     return { well: true, detail: `answers, version ${gitVersion ?? 'unknown'}` };
   } catch (error) {
+    if ((error as Error).name === 'TimeoutError')
+      return { well: false, detail: `no answer within ${checkMs / 1000} s` };
     return { well: false, detail: publicText(error) };
   }
 }
 
 async function checkPrometheus({ testConnection }: Deps): Promise<Checked> {
-  const { configured, reachable, version, error } = await testConnection();
+  const { configured, reachable, version, error } = await testConnection(AbortSignal.timeout(checkMs));
   if (!configured) return { well: null, detail: 'PROMETHEUS_URL is not set' };
   return { well: reachable, detail: reachable ? `answers, version ${version ?? 'unknown'}` : (error ?? 'unreachable') };
 }

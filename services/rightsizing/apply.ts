@@ -21,7 +21,7 @@ const lookMs = 10_000;
 /** What would be set, container by container. @throws TowerError `conflict` where nothing can be */
 export function changesOf(
   answer: SizeAnswer,
-  { containers }: Found,
+  { containers, replicas }: Found,
   request: ApplyRequest,
 ): { sized: Sized; changes: Change[] } {
   if (answer.status !== 'success')
@@ -34,6 +34,12 @@ export function changesOf(
       { hpa: name },
     );
   }
+  const planned = answer.capacity?.replicas ?? null;
+  if (planned !== null && planned !== replicas)
+    throw conflict(
+      `the size is for ${planned} replicas, and there are ${replicas}: scale it first, or say basis: usage, or max_replicas`,
+      { replicas: planned },
+    );
   const sized = answer.containers
     .filter(({ sidecar, container }) => !sidecar && containers.some(({ name }) => name === container))
     .map(({ container, cpu, memory }) => ({

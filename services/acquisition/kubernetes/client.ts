@@ -82,14 +82,14 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
           if (status < 300) return JSON.parse(text) as Result;
           const again = status === 429 || (isRepeatable(call) && worthAnotherTry.has(status));
           if (!again || attempt >= mostTries) throw errorOf(status, text);
-          await options.clock.sleep(waitOf(response, attempt), signal);
+          await pause(options.clock, waitOf(response, attempt), signal);
         } catch (error) {
           signal?.throwIfAborted();
           if (error instanceof TowerError) throw error;
           if (limit.aborted) throw unavailable(`Kubernetes did not answer within ${options.timeoutMs / 1000} s`, error);
           if (attempt >= mostTries || !isRepeatable(call))
             throw unavailable(`Kubernetes cannot be reached${codeOf(error)}`, error);
-          await options.clock.sleep(500 * 2 ** attempt, signal);
+          await pause(options.clock, 500 * 2 ** attempt, signal);
         }
       }
     },
@@ -196,6 +196,12 @@ async function textOf(response: IncomingMessage): Promise<string> {
 function waitOf(response: IncomingMessage, attempt: number): number {
   const said = Number(response.headers['retry-after']);
   return said > 0 ? Math.min(said * 1000, 30_000) : 500 * 2 ** attempt;
+}
+
+/** @throws the signal's own reason */
+async function pause(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await clock.sleep(ms, signal).catch(() => undefined);
+  signal?.throwIfAborted();
 }
 
 /** A PUT names the version it changes, and what is gone stays gone. A 429 was not begun at all. */

@@ -262,6 +262,7 @@ describe('applying a recommendation', () => {
       {},
       'its target would have to move from 60 % to 75 % with it',
     ],
+    [{ capacity: { replicas: 5 } }, {}, 'the size is for 5 replicas, and there are 2: scale it first'],
     [{ containers: [] }, {}, 'there is nothing to change: it has what is recommended'],
   ])('is refused with its reason: %j', (change, more, text) => {
     expect(() => changesOf(answer(change), found, { ...request, ...more })).toThrow(text);

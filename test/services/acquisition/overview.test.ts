@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+import type { CollectionStatus, HealthAnswer, SystemHealth } from '../../../services/acquisition/overview-schemas.ts';
+import { fakeKubernetes } from '../../fakes/kubernetes.ts';
+import { writeExperiments } from '../../support/experiments.ts';
+import { freePort } from '../../support/processes.ts';
+import { temporaryFolder, testTower } from '../../support/tower.ts';
+
+async function towerWith(env: Record<string, string> = {}) {
+  const { app } = await testTower({ PROMETHEUS_MAX_RETRIES: '0', ...env });
+  return async <Answer>(path: string): Promise<Answer> => {
+    const answer = await app.inject(`/api/v1/acquisition/${path}`);
+    expect(answer.statusCode).toBe(200);
+    return answer.json<Answer>();
+  };
+}
+
+describe('what collects', () => {
+  it('is well where nothing is configured, and says what is not', async () => {
+    const ask = await towerWith();
+    expect(await ask<HealthAnswer>('health')).toEqual({
+      status: 'healthy',
+      checks: { kubernetes: null, prometheus: null, data_pipeline: true, ml_pipeline: true },
+      details: {
+        kubernetes: 'KUBERNETES_CONFIG is not set',
+        prometheus: 'PROMETHEUS_URL is not set',
+        data_pipeline: 'the folder of experiments can be read and written',
+        ml_pipeline: '0 models',
+      },
+    });
+  });
+
+  it('is not well where somebody does not answer, and says who', { timeout: 20_000 }, async () => {
+    const fake = await fakeKubernetes();
+    fake.close();
+    const ask = await towerWith({
+      KUBERNETES_CONFIG: fake.file,
+      PROMETHEUS_URL: `http://127.0.0.1:${await freePort()}`,
+      EXPERIMENTS_DIRECTORY: import.meta.filename,
+    });
+    const system = await ask<SystemHealth & Pick<HealthAnswer, 'details'>>('system?namespace=shop');
+    expect(system).toMatchObject({
+      kubernetes: 'unreachable',
+      prometheus: 'unreachable',
+      shop: { pods_running: null, services_available: null },
+      overall_status: 'unhealthy',
+    });
+    const { details } = system;
+    expect(details.kubernetes).toMatch(/^(Kubernetes cannot be reached \(ECONNREFUSED\)|no answer within 5 s)$/);
+    expect(details.prometheus).toContain('Prometheus cannot be reached');
+    expect(details.data_pipeline).toBe('the folder of experiments cannot be read and written (EEXIST)');
+  });
+
+  it('counts what runs in a namespace, in the words of the seed', async () => {
+    const fake = await fakeKubernetes({ namespace: 'hipster-shop' });
+    fake.workload('Deployment', 'frontend', 2, [{ name: 'server' }]);
+    fake.workload('Deployment', 'idle', 0, [{ name: 'server' }]);
+    const ask = await towerWith({ KUBERNETES_CONFIG: fake.file });
+    const system = await ask<SystemHealth>('system');
+    expect(system).toMatchObject({
+      minikube: 'running',
+      kubernetes: 'running',
+      prometheus: 'not configured',
+      hipster_shop: { pods_running: 2, services_available: 1 },
+      overall_status: 'healthy',
+    });
+    expect(system.system_resources.memory_usage).toMatch(/^\d+\.\d%$/);
+    // A namespace may be called like a field of the answer, which keeps its meaning.
+    expect(await ask<SystemHealth>('system?namespace=prometheus')).toMatchObject({ prometheus: 'not configured' });
+  });
+
+  it('tells how far each service is', async () => {
+    const folder = temporaryFolder();
+    writeExperiments(folder, 'cart');
+    const ask = await towerWith({ EXPERIMENTS_DIRECTORY: folder });
+    const { services, data_collection } = await ask<CollectionStatus>('status');
+    expect(services['cart']).toMatchObject({ status: 'completed', models_trained: false });
+    expect(services['cart']!.experiments).toBe(data_collection.total_csv_files);
+    expect(data_collection.in_progress).toBe(false);
+    expect((await ask<CollectionStatus>('status?service=web')).services).toEqual({
+      web: { status: 'not_started', experiments: 0, models_trained: false },
+    });
+    expect(await ask('collection')).toMatchObject({ process_running: false, estimated_completion: null, jobs: [] });
+  });
+});
