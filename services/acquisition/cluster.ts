@@ -1,11 +1,22 @@
 import type { Clock } from '../../src/kernel/clock.ts';
+import { TowerError } from '../../src/kernel/errors.ts';
 import { type Collected, type Stretch } from './collect.ts';
 import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
 import { type Former, type Held, hold, release, renew, renewalMs, restore, restoreLeft } from './kubernetes/leases.ts';
-import { amountOf, type Pod } from './kubernetes/objects.ts';
-import { type Readiness, waitForPods, whyNotReady } from './kubernetes/pods.ts';
-import { type Found, findWorkload, podsOf, resizePod, type Sized, setResources } from './kubernetes/resources.ts';
-import { workloadsOf } from './kubernetes/workloads.ts';
+import type { Workload as KubernetesWorkload, Pod } from './kubernetes/objects.ts';
+import { type Readiness, readinessOf, whyNotReady } from './kubernetes/pods.ts';
+import {
+  type Found,
+  findWorkload,
+  isRolledOut,
+  isSameAmount,
+  podsOf,
+  resizePod,
+  type Sized,
+  setResources,
+  sizedOf,
+} from './kubernetes/resources.ts';
+import { workloadPath, workloadsOf } from './kubernetes/workloads.ts';
 import type { Workload } from './metric-queries.ts';
 
 /** What there is in a cluster, and what is changed there for those who size. */
@@ -20,7 +31,18 @@ type Deps = {
 
 /** How a workload does; null where nobody measures it. */
 export type Signals = { throttled: number | null; errors: number | null; latencyMs: number | null };
-export type PodState = { name: string; ready: boolean; restarts: number; oomKilled: boolean };
+/** `resizing`: why a resize in place is not done yet. */
+export type PodState = {
+  name: string;
+  ready: boolean;
+  restarts: number;
+  oomKilled: boolean;
+  resizing: { why: string; forGood: boolean } | null;
+  containers: Sized[];
+};
+
+/** So often it is looked whether a rollout is done. */
+const lookMs = 2_000;
 
 export function createCluster({ client, collect, clock }: Deps) {
   const cluster = () => requiredCluster(client);
@@ -39,8 +61,12 @@ export function createCluster({ client, collect, clock }: Deps) {
       read: () => Promise<Former>,
       signal?: AbortSignal,
     ) => hold(cluster(), clock, held, read, signal),
-    /** Says now and then that the job is at it, until the signal aborts. */
-    keep: (held: Held, over: AbortSignal) => keep(cluster(), clock, held, over),
+    /** Says now and then that the job is at it, until the signal aborts; tells where another one has it. */
+    keep: (held: Held, over: AbortSignal, onLost: (error: unknown) => void) =>
+      keep(cluster(), clock, held, over, onLost),
+    /** @throws TowerError `conflict` where the hold is lost */
+    renew: async (held: Held, signal: AbortSignal) => renew(cluster(), clock, held, signal),
+    isSameAmount,
     /** Lets it be as it is. @throws TowerError `unavailable` */
     release: async (held: Held) => release(cluster(), held),
     /** Makes it what it was. @throws TowerError `unavailable` */
@@ -54,23 +80,13 @@ export function createCluster({ client, collect, clock }: Deps) {
     /** All pods, by a rollout; what they wait for where it is not done in time. @throws TowerError `invalid`, `unavailable` */
     rollOut: async (
       target: Workload,
-      { kind, selector, replicas }: Found,
+      found: Found,
       containers: Sized[],
       options: { timeoutMs: number; signal: AbortSignal; onChange: (now: Readiness) => void },
-    ): Promise<Readiness> => {
-      await setResources(cluster(), { ...target, kind }, containers, { signal: options.signal });
-      const isNew = (pod: Pod) => containers.every((wanted) => hasSize(pod, wanted));
-      return waitForPods(cluster(), clock, {
-        ...options,
-        namespace: target.namespace,
-        selector,
-        wanted: replicas,
-        isNew,
-      });
-    },
+    ): Promise<Readiness> => rollOut(cluster(), clock, target, found, containers, options),
     /** @throws TowerError `unavailable` */
     pods: async ({ namespace }: Workload, { selector }: Found, signal?: AbortSignal): Promise<PodState[]> =>
-      (await podsOf(cluster(), namespace, selector, signal)).map(podState),
+      (await podsOf(cluster(), namespace, { labelSelector: selector }, signal)).flatMap(podState),
     /** Means over a stretch of time. Nothing is known where Prometheus does not answer. */
     signals: async (target: Workload, startMs: number, endMs: number, signal: AbortSignal): Promise<Signals> => {
       const stepMs = Math.max(1000, Math.floor((endMs - startMs) / 20 / 1000) * 1000);
@@ -82,10 +98,42 @@ export function createCluster({ client, collect, clock }: Deps) {
   };
 }
 
-async function keep(client: KubernetesClient, clock: Clock, held: Held, over: AbortSignal): Promise<void> {
+async function keep(
+  client: KubernetesClient,
+  clock: Clock,
+  held: Held,
+  over: AbortSignal,
+  onLost: (error: unknown) => void,
+): Promise<void> {
   while (!over.aborted) {
     await clock.sleep(renewalMs, over).catch(() => undefined);
-    if (!over.aborted) await renew(client, clock, held, over).catch(() => undefined);
+    if (over.aborted) return;
+    await renew(client, clock, held, over).catch((error: unknown) => {
+      if (error instanceof TowerError && error.code === 'conflict') onLost(error);
+    });
+  }
+}
+
+/** The workload says when it is done: its pods look alike, whichever template they are of. */
+async function rollOut(
+  client: KubernetesClient,
+  clock: Clock,
+  target: Workload,
+  { kind, selector }: Found,
+  containers: Sized[],
+  { timeoutMs, signal, onChange }: { timeoutMs: number; signal: AbortSignal; onChange: (now: Readiness) => void },
+): Promise<Readiness> {
+  const { namespace, service } = target;
+  const endMs = clock.now() + timeoutMs;
+  await setResources(client, { ...target, kind }, containers, { signal });
+  for (;;) {
+    const path = workloadPath(namespace, kind, service);
+    const workload = await client.call<KubernetesWorkload>({ method: 'GET', path }, signal);
+    const pods = await podsOf(client, namespace, { labelSelector: selector }, signal);
+    const now = { ...readinessOf(pods, workload.spec.replicas ?? 1), ready: isRolledOut(workload) };
+    if (now.ready || clock.now() >= endMs) return now;
+    onChange(now);
+    await clock.sleep(lookMs, signal);
   }
 }
 
@@ -94,24 +142,27 @@ function meanOf(values: Float64Array | undefined): number | null {
   return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
-function podState(pod: Pod): PodState {
-  const statuses = pod.status?.containerStatuses ?? [];
-  return {
-    name: pod.metadata.name,
-    ready: whyNotReady(pod) === null,
-    restarts: statuses.reduce((sum, { restartCount }) => sum + restartCount, 0),
-    oomKilled: statuses.some(
-      ({ state, lastState }) =>
-        state?.terminated?.reason === 'OOMKilled' || lastState?.terminated?.reason === 'OOMKilled',
-    ),
-  };
-}
-
-/** Quantities may be written in several ways. */
-function hasSize({ spec }: Pod, { name, resources }: Sized): boolean {
-  const own = spec?.containers.find((container) => container.name === name)?.resources;
-  const same = (a: string | undefined, b: string | undefined) => b === undefined || amountOf(a) === amountOf(b);
-  return (['requests', 'limits'] as const).every(
-    (part) => same(own?.[part]?.cpu, resources[part]?.cpu) && same(own?.[part]?.memory, resources[part]?.memory),
-  );
+/** Of one that serves; what has ended or is about to says nothing. */
+function podState(pod: Pod): PodState[] {
+  const { phase, containerStatuses: statuses = [], conditions = [] } = pod.status ?? {};
+  if (phase === 'Failed' || phase === 'Succeeded' || pod.metadata.deletionTimestamp !== undefined) return [];
+  const resizing = conditions.find(({ type }) => type === 'PodResizePending' || type === 'PodResizeInProgress');
+  return [
+    {
+      name: pod.metadata.name,
+      ready: whyNotReady(pod) === null,
+      restarts: statuses.reduce((sum, { restartCount }) => sum + restartCount, 0),
+      oomKilled: statuses.some(
+        ({ state, lastState }) =>
+          state?.terminated?.reason === 'OOMKilled' || lastState?.terminated?.reason === 'OOMKilled',
+      ),
+      resizing: resizing
+        ? {
+            why: [resizing.reason ?? resizing.type, resizing.message].filter(Boolean).join(': '),
+            forGood: resizing.reason === 'Infeasible',
+          }
+        : null,
+      containers: (pod.spec?.containers ?? []).map(sizedOf),
+    },
+  ];
 }

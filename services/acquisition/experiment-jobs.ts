@@ -76,8 +76,8 @@ export function createExperimentJobs(deps: ExperimentDeps) {
 async function restoreAll({ client, queue, clock, log }: ExperimentDeps, signal: AbortSignal): Promise<void> {
   if (!client) return;
   const jobs = (await Promise.all(holders.map((each) => queue.list(each, mostListed)))).flat();
-  const open = new Set(jobs.filter(({ state }) => state === 'queued' || state === 'running').map(({ id }) => id));
-  const isLeft = (holder: string, isOver: boolean) => isOver && !open.has(holder.split('/')[0]!);
+  // A job that is begun again holds under another name, so nobody goes on with what nobody renewed.
+  const isLeft = (_: string, isOver: boolean) => isOver;
   const failures: unknown[] = [];
   for (const namespace of new Set(jobs.map(({ subject }) => subject.split('/')[0]!))) {
     // A namespace that is gone, or may not be read, keeps none of the others from it.

@@ -1,7 +1,8 @@
 import { conflict, notFound } from '../../src/kernel/errors.ts';
 import { jobFrames } from '../../src/store/job-frames.ts';
 import type { Queue, QueuedJob } from '../../src/store/queue.ts';
-import { type ApplyDeps, applySizes, changesOf, undoLeft } from './apply.ts';
+import { type ApplyDeps, applySizes, undoLeft } from './apply.ts';
+import { changesOf } from './apply-changes.ts';
 import type { ApplyJob, ApplyPlan, ApplyRequest } from './apply-schemas.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
 
@@ -21,18 +22,23 @@ export function createApplyJobs(deps: Deps) {
   const prepared = async (target: Target, request: ApplyRequest) => {
     const found = await cluster.find(target);
     const answer = await recommend(target, { ...request, kind: found.kind });
-    const changed = changesOf(answer, found, request);
-    await cluster.judge(target, found, changed.sized);
-    return { found, answer, ...changed };
+    const prepared = changesOf(answer, found, request, cluster.isSameAmount);
+    await cluster.judge(target, found, prepared.sized);
+    return { ...prepared, answer };
   };
   queue.handle(kind, async ({ id, attempts, subject, payload }, { signal, progress }) => {
     const request = JSON.parse(payload) as ApplyRequest;
     const target = targetOf(subject);
     const left = await undoLeft(deps, id, target, signal);
     if (left) return left;
-    const { found, sized, changes } = await prepared(target, request);
-    return applySizes(deps, `${id}/${attempts}`, target, found, { sized, changes }, request, signal, (text) =>
-      progress({ step: text }),
+    return applySizes(
+      deps,
+      `${id}/${attempts}`,
+      target,
+      async () => prepared(target, request),
+      request,
+      signal,
+      (text) => progress({ step: text }),
     );
   });
   const get = async (id: string): Promise<ApplyJob> => {

@@ -66,7 +66,10 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     const spec = object.spec as { replicas: number; template: { spec: Json } };
     const app = object.metadata.name;
     const template = JSON.stringify(spec.template.spec);
-    const own = () => [...at(pods).values()].filter(({ metadata }) => (metadata['labels'] as Json)['app'] === app);
+    const own = () =>
+      [...at(pods).values()].filter(
+        ({ metadata, status }) => (metadata['labels'] as Json)['app'] === app && status?.['phase'] !== 'Failed',
+      );
     // A pod that was resized in place is still of its template.
     const isOld = ({ metadata }: FakeObject) => (metadata['annotations'] as Json)['template'] !== template;
     for (const pod of own().filter(isOld)) remove(pods, pod.metadata.name);
@@ -137,6 +140,10 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
       return refusal(409, 'Conflict', 'the object has been modified');
     if (method === 'DELETE') {
       remove(collection, before.metadata.name);
+      // What has pods gets another one.
+      const app = String((before.metadata['labels'] as Json | undefined)?.['app']);
+      const owner = ['Deployment', 'StatefulSet'].map((kind) => at(workloads(kind)).get(app)).find(Boolean);
+      if (collection === pods && owner) reconcile(owner);
       return { status: 200, body: { apiVersion: 'v1', kind: 'Status', status: 'Success' } };
     }
     const given = (body['metadata'] as Json | undefined)?.['resourceVersion'];

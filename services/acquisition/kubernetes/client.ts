@@ -226,6 +226,6 @@ function errorOf(status: number, text: string): TowerError {
   if (status === 400 || status === 422) return invalid(`Kubernetes: ${said || 'the request is wrong'}`);
   if (status === 401) return unavailable('Kubernetes does not know who asks: look at KUBERNETES_CONFIG');
   if (status === 403)
-    return unavailable(`Kubernetes does not allow it: ${said}; deploy/kubernetes/experiments.yaml has the rights`);
+    return unavailable(`Kubernetes does not allow it: ${said}; deploy/kubernetes/ has Roles with the rights`);
   return unavailable(`Kubernetes answered ${status}${said && `: ${said}`}`);
 }

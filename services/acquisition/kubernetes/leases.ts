@@ -2,8 +2,8 @@ import { type Clock, isoTime } from '../../../src/kernel/clock.ts';
 import { conflict, TowerError } from '../../../src/kernel/errors.ts';
 import type { KubernetesClient } from './client.ts';
 import type { Lease, List } from './objects.ts';
-import { resizePod, type Sized, setResources, undoing } from './resources.ts';
-import { scaleWorkload, type WorkloadKind } from './workloads.ts';
+import { type FormerResources, restoreResources } from './resources.ts';
+import { scaleWorkload } from './workloads.ts';
 
 /**
  * Who changes a workload now, and what it was like before: one Lease per workload, in its namespace, that holds both. It is
@@ -35,15 +35,8 @@ export type Held = {
 };
 /** What a workload was like. */
 export type Former = Pick<Held, 'formerReplicas' | 'formerResources'>;
-export type FormerResources = {
-  kind: WorkloadKind;
-  containers: Sized[];
-  /** The pod that is tried out first. */
-  canary: string | null;
-};
-
 /**
- * Takes hold of a workload, then writes down what it is like. What a holder that died wrote down stays.
+ * Takes hold of a workload, then writes down what it is like. What a holder that died had changed is undone.
  * @param read - what it is like, read once nobody else may change it
  * @throws TowerError `conflict` while somebody else is at it
  */
@@ -57,10 +50,16 @@ export async function hold(
   const now = microTime(clock.now());
   const lease = await takeLease(client, clock, { namespace, service, holder }, now, signal);
   const known = formerOf(lease);
-  const former = known ?? (await read());
+  // What one that died had changed is undone first, whatever it was.
+  if (known) await undo(client, { namespace, service, ...known }, signal);
+  const former = await read().catch(async (error: unknown) => {
+    await release(client, { namespace, service, holder }, signal).catch(() => undefined);
+    throw error;
+  });
   const { formerReplicas: replicas, formerResources: resources } = former;
+  const { [formerReplicas]: _, [formerResources]: __, ...others } = lease.metadata.annotations ?? {};
   const annotations = {
-    ...lease.metadata.annotations,
+    ...others,
     [formerReplicas]: String(replicas),
     ...(resources ? { [formerResources]: JSON.stringify(resources) } : {}),
   };
@@ -143,10 +142,18 @@ async function leaseOf(
 export async function restore(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<void> {
   const lease = await leaseOf(client, held, signal);
   if (lease?.spec.holderIdentity !== held.holder) return;
-  const { namespace, service, formerReplicas: replicas, formerResources: resources } = held;
-  if (resources) await restoreResources(client, { namespace, service, ...resources }, signal);
-  else await unlessGone(scaleWorkload(client, namespace, service, replicas, signal));
+  await undo(client, held, signal);
   await release(client, held, signal);
+}
+
+async function undo(
+  client: KubernetesClient,
+  { namespace, service, formerReplicas: replicas, formerResources: resources }: Omit<Held, 'holder'>,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (resources) await restoreResources(client, { namespace, service, ...resources }, signal);
+  // Who sets resources leaves replicas to others.
+  else await unlessGone(scaleWorkload(client, namespace, service, replicas, signal));
 }
 
 /** Lets go of a workload as it is. @throws TowerError `unavailable` */
@@ -168,22 +175,6 @@ const unlessGone = (doing: Promise<unknown>): Promise<void> =>
       if (!(error instanceof TowerError && error.code === 'not_found')) throw error;
     },
   );
-
-async function restoreResources(
-  client: KubernetesClient,
-  { containers, canary, ...target }: FormerResources & { namespace: string; service: string },
-  signal?: AbortSignal,
-): Promise<void> {
-  await unlessGone(setResources(client, target, undoing(containers), signal ? { signal } : {}));
-  if (canary === null) return;
-  await resizePod(client, target.namespace, canary, containers, signal).catch(async (error: unknown) => {
-    if (!(error instanceof TowerError) || error.code === 'unavailable') throw error;
-    // What cannot be taken away in place goes with the pod, in whose place comes one of the template.
-    await unlessGone(
-      client.call({ method: 'DELETE', path: `/api/v1/namespaces/${target.namespace}/pods/${canary}` }, signal),
-    );
-  });
-}
 
 /**
  * Undoes what holders left behind.
@@ -213,7 +204,7 @@ export async function restoreLeft(
       : release(client, { namespace, service, holder }, signal);
     // One that cannot be restored keeps none of the others from it.
     await undone.then(
-      () => restored.push(service),
+      () => (former ? restored.push(service) : 0),
       (error: unknown) => failures.push(error),
     );
   }

@@ -21,10 +21,19 @@ export type Workload = {
   spec: {
     replicas?: number;
     paused?: boolean;
+    updateStrategy?: { type?: string; rollingUpdate?: { partition?: number } };
     selector: { matchLabels?: Record<string, string> };
     template: { metadata?: Pick<Metadata, 'labels' | 'annotations'>; spec: { containers: Container[] } };
   };
-  status?: { readyReplicas?: number; updatedReplicas?: number; observedGeneration?: number };
+  status?: {
+    replicas?: number;
+    readyReplicas?: number;
+    updatedReplicas?: number;
+    observedGeneration?: number;
+    /** Of a StatefulSet. */
+    currentRevision?: string;
+    updateRevision?: string;
+  };
 };
 
 export type Scale = {
@@ -55,9 +64,15 @@ export type Pod = {
   };
 };
 
+type ScaledBy = { name: string; target?: { type?: string } };
 export type Autoscaler = {
   metadata: Metadata;
-  spec: { scaleTargetRef?: { kind: string; name: string }; targetRef?: { kind: string; name: string } };
+  spec: {
+    scaleTargetRef?: { kind: string; name: string };
+    targetRef?: { kind: string; name: string };
+    metrics?: { resource?: ScaledBy; containerResource?: ScaledBy }[];
+    updatePolicy?: { updateMode?: string };
+  };
 };
 
 export type Lease = {

@@ -29,22 +29,15 @@ export function whyNotReady({ metadata, status }: Pod): string | null {
   return all.length === 0 ? 'has no container yet' : said(condition('Ready')?.reason, condition('Ready')?.message);
 }
 
-/**
- * @param wanted - how many pods there are to be
- * @param isNew - whether a pod is one of those that are waited for, where not all are
- */
-export function readinessOf(
-  pods: readonly Pod[],
-  wanted: number,
-  isNew: (pod: Pod) => boolean = () => true,
-): Readiness {
+/** @param wanted - how many pods there are to be */
+export function readinessOf(pods: readonly Pod[], wanted: number): Readiness {
   // What has ended for good is not one of those that serve.
   const there = pods.filter(
     ({ metadata, status }) =>
       metadata.deletionTimestamp !== undefined || (status?.phase !== 'Failed' && status?.phase !== 'Succeeded'),
   );
   const waiting = there.flatMap((pod): Waiting[] => {
-    const why = whyNotReady(pod) ?? (isNew(pod) ? null : 'is of the former template');
+    const why = whyNotReady(pod);
     return why === null ? [] : [{ pod: pod.metadata.name, why }];
   });
   return { ready: waiting.length === 0 && there.length === wanted, pods: there.length, waiting };
@@ -54,7 +47,6 @@ export type WaitOptions = {
   namespace: string;
   selector: string;
   wanted: number;
-  isNew?: (pod: Pod) => boolean;
   timeoutMs: number;
   signal?: AbortSignal;
   /** Called at every change. */
@@ -68,7 +60,7 @@ export type WaitOptions = {
 export async function waitForPods(
   client: KubernetesClient,
   clock: Clock,
-  { namespace, selector, wanted, isNew, timeoutMs, signal, onChange }: WaitOptions,
+  { namespace, selector, wanted, timeoutMs, signal, onChange }: WaitOptions,
 ): Promise<Readiness> {
   const path = `/api/v1/namespaces/${namespace}/pods`;
   const query = { labelSelector: selector };
@@ -84,7 +76,7 @@ export async function waitForPods(
       const list = await client.call<List<Pod>>({ method: 'GET', path, query }, both);
       const pods = new Map(list.items.map((pod) => [pod.metadata.name, pod]));
       const judge = () => {
-        latest = readinessOf([...pods.values()], wanted, isNew);
+        latest = readinessOf([...pods.values()], wanted);
         onChange?.(latest);
         return latest.ready;
       };

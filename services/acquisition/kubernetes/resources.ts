@@ -1,57 +1,88 @@
-import { notFound, TowerError } from '../../../src/kernel/errors.ts';
+import { conflict, TowerError } from '../../../src/kernel/errors.ts';
 import type { KubernetesClient } from './client.ts';
-import type { Container, List, Pod, Quantities, Workload } from './objects.ts';
-import { type WorkloadKind, workloadPath } from './workloads.ts';
+import { amountOf, type Container, type List, type Pod, type Quantities, type Workload } from './objects.ts';
+import { autoscalersOf, isOf, scaleOf, type WorkloadKind, workloadPath } from './workloads.ts';
 
 /** Requests and limits of containers: what they are, and what they are set to. */
 
 export type Resources = { requests?: Quantities; limits?: Quantities };
 export type Sized = { name: string; resources: Resources };
-export type Found = { kind: WorkloadKind; selector: string; replicas: number; containers: Sized[] };
+export type Found = {
+  kind: WorkloadKind;
+  selector: string;
+  replicas: number;
+  containers: Sized[];
+  /** The HorizontalPodAutoscaler there is, and whose requests it takes its shares of. */
+  scaler: { name: string; by: ('cpu' | 'memory')[] } | null;
+};
+type Named = { namespace: string; service: string; kind: WorkloadKind };
 
-/** @throws TowerError `not_found`, `unavailable` */
+const parts = ['requests', 'limits'] as const;
+const resources = ['cpu', 'memory'] as const;
+
+/**
+ * What is to be changed, and by whom else it is.
+ * @throws TowerError `not_found`, `conflict` where a change would not reach its pods or somebody else would change it again,
+ * `unavailable`
+ */
 export async function findWorkload(
   client: KubernetesClient,
   namespace: string,
   service: string,
   signal?: AbortSignal,
 ): Promise<Found> {
-  for (const kind of ['Deployment', 'StatefulSet'] as const) {
-    try {
-      const path = workloadPath(namespace, kind, service);
-      const { spec } = await client.call<Workload>({ method: 'GET', path }, signal);
-      const labels = Object.entries(spec.selector.matchLabels ?? {});
-      return {
-        kind,
-        selector: labels.map(([label, value]) => `${label}=${value}`).join(','),
-        replicas: spec.replicas ?? 1,
-        containers: spec.template.spec.containers.map(sizedOf),
-      };
-    } catch (error) {
-      if (!(error instanceof TowerError && error.code === 'not_found')) throw error;
-    }
-  }
-  throw notFound(`${namespace} has no Deployment or StatefulSet ${service}`, { namespace, service });
+  const { kind, scale } = await scaleOf(client, namespace, service, signal);
+  const { spec } = await client.call<Workload>({ method: 'GET', path: workloadPath(namespace, kind, service) }, signal);
+  if (spec.paused) throw conflict(`${service} is paused: its pods would not be replaced`);
+  const { type, rollingUpdate } = spec.updateStrategy ?? {};
+  if (type === 'OnDelete' || (rollingUpdate?.partition ?? 0) > 0)
+    throw conflict(`${service} replaces its pods when they are deleted, or from a partition on: not all would be`);
+  const vpas = await autoscalersOf(client, namespace, 'vpa', signal);
+  const vpa = vpas?.find((each) => isOf(each, kind, service));
+  if (vpa && vpa.spec.updatePolicy?.updateMode !== 'Off')
+    throw conflict(
+      `the VerticalPodAutoscaler ${vpa.metadata.name} sets what ${service} asks for; it would do so again`,
+    );
+  const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
+  const hpa = hpas?.find((each) => isOf(each, kind, service));
+  const by = resources.filter((resource) =>
+    hpa?.spec.metrics?.some(({ resource: one, containerResource: other }) => {
+      const metric = one ?? other;
+      return metric?.name === resource && metric.target?.type === 'Utilization';
+    }),
+  );
+  return {
+    kind,
+    selector: scale.status?.selector ?? '',
+    replicas: spec.replicas ?? 1,
+    containers: spec.template.spec.containers.map(sizedOf),
+    scaler: hpa ? { name: hpa.metadata.name, by } : null,
+  };
 }
 
-const sizedOf = ({ name, resources }: Container): Sized => ({
+export const sizedOf = ({ name, resources: own }: Container): Sized => ({
   name,
   resources: {
-    ...(resources?.requests ? { requests: resources.requests } : {}),
-    ...(resources?.limits ? { limits: resources.limits } : {}),
+    ...(own?.requests ? { requests: own.requests } : {}),
+    ...(own?.limits ? { limits: own.limits } : {}),
   },
 });
 
+/** Quantities may be written in several ways. */
+export const isSameAmount = (a: string | null | undefined, b: string | null | undefined): boolean =>
+  (a ?? null) === (b ?? null) ||
+  (amountOf(a ?? undefined) !== null && amountOf(a ?? undefined) === amountOf(b ?? undefined));
+
 /**
- * Sets them in the template, so that pods are replaced; what is not named stays. `dryRun`: the API server judges it, quotas and
- * admission included, and changes nothing.
+ * Sets them in the template, so that pods are replaced; what is not named stays. `dryRun`: the API server judges it, admission
+ * included, and changes nothing.
  * @throws TowerError `invalid` for what it refuses, `unavailable`
  */
 export async function setResources(
   client: KubernetesClient,
-  { namespace, service, kind }: { namespace: string; service: string; kind: WorkloadKind },
+  { namespace, service, kind }: Named,
   containers: readonly Sized[],
-  { dryRun = false, signal }: { dryRun?: boolean; signal?: AbortSignal } = {},
+  { dryRun = false, signal }: { dryRun?: boolean; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   await client.call(
     {
@@ -65,12 +96,17 @@ export async function setResources(
   );
 }
 
-/** What sets them back to what they were: what was not there goes. */
-export const undoing = (former: readonly Sized[]) =>
-  former.map(({ name, resources }) => {
-    const all = (of: Quantities | undefined) => ({ cpu: of?.cpu ?? null, memory: of?.memory ?? null });
-    return { name, resources: { requests: all(resources.requests), limits: all(resources.limits) } as Resources };
-  });
+/** Whether all pods are those of the newest template, as the workload's controller sees it. */
+export function isRolledOut({ metadata, spec, status }: Workload): boolean {
+  const wanted = spec.replicas ?? 1;
+  return (
+    (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0) &&
+    (status?.replicas ?? 0) === wanted &&
+    (status?.updatedReplicas ?? 0) === wanted &&
+    (status?.readyReplicas ?? 0) === wanted &&
+    status?.currentRevision === status?.updateRevision
+  );
+}
 
 /** Of one pod, in place (Kubernetes 1.33 and later). @throws TowerError `not_found` where that is not known, `invalid`, `unavailable` */
 export async function resizePod(
@@ -91,13 +127,99 @@ export async function resizePod(
   );
 }
 
-/** @throws TowerError `unavailable` */
+/** By a selector of labels, or of fields. @throws TowerError `unavailable` */
 export async function podsOf(
   client: KubernetesClient,
   namespace: string,
-  selector: string,
+  query: { labelSelector: string } | { fieldSelector: string },
   signal?: AbortSignal,
 ): Promise<Pod[]> {
   const path = `/api/v1/namespaces/${namespace}/pods`;
-  return (await client.call<List<Pod>>({ method: 'GET', path, query: { labelSelector: selector } }, signal)).items;
+  return (await client.call<List<Pod>>({ method: 'GET', path, query }, signal)).items;
 }
+
+/** What a workload asked for before it was changed: of the containers that were changed. */
+export type FormerResources = {
+  kind: WorkloadKind;
+  selector: string;
+  containers: Sized[];
+  /** The pod that is tried out first, and what it asked for itself, which need not be what the template says. */
+  canary: { name: string; containers: Sized[] } | null;
+};
+
+/** Sets everything back; what was not there goes. What is gone needs nothing. @throws TowerError `invalid`, `unavailable` */
+export async function restoreResources(
+  client: KubernetesClient,
+  { kind, selector, containers, canary, ...target }: FormerResources & { namespace: string; service: string },
+  signal?: AbortSignal,
+): Promise<void> {
+  const { namespace, service } = target;
+  const path = workloadPath(namespace, kind, service);
+  const now = await client.call<Workload>({ method: 'GET', path }, signal).catch((error: unknown) => {
+    if (error instanceof TowerError && error.code === 'not_found') return null;
+    throw error;
+  });
+  if (now) {
+    const there = now.spec.template.spec.containers;
+    const changed = containers.filter((former) =>
+      there.some((one) => one.name === former.name && !isSame(one, former)),
+    );
+    if (changed.length > 0) await setResources(client, { ...target, kind }, changed.map(undoing), { signal });
+  }
+  if (canary) await restorePod(client, namespace, canary, signal);
+  // A StatefulSet waits for a pod that cannot start, also when it is to be replaced.
+  if (kind !== 'StatefulSet') return;
+  for (const pod of await podsOf(client, namespace, { labelSelector: selector }, signal)) {
+    const isReady = pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
+    const isFormer = containers.every((former) =>
+      pod.spec?.containers.some((one) => one.name === former.name && isSame(one, former)),
+    );
+    if (!isReady && !isFormer) await deletePod(client, namespace, pod.metadata.name, signal);
+  }
+}
+
+async function restorePod(
+  client: KubernetesClient,
+  namespace: string,
+  { name, containers }: NonNullable<FormerResources['canary']>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const [pod] = await podsOf(client, namespace, { fieldSelector: `metadata.name=${name}` }, signal);
+  const changed = containers.filter((former) =>
+    pod?.spec?.containers.some((one) => one.name === former.name && !isSame(one, former)),
+  );
+  if (changed.length === 0) return;
+  const isAdded = changed.some((former) => {
+    const own = pod!.spec!.containers.find((one) => one.name === former.name)!.resources;
+    return parts.some((part) =>
+      resources.some((each) => own?.[part]?.[each] !== undefined && former.resources[part]?.[each] === undefined),
+    );
+  });
+  const isBack = isAdded
+    ? false
+    : await resizePod(client, namespace, name, changed, signal).then(
+        () => true,
+        (error: unknown) => {
+          if (!(error instanceof TowerError) || error.code === 'unavailable') throw error;
+          return false;
+        },
+      );
+  // What cannot be taken away in place goes with the pod, in whose place comes one of the template.
+  if (!isBack) await deletePod(client, namespace, name, signal);
+}
+
+const deletePod = async (client: KubernetesClient, namespace: string, name: string, signal?: AbortSignal) =>
+  client
+    .call({ method: 'DELETE', path: `/api/v1/namespaces/${namespace}/pods/${name}` }, signal)
+    .catch((error: unknown) => {
+      if (!(error instanceof TowerError && error.code === 'not_found')) throw error;
+    });
+
+const isSame = ({ resources: own }: Container, { resources: former }: Sized): boolean =>
+  parts.every((part) => resources.every((each) => isSameAmount(own?.[part]?.[each], former[part]?.[each])));
+
+/** A patch that sets back: null takes away. */
+const undoing = ({ name, resources: former }: Sized): Sized => {
+  const all = (of: Quantities | undefined) => ({ cpu: of?.cpu ?? null, memory: of?.memory ?? null });
+  return { name, resources: { requests: all(former.requests), limits: all(former.limits) } as Resources };
+};

@@ -58,10 +58,7 @@ export async function workloadsOf(
     })),
   ]);
   const named = (scalers: Autoscaler[], kind: WorkloadKind, name: string) =>
-    scalers.flatMap(({ metadata, spec }) => {
-      const of = spec.scaleTargetRef ?? spec.targetRef;
-      return of?.kind === kind && of.name === name ? [metadata.name] : [];
-    });
+    scalers.filter((each) => isOf(each, kind, name)).map(({ metadata }) => metadata.name);
   return lists
     .flatMap(({ kind, items }) =>
       items.map(
@@ -79,6 +76,12 @@ export async function workloadsOf(
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** Whether an autoscaler acts on a workload. */
+export function isOf({ spec }: Autoscaler, kind: WorkloadKind, name: string): boolean {
+  const target = spec.scaleTargetRef ?? spec.targetRef;
+  return target?.kind === kind && target.name === name;
+}
+
 const containerAbout = ({ name, resources }: Container): WorkloadAbout['containers'][number] => ({
   name,
   cpu_request_cores: amountOf(resources?.requests?.cpu),
@@ -93,7 +96,7 @@ const autoscalerPaths = {
 };
 
 /** Those of a namespace; none where the cluster has no such thing, null for VPAs nobody lets us read. */
-async function autoscalersOf(
+export async function autoscalersOf(
   client: KubernetesClient,
   namespace: string,
   which: 'hpa' | 'vpa',

@@ -1,21 +1,23 @@
 import { describe, expect, it } from 'vitest';
 import { hold, renew, restore, restoreLeft } from '../../../services/acquisition/kubernetes/leases.ts';
+import { findWorkload, setResources } from '../../../services/acquisition/kubernetes/resources.ts';
 import { scaleWorkload } from '../../../services/acquisition/kubernetes/workloads.ts';
 import { smallCluster as cluster, quick } from '../../support/small-cluster.ts';
 
 describe('the hold on a workload', () => {
   const claim = { namespace: 'shop', service: 'web', holder: 'job-1/1' };
   const held = { ...claim, formerReplicas: 2 };
-  const with2 = async () => Promise.resolve({ formerReplicas: 2 });
-  const with5 = async () => Promise.resolve({ formerReplicas: 5 });
+  /** As it is when it is looked at. */
+  const asIs = (fake: Awaited<ReturnType<typeof cluster>>['fake']) => async () =>
+    Promise.resolve({ formerReplicas: fake.replicasOf('web')! });
   const at = (ms: number) => ({ ...quick, now: () => ms });
   const now = Date.parse('2026-11-20T10:00:00Z');
 
-  it('keeps what it found, also when it is taken up again after a crash', async () => {
+  it('gives back what it found, also when it is taken up again after a crash', async () => {
     const { fake, client } = await cluster();
-    await hold(client, at(now), claim, with2);
+    await hold(client, at(now), claim, asIs(fake));
     await scaleWorkload(client, 'shop', 'web', 5);
-    expect(await hold(client, at(now), claim, with5)).toEqual(held);
+    expect(await hold(client, at(now), claim, asIs(fake))).toEqual(held);
     await restore(client, held);
     expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
     await restore(client, held);
@@ -23,14 +25,14 @@ describe('the hold on a workload', () => {
 
   it('is one job’s at a time, until it is not renewed any more', async () => {
     const { fake, client } = await cluster();
-    await hold(client, at(now), claim, with2);
+    await hold(client, at(now), claim, asIs(fake));
     const other = { ...claim, holder: 'job-2/1' };
-    await expect(hold(client, at(now + 59_000), other, with5)).rejects.toThrow(
+    await expect(hold(client, at(now + 59_000), other, asIs(fake))).rejects.toThrow(
       'web in shop is held by another job, job-1/1',
     );
     await renew(client, at(now + 30_000), held);
-    await expect(hold(client, at(now + 80_000), other, with5)).rejects.toThrow('job-1/1');
-    const theirs = await hold(client, at(now + 91_000), other, with5);
+    await expect(hold(client, at(now + 80_000), other, asIs(fake))).rejects.toThrow('job-1/1');
+    const theirs = await hold(client, at(now + 91_000), other, asIs(fake));
     expect(theirs).toEqual({ ...other, formerReplicas: 2 });
     await expect(renew(client, at(now + 92_000), held)).rejects.toThrow(
       'not held by this job any more, but by job-2/1',
@@ -49,7 +51,7 @@ describe('the hold on a workload', () => {
 
   it('is undone by anybody when nobody is at it, and what cannot be undone stops nothing else', async () => {
     const { fake, client } = await cluster();
-    await hold(client, at(now), claim, with2);
+    await hold(client, at(now), claim, asIs(fake));
     await hold(client, at(now), { ...claim, service: 'cart' }, async () => Promise.resolve({ formerReplicas: 1 }));
     await scaleWorkload(client, 'shop', 'web', 0);
     await scaleWorkload(client, 'shop', 'cart', 0);
@@ -66,5 +68,35 @@ describe('the hold on a workload', () => {
     fake.trouble(() => undefined);
     expect(await abandoned(70_000)).toEqual(['cart']);
     expect([fake.replicasOf('cart', 'StatefulSet'), fake.leases()]).toEqual([1, []]);
+  });
+
+  it('undoes what another kind of job had left half done before it begins', async () => {
+    const { fake, client } = await cluster();
+    const resources = () => JSON.stringify(fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!.spec);
+    const before = resources();
+    const found = await findWorkload(client, 'shop', 'web');
+    const target = { namespace: 'shop', service: 'web', kind: found.kind };
+    const former = { kind: found.kind, selector: found.selector, containers: found.containers, canary: null };
+    // A job that sets sizes dies, then one that sets replicas comes, and dies too; then one that sets sizes again.
+    await hold(client, at(now), claim, async () => Promise.resolve({ formerReplicas: 2, formerResources: former }));
+    await setResources(client, target, [{ name: 'server', resources: { requests: { cpu: '1m' } } }]);
+    const replicas = await hold(client, at(now + 61_000), { ...claim, holder: 'job-2/1' }, asIs(fake));
+    expect(resources()).toBe(before);
+    await scaleWorkload(client, 'shop', 'web', 7);
+    expect(replicas.formerResources).toBeUndefined();
+    const again = await hold(client, at(now + 122_000), { ...claim, holder: 'job-3/1' }, async () =>
+      Promise.resolve({ formerReplicas: fake.replicasOf('web')!, formerResources: former }),
+    );
+    expect([again.formerReplicas, fake.replicasOf('web')]).toEqual([2, 2]);
+    await restore(client, again);
+    expect([resources(), fake.leases()]).toEqual([before, []]);
+  });
+
+  it('is let go of where what is to be done cannot be prepared', async () => {
+    const { fake, client } = await cluster();
+    await expect(hold(client, at(now), claim, async () => Promise.reject(new Error('nothing to do')))).rejects.toThrow(
+      'nothing to do',
+    );
+    expect(fake.leases()).toEqual([]);
   });
 });

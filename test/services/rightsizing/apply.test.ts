@@ -3,89 +3,9 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { createCluster, type Signals } from '../../../services/acquisition/cluster.ts';
-import { createKubernetesClient } from '../../../services/acquisition/kubernetes/client.ts';
-import { applySizes, changesOf, undoLeft, worseThan } from '../../../services/rightsizing/apply.ts';
-import { ApplyRequest } from '../../../services/rightsizing/apply-schemas.ts';
-import type { SizeAnswer } from '../../../services/rightsizing/schemas.ts';
-import { fakeKubernetes, readyStatus } from '../../fakes/kubernetes.ts';
-import { fastClock } from '../../support/experiment-world.ts';
+import { readyStatus } from '../../fakes/kubernetes.ts';
+import { former, quiet, applyWorld as world } from '../../support/apply-world.ts';
 import { rightOf } from '../../support/rights.ts';
-
-const target = { namespace: 'shop', service: 'web' };
-const former = { requests: { cpu: '500m', memory: '256Mi' }, limits: { cpu: '1' } };
-const request = ApplyRequest.parse({ dry_run: false, watch_seconds: 10, rollout_seconds: 600 });
-
-/** 62 m and 90 MiB for its only container, and an injected one that is not its own. */
-const answer = (change: object = {}) =>
-  ({
-    status: 'success',
-    reason: null,
-    hpa: null,
-    confidence: 0.8,
-    notes: [],
-    containers: [
-      { container: 'server', sidecar: false, cpu: { request: 0.062, limit: null }, memory: { request: 90 * 2 ** 20 } },
-      { container: 'istio-proxy', sidecar: true, cpu: { request: 0.1, limit: null }, memory: { request: 2 ** 26 } },
-    ],
-    ...change,
-  }) as unknown as SizeAnswer;
-
-const quiet: Signals = { throttled: 0.01, errors: 0, latencyMs: 80 };
-
-/** A cluster with the service, and an application of the recommendation there. */
-async function world({ replicas = 3, signals = [quiet] }: { replicas?: number; signals?: Signals[] } = {}) {
-  const fake = await fakeKubernetes();
-  fake.workload('Deployment', 'web', replicas, [{ name: 'server', image: 'web:1', resources: former }]);
-  const clock = fastClock({ real: 1000 });
-  /** `life`: calls until the tower dies. */
-  const tower = (life = Number.POSITIVE_INFINITY) => {
-    let [left, calls] = [life, 0];
-    let asked = 0;
-    const died = new AbortController();
-    const real = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock });
-    const client: typeof real = {
-      watch: real.watch,
-      call: async (call, signal) => {
-        calls += 1;
-        left -= 1;
-        if (left < 0) {
-          died.abort();
-          await new Promise(() => undefined);
-        }
-        return real.call(call, signal);
-      },
-    };
-    const cluster = {
-      ...createCluster({ client, clock, collect: async () => Promise.reject(new Error('nobody measures')) }),
-      signals: async () => Promise.resolve(signals[Math.min(asked++, signals.length - 1)]!),
-    };
-    const said: string[] = [];
-    const run = async (change: Partial<ApplyRequest> = {}, signal = new AbortController().signal) => {
-      const deps = { cluster, clock };
-      const left = await undoLeft(deps, 'job-1', target, signal);
-      if (left) return left;
-      const found = await cluster.find(target, signal);
-      const whole = { ...request, ...change };
-      return applySizes(deps, 'job-1/1', target, found, changesOf(answer(), found, whole), whole, signal, (text) =>
-        said.push(text),
-      );
-    };
-    const dead = new Promise<null>((resolve) => {
-      died.signal.addEventListener('abort', () => resolve(null));
-    });
-    return { run, said, calls: () => calls, until: async () => Promise.race([run(), dead]) };
-  };
-  const resources = () =>
-    (
-      fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!.spec as {
-        template: { spec: { containers: { resources: object }[] } };
-      }
-    ).template.spec.containers[0]!.resources;
-  const ofPods = () =>
-    fake.pods().map(({ spec }) => (spec as { containers: { resources: object }[] }).containers[0]!.resources);
-  return { fake, tower, resources, ofPods };
-}
 
 const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
 
@@ -157,7 +77,7 @@ describe('applying a recommendation', () => {
     let asked = 0;
     one.fake.trouble(({ method, path }) => {
       // Between two looks at it.
-      if (method === 'GET' && path.endsWith('/pods') && ++asked === 3)
+      if (method === 'GET' && path.endsWith('/pods') && ++asked === 5)
         for (const { metadata } of one.fake.pods()) one.fake.setPod(metadata.name, killed);
       return undefined;
     });
@@ -225,6 +145,85 @@ describe('applying a recommendation', () => {
     expect(await (await world({ replicas: 1 })).tower().run()).toMatchObject({ status: 'applied', canary: null });
   });
 
+  it('stops where another job has the service by then, and leaves it to that', async () => {
+    const { fake, tower, resources } = await world();
+    const path = '/apis/coordination.k8s.io/v1/namespaces/shop/leases';
+    fake.trouble(({ method, path: asked }) => {
+      const lease = fake.get(path, 'control-tower-web');
+      // While the canary is watched.
+      if (method === 'PATCH' && asked.endsWith('/resize') && lease)
+        fake.add(path, { ...lease, spec: { ...lease.spec, holderIdentity: 'job-2/1' } });
+      return undefined;
+    });
+    await expect(tower().run()).rejects.toThrow('not held by this job any more, but by job-2/1');
+    expect([resources(), fake.leases().length]).toEqual([former, 1]);
+  });
+
+  it('looks at pods that serve alone, and waits until the canary really has its size', async () => {
+    const { fake, tower } = await world();
+    fake.add('/api/v1/namespaces/shop/pods', {
+      metadata: { name: 'web-evicted', labels: { app: 'web' } },
+      status: { phase: 'Failed', reason: 'Evicted' },
+    });
+    expect(await tower().run()).toMatchObject({ status: 'applied' });
+    const other = await world();
+    other.fake.trouble(({ method, path }) => {
+      const name = /pods\/([^/]+)\/resize$/.exec(path)?.[1];
+      const reason = { type: 'PodResizePending', status: 'True', reason: 'Infeasible', message: 'Node is too small' };
+      if (method === 'PATCH' && name)
+        other.fake.setPod(name, { ...readyStatus, conditions: [...(readyStatus['conditions'] as object[]), reason] });
+      return undefined;
+    });
+    expect((await other.tower().run()).reason).toMatch(/^web-\w+ was not resized: Infeasible: Node is too small$/);
+    expect([other.resources(), other.fake.leases()]).toEqual([former, []]);
+  });
+
+  it('takes a pod away that it gave what cannot be taken from it in place', async () => {
+    const { fake, tower, ofPods } = await world({ signals: [quiet, { ...quiet, throttled: 1 }] });
+    const { canary } = await tower().run();
+    // It had no limit of memory, and the template has none.
+    expect(fake.calls).toContain(`DELETE /api/v1/namespaces/shop/pods/${canary}`);
+    expect(ofPods()).toEqual([former, former, former]);
+  });
+
+  it.each([
+    [{ paused: true }, null, 'web is paused: its pods would not be replaced'],
+    [{ updateStrategy: { type: 'OnDelete' } }, null, 'replaces its pods when they are deleted'],
+    [
+      {},
+      {
+        path: 'autoscaling.k8s.io/v1',
+        plural: 'verticalpodautoscalers',
+        spec: { targetRef: { kind: 'Deployment', name: 'web' } },
+      },
+      'the VerticalPodAutoscaler web sets what web asks for',
+    ],
+    [
+      {},
+      {
+        path: 'autoscaling/v2',
+        plural: 'horizontalpodautoscalers',
+        spec: {
+          scaleTargetRef: { kind: 'Deployment', name: 'web' },
+          metrics: [{ type: 'Resource', resource: { name: 'memory', target: { type: 'Utilization' } } }],
+        },
+      },
+      'the autoscaler web scales by memory in per cent of the request',
+    ],
+  ])('is refused where it would not last: %j %j', async (spec, scaler, text) => {
+    const { fake, tower, resources } = await world();
+    const path = '/apis/apps/v1/namespaces/shop/deployments';
+    const web = fake.get(path, 'web')!;
+    fake.add(path, { ...web, spec: { ...web.spec, ...spec } });
+    if (scaler)
+      fake.add(`/apis/${scaler.path}/namespaces/shop/${scaler.plural}`, {
+        metadata: { name: 'web' },
+        spec: scaler.spec,
+      });
+    await expect(tower().run()).rejects.toThrow(text);
+    expect([resources(), fake.leases()]).toEqual([former, []]);
+  });
+
   it('needs the rights that deploy/ gives it, and no others', async () => {
     const rights = (file: string) => {
       const text = readFileSync(join(import.meta.dirname, '../../../deploy/kubernetes', file), 'utf8');
@@ -241,47 +240,10 @@ describe('applying a recommendation', () => {
     const used = new Set([...fake.calls, ...undone.fake.calls].map(rightOf));
     const given = [...rights('apply.yaml'), ...rights('experiments.yaml')];
     expect([...used].filter((right) => !given.includes(right))).toEqual([]);
-    // Of a StatefulSet the same; a pod is deleted where it cannot be set back.
+    // Of a StatefulSet the same.
     expect(rights('apply.yaml').filter((right) => !used.has(right))).toEqual([
       'get apps statefulsets',
       'patch apps statefulsets',
-      'delete  pods',
     ]);
-  });
-
-  const found = {
-    kind: 'Deployment' as const,
-    selector: 'app=web',
-    replicas: 2,
-    containers: [{ name: 'server', resources: former }],
-  };
-  it.each([
-    [{ status: 'abstained', reason: 'too little is known' }, {}, 'nothing is recommended: too little is known'],
-    [
-      { hpa: { name: 'web', target_utilization: 0.6, recommended_target_utilization: 0.75 } },
-      {},
-      'its target would have to move from 60 % to 75 % with it',
-    ],
-    [{ capacity: { replicas: 5 } }, {}, 'the size is for 5 replicas, and there are 2: scale it first'],
-    [{ containers: [] }, {}, 'there is nothing to change: it has what is recommended'],
-  ])('is refused with its reason: %j', (change, more, text) => {
-    expect(() => changesOf(answer(change), found, { ...request, ...more })).toThrow(text);
-  });
-
-  it('may be of memory alone, also where an autoscaler sets replicas by CPU', () => {
-    const scaled = answer({ hpa: { name: 'web', target_utilization: 0.6, recommended_target_utilization: 0.75 } });
-    const { sized } = changesOf(scaled, found, { ...request, resources: ['memory'] });
-    expect(sized).toEqual([
-      { name: 'server', resources: { requests: { memory: '90Mi' }, limits: { memory: '90Mi' } } },
-    ]);
-  });
-
-  it('is judged by what is measured, not by what is unknown', () => {
-    const unknown: Signals = { throttled: null, errors: null, latencyMs: null };
-    expect([
-      worseThan(quiet, unknown),
-      worseThan(unknown, { ...quiet, throttled: 1 }),
-      worseThan(quiet, { ...quiet, latencyMs: 100 }),
-    ]).toEqual([null, null, null]);
   });
 });

@@ -1,0 +1,116 @@
+import { conflict } from '../../src/kernel/errors.ts';
+import type { Cluster, PodState, Signals } from '../acquisition/cluster.ts';
+import type { ApplyRequest, Change } from './apply-schemas.ts';
+import { resourcesOf } from './outputs.ts';
+import type { SizeAnswer } from './schemas.ts';
+
+/** What a recommendation would change, whether that may be, and whether it did harm. */
+
+export type Sized = Parameters<Cluster['judge']>[2];
+export type Found = Awaited<ReturnType<Cluster['find']>>;
+
+/** What is to be set, and where. */
+export type Prepared = { found: Found; sized: Sized; changes: Change[] };
+
+/** What would be set, container by container. @throws TowerError `conflict` where nothing can be */
+export function changesOf(
+  answer: SizeAnswer,
+  found: Found,
+  request: ApplyRequest,
+  isSameAmount: Cluster['isSameAmount'],
+): Prepared {
+  const { containers, replicas } = found;
+  if (answer.status !== 'success')
+    throw conflict(`nothing is recommended: ${answer.reason}`, { reason: answer.reason });
+  const wants = (resource: 'cpu' | 'memory') => request.resources.includes(resource);
+  refuseScaled(answer, found, wants);
+  const planned = answer.capacity?.replicas ?? null;
+  if (planned !== null && planned !== replicas)
+    throw conflict(
+      `the size is for ${planned} replicas, and there are ${replicas}: scale it first, or say basis: usage, or max_replicas`,
+      { replicas: planned },
+    );
+  const all = answer.containers
+    .filter(({ sidecar, container }) => !sidecar && containers.some(({ name }) => name === container))
+    .map(({ container, cpu, memory }) => ({
+      name: container,
+      resources: resourcesOf({
+        container,
+        cpuCores: wants('cpu') ? cpu.request : null,
+        memoryBytes: wants('memory') ? memory.request : null,
+        cpuLimitCores: wants('cpu') ? cpu.limit : null,
+      }),
+    }));
+  const changes = all.flatMap(({ name, resources }): Change[] => {
+    const former = containers.find((each) => each.name === name)!.resources;
+    return (['requests', 'limits'] as const).flatMap((part) =>
+      Object.entries(resources[part] ?? {}).flatMap(([resource, to]): Change[] => {
+        const from = former[part]?.[resource as 'cpu' | 'memory'] ?? null;
+        return isSameAmount(from, to) ? [] : [{ container: name, what: `${part}.${resource}`, from, to }];
+      }),
+    );
+  });
+  if (changes.length === 0) throw conflict('there is nothing to change: it has what is recommended');
+  const sized = all.filter(({ name }) => changes.some(({ container }) => container === name));
+  return { found, sized, changes };
+}
+
+/** Shares of a request are other amounts when the request moves. */
+function refuseScaled({ hpa }: SizeAnswer, { scaler }: Found, wants: (resource: 'cpu' | 'memory') => boolean): void {
+  if (hpa && wants('cpu')) {
+    const { name, target_utilization: now, recommended_target_utilization: then } = hpa;
+    throw conflict(
+      `the autoscaler ${name} scales by CPU in per cent of the request: its target would have to move from ${percent(now)}${then === null ? '' : ` to ${percent(then)}`} with it. Set both from the outputs of the recommendation, or apply resources: [memory]`,
+      { hpa: name },
+    );
+  }
+  const by = scaler?.by.find(wants);
+  if (by)
+    throw conflict(
+      `the autoscaler ${scaler!.name} scales by ${by} in per cent of the request: its target would have to move with it`,
+      { hpa: scaler!.name },
+    );
+}
+
+const percent = (share: number): string => `${Math.round(100 * share)} %`;
+
+/**
+ * A pod that was killed, began again, or is not ready any more; or none at all. One that somebody adds or takes away is none.
+ * @param known - how often each had begun again before
+ * @param first - those that were ready
+ */
+export function troubleOf(
+  pods: readonly PodState[],
+  known: ReadonlyMap<string, number>,
+  first: ReadonlySet<string>,
+): string | null {
+  if (pods.length === 0 && first.size > 0) return 'it is gone';
+  for (const { name, ready, restarts, oomKilled } of pods) {
+    const again = restarts - (known.get(name) ?? 0);
+    if (again > 0) return oomKilled ? `${name} was killed for memory` : `${name} began again ${again} times`;
+    if (!ready && first.has(name)) return `${name} is not ready any more`;
+  }
+  return null;
+}
+
+/** What rose beyond chance: throttling by 5 % of the periods, errors by 1 % of the requests, latency by a fifth. */
+export function worseThan(before: Signals, after: Signals): string | null {
+  const rose = (name: keyof Signals, most: (was: number) => number, text: (value: number) => string) => {
+    const [was, is] = [before[name], after[name]];
+    return was !== null && is !== null && is > most(was) ? `from ${text(was)} to ${text(is)}` : null;
+  };
+  const throttled = rose('throttled', (was) => was + 0.05, percent);
+  const errors = rose(
+    'errors',
+    (was) => was + 0.01,
+    (value) => `${Number((100 * value).toPrecision(3))} %`,
+  );
+  const latency = rose(
+    'latencyMs',
+    (was) => 1.2 * was + 5,
+    (value) => `${Math.round(value)} ms`,
+  );
+  if (throttled) return `throttled CPU periods rose ${throttled}`;
+  if (errors) return `failed requests rose ${errors}`;
+  return latency && `the 95th percentile of latency rose ${latency}`;
+}

@@ -1,0 +1,81 @@
+import { createCluster, type Signals } from '../../services/acquisition/cluster.ts';
+import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
+import { applySizes, undoLeft } from '../../services/rightsizing/apply.ts';
+import { changesOf } from '../../services/rightsizing/apply-changes.ts';
+import { ApplyRequest } from '../../services/rightsizing/apply-schemas.ts';
+import type { SizeAnswer } from '../../services/rightsizing/schemas.ts';
+import { fakeKubernetes } from '../fakes/kubernetes.ts';
+import { fastClock } from './experiment-world.ts';
+
+const target = { namespace: 'shop', service: 'web' };
+export const former = { requests: { cpu: '500m', memory: '256Mi' }, limits: { cpu: '1' } };
+export const request = ApplyRequest.parse({ dry_run: false, watch_seconds: 10, rollout_seconds: 600 });
+
+/** 62 m and 90 MiB for its only container, and an injected one that is not its own. */
+export const answer = (change: object = {}) =>
+  ({
+    status: 'success',
+    reason: null,
+    hpa: null,
+    confidence: 0.8,
+    notes: [],
+    containers: [
+      { container: 'server', sidecar: false, cpu: { request: 0.062, limit: null }, memory: { request: 90 * 2 ** 20 } },
+      { container: 'istio-proxy', sidecar: true, cpu: { request: 0.1, limit: null }, memory: { request: 2 ** 26 } },
+    ],
+    ...change,
+  }) as unknown as SizeAnswer;
+
+export const quiet: Signals = { throttled: 0.01, errors: 0, latencyMs: 80 };
+
+/** A cluster with the service, and an application of the recommendation there. */
+export async function applyWorld({ replicas = 3, signals = [quiet] }: { replicas?: number; signals?: Signals[] } = {}) {
+  const fake = await fakeKubernetes();
+  fake.workload('Deployment', 'web', replicas, [{ name: 'server', image: 'web:1', resources: former }]);
+  const clock = fastClock({ real: 1000 });
+  /** `life`: calls until the tower dies. */
+  const tower = (life = Number.POSITIVE_INFINITY) => {
+    let [left, calls] = [life, 0];
+    let asked = 0;
+    const died = new AbortController();
+    const real = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock });
+    const client: typeof real = {
+      watch: real.watch,
+      call: async (call, signal) => {
+        calls += 1;
+        left -= 1;
+        if (left < 0) {
+          died.abort();
+          await new Promise(() => undefined);
+        }
+        return real.call(call, signal);
+      },
+    };
+    const cluster = {
+      ...createCluster({ client, clock, collect: async () => Promise.reject(new Error('nobody measures')) }),
+      signals: async () => Promise.resolve(signals[Math.min(asked++, signals.length - 1)]!),
+    };
+    const said: string[] = [];
+    const run = async (change: Partial<ApplyRequest> = {}, signal = new AbortController().signal) => {
+      const deps = { cluster, clock };
+      const left = await undoLeft(deps, 'job-1', target, signal);
+      if (left) return left;
+      const whole = { ...request, ...change };
+      const prepare = async () => changesOf(answer(), await cluster.find(target, signal), whole, cluster.isSameAmount);
+      return applySizes(deps, 'job-1/1', target, prepare, whole, signal, (text) => said.push(text));
+    };
+    const dead = new Promise<null>((resolve) => {
+      died.signal.addEventListener('abort', () => resolve(null));
+    });
+    return { run, said, calls: () => calls, until: async () => Promise.race([run(), dead]) };
+  };
+  const resources = () =>
+    (
+      fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!.spec as {
+        template: { spec: { containers: { resources: object }[] } };
+      }
+    ).template.spec.containers[0]!.resources;
+  const ofPods = () =>
+    fake.pods().map(({ spec }) => (spec as { containers: { resources: object }[] }).containers[0]!.resources);
+  return { fake, tower, resources, ofPods };
+}
