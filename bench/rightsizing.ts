@@ -3,6 +3,7 @@ import { own } from '../services/rightsizing/strategies/names.ts';
 import { day, hour, type Resource } from '../services/rightsizing/usage.ts';
 import { calibrationError } from '../services/rightsizing/walk.ts';
 import { seededRandom } from '../src/kernel/rng.ts';
+import { demandOfNasa } from './rightsizing/demand.ts';
 import { bitbrains, nab, nezha, smd, type Trace } from './rightsizing/series.ts';
 import type { Report } from './support/report.ts';
 
@@ -17,8 +18,9 @@ export async function bench(report: Report, only?: string): Promise<void> {
     cpu1: () => benchCpu(report, 1),
     memory: () => benchMemory(report),
     nezha: () => benchNezha(report),
+    demand: () => benchDemand(report),
   }))
-    if (only === undefined || only === name) run();
+    if (only === undefined || only === name) await run();
 }
 
 /** SMD's memory is scaled to 0..1; this much is taken as 1. */
@@ -146,4 +148,10 @@ function interval(scored: Scored[], rival: string): [number, number] {
   });
   means.sort((a, b) => a - b);
   return [means[249]!, means[9_750]!];
+}
+
+/** Chosen on the series it is shown for, the only one of its kind: no claim. */
+async function benchDemand(report: Report): Promise<void> {
+  for (const [name, { regret, violations }] of Object.entries(await demandOfNasa()))
+    report.note(`demand, 24 h, NASA, ${name}: regret ${regret.toFixed(3)}, ${(100 * violations).toFixed(1)} % above`);
 }

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { type Acquisition, createAcquisition } from '../services/acquisition/acquisition.ts';
 import { createKubernetesClient } from '../services/acquisition/kubernetes/client.ts';
 import { metricQueries } from '../services/acquisition/metric-queries.ts';
+import type { Forecaster } from '../services/rightsizing/forecast-demand.ts';
 import { createRightsizing, type Rightsizing, rightsizingWorker } from '../services/rightsizing/rightsizing.ts';
 import type { Tools } from './compose-registry.ts';
 import { type Config, experimentsFolderOf, type Secrets } from './config.ts';
@@ -38,18 +39,22 @@ export async function experimentConfigs() {
 }
 
 /** What of the rest of the tower it needs. */
-type Parts = { queue: Queue; models: () => Promise<{ service: string; error: string | null }[]> };
+type Parts = {
+  queue: Queue;
+  models: () => Promise<{ service: string; error: string | null }[]>;
+  forecaster: Forecaster;
+};
 
 /** What asks clusters, and what sizes by it. @throws TowerError `invalid` for files that settings name and that break a rule */
 export async function composeRightsizing(
   config: Config,
   secrets: Secrets,
   tools: Tools,
-  { queue, models }: Parts,
+  parts: Parts,
   releaser: Releaser,
 ) {
-  const acquisition = await composeAcquisition(config, secrets, tools, { queue, models }, releaser);
-  return { acquisition, rightsizing: composeSizing(config, acquisition, tools.clock, queue, releaser) };
+  const acquisition = await composeAcquisition(config, secrets, tools, parts, releaser);
+  return { acquisition, rightsizing: composeSizing(config, acquisition, tools.clock, parts, releaser) };
 }
 
 /** What asks Prometheus. @throws TowerError `invalid` for files that settings name and that break a rule */
@@ -106,7 +111,7 @@ function composeSizing(
   config: Config,
   history: Acquisition,
   clock: Clock,
-  queue: Queue,
+  { queue, forecaster }: Parts,
   releaser: Releaser,
 ): Rightsizing {
   const threads = config.FORECAST_WORKERS || Math.max(1, availableParallelism() - 1);
@@ -115,6 +120,7 @@ function composeSizing(
   return createRightsizing({
     history,
     cluster: history.cluster,
+    forecaster,
     queue,
     pool,
     prices: {

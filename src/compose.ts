@@ -96,7 +96,7 @@ async function build(
   const system = composeSystem(foundation, version, all, () => background, tower);
   const forecasting = composeForecast(foundation, queue, version, releaser);
   const analytics = await composeAnalytics(config, placeOf(config, secrets), clock, releaser, forecasting.forecast);
-  const needed = { queue, models: forecasting.training.models };
+  const needed = { queue, models: forecasting.training.models, forecaster: forecasting.forecast };
   const sizing = await composeRightsizing(config, secrets, tools, needed, releaser);
   // Undone before what its jobs work on.
   releaser.defer('queue', () => queue.stop());

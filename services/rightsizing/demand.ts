@@ -2,14 +2,15 @@ import { isoTime } from '../../src/kernel/clock.ts';
 import type { Advices, AdviseTask } from './advise.ts';
 import { at, type Capacity, fitCapacity, type Planned, planFor } from './capacity.ts';
 import { fewestHours } from './explain.ts';
+import { dayByForecast } from './forecast-demand.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
 import type { SizeDeps } from './size.ts';
 import { own } from './strategies/names.ts';
 import { horizonMsOf } from './usage.ts';
 
 /**
- * What a service will be asked, and what it takes to answer: the quantile of its traffic that the horizon is to keep, found as
- * usage's is, and what one replica takes at its part of that, learned from experiments.
+ * What a service will be asked, and what it takes to answer: the quantile of its traffic that the horizon is to keep, by the
+ * forecast engine or as usage's is found, and what one replica takes at its part of that, learned from experiments.
  */
 
 type Context = { deps: SizeDeps; request: SizeRequest; signal: AbortSignal };
@@ -44,9 +45,10 @@ export async function byCapacity(
   if (typeof capacity === 'string')
     return because(leftOut > 0 ? `${capacity}; ${leftOut} experiments are of low quality` : capacity);
   if (scaler !== null) return because(`${scaler} sets the replicas, so nobody knows what one of them will be asked`);
-  const demand = await demandOf(context, target, stretch, capacity);
-  if (typeof demand === 'string')
-    return { answer: { ...answerOf(capacity), ...told, reason: demand }, planned: null, note };
+  const found = await demandOf(context, target, stretch, capacity);
+  if (typeof found === 'string')
+    return { answer: { ...answerOf(capacity), ...told, reason: found }, planned: null, note };
+  const { demand, by } = found;
   const { min_replicas: least, max_replicas: most } = request;
   const planned = planFor(capacity, demand, Math.max(least, current ?? 1), most);
   const fewest = planFor(capacity, demand, least).replicas;
@@ -59,6 +61,7 @@ export async function byCapacity(
       ...answerOf(capacity),
       ...told,
       demand_requests_per_second: demand,
+      demand_by: by,
       replicas: planned.replicas,
       fewest_replicas: fewest,
       requests_per_second_of_each: planned.load,
@@ -69,14 +72,17 @@ export async function byCapacity(
   };
 }
 
+type Demand = { demand: number; by: 'request' | 'forecast' | 'quantiles' };
+
 /** Requests per second that the stated share of the horizon stays below, or why nobody knows. */
 async function demandOf(
   { deps, request, signal }: Context,
   target: { namespace: string; service: string },
   stretch: Stretch,
   { loadFrom }: Capacity,
-): Promise<number | string> {
-  if (request.demand_requests_per_second !== undefined) return request.demand_requests_per_second;
+): Promise<Demand | string> {
+  const expected = request.demand_requests_per_second;
+  if (expected !== undefined) return { demand: expected, by: 'request' };
   if (loadFrom === 'load_test')
     return 'experiments counted the requests of the load test, not those of the service: set PROMETHEUS_MESH or a query for request_rate, or say demand_requests_per_second';
   const rate = await deps.history.requestRate(target, stretch, signal);
@@ -94,7 +100,11 @@ async function demandOf(
   const { advised, known } = await deps.pool.run<Advices>('runAdvise', task, { signal });
   if (known.hours < fewestHours[request.horizon])
     return `of its request_rate ${known.hours.toFixed(1)} hours are known; ${fewestHours[request.horizon]} are needed`;
-  return advised[0]?.request ?? 'Prometheus has no sample of its request_rate';
+  // Of a day the engine knows more; an hour is over before it has begun to learn from it.
+  const byForecast = request.horizon === '24h' ? await dayByForecast(deps.forecaster, rate, request.violation) : null;
+  if (byForecast !== null) return { demand: byForecast, by: 'forecast' };
+  const demand = advised[0]?.request ?? null;
+  return demand === null ? 'Prometheus has no sample of its request_rate' : { demand, by: 'quantiles' };
 }
 
 const unknown = {
@@ -105,6 +115,7 @@ const unknown = {
   cpu: null,
   memory: null,
   demand_requests_per_second: null,
+  demand_by: null,
   replicas: null,
   fewest_replicas: null,
   requests_per_second_of_each: null,

@@ -7,6 +7,7 @@ import { createApplyJobs } from './apply-jobs.ts';
 import type { BacktestAnswer, BacktestRequest, StrategyList, WorkloadBacktestRequest } from './backtest-schemas.ts';
 import type { Bounds } from './bounds.ts';
 import { type Prices, sumOfCosts } from './cost.ts';
+import type { Forecaster } from './forecast-demand.ts';
 import type { BatchAnswer, BatchRequest, SizeAnswer, SizeRequest } from './schemas.ts';
 import type { History } from './size.ts';
 import { day, horizonMsOf, stepMsOf, strideOf, type Usage } from './usage.ts';
@@ -20,6 +21,7 @@ export const rightsizingWorker = new URL('./rightsizing.worker.ts', import.meta.
 type Target = { namespace: string; service: string };
 type Deps = {
   history: History & { workloads(namespace: string): Promise<string[]> };
+  forecaster: Forecaster;
   pool: WorkerPool;
   prices: Prices;
   bounds: Bounds;

@@ -111,6 +111,10 @@ const Capacity = z
     cpu: Line,
     memory: Line,
     demand_requests_per_second: z.number().nullable().describe('Of all replicas, at the stated quantile'),
+    demand_by: z
+      .enum(['request', 'forecast', 'quantiles'])
+      .nullable()
+      .describe('As it was said, by the forecast engine, or as the quantile of usage is found'),
     replicas: z.int().nullable(),
     fewest_replicas: z.int().nullable().describe('As many as would bear it'),
     requests_per_second_of_each: z.number().nullable(),

@@ -9,6 +9,7 @@ import type { Planned } from './capacity.ts';
 import { costOf, type Prices } from './cost.ts';
 import { byCapacity } from './demand.ts';
 import { explain, explainCapacity, fewestHours, notesOf, whyNot } from './explain.ts';
+import type { Forecaster } from './forecast-demand.ts';
 import { outputsOf } from './outputs.ts';
 import { hpaOf, sizeReplicas } from './scaling.ts';
 import type { SizeAnswer, SizeRequest, Sizing } from './schemas.ts';
@@ -37,7 +38,15 @@ export type History = {
 export type Pods = { startMs: number; stepMs: number; windowMs: number; pods: PodUsage[] };
 type Target = { namespace: string; service: string };
 
-export type SizeDeps = { history: History; pool: WorkerPool; prices: Prices; bounds: Bounds; timeoutMs: number };
+export type SizeDeps = {
+  history: History;
+  /** The fused engine. */
+  forecaster: Forecaster;
+  pool: WorkerPool;
+  prices: Prices;
+  bounds: Bounds;
+  timeoutMs: number;
+};
 
 /** Containers that are injected beside a service. */
 const sidecars =

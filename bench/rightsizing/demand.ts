@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createForecast, forecastWorker } from '../../services/forecast/forecast.ts';
+import { ownAdviser } from '../../services/rightsizing/backtest.ts';
+import { dayByForecast } from '../../services/rightsizing/forecast-demand.ts';
+import { day, partOf, type Usage } from '../../services/rightsizing/usage.ts';
+import { type Outcome, walk } from '../../services/rightsizing/walk.ts';
+import { createWorkerPool } from '../../src/kernel/worker-pool.ts';
+import { dataFolder } from '../support/data.ts';
+
+/** Requests of a web server over two months as a demand: sized day by day by the sizer, and by the forecast engine. */
+
+const minute = 60_000;
+const stepMs = 5 * minute;
+
+/** Requests per second, means of five minutes; NaN in its gaps. */
+function nasa(): Usage {
+  const lines = readFileSync(join(dataFolder, 'requests/nasa.csv'), 'utf8').trim().split('\n').slice(1);
+  const counts = lines.map((line) => {
+    const [time = '', count] = line.split(',');
+    return { at: Date.parse(`${time.replace(' ', 'T')}Z`), count: Number(count) };
+  });
+  const startMs = counts[0]!.at;
+  const size = Math.floor((counts.at(-1)!.at - startMs) / stepMs);
+  const [sums, known] = [new Float64Array(size), new Float64Array(size)];
+  for (const { at, count } of counts) {
+    const i = Math.floor((at - startMs) / stepMs);
+    if (i >= size) continue;
+    sums[i]! += count / 60;
+    known[i]! += 1;
+  }
+  return { startMs, stepMs, values: sums.map((sum, i) => (known[i] === 0 ? Number.NaN : sum / known[i]!)) };
+}
+
+/** Two weeks at a time, as a recommendation sees them. */
+export async function demandOfNasa(): Promise<Record<string, Outcome>> {
+  const usage = nasa();
+  const settings = { horizonMs: day, warmUpMs: 8 * day, weight: 20, allowed: 0.05, least: 0.01 };
+  const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 64 });
+  const forecaster = createForecast({ pool, timeoutMs: 60_000, build: 'simd' });
+  const perDay = day / stepMs;
+  const levels = new Map<number, number | null>();
+  for (let end = 8 * perDay; end <= usage.values.length; end += perDay)
+    levels.set(end, await dayByForecast(forecaster, partOf(usage, end - 14 * perDay, end), 0.05));
+  await pool.close();
+  const engine = walk(
+    usage,
+    'cpu',
+    ({ values }) => ({ request: levels.get(values.length) ?? null, confidence: null }),
+    settings,
+  );
+  const sizer = walk(usage, 'cpu', ownAdviser('cpu', stepMs, day, 0.01), settings);
+  return { 'forecast engine': engine!, sizer: sizer! };
+}
