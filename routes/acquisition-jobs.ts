@@ -3,7 +3,6 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Access } from '../services/access/access.ts';
 import type { Acquisition } from '../services/acquisition/acquisition.ts';
 import {
-  ExperimentFrames,
   ExperimentJob,
   ExperimentJobList,
   ExperimentJobParams,
@@ -11,7 +10,7 @@ import {
   ExperimentPlan,
 } from '../services/acquisition/job-schemas.ts';
 import { whileAdmitted } from '../src/http/auth.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+import { errors, JobFrame, tags } from '../src/http/openapi.ts';
 import { sendStream, untilClosed } from '../src/http/replies.ts';
 
 type Deps = { acquisition: Acquisition; access: Access; now: () => number };
@@ -99,7 +98,7 @@ function followRoutes(instance: FastifyInstance, { acquisition: { jobs }, access
         ...about('An experiment job as it goes: server-sent events, until it ends'),
         params: ExperimentJobParams,
         produces: ['text/event-stream'],
-        response: { 200: ExperimentFrames, ...errors(400, 404) },
+        response: { 200: JobFrame, ...errors(400, 404) },
       },
     },
     async (request, reply) => {

@@ -2,15 +2,9 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Access } from '../services/access/access.ts';
 import type { Acquisition } from '../services/acquisition/acquisition.ts';
-import {
-  LoadFrames,
-  LoadJob,
-  LoadJobList,
-  LoadJobParams,
-  LoadJobRequest,
-} from '../services/acquisition/load/job-schemas.ts';
+import { LoadJob, LoadJobList, LoadJobParams, LoadJobRequest } from '../services/acquisition/load/job-schemas.ts';
 import { whileAdmitted } from '../src/http/auth.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+import { errors, JobFrame, tags } from '../src/http/openapi.ts';
 import { sendStream, untilClosed } from '../src/http/replies.ts';
 
 type Deps = { acquisition: Acquisition; access: Access; now: () => number };
@@ -68,7 +62,7 @@ export async function acquisitionLoadRoutes(
         ...about('A load test as it goes: server-sent events, until it ends'),
         params: LoadJobParams,
         produces: ['text/event-stream'],
-        response: { 200: LoadFrames, ...errors(400, 404) },
+        response: { 200: JobFrame, ...errors(400, 404) },
       },
     },
     async (request, reply) => {

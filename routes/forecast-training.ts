@@ -19,7 +19,7 @@ import {
   TrainRequest,
 } from '../services/forecast/training-schemas.ts';
 import { whileAdmitted } from '../src/http/auth.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+import { errors, JobFrame, tags } from '../src/http/openapi.ts';
 import { sendStream, untilClosed } from '../src/http/replies.ts';
 
 type Deps = { training: Training; access: Access; now: () => number };
@@ -151,7 +151,7 @@ function jobRoutes(instance: FastifyInstance, { training, access, now }: Deps): 
         ...about('A training job as it goes: server-sent events, until it ends'),
         params: JobId,
         produces: ['text/event-stream'],
-        response: { 200: Frames, ...errors(400, 404) },
+        response: { 200: JobFrame, ...errors(400, 404) },
       },
     },
     async (request, reply) => {
@@ -161,11 +161,6 @@ function jobRoutes(instance: FastifyInstance, { training, access, now }: Deps): 
     },
   );
 }
-
-const Frames = z
-  .string()
-  .describe('A frame per change: event is progress, then succeeded, failed or cancelled; data is the job')
-  .meta({ examples: ['id: 4\nevent: progress\ndata: {"progress":{"epoch":3,"epochs":15}}\n\n'] });
 
 function modelRoutes(instance: FastifyInstance, { training }: Deps): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();

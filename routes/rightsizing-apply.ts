@@ -2,7 +2,6 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Access } from '../services/access/access.ts';
 import {
-  ApplyFrames,
   ApplyJob,
   ApplyJobList,
   ApplyJobParams,
@@ -12,7 +11,7 @@ import {
 import type { Rightsizing } from '../services/rightsizing/rightsizing.ts';
 import { SizeParams } from '../services/rightsizing/schemas.ts';
 import { whileAdmitted } from '../src/http/auth.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+import { errors, JobFrame, tags } from '../src/http/openapi.ts';
 import { sendStream, untilClosed } from '../src/http/replies.ts';
 
 type Deps = { rightsizing: Rightsizing; access: Access; now: () => number };
@@ -96,7 +95,7 @@ function followRoutes(instance: FastifyInstance, { rightsizing: { apply }, acces
         ...about('It as it goes: server-sent events, until it ends'),
         params: ApplyJobParams,
         produces: ['text/event-stream'],
-        response: { 200: ApplyFrames, ...errors(400, 404) },
+        response: { 200: JobFrame, ...errors(400, 404) },
       },
     },
     async (request, reply) => {

@@ -160,8 +160,3 @@ export type ExperimentJob = z.infer<typeof ExperimentJob>;
 
 export const ExperimentJobList = z.array(ExperimentJob).meta({ examples: [[]] });
 export const ExperimentJobParams = z.object({ job_id: z.uuid('must be a job’s id') });
-
-export const ExperimentFrames = z
-  .string()
-  .describe('A frame per change: event is progress, then succeeded, failed or cancelled; data is the job')
-  .meta({ examples: ['id: 4\nevent: progress\ndata: {"progress":{"total":36,"finished":4}}\n\n'] });

@@ -98,7 +98,3 @@ export const ApplyJob = z
 export type ApplyJob = z.infer<typeof ApplyJob>;
 export const ApplyJobList = z.array(ApplyJob).meta({ examples: [[]] });
 export const ApplyJobParams = z.object({ job_id: z.uuid('must be a job’s id') });
-export const ApplyFrames = z
-  .string()
-  .describe('A frame per change: event is progress, then succeeded, failed or cancelled; data is the job')
-  .meta({ examples: ['id: 2\nevent: progress\ndata: {"progress":{"step":"all pods are replaced"}}\n\n'] });

@@ -51,12 +51,15 @@ const worthAnotherTry = new Set([429, 500, 502, 503, 504]);
 
 export function createKubernetesClient(options: ClientOptions): KubernetesClient {
   let loading: Promise<KubeConfig> | null = null;
-  const target = async (call: Call): Promise<{ url: URL; options: RequestOptions }> => {
+  const configured = async (): Promise<KubeConfig> => {
     loading ??= loadConfig(options);
-    const config = await loading.catch((error: unknown) => {
+    return loading.catch((error: unknown) => {
       loading = null;
       throw error;
     });
+  };
+  const target = async (call: Call): Promise<{ url: URL; options: RequestOptions }> => {
+    const config = await configured();
     const access: RequestOptions = {};
     await config.applyToHTTPSOptions(access).catch((error: unknown) => {
       const why = error instanceof Error && error.message.startsWith('HTTP protocol') ? `: ${error.message}` : '';
@@ -73,6 +76,8 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
   };
   return {
     call: async <Result>(call: Call, signal?: AbortSignal): Promise<Result> => {
+      // What it takes to load the library is no fault of the server.
+      await configured();
       for (let attempt = 1; ; attempt += 1) {
         const limit = AbortSignal.timeout(options.timeoutMs);
         try {

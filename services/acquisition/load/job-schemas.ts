@@ -92,7 +92,3 @@ export const LoadJob = z
 export type LoadJob = z.infer<typeof LoadJob>;
 export const LoadJobList = z.array(LoadJob).meta({ examples: [[]] });
 export const LoadJobParams = z.object({ job_id: z.uuid('must be a job’s id') });
-export const LoadFrames = z
-  .string()
-  .describe('A frame twice a second at most: event is progress, then succeeded, failed or cancelled; data is the job')
-  .meta({ examples: ['id: 2\nevent: progress\ndata: {"progress":{"requests":118,"failed":0}}\n\n'] });

@@ -11,6 +11,11 @@ const path = text.regex(/^\/(?![/\\])[^\s]*$/, 'must begin with one / and have n
 const name = text.regex(/^[A-Za-z][\w-]{0,63}$/, 'must be letters, digits, - and _, beginning with a letter');
 const seconds = z.number('must be a number').min(0, 'must not be negative').max(3600, 'must be 3600 at most');
 
+/** A tuple; OpenAPI has no word for one that zod's document would use. */
+const pair = z.array(seconds, 'must be two numbers').length(2, 'must be two numbers') as unknown as z.ZodType<
+  [number, number]
+>;
+
 const Step = z.strictObject({
   name,
   method: z.enum(['GET', 'POST'], 'must be GET or POST').default('GET'),
@@ -40,7 +45,7 @@ export const Scenario = z.strictObject({
     )
     .min(1, 'must hold one at least'),
   /** Least and greatest pause before each request. */
-  think_seconds: z.tuple([seconds, seconds], 'must be two numbers').default([1, 3]),
+  think_seconds: pair.default([1, 3]),
 });
 export type Scenario = z.infer<typeof Scenario>;
 
