@@ -31,9 +31,10 @@ export async function simulatedShop(cluster: Awaited<ReturnType<typeof fakeKuber
     });
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   };
-  const valueAt = (column: string, service: string, load: number, i: number): number => {
+  const valueAt = (column: string, service: string, load: number): number => {
     const replicas = cluster.replicasOf(service) ?? 0;
-    const noise = normal(seededRandom(1000 * i + 100 * replicas + load + (service === 'web' ? 0 : 7)));
+    // The same at every step: how a stretch is asked for, in one part or in two, must not matter.
+    const noise = normal(seededRandom(100 * replicas + load + (service === 'web' ? 0 : 7)));
     if (column === 'cpu_cores') return (0.02 * replicas + 0.004 * load) * (1 + 0.01 * noise);
     if (column === 'mem_bytes') return (60e6 * replicas + 200e3 * load) * (1 + 0.001 * noise);
     if (column === 'replica_count') return replicas;
@@ -45,11 +46,13 @@ export async function simulatedShop(cluster: Awaited<ReturnType<typeof fakeKuber
     const ask = (name: string) => searchParams.get(name) ?? '';
     const [, column = '', service = ''] = /^sim_(\w+)\{svc="([^"]+)"\}$/.exec(ask('query')) ?? [];
     const [start, end, step] = [Number(ask('start')), Number(ask('end')), Number(ask('step'))];
-    const rate = requests.filter((at) => at >= start * 1000 && at < end * 1000).length / (end - start);
+    // Of the last two seconds of the load: it is asked for when that is over.
+    const last = requests.at(-1) ?? 0;
+    const rate = requests.filter((at) => at > last - 2000).length / 2;
     const load = levels.toSorted((a, b) => Math.abs(a - rate) - Math.abs(b - rate))[0]!;
     const values = Array.from({ length: Math.round((end - start) / step) + 1 }, (_, i) => [
       start + i * step,
-      String(valueAt(column, service, load, i)),
+      String(valueAt(column, service, load)),
     ]);
     return { status: 'success', data: { resultType: 'matrix', result: [{ metric: {}, values }] } };
   });
