@@ -6,9 +6,6 @@ import type { Training } from '../services/forecast/training.ts';
 import {
   EvaluateRequest,
   EvaluationAnswer,
-  Job,
-  JobId,
-  JobList,
   ModelInfo,
   ModelList,
   RecommendationAnswer,
@@ -16,11 +13,11 @@ import {
   RecommendationRequest,
   RecommendationsAnswer,
   ShortRecommendationRequest,
+  TrainingJob,
   TrainRequest,
 } from '../services/forecast/training-schemas.ts';
-import { whileAdmitted } from '../src/http/auth.ts';
-import { errors, JobFrame, tags } from '../src/http/openapi.ts';
-import { sendStream, untilClosed } from '../src/http/replies.ts';
+import { jobRoutes } from '../src/http/job-routes.ts';
+import { errors, tags } from '../src/http/openapi.ts';
 
 type Deps = { training: Training; access: Access; now: () => number };
 
@@ -34,7 +31,19 @@ const ofService = z.object({ service: z.string('must be a text') });
 export async function forecastTrainingRoutes(instance: FastifyInstance, deps: Deps): Promise<void> {
   serviceRoutes(instance, deps);
   recommendationRoutes(instance, deps);
-  jobRoutes(instance, deps);
+  jobRoutes(instance, deps, {
+    path: '/api/v1/forecast/jobs',
+    tag: tags.forecast,
+    Job: TrainingJob,
+    jobs: deps.training.jobs,
+    cancelling: 'operate',
+    summaries: {
+      list: 'Training jobs, newest first',
+      one: 'One training job',
+      cancel: 'Cancel a training job; a finished one stays as it is',
+      events: 'A training job as it goes: server-sent events, until it ends',
+    },
+  });
   modelRoutes(instance, deps);
   kerasRoutes(instance, deps);
 }
@@ -50,7 +59,7 @@ function serviceRoutes(instance: FastifyInstance, { training }: Deps): void {
         ...about('Train a service’s model from its experiments: a job'),
         params: ofService,
         body: TrainRequest.nullish(),
-        response: { 202: Job, ...errors(400, 404, 409) },
+        response: { 202: TrainingJob, ...errors(400, 404, 409) },
       },
     },
     async (request, reply) => {
@@ -112,53 +121,6 @@ function recommendationRoutes(instance: FastifyInstance, { training }: Deps): vo
       },
     },
     async (request) => training.recommendAll(request.body),
-  );
-}
-
-function jobRoutes(instance: FastifyInstance, { training, access, now }: Deps): void {
-  const app = instance.withTypeProvider<ZodTypeProvider>();
-  const path = '/api/v1/forecast/jobs';
-  app.get(
-    path,
-    { config: reading, schema: { ...about('Training jobs, newest first'), response: { 200: JobList, ...errors() } } },
-    async () => training.jobs.list(),
-  );
-  app.get(
-    `${path}/:job_id`,
-    {
-      config: reading,
-      schema: { ...about('One training job'), params: JobId, response: { 200: Job, ...errors(400, 404) } },
-    },
-    async (request) => training.jobs.get(request.params.job_id),
-  );
-  app.delete(
-    `${path}/:job_id`,
-    {
-      config: { access: 'operate' },
-      schema: {
-        ...about('Cancel a training job; a finished one stays as it is'),
-        params: JobId,
-        response: { 200: Job, ...errors(400, 404) },
-      },
-    },
-    async (request) => training.jobs.cancel(request.params.job_id),
-  );
-  app.get(
-    `${path}/:job_id/events`,
-    {
-      config: reading,
-      schema: {
-        ...about('A training job as it goes: server-sent events, until it ends'),
-        params: JobId,
-        produces: ['text/event-stream'],
-        response: { 200: JobFrame, ...errors(400, 404) },
-      },
-    },
-    async (request, reply) => {
-      const { id } = await training.jobs.get(request.params.job_id);
-      const frames = training.jobs.events(id, untilClosed(reply));
-      return sendStream(reply, 'text/event-stream; charset=utf-8', whileAdmitted(access, request, now, frames));
-    },
   );
 }
 

@@ -1,8 +1,8 @@
 import type { Clock } from '../../src/kernel/clock.ts';
-import { TowerError } from '../../src/kernel/errors.ts';
+import { mean } from '../../src/kernel/stats.ts';
 import { type Collected, type Stretch } from './collect.ts';
 import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
-import { type Former, type Held, hold, release, renew, renewalMs, restore, restoreLeft } from './kubernetes/leases.ts';
+import { type Former, type Held, hold, keepHold, release, renew, restore, restoreLeft } from './kubernetes/leases.ts';
 import type { Workload as KubernetesWorkload, Pod } from './kubernetes/objects.ts';
 import { type Readiness, readinessOf, whyNotReady } from './kubernetes/pods.ts';
 import {
@@ -63,7 +63,7 @@ export function createCluster({ client, collect, clock }: Deps) {
     ) => hold(cluster(), clock, held, read, signal),
     /** Says now and then that the job is at it, until the signal aborts; tells where another one has it. */
     keep: (held: Held, over: AbortSignal, onLost: (error: unknown) => void) =>
-      keep(cluster(), clock, held, over, onLost),
+      keepHold(cluster(), clock, [held], over, onLost),
     /** @throws TowerError `conflict` where the hold is lost */
     renew: async (held: Held, signal: AbortSignal) => renew(cluster(), clock, held, signal),
     isSameAmount,
@@ -92,26 +92,10 @@ export function createCluster({ client, collect, clock }: Deps) {
       const stepMs = Math.max(1000, Math.floor((endMs - startMs) / 20 / 1000) * 1000);
       const collected = await collect(target, { startMs, endMs, stepMs }, signal).catch(() => null);
       signal.throwIfAborted();
-      const mean = (name: string) => meanOf(collected?.columns.find((column) => column.name === name)?.values);
-      return { throttled: mean('cpu_throttle_ratio'), errors: mean('error_ratio'), latencyMs: mean('latency_p95_ms') };
+      const over = (name: string) => meanOf(collected?.columns.find((column) => column.name === name)?.values);
+      return { throttled: over('cpu_throttle_ratio'), errors: over('error_ratio'), latencyMs: over('latency_p95_ms') };
     },
   };
-}
-
-async function keep(
-  client: KubernetesClient,
-  clock: Clock,
-  held: Held,
-  over: AbortSignal,
-  onLost: (error: unknown) => void,
-): Promise<void> {
-  while (!over.aborted) {
-    await clock.sleep(renewalMs, over).catch(() => undefined);
-    if (over.aborted) return;
-    await renew(client, clock, held, over).catch((error: unknown) => {
-      if (error instanceof TowerError && error.code === 'conflict') onLost(error);
-    });
-  }
 }
 
 /** The workload says when it is done: its pods look alike, whichever template they are of. */
@@ -138,8 +122,8 @@ async function rollOut(
 }
 
 function meanOf(values: Float64Array | undefined): number | null {
-  const known = (values ?? new Float64Array(0)).filter(Number.isFinite);
-  return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
+  const known = [...(values ?? [])].filter(Number.isFinite);
+  return known.length === 0 ? null : mean(known);
 }
 
 /** Of one that serves; what has ended or is about to says nothing. */

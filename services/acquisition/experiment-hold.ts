@@ -1,7 +1,7 @@
 import type { Clock } from '../../src/kernel/clock.ts';
 import { TowerError, unavailable } from '../../src/kernel/errors.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
-import { type Held, hold, renew, renewalMs, restore } from './kubernetes/leases.ts';
+import { type Held, hold, keepHold, restore } from './kubernetes/leases.ts';
 import { scaleOf, scaleWorkload } from './kubernetes/workloads.ts';
 
 /** Workloads that have other replicas for a while, and servers that are away for one. */
@@ -28,7 +28,7 @@ export async function withReplicas<Result>(
   const both = AbortSignal.any([signal, over.signal]);
   const held: Held[] = [];
   const selectors: Record<string, string> = {};
-  const renewing = keepHold(client, clock, held, over);
+  const renewing = keepHold(client, clock, held, over.signal, (error) => over.abort(error));
   try {
     for (const [service, wanted] of Object.entries(replicas)) {
       say('scaling', `${service} to ${wanted}`, null);
@@ -49,25 +49,6 @@ export async function withReplicas<Result>(
     await renewing;
     say('restoring', held.map((each) => `${each.service} to ${each.formerReplicas}`).join(', '), null);
     await restoreAll(client, clock, held, signal);
-  }
-}
-
-/** Says every few seconds that somebody is at it; ends the experiment where another job has it. */
-async function keepHold(
-  client: KubernetesClient,
-  clock: Clock,
-  held: readonly Held[],
-  over: AbortController,
-): Promise<void> {
-  while (!over.signal.aborted) {
-    await clock.sleep(renewalMs, over.signal).catch(() => undefined);
-    for (const each of held) {
-      if (over.signal.aborted) return;
-      await renew(client, clock, each, over.signal).catch((error: unknown) => {
-        // A server that is away for a moment takes nobody's hold; one that has lost the lease does.
-        if (error instanceof TowerError && error.code === 'conflict') over.abort(error);
-      });
-    }
   }
 }
 

@@ -1,10 +1,9 @@
-import { conflict, notFound } from '../../src/kernel/errors.ts';
-import { jobFrames } from '../../src/store/job-frames.ts';
-import type { Queue, QueuedJob } from '../../src/store/queue.ts';
+import { jobResource } from '../../src/store/job-resource.ts';
+import type { Queue } from '../../src/store/queue.ts';
 import { type BatchDeps, runBatch } from './experiment-batch.ts';
 import { configOf, shippedConfig } from './experiment-config.ts';
 import { planOf } from './experiment-plan.ts';
-import type { ExperimentJob, ExperimentJobRequest, ExperimentProgress } from './job-schemas.ts';
+import type { ExperimentJob, ExperimentJobRequest } from './job-schemas.ts';
 import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
 import { restoreLeft } from './kubernetes/leases.ts';
 
@@ -20,7 +19,8 @@ export type ExperimentDeps = Omit<BatchDeps, 'client'> & {
 };
 
 const kind = 'experiments';
-const mostListed = 200;
+/** The newest of each kind say which namespaces there may be something left in. */
+const mostLookedAt = 200;
 /** Jobs that take hold of workloads; a subject begins with the namespace. */
 const holders = [kind, 'apply'];
 /** A day of experiments may see a tower end now and then; it is not what kills it. */
@@ -36,17 +36,16 @@ export function createExperimentJobs(deps: ExperimentDeps) {
     },
     mostAbandoned,
   );
-  const get = async (id: string): Promise<ExperimentJob> => {
-    const job = await queue.get(kind, id);
-    if (!job) throw notFound(`there is no experiment job ${id}`, { id });
-    return jobOf(job);
-  };
+  const { begin, ...jobs } = jobResource<ExperimentJob>(queue, kind, 'experiment job', ({ payload }) => {
+    const { namespace, services } = JSON.parse(payload) as ExperimentJobRequest;
+    return { namespace, services };
+  });
   const planned = async (request: ExperimentJobRequest) => {
     const config = request.config === undefined ? await shippedConfig() : configOf(request.config);
     return planOf(deps, { ...request, config });
   };
   return {
-    get,
+    ...jobs,
     /** What a job would do. @throws TowerError `invalid` that names every key that breaks a rule */
     plan: planned,
     /** @throws TowerError `invalid`, `conflict` while another job of the namespace is open, `unavailable` without a cluster */
@@ -54,20 +53,8 @@ export function createExperimentJobs(deps: ExperimentDeps) {
       requiredCluster(deps.client);
       const { namespace } = request;
       const { config } = await planned(request);
-      const { job, isNew } = await queue.add({ kind, subject: namespace, payload: { ...request, config } });
-      if (!isNew)
-        throw conflict(`experiments are under way in ${namespace} already, by job ${job.id}`, { job: job.id });
-      return jobOf(job);
+      return begin(namespace, { ...request, config }, `experiments are under way in ${namespace}`);
     },
-    /** Newest first. */
-    list: async (): Promise<ExperimentJob[]> => (await queue.list(kind, mostListed)).map(jobOf),
-    /** Ends an open job; what is under way is undone. */
-    cancel: async (id: string): Promise<ExperimentJob> => {
-      await queue.cancel(kind, id);
-      return get(id);
-    },
-    /** The job whenever it changes, as server-sent events; ends with the job, or when the signal aborts. */
-    events: (id: string, over: AbortSignal) => jobFrames(queue, { kind, id }, over, jobOf),
     /** Background step: gives workloads their replicas back where a job ended without doing so. */
     restore: (signal: AbortSignal) => restoreAll(deps, signal),
   };
@@ -75,7 +62,7 @@ export function createExperimentJobs(deps: ExperimentDeps) {
 
 async function restoreAll({ client, queue, clock, log }: ExperimentDeps, signal: AbortSignal): Promise<void> {
   if (!client) return;
-  const jobs = (await Promise.all(holders.map((each) => queue.list(each, mostListed)))).flat();
+  const jobs = (await Promise.all(holders.map((each) => queue.list(each, mostLookedAt)))).flat();
   // A job that is begun again holds under another name, so nobody goes on with what nobody renewed.
   const isLeft = (_: string, isOver: boolean) => isOver;
   const failures: unknown[] = [];
@@ -89,19 +76,3 @@ async function restoreAll({ client, queue, clock, log }: ExperimentDeps, signal:
   }
   if (failures.length > 0) throw failures[0];
 }
-
-const jobOf = (job: QueuedJob): ExperimentJob => {
-  const { namespace, services } = JSON.parse(job.payload) as ExperimentJobRequest;
-  return {
-    id: job.id,
-    namespace,
-    services,
-    status: job.state,
-    attempts: job.attempts,
-    created_at: job.created_at,
-    finished_at: job.finished_at,
-    progress: job.progress === null ? null : (JSON.parse(job.progress) as ExperimentProgress),
-    result: job.result === null ? null : (JSON.parse(job.result) as NonNullable<ExperimentJob['result']>),
-    error: job.error,
-  };
-};

@@ -1,30 +1,24 @@
 import { invalid } from '../../src/kernel/errors.ts';
+import { sum } from '../../src/kernel/stats.ts';
 import { hashOf } from './anonymise.ts';
 import { combinationsOf, type ExperimentConfig, isolationGroups } from './experiment-config.ts';
 import { listExperiments, tryExperiment } from './experiments.ts';
 import type { ExperimentJobRequest, ExperimentPlan } from './job-schemas.ts';
+import { allowedTarget } from './load/jobs.ts';
 import { validateQuality } from './quality.ts';
 
 /** What is to be tried out, in which order, and where users go. */
 
 /** @throws TowerError `invalid` for a target nobody allowed, or none */
 function targetsOf(allowed: readonly string[], { config }: Planned): (service: string) => string {
-  const originOf = (text: string, parameter: string) => {
-    const { origin } = new URL(text);
-    if (!allowed.some((each) => new URL(each).origin === origin))
-      throw invalid(`${parameter} ${origin} is not in LOAD_TARGETS; those are ${allowed.join(', ') || 'none'}`, {
-        parameter,
-      });
-    return origin;
-  };
   const own = Object.entries(config.target_urls).map(([service, url]): [string, string] => [
     service,
-    originOf(url, `config.target_urls.${service}`),
+    allowedTarget(allowed, url, `config.target_urls.${service}`),
   ]);
   const byService = new Map(own);
   const only = allowed.length === 1 ? allowed[0] : undefined;
   const common = config.target_url ?? only;
-  const usual = common === undefined ? null : originOf(common, 'config.target_url');
+  const usual = common === undefined ? null : allowedTarget(allowed, common, 'config.target_url');
   return (service) => {
     const target = byService.get(service) ?? usual;
     if (target !== null) return target;
@@ -107,5 +101,3 @@ function refuseContradictions(services: readonly string[], { training, scale_to_
       parameter: 'config.training.steady_state_config',
     });
 }
-
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { type Clock, isoTime } from '../../src/kernel/clock.ts';
-import { conflict, invalid } from '../../src/kernel/errors.ts';
+import { conflict } from '../../src/kernel/errors.ts';
+import { sum } from '../../src/kernel/stats.ts';
 import { anonymise } from './anonymise.ts';
 import type { Collected, Stretch } from './collect.ts';
 import { type Combination, type ExperimentConfig, scenarioOf } from './experiment-config.ts';
@@ -8,7 +8,7 @@ import { outlasting, type Say, withReplicas } from './experiment-hold.ts';
 import { experimentOf, loadExperiment, saveExperiment } from './experiments.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
 import { waitForPods } from './kubernetes/pods.ts';
-import { workloadsOf } from './kubernetes/workloads.ts';
+import { autoscalersOf, isOf, scaleOf } from './kubernetes/workloads.ts';
 import type { LoadProgress, LoadRun, RunResult } from './load/generator.ts';
 import type { Scenario } from './load/scenario.ts';
 import type { Workload } from './metric-queries.ts';
@@ -19,12 +19,12 @@ import { type Quality, validateQuality } from './quality.ts';
 export type RunDeps = {
   client: KubernetesClient;
   collect(workload: Workload, stretch: Stretch, signal: AbortSignal): Promise<Collected>;
-  /** Null where no request was made. */
+  /** @throws TowerError `invalid` where no request was made */
   load(
-    task: { scenario: Scenario; run: LoadRun; seed: number; memoryMiB: number },
+    task: { name: string; scenario: Scenario; run: LoadRun; memoryMiB: number },
     signal: AbortSignal,
     onProgress: (progress: LoadProgress) => void,
-  ): Promise<RunResult | null>;
+  ): Promise<RunResult>;
   /** Until what happened is in Prometheus. */
   scrapeMs: number;
   folder: string;
@@ -79,8 +79,9 @@ function waitingText({ pods, waiting }: { pods: number; waiting: { pod: string; 
 
 /** It would undo what an experiment sets. */
 async function refuseAutoscaled(client: KubernetesClient, namespace: string, service: string, signal: AbortSignal) {
-  const workload = (await workloadsOf(client, namespace, signal)).find(({ name }) => name === service);
-  const [hpa] = workload?.hpa ?? [];
+  const { kind } = await scaleOf(client, namespace, service, signal);
+  const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
+  const hpa = hpas?.find((each) => isOf(each, kind, service))?.metadata.name;
   if (hpa !== undefined)
     throw conflict(
       `the HorizontalPodAutoscaler ${hpa} sets the replicas of ${service}; experiments do so themselves: take it away meanwhile`,
@@ -206,19 +207,14 @@ async function underLoad(
     timeoutMs: 30_000,
   };
   say('load', `${users} users for ${Math.round(durationSeconds)} s`, 0);
-  const task = { scenario, run, seed: seedOf(id), memoryMiB: Math.ceil(config.memory_limit_per_worker * 1024) };
-  const result = await deps.load(task, signal, ({ elapsed_seconds, requests, failed }) =>
+  const task = { name: id, scenario, run, memoryMiB: Math.ceil(config.memory_limit_per_worker * 1024) };
+  return deps.load(task, signal, ({ elapsed_seconds, requests, failed }) =>
     say('load', `${requests} requests, ${failed} failed`, Math.min(1, elapsed_seconds / durationSeconds)),
   );
-  if (result === null) throw invalid('the load test made no request: it is too short for so few users');
-  return result;
 }
 
 /** Requests of one visit: the start and one round, on average. */
 function requestsOfVisit({ start, rounds }: Scenario): number {
-  const weights = rounds.reduce((sum, { weight }) => sum + weight, 0);
-  return start.length + rounds.reduce((sum, { weight, steps }) => sum + weight * steps.length, 0) / weights;
+  const weights = sum(rounds.map(({ weight }) => weight));
+  return start.length + sum(rounds.map(({ weight, steps }) => weight * steps.length)) / weights;
 }
-
-/** The same users come at the same moments when an experiment is repeated. */
-const seedOf = (id: string): number => createHash('sha256').update(id).digest().readUInt32LE(0);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { jobFields } from '../../src/kernel/job-fields.ts';
 import { ExperimentConfig } from './experiment-config.ts';
 
 /** Experiments as jobs, as HTTP has them. */
@@ -114,16 +115,11 @@ const ExperimentResult = z.object({
 
 export const ExperimentJob = z
   .object({
-    id: z.string(),
+    ...jobFields,
     namespace: z.string(),
     services: z.array(z.string()),
-    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
-    attempts: z.int().describe('How often it was begun; more than once where a tower ended meanwhile'),
-    created_at: z.string(),
-    finished_at: z.string().nullable(),
     progress: ExperimentProgress.nullable(),
     result: ExperimentResult.nullable(),
-    error: z.string().nullable(),
   })
   .meta({
     examples: [
@@ -157,6 +153,3 @@ export const ExperimentJob = z
     ],
   });
 export type ExperimentJob = z.infer<typeof ExperimentJob>;
-
-export const ExperimentJobList = z.array(ExperimentJob).meta({ examples: [[]] });
-export const ExperimentJobParams = z.object({ job_id: z.uuid('must be a job’s id') });

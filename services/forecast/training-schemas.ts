@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { jobFields } from '../../src/kernel/job-fields.ts';
 import { wholeBetween } from './schemas.ts';
 
 /** JSON of training, the model library and recommendations. */
@@ -39,14 +40,10 @@ export const TrainResult = z.object({
 });
 export type TrainResult = z.infer<typeof TrainResult>;
 
-export const Job = z
+export const TrainingJob = z
   .object({
-    id: z.string(),
+    ...jobFields,
     service: z.string(),
-    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
-    attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
-    created_at: z.iso.datetime(),
-    finished_at: z.iso.datetime().nullable(),
     progress: z
       .object({
         epoch: z.number(),
@@ -57,7 +54,6 @@ export const Job = z
       })
       .nullable(),
     result: TrainResult.nullable(),
-    error: z.string().nullable(),
   })
   .meta({
     examples: [
@@ -74,8 +70,7 @@ export const Job = z
       },
     ],
   });
-export const JobList = z.array(Job).meta({ examples: [[]] });
-export const JobId = z.object({ job_id: z.uuid('must be the id of a job') });
+export type TrainingJob = z.infer<typeof TrainingJob>;
 
 const scores = z.object({ mse: z.number(), mae: z.number(), r2: z.number().nullable() });
 const exampleScores = { mse: 0.0000012, mae: 0.0002, r2: 0.91 };

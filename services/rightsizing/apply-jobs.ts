@@ -1,6 +1,5 @@
-import { conflict, notFound } from '../../src/kernel/errors.ts';
-import { jobFrames } from '../../src/store/job-frames.ts';
-import type { Queue, QueuedJob } from '../../src/store/queue.ts';
+import { jobResource } from '../../src/store/job-resource.ts';
+import type { Queue } from '../../src/store/queue.ts';
 import { type ApplyDeps, applySizes, undoLeft } from './apply.ts';
 import { changesOf } from './apply-changes.ts';
 import type { ApplyJob, ApplyPlan, ApplyRequest } from './apply-schemas.ts';
@@ -15,7 +14,6 @@ type Deps = ApplyDeps & {
 };
 
 const kind = 'apply';
-const mostListed = 200;
 
 export function createApplyJobs(deps: Deps) {
   const { queue, cluster, recommend } = deps;
@@ -41,13 +39,9 @@ export function createApplyJobs(deps: Deps) {
       (text) => progress({ step: text }),
     );
   });
-  const get = async (id: string): Promise<ApplyJob> => {
-    const job = await queue.get(kind, id);
-    if (!job) throw notFound(`there is no apply job ${id}`, { id });
-    return jobOf(job);
-  };
+  const { begin, ...jobs } = jobResource<ApplyJob>(queue, kind, 'apply job', ({ subject }) => targetOf(subject));
   return {
-    get,
+    ...jobs,
     /** What would be changed, judged by the API server. @throws TowerError `conflict` for nothing to change, `invalid`, `not_found`, `unavailable` */
     plan: async (target: Target, request: ApplyRequest): Promise<ApplyPlan> => {
       const { answer, changes } = await prepared(target, request);
@@ -56,22 +50,8 @@ export function createApplyJobs(deps: Deps) {
     /** @throws TowerError `conflict` while another job of the service is open, else as `plan` */
     start: async (target: Target, request: ApplyRequest): Promise<ApplyJob> => {
       await prepared(target, request);
-      const { job, isNew } = await queue.add({
-        kind,
-        subject: `${target.namespace}/${target.service}`,
-        payload: request,
-      });
-      if (!isNew) throw conflict(`${target.service} is being changed already, by job ${job.id}`, { job: job.id });
-      return jobOf(job);
+      return begin(`${target.namespace}/${target.service}`, request, `${target.service} is being changed`);
     },
-    /** Newest first. */
-    list: async (): Promise<ApplyJob[]> => (await queue.list(kind, mostListed)).map(jobOf),
-    cancel: async (id: string): Promise<ApplyJob> => {
-      await queue.cancel(kind, id);
-      return get(id);
-    },
-    /** As server-sent events; ends with the job, or when the signal aborts. */
-    events: (id: string, over: AbortSignal) => jobFrames(queue, { kind, id }, over, jobOf),
   };
 }
 
@@ -79,15 +59,3 @@ function targetOf(subject: string): Target {
   const [namespace = '', service = ''] = subject.split('/');
   return { namespace, service };
 }
-
-const jobOf = (job: QueuedJob): ApplyJob => ({
-  id: job.id,
-  ...targetOf(job.subject),
-  status: job.state,
-  attempts: job.attempts,
-  created_at: job.created_at,
-  finished_at: job.finished_at,
-  progress: job.progress === null ? null : (JSON.parse(job.progress) as ApplyJob['progress']),
-  result: job.result === null ? null : (JSON.parse(job.result) as ApplyJob['result']),
-  error: job.error,
-});

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { jobFields } from '../../src/kernel/job-fields.ts';
 import { among, oneOf, SizeRequest, yes } from './schemas.ts';
 
 /** Applying a recommendation, as HTTP has it. */
@@ -68,16 +69,11 @@ export type ApplyPlan = z.infer<typeof ApplyPlan>;
 
 export const ApplyJob = z
   .object({
-    id: z.string(),
+    ...jobFields,
     namespace: z.string(),
     service: z.string(),
-    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
-    attempts: z.int(),
-    created_at: z.string(),
-    finished_at: z.string().nullable(),
     progress: z.object({ step: z.string() }).nullable(),
     result: ApplyResult.nullable(),
-    error: z.string().nullable(),
   })
   .meta({
     examples: [
@@ -96,5 +92,3 @@ export const ApplyJob = z
     ],
   });
 export type ApplyJob = z.infer<typeof ApplyJob>;
-export const ApplyJobList = z.array(ApplyJob).meta({ examples: [[]] });
-export const ApplyJobParams = z.object({ job_id: z.uuid('must be a job’s id') });

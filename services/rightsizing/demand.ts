@@ -6,7 +6,7 @@ import { dayByForecast } from './forecast-demand.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
 import type { SizeDeps } from './size.ts';
 import { own } from './strategies/names.ts';
-import { horizonMsOf } from './usage.ts';
+import { horizonMsOf, hour } from './usage.ts';
 
 /**
  * What a service will be asked, and what it takes to answer: the quantile of its traffic that the horizon is to keep, by the
@@ -87,6 +87,12 @@ async function demandOf(
     return 'experiments counted the requests of the load test, not those of the service: set PROMETHEUS_MESH or a query for request_rate, or say demand_requests_per_second';
   const rate = await deps.history.requestRate(target, stretch, signal);
   if (!rate) return 'there is no query for request_rate: set PROMETHEUS_MESH, or say demand_requests_per_second';
+  const hours = (rate.values.filter((value) => !Number.isNaN(value)).length * rate.stepMs) / hour;
+  if (hours < fewestHours[request.horizon])
+    return `of its request_rate ${hours.toFixed(1)} hours are known; ${fewestHours[request.horizon]} are needed`;
+  // Of a day the engine knows more; an hour is over before it has begun to learn from it.
+  const byForecast = request.horizon === '24h' ? await dayByForecast(deps.forecaster, rate, request.violation) : null;
+  if (byForecast !== null) return { demand: byForecast, by: 'forecast' };
   const task: AdviseTask = {
     resource: 'cpu',
     pods: [rate],
@@ -97,12 +103,7 @@ async function demandOf(
     startupMs: 0,
     strategies: [own],
   };
-  const { advised, known } = await deps.pool.run<Advices>('runAdvise', task, { signal });
-  if (known.hours < fewestHours[request.horizon])
-    return `of its request_rate ${known.hours.toFixed(1)} hours are known; ${fewestHours[request.horizon]} are needed`;
-  // Of a day the engine knows more; an hour is over before it has begun to learn from it.
-  const byForecast = request.horizon === '24h' ? await dayByForecast(deps.forecaster, rate, request.violation) : null;
-  if (byForecast !== null) return { demand: byForecast, by: 'forecast' };
+  const { advised } = await deps.pool.run<Advices>('runAdvise', task, { signal });
   const demand = advised[0]?.request ?? null;
   return demand === null ? 'Prometheus has no sample of its request_rate' : { demand, by: 'quantiles' };
 }

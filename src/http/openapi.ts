@@ -107,13 +107,3 @@ export const modelName = z
   .string()
   .describe('Registered model name, percent-encoded: "Genome: variant caller" is Genome%3A%20variant%20caller');
 export const modelVersion = z.string().describe('Version number');
-
-/** What a job tells as it goes: one server-sent event. */
-export const JobFrame = z
-  .object({
-    id: z.string(),
-    event: z.enum(['progress', 'succeeded', 'failed', 'cancelled']),
-    data: z.string().describe('The job, as JSON'),
-  })
-  .describe('One for each change, until it ends')
-  .meta({ examples: [{ id: '4', event: 'progress', data: '{"progress":{"total":36,"finished":4}}' }] });

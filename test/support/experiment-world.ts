@@ -94,7 +94,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
       targets: ['http://shop', 'http://cart'],
       log: createLog('ERROR', 'json', { write: () => undefined }),
       onExperiment: (event) => void events.push(event),
-      load: async ({ run, seed }) => {
+      load: async ({ run, name }) => {
         await step('load');
         loads.push({ at: run.target, replicas: ['web', 'cart', 'loadgenerator'].map((name) => fake.replicasOf(name)) });
         clock.sleep(run.durationSeconds * 1000).catch(() => undefined);
@@ -103,7 +103,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
           ...judgeSamples(
             Array.from({ length: 200 }, (_, i) => ({
               startMs: i * 1200,
-              elapsedMs: 20 + (seed % 7),
+              elapsedMs: 20 + (name.length % 7),
               label: 'home',
               ok: i >= 200 * rate,
               why: 'connect ECONNREFUSED 10.2.3.4:8080',

@@ -16,7 +16,7 @@ const formerReplicas = 'control-tower/former-replicas';
 const formerResources = 'control-tower/former-resources';
 const leaseSeconds = 60;
 /** So often it is said that somebody is at it. */
-export const renewalMs = 15_000;
+const renewalMs = 15_000;
 
 const pathOf = (namespace: string, service?: string): string =>
   `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases${service === undefined ? '' : `/${nameOf(service)}`}`;
@@ -121,6 +121,26 @@ export async function renew(client: KubernetesClient, clock: Clock, held: Held, 
     );
   const body = { ...there, spec: { ...there.spec, renewTime: microTime(clock.now()) } };
   await client.call({ method: 'PUT', path: pathOf(held.namespace, held.service), body }, signal);
+}
+
+/** Says now and then that somebody is at it, until the signal aborts; tells where another job has it. Never throws. */
+export async function keepHold(
+  client: KubernetesClient,
+  clock: Clock,
+  held: readonly Held[],
+  over: AbortSignal,
+  onLost: (error: TowerError) => void,
+): Promise<void> {
+  while (!over.aborted) {
+    await clock.sleep(renewalMs, over).catch(() => undefined);
+    for (const each of held) {
+      if (over.aborted) return;
+      await renew(client, clock, each, over).catch((error: unknown) => {
+        // A server that is away for a moment takes nobody's hold; one that has lost the lease does.
+        if (error instanceof TowerError && error.code === 'conflict') onLost(error);
+      });
+    }
+  }
 }
 
 async function leaseOf(

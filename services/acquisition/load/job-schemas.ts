@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { jobFields } from '../../../src/kernel/job-fields.ts';
 import { Scenario } from './scenario.ts';
 
 /** Load tests as jobs, as HTTP has them. */
@@ -64,15 +65,10 @@ const LoadResult = z.object({
 
 export const LoadJob = z
   .object({
-    id: z.string(),
+    ...jobFields,
     target: z.string(),
-    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
-    attempts: z.int(),
-    created_at: z.string(),
-    finished_at: z.string().nullable(),
     progress: LoadProgress.nullable(),
     result: LoadResult.nullable(),
-    error: z.string().nullable(),
   })
   .meta({
     examples: [
@@ -90,5 +86,3 @@ export const LoadJob = z
     ],
   });
 export type LoadJob = z.infer<typeof LoadJob>;
-export const LoadJobList = z.array(LoadJob).meta({ examples: [[]] });
-export const LoadJobParams = z.object({ job_id: z.uuid('must be a job’s id') });

@@ -182,8 +182,15 @@ describe('experiments', () => {
       each.flatMap((verb) => resources.map((resource) => `${verb} ${apiGroups[0]} ${resource}`)),
     );
     expect([...new Set(used)].filter((right) => !given.includes(right))).toEqual([]);
-    // A StatefulSet was not among them, and nothing had to be watched.
+    // A StatefulSet was not among them, nothing had to be watched, and nobody asked what workloads there are.
     const spare = given.filter((right) => !used.includes(right)).sort();
-    expect(spare).toEqual(['get apps statefulsets/scale', 'update apps statefulsets/scale', 'watch  pods']);
+    expect(spare).toEqual([
+      'get apps statefulsets/scale',
+      'list apps deployments',
+      'list apps statefulsets',
+      'list autoscaling.k8s.io verticalpodautoscalers',
+      'update apps statefulsets/scale',
+      'watch  pods',
+    ]);
   });
 });

@@ -1,0 +1,71 @@
+import { conflict, notFound } from '../kernel/errors.ts';
+import type { AnyJob } from '../kernel/job-fields.ts';
+import type { Queue, QueuedJob } from './queue.ts';
+
+/** Jobs of one kind as users have them: begun, looked at, followed, cancelled. */
+
+const mostListed = 200;
+
+/**
+ * @param noun - what users call one, such as `load test`
+ * @param own - what a job of this kind has besides what every job has
+ */
+export function jobResource<Job extends AnyJob>(
+  queue: Queue,
+  kind: string,
+  noun: string,
+  own: (job: QueuedJob) => Omit<Job, keyof AnyJob>,
+) {
+  const jobOf = (job: QueuedJob): Job => {
+    const common: AnyJob = {
+      id: job.id,
+      status: job.state,
+      attempts: job.attempts,
+      created_at: job.created_at,
+      finished_at: job.finished_at,
+      progress: job.progress === null ? null : JSON.parse(job.progress),
+      result: job.result === null ? null : JSON.parse(job.result),
+      error: job.error,
+    };
+    return { ...common, ...own(job) } as Job;
+  };
+  const get = async (id: string): Promise<Job> => {
+    const job = await queue.get(kind, id);
+    if (!job) throw notFound(`there is no ${noun} ${id}`, { id });
+    return jobOf(job);
+  };
+  return {
+    /** @throws TowerError `not_found` */
+    get,
+    /** @param busy - what is said where another job of the subject is open. @throws TowerError `conflict` then */
+    begin: async (subject: string, payload: unknown, busy: string): Promise<Job> => {
+      const { job, isNew } = await queue.add({ kind, subject, payload });
+      if (!isNew) throw conflict(`${busy} already, by ${noun.replace(/^.* job$/, 'job')} ${job.id}`, { job: job.id });
+      return jobOf(job);
+    },
+    /** The job of a subject that is queued or running. */
+    open: async (subject: string): Promise<Job | null> => {
+      const job = await queue.open(kind, subject);
+      return job && jobOf(job);
+    },
+    /** Newest first. */
+    list: async (): Promise<Job[]> => (await queue.list(kind, mostListed)).map(jobOf),
+    /** Ends an open job, once what is under way has ended; a finished one stays as it is. @throws TowerError `not_found` */
+    cancel: async (id: string): Promise<Job> => {
+      await queue.cancel(kind, id);
+      return get(id);
+    },
+    /** The job whenever it changes, as frames of server-sent events; ends with the job, or when the signal aborts. */
+    events: (id: string, over: AbortSignal) => framesOf(queue.follow(kind, id, over), jobOf),
+  };
+}
+
+async function* framesOf(rows: AsyncIterable<QueuedJob>, jobOf: (job: QueuedJob) => AnyJob): AsyncGenerator<string> {
+  let number = 0;
+  for await (const row of rows) {
+    const job = jobOf(row);
+    const isOpen = job.status === 'queued' || job.status === 'running';
+    number += 1;
+    yield `id: ${number}\nevent: ${isOpen ? 'progress' : job.status}\ndata: ${JSON.stringify(job)}\n\n`;
+  }
+}
