@@ -3,7 +3,7 @@ import { mean } from '../../src/kernel/stats.ts';
 import { type Collected, type Stretch } from './collect.ts';
 import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
 import { type Former, type Held, hold, keepHold, release, renew, restore, restoreLeft } from './kubernetes/leases.ts';
-import type { Workload as KubernetesWorkload, Pod } from './kubernetes/objects.ts';
+import type { Condition, Workload as KubernetesWorkload, Pod } from './kubernetes/objects.ts';
 import { type Readiness, readinessOf, whyNotReady } from './kubernetes/pods.ts';
 import {
   type Found,
@@ -75,8 +75,12 @@ export function createCluster({ client, collect, clock }: Deps) {
     restoreOf: async (namespace: string, job: string, signal?: AbortSignal) =>
       restoreLeft(cluster(), clock, namespace, (each) => each.startsWith(`${job}/`), signal),
     /** One pod, in place. @throws TowerError `not_found` on Kubernetes before 1.33, `invalid`, `unavailable` */
-    resize: async ({ namespace }: Workload, pod: string, containers: Sized[], signal?: AbortSignal) =>
-      resizePod(cluster(), namespace, pod, containers, signal),
+    resize: async (
+      { namespace }: Workload,
+      pod: string,
+      containers: Sized[],
+      options: { dryRun?: boolean; signal?: AbortSignal | undefined },
+    ) => resizePod(cluster(), namespace, pod, containers, options),
     /** All pods, by a rollout; what they wait for where it is not done in time. @throws TowerError `invalid`, `unavailable` */
     rollOut: async (
       target: Workload,
@@ -114,7 +118,13 @@ async function rollOut(
     const path = workloadPath(namespace, kind, service);
     const workload = await client.call<KubernetesWorkload>({ method: 'GET', path }, signal);
     const pods = await podsOf(client, namespace, { labelSelector: selector }, signal);
-    const now = { ...readinessOf(pods, workload.spec.replicas ?? 1), ready: isRolledOut(workload) };
+    const { waiting, ...all } = readinessOf(pods, workload.spec.replicas ?? 1);
+    // Quotas and limits of the namespace judge pods, not the workload that makes them.
+    const refused = workload.status?.conditions?.find(
+      (each) => each.type === 'ReplicaFailure' && each.status === 'True',
+    );
+    const unmade = refused ? [{ pod: 'a new pod', why: `cannot be made: ${refused.message ?? refused.reason}` }] : [];
+    const now = { ...all, waiting: [...unmade, ...waiting], ready: isRolledOut(workload) };
     if (now.ready || clock.now() >= endMs) return now;
     onChange(now);
     await clock.sleep(lookMs, signal);
@@ -128,9 +138,13 @@ function meanOf(values: Float64Array | undefined): number | null {
 
 /** Of one that serves; what has ended or is about to says nothing. */
 function podState(pod: Pod): PodState[] {
-  const { phase, containerStatuses: statuses = [], conditions = [] } = pod.status ?? {};
+  const { phase, observedGeneration, containerStatuses: statuses = [], conditions = [] } = pod.status ?? {};
   if (phase === 'Failed' || phase === 'Succeeded' || pod.metadata.deletionTimestamp !== undefined) return [];
-  const resizing = conditions.find(({ type }) => type === 'PodResizePending' || type === 'PodResizeInProgress');
+  const said = conditions.find(({ type }) => type === 'PodResizePending' || type === 'PodResizeInProgress');
+  // Before the node has looked it says nothing, as afterwards.
+  const isUnseen = (observedGeneration ?? Number.POSITIVE_INFINITY) < (pod.metadata.generation ?? 0);
+  const resizing: Partial<Condition> | undefined =
+    said ?? (isUnseen ? { type: 'the node has not seen it yet' } : undefined);
   return [
     {
       name: pod.metadata.name,

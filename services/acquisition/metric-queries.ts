@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { invalid } from '../../src/kernel/errors.ts';
+import { type StateName, stateNames, stateQueries } from './state-queries.ts';
 
 /**
  * What is asked of Prometheus about a workload. Where its series come from differs from cluster to cluster: presets for
@@ -39,18 +40,6 @@ export type ColumnName = (typeof columnNames)[number];
 
 export const podSeries = ['cpu', 'memory'] as const;
 export type PodSeries = (typeof podSeries)[number];
-
-/** What is asked as of now. */
-export const stateNames = [
-  'requests',
-  'limits',
-  'oom_limits',
-  'replicas',
-  'hpa_targets',
-  'nodes',
-  'workloads',
-] as const;
-export type StateName = (typeof stateNames)[number];
 
 /** Where container metrics come from. */
 export const presets = ['kube-prometheus-stack', 'plain'] as const;
@@ -168,29 +157,6 @@ const pods: MetricQueries['pods'] = {
   memory: `max by(pod,container)(${containers('max_over_time(container_memory_working_set_bytes{$C}[$s])')})`,
 };
 
-const ofContainers = (metric: string) =>
-  `max by(container,resource)(max by(namespace,pod,container,resource)(${metric}{$K$kp,resource=~"cpu|memory"}) $J)`;
-
-const hpa =
-  'on(namespace,horizontalpodautoscaler) group_left() max by(namespace,horizontalpodautoscaler)(kube_horizontalpodautoscaler_info{$K,scaletargetref_name="$svc"})';
-
-const state: Record<StateName, (preset: Preset) => string> = {
-  requests: () => ofContainers('kube_pod_container_resource_requests'),
-  limits: () => ofContainers('kube_pod_container_resource_limits'),
-  // The limits there are now of containers that were killed; the reason stays for as long as the pod does.
-  oom_limits: () =>
-    'max by(container)(max by(namespace,pod,container)(kube_pod_container_resource_limits{$K$kp,resource="memory"}) * on(namespace,pod,container) (max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"}) > 0) $J)',
-  replicas: () =>
-    'max(kube_deployment_spec_replicas{$K,deployment="$svc"} or kube_statefulset_replicas{$K,statefulset="$svc"})',
-  hpa_targets: () =>
-    `max by(horizontalpodautoscaler,metric_name,metric_target_type)(kube_horizontalpodautoscaler_spec_target_metric{$K} * ${hpa})`,
-  nodes: () => 'max by(resource)(kube_node_status_allocatable{resource=~"cpu|memory"$x})',
-  workloads: (preset) =>
-    preset === 'plain'
-      ? 'label_replace(group by(deployment)(kube_deployment_spec_replicas{$K}), "workload", "$1", "deployment", "(.*)")'
-      : 'group by(workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload_type="deployment"$x})',
-};
-
 const text = z.string('must be a PromQL text').max(4000);
 /** What a file may say anew: any column or pod series. */
 const QueryFile = z.strictObject({
@@ -231,7 +197,7 @@ export async function metricQueries(
   return {
     columns: Object.fromEntries(columns) as Record<ColumnName, Column>,
     pods: byName(podSeries, (name) => fill(given.pods[name] ?? pods[name])),
-    state: byName(stateNames, (name) => fill(given.state[name] ?? state[name](preset))),
+    state: byName(stateNames, (name) => fill(given.state[name] ?? stateQueries[name](preset))),
   };
 }
 

@@ -1,5 +1,6 @@
-import { checkWorkload, type MetricQueries, queryFor, type StateName, type Workload } from './metric-queries.ts';
+import { checkWorkload, type MetricQueries, queryFor, type Workload } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
+import type { StateName } from './state-queries.ts';
 
 /** What a workload asks for at present, as kube-state-metrics tells it. */
 
@@ -11,13 +12,18 @@ export type ContainerState = {
   /** The limit there is now, where one of its pods was killed for memory; null where none was. */
   oomLimit: number | null;
 };
+export type Amounts = { cpuCores: number | null; memoryBytes: number | null };
 export type WorkloadState = {
   containers: Record<string, ContainerState>;
   replicas: number | null;
   /** A HorizontalPodAutoscaler on CPU utilisation; `targetUtilization` is a share of the request. */
   hpa: { name: string; targetUtilization: number } | null;
   /** What the largest node has to give; null where nobody tells. */
-  node: { cpuCores: number | null; memoryBytes: number | null };
+  node: Amounts;
+  /** What the LimitRanges of the namespace allow a container; null where they say nothing. */
+  range: { least: Amounts; most: Amounts };
+  /** What is left of the quotas of the namespace for requests, and for limits of memory; null where there is none. */
+  quotaLeft: Amounts;
   /** What could not be told. */
   unknown: StateName[];
 };
@@ -37,13 +43,15 @@ export async function workloadState(
     const query = queryFor(source.queries.state[name], workload, source.scrapeMs, source.scrapeMs);
     return (await source.prometheus.instant(query, atMs, signal)).filter(({ value }) => !Number.isNaN(value));
   };
-  const [requests, limits, ooms, replicas, targets, nodes] = await Promise.all([
+  const [requests, limits, ooms, replicas, targets, nodes, ranges, quotas] = await Promise.all([
     ask('requests'),
     ask('limits'),
     ask('oom_limits'),
     ask('replicas'),
     ask('hpa_targets'),
     ask('nodes'),
+    ask('limit_ranges'),
+    ask('quotas'),
   ]);
   const names = new Set([...requests, ...limits].map(({ labels }) => labels['container'] ?? ''));
   const valueOf = (samples: Sample[], container: string, resource?: string) =>
@@ -60,7 +68,6 @@ export async function workloadState(
       oomLimit: valueOf(ooms, name),
     },
   ]);
-  const nodeOf = (resource: string) => nodes.find(({ labels }) => labels['resource'] === resource)?.value ?? null;
   const target = targets.find(
     ({ labels }) => labels['metric_name'] === 'cpu' && labels['metric_target_type'] === 'utilization',
   );
@@ -70,11 +77,28 @@ export async function workloadState(
     hpa: target
       ? { name: target.labels['horizontalpodautoscaler'] ?? '', targetUtilization: target.value / 100 }
       : null,
-    node: { cpuCores: nodeOf('cpu'), memoryBytes: nodeOf('memory') },
+    node: amountsOf(nodes),
+    range: {
+      least: amountsOf(ranges.filter(({ labels }) => labels['constraint'] === 'min')),
+      most: amountsOf(ranges.filter(({ labels }) => labels['constraint'] === 'max')),
+    },
+    quotaLeft: amountsOf(quotas),
     unknown: [
       ...(requests.length === 0 ? (['requests'] as const) : []),
       ...(replicas.length === 0 ? (['replicas'] as const) : []),
     ],
+  };
+}
+
+/** The least of each; memory is recommended with a limit of the same, so what bounds limits bounds it too. */
+function amountsOf(samples: readonly Sample[]): Amounts {
+  const least = (...resources: string[]) => {
+    const own = samples.filter(({ labels }) => resources.includes(labels['resource'] ?? ''));
+    return own.length === 0 ? null : Math.min(...own.map(({ value }) => value));
+  };
+  return {
+    cpuCores: least('cpu', 'requests.cpu'),
+    memoryBytes: least('memory', 'requests.memory', 'limits.memory'),
   };
 }
 

@@ -1,6 +1,6 @@
 import { jobResource } from '../../src/store/job-resource.ts';
 import type { Queue } from '../../src/store/queue.ts';
-import { type ApplyDeps, applySizes, undoLeft } from './apply.ts';
+import { type ApplyDeps, applySizes, judge, undoLeft } from './apply.ts';
 import { changesOf } from './apply-changes.ts';
 import type { ApplyJob, ApplyPlan, ApplyRequest } from './apply-schemas.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
@@ -21,7 +21,7 @@ export function createApplyJobs(deps: Deps) {
     const found = await cluster.find(target);
     const answer = await recommend(target, { ...request, kind: found.kind });
     const prepared = changesOf(answer, found, request, cluster.isSameAmount);
-    await cluster.judge(target, found, prepared.sized);
+    await judge(cluster, target, prepared, request);
     return { ...prepared, answer };
   };
   queue.handle(kind, async ({ id, attempts, subject, payload }, { signal, progress }) => {

@@ -102,7 +102,7 @@ async function holdFor(
   const read = async () => {
     chosen.prepared = await prepare();
     const { found, sized } = chosen.prepared;
-    const canary = request.canary && found.replicas > 1 ? await canaryOf(cluster, target, found, signal) : null;
+    const canary = await canaryOf(cluster, target, found, request, signal);
     chosen.canary = canary;
     const changed = ({ name }: { name: string }) => sized.some((each) => each.name === name);
     const own = canary && { name: canary.name, containers: canary.containers.filter(changed) };
@@ -113,34 +113,71 @@ async function holdFor(
   return { held, prepared: chosen.prepared!, canary: chosen.canary?.name ?? null };
 }
 
-async function canaryOf(cluster: Cluster, target: Target, found: Found, signal: AbortSignal): Promise<PodState | null> {
+async function canaryOf(
+  cluster: Cluster,
+  target: Target,
+  found: Found,
+  request: ApplyRequest,
+  signal?: AbortSignal,
+): Promise<PodState | null> {
+  if (!request.canary || found.replicas < 2) return null;
   const pods = await cluster.pods(target, found, signal);
   return pods.find(({ ready }) => ready) ?? null;
+}
+
+/** @throws TowerError `conflict` where that cannot be done in place, `unavailable` where it is not allowed */
+async function resize(
+  cluster: Cluster,
+  target: Target,
+  pod: string,
+  sized: Prepared['sized'],
+  options: { dryRun?: boolean; signal?: AbortSignal | undefined },
+): Promise<void> {
+  await cluster.resize(target, pod, sized, options).catch((error: unknown) => {
+    if (!(error instanceof TowerError) || (error.code !== 'not_found' && error.code !== 'invalid')) throw error;
+    throw conflict(
+      `${pod} cannot be resized in place (Kubernetes 1.33 and later can, within limits): ${error.message}. Say canary: false to replace all pods at once`,
+    );
+  });
+}
+
+/**
+ * Has the API server judge what would be set: of the workload, and of the pod that would be resized first, which quotas and
+ * limits of the namespace are about.
+ * @throws TowerError `invalid`, `conflict`, `unavailable`, as it does
+ */
+export async function judge(
+  cluster: Cluster,
+  target: Target,
+  { found, sized }: Prepared,
+  request: ApplyRequest,
+): Promise<void> {
+  await cluster.judge(target, found, sized);
+  const canary = await canaryOf(cluster, target, found, request);
+  if (canary) await resize(cluster, target, canary.name, sized, { dryRun: true });
 }
 
 /** Resizes one pod in place. @returns what is wrong with it then, or null */
 async function tryOut(run: Run, canary: string): Promise<string | null> {
   const { cluster, clock, target, found, sized, request, signal } = run;
+  const before = await restartsOf(run);
   run.step(`${canary} is resized in place`);
-  await cluster.resize(target, canary, sized, signal).catch((error: unknown) => {
-    if (!(error instanceof TowerError) || (error.code !== 'not_found' && error.code !== 'invalid')) throw error;
-    throw conflict(
-      `${canary} cannot be resized in place (Kubernetes 1.33 and later can, within limits): ${error.message}. Say canary: false to replace all pods at once`,
-    );
-  });
+  await resize(cluster, target, canary, sized, { signal });
   const endMs = clock.now() + request.rollout_seconds * 1000;
   for (;;) {
     // The node says after a moment whether it can.
     await clock.sleep(lookMs, signal);
     const pod = (await cluster.pods(target, found, signal)).find(({ name }) => name === canary);
     if (!pod) return `${canary} is gone`;
+    // Less memory than it uses kills it at once.
+    if (pod.oomKilled && pod.restarts > (before.get(canary) ?? 0)) return `${canary} was killed for memory`;
     if (pod.resizing === null) break;
     if (pod.resizing.forGood || clock.now() >= endMs) return `${canary} was not resized: ${pod.resizing.why}`;
     run.say(`${canary}: ${pod.resizing.why}`);
   }
   // A container that begins again for a resize does so as it was told.
   const trouble = await watch(run, await restartsOf(run), ({ name }) => name === canary);
-  return trouble && `${canary}: ${trouble}`;
+  return trouble === null || trouble.startsWith(canary) ? trouble : `${canary}: ${trouble}`;
 }
 
 /** Replaces all pods. @returns what is wrong then, or null */

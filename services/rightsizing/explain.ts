@@ -19,8 +19,10 @@ const boundTexts: Record<BoundBy, string> = {
   usage: '',
   nothing: '',
   floor: 'raised to the floor',
-  cap: 'lowered to the cap: the stated violation is not kept',
-  node: 'lowered to what the largest node has: the stated violation is not kept',
+  cap: 'lowered to the cap',
+  limit_range: 'set to what a LimitRange of the namespace allows',
+  quota: 'lowered to what quotas of the namespace leave',
+  node: 'lowered to what the largest node has',
   oom: 'raised above the limit at which a pod was killed',
 };
 
@@ -48,11 +50,14 @@ export function explain(
     chosen.strategy === own
       ? `${promise}: ${blend.join(', ')}, times ${chosen.factor!.toFixed(2)}`
       : `by the rule of ${chosen.strategy}`;
-  const bound =
-    boundTexts[by] === ''
-      ? ''
-      : `; ${quantity(chosen.request, resource)} was ${boundTexts[by]}, ${quantity(bounded!, resource)}`;
+  const bound = boundText(by, chosen.request, bounded!, resource);
   return `${rule}; ${seen}, peak ${quantity(peak!, resource)}${bound}`;
+}
+
+function boundText(by: BoundBy, unbounded: number, bounded: number, resource: Resource): string {
+  if (boundTexts[by] === '') return '';
+  const cost = bounded < unbounded ? ': the stated violation is not kept' : '';
+  return `; ${quantity(unbounded, resource)} was ${boundTexts[by]}, ${quantity(bounded, resource)}${cost}`;
 }
 
 export function explainCapacity(
@@ -64,7 +69,7 @@ export function explainCapacity(
   bounded: number,
 ): string {
   const part = share < 0.999 ? `, ${Math.round(100 * share)} % of it for this container` : '';
-  const bound = boundTexts[by] === '' ? '' : `; it was ${boundTexts[by]}, ${quantity(bounded, resource)}`;
+  const bound = boundText(by, unbounded, bounded, resource);
   return `by experiments: each of ${replicas} replicas is to bear ${Number(load.toPrecision(3))} requests/s${part}: ${quantity(unbounded, resource)}${bound}`;
 }
 

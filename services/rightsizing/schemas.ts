@@ -71,7 +71,9 @@ const Sizing = z.object({
     .number()
     .nullable()
     .describe('Calibrated probability that the stated violation is kept over the horizon'),
-  bound_by: z.enum(['usage', 'capacity', 'floor', 'cap', 'node', 'oom', 'nothing']).describe('Which rule decided'),
+  bound_by: z
+    .enum(['usage', 'capacity', 'floor', 'cap', 'limit_range', 'quota', 'node', 'oom', 'nothing'])
+    .describe('Which rule decided'),
   unbounded: z.number().nullable().describe('Before floors and caps'),
   peak: z.number().nullable().describe('Greatest use of any pod'),
   samples: z.number(),

@@ -245,13 +245,12 @@ function sizingOf(
   const boundBy = isByCapacity && decided === 'usage' ? 'capacity' : decided;
   return {
     request: bounded,
-    limit: bounded === null ? null : isCpu ? cpuLimit(request, bounded, peak, current) : bounded,
+    limit: bounded === null ? null : isCpu ? cpuLimit(request, bounded, peak, current, state) : bounded,
     unit: isCpu ? 'cores' : 'bytes',
     current_request: (isCpu ? current?.cpuRequest : current?.memoryRequest) ?? null,
     current_limit: (isCpu ? current?.cpuLimit : current?.memoryLimit) ?? null,
     // Below what was asked for nothing is promised.
-    confidence:
-      unbounded === null || isByCapacity || boundBy === 'cap' || boundBy === 'node' ? null : chosen.confidence,
+    confidence: unbounded === null || isByCapacity || bounded! < unbounded ? null : chosen.confidence,
     bound_by: boundBy,
     unbounded,
     peak,
@@ -267,8 +266,15 @@ function sizingOf(
 }
 
 /** Where none is asked for, one that is there stays, and rises where the request would be above it. */
-function cpuLimit({ cpu_limit }: SizeRequest, cores: number, peak: number | null, current: ContainerState | null) {
-  if (cpu_limit && peak !== null) return Math.max(2 * cores, 1.2 * peak);
+function cpuLimit(
+  { cpu_limit }: SizeRequest,
+  cores: number,
+  peak: number | null,
+  current: ContainerState | null,
+  { range }: WorkloadState,
+): number | null {
+  const most = range.most.cpuCores ?? Number.POSITIVE_INFINITY;
+  if (cpu_limit && peak !== null) return Math.min(most, Math.max(2 * cores, 1.2 * peak));
   const limit = current?.cpuLimit ?? null;
-  return limit !== null && limit < cores ? 2 * cores : null;
+  return limit !== null && limit < cores ? Math.min(most, 2 * cores) : null;
 }

@@ -193,7 +193,8 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? '/', 'http://cluster');
     const method = request.method ?? 'GET';
-    calls.push(`${method} ${url.pathname}${url.searchParams.has('watch') ? '?watch' : ''}`);
+    const how = ['watch', 'dryRun'].find((name) => url.searchParams.has(name));
+    calls.push(`${method} ${url.pathname}${how ? `?${how}` : ''}`);
     let text = '';
     for await (const chunk of request) text += String(chunk);
     if (delayMs) await wait(delayMs());

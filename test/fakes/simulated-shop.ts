@@ -2,7 +2,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { normal, seededRandom } from '../../src/kernel/rng.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
-import type { fakeKubernetes } from './kubernetes.ts';
 
 /**
  * A shop under load and the Prometheus that watches it. What a service uses is a function of load and replicas, with noise
@@ -10,7 +9,7 @@ import type { fakeKubernetes } from './kubernetes.ts';
  * + 200 kB per request and second of each.
  * @param levels - requests per second that there may be; what comes is the nearest of them
  */
-export async function simulatedShop(cluster: Awaited<ReturnType<typeof fakeKubernetes>>, levels: number[]) {
+export async function simulatedShop(cluster: { replicasOf(service: string): number | undefined }, levels: number[]) {
   const requests: number[] = [];
   const listen = async (handle: (path: URL, form: URLSearchParams) => object | null) => {
     const server = createServer((request, response) => {

@@ -1,9 +1,10 @@
 import { createCluster, type Signals } from '../../services/acquisition/cluster.ts';
-import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
-import { applySizes, undoLeft } from '../../services/rightsizing/apply.ts';
+import { createKubernetesClient, type KubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
+import { applySizes, judge, undoLeft } from '../../services/rightsizing/apply.ts';
 import { changesOf } from '../../services/rightsizing/apply-changes.ts';
 import { ApplyRequest } from '../../services/rightsizing/apply-schemas.ts';
 import type { SizeAnswer } from '../../services/rightsizing/schemas.ts';
+import type { Clock } from '../../src/kernel/clock.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
 import { fastClock } from './experiment-world.ts';
 
@@ -28,18 +29,14 @@ export const answer = (change: object = {}) =>
 
 export const quiet: Signals = { throttled: 0.01, errors: 0, latencyMs: 80 };
 
-/** A cluster with the service, and an application of the recommendation there. */
-export async function applyWorld({ replicas = 3, signals = [quiet] }: { replicas?: number; signals?: Signals[] } = {}) {
-  const fake = await fakeKubernetes();
-  fake.workload('Deployment', 'web', replicas, [{ name: 'server', image: 'web:1', resources: former }]);
-  const clock = fastClock({ real: 1000 });
+/** An application of the recommendation, by a tower that may die. */
+export function applyingTower(real: KubernetesClient, clock: Clock, signals: Signals[] = [quiet]) {
   /** `life`: calls until the tower dies. */
-  const tower = (life = Number.POSITIVE_INFINITY) => {
+  return (life = Number.POSITIVE_INFINITY, attempt = 1) => {
     let [left, calls] = [life, 0];
     let asked = 0;
     const died = new AbortController();
-    const real = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock });
-    const client: typeof real = {
+    const client: KubernetesClient = {
       watch: real.watch,
       call: async (call, signal) => {
         calls += 1;
@@ -61,14 +58,27 @@ export async function applyWorld({ replicas = 3, signals = [quiet] }: { replicas
       const left = await undoLeft(deps, 'job-1', target, signal);
       if (left) return left;
       const whole = { ...request, ...change };
-      const prepare = async () => changesOf(answer(), await cluster.find(target, signal), whole, cluster.isSameAmount);
-      return applySizes(deps, 'job-1/1', target, prepare, whole, signal, (text) => said.push(text));
+      const prepare = async () => {
+        const prepared = changesOf(answer(), await cluster.find(target, signal), whole, cluster.isSameAmount);
+        await judge(cluster, target, prepared, whole);
+        return prepared;
+      };
+      return applySizes(deps, `job-1/${attempt}`, target, prepare, whole, signal, (text) => said.push(text));
     };
     const dead = new Promise<null>((resolve) => {
       died.signal.addEventListener('abort', () => resolve(null));
     });
     return { run, said, calls: () => calls, until: async () => Promise.race([run(), dead]) };
   };
+}
+
+/** A cluster with the service, and an application of the recommendation there. */
+export async function applyWorld({ replicas = 3, signals = [quiet] }: { replicas?: number; signals?: Signals[] } = {}) {
+  const fake = await fakeKubernetes();
+  fake.workload('Deployment', 'web', replicas, [{ name: 'server', image: 'web:1', resources: former }]);
+  const clock = fastClock({ real: 1000 });
+  const real = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock });
+  const tower = applyingTower(real, clock, signals);
   const resources = () =>
     (
       fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!.spec as {

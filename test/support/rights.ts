@@ -1,6 +1,6 @@
 const verbs: Record<string, string> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
 const path =
-  /^(\w+) \/apis?\/(?:([a-z0-9.]+)\/)?v\d\/namespaces\/[a-z-]+\/(\w+)(?:\/([^/?]+))?(\/(?:scale|resize))?(\?watch)?$/;
+  /^(\w+) \/apis?\/(?:([a-z0-9.]+)\/)?v\d\/namespaces\/[a-z-]+\/(\w+)(?:\/([^/?]+))?(\/(?:scale|resize))?(\?watch)?(?:\?dryRun)?$/;
 
 /** What a call takes, as a Role says it: `update apps deployments/scale`; the core group is empty. */
 export function rightOf(call: string): string {

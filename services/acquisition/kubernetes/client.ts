@@ -230,6 +230,8 @@ function errorOf(status: number, text: string): TowerError {
   if (status === 409) return conflict(`Kubernetes: ${said || 'it was changed meanwhile'}`);
   if (status === 400 || status === 422) return invalid(`Kubernetes: ${said || 'the request is wrong'}`);
   if (status === 401) return unavailable('Kubernetes does not know who asks: look at KUBERNETES_CONFIG');
+  // Rules of a namespace and webhooks refuse with the same status as missing rights.
+  if (status === 403 && said !== '' && !/ cannot \w+ resource /.test(said)) return invalid(`Kubernetes: ${said}`);
   if (status === 403)
     return unavailable(`Kubernetes does not allow it: ${said}; deploy/kubernetes/ has Roles with the rights`);
   return unavailable(`Kubernetes answered ${status}${said && `: ${said}`}`);

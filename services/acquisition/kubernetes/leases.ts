@@ -52,22 +52,25 @@ export async function hold(
   const known = formerOf(lease);
   // What one that died had changed is undone first, whatever it was.
   if (known) await undo(client, { namespace, service, ...known }, signal);
-  const former = await read().catch(async (error: unknown) => {
-    await release(client, { namespace, service, holder }, signal).catch(() => undefined);
+  try {
+    const former = await read();
+    const { formerReplicas: replicas, formerResources: resources } = former;
+    const { [formerReplicas]: _, [formerResources]: __, ...others } = lease.metadata.annotations ?? {};
+    const annotations = {
+      ...others,
+      [formerReplicas]: String(replicas),
+      ...(resources ? { [formerResources]: JSON.stringify(resources) } : {}),
+    };
+    const spec = { ...lease.spec, holderIdentity: holder, acquireTime: now, renewTime: now };
+    // Of two that take it over at once, the version lets only one.
+    const body = { ...lease, metadata: { ...lease.metadata, annotations }, spec };
+    await client.call({ method: 'PUT', path: pathOf(namespace, service), body }, signal);
+    return { namespace, service, holder, ...former };
+  } catch (error) {
+    // Nothing is changed yet; also when it is cancelled, nobody is to wait until the lease is over.
+    await release(client, { namespace, service, holder }).catch(() => undefined);
     throw error;
-  });
-  const { formerReplicas: replicas, formerResources: resources } = former;
-  const { [formerReplicas]: _, [formerResources]: __, ...others } = lease.metadata.annotations ?? {};
-  const annotations = {
-    ...others,
-    [formerReplicas]: String(replicas),
-    ...(resources ? { [formerResources]: JSON.stringify(resources) } : {}),
-  };
-  const spec = { ...lease.spec, holderIdentity: holder, acquireTime: now, renewTime: now };
-  // Of two that take it over at once, the version lets only one.
-  const body = { ...lease, metadata: { ...lease.metadata, annotations }, spec };
-  await client.call({ method: 'PUT', path: pathOf(namespace, service), body }, signal);
-  return { namespace, service, holder, ...former };
+  }
 }
 
 async function takeLease(

@@ -30,6 +30,7 @@ export type Workload = {
     readyReplicas?: number;
     updatedReplicas?: number;
     observedGeneration?: number;
+    conditions?: Condition[];
     /** Of a StatefulSet. */
     currentRevision?: string;
     updateRevision?: string;
@@ -58,6 +59,8 @@ export type Pod = {
   spec?: { containers: Container[] };
   status?: {
     phase?: string;
+    /** What of the pod its node has seen (Kubernetes 1.34 and later). */
+    observedGeneration?: number;
     conditions?: Condition[];
     containerStatuses?: ContainerStatus[];
     initContainerStatuses?: ContainerStatus[];

@@ -108,13 +108,13 @@ export function isRolledOut({ metadata, spec, status }: Workload): boolean {
   );
 }
 
-/** Of one pod, in place (Kubernetes 1.33 and later). @throws TowerError `not_found` where that is not known, `invalid`, `unavailable` */
+/** Of one pod, in place (Kubernetes 1.33 and later). `dryRun`: quotas and limits of the namespace judge it. @throws TowerError `not_found` where that is not known, `invalid`, `unavailable` */
 export async function resizePod(
   client: KubernetesClient,
   namespace: string,
   pod: string,
   containers: readonly Sized[],
-  signal?: AbortSignal,
+  { dryRun = false, signal }: { dryRun?: boolean; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   await client.call(
     {
@@ -122,6 +122,7 @@ export async function resizePod(
       path: `/api/v1/namespaces/${namespace}/pods/${pod}/resize`,
       type: 'application/strategic-merge-patch+json',
       body: { spec: { containers } },
+      ...(dryRun ? { query: { dryRun: 'All' } } : {}),
     },
     signal,
   );
@@ -197,7 +198,7 @@ async function restorePod(
   });
   const isBack = isAdded
     ? false
-    : await resizePod(client, namespace, name, changed, signal).then(
+    : await resizePod(client, namespace, name, changed, { signal }).then(
         () => true,
         (error: unknown) => {
           if (!(error instanceof TowerError) || error.code === 'unavailable') throw error;

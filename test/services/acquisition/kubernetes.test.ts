@@ -90,15 +90,27 @@ describe('a cluster', () => {
   });
 
   it.each([
-    [401, 'does not know who asks'],
-    [403, 'Kubernetes does not allow it: no rights'],
-    [503, 'Kubernetes answered 503'],
-    [422, 'Kubernetes: no rights'],
-  ])('says what an answer %i means, and no token with it', async (status, text) => {
+    [401, 'does not know who asks', '', 'unavailable'],
+    [
+      403,
+      'does not allow it: User "a" cannot list resource "pods"',
+      'User "a" cannot list resource "pods"',
+      'unavailable',
+    ],
+    [
+      403,
+      'Kubernetes: pods "web" is forbidden: exceeded quota: most',
+      'pods "web" is forbidden: exceeded quota: most',
+      'invalid',
+    ],
+    [503, 'Kubernetes answered 503', 'no rights', 'unavailable'],
+    [422, 'Kubernetes: no rights', 'no rights', 'invalid'],
+  ])('says what an answer %i means, and no token with it: %s', async (status, text, message, code) => {
     const { fake, client } = await cluster();
-    fake.trouble(() => ({ status, message: 'no rights' }));
+    fake.trouble(() => ({ status, message }));
     const error = await scaleWorkload(client, 'shop', 'web', 1).catch((each: unknown) => each as Error);
     expect((error as Error).message).toContain(text);
+    expect(error).toMatchObject({ code });
     expect(String((error as Error).stack)).not.toContain('a-secret-token');
   });
 

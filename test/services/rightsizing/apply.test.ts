@@ -30,6 +30,8 @@ describe('applying a recommendation', () => {
     expect(fake.leases()).toEqual([]);
     const writes = fake.calls.filter((call) => call.startsWith('PATCH'));
     expect(writes).toEqual([
+      'PATCH /apis/apps/v1/namespaces/shop/deployments/web?dryRun',
+      `PATCH /api/v1/namespaces/shop/pods/${result.canary}/resize?dryRun`,
       `PATCH /api/v1/namespaces/shop/pods/${result.canary}/resize`,
       'PATCH /apis/apps/v1/namespaces/shop/deployments/web',
     ]);
@@ -77,12 +79,12 @@ describe('applying a recommendation', () => {
     let asked = 0;
     one.fake.trouble(({ method, path }) => {
       // Between two looks at it.
-      if (method === 'GET' && path.endsWith('/pods') && ++asked === 5)
+      if (method === 'GET' && path.endsWith('/pods') && ++asked === 7)
         for (const { metadata } of one.fake.pods()) one.fake.setPod(metadata.name, killed);
       return undefined;
     });
     const result = await one.tower().run();
-    expect(result.reason).toBe(`${result.canary}: ${result.canary} was killed for memory`);
+    expect(result.reason).toBe(`${result.canary} was killed for memory`);
     expect([one.resources(), one.fake.leases()]).toEqual([former, []]);
     const other = await world();
     other.fake.podsAre(() => ({
@@ -151,7 +153,7 @@ describe('applying a recommendation', () => {
     fake.trouble(({ method, path: asked }) => {
       const lease = fake.get(path, 'control-tower-web');
       // While the canary is watched.
-      if (method === 'PATCH' && asked.endsWith('/resize') && lease)
+      if (method === 'PATCH' && asked.endsWith('/resize') && lease?.metadata['annotations'])
         fake.add(path, { ...lease, spec: { ...lease.spec, holderIdentity: 'job-2/1' } });
       return undefined;
     });

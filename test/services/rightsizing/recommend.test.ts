@@ -1,46 +1,7 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import type { WorkloadMetrics } from '../../../services/acquisition/schemas.ts';
-import type { BacktestAnswer } from '../../../services/rightsizing/backtest-schemas.ts';
-import type { BatchAnswer, SizeAnswer } from '../../../services/rightsizing/schemas.ts';
-import { clusterSeries, prometheusOver, type Sampled, webCores } from '../../support/cluster-series.ts';
-import { testTower } from '../../support/tower.ts';
-
-/** Whatever was asked for. */
-type Body = BatchAnswer &
-  BacktestAnswer &
-  Omit<WorkloadMetrics, 'service'> & { detail?: string; series: { values: (number | null)[] }[] };
-
-const now = Date.UTC(2026, 10, 20, 12);
-const clock = { now: () => now, sleep: async () => undefined };
-/** As often as they are scraped here. */
-const stepMs = 600_000;
-let series: Sampled[];
-beforeAll(() => {
-  series = clusterSeries(now, 4, stepMs);
-});
-
-const withoutHpa = () => series.filter(({ name }) => !name.startsWith('kube_horizontal'));
-
-async function towerOver(given: Sampled[] | null, env: Record<string, string> = {}) {
-  const url = given === null ? {} : { PROMETHEUS_URL: await prometheusOver(given, now) };
-  const { app, logText } = await testTower({ PROMETHEUS_SCRAPE_SECONDS: '600', ...url, ...env }, { clock });
-  const call = async (path: string, payload?: object) => {
-    const answer = await app.inject({
-      method: payload === undefined ? 'GET' : 'POST',
-      url: path,
-      ...(payload === undefined ? {} : { payload }),
-    });
-    return { status: answer.statusCode, body: answer.json<Body>() };
-  };
-  const recommend = async (service: string, payload: object = {}) => {
-    const { status, body } = await call(`/api/v1/rightsizing/shop/${service}/recommendation`, payload);
-    expect([status, body.detail]).toEqual([200, undefined]);
-    return body as unknown as SizeAnswer;
-  };
-  const metricsPage = async () => (await app.inject('/metrics')).body;
-  return { call, recommend, logText, metricsPage };
-}
+import { clusterSeries, type Sampled, webCores } from '../../support/cluster-series.ts';
+import { now, series, stepMs, towerOver, withoutHpa } from '../../support/sized-tower.ts';
 
 describe('a recommendation from history alone', () => {
   it.each(['kube-prometheus-stack', 'plain'])('sizes every container by its busiest pod (%s)', {
@@ -78,7 +39,7 @@ describe('a recommendation from history alone', () => {
     expect(answer.replicas).toMatchObject({ current: 2, recommended: null, explanation: 'the autoscaler web decides' });
     // 60 % of 0.6 cores.
     expect(answer.hpa!.recommended_target_utilization).toBeCloseTo(Math.min(0.9, 0.36 / perPod), 9);
-    const alone = await (await towerOver(withoutHpa())).recommend('web', { history_days: 4 });
+    const alone = await (await towerOver(withoutHpa)).recommend('web', { history_days: 4 });
     expect(alone.replicas).toMatchObject({ current: 2, bound_by: 'usage' });
     expect(alone.replicas!.recommended).toBe(Math.ceil(alone.replicas!.demand_cores! / perPod));
     // The cost is that of the replicas there are: nothing that is to be applied changes their number.
@@ -104,37 +65,6 @@ describe('a recommendation from history alone', () => {
       },
     });
     expect(answer.outputs!.kubectl).toMatch(/^kubectl patch deployment web -n shop --type strategic -p '\{"spec"/);
-  });
-
-  it('keeps floors, caps, the largest node and what a kill taught', { timeout: 30_000 }, async () => {
-    const killedAt = (limit: number) => [
-      ...withoutHpa(),
-      ...(['kube_pod_container_status_last_terminated_reason', 'kube_pod_container_resource_limits'] as const).map(
-        (name): Sampled => ({
-          name,
-          labels: {
-            job: 'kube-state-metrics',
-            namespace: 'shop',
-            pod: 'web-7d9f8b6c5d-ddddd',
-            container: 'web',
-            ...(name.endsWith('reason') ? { reason: 'OOMKilled' } : { resource: 'memory' }),
-          },
-          samples: [[now - 60_000, name.endsWith('reason') ? 1 : limit * 2 ** 20]],
-        }),
-      ),
-    ];
-    const { recommend } = await towerOver(killedAt(90), { RIGHTSIZING_MAX_CPU_CORES: '0.1' });
-    const answer = await recommend('web', { history_days: 4, max_replicas: 3 });
-    const [proxy, web] = answer.containers;
-    expect(proxy!.cpu).toMatchObject({ request: 0.01, bound_by: 'floor' });
-    expect(web!.cpu).toMatchObject({ request: 0.1, bound_by: 'cap' });
-    expect(web!.cpu.explanation).toMatch(/lowered to the cap: the stated violation is not kept/);
-    expect(web!.memory).toMatchObject({ request: 190 * 2 ** 20, bound_by: 'oom', current_limit: 90 * 2 ** 20 });
-    expect(answer.replicas).toMatchObject({ recommended: 3, bound_by: 'cap' });
-    expect(web!.cpu.confidence).toBeNull();
-    // A limit that was never nearly used is not the one it was killed at: it was raised since.
-    const raised = await (await towerOver(killedAt(200))).recommend('web', { history_days: 4 });
-    expect(raised.containers[1]!.memory).toMatchObject({ bound_by: 'usage', current_limit: 200 * 2 ** 20 });
   });
 
   it('leaves out containers that are gone, and says so', { timeout: 30_000 }, async () => {

@@ -1,0 +1,52 @@
+import type { Preset } from './metric-queries.ts';
+
+/** What a workload and its namespace are like now, as kube-state-metrics tells it. */
+
+/** What is asked as of now. */
+export const stateNames = [
+  'requests',
+  'limits',
+  'oom_limits',
+  'replicas',
+  'hpa_targets',
+  'nodes',
+  'limit_ranges',
+  'quotas',
+  'workloads',
+] as const;
+export type StateName = (typeof stateNames)[number];
+
+const ofContainers = (metric: string) =>
+  `max by(container,resource)(max by(namespace,pod,container,resource)(${metric}{$K$kp,resource=~"cpu|memory"}) $J)`;
+
+const hpa =
+  'on(namespace,horizontalpodautoscaler) group_left() max by(namespace,horizontalpodautoscaler)(kube_horizontalpodautoscaler_info{$K,scaletargetref_name="$svc"})';
+
+const ofLimitRanges = (constraint: string) =>
+  `kube_limitrange{$K,type="Container",resource=~"cpu|memory",constraint="${constraint}"}`;
+const ofQuotas = (type: string) =>
+  `kube_resourcequota{$K,type="${type}",resource=~"cpu|memory|requests.cpu|requests.memory|limits.memory"}`;
+
+/** As templates, see `selectorsOf`. */
+export const stateQueries: Record<StateName, (preset: Preset) => string> = {
+  requests: () => ofContainers('kube_pod_container_resource_requests'),
+  limits: () => ofContainers('kube_pod_container_resource_limits'),
+  // The limits there are now of containers that were killed; the reason stays for as long as the pod does.
+  oom_limits: () =>
+    'max by(container)(max by(namespace,pod,container)(kube_pod_container_resource_limits{$K$kp,resource="memory"}) * on(namespace,pod,container) (max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"}) > 0) $J)',
+  replicas: () =>
+    'max(kube_deployment_spec_replicas{$K,deployment="$svc"} or kube_statefulset_replicas{$K,statefulset="$svc"})',
+  hpa_targets: () =>
+    `max by(horizontalpodautoscaler,metric_name,metric_target_type)(kube_horizontalpodautoscaler_spec_target_metric{$K} * ${hpa})`,
+  nodes: () => 'max by(resource)(kube_node_status_allocatable{resource=~"cpu|memory"$x})',
+  // The strictest of what the namespace demands of each container.
+  limit_ranges: () =>
+    `max by(resource,constraint)(${ofLimitRanges('min')}) or min by(resource,constraint)(${ofLimitRanges('max')})`,
+  // What is left of it.
+  quotas: () =>
+    `min by(resource)(max by(resourcequota,resource)(${ofQuotas('hard')}) - max by(resourcequota,resource)(${ofQuotas('used')}))`,
+  workloads: (preset) =>
+    preset === 'plain'
+      ? 'label_replace(group by(deployment)(kube_deployment_spec_replicas{$K}), "workload", "$1", "deployment", "(.*)")'
+      : 'group by(workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload_type="deployment"$x})',
+};

@@ -1,0 +1,142 @@
+import { describe, expect, it } from 'vitest';
+import type { Signals } from '../../services/acquisition/cluster.ts';
+import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
+import { systemClock } from '../../src/kernel/clock.ts';
+import { applyingTower, former, quiet } from '../support/apply-world.ts';
+import { isControlPlaneThere } from '../support/control-plane.ts';
+import { running } from '../support/node-of-a-cluster.ts';
+import { realShop, workload } from '../support/real-shop.ts';
+
+/** The tower with the rights that deploy/ gives it, over a real API server and its controllers. */
+
+const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
+
+type Pods = { items: { metadata: { name: string }; spec: { containers: { resources: object }[] } }[] };
+
+/** With a service, and a tower that sets its size. */
+async function shop({ kind = 'Deployment' }: { kind?: 'Deployment' | 'StatefulSet' } = {}) {
+  const real = await realShop();
+  const { kubectl, client } = real;
+  await real.add(workload(kind, 'web', 3));
+  await kubectl(['rollout', 'status', `${kind.toLowerCase()}/web`, '-n', 'shop', '--timeout=30s']);
+  const clock = hurriedClock();
+  const tower = createKubernetesClient({
+    config: real.file,
+    context: undefined,
+    timeoutMs: 10_000,
+    clock: systemClock,
+  });
+  const resources = async () =>
+    JSON.parse(
+      await kubectl(['get', kind, 'web', '-n', 'shop', '-o', 'jsonpath={.spec.template.spec.containers[0].resources}']),
+    ) as object;
+  const pods = async () => {
+    const path = '/api/v1/namespaces/shop/pods';
+    const { items } = await client.call<Pods>({ method: 'GET', path, query: { labelSelector: 'app=web' } });
+    return items.map(({ metadata: { name }, spec }) => ({ name, resources: spec.containers[0]!.resources }));
+  };
+  return { ...real, resources, pods, applying: (signals: Signals[] = [quiet]) => applyingTower(tower, clock, signals) };
+}
+
+/** Waits are short; renewals and time limits never come due. */
+function hurriedClock() {
+  let now = Date.now();
+  return {
+    now: () => now,
+    sleep: async (ms: number, signal?: AbortSignal) => {
+      if (ms <= 10_000) now += ms;
+      return systemClock.sleep(ms <= 10_000 ? 50 : 600_000, signal);
+    },
+  };
+}
+
+describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights of deploy/', () => {
+  it.each(['Deployment', 'StatefulSet'] as const)('sets the size of a %s: one pod in place, then all', async (kind) => {
+    const { pods, resources, leases, applying } = await shop({ kind });
+    const before = (await pods()).map(({ name }) => name);
+    const { run, said } = applying()();
+    const result = await run();
+    expect(result).toMatchObject({ status: 'applied', reason: null });
+    expect(before).toContain(result.canary);
+    expect(said).toEqual(expect.arrayContaining([`${result.canary} is resized in place`, 'all pods are replaced']));
+    expect([await resources(), await leases()]).toEqual([wanted, '']);
+    expect((await pods()).map((pod) => pod.resources)).toEqual([wanted, wanted, wanted]);
+  });
+
+  it.each(['Deployment', 'StatefulSet'] as const)('takes it back to the last field of a %s', async (kind) => {
+    const { pods, resources, leases, applying } = await shop({ kind });
+    const result = await applying([quiet, quiet, { ...quiet, errors: 0.2 }])().run();
+    expect(result).toMatchObject({ status: 'undone', reason: 'failed requests rose from 0 % to 20 %' });
+    expect([await resources(), await leases()]).toEqual([former, '']);
+    await expect.poll(async () => (await pods()).map((pod) => pod.resources)).toEqual([former, former, former]);
+  });
+
+  it('takes it back where the first pod is killed for memory, and touches no other', async () => {
+    const { pods, resources, leases, applying, node } = await shop();
+    const before = await pods();
+    node.fates((pod) =>
+      JSON.stringify(pod.spec.containers).includes('90Mi')
+        ? {
+            ...running(pod, 1),
+            containerStatuses: [
+              {
+                name: 'server',
+                image: 'none',
+                imageID: '',
+                ready: true,
+                restartCount: 1,
+                lastState: { terminated: { exitCode: 137, reason: 'OOMKilled' } },
+              },
+            ],
+          }
+        : undefined,
+    );
+    const result = await applying()().run();
+    expect(result).toMatchObject({
+      status: 'undone',
+      reason: `${result.canary} was killed for memory`,
+    });
+    expect([await resources(), await leases()]).toEqual([former, '']);
+    await expect.poll(async () => (await pods()).map((pod) => pod.resources)).toEqual([former, former, former]);
+    const others = before.filter(({ name }) => name !== result.canary);
+    expect(await pods()).toEqual(expect.arrayContaining(others));
+  });
+
+  it('takes it back where the node has no room for it', async () => {
+    const { resources, leases, applying, node } = await shop();
+    node.fates((pod) => {
+      if (!JSON.stringify(pod.spec.containers).includes('90Mi')) return undefined;
+      const { conditions, ...rest } = running(pod) as { conditions: object[] };
+      const why = {
+        type: 'PodResizePending',
+        status: 'True',
+        reason: 'Infeasible',
+        message: 'node did not have enough',
+      };
+      return { ...rest, conditions: [...conditions, why] };
+    });
+    const result = await applying()().run();
+    expect(result.reason).toBe(`${result.canary} was not resized: Infeasible: node did not have enough`);
+    expect([await resources(), await leases()]).toEqual([former, '']);
+  });
+
+  it('is refused before anything is changed where a rule of the namespace forbids it', async () => {
+    const { add, resources, leases, applying } = await shop();
+    const spec = { limits: [{ type: 'Container', min: { cpu: '100m' } }] };
+    await add({ apiVersion: 'v1', kind: 'LimitRange', metadata: { name: 'least' }, spec });
+    const { run, said } = applying()();
+    await expect(run()).rejects.toThrow(/cannot be resized in place .*minimum cpu usage per Container is 100m/);
+    expect([said, await resources(), await leases()]).toEqual([[], former, '']);
+  });
+
+  it('says what a quota refuses, and takes it back', async () => {
+    const { add, resources, leases, applying } = await shop();
+    // Enough for one, and not for three.
+    const spec = { hard: { 'limits.memory': '200Mi' } };
+    await add({ apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'most' }, spec });
+    const result = await applying()().run({ rollout_seconds: 60 });
+    expect(result).toMatchObject({ status: 'undone' });
+    expect(result.reason).toMatch(/a new pod cannot be made: .*exceeded quota: most/);
+    expect([await resources(), await leases()]).toEqual([former, '']);
+  });
+});

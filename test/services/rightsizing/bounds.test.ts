@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import type { Sampled } from '../../support/cluster-series.ts';
+import { now, towerOver, withoutHpa } from '../../support/sized-tower.ts';
+
+describe('a recommendation', () => {
+  it('keeps floors, caps, the largest node and what a kill taught', { timeout: 30_000 }, async () => {
+    const killedAt = (limit: number) => [
+      ...withoutHpa,
+      ...(['kube_pod_container_status_last_terminated_reason', 'kube_pod_container_resource_limits'] as const).map(
+        (name): Sampled => ({
+          name,
+          labels: {
+            job: 'kube-state-metrics',
+            namespace: 'shop',
+            pod: 'web-7d9f8b6c5d-ddddd',
+            container: 'web',
+            ...(name.endsWith('reason') ? { reason: 'OOMKilled' } : { resource: 'memory' }),
+          },
+          samples: [[now - 60_000, name.endsWith('reason') ? 1 : limit * 2 ** 20]],
+        }),
+      ),
+    ];
+    const { recommend } = await towerOver(killedAt(90), { RIGHTSIZING_MAX_CPU_CORES: '0.1' });
+    const answer = await recommend('web', { history_days: 4, max_replicas: 3 });
+    const [proxy, web] = answer.containers;
+    expect(proxy!.cpu).toMatchObject({ request: 0.01, bound_by: 'floor' });
+    expect(web!.cpu).toMatchObject({ request: 0.1, bound_by: 'cap' });
+    expect(web!.cpu.explanation).toMatch(/was lowered to the cap, 0.1: the stated violation is not kept$/);
+    expect(web!.memory).toMatchObject({ request: 190 * 2 ** 20, bound_by: 'oom', current_limit: 90 * 2 ** 20 });
+    expect(answer.replicas).toMatchObject({ recommended: 3, bound_by: 'cap' });
+    expect(web!.cpu.confidence).toBeNull();
+    // A limit that was never nearly used is not the one it was killed at: it was raised since.
+    const raised = await (await towerOver(killedAt(200))).recommend('web', { history_days: 4 });
+    expect(raised.containers[1]!.memory).toMatchObject({ bound_by: 'usage', current_limit: 200 * 2 ** 20 });
+  });
+
+  it('keeps what LimitRanges and quotas of the namespace allow', { timeout: 30_000 }, async () => {
+    const ofNamespace = (name: string, labels: Record<string, string>, value: number): Sampled => ({
+      name,
+      labels: { job: 'kube-state-metrics', namespace: 'shop', ...labels },
+      samples: [[now - 60_000, value]],
+    });
+    const range = (constraint: string, resource: string, value: number) =>
+      ofNamespace('kube_limitrange', { limitrange: 'all', type: 'Container', constraint, resource }, value);
+    const quota = (resource: string, hard: number, used: number) =>
+      [hard, used].map((value, i) =>
+        ofNamespace('kube_resourcequota', { resourcequota: 'all', type: i === 0 ? 'hard' : 'used', resource }, value),
+      );
+    const ranged = [...withoutHpa, range('min', 'cpu', 0.02), range('max', 'memory', 60 * 2 ** 20)];
+    const [proxy, web] = (await (await towerOver(ranged)).recommend('web', { history_days: 4 })).containers;
+    expect(proxy!.cpu).toMatchObject({ request: 0.02, bound_by: 'limit_range' });
+    expect(web!.memory).toMatchObject({ request: 60 * 2 ** 20, bound_by: 'limit_range', confidence: null });
+    expect(web!.memory.explanation).toMatch(
+      /was set to what a LimitRange of the namespace allows, 60 MiB: the stated violation is not kept$/,
+    );
+    // Two replicas of 0.6 cores are asked for: what is over, 0.5 too much, is taken from both containers alike.
+    const over = [...withoutHpa, ...quota('requests.cpu', 1.5, 2), ...quota('limits.memory', 8e9, 1e9)];
+    const bound = (await (await towerOver(over)).recommend('web', { history_days: 4 })).containers;
+    expect(bound[1]!.cpu).toMatchObject({ bound_by: 'quota', confidence: null });
+    expect(bound[1]!.cpu.request).toBeCloseTo(0.5 - (0.25 * 0.5) / 0.6, 6);
+    expect(bound[1]!.memory.bound_by).toBe('usage');
+  });
+});

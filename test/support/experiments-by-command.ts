@@ -1,0 +1,116 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { simulatedQueries, simulatedShop } from '../fakes/simulated-shop.ts';
+import { temporaryFolder } from './tower.ts';
+import { towerCommand } from './tower-process.ts';
+
+/** Experiments as a user makes them: a tower in a folder, a command, files. */
+
+const think = 0.1;
+const users = [2, 8];
+const config = {
+  training: {
+    steady_state_config: {
+      experiment_duration_minutes: 0.05,
+      replica_counts: [1, 3],
+      load_levels_users: users,
+      test_scenarios: ['visit'],
+    },
+  },
+  jmeter_thread_ramp_up: 0,
+  jmeter_thread_ramp_down: 0,
+  jmeter_think_time: think,
+  metrics_collection_interval: 1,
+  scale_to_zero: ['loadgenerator'],
+  custom_scenarios: {
+    visit: { rounds: [{ name: 'visit', steps: [{ name: 'home', path: '/', expect_text: 'welcome' }] }] },
+  },
+};
+
+export const replicasThere = { web: 2, cart: 1, loadgenerator: 1 };
+
+/** A folder to run a tower in, with a shop that it makes experiments with. */
+export async function experimentFolder(cluster: { file: string; replicasOf(service: string): number | undefined }) {
+  const { prometheus, target } = await simulatedShop(
+    cluster,
+    users.map((each) => each / think),
+  );
+  const cwd = temporaryFolder();
+  writeFileSync(join(cwd, 'experiments.yaml'), JSON.stringify(config));
+  writeFileSync(
+    join(cwd, 'queries.json'),
+    simulatedQueries([
+      'cpu_cores',
+      'mem_bytes',
+      'net_rx_bytes',
+      'net_tx_bytes',
+      'pod_restarts',
+      'replica_count',
+      'node_cpu_util',
+      'node_mem_util',
+      'request_rate',
+    ]),
+  );
+  const env = {
+    KUBERNETES_CONFIG: cluster.file,
+    LOAD_TARGETS: target,
+    PROMETHEUS_URL: prometheus,
+    PROMETHEUS_SCRAPE_SECONDS: '1',
+    PROMETHEUS_QUERIES_FILE: join(cwd, 'queries.json'),
+    LOG_LEVEL: 'WARNING',
+    RATE_LIMIT_PER_MINUTE: '100000',
+  };
+  const folder = join(cwd, 'data', 'experiments');
+  const data = () =>
+    Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
+  return { cwd, env, data };
+}
+
+export const begin = (cwd: string, url: string) =>
+  towerCommand(
+    [
+      '--url',
+      url,
+      '--json',
+      'train',
+      'parallel-experiments',
+      '--services',
+      'web,cart',
+      '--namespace',
+      'shop',
+      '--config-file',
+      'experiments.yaml',
+    ],
+    { cwd },
+  );
+
+type Job = { id: string; status: string; result: Record<string, unknown> | null; attempts: number };
+export const jobOf = async (url: string): Promise<Job> => {
+  const response = await fetch(`${url}/api/v1/acquisition/experiments/jobs`);
+  return ((await response.json()) as Job[])[0]!;
+};
+
+/** Values to the last digit; of the load what does not hang on the moment. */
+export function comparable(files: Record<string, string>) {
+  return Object.fromEntries(
+    Object.entries(files).map(([name, text]) => {
+      if (name.endsWith('.csv')) return [name, text];
+      const {
+        load_test,
+        job: _,
+        target: __,
+        collection_start: ___,
+        collection_end: ____,
+        ...rest
+      } = JSON.parse(text) as Record<string, unknown>;
+      const { successful_requests, failed_requests, users: visits } = load_test as Record<string, number>;
+      expect(successful_requests).toBeGreaterThan(50);
+      const checks = (rest['data_quality'] as { checks: { name: string; detail: string }[] }).checks;
+      return [
+        name,
+        { ...rest, failed_requests, visits, data_quality: checks.filter((check) => check.name !== 'load_duration') },
+      ];
+    }),
+  );
+}
