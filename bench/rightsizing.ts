@@ -3,6 +3,7 @@ import { own } from '../services/rightsizing/strategies/names.ts';
 import { day, hour, type Resource } from '../services/rightsizing/usage.ts';
 import { calibrationError } from '../services/rightsizing/walk.ts';
 import { seededRandom } from '../src/kernel/rng.ts';
+import { scoreCapacity } from './rightsizing/capacity.ts';
 import { demandOfNasa } from './rightsizing/demand.ts';
 import { bitbrains, nab, nezha, smd, type Trace } from './rightsizing/series.ts';
 import type { Report } from './support/report.ts';
@@ -19,6 +20,7 @@ export async function bench(report: Report, only?: string): Promise<void> {
     memory: () => benchMemory(report),
     nezha: () => benchNezha(report),
     demand: () => benchDemand(report),
+    capacity: () => benchCapacity(report),
   }))
     if (only === undefined || only === name) await run();
 }
@@ -154,4 +156,19 @@ function interval(scored: Scored[], rival: string): [number, number] {
 async function benchDemand(report: Report): Promise<void> {
   for (const [name, { regret, violations }] of Object.entries(await demandOfNasa()))
     report.note(`demand, 24 h, NASA, ${name}: regret ${regret.toFixed(3)}, ${(100 * violations).toFixed(1)} % above`);
+}
+
+/** Of seeds that nobody looked at while it was made. */
+function benchCapacity(report: Report): void {
+  const { services, errors, above, borne, replicas } = scoreCapacity(1000, 0.05, 5001);
+  const { tower = Number.NaN, ...rivals } = errors;
+  for (const [name, error] of Object.entries(rivals))
+    report.atMost(`capacity: error at levels of load left out, in times of that of ${name}`, tower / error, 1);
+  report.note(`capacity: mean error ${tower.toFixed(1)} % over ${services} simulated services`);
+  report.atLeast('capacity: share of replicas above their CPU (stated: 0.05), at least', above, 0.03);
+  report.atMost('capacity: … at most', above, 0.06);
+  report.atLeast('capacity: share of services whose latency is borne at 1.2 times the load', borne, 0.95);
+  report.note(
+    `capacity: replicas in times of the fewest that would do: ${replicas.toFixed(2)}; what was not tried is not trusted`,
+  );
 }

@@ -1,13 +1,22 @@
+import { mean, standardDeviation, studentUpperQuantile, sum } from '../../src/kernel/stats.ts';
 import type { LoadPoint } from '../acquisition/load-points.ts';
 
 /**
- * What one replica takes under load, learned from experiments: a part that is always there, and so much per request and
- * second. The line is fitted to relative errors, since twice too little is as bad at a tenth of a core as at ten. How far it
- * is off is known from levels of load it was not fitted on (leave one level out), and the margin is a quantile of that
- * (split conformal: Vovk et al. 2005; Lei et al. 2018).
+ * What one replica takes under load, learned from experiments: a part that is always there, so much per request and second,
+ * and, where that foresees levels of load it has not seen better, more the fuller it is. The curve is fitted to relative
+ * errors, since twice too little is as bad at a tenth of a core as at ten. How far it is off is known from levels it was not
+ * fitted on (leave one level out); the margin at a load is the bound that the next one stays below in the stated share of
+ * cases, as the half of them that was nearest to that load says, if logarithms of errors are normal (a prediction interval,
+ * with Student’s t).
  */
 
-export type Line = { base: number; perRequest: number };
+/** `perSquare`: per request and second, squared; 0 where a line does. */
+export type Curve = { base: number; perRequest: number; perSquare: number };
+/**
+ * `error`: mean of relative errors at levels that were left out; `off`: their logarithms, and at which load; `share`: of
+ * replicas that are to need less than the margin allows for.
+ */
+export type Fitted = Curve & { error: number; off: { load: number; by: number }[]; share: number };
 export type Capacity = {
   /** The scenario that takes most. */
   scenario: string;
@@ -16,8 +25,8 @@ export type Capacity = {
   levels: number;
   /** Requests per second of one replica, up to which it was tried. */
   tried: number;
-  cpu: Line & { error: number; margin: number };
-  memory: Line & { error: number; margin: number };
+  cpu: Fitted;
+  memory: Fitted;
 };
 
 /** A line needs two levels; whether it is one, a third. */
@@ -44,8 +53,8 @@ export function fitCapacity(points: readonly LoadPoint[], share: number): Capaci
       reasons.push(`${scenario} has ${levels} levels of load, ${fewestLevels} are needed`);
       continue;
     }
-    const cpu = lineOf(own, ({ cpu: cores }) => cores, share);
-    const memory = lineOf(own, ({ memory: bytes }) => bytes, share);
+    const cpu = curveOf(own, ({ cpu: cores }) => cores, share);
+    const memory = curveOf(own, ({ memory: bytes }) => bytes, share);
     if (cpu.error > worstError || memory.error > worstError) {
       const worst = Math.max(cpu.error, memory.error);
       reasons.push(`${scenario}: a level of load that was left out is off by ${Math.round(100 * worst)} % on average`);
@@ -68,47 +77,72 @@ function isOverloaded({ scenario, latencyMs }: LoadPoint, all: readonly LoadPoin
 }
 
 /** What a replica takes at a load, without a margin. */
-export const at = ({ base, perRequest }: Line, load: number): number => base + perRequest * load;
+export const at = ({ base, perRequest, perSquare }: Curve, load: number): number =>
+  base + perRequest * load + perSquare * load ** 2;
 
-function lineOf(points: readonly LoadPoint[], valueOf: (point: LoadPoint) => number, share: number) {
-  const off: number[] = [];
-  for (const level of new Set(points.map(({ users }) => users))) {
-    const line = fitLine(
-      points.filter(({ users }) => users !== level),
-      valueOf,
-    );
-    for (const point of points.filter(({ users }) => users === level))
-      off.push(Math.log(Math.max(valueOf(point), tiny) / Math.max(at(line, point.load), tiny)));
-  }
-  const ascending = off.toSorted((a, b) => a - b);
-  // Of n + 1 that might come, the share is below the n-th part rounded up; the greatest is the most that can be said.
-  const rank = Math.min(ascending.length, Math.ceil((ascending.length + 1) * share));
-  return {
-    ...fitLine(points, valueOf),
-    error: off.reduce((sum, each) => sum + Math.abs(Math.expm1(-each)), 0) / off.length,
-    margin: Math.max(1, Math.exp(ascending[rank - 1]!)),
+function curveOf(points: readonly LoadPoint[], valueOf: (point: LoadPoint) => number, share: number): Fitted {
+  const levels = [...new Set(points.map(({ users }) => users))];
+  const judged = (bends: boolean) => {
+    // Logarithms of what was measured, in times of what was foreseen without its level.
+    const off = levels.flatMap((level) => {
+      const known = points.filter(({ users }) => users !== level);
+      const curve = fitCurve(known, valueOf, bends);
+      const left = points.filter(({ users }) => users === level);
+      return left.map((point) => {
+        const by = Math.log(Math.max(valueOf(point), tiny) / Math.max(at(curve, point.load), tiny));
+        return { load: point.load, by };
+      });
+    });
+    return { off, error: mean(off.map(({ by }) => Math.abs(Math.expm1(-by)))), bends };
   };
+  const [line, curve] = [judged(false), levels.length > fewestLevels ? judged(true) : null];
+  const { off, error, bends } = curve && curve.error < line.error ? curve : line;
+  return { ...fitCurve(points, valueOf, bends), error, off, share };
+}
+
+/** What a replica may take in times of the curve, at a load; 1 at least. */
+export function marginAt({ off, share }: Fitted, load: number): number {
+  const distance = (each: number) => Math.abs(Math.log(Math.max(each, tiny) / Math.max(load, tiny)));
+  const near = off.toSorted((a, b) => distance(a.load) - distance(b.load)).slice(0, Math.max(6, off.length / 2));
+  const by = near.map((each) => each.by);
+  const spread = standardDeviation(by) * Math.sqrt(1 + 1 / by.length);
+  return Math.max(1, Math.exp(mean(by) + studentUpperQuantile(1 - share, by.length - 1) * spread));
 }
 
 const tiny = 1e-9;
 
-/** Least squares of relative errors; neither part is negative. */
-function fitLine(points: readonly LoadPoint[], valueOf: (point: LoadPoint) => number): Line {
-  let [w, wx, wy, wxx, wxy] = [0, 0, 0, 0, 0];
-  for (const point of points) {
-    const [x, y] = [point.load, Math.max(valueOf(point), tiny)];
-    const weight = 1 / y ** 2;
-    w += weight;
-    wx += weight * x;
-    wy += weight * y;
-    wxx += weight * x * x;
-    wxy += weight * x * y;
+/** Least squares of relative errors, in which no part is negative: the best of all choices of parts that has none. */
+function fitCurve(points: readonly LoadPoint[], valueOf: (point: LoadPoint) => number, bends: boolean): Curve {
+  const most = Math.max(tiny, ...points.map(({ load }) => load));
+  const rows = points.map((point) => {
+    const [x, y] = [point.load / most, Math.max(valueOf(point), tiny)];
+    return [1 / y, x / y, x ** 2 / y];
+  });
+  const choices = bends ? [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]] : [[0], [1], [0, 1]];
+  let [best, leastError] = [[0, 0, 0], Number.POSITIVE_INFINITY];
+  for (const choice of choices) {
+    const parts = [0, 0, 0];
+    leastSquares(rows.map((row) => choice.map((part) => row[part]!))).forEach(
+      (value, i) => (parts[choice[i]!] = value),
+    );
+    const error = sum(rows.map((row) => (sum(row.map((each, i) => each * parts[i]!)) - 1) ** 2));
+    if (parts.every((part) => part >= 0) && error < leastError) [best, leastError] = [parts, error];
   }
-  const spread = w * wxx - wx * wx;
-  const slope = spread > 1e-12 * w * wxx ? (w * wxy - wx * wy) / spread : 0;
-  if (!(slope > 0)) return { base: wy / w, perRequest: 0 };
-  const base = (wy - slope * wx) / w;
-  return base >= 0 ? { base, perRequest: slope } : { base: 0, perRequest: wxy / wxx };
+  const [base, perRequest, perSquare] = best as [number, number, number];
+  return { base, perRequest: perRequest / most, perSquare: perSquare / most ** 2 };
+}
+
+/** Coefficients with which the columns of each row add up to 1 as nearly as can be (normal equations, elimination). */
+function leastSquares(rows: readonly number[][]): number[] {
+  const size = rows[0]!.length;
+  const of = (i: number, j: number) => sum(rows.map((row) => row[i]! * (j === size ? 1 : row[j]!)));
+  const all = Array.from({ length: size }, (_, i) => Array.from({ length: size + 1 }, (_, j) => of(i, j)));
+  for (let i = 0; i < size; i += 1)
+    for (let k = 0; k < size; k += 1) {
+      const factor = k === i ? 0 : all[k]![i]! / all[i]![i]!;
+      all[k] = all[k]!.map((value, j) => value - factor * all[i]![j]!);
+    }
+  return all.map((row, i) => row[size]! / row[i]!);
 }
 
 export type Planned = {
@@ -120,9 +154,12 @@ export type Planned = {
   memory: number;
 };
 
+/** What comes above the demand, and what one replica is asked more than another, is borne too. */
+const headroom = 1.2;
+
 /**
- * Replicas and their size for so many requests per second, all replicas together: as few as were tried to bear it, since
- * each has a part that is always there. With fewer than that (`most`) `load` is more than was tried.
+ * Replicas and their size for so many requests per second, all replicas together: as few as were tried to bear it and a fifth
+ * more, since each has a part that is always there. With fewer than that (`most`) `load` may be more than was tried.
  */
 export function planFor(
   { tried, cpu, memory }: Capacity,
@@ -130,7 +167,12 @@ export function planFor(
   least: number,
   most = Number.POSITIVE_INFINITY,
 ): Planned {
-  const replicas = Math.min(most, Math.max(least, Math.ceil(demand / tried - 1e-9), 1));
+  const replicas = Math.min(most, Math.max(least, Math.ceil((headroom * demand) / tried - 1e-9), 1));
   const load = demand / replicas;
-  return { replicas, load, cpu: at(cpu, load) * cpu.margin, memory: at(memory, load) * memory.margin };
+  return {
+    replicas,
+    load,
+    cpu: at(cpu, load) * marginAt(cpu, load),
+    memory: at(memory, load) * marginAt(memory, load),
+  };
 }

@@ -1,6 +1,6 @@
 import { isoTime } from '../../src/kernel/clock.ts';
 import type { Advices, AdviseTask } from './advise.ts';
-import { at, type Capacity, fitCapacity, type Planned, planFor } from './capacity.ts';
+import { at, type Capacity, type Fitted, fitCapacity, marginAt, type Planned, planFor } from './capacity.ts';
 import { fewestHours } from './explain.ts';
 import { dayByForecast } from './forecast-demand.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
@@ -58,7 +58,7 @@ export async function byCapacity(
     );
   return {
     answer: {
-      ...answerOf(capacity),
+      ...answerOf(capacity, planned.load),
       ...told,
       demand_requests_per_second: demand,
       demand_by: by,
@@ -122,20 +122,22 @@ const unknown = {
   requests_per_second_of_each: null,
 };
 
-const answerOf = ({ scenario, loadFrom, levels, tried, cpu, memory }: Capacity) => ({
+/** @param load - that of each replica, where it is known */
+const answerOf = ({ scenario, loadFrom, levels, tried, cpu, memory }: Capacity, load = tried) => ({
   ...unknown,
   scenario,
   load_from: loadFrom,
   levels,
   tried_requests_per_second: tried,
-  cpu: lineOf(cpu, tried),
-  memory: lineOf(memory, tried),
+  cpu: curveOf(cpu, tried, load),
+  memory: curveOf(memory, tried, load),
 });
 
-const lineOf = (line: Capacity['cpu'], tried: number) => ({
-  base: line.base,
-  per_request: line.perRequest,
-  at_most_tried: at(line, tried),
-  error: line.error,
-  margin: line.margin,
+const curveOf = (curve: Fitted, tried: number, load: number) => ({
+  base: curve.base,
+  per_request: curve.perRequest,
+  per_request_squared: curve.perSquare,
+  at_most_tried: at(curve, tried),
+  error: curve.error,
+  margin: marginAt(curve, load),
 });

@@ -93,13 +93,14 @@ const Container = z.object({
   startup_peak_cores: z.number().nullable().describe('Greatest CPU of a pod’s first moments; null where no pod began'),
 });
 
-const Line = z
+const CapacityCurve = z
   .object({
     base: z.number().describe('Cores or bytes of a replica without load'),
     per_request: z.number().describe('… and for each request per second'),
+    per_request_squared: z.number().describe('… and for its square; 0 where a line does'),
     at_most_tried: z.number(),
     error: z.number().describe('Mean relative error at levels of load that were left out'),
-    margin: z.number().describe('What the line is multiplied by'),
+    margin: z.number().describe('What the curve is multiplied by at that load'),
   })
   .nullable();
 const Capacity = z
@@ -110,15 +111,15 @@ const Capacity = z
     left_out: z.int().describe('Experiments of low quality'),
     levels: z.int().nullable(),
     tried_requests_per_second: z.number().nullable().describe('The most one replica was tried with'),
-    cpu: Line,
-    memory: Line,
+    cpu: CapacityCurve,
+    memory: CapacityCurve,
     demand_requests_per_second: z.number().nullable().describe('Of all replicas, at the stated quantile'),
     demand_by: z
       .enum(['request', 'forecast', 'quantiles'])
       .nullable()
       .describe('As it was said, by the forecast engine, or as the quantile of usage is found'),
     replicas: z.int().nullable(),
-    fewest_replicas: z.int().nullable().describe('As many as would bear it'),
+    fewest_replicas: z.int().nullable().describe('As many as would bear it and a fifth more'),
     requests_per_second_of_each: z.number().nullable(),
     reason: z.string().nullable().describe('Why usage decided'),
   })

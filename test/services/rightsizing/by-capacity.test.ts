@@ -129,15 +129,16 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     expect(capacity).toMatchObject({
       load_from: 'load_test',
       demand_requests_per_second: 800,
-      replicas: 10,
-      fewest_replicas: 10,
-      requests_per_second_of_each: 80,
+      // With 80 of each it was tried; a fifth more than what is expected is borne too.
+      replicas: 12,
+      fewest_replicas: 12,
+      requests_per_second_of_each: 800 / 12,
     });
-    expect(replicas).toMatchObject({ recommended: 10, bound_by: 'capacity' });
-    expect(notes).toContain('this size is for 10 replicas, and there are 2: set both');
+    expect(replicas).toMatchObject({ recommended: 12, bound_by: 'capacity' });
+    expect(notes).toContain('this size is for 12 replicas, and there are 2: set both');
     const few = await recommend(await experiments(), { demand_requests_per_second: 800, max_replicas: 4 });
     expect(few.capacity!.reason).toBe(
-      '4 replicas would each have to bear 200 requests/s, and none was tried with more than 80: 10 are needed',
+      '4 replicas would each have to bear 200 requests/s, and none was tried with more than 80: 12 are needed',
     );
     expect(few.containers[1]!.cpu.bound_by).toBe('usage');
   });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LoadPoint } from '../../../services/acquisition/load-points.ts';
-import { at, type Capacity, fitCapacity, planFor } from '../../../services/rightsizing/capacity.ts';
+import { at, type Capacity, fitCapacity, marginAt, planFor } from '../../../services/rightsizing/capacity.ts';
 import { normal, seededRandom } from '../../../src/kernel/rng.ts';
 
 /** Online Boutique as a seeded simulator would have it: cores and bytes are lines, with noise in proportion. */
@@ -48,9 +48,9 @@ describe('the capacity of a replica', () => {
     expect(capacity.cpu.base).toBeCloseTo(0.02, 2);
     expect(Math.abs(capacity.cpu.perRequest / 0.004 - 1)).toBeLessThan(0.05);
     expect(capacity.cpu.error).toBeLessThan(0.05);
-    expect(capacity.cpu.margin).toBeGreaterThan(1);
-    expect(capacity.cpu.margin).toBeLessThan(1.12);
-    expect(fit(points({ noise: 0 })).cpu).toMatchObject({ margin: expect.closeTo(1, 6) as number });
+    expect(marginAt(capacity.cpu, 30)).toBeGreaterThan(1);
+    expect(marginAt(capacity.cpu, 30)).toBeLessThan(1.12);
+    expect(marginAt(fit(points({ noise: 0 })).cpu, 30)).toBeCloseTo(1, 6);
   });
 
   it('has a margin that is exceeded no more often than it says, and not much less', () => {
@@ -61,12 +61,19 @@ describe('the capacity of a replica', () => {
       const random = seededRandom(10_000 + seed);
       for (let i = 0; i < 20; i += 1) {
         const load = 2 + 30 * random();
-        if ((0.02 + 0.004 * load) * Math.exp(0.08 * normal(random)) > at(cpu, load) * cpu.margin) above += 1;
+        if ((0.02 + 0.004 * load) * Math.exp(0.08 * normal(random)) > at(cpu, load) * marginAt(cpu, load)) above += 1;
         all += 1;
       }
     }
     expect(above / all).toBeGreaterThan(0.03);
     expect(above / all).toBeLessThan(0.1);
+  });
+
+  it('bends where replicas take more the fuller they are', () => {
+    const bent = fit(points({ curve: 0.0001, noise: 0.01 }));
+    expect(bent.cpu.perSquare).toBeCloseTo(0.0001, 5);
+    expect(at(bent.cpu, 37.5) / (0.02 + 0.004 * 37.5 + 0.0001 * 37.5 ** 2)).toBeCloseTo(1, 1);
+    expect(fit(points({ noise: 0 })).cpu.perSquare).toBeCloseTo(0, 9);
   });
 
   it('is that of the scenario that takes most', () => {
@@ -110,7 +117,12 @@ describe('the capacity of a replica', () => {
         const capacity = fitCapacity(given, 0.95);
         if (typeof capacity === 'string') return;
         const { cpu, memory } = capacity;
-        for (const value of [cpu.base, cpu.perRequest, cpu.margin, memory.base, memory.perRequest, memory.margin]) {
+        for (const value of [cpu, memory].flatMap((each) => [
+          each.base,
+          each.perRequest,
+          each.perSquare,
+          marginAt(each, 1),
+        ])) {
           expect(Number.isFinite(value)).toBe(true);
           expect(value).toBeGreaterThanOrEqual(0);
         }
@@ -123,9 +135,10 @@ describe('replicas for a demand', () => {
   const capacity = fit(points({ noise: 0 }));
   it.each([
     [10, 1, 1],
-    [37.5, 1, 1],
-    [38, 1, 2],
-    [380, 1, 11],
+    // A fifth more than that is borne too.
+    [31.25, 1, 1],
+    [31.3, 1, 2],
+    [375, 1, 12],
     [10, 3, 3],
     [0, 1, 1],
   ])('of %f requests per second, %i at least, are %i', (demand, least, replicas) => {
