@@ -35,11 +35,13 @@ export type Signals = { throttled: number | null; errors: number | null; latency
 export type PodState = {
   name: string;
   ready: boolean;
-  restarts: number;
-  oomKilled: boolean;
+  /** How often each container has begun again, and whether it was for memory the last time. */
+  runs: { container: string; restarts: number; oomKilled: boolean }[];
   resizing: { why: string; forGood: boolean } | null;
   containers: Sized[];
 };
+
+type RolloutOptions = { timeoutMs: number; signal: AbortSignal; onChange: (now: Readiness) => void };
 
 /** So often it is looked whether a rollout is done. */
 const lookMs = 2_000;
@@ -82,12 +84,11 @@ export function createCluster({ client, collect, clock }: Deps) {
       options: { dryRun?: boolean; signal?: AbortSignal | undefined },
     ) => resizePod(cluster(), namespace, pod, containers, options),
     /** All pods, by a rollout; what they wait for where it is not done in time. @throws TowerError `invalid`, `unavailable` */
-    rollOut: async (
-      target: Workload,
-      found: Found,
-      containers: Sized[],
-      options: { timeoutMs: number; signal: AbortSignal; onChange: (now: Readiness) => void },
-    ): Promise<Readiness> => rollOut(cluster(), clock, target, found, containers, options),
+    rollOut: async (target: Workload, found: Found, containers: Sized[], options: RolloutOptions): Promise<Readiness> =>
+      rollOut(cluster(), clock, target, found, containers, options),
+    /** Until all pods are those of the template; what they wait for where that takes too long. @throws TowerError `unavailable` */
+    settled: async (target: Workload, found: Found, options: RolloutOptions): Promise<Readiness> =>
+      untilRolledOut(cluster(), clock, target, found, options),
     /** @throws TowerError `unavailable` */
     pods: async ({ namespace }: Workload, { selector }: Found, signal?: AbortSignal): Promise<PodState[]> =>
       (await podsOf(cluster(), namespace, { labelSelector: selector }, signal)).flatMap(podState),
@@ -109,11 +110,20 @@ async function rollOut(
   target: Workload,
   { kind, selector }: Found,
   containers: Sized[],
-  { timeoutMs, signal, onChange }: { timeoutMs: number; signal: AbortSignal; onChange: (now: Readiness) => void },
+  { timeoutMs, signal, onChange }: RolloutOptions,
 ): Promise<Readiness> {
-  const { namespace, service } = target;
-  const endMs = clock.now() + timeoutMs;
   await setResources(client, { ...target, kind }, containers, { signal });
+  return untilRolledOut(client, clock, target, { kind, selector }, { timeoutMs, signal, onChange });
+}
+
+async function untilRolledOut(
+  client: KubernetesClient,
+  clock: Clock,
+  { namespace, service }: Workload,
+  { kind, selector }: Pick<Found, 'kind' | 'selector'>,
+  { timeoutMs, signal, onChange }: RolloutOptions,
+): Promise<Readiness> {
+  const endMs = clock.now() + timeoutMs;
   for (;;) {
     const path = workloadPath(namespace, kind, service);
     const workload = await client.call<KubernetesWorkload>({ method: 'GET', path }, signal);
@@ -149,11 +159,11 @@ function podState(pod: Pod): PodState[] {
     {
       name: pod.metadata.name,
       ready: whyNotReady(pod) === null,
-      restarts: statuses.reduce((sum, { restartCount }) => sum + restartCount, 0),
-      oomKilled: statuses.some(
-        ({ state, lastState }) =>
-          state?.terminated?.reason === 'OOMKilled' || lastState?.terminated?.reason === 'OOMKilled',
-      ),
+      runs: statuses.map(({ name, restartCount, state, lastState }) => ({
+        container: name,
+        restarts: restartCount,
+        oomKilled: state?.terminated?.reason === 'OOMKilled' || lastState?.terminated?.reason === 'OOMKilled',
+      })),
       resizing: resizing
         ? {
             why: [resizing.reason ?? resizing.type, resizing.message].filter(Boolean).join(': '),

@@ -22,8 +22,8 @@ export type WorkloadState = {
   node: Amounts;
   /** What the LimitRanges of the namespace allow a container; null where they say nothing. */
   range: { least: Amounts; most: Amounts };
-  /** What is left of the quotas of the namespace for requests, and for limits of memory; null where there is none. */
-  quotaLeft: Amounts;
+  /** What is left of the quotas of the namespace, below 0 where they are overdrawn; null where there is none. */
+  quotaLeft: Amounts & { memoryLimitBytes: number | null };
   /** What could not be told. */
   unknown: StateName[];
 };
@@ -77,12 +77,15 @@ export async function workloadState(
     hpa: target
       ? { name: target.labels['horizontalpodautoscaler'] ?? '', targetUtilization: target.value / 100 }
       : null,
-    node: amountsOf(nodes),
+    node: amountsOf(nodes, ['cpu'], ['memory']),
     range: {
-      least: amountsOf(ranges.filter(({ labels }) => labels['constraint'] === 'min')),
-      most: amountsOf(ranges.filter(({ labels }) => labels['constraint'] === 'max')),
+      least: amountsOf(ofConstraint(ranges, 'min'), ['cpu'], ['memory']),
+      most: amountsOf(ofConstraint(ranges, 'max'), ['cpu'], ['memory']),
     },
-    quotaLeft: amountsOf(quotas),
+    quotaLeft: {
+      ...amountsOf(quotas, ['cpu', 'requests.cpu'], ['memory', 'requests.memory']),
+      memoryLimitBytes: amountsOf(quotas, [], ['limits.memory']).memoryBytes,
+    },
     unknown: [
       ...(requests.length === 0 ? (['requests'] as const) : []),
       ...(replicas.length === 0 ? (['replicas'] as const) : []),
@@ -90,16 +93,16 @@ export async function workloadState(
   };
 }
 
-/** The least of each; memory is recommended with a limit of the same, so what bounds limits bounds it too. */
-function amountsOf(samples: readonly Sample[]): Amounts {
-  const least = (...resources: string[]) => {
+const ofConstraint = (samples: readonly Sample[], name: string): Sample[] =>
+  samples.filter(({ labels }) => labels['constraint'] === name);
+
+/** The least of each, under any of these names. */
+function amountsOf(samples: readonly Sample[], cpu: readonly string[], memory: readonly string[]): Amounts {
+  const least = (resources: readonly string[]) => {
     const own = samples.filter(({ labels }) => resources.includes(labels['resource'] ?? ''));
     return own.length === 0 ? null : Math.min(...own.map(({ value }) => value));
   };
-  return {
-    cpuCores: least('cpu', 'requests.cpu'),
-    memoryBytes: least('memory', 'requests.memory', 'limits.memory'),
-  };
+  return { cpuCores: least(cpu), memoryBytes: least(memory) };
 }
 
 /** Names of the Deployments of a namespace. @throws TowerError as `workloadState` */

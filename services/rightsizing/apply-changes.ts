@@ -76,7 +76,7 @@ const percent = (share: number): string => `${Math.round(100 * share)} %`;
 
 /**
  * A pod that was killed, began again, or is not ready any more; or none at all. One that somebody adds or takes away is none.
- * @param known - how often each had begun again before
+ * @param known - how often each container of each had begun again before, see `restartsOf`
  * @param first - those that were ready
  */
 export function troubleOf(
@@ -85,13 +85,19 @@ export function troubleOf(
   first: ReadonlySet<string>,
 ): string | null {
   if (pods.length === 0 && first.size > 0) return 'it is gone';
-  for (const { name, ready, restarts, oomKilled } of pods) {
-    const again = restarts - (known.get(name) ?? 0);
-    if (again > 0) return oomKilled ? `${name} was killed for memory` : `${name} began again ${again} times`;
+  for (const { name, ready, runs } of pods) {
+    for (const { container, restarts, oomKilled } of runs) {
+      const again = restarts - (known.get(`${name}/${container}`) ?? 0);
+      if (again > 0) return oomKilled ? `${name} was killed for memory` : `${name} began again ${again} times`;
+    }
     if (!ready && first.has(name)) return `${name} is not ready any more`;
   }
   return null;
 }
+
+/** By pod, a slash, and container. */
+export const restartsOf = (pods: readonly PodState[]): Map<string, number> =>
+  new Map(pods.flatMap(({ name, runs }) => runs.map(({ container, restarts }) => [`${name}/${container}`, restarts])));
 
 /** What rose beyond chance: throttling by 5 % of the periods, errors by 1 % of the requests, latency by a fifth. */
 export function worseThan(before: Signals, after: Signals): string | null {

@@ -1,7 +1,7 @@
 import { type Clock, isoTime } from '../../src/kernel/clock.ts';
 import { conflict, publicText, TowerError } from '../../src/kernel/errors.ts';
 import type { Cluster, PodState, Signals } from '../acquisition/cluster.ts';
-import { type Found, type Prepared, troubleOf, worseThan } from './apply-changes.ts';
+import { type Found, type Prepared, restartsOf, troubleOf, worseThan } from './apply-changes.ts';
 import type { ApplyRequest, ApplyResult } from './apply-schemas.ts';
 
 /**
@@ -61,14 +61,16 @@ export async function applySizes(
     say(text);
   };
   const watchMs = request.watch_seconds * 1000;
+  let trouble: string | null = null;
   try {
     const before = await cluster.signals(target, clock.now() - watchMs, clock.now(), both);
     const common = { target, request, signal: both, before, after: unmeasured, step, say };
     const run: Run = { ...deps, ...prepared, ...common };
-    const trouble = (canary === null ? null : await tryOut(run, canary)) ?? (await replaceAll(run, held));
+    trouble = (canary === null ? null : await tryOut(run, canary)) ?? (await replaceAll(run, held));
     step(trouble === null ? 'it stays' : `taken back: ${trouble}`);
     await stopKeeping();
     await (trouble === null ? cluster.release(held) : cluster.restore(held));
+    if (trouble !== null) await untilBack(run);
     const shownSignals = { before: shown(before), after: shown(run.after) };
     return {
       status: trouble === null ? 'applied' : 'undone',
@@ -82,7 +84,7 @@ export async function applySizes(
     await stopKeeping();
     // What it was like is restored before anybody is told; what another job holds by now is that job's.
     await cluster.restore(held).catch((failure: unknown) => {
-      const text = `${publicText(error)}; and it could not be taken back yet, which is tried again every minute`;
+      const text = `${trouble === null ? '' : `${trouble}; `}${publicText(error)}; and it could not be taken back yet, which is tried again every minute`;
       throw new TowerError('unavailable', text, { cause: failure });
     });
     throw lost.signal.aborted && !signal.aborted ? lost.signal.reason : error;
@@ -134,7 +136,9 @@ async function resize(
   options: { dryRun?: boolean; signal?: AbortSignal | undefined },
 ): Promise<void> {
   await cluster.resize(target, pod, sized, options).catch((error: unknown) => {
-    if (!(error instanceof TowerError) || (error.code !== 'not_found' && error.code !== 'invalid')) throw error;
+    const isUnable = error instanceof TowerError && (error.code === 'not_found' || error.code === 'invalid');
+    // What a rule of the namespace refuses for one pod it refuses for all.
+    if (!isUnable || error.details['refused_by'] === 'admission') throw error;
     throw conflict(
       `${pod} cannot be resized in place (Kubernetes 1.33 and later can, within limits): ${error.message}. Say canary: false to replace all pods at once`,
     );
@@ -160,7 +164,7 @@ export async function judge(
 /** Resizes one pod in place. @returns what is wrong with it then, or null */
 async function tryOut(run: Run, canary: string): Promise<string | null> {
   const { cluster, clock, target, found, sized, request, signal } = run;
-  const before = await restartsOf(run);
+  const before = await restartsNow(run);
   run.step(`${canary} is resized in place`);
   await resize(cluster, target, canary, sized, { signal });
   const endMs = clock.now() + request.rollout_seconds * 1000;
@@ -170,22 +174,24 @@ async function tryOut(run: Run, canary: string): Promise<string | null> {
     const pod = (await cluster.pods(target, found, signal)).find(({ name }) => name === canary);
     if (!pod) return `${canary} is gone`;
     // Less memory than it uses kills it at once.
-    if (pod.oomKilled && pod.restarts > (before.get(canary) ?? 0)) return `${canary} was killed for memory`;
+    const isKilled = pod.runs.some(
+      ({ container, restarts, oomKilled }) => oomKilled && restarts > (before.get(`${canary}/${container}`) ?? 0),
+    );
+    if (isKilled) return `${canary} was killed for memory`;
     if (pod.resizing === null) break;
     if (pod.resizing.forGood || clock.now() >= endMs) return `${canary} was not resized: ${pod.resizing.why}`;
     run.say(`${canary}: ${pod.resizing.why}`);
   }
   // A container that begins again for a resize does so as it was told.
-  const trouble = await watch(run, await restartsOf(run), ({ name }) => name === canary);
+  const trouble = await watch(run, await restartsNow(run), ({ name }) => name === canary);
   return trouble === null || trouble.startsWith(canary) ? trouble : `${canary}: ${trouble}`;
 }
 
 /** Replaces all pods. @returns what is wrong then, or null */
 async function replaceAll(run: Run, held: Held): Promise<string | null> {
   const { cluster, target, found, sized, request, signal, step, say } = run;
-  const words = (waiting: { pod: string; why: string }[]) => waiting.map(({ pod, why }) => `${pod} ${why}`).join('; ');
   await cluster.renew(held, signal);
-  const known = await restartsOf(run);
+  const known = await restartsNow(run);
   step('all pods are replaced');
   const { ready, pods, waiting } = await cluster.rollOut(target, found, sized, {
     timeoutMs: request.rollout_seconds * 1000,
@@ -198,12 +204,24 @@ async function replaceAll(run: Run, held: Held): Promise<string | null> {
   return watch(run, known, () => true);
 }
 
-const restartsOf = async ({ cluster, target, found, signal }: Run): Promise<Map<string, number>> =>
-  new Map((await cluster.pods(target, found, signal)).map((pod) => [pod.name, pod.restarts]));
+/** What was taken back is not back before its pods are. */
+async function untilBack({ cluster, target, found, request, signal, step, say }: Run): Promise<void> {
+  const { ready, pods, waiting } = await cluster.settled(target, found, {
+    timeoutMs: request.rollout_seconds * 1000,
+    signal,
+    onChange: (now) => say(words(now.waiting) || 'pods are replaced'),
+  });
+  step(ready ? 'all pods are as before' : `not all pods are back: ${words(waiting) || `there are ${pods}`}`);
+}
+
+const words = (waiting: { pod: string; why: string }[]) => waiting.map(({ pod, why }) => `${pod} ${why}`).join('; ');
+
+const restartsNow = async ({ cluster, target, found, signal }: Run): Promise<Map<string, number>> =>
+  restartsOf(await cluster.pods(target, found, signal));
 
 /**
  * Looks at pods for as long as was asked for, then at what Prometheus measured meanwhile.
- * @param known - how often each pod had begun again before
+ * @param known - see `restartsOf`
  */
 async function watch(
   run: Run,

@@ -47,23 +47,38 @@ export function boundsOn(
   raise(killed === null ? null : Math.max(killed + 100 * 2 ** 20, killed * 1.2), 'oom');
   raise(floor, 'floor');
   lower(cap, 'cap');
+  const quota = roundDown(quotaFor(state, isCpu, current), isCpu);
+  // It is no reason to go below what must be.
+  lower(quota === null ? null : Math.max(quota, floor, state.range.least[amount] ?? 0), 'quota');
   raise(state.range.least[amount], 'limit_range');
-  lower(state.range.most[amount], 'limit_range');
-  lower(quotaFor(state, isCpu, current), 'quota');
+  lower(roundDown(state.range.most[amount], isCpu), 'limit_range');
   lower(state.node[amount], 'node');
   return [value, by];
 }
 
-/** What a quota leaves each replica for a container: its part of that is as large as its part of what is asked for now. */
-function quotaFor(
-  { quotaLeft, replicas, containers }: WorkloadState,
-  isCpu: boolean,
-  current: ContainerState | null,
-): number | null {
-  const left = isCpu ? quotaLeft.cpuCores : quotaLeft.memoryBytes;
-  const own = (isCpu ? current?.cpuRequest : current?.memoryRequest) ?? null;
-  if (left === null || own === null || !replicas) return null;
-  const all = Object.values(containers).map((each) => (isCpu ? each.cpuRequest : each.memoryRequest) ?? 0);
-  const total = all.reduce((sum, each) => sum + each, 0);
-  return Math.max(0, own + ((left / replicas) * own) / total);
+/** To what is written in the end, whole millicores and Mi, so that it is not above once it is. */
+function roundDown(most: number | null, isCpu: boolean): number | null {
+  const unit = isCpu ? 0.001 : 2 ** 20;
+  return most === null || most < unit ? most : Math.floor(most / unit + 1e-9) * unit;
+}
+
+/**
+ * What quotas of the namespace leave a container; null where there is none. A quota takes nothing from what is asked for now.
+ * Growth has to leave room for the pod that a rollout makes before it takes an old one away. Memory is set with a limit of the
+ * same, so what is left of limits bounds it too.
+ */
+function quotaFor({ quotaLeft, replicas, containers }: WorkloadState, isCpu: boolean, current: ContainerState | null) {
+  const requestOf = (each: ContainerState) => (isCpu ? each.cpuRequest : each.memoryRequest) ?? 0;
+  const all = Object.values(containers);
+  const total = all.reduce((sum, each) => sum + requestOf(each), 0);
+  const share = current && total > 0 ? requestOf(current) / total : 0;
+  if (share === 0 || !replicas) return null;
+  const perPod = (left: number | null, own: number) =>
+    left === null ? Number.POSITIVE_INFINITY : own + Math.max(0, left - own) / replicas;
+  const ofRequests = perPod(isCpu ? quotaLeft.cpuCores : quotaLeft.memoryBytes, total);
+  const limits = all.reduce((sum, each) => sum + (each.memoryLimit ?? 0), 0);
+  const ofLimits = isCpu ? Number.POSITIVE_INFINITY : perPod(quotaLeft.memoryLimitBytes, limits);
+  const most = share * Math.min(ofRequests, ofLimits);
+  // A quota for limits where none is set and nothing is left: only what it refuses says more.
+  return most > 0 && Number.isFinite(most) ? most : null;
 }

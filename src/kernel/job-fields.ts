@@ -5,8 +5,8 @@ export const jobFields = {
   id: z.string(),
   status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
   attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
-  created_at: z.string(),
-  finished_at: z.string().nullable(),
+  created_at: z.iso.datetime(),
+  finished_at: z.iso.datetime().nullable(),
   error: z.string().nullable(),
 };
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Signals } from '../../services/acquisition/cluster.ts';
 import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
+import { restoreLeft } from '../../services/acquisition/kubernetes/leases.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
-import { applyingTower, former, quiet } from '../support/apply-world.ts';
+import { applyingTower, former, type Measured, quiet } from '../support/apply-world.ts';
 import { isControlPlaneThere } from '../support/control-plane.ts';
 import { running } from '../support/node-of-a-cluster.ts';
 import { realShop, workload } from '../support/real-shop.ts';
@@ -35,7 +35,13 @@ async function shop({ kind = 'Deployment' }: { kind?: 'Deployment' | 'StatefulSe
     const { items } = await client.call<Pods>({ method: 'GET', path, query: { labelSelector: 'app=web' } });
     return items.map(({ metadata: { name }, spec }) => ({ name, resources: spec.containers[0]!.resources }));
   };
-  return { ...real, resources, pods, applying: (signals: Signals[] = [quiet]) => applyingTower(tower, clock, signals) };
+  return {
+    ...real,
+    tower,
+    resources,
+    pods,
+    applying: (signals: Measured[] = [quiet]) => applyingTower(tower, clock, signals),
+  };
 }
 
 /** Waits are short; renewals and time limits never come due. */
@@ -125,18 +131,39 @@ describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights
     const spec = { limits: [{ type: 'Container', min: { cpu: '100m' } }] };
     await add({ apiVersion: 'v1', kind: 'LimitRange', metadata: { name: 'least' }, spec });
     const { run, said } = applying()();
-    await expect(run()).rejects.toThrow(/cannot be resized in place .*minimum cpu usage per Container is 100m/);
+    await expect(run()).rejects.toThrow(
+      /^Kubernetes: pods .*minimum cpu usage per Container is 100m, but request is 62m/,
+    );
     expect([said, await resources(), await leases()]).toEqual([[], former, '']);
   });
 
   it('says what a quota refuses, and takes it back', async () => {
-    const { add, resources, leases, applying } = await shop();
-    // Enough for one, and not for three.
-    const spec = { hard: { 'limits.memory': '200Mi' } };
+    const { add, pods, resources, leases, applying } = await shop();
+    // None is left for the pod that is made before an old one goes.
+    const spec = { hard: { pods: '3' } };
     await add({ apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'most' }, spec });
     const result = await applying()().run({ rollout_seconds: 60 });
     expect(result).toMatchObject({ status: 'undone' });
     expect(result.reason).toMatch(/a new pod cannot be made: .*exceeded quota: most/);
     expect([await resources(), await leases()]).toEqual([former, '']);
+    expect(result.steps.at(-1)!.text).toBe('all pods are as before');
+    expect((await pods()).map((pod) => pod.resources)).toEqual([former, former, former]);
+  });
+
+  it('leaves the first pod alone where nothing would come in its place, and holds it until it can be taken back', async () => {
+    const { add, kubectl, pods, leases, applying, tower } = await shop();
+    const spec = { limits: [{ type: 'Container', max: { cpu: '300m' } }] };
+    const worse = async () => {
+      await add({ apiVersion: 'v1', kind: 'LimitRange', metadata: { name: 'most' }, spec });
+      return { ...quiet, errors: 0.2 };
+    };
+    await expect(applying([quiet, worse])().run()).rejects.toThrow('could not be taken back yet');
+    expect((await pods()).map((pod) => pod.resources)).toEqual(expect.arrayContaining([wanted, former, former]));
+    expect(await leases()).toBe('lease.coordination.k8s.io/control-tower-web');
+    await kubectl(['delete', 'limitrange', 'most', '-n', 'shop']);
+    const later = { now: () => Date.now() + 3_600_000, sleep: systemClock.sleep };
+    expect(await restoreLeft(tower, later, 'shop', (_, isOver) => isOver)).toEqual(['web']);
+    await expect.poll(async () => (await pods()).map((pod) => pod.resources)).toEqual([former, former, former]);
+    expect(await leases()).toBe('');
   });
 });

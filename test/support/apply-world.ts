@@ -29,8 +29,11 @@ export const answer = (change: object = {}) =>
 
 export const quiet: Signals = { throttled: 0.01, errors: 0, latencyMs: 80 };
 
+/** What is measured, or what happens when it is. */
+export type Measured = Signals | (() => Promise<Signals>);
+
 /** An application of the recommendation, by a tower that may die. */
-export function applyingTower(real: KubernetesClient, clock: Clock, signals: Signals[] = [quiet]) {
+export function applyingTower(real: KubernetesClient, clock: Clock, signals: Measured[] = [quiet]) {
   /** `life`: calls until the tower dies. */
   return (life = Number.POSITIVE_INFINITY, attempt = 1) => {
     let [left, calls] = [life, 0];
@@ -50,7 +53,10 @@ export function applyingTower(real: KubernetesClient, clock: Clock, signals: Sig
     };
     const cluster = {
       ...createCluster({ client, clock, collect: async () => Promise.reject(new Error('nobody measures')) }),
-      signals: async () => Promise.resolve(signals[Math.min(asked++, signals.length - 1)]!),
+      signals: async () => {
+        const next = signals[Math.min(asked++, signals.length - 1)]!;
+        return typeof next === 'function' ? next() : next;
+      },
     };
     const said: string[] = [];
     const run = async (change: Partial<ApplyRequest> = {}, signal = new AbortController().signal) => {

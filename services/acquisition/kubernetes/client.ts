@@ -217,6 +217,9 @@ const codeOf = (error: unknown): string => {
   return typeof code === 'string' ? ` (${code})` : '';
 };
 
+/** Whether a quota, a limit of the namespace or a webhook refused it, which may do otherwise the next time. */
+export const isByAdmission = (error: TowerError): boolean => error.details['refused_by'] === 'admission';
+
 /** What the API server says names objects and rights, and nothing that is secret. */
 function errorOf(status: number, text: string): TowerError {
   let said = '';
@@ -231,7 +234,8 @@ function errorOf(status: number, text: string): TowerError {
   if (status === 400 || status === 422) return invalid(`Kubernetes: ${said || 'the request is wrong'}`);
   if (status === 401) return unavailable('Kubernetes does not know who asks: look at KUBERNETES_CONFIG');
   // Rules of a namespace and webhooks refuse with the same status as missing rights.
-  if (status === 403 && said !== '' && !/ cannot \w+ resource /.test(said)) return invalid(`Kubernetes: ${said}`);
+  if (status === 403 && said !== '' && !/ cannot \w+ resource /.test(said))
+    return invalid(`Kubernetes: ${said}`, { refused_by: 'admission' });
   if (status === 403)
     return unavailable(`Kubernetes does not allow it: ${said}; deploy/kubernetes/ has Roles with the rights`);
   return unavailable(`Kubernetes answered ${status}${said && `: ${said}`}`);

@@ -61,7 +61,7 @@ export async function hold(
       [formerReplicas]: String(replicas),
       ...(resources ? { [formerResources]: JSON.stringify(resources) } : {}),
     };
-    const spec = { ...lease.spec, holderIdentity: holder, acquireTime: now, renewTime: now };
+    const spec = { ...lease.spec, holderIdentity: holder, acquireTime: now, renewTime: microTime(clock.now()) };
     // Of two that take it over at once, the version lets only one.
     const body = { ...lease, metadata: { ...lease.metadata, annotations }, spec };
     await client.call({ method: 'PUT', path: pathOf(namespace, service), body }, signal);
@@ -123,7 +123,12 @@ export async function renew(client: KubernetesClient, clock: Clock, held: Held, 
       `${held.service} is not held by this job any more${there ? `, but by ${there.spec.holderIdentity}` : ''}`,
     );
   const body = { ...there, spec: { ...there.spec, renewTime: microTime(clock.now()) } };
-  await client.call({ method: 'PUT', path: pathOf(held.namespace, held.service), body }, signal);
+  const path = pathOf(held.namespace, held.service);
+  await client.call({ method: 'PUT', path, body }, signal).catch(async (error: unknown) => {
+    // Another renewal of ours, or the same one when its answer was lost, is no loss.
+    const now = error instanceof TowerError && error.code === 'conflict' ? await leaseOf(client, held, signal) : null;
+    if (now?.spec.holderIdentity !== held.holder) throw error;
+  });
 }
 
 /** Says now and then that somebody is at it, until the signal aborts; tells where another job has it. Never throws. */

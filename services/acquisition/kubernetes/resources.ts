@@ -1,5 +1,5 @@
 import { conflict, TowerError } from '../../../src/kernel/errors.ts';
-import type { KubernetesClient } from './client.ts';
+import { isByAdmission, type KubernetesClient } from './client.ts';
 import { amountOf, type Container, type List, type Pod, type Quantities, type Workload } from './objects.ts';
 import { autoscalersOf, isOf, scaleOf, type WorkloadKind, workloadPath } from './workloads.ts';
 
@@ -190,23 +190,28 @@ async function restorePod(
     pod?.spec?.containers.some((one) => one.name === former.name && !isSame(one, former)),
   );
   if (changed.length === 0) return;
-  const isAdded = changed.some((former) => {
-    const own = pod!.spec!.containers.find((one) => one.name === former.name)!.resources;
-    return parts.some((part) =>
-      resources.some((each) => own?.[part]?.[each] !== undefined && former.resources[part]?.[each] === undefined),
-    );
-  });
-  const isBack = isAdded
-    ? false
-    : await resizePod(client, namespace, name, changed, { signal }).then(
-        () => true,
-        (error: unknown) => {
-          if (!(error instanceof TowerError) || error.code === 'unavailable') throw error;
-          return false;
-        },
-      );
+  const nearest = changed.map((former) =>
+    nearestTo(former, pod!.spec!.containers.find((one) => one.name === former.name)!),
+  );
+  // Where something was added, this tells whether another pod would be let in at all.
+  const isWhole = nearest.every((each, i) => isSame(each, changed[i]!));
+  const isBack = await resizePod(client, namespace, name, nearest, { dryRun: !isWhole, signal }).then(
+    () => isWhole,
+    (error: unknown) => {
+      if (!(error instanceof TowerError) || error.code === 'unavailable' || isByAdmission(error)) throw error;
+      return false;
+    },
+  );
   // What cannot be taken away in place goes with the pod, in whose place comes one of the template.
   if (!isBack) await deletePod(client, namespace, name, signal);
+}
+
+/** As near as a pod can be set back: what was added cannot be taken away, but a limit can be raised to what was asked for. */
+function nearestTo({ name, resources: former }: Sized, { resources: now }: Container): Sized {
+  const [requests, limits]: [Quantities, Quantities] = [{ ...now?.requests, ...former.requests }, { ...former.limits }];
+  for (const each of resources)
+    if (now?.limits?.[each] !== undefined) limits[each] ??= former.requests?.[each] ?? now.limits[each];
+  return { name, resources: { requests, limits } };
 }
 
 const deletePod = async (client: KubernetesClient, namespace: string, name: string, signal?: AbortSignal) =>

@@ -53,11 +53,19 @@ describe('a recommendation', () => {
     expect(web!.memory.explanation).toMatch(
       /was set to what a LimitRange of the namespace allows, 60 MiB: the stated violation is not kept$/,
     );
-    // Two replicas of 0.6 cores are asked for: what is over, 0.5 too much, is taken from both containers alike.
-    const over = [...withoutHpa, ...quota('requests.cpu', 1.5, 2), ...quota('limits.memory', 8e9, 1e9)];
-    const bound = (await (await towerOver(over)).recommend('web', { history_days: 4 })).containers;
-    expect(bound[1]!.cpu).toMatchObject({ bound_by: 'quota', confidence: null });
-    expect(bound[1]!.cpu.request).toBeCloseTo(0.5 - (0.25 * 0.5) / 0.6, 6);
-    expect(bound[1]!.memory.bound_by).toBe('usage');
+    // A pod asks for 0.3 cores, and there are two: what is left must do for both, and for a third while they are replaced.
+    const small = withoutHpa.map((each) => {
+      const isRequest = each.name === 'kube_pod_container_resource_requests' && each.labels['resource'] === 'cpu';
+      if (!isRequest || each.labels['container'] !== 'web') return each;
+      return { ...each, samples: each.samples.map(([ms]): [number, number] => [ms, 0.2]) };
+    });
+    const boundBy = async (...quotas: Sampled[]) =>
+      (await (await towerOver([...small, ...quotas])).recommend('web', { history_days: 4 })).containers[1]!;
+    const some = await boundBy(...quota('requests.cpu', 1, 0.6), ...quota('limits.memory', 8e9, 1e9));
+    expect(some.cpu).toMatchObject({ request: 0.233, bound_by: 'quota', confidence: null });
+    expect(some.memory.bound_by).toBe('usage');
+    // One that is overdrawn takes nothing away.
+    const none = await boundBy(...quota('requests.cpu', 0.5, 3));
+    expect(none.cpu).toMatchObject({ request: 0.2, bound_by: 'quota' });
   });
 });
