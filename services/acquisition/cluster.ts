@@ -2,9 +2,19 @@ import type { Clock } from '../../src/kernel/clock.ts';
 import { mean } from '../../src/kernel/stats.ts';
 import { type Collected, type Stretch } from './collect.ts';
 import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
-import { type Former, type Held, hold, keepHold, release, renew, restore, restoreLeft } from './kubernetes/leases.ts';
+import {
+  type Former,
+  type Held,
+  hold,
+  keepHold,
+  putBack,
+  release,
+  renew,
+  restore,
+  restoreLeft,
+} from './kubernetes/leases.ts';
 import type { Condition, Workload as KubernetesWorkload, Pod } from './kubernetes/objects.ts';
-import { type Readiness, readinessOf, whyNotReady } from './kubernetes/pods.ts';
+import { ending, type Readiness, readinessOf, whyNotReady } from './kubernetes/pods.ts';
 import {
   type Found,
   findWorkload,
@@ -71,7 +81,9 @@ export function createCluster({ client, collect, clock }: Deps) {
     isSameAmount,
     /** Lets it be as it is. @throws TowerError `unavailable` */
     release: async (held: Held) => release(cluster(), held),
-    /** Makes it what it was. @throws TowerError `unavailable` */
+    /** Makes it what it was, and goes on holding it. @throws TowerError `unavailable` */
+    putBack: async (held: Held) => putBack(cluster(), held),
+    /** Makes it what it was, and lets go of it. @throws TowerError `unavailable` */
     restore: async (held: Held) => restore(cluster(), held),
     /** Undoes what a job left behind when its tower ended. @returns the workloads @throws TowerError `unavailable` */
     restoreOf: async (namespace: string, job: string, signal?: AbortSignal) =>
@@ -134,7 +146,9 @@ async function untilRolledOut(
       (each) => each.type === 'ReplicaFailure' && each.status === 'True',
     );
     const unmade = refused ? [{ pod: 'a new pod', why: `cannot be made: ${refused.message ?? refused.reason}` }] : [];
-    const now = { ...all, waiting: [...unmade, ...waiting], ready: isRolledOut(workload) };
+    // Pods that end are of the workload still, whatever it says.
+    const ready = isRolledOut(workload) && !waiting.some(({ why }) => why === ending);
+    const now = { ...all, waiting: [...unmade, ...waiting], ready };
     if (now.ready || clock.now() >= endMs) return now;
     onChange(now);
     await clock.sleep(lookMs, signal);

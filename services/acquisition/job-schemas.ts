@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { jobFields } from '../../src/kernel/job-fields.ts';
 import { ExperimentConfig } from './experiment-config.ts';
 
 /** Experiments as jobs, as HTTP has them. */
@@ -115,11 +114,16 @@ const ExperimentResult = z.object({
 
 export const ExperimentJob = z
   .object({
-    ...jobFields,
+    id: z.string(),
     namespace: z.string(),
     services: z.array(z.string()),
+    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
+    attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
+    created_at: z.iso.datetime(),
+    finished_at: z.iso.datetime().nullable(),
     progress: ExperimentProgress.nullable(),
     result: ExperimentResult.nullable(),
+    error: z.string().nullable(),
   })
   .meta({
     examples: [

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { jobFields } from '../../src/kernel/job-fields.ts';
 import { wholeBetween } from './schemas.ts';
 
 /** JSON of training, the model library and recommendations. */
@@ -42,8 +41,12 @@ export type TrainResult = z.infer<typeof TrainResult>;
 
 export const TrainingJob = z
   .object({
-    ...jobFields,
+    id: z.string(),
     service: z.string(),
+    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
+    attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
+    created_at: z.iso.datetime(),
+    finished_at: z.iso.datetime().nullable(),
     progress: z
       .object({
         epoch: z.number(),
@@ -54,6 +57,7 @@ export const TrainingJob = z
       })
       .nullable(),
     result: TrainResult.nullable(),
+    error: z.string().nullable(),
   })
   .meta({
     examples: [

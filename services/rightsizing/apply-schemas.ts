@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { jobFields } from '../../src/kernel/job-fields.ts';
 import { among, oneOf, SizeRequest, yes } from './schemas.ts';
 
 /** Applying a recommendation, as HTTP has it. */
@@ -69,11 +68,16 @@ export type ApplyPlan = z.infer<typeof ApplyPlan>;
 
 export const ApplyJob = z
   .object({
-    ...jobFields,
+    id: z.string(),
     namespace: z.string(),
     service: z.string(),
+    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
+    attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
+    created_at: z.iso.datetime(),
+    finished_at: z.iso.datetime().nullable(),
     progress: z.object({ step: z.string() }).nullable(),
     result: ApplyResult.nullable(),
+    error: z.string().nullable(),
   })
   .meta({
     examples: [

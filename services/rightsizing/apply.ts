@@ -1,6 +1,7 @@
 import { type Clock, isoTime } from '../../src/kernel/clock.ts';
 import { conflict, publicText, TowerError } from '../../src/kernel/errors.ts';
 import type { Cluster, PodState, Signals } from '../acquisition/cluster.ts';
+import type { Readiness } from '../acquisition/kubernetes/pods.ts';
 import { type Found, type Prepared, restartsOf, troubleOf, worseThan } from './apply-changes.ts';
 import type { ApplyRequest, ApplyResult } from './apply-schemas.ts';
 
@@ -68,9 +69,12 @@ export async function applySizes(
     const run: Run = { ...deps, ...prepared, ...common };
     trouble = (canary === null ? null : await tryOut(run, canary)) ?? (await replaceAll(run, held));
     step(trouble === null ? 'it stays' : `taken back: ${trouble}`);
+    if (trouble !== null) {
+      await cluster.putBack(held);
+      await untilBack(run);
+    }
     await stopKeeping();
-    await (trouble === null ? cluster.release(held) : cluster.restore(held));
-    if (trouble !== null) await untilBack(run);
+    await cluster.release(held);
     const shownSignals = { before: shown(before), after: shown(run.after) };
     return {
       status: trouble === null ? 'applied' : 'undone',
@@ -204,13 +208,16 @@ async function replaceAll(run: Run, held: Held): Promise<string | null> {
   return watch(run, known, () => true);
 }
 
-/** What was taken back is not back before its pods are. */
+/** What was taken back is not back before its pods are. It stays held so long: whoever goes on after a crash must know. */
 async function untilBack({ cluster, target, found, request, signal, step, say }: Run): Promise<void> {
-  const { ready, pods, waiting } = await cluster.settled(target, found, {
-    timeoutMs: request.rollout_seconds * 1000,
-    signal,
-    onChange: (now) => say(words(now.waiting) || 'pods are replaced'),
+  const timeoutMs = request.rollout_seconds * 1000;
+  const onChange = (now: Readiness) => say(words(now.waiting) || 'pods are replaced');
+  const now = await cluster.settled(target, found, { timeoutMs, signal, onChange }).catch((error: unknown) => {
+    signal.throwIfAborted();
+    return publicText(error);
   });
+  if (typeof now === 'string') return step(`it is not known whether all pods are back: ${now}`);
+  const { ready, pods, waiting } = now;
   step(ready ? 'all pods are as before' : `not all pods are back: ${words(waiting) || `there are ${pods}`}`);
 }
 

@@ -33,6 +33,8 @@ export type Capacity = {
 const fewestLevels = 3;
 /** Who is further off than this on average is no model. */
 const worstError = 0.35;
+/** Nor who has to be multiplied by more than this to be safe: few experiments know little of what is rare. */
+const worstMargin = 2;
 
 /**
  * @param share - of replicas that are to need less than the margin allows for
@@ -48,7 +50,7 @@ export function fitCapacity(points: readonly LoadPoint[], share: number): Capaci
   const fitted: Capacity[] = [];
   const reasons: string[] = [];
   for (const [scenario, own] of Map.groupBy(alike, (point) => point.scenario)) {
-    const levels = new Set(own.map(({ users }) => users)).size;
+    const levels = Math.min(new Set(own.map(({ users }) => users)).size, levelsOf(own));
     if (levels < fewestLevels || own.length < fewestLevels) {
       reasons.push(`${scenario} has ${levels} levels of load, ${fewestLevels} are needed`);
       continue;
@@ -61,6 +63,13 @@ export function fitCapacity(points: readonly LoadPoint[], share: number): Capaci
       continue;
     }
     const tried = Math.max(...own.map(({ load }) => load));
+    const margin = Math.max(marginAt(cpu, tried), marginAt(memory, tried));
+    if (margin > worstMargin) {
+      reasons.push(
+        `${scenario}: ${own.length} experiments tell too little: to do for ${Number((100 * share).toPrecision(3))} % of replicas, ${margin.toFixed(1)} times as much would be needed`,
+      );
+      continue;
+    }
     const loadFrom = own[0]!.loadFrom;
     fitted.push({ scenario, loadFrom, experiments: own.length, levels, tried, cpu, memory });
   }
@@ -68,6 +77,14 @@ export function fitCapacity(points: readonly LoadPoint[], share: number): Capaci
   // At the load that all were tried with.
   const common = Math.min(...fitted.map(({ tried }) => tried));
   return fitted.toSorted((a, b) => at(b.cpu, common) - at(a.cpu, common))[0]!;
+}
+
+/** Loads of a replica that are a tenth apart; nothing is learned from none. */
+function levelsOf(points: readonly LoadPoint[]): number {
+  let [count, last] = [0, 0];
+  for (const load of points.map((point) => point.load).toSorted((a, b) => a - b))
+    if (load > 0 && load >= 1.1 * last) [count, last] = [count + 1, load];
+  return count;
 }
 
 /** Who answers many times later than under the least load does not bear it, whatever CPU it takes. */

@@ -56,6 +56,10 @@ export async function byCapacity(
     return because(
       `${most} replicas would each have to bear ${Math.round(planned.load)} requests/s, and none was tried with more than ${Math.round(capacity.tried)}: ${fewest} are needed`,
     );
+  const tight =
+    planned.replicas < fewest
+      ? `${planned.replicas} replicas bear that and nothing above it; ${fewest} would bear a fifth more`
+      : null;
   return {
     answer: {
       ...answerOf(capacity, planned.load),
@@ -68,7 +72,7 @@ export async function byCapacity(
       reason: null,
     },
     planned,
-    note,
+    note: [note, tight].filter((each) => each !== null).join('; ') || null,
   };
 }
 

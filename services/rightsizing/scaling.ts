@@ -54,7 +54,10 @@ export function hpaOf({ hpa, containers: current }: WorkloadState, containers: C
   const sum = (values: (number | null)[]) =>
     values.length === 0 || values.includes(null) ? null : values.reduce<number>((total, value) => total + value!, 0);
   const before = sum(containers.map(({ container }) => current[container]?.cpuRequest ?? null));
-  const after = sum(containers.map(({ cpu }) => cpu.request));
+  // What is injected is not in what is to be applied.
+  const after = sum(
+    containers.map(({ container, sidecar, cpu }) => (sidecar ? (current[container]?.cpuRequest ?? null) : cpu.request)),
+  );
   const common = { name: hpa.name, target_utilization: hpa.targetUtilization };
   if (before === null || after === null)
     return {

@@ -3,7 +3,6 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Access } from '../../services/access/access.ts';
 import type { Scope } from '../../services/access/scopes.ts';
-import type { AnyJob } from '../kernel/job-fields.ts';
 import { whileAdmitted } from './auth.ts';
 import { errors } from './openapi.ts';
 import { sendStream, untilClosed } from './replies.ts';
@@ -19,6 +18,8 @@ const JobFrame = z
   .describe('One for each change, until it ends')
   .meta({ examples: [{ id: '4', event: 'progress', data: '{"progress":{"total":36,"finished":4}}' }] });
 
+/** Of which no more is known here than that it has an id. */
+type AnyJob = { id: string };
 type JobRoutes<Job extends AnyJob> = {
   path: string;
   tag: string;

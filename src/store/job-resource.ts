@@ -1,10 +1,22 @@
 import { conflict, notFound } from '../kernel/errors.ts';
-import type { AnyJob } from '../kernel/job-fields.ts';
 import type { Queue, QueuedJob } from './queue.ts';
 
 /** Jobs of one kind as users have them: begun, looked at, followed, cancelled. */
 
 const mostListed = 200;
+
+type AnyJob = {
+  id: string;
+  status: QueuedJob['state'];
+  /** How often it was begun: more than once where a tower ended meanwhile. */
+  attempts: number;
+  created_at: string;
+  finished_at: string | null;
+  /** These two are what its kind makes of them. */
+  progress: unknown;
+  result: unknown;
+  error: string | null;
+};
 
 /**
  * @param noun - what users call one, such as `load test`

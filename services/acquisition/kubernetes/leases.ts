@@ -168,10 +168,14 @@ async function leaseOf(
  * @throws TowerError `unavailable`
  */
 export async function restore(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<void> {
-  const lease = await leaseOf(client, held, signal);
-  if (lease?.spec.holderIdentity !== held.holder) return;
-  await undo(client, held, signal);
+  await putBack(client, held, signal);
   await release(client, held, signal);
+}
+
+/** The same, but goes on holding it. @throws TowerError `unavailable` */
+export async function putBack(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<void> {
+  const lease = await leaseOf(client, held, signal);
+  if (lease?.spec.holderIdentity === held.holder) await undo(client, held, signal);
 }
 
 async function undo(

@@ -7,9 +7,11 @@ import type { List, Pod } from './objects.ts';
 export type Waiting = { pod: string; why: string };
 export type Readiness = { ready: boolean; pods: number; waiting: Waiting[] };
 
+export const ending = 'is ending';
+
 /** Why a pod is not ready; null where it is. */
 export function whyNotReady({ metadata, status }: Pod): string | null {
-  if (metadata.deletionTimestamp !== undefined) return 'is ending';
+  if (metadata.deletionTimestamp !== undefined) return ending;
   const condition = (type: string) => status?.conditions?.find((each) => each.type === type);
   const said = (reason: string | undefined, message: string | undefined) =>
     `${reason ?? 'unknown'}${message ? `: ${message.slice(0, 300)}` : ''}`;

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { jobFields } from '../../../src/kernel/job-fields.ts';
 import { Scenario } from './scenario.ts';
 
 /** Load tests as jobs, as HTTP has them. */
@@ -65,10 +64,15 @@ const LoadResult = z.object({
 
 export const LoadJob = z
   .object({
-    ...jobFields,
+    id: z.string(),
     target: z.string(),
+    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
+    attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
+    created_at: z.iso.datetime(),
+    finished_at: z.iso.datetime().nullable(),
     progress: LoadProgress.nullable(),
     result: LoadResult.nullable(),
+    error: z.string().nullable(),
   })
   .meta({
     examples: [

@@ -125,6 +125,24 @@ describe('applying a recommendation', () => {
     );
   }, 120_000);
 
+  it('that does harm and is killed while it is taken back is not begun anew', async () => {
+    const worse = [quiet, { ...quiet, errors: 0.2 }];
+    const { tower } = await world({ signals: worse });
+    const whole = tower();
+    await whole.run();
+    // From the moment that it is known on: the last calls take it back, wait for its pods, and let go.
+    for (let life = whole.calls() - 6; life < whole.calls(); life += 1) {
+      const { fake, tower: begin, resources } = await world({ signals: worse });
+      await begin(life).until();
+      const changes = () => fake.calls.filter((call) => call.startsWith('PATCH') && !call.endsWith('?dryRun')).length;
+      const before = changes();
+      if (fake.leases().length === 0) continue;
+      expect(await begin().run()).toMatchObject({ status: 'undone', reason: 'the tower ended while it was applied' });
+      expect([resources(), fake.leases()]).toEqual([former, []]);
+      expect(changes() - before).toBeLessThanOrEqual(1);
+    }
+  });
+
   it('that is cancelled is taken back', async () => {
     const { fake, tower, resources } = await world();
     const cancel = new AbortController();

@@ -89,6 +89,12 @@ describe('the capacity of a replica', () => {
   it.each([
     ['nothing', [], 'there is no experiment to learn from'],
     ['two levels', points().filter(({ users }) => users <= 10), 'browsing has 2 levels of load, 3 are needed'],
+    ['no load at all', points().map((each) => ({ ...each, load: 0 })), 'browsing has 0 levels of load, 3 are needed'],
+    [
+      'few that differ much',
+      points({ noise: 0.08 }).filter(({ users, replicas }) => users < 30 && replicas === 1),
+      /^browsing: 3 experiments tell too little: to do for 95 % of replicas, \d+\.\d times as much would be needed$/,
+    ],
     [
       'chance alone',
       points({ noise: 1.2 }),
