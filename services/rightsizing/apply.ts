@@ -212,10 +212,10 @@ async function replaceAll(run: Run, held: Held): Promise<string | null> {
 async function untilBack({ cluster, target, found, request, signal, step, say }: Run): Promise<void> {
   const timeoutMs = request.rollout_seconds * 1000;
   const onChange = (now: Readiness) => say(words(now.waiting) || 'pods are replaced');
-  const now = await cluster.settled(target, found, { timeoutMs, signal, onChange }).catch((error: unknown) => {
-    signal.throwIfAborted();
-    return publicText(error);
-  });
+  // Also when everything is to end: what did harm is not to be begun anew.
+  const now = await cluster
+    .settled(target, found, { timeoutMs, signal, onChange })
+    .catch((error: unknown) => (signal.aborted ? 'it was not waited for' : publicText(error)));
   if (typeof now === 'string') return step(`it is not known whether all pods are back: ${now}`);
   const { ready, pods, waiting } = now;
   step(ready ? 'all pods are as before' : `not all pods are back: ${words(waiting) || `there are ${pods}`}`);

@@ -143,6 +143,21 @@ describe('applying a recommendation', () => {
     }
   });
 
+  it('that does harm has its outcome, also when the tower stops while it is taken back', async () => {
+    const { fake, tower, resources } = await world({ signals: [quiet, quiet, { ...quiet, errors: 0.2 }] });
+    const stop = new AbortController();
+    let patches = 0;
+    fake.trouble(({ method, path }) => {
+      // The third is what takes it back: one was judged, one was done.
+      if (method === 'PATCH' && path.endsWith('/deployments/web') && ++patches === 3)
+        setImmediate(() => stop.abort(new Error('the tower stops')));
+      return undefined;
+    });
+    const result = await tower().run({}, stop.signal);
+    expect(result).toMatchObject({ status: 'undone', reason: 'failed requests rose from 0 % to 20 %' });
+    expect([resources(), fake.leases()]).toEqual([former, []]);
+  });
+
   it('that is cancelled is taken back', async () => {
     const { fake, tower, resources } = await world();
     const cancel = new AbortController();
