@@ -13,7 +13,6 @@ export type Body = BatchAnswer &
   Omit<WorkloadMetrics, 'service'> & { detail?: string; series: { values: (number | null)[] }[] };
 
 export const now = Date.UTC(2026, 10, 20, 12);
-const clock = { now: () => now, sleep: async () => undefined };
 /** As often as they are scraped here. */
 export const stepMs = 600_000;
 export const series = clusterSeries(now, 4, stepMs);
@@ -21,8 +20,12 @@ export const series = clusterSeries(now, 4, stepMs);
 /** Without the autoscaler, which has replicas as its business. */
 export const withoutHpa = series.filter(({ name }) => !name.startsWith('kube_horizontal'));
 
-/** A tower whose Prometheus knows these series; null: it has none. */
-export async function towerOver(given: Sampled[] | null, env: Record<string, string> = {}) {
+/**
+ * A tower whose Prometheus knows these series; null: it has none.
+ * @param aheadMs - the tower’s clock, of Prometheus’
+ */
+export async function towerOver(given: Sampled[] | null, env: Record<string, string> = {}, aheadMs = 0) {
+  const clock = { now: () => now + aheadMs, sleep: async () => undefined };
   const url = given === null ? {} : { PROMETHEUS_URL: await prometheusOver(given, now) };
   const { app, logText } = await testTower({ PROMETHEUS_SCRAPE_SECONDS: '600', ...url, ...env }, { clock });
   const call = async (path: string, payload?: object) => {
