@@ -66,7 +66,9 @@ export function hpaOf({ hpa, containers: current }: WorkloadState, containers: C
       explanation: 'the present CPU requests are not known for all containers, so the target cannot be moved with them',
     };
   const exact = (hpa.targetUtilization * before) / after;
-  const moved = Math.min(0.9, Math.max(0.5, exact));
+  // One that is outside already is not brought in against the way it has to go.
+  const [low, high] = [Math.min(0.5, hpa.targetUtilization), Math.max(0.9, hpa.targetUtilization)];
+  const moved = Math.min(high, Math.max(low, exact));
   const text = `scales at ${quantity(hpa.targetUtilization * before, 'cpu')} cores a pod, which is ${Math.round(100 * exact)} % of the recommended request`;
   return {
     ...common,
@@ -74,6 +76,6 @@ export function hpaOf({ hpa, containers: current }: WorkloadState, containers: C
     explanation:
       moved === exact
         ? text
-        : `${text}; kept within 50 and 90 %, so it will scale at ${quantity(moved * after, 'cpu')}`,
+        : `${text}; kept within ${Math.round(100 * low)} and ${Math.round(100 * high)} %, so it will scale at ${quantity(moved * after, 'cpu')}`,
   };
 }

@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+import type { WorkloadState } from '../../../services/acquisition/state.ts';
+import { hpaOf } from '../../../services/rightsizing/scaling.ts';
+import type { SizeAnswer } from '../../../services/rightsizing/schemas.ts';
+
+describe('the target of an autoscaler', () => {
+  const moved = (target: number, before: number, after: number) => {
+    const containers = { web: { cpuRequest: before }, proxy: { cpuRequest: 0.1 } };
+    const state = { hpa: { name: 'web', targetUtilization: target }, containers } as unknown as WorkloadState;
+    const sized = [
+      { container: 'web', sidecar: false, cpu: { request: after } },
+      { container: 'proxy', sidecar: true, cpu: { request: 0.7 } },
+    ] as unknown as SizeAnswer['containers'];
+    return hpaOf(state, sized)!;
+  };
+
+  it.each([
+    ['the same load, what is injected apart', 0.6, 0.5, 0.4, 0.72],
+    ['90 % at most', 0.6, 0.5, 0.1, 0.9],
+    ['50 % at least', 0.6, 0.5, 2, 0.5],
+    ['no higher where it was lower and has to fall', 0.4, 0.5, 0.6, 0.4],
+    ['no lower where it was higher and has to rise', 0.95, 0.5, 0.4, 0.95],
+  ])('is %s', (_, target, before, after, expected) => {
+    expect(moved(target, before, after).recommended_target_utilization).toBeCloseTo(expected, 9);
+  });
+
+  it('that cannot be the same load says at which one it will scale', () => {
+    expect(moved(0.6, 0.5, 0.1).explanation).toBe(
+      'scales at 0.36 cores a pod, which is 180 % of the recommended request; kept within 50 and 90 %, so it will scale at 0.18',
+    );
+  });
+});
