@@ -1,5 +1,5 @@
 import { type Clock, isoTime } from '../../src/kernel/clock.ts';
-import { invalid, TowerError } from '../../src/kernel/errors.ts';
+import { invalid, misconfigured } from '../../src/kernel/errors.ts';
 import type { HttpClient } from '../../src/kernel/http-client.ts';
 import { moment, wholeNumber } from '../../src/kernel/query.ts';
 import { createCluster } from './cluster.ts';
@@ -10,7 +10,7 @@ import type { KubernetesClient } from './kubernetes/client.ts';
 import { createLoadJobs } from './load/jobs.ts';
 import { loadOnThread } from './load/thread.ts';
 import { loadPoints } from './load-points.ts';
-import type { MetricQueries, PodSeries, Workload } from './metric-queries.ts';
+import type { ColumnName, MetricQueries, PodSeries, Workload } from './metric-queries.ts';
 import { createOverview } from './overview.ts';
 import { createPrometheus, type Prometheus } from './prometheus.ts';
 import type { MetricsQuery, PrometheusStatus, RangeAnswer, RangeQuery, WorkloadMetrics } from './schemas.ts';
@@ -42,20 +42,21 @@ export function createAcquisition(deps: Deps) {
   const prometheus = http && createPrometheus({ http, clock });
   const source = () => {
     if (prometheus) return { prometheus, queries, scrapeMs };
-    throw new TowerError('unavailable', 'there is no Prometheus: set PROMETHEUS_URL', {
-      details: { parameter: 'PROMETHEUS_URL' },
-    });
+    throw misconfigured('there is no Prometheus: set PROMETHEUS_URL', { parameter: 'PROMETHEUS_URL' });
   };
   const testConnection = async (signal?: AbortSignal): Promise<PrometheusStatus> =>
     prometheus
       ? { configured: true, ...(await prometheus.testConnection(signal)) }
       : { configured: false, reachable: false, version: null, latency_ms: null, error: 'PROMETHEUS_URL is not set' };
-  const collect = async (workload: Workload, stretch: Stretch, signal: AbortSignal) =>
-    collectColumns(source(), workload, stretch, signal);
+  const collect = async (workload: Workload, stretch: Stretch, signal: AbortSignal, names?: readonly ColumnName[]) =>
+    collectColumns(source(), workload, stretch, signal, names);
+  const pods = async (workload: Workload, which: PodSeries, stretch: Stretch, signal?: AbortSignal) =>
+    collectPods(source(), workload, which, stretch, signal);
   const jobs = createExperimentJobs({
     ...deps,
     client: kubernetes,
     folder: experimentsFolder,
+    answering: async (signal) => void (await source().prometheus.instant('vector(1)', clock.now(), signal)),
     collect,
     load: loadOnThread,
   });
@@ -70,7 +71,12 @@ export function createAcquisition(deps: Deps) {
       jobs: jobs.list,
       folder: experimentsFolder,
     }),
-    cluster: createCluster({ client: kubernetes, collect, clock }),
+    cluster: createCluster({
+      client: kubernetes,
+      collect,
+      throttled: async (...of) => (await pods(of[0], 'throttled', of[1], of[2])).pods,
+      clock,
+    }),
     /** Never throws. */
     testConnection,
     /** @throws TowerError `invalid`, `unavailable` */
@@ -78,8 +84,7 @@ export function createAcquisition(deps: Deps) {
     /** @throws TowerError `invalid`, `unavailable` */
     range: async (query: RangeQuery): Promise<RangeAnswer> => rangeOf(source().prometheus, query),
     /** What each container of each pod used; for those who size them. @throws TowerError `invalid`, `unavailable` */
-    pods: async (workload: Workload, which: PodSeries, stretch: Stretch, signal?: AbortSignal) =>
-      collectPods(source(), workload, which, stretch, signal),
+    pods,
     /** What it is asked; null where nobody counts. @throws TowerError `invalid`, `unavailable` */
     requestRate: async (workload: Workload, stretch: Stretch, signal?: AbortSignal) =>
       collectRequestRate(source(), workload, stretch, signal),

@@ -1,6 +1,7 @@
 import type { Clock } from '../../src/kernel/clock.ts';
+import { unavailable } from '../../src/kernel/errors.ts';
 import { mean } from '../../src/kernel/stats.ts';
-import { type Collected, type Stretch } from './collect.ts';
+import type { Collected, PodUsage, Stretch } from './collect.ts';
 import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
 import {
   type Former,
@@ -27,20 +28,35 @@ import {
   sizedOf,
 } from './kubernetes/resources.ts';
 import { workloadPath, workloadsOf } from './kubernetes/workloads.ts';
-import type { Workload } from './metric-queries.ts';
+import type { ColumnName, Workload } from './metric-queries.ts';
 
 /** What there is in a cluster, and what is changed there for those who size. */
 export type Cluster = ReturnType<typeof createCluster>;
 
-type Deps = {
+type Deps = Measured & {
   /** Null where no cluster is configured. */
   client: KubernetesClient | null;
-  collect(workload: Workload, stretch: Stretch, signal: AbortSignal): Promise<Collected>;
   clock: Clock;
 };
 
-/** How a workload does; null where nobody measures it. */
-export type Signals = { throttled: number | null; errors: number | null; latencyMs: number | null };
+type Measured = {
+  collect(
+    workload: Workload,
+    stretch: Stretch,
+    signal: AbortSignal,
+    names: readonly ColumnName[],
+  ): Promise<Pick<Collected, 'columns'>>;
+  /** Share of throttled periods, pod by pod. */
+  throttled(workload: Workload, stretch: Stretch, signal: AbortSignal): Promise<PodUsage[]>;
+};
+
+/** How a workload does; null where nobody measures it. `throttledOf`: each pod by itself. */
+export type Signals = {
+  throttled: number | null;
+  errors: number | null;
+  latencyMs: number | null;
+  throttledOf: Record<string, number>;
+};
 /** `resizing`: why a resize in place is not done yet. */
 export type PodState = {
   name: string;
@@ -56,7 +72,7 @@ type RolloutOptions = { timeoutMs: number; signal: AbortSignal; onChange: (now: 
 /** So often it is looked whether a rollout is done. */
 const lookMs = 2_000;
 
-export function createCluster({ client, collect, clock }: Deps) {
+export function createCluster({ client, clock, ...measured }: Deps) {
   const cluster = () => requiredCluster(client);
   return {
     /** @throws TowerError `unavailable` */
@@ -104,14 +120,38 @@ export function createCluster({ client, collect, clock }: Deps) {
     /** @throws TowerError `unavailable` */
     pods: async ({ namespace }: Workload, { selector }: Found, signal?: AbortSignal): Promise<PodState[]> =>
       (await podsOf(cluster(), namespace, { labelSelector: selector }, signal)).flatMap(podState),
-    /** Means over a stretch of time. Nothing is known where Prometheus does not answer. */
-    signals: async (target: Workload, startMs: number, endMs: number, signal: AbortSignal): Promise<Signals> => {
-      const stepMs = Math.max(1000, Math.floor((endMs - startMs) / 20 / 1000) * 1000);
-      const collected = await collect(target, { startMs, endMs, stepMs }, signal).catch(() => null);
-      signal.throwIfAborted();
-      const over = (name: string) => meanOf(collected?.columns.find((column) => column.name === name)?.values);
-      return { throttled: over('cpu_throttle_ratio'), errors: over('error_ratio'), latencyMs: over('latency_p95_ms') };
-    },
+    /** Means over a stretch of time. @throws TowerError `unavailable` where Prometheus does not answer */
+    signals: (target: Workload, startMs: number, endMs: number, signal: AbortSignal): Promise<Signals> =>
+      signalsOf(measured, target, startMs, endMs, signal),
+  };
+}
+
+async function signalsOf(
+  { collect, throttled }: Measured,
+  target: Workload,
+  startMs: number,
+  endMs: number,
+  signal: AbortSignal,
+): Promise<Signals> {
+  const stepMs = Math.max(1000, Math.floor((endMs - startMs) / 20 / 1000) * 1000);
+  const stretch = { startMs, endMs, stepMs };
+  const names = ['cpu_throttle_ratio', 'error_ratio', 'latency_p95_ms'] as const;
+  const [{ columns }, pods] = await Promise.all([
+    collect(target, stretch, signal, names),
+    throttled(target, stretch, signal),
+  ]);
+  const silent = columns.find(({ unanswered }) => unanswered);
+  if (silent) throw unavailable(`${silent.name}: ${silent.trouble}`);
+  const [all, errors, latencyMs] = names.map((name) => meanOf(columns.find((each) => each.name === name)?.values));
+  const throttledOf = pods.flatMap(({ pod, values }) => {
+    const share = meanOf(values);
+    return share === null ? [] : [[pod, share] as const];
+  });
+  return {
+    throttled: all ?? null,
+    errors: errors ?? null,
+    latencyMs: latencyMs ?? null,
+    throttledOf: Object.fromEntries(throttledOf),
   };
 }
 

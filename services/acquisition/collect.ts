@@ -1,4 +1,4 @@
-import { publicText, TowerError } from '../../src/kernel/errors.ts';
+import { isPassing, publicText, TowerError } from '../../src/kernel/errors.ts';
 import {
   type ColumnName,
   checkWorkload,
@@ -27,6 +27,8 @@ export type CollectedColumn = {
   /** Share of the steps with a value. */
   known: number;
   trouble: string | null;
+  /** Whether there was no answer, so that nobody knows whether there is something. */
+  unanswered: boolean;
 };
 
 export type Collected = Stretch & { size: number; columns: CollectedColumn[]; warnings: string[] };
@@ -37,7 +39,7 @@ type Source = { prometheus: Prometheus; queries: MetricQueries; scrapeMs: number
 const abreast = 4;
 
 /**
- * All columns of a workload. One that cannot be had is empty and says why; the others stand.
+ * Columns of a workload, all of them if none are named. One that cannot be had is empty and says why; the others stand.
  * @throws TowerError `invalid` for names Kubernetes does not allow, `unavailable` where Prometheus does not answer at all
  */
 export async function collectColumns(
@@ -45,22 +47,25 @@ export async function collectColumns(
   workload: Workload,
   stretch: Stretch,
   signal?: AbortSignal,
+  names: readonly ColumnName[] = columnNames,
 ): Promise<Collected> {
   checkWorkload(workload);
   const { startMs, endMs, stepMs, queryTimeoutMs } = stretch;
   const first = Math.ceil(startMs / stepMs) * stepMs;
   const size = Math.max(0, Math.floor((endMs - first) / stepMs) + 1);
   const warnings = new Set<string>();
-  const asked = await mapAbreast(columnNames, async (name): Promise<CollectedColumn> => {
+  let [answered, unanswered] = [0, 0];
+  const asked = await mapAbreast(names, async (name): Promise<CollectedColumn> => {
     const { unit, query: text } = source.queries.columns[name];
     const query = text === '' ? null : queryFor(text, workload, stepMs, source.scrapeMs);
     const values = new Float64Array(size).fill(Number.NaN);
-    const column = { name, unit, formula: null, query, values };
+    const column = { name, unit, formula: null, query, values, unanswered: false };
     const limits = [signal, queryTimeoutMs === undefined ? undefined : AbortSignal.timeout(queryTimeoutMs)];
     const limit = AbortSignal.any(limits.filter((each) => each !== undefined));
     if (query === null) return { ...column, known: 0, trouble: noQuery };
     try {
       const grid = await source.prometheus.range(query, startMs, endMs, stepMs, limit);
+      answered += 1;
       for (const warning of grid.warnings) warnings.add(warning);
       const [only, second] = grid.series;
       if (only) values.set(only.values);
@@ -68,11 +73,15 @@ export async function collectColumns(
       return { ...column, known, trouble: second ? manySeries : known === 0 ? noSamples : null };
     } catch (error) {
       signal?.throwIfAborted();
-      // Where it does not answer at all, it will not for the other columns.
-      if (error instanceof TowerError && error.code === 'unavailable') throw error;
-      return { ...column, known: 0, trouble: publicText(error) };
+      if (!(error instanceof TowerError && error.code === 'unavailable')) answered += 1;
+      else if (!isPassing(error)) throw error;
+      else unanswered += 1;
+      // Where it does not answer the first ones it is asked at the same time, it will not for the other columns.
+      if (answered === 0 && unanswered >= Math.min(abreast, names.length)) throw error;
+      return { ...column, known: 0, trouble: publicText(error), unanswered: isPassing(error) };
     }
   });
+  if (names !== columnNames) return { startMs: first, endMs, stepMs, size, columns: asked, warnings: [...warnings] };
   return { startMs: first, endMs, stepMs, size, columns: [...asked, ...derived(asked, size)], warnings: [...warnings] };
 }
 
@@ -123,7 +132,7 @@ function derived(columns: CollectedColumn[], size: number): CollectedColumn[] {
     const known = knownOf(values);
     const without = inputs.filter((input) => input.known === 0).map((input) => input.name);
     const trouble = known > 0 ? null : without.length > 0 ? `there is no ${without.join(' and no ')}` : noSamples;
-    return { name, unit, formula, query: null, values, known, trouble };
+    return { name, unit, formula, query: null, values, known, trouble, unanswered: false };
   });
 }
 

@@ -17,7 +17,7 @@ export type BatchDeps = RunDeps & {
   targets: string[];
   log: Log;
   /** For metrics. */
-  onExperiment: (event: 'job' | 'begin' | 'succeeded' | 'failed') => void;
+  onExperiment: (event: 'job' | 'begin' | 'succeeded' | 'failed' | 'cancelled') => void;
 };
 
 type Result = NonNullable<ExperimentJob['result']>;
@@ -124,7 +124,7 @@ async function runPatiently(
       track.settle(id, 'succeeded');
       return grade;
     } catch (error) {
-      deps.onExperiment('failed');
+      deps.onExperiment(signal.aborted ? 'cancelled' : 'failed');
       signal.throwIfAborted();
       deps.log.warn({ err: error, experiment: id, attempt }, 'an experiment failed');
       // What is wrong by rule is so the next time as well.

@@ -1,5 +1,5 @@
 import type { Clock } from '../../src/kernel/clock.ts';
-import { TowerError, unavailable } from '../../src/kernel/errors.ts';
+import { isPassing, misconfigured, unavailable } from '../../src/kernel/errors.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
 import { type Held, hold, keepHold, restore } from './kubernetes/leases.ts';
 import { scaleOf, scaleWorkload } from './kubernetes/workloads.ts';
@@ -77,7 +77,11 @@ async function restoreAll(
 const mostTries = 60;
 const pauseMs = 30_000;
 
-/** Outlasts servers that are away for a while. @throws as `work`, where that takes too long; the signal's reason */
+/**
+ * Outlasts servers that are away for a while.
+ * @throws as `work` what does not pass; `unavailable` where that takes too long, which nobody is to wait for once more; the
+ * signal's reason
+ */
 export async function outlasting<Result>(
   clock: Clock,
   signal: AbortSignal,
@@ -89,7 +93,8 @@ export async function outlasting<Result>(
       return await work();
     } catch (error) {
       signal.throwIfAborted();
-      if (!(error instanceof TowerError && error.code === 'unavailable') || tries >= mostTries) throw error;
+      if (!isPassing(error)) throw error;
+      if (tries >= mostTries) throw misconfigured(`${error.message}, for half an hour`);
       onWait(error.message);
       await clock.sleep(pauseMs, signal);
     }

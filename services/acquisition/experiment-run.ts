@@ -18,6 +18,8 @@ import { type Quality, validateQuality } from './quality.ts';
 
 export type RunDeps = {
   client: KubernetesClient;
+  /** @throws TowerError `unavailable` where Prometheus does not answer */
+  answering(signal: AbortSignal): Promise<void>;
   collect(workload: Workload, stretch: Stretch, signal: AbortSignal): Promise<Collected>;
   /** @throws TowerError `invalid` where no request was made */
   load(
@@ -56,6 +58,8 @@ export async function runExperiment(
   const { namespace, config, holder } = setting;
   const { service, replicas } = combination;
   await refuseAutoscaled(client, namespace, service, signal);
+  // Load that nobody measures is load for nothing.
+  await deps.answering(signal);
   return withReplicas(deps, { namespace, holder }, { [service]: replicas }, signal, say, async (selectors, held) => {
     const { ready, ...now } = await waitForPods(client, clock, {
       namespace,
@@ -116,13 +120,24 @@ async function measure(
   const collected = await outlasting(
     clock,
     signal,
-    () => deps.collect({ namespace, service: combination.service }, stretch, signal),
+    () => collectAll(deps, { namespace, service: combination.service }, stretch, signal),
     (why) => say('collecting', why, null),
   );
   await save(folder, setting, combination, result, collected);
   // Graded as everybody will read it.
   return validateQuality(await loadExperiment(folder, combination.id));
 }
+
+/** A column that was not answered in time is asked for once more; what is never answered is empty. */
+async function collectAll(deps: RunDeps, workload: Workload, stretch: Stretch, signal: AbortSignal) {
+  for (let tries = 0; ; tries += 1) {
+    const collected = await deps.collect(workload, stretch, signal);
+    if (!collected.columns.some(({ unanswered }) => unanswered) || tries >= mostAsked) return collected;
+    await deps.clock.sleep(30_000, signal);
+  }
+}
+
+const mostAsked = 4;
 
 /** Both files, by the seed's names and more. */
 async function save(

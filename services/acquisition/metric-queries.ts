@@ -38,7 +38,7 @@ export const columnNames = [
 ] as const;
 export type ColumnName = (typeof columnNames)[number];
 
-export const podSeries = ['cpu', 'memory'] as const;
+export const podSeries = ['cpu', 'memory', 'throttled'] as const;
 export type PodSeries = (typeof podSeries)[number];
 
 /** Where container metrics come from. */
@@ -69,6 +69,11 @@ const selectorsOf: Record<Preset, Record<'C' | 'N' | 'K' | 'J', string>> = {
 
 const containers = (inner: string) => `max by(namespace,pod,container)(${inner}) $J`;
 
+/** How much more there is than four scrapes, or the step, ago. */
+const risen = (metric: string) => `max by(namespace,pod,container)(increase(${metric}{$C}[$r])) $J`;
+const throttled = (sum: string) =>
+  `${sum}(${risen('container_cpu_cfs_throttled_periods_total')}) / ${sum}(${risen('container_cpu_cfs_periods_total')})`;
+
 const devices = (metric: string) => `max by(namespace,pod,container,device)(rate(${metric}{$C}[$w])) $J`;
 
 /** Node figures are of the nodes the workload's pods ran on would need a join that few clusters can answer: of all nodes. */
@@ -95,7 +100,8 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
   node_cpu_util: { unit: '%', query: '100 * (1 - avg(rate(node_cpu_seconds_total{mode="idle"$x}[$w])))' },
   node_mem_util: {
     unit: '%',
-    query: '100 * (1 - sum(node_memory_MemAvailable_bytes) / sum(node_memory_MemTotal_bytes))',
+    query:
+      '100 * (1 - sum(node_memory_MemAvailable_bytes{instance=~".*"$x}) / sum(node_memory_MemTotal_bytes{instance=~".*"$x}))',
   },
   mem_peak_bytes: {
     unit: 'bytes',
@@ -103,12 +109,12 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
   },
   cpu_throttle_ratio: {
     unit: 'share',
-    query:
-      'sum(max by(namespace,pod,container)(increase(container_cpu_cfs_throttled_periods_total{$C}[$r])) $J) / sum(max by(namespace,pod,container)(increase(container_cpu_cfs_periods_total{$C}[$r])) $J)',
+    query: throttled('sum'),
   },
   oom_kills: {
     unit: 'kills in four scrapes, or in the step where it is longer',
-    query: 'sum(max by(namespace,pod,container)(increase(container_oom_events_total{$C}[$r])) $J)',
+    // Where cAdvisor does not tell, a container that began again and was last ended for memory.
+    query: `sum(${risen('container_oom_events_total')}) or sum(((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) * on(namespace,pod,container) max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"})) $J)`,
   },
   fs_bytes: {
     unit: 'bytes/s',
@@ -143,7 +149,8 @@ const requests: Record<Mesh, Record<'request_rate' | 'error_ratio' | 'latency_p9
     request_rate: { unit: '1/s', query: `sum(rate(istio_requests_total{${istio}}[$w]))` },
     error_ratio: {
       unit: 'share',
-      query: `(sum(rate(istio_requests_total{${istio},response_code=~"5.."}[$w])) or vector(0)) / sum(rate(istio_requests_total{${istio}}[$w]))`,
+      // What fails by gRPC does so with status 200.
+      query: `((sum(rate(istio_requests_total{${istio},response_code=~"5.."}[$w])) or vector(0)) + (sum(rate(istio_requests_total{${istio},response_code!~"5..",grpc_response_status!~"0|"}[$w])) or vector(0))) / sum(rate(istio_requests_total{${istio}}[$w]))`,
     },
     latency_p95_ms: {
       unit: 'ms',
@@ -155,6 +162,7 @@ const requests: Record<Mesh, Record<'request_rate' | 'error_ratio' | 'latency_p9
 const pods: MetricQueries['pods'] = {
   cpu: `sum by(pod,container)(${containers('rate(container_cpu_usage_seconds_total{$C}[$w])')})`,
   memory: `max by(pod,container)(${containers('max_over_time(container_memory_working_set_bytes{$C}[$s])')})`,
+  throttled: throttled('sum by(pod)'),
 };
 
 const text = z.string('must be a PromQL text').max(4000);

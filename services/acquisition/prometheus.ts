@@ -1,5 +1,5 @@
 import type { Clock } from '../../src/kernel/clock.ts';
-import { invalid, publicText, type TowerError, unavailable } from '../../src/kernel/errors.ts';
+import { invalid, misconfigured, publicText, type TowerError } from '../../src/kernel/errors.ts';
 import type { HttpAnswer, HttpClient } from '../../src/kernel/http-client.ts';
 
 /** What a server with Prometheus’ HTTP API has: Prometheus itself, Thanos, Mimir, VictoriaMetrics. */
@@ -136,16 +136,18 @@ function dataOf({ status, json }: HttpAnswer, query: string): Data {
 
 function refusalOf(status: number, body: { error?: unknown } | undefined, query: string): TowerError {
   if (status === 401 || status === 403)
-    return unavailable(
+    return misconfigured(
       `Prometheus answered ${status}: PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, or PROMETHEUS_TOKEN, do not let in`,
     );
   if (status === 404)
-    return unavailable('Prometheus answered 404: PROMETHEUS_URL is not where its API is (what stands before /api/v1)');
+    return misconfigured(
+      'Prometheus answered 404: PROMETHEUS_URL is not where its API is (what stands before /api/v1)',
+    );
   if (status >= 300 && status < 400)
-    return unavailable(`Prometheus answered ${status}, a redirect: set PROMETHEUS_URL to where it leads`);
+    return misconfigured(`Prometheus answered ${status}, a redirect: set PROMETHEUS_URL to where it leads`);
   if (typeof body?.error === 'string')
     return invalid(`Prometheus refused the query: ${body.error.slice(0, 500)}`, { parameter: 'query', query });
-  return unavailable(`what answers at PROMETHEUS_URL is no Prometheus (status ${status})`);
+  return misconfigured(`what answers at PROMETHEUS_URL is no Prometheus (status ${status})`);
 }
 
 function partOf({ result, warnings }: Data, { fromMs, toMs, stepMs, query }: Ask): Part {

@@ -36,6 +36,7 @@ const Column = z.object({
   values: z.array(z.number().nullable()).describe('One per step; null where nothing is known'),
   known: share.describe('Share of the steps with a value'),
   trouble: z.string().nullable().describe('Why nothing is known, or what is doubtful'),
+  unanswered: z.boolean().describe('Prometheus did not answer in time: there may be something'),
 });
 
 export const WorkloadMetrics = z
@@ -65,6 +66,7 @@ export const WorkloadMetrics = z
             values: [0.052, null],
             known: 0.5,
             trouble: null,
+            unanswered: false,
           },
         },
         missing: [],

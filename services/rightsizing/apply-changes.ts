@@ -101,7 +101,11 @@ export const restartsOf = (pods: readonly PodState[]): Map<string, number> =>
 
 /** What rose beyond chance: throttling by 5 % of the periods, errors by 1 % of the requests, latency by a fifth. */
 export function worseThan(before: Signals, after: Signals): string | null {
-  const rose = (name: keyof Signals, most: (was: number) => number, text: (value: number) => string) => {
+  const rose = (
+    name: Exclude<keyof Signals, 'throttledOf'>,
+    most: (was: number) => number,
+    text: (value: number) => string,
+  ) => {
     const [was, is] = [before[name], after[name]];
     return was !== null && is !== null && is > most(was) ? `from ${text(was)} to ${text(is)}` : null;
   };

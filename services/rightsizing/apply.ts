@@ -1,5 +1,5 @@
 import { type Clock, isoTime } from '../../src/kernel/clock.ts';
-import { conflict, publicText, TowerError } from '../../src/kernel/errors.ts';
+import { conflict, isPassing, publicText, TowerError } from '../../src/kernel/errors.ts';
 import type { Cluster, PodState, Signals } from '../acquisition/cluster.ts';
 import type { Readiness } from '../acquisition/kubernetes/pods.ts';
 import { type Found, type Prepared, restartsOf, troubleOf, worseThan } from './apply-changes.ts';
@@ -61,12 +61,12 @@ export async function applySizes(
     steps.push({ at: isoTime(clock.now())!, text });
     say(text);
   };
-  const watchMs = request.watch_seconds * 1000;
   let trouble: string | null = null;
   try {
-    const before = await cluster.signals(target, clock.now() - watchMs, clock.now(), both);
-    const common = { target, request, signal: both, before, after: unmeasured, step, say };
+    const common = { target, request, signal: both, before: unmeasured, after: unmeasured, step, say };
     const run: Run = { ...deps, ...prepared, ...common };
+    // Where nobody can say how it does, nobody could say whether it does worse.
+    run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
     trouble = (canary === null ? null : await tryOut(run, canary)) ?? (await replaceAll(run, held));
     step(trouble === null ? 'it stays' : `taken back: ${trouble}`);
     if (trouble !== null) {
@@ -75,7 +75,7 @@ export async function applySizes(
     }
     await stopKeeping();
     await cluster.release(held);
-    const shownSignals = { before: shown(before), after: shown(run.after) };
+    const shownSignals = { before: shown(run.before), after: shown(run.after) };
     return {
       status: trouble === null ? 'applied' : 'undone',
       reason: trouble,
@@ -187,7 +187,7 @@ async function tryOut(run: Run, canary: string): Promise<string | null> {
     run.say(`${canary}: ${pod.resizing.why}`);
   }
   // A container that begins again for a resize does so as it was told.
-  const trouble = await watch(run, await restartsNow(run), ({ name }) => name === canary);
+  const trouble = await watch(run, await restartsNow(run), ({ name }) => name === canary, canary);
   return trouble === null || trouble.startsWith(canary) ? trouble : `${canary}: ${trouble}`;
 }
 
@@ -234,6 +234,7 @@ async function watch(
   run: Run,
   known: ReadonlyMap<string, number>,
   which: (pod: PodState) => boolean,
+  canary?: string,
 ): Promise<string | null> {
   const { cluster, clock, target, found, request, signal } = run;
   const [begunMs, watchMs] = [clock.now(), request.watch_seconds * 1000];
@@ -244,8 +245,32 @@ async function watch(
     const trouble = troubleOf(await look(), known, first);
     if (trouble !== null) return trouble;
   }
-  run.after = await cluster.signals(target, begunMs, clock.now(), signal);
-  return worseThan(run.before, run.after);
+  try {
+    run.after = await signalsOf(run, begunMs);
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+    return `nobody could say how it does: ${error.message}`;
+  }
+  return worseThan(seenIn(run.before, canary), seenIn(run.after, canary));
+}
+
+/** Throttling of one pod by itself; of latency and errors nobody knows whose they are. */
+const seenIn = (signals: Signals, pod: string | undefined): Signals =>
+  pod === undefined ? signals : { ...signals, throttled: signals.throttledOf[pod] ?? signals.throttled };
+
+/** Up to now; a Prometheus that is away is waited for. @throws TowerError `unavailable` where that takes too long */
+async function signalsOf({ cluster, clock, target, request, signal, say }: Run, startMs: number): Promise<Signals> {
+  const endMs = clock.now();
+  for (;;) {
+    try {
+      return await cluster.signals(target, startMs, endMs, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isPassing(error) || clock.now() - endMs >= request.rollout_seconds * 1000) throw error;
+      say(`how it does is not known yet: ${error.message}`);
+      await clock.sleep(lookMs, signal);
+    }
+  }
 }
 
 /** Of a job that is begun again after its tower ended: takes back what it finds; null where there is nothing. */
@@ -262,7 +287,7 @@ export async function undoLeft(
   return { status: 'undone', reason, canary: null, changes: [], before, after, steps };
 }
 
-const unmeasured: Signals = { throttled: null, errors: null, latencyMs: null };
+const unmeasured: Signals = { throttled: null, errors: null, latencyMs: null, throttledOf: {} };
 
 const shown = ({ throttled, errors, latencyMs }: Signals) => ({
   cpu_throttle_ratio: throttled,

@@ -56,6 +56,14 @@ export const conflict = (text: string, details?: ErrorDetails): TowerError =>
 export const unavailable = (text: string, cause?: unknown, retryAfterSeconds = 5): TowerError =>
   new TowerError('unavailable', text, { cause, retryAfterSeconds });
 
+/** Something outside is not as settings say, or does not let in: somebody has to act before trying again can help. */
+export const misconfigured = (text: string, details?: ErrorDetails): TowerError =>
+  new TowerError('unavailable', text, details ? { details } : {});
+
+/** Whether it is down or slow now, and may not be later. */
+export const isPassing = (error: unknown): error is TowerError =>
+  error instanceof TowerError && error.code === 'unavailable' && error.retryAfterSeconds !== undefined;
+
 /** The text of an error that may be shown: ours is public, anybody else's is not. */
 export const publicText = (error: unknown): string =>
   error instanceof TowerError ? error.message : 'an unexpected error; the log has the details';

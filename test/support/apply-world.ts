@@ -27,7 +27,7 @@ export const answer = (change: object = {}) =>
     ...change,
   }) as unknown as SizeAnswer;
 
-export const quiet: Signals = { throttled: 0.01, errors: 0, latencyMs: 80 };
+export const quiet: Signals = { throttled: 0.01, errors: 0, latencyMs: 80, throttledOf: {} };
 
 /** What is measured, or what happens when it is. */
 export type Measured = Signals | (() => Promise<Signals>);
@@ -52,7 +52,12 @@ export function applyingTower(real: KubernetesClient, clock: Clock, signals: Mea
       },
     };
     const cluster = {
-      ...createCluster({ client, clock, collect: async () => Promise.reject(new Error('nobody measures')) }),
+      ...createCluster({
+        client,
+        clock,
+        collect: async () => Promise.reject(new Error('nobody measures')),
+        throttled: async () => Promise.reject(new Error('nobody measures')),
+      }),
       signals: async () => {
         const next = signals[Math.min(asked++, signals.length - 1)]!;
         return typeof next === 'function' ? next() : next;
@@ -79,7 +84,13 @@ export function applyingTower(real: KubernetesClient, clock: Clock, signals: Mea
 }
 
 /** A cluster with the service, and an application of the recommendation there. */
-export async function applyWorld({ replicas = 3, signals = [quiet] }: { replicas?: number; signals?: Signals[] } = {}) {
+export async function applyWorld({
+  replicas = 3,
+  signals = [quiet],
+}: {
+  replicas?: number;
+  signals?: Measured[];
+} = {}) {
   const fake = await fakeKubernetes();
   fake.workload('Deployment', 'web', replicas, [{ name: 'server', image: 'web:1', resources: former }]);
   const clock = fastClock({ real: 1000 });

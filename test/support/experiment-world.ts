@@ -113,6 +113,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
           turned_away: 0,
         };
       },
+      answering: async () => during?.(calls, 'answering'),
       collect: async ({ service }, { startMs, endMs, stepMs }) => {
         await step('Prometheus');
         const size = Math.round((endMs - startMs) / stepMs) + 1;
@@ -125,6 +126,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
           values: Float64Array.from({ length: size }, (_, i) => level * (1 + 0.01 * Math.sin(i))),
           known: 1,
           trouble: null,
+          unanswered: false,
         });
         return {
           startMs,

@@ -4,7 +4,7 @@ import { type RequestOptions, request as requestHttps } from 'node:https';
 import { createInterface } from 'node:readline';
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { Clock } from '../../../src/kernel/clock.ts';
-import { conflict, invalid, notFound, TowerError, unavailable } from '../../../src/kernel/errors.ts';
+import { conflict, invalid, misconfigured, notFound, TowerError, unavailable } from '../../../src/kernel/errors.ts';
 
 /**
  * Calls to the API server of a cluster. The library says where it is and who asks: kubeconfig, plugins, tokens that change,
@@ -21,9 +21,7 @@ export type KubernetesClient = {
 /** @throws TowerError `unavailable` where no cluster is configured */
 export function requiredCluster(client: KubernetesClient | null): KubernetesClient {
   if (client) return client;
-  throw new TowerError('unavailable', 'there is no cluster: set KUBERNETES_CONFIG', {
-    details: { parameter: 'KUBERNETES_CONFIG' },
-  });
+  throw misconfigured('there is no cluster: set KUBERNETES_CONFIG', { parameter: 'KUBERNETES_CONFIG' });
 }
 
 export type Call = {
@@ -232,11 +230,11 @@ function errorOf(status: number, text: string): TowerError {
   if (status === 404) return notFound(`Kubernetes: ${said || 'not found'}`);
   if (status === 409) return conflict(`Kubernetes: ${said || 'it was changed meanwhile'}`);
   if (status === 400 || status === 422) return invalid(`Kubernetes: ${said || 'the request is wrong'}`);
-  if (status === 401) return unavailable('Kubernetes does not know who asks: look at KUBERNETES_CONFIG');
+  if (status === 401) return misconfigured('Kubernetes does not know who asks: look at KUBERNETES_CONFIG');
   // Rules of a namespace and webhooks refuse with the same status as missing rights.
   if (status === 403 && said !== '' && !/ cannot \w+ resource /.test(said))
     return invalid(`Kubernetes: ${said}`, { refused_by: 'admission' });
   if (status === 403)
-    return unavailable(`Kubernetes does not allow it: ${said}; deploy/kubernetes/ has Roles with the rights`);
+    return misconfigured(`Kubernetes does not allow it: ${said}; deploy/kubernetes/ has Roles with the rights`);
   return unavailable(`Kubernetes answered ${status}${said && `: ${said}`}`);
 }

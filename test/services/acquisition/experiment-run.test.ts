@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { misconfigured, unavailable } from '../../../src/kernel/errors.ts';
 import { seededRandom } from '../../../src/kernel/rng.ts';
 import { experimentWorld as world } from '../../support/experiment-world.ts';
 import { rightOf } from '../../support/rights.ts';
@@ -106,13 +107,38 @@ describe('experiments', () => {
     expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
   });
 
-  it('that are cancelled restore what they changed', async () => {
-    const { fake, tower } = await world();
+  it.each([
+    ['is away for good', unavailable('Prometheus answered 503'), 'Prometheus answered 503, for half an hour'],
+    ['lets nobody in', misconfigured('Prometheus answered 401'), 'Prometheus answered 401'],
+  ])('send no load where a Prometheus %s, and say so', async (_, trouble, error) => {
+    const { fake, tower, loads } = await world({ services: ['web'], change: { max_retries: 2 } });
+    const { run } = tower(Number.POSITIVE_INFINITY, (_call, what) => {
+      if (what === 'answering') throw trouble;
+    });
+    const result = await run();
+    expect(result).toMatchObject({ status: 'completed_with_failures', failed_experiments: 4 });
+    expect(result!.failures[0]).toMatchObject({ error, attempts: 3 });
+    expect(loads).toEqual([]);
+    expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
+  });
+
+  it('are not made again and again where a Prometheus that goes away meanwhile does not come back', async () => {
+    const { tower, loads, events } = await world({ services: ['web'], change: { max_retries: 2 } });
+    const { run } = tower(Number.POSITIVE_INFINITY, (_call, what) => {
+      if (what === 'Prometheus' || (what === 'answering' && loads.length > 0)) throw unavailable('Prometheus is away');
+    });
+    expect(await run()).toMatchObject({ failed_experiments: 4 });
+    expect([loads.length, events.filter((event) => event === 'failed').length]).toEqual([1, 12]);
+  });
+
+  it('that are cancelled restore what they changed, and count as no failure', async () => {
+    const { fake, tower, events } = await world();
     const cancel = new AbortController();
     const { run } = tower(Number.POSITIVE_INFINITY, (call) => {
       if (call === 12) cancel.abort(new Error('cancelled'));
     });
     await expect(run(cancel.signal)).rejects.toThrow('cancelled');
+    expect([events.includes('failed'), events.at(-1)]).toEqual([false, 'cancelled']);
     expect([fake.replicasOf('web'), fake.replicasOf('cart'), fake.leases()]).toEqual([2, 2, []]);
   });
 

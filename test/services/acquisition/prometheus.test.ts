@@ -2,6 +2,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { collectColumns } from '../../../services/acquisition/collect.ts';
+import { metricQueries } from '../../../services/acquisition/metric-queries.ts';
 import { createPrometheus } from '../../../services/acquisition/prometheus.ts';
 import { systemClock } from '../../../src/kernel/clock.ts';
 import { createHttpClient } from '../../../src/kernel/http-client.ts';
@@ -40,7 +42,11 @@ async function serverSaying(answer: (url: URL, request: IncomingMessage) => Answ
     server.closeAllConnections();
     server.close();
   });
-  return { prometheus: createPrometheus({ http, clock: systemClock }), asked };
+  const prometheus = createPrometheus({ http, clock: systemClock });
+  const queries = await metricQueries('plain', 'none', null, '');
+  const collect = async () =>
+    collectColumns({ prometheus, queries, scrapeMs: 15_000 }, { namespace: 'shop', service: 'web' }, lastHour);
+  return { prometheus, asked, collect };
 }
 
 /** Answers a range as Prometheus does: a sample wherever `value` has one. */
@@ -55,6 +61,7 @@ const rangeOf = (url: URL, value: (ms: number) => number | string | null): Answe
 };
 
 const minute = 60_000;
+const lastHour = { startMs: 0, endMs: 60 * minute, stepMs: minute, queryTimeoutMs: 100 };
 
 describe('the Prometheus client', () => {
   it('asks for long stretches part by part and puts them together, whatever their ends', async () => {
@@ -160,6 +167,28 @@ describe('the Prometheus client', () => {
     expect(reachable).toBe(false);
     expect(error).toMatch(text);
     expect(error).not.toContain('secret');
+  });
+
+  it.each([
+    ['answers too late', null],
+    ['answers 503', { status: 503, body: { status: 'error', error: 'query timed out in expression evaluation' } }],
+  ])('keeps all other columns where one query %s, and says which was not answered', async (_, refusal) => {
+    const { collect } = await serverSaying((url) =>
+      url.searchParams.get('query')!.includes('container_fs') ? refusal : rangeOf(url, () => 1),
+    );
+    const { columns } = await collect();
+    const silent = columns.filter(({ unanswered }) => unanswered);
+    expect(silent.map(({ name, known, trouble }) => [name, known, trouble])).toEqual([
+      ['fs_bytes', 0, expect.stringMatching(/^Prometheus (did not finish in the time allowed|answered 503)$/)],
+    ]);
+    expect(columns.find(({ name }) => name === 'cpu_cores')).toMatchObject({ known: 1, trouble: null });
+  });
+
+  it('does not go on asking one that does not answer at all', async () => {
+    const { collect, asked } = await serverSaying(() => ({ status: 503, body: '' }));
+    await expect(collect()).rejects.toThrow('Prometheus answered 503');
+    // Four at a time, each once more.
+    expect(asked.length).toBeLessThan(12);
   });
 
   it('refuses an answer that is too much', async () => {

@@ -34,7 +34,7 @@ describe('what would be applied', () => {
   });
 
   it('is judged by what is measured, not by what is unknown', () => {
-    const unknown: Signals = { throttled: null, errors: null, latencyMs: null };
+    const unknown: Signals = { throttled: null, errors: null, latencyMs: null, throttledOf: {} };
     expect([
       worseThan(quiet, unknown),
       worseThan(unknown, { ...quiet, throttled: 1 }),

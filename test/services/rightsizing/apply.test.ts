@@ -40,28 +40,6 @@ describe('applying a recommendation', () => {
     );
   });
 
-  it.each([
-    ['throttled', { ...quiet, throttled: 0.2 }, 'throttled CPU periods rose from 1 % to 20 %'],
-    ['errors', { ...quiet, errors: 0.03 }, 'failed requests rose from 0 % to 3 %'],
-    ['latency', { ...quiet, latencyMs: 140 }, 'the 95th percentile of latency rose from 80 ms to 140 ms'],
-  ])('is taken back where %s gets worse, to the last field', async (_, after, reason) => {
-    for (const signals of [
-      [quiet, after],
-      [quiet, quiet, after],
-    ]) {
-      const { fake, tower, resources, ofPods } = await world({ signals });
-      const result = await tower().run();
-      expect(result.status).toBe('undone');
-      expect(result.reason).toContain(reason);
-      expect([resources(), fake.leases()]).toEqual([former, []]);
-      expect(ofPods().map(({ requests }: { requests?: object }) => requests)).toEqual([
-        former.requests,
-        former.requests,
-        former.requests,
-      ]);
-    }
-  });
-
   it('is taken back where a pod is killed for memory, or does not come up', async () => {
     const killed = {
       ...readyStatus,

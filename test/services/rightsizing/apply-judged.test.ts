@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import { unavailable } from '../../../src/kernel/errors.ts';
+import { former, type Measured, quiet, applyWorld as world } from '../../support/apply-world.ts';
+
+const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
+
+/** Whether it stays is said by what Prometheus measured. */
+describe('what was applied', () => {
+  it.each([
+    ['throttled', { ...quiet, throttled: 0.2 }, 'throttled CPU periods rose from 1 % to 20 %'],
+    ['errors', { ...quiet, errors: 0.03 }, 'failed requests rose from 0 % to 3 %'],
+    ['latency', { ...quiet, latencyMs: 140 }, 'the 95th percentile of latency rose from 80 ms to 140 ms'],
+  ])('is taken back where %s gets worse, to the last field', async (_, after, reason) => {
+    for (const signals of [
+      [quiet, after],
+      [quiet, quiet, after],
+    ]) {
+      const { fake, tower, resources, ofPods } = await world({ signals });
+      const result = await tower().run();
+      expect(result.status).toBe('undone');
+      expect(result.reason).toContain(reason);
+      expect([resources(), fake.leases()]).toEqual([former, []]);
+      expect(ofPods().map(({ requests }: { requests?: object }) => requests)).toEqual([
+        former.requests,
+        former.requests,
+        former.requests,
+      ]);
+    }
+  });
+
+  it('judges the one pod by its own throttling, not by the mean of all', async () => {
+    const signals: Measured[] = [quiet];
+    const { fake, tower, resources } = await world({ replicas: 10, signals });
+    const first = fake.pods()[0]!.metadata.name!;
+    signals.push({ ...quiet, throttled: 0.045, throttledOf: { [first]: 0.4 } });
+    const { status, canary, reason } = await tower().run();
+    expect([status, canary, reason]).toEqual([
+      'undone',
+      first,
+      `${first}: throttled CPU periods rose from 1 % to 40 %`,
+    ]);
+    expect(resources()).toEqual(former);
+  });
+
+  it('waits for a Prometheus that is away, and takes back what nobody can judge', async () => {
+    const away = unavailable('Prometheus answered 503');
+    for (const [times, expected] of [
+      [3, { status: 'applied' }],
+      [
+        1000,
+        { status: 'undone', reason: expect.stringContaining('nobody could say how it does: Prometheus answered 503') },
+      ],
+    ] as const) {
+      let asked = 0;
+      const signals = async () => {
+        asked += 1;
+        if (asked > 1 && asked <= 1 + times) throw away;
+        return quiet;
+      };
+      const { tower, resources } = await world({ signals: [signals] });
+      expect(await tower().run()).toMatchObject(expected);
+      expect(resources()).toEqual(expected.status === 'applied' ? wanted : former);
+    }
+    const never = await world({ signals: [async () => Promise.reject(away)] });
+    await expect(never.tower().run()).rejects.toThrow('Prometheus answered 503');
+    expect([never.resources(), never.ofPods(), never.fake.leases()]).toEqual([former, [former, former, former], []]);
+  });
+});
