@@ -109,7 +109,7 @@ const kubernetesClient = (config: Config, clock: Clock) =>
 /** Recommendations, on threads of their own. */
 function composeSizing(
   config: Config,
-  history: Acquisition,
+  acquisition: Acquisition,
   clock: Clock,
   { queue, forecaster }: Parts,
   releaser: Releaser,
@@ -118,8 +118,8 @@ function composeSizing(
   const pool = createWorkerPool(rightsizingWorker, { threads, queue: config.FORECAST_QUEUE });
   releaser.defer('rightsizing threads', () => pool.close());
   return createRightsizing({
-    history,
-    cluster: history.cluster,
+    history: acquisition.history,
+    cluster: acquisition.cluster,
     forecaster,
     queue,
     pool,

@@ -284,8 +284,8 @@ export const settings = z.object({
     ),
   CORS_ORIGINS: list('').describe('Origins whose pages may call the API, comma-separated; * for all; empty for none'),
   BODY_LIMIT_BYTES: number(1_048_576, 1024, 104_857_600).describe('Largest request body'),
-  MAX_EVENT_LOOP_DELAY_MS: number(1000, 50, 60_000).describe(
-    'Above this the tower answers 503 with Retry-After until it has caught up',
+  MAX_EVENT_LOOP_DELAY_MS: number(1000, 0, 60_000).describe(
+    'Above this the tower answers 503 with Retry-After until it has caught up; 0: never',
   ),
   SHUTDOWN_TIMEOUT_SECONDS: number(10, 1, 600).describe('Longest wait for open requests at shutdown'),
 });

@@ -3,18 +3,17 @@ import { invalid, misconfigured } from '../../src/kernel/errors.ts';
 import type { HttpClient } from '../../src/kernel/http-client.ts';
 import { moment, wholeNumber } from '../../src/kernel/query.ts';
 import { createCluster } from './cluster.ts';
-import { collectColumns, collectPods, collectRequestRate, type Stretch } from './collect.ts';
+import { collectColumns, collectPods, type Stretch } from './collect.ts';
 import { createCollected } from './collected.ts';
 import { createExperimentJobs, type ExperimentDeps } from './experiment-jobs.ts';
+import { createHistory } from './history.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
 import { createLoadJobs } from './load/jobs.ts';
 import { loadOnThread } from './load/thread.ts';
-import { loadPoints } from './load-points.ts';
-import type { ColumnName, MetricQueries, PodSeries, Workload } from './metric-queries.ts';
+import type { ColumnName, MetricQueries, Workload } from './metric-queries.ts';
 import { createOverview } from './overview.ts';
 import { createPrometheus, type Prometheus } from './prometheus.ts';
 import type { MetricsQuery, PrometheusStatus, RangeAnswer, RangeQuery, WorkloadMetrics } from './schemas.ts';
-import { workloadState, workloadsIn } from './state.ts';
 
 /** What clusters are asked: metrics of workloads, from Prometheus. */
 export type Acquisition = ReturnType<typeof createAcquisition>;
@@ -50,8 +49,12 @@ export function createAcquisition(deps: Deps) {
       : { configured: false, reachable: false, version: null, latency_ms: null, error: 'PROMETHEUS_URL is not set' };
   const collect = async (workload: Workload, stretch: Stretch, signal: AbortSignal, names?: readonly ColumnName[]) =>
     collectColumns(source(), workload, stretch, signal, names);
-  const pods = async (workload: Workload, which: PodSeries, stretch: Stretch, signal?: AbortSignal) =>
-    collectPods(source(), workload, which, stretch, signal);
+  const cluster = createCluster({
+    client: kubernetes,
+    collect,
+    throttled: async (...of) => (await collectPods(source(), of[0], 'throttled', of[1], of[2])).pods,
+    clock,
+  });
   const jobs = createExperimentJobs({
     ...deps,
     client: kubernetes,
@@ -71,29 +74,14 @@ export function createAcquisition(deps: Deps) {
       jobs: jobs.list,
       folder: experimentsFolder,
     }),
-    cluster: createCluster({
-      client: kubernetes,
-      collect,
-      throttled: async (...of) => (await pods(of[0], 'throttled', of[1], of[2])).pods,
-      clock,
-    }),
+    cluster,
     /** Never throws. */
     testConnection,
     /** @throws TowerError `invalid`, `unavailable` */
     metrics: async (workload: Workload, query: MetricsQuery) => metricsOf(source(), workload, query, clock.now()),
     /** @throws TowerError `invalid`, `unavailable` */
     range: async (query: RangeQuery): Promise<RangeAnswer> => rangeOf(source().prometheus, query),
-    /** What each container of each pod used; for those who size them. @throws TowerError `invalid`, `unavailable` */
-    pods,
-    /** What it is asked; null where nobody counts. @throws TowerError `invalid`, `unavailable` */
-    requestRate: async (workload: Workload, stretch: Stretch, signal?: AbortSignal) =>
-      collectRequestRate(source(), workload, stretch, signal),
-    /** What its replicas used under load, by its experiments. @throws TowerError `invalid` */
-    loadPoints: (workload: Workload) => loadPoints(experimentsFolder, workload),
-    /** What it asks for at present. @throws TowerError `invalid`, `unavailable` */
-    state: async (workload: Workload, signal?: AbortSignal) => workloadState(source(), workload, clock.now(), signal),
-    /** @throws TowerError `invalid`, `unavailable` */
-    workloads: async (namespace: string) => workloadsIn(source(), namespace, clock.now()),
+    history: createHistory({ source, folder: experimentsFolder, cluster, clock }),
     stop: async (): Promise<void> => prometheus?.close(),
   };
 }

@@ -207,6 +207,19 @@ export async function deleteExperiments(folder: string, service?: string): Promi
   return ids.length;
 }
 
+/** When it ran and where, without what it showed; null where nobody can tell. */
+export async function tryTimes(
+  folder: string,
+  id: string,
+): Promise<Pick<Experiment, 'startedAt' | 'durationMinutes' | 'namespace'> | null> {
+  const json = await readFile(join(folder, `${id}.json`), 'utf8').catch(() => null);
+  try {
+    return circumstancesOf(json, id);
+  } catch {
+    return null;
+  }
+}
+
 /** An experiment, or why it cannot be read. */
 export async function tryExperiment(folder: string, id: string): Promise<Experiment | string> {
   return loadExperiment(folder, id).catch((error: unknown) => publicText(error));

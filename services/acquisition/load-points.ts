@@ -1,5 +1,5 @@
 import { hashOf } from './anonymise.ts';
-import { type Experiment, listExperiments, tryExperiment } from './experiments.ts';
+import { type Experiment, listExperiments, tryExperiment, tryTimes } from './experiments.ts';
 import type { Workload } from './metric-queries.ts';
 import { cleanExperiment, type Grade, validateQuality } from './quality.ts';
 
@@ -25,24 +25,41 @@ export type LoadPoint = {
 /**
  * Of every experiment of a service that can be learned from, in its namespace or in one nobody named. What is of low quality
  * shows something else than it says, and what could not keep up what it bears.
- * `latestMs`: when the latest was begun.
  */
 export async function loadPoints(
   folder: string,
   { namespace, service }: Workload,
-): Promise<{ points: LoadPoint[]; leftOut: number; latestMs: number | null }> {
+): Promise<{ points: LoadPoint[]; leftOut: number }> {
   const points: LoadPoint[] = [];
-  let [leftOut, latestMs]: [number, number | null] = [0, null];
+  let leftOut = 0;
   for (const id of await listExperiments(folder, service)) {
     const read = await tryExperiment(folder, id);
-    if (typeof read !== 'string' && ![null, namespace, hashOf(namespace)].includes(read.namespace)) continue;
-    const begunMs = typeof read === 'string' ? Number.NaN : Date.parse(read.startedAt ?? '');
-    if (begunMs > (latestMs ?? 0)) latestMs = begunMs;
+    if (typeof read !== 'string' && !isIn(namespace, read)) continue;
     const point = typeof read === 'string' ? null : pointOf(read);
     if (point) points.push(point);
     else leftOut += 1;
   }
-  return { points, leftOut, latestMs };
+  return { points, leftOut };
+}
+
+const isIn = (namespace: string, { namespace: of }: { namespace: string | null }): boolean =>
+  of === null || of === namespace || of === hashOf(namespace);
+
+/** From when to when an experiment ran, with all around it. */
+export type TriedFor = { fromMs: number; toMs: number };
+
+/** Before it was steady and after: replicas, ramps, and rates over some scrapes. */
+const aroundMs = 5 * 60_000;
+
+/** When load experiments ran in a namespace, whichever of its services they were about: one asks the others. */
+export async function triedFor(folder: string, namespace: string, sinceMs: number): Promise<TriedFor[]> {
+  const times = await Promise.all((await listExperiments(folder)).map((id) => tryTimes(folder, id)));
+  return times.flatMap((read) => {
+    const begunMs = Date.parse(read?.startedAt ?? '');
+    if (!read || Number.isNaN(begunMs) || !isIn(namespace, read)) return [];
+    const endMs = begunMs + (read.durationMinutes ?? 0) * 60_000;
+    return endMs < sinceMs ? [] : [{ fromMs: begunMs - aroundMs, toMs: endMs + aroundMs }];
+  });
 }
 
 function pointOf(read: Experiment): LoadPoint | null {

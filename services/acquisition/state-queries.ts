@@ -2,13 +2,15 @@ import type { Preset } from './metric-queries.ts';
 
 /** What a workload and its namespace are like now, as kube-state-metrics tells it. */
 
-/** What is asked as of now. */
+/** What is asked as of now; `oom_limits` over all of the history. */
 export const stateNames = [
   'requests',
   'limits',
   'oom_limits',
   'replicas',
   'hpa_targets',
+  'native_sidecars',
+  'heaps',
   'nodes',
   'limit_ranges',
   'quotas',
@@ -27,17 +29,29 @@ const ofLimitRanges = (constraint: string) =>
 const ofQuotas = (type: string) =>
   `kube_resourcequota{$K,type="${type}",resource=~"cpu|memory|requests.cpu|requests.memory|limits.memory"}`;
 
+const replicasOf = {
+  deployment: 'kube_deployment_spec_replicas',
+  statefulset: 'kube_statefulset_replicas',
+  daemonset: 'kube_daemonset_status_desired_number_scheduled',
+};
+
 /** As templates, see `selectorsOf`. */
 export const stateQueries: Record<StateName, (preset: Preset) => string> = {
   requests: () => ofContainers('kube_pod_container_resource_requests'),
   limits: () => ofContainers('kube_pod_container_resource_limits'),
-  // The limits there are now of containers that were killed; the reason stays for as long as the pod does.
+  // The limits containers had when they were killed: the reason stays for as long as the pod does, so only when they begin
+  // again it is about that.
   oom_limits: () =>
-    'max by(container)(max by(namespace,pod,container)(kube_pod_container_resource_limits{$K$kp,resource="memory"}) * on(namespace,pod,container) (max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"}) > 0) $J)',
+    'max by(container)(max by(namespace,pod,container)(kube_pod_container_resource_limits{$K$kp,resource="memory"}) * on(namespace,pod,container) (max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"}) > 0) and on(namespace,pod,container) ((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) $J))',
   replicas: () =>
     'max(kube_deployment_spec_replicas{$K,deployment="$svc"} or kube_statefulset_replicas{$K,statefulset="$svc"})',
   hpa_targets: () =>
     `max by(horizontalpodautoscaler,metric_name,metric_target_type)(kube_horizontalpodautoscaler_spec_target_metric{$K} * ${hpa})`,
+  // Init containers that go on running; those that do not are gone by the time they are looked for.
+  native_sidecars: () => 'group by(container)(max by(namespace,pod,container)(kube_pod_init_container_info{$K$kp}) $J)',
+  // What a JVM may fill, by Micrometer or the JMX exporter; pools without a bound are below 0.
+  heaps: () =>
+    'max by(container)((sum by(namespace,pod,container)(jvm_memory_max_bytes{namespace="$ns",area="heap"$kp$x} > 0) + sum by(namespace,pod,container)(jvm_memory_committed_bytes{namespace="$ns",area="nonheap"$kp$x})) $J)',
   nodes: () => 'max by(resource)(kube_node_status_allocatable{resource=~"cpu|memory"$x})',
   // The strictest of what the namespace demands of each container.
   limit_ranges: () =>
@@ -47,6 +61,11 @@ export const stateQueries: Record<StateName, (preset: Preset) => string> = {
     `min by(resource)(max by(resourcequota,resource)(${ofQuotas('hard')}) - max by(resourcequota,resource)(${ofQuotas('used')}))`,
   workloads: (preset) =>
     preset === 'plain'
-      ? 'label_replace(group by(deployment)(kube_deployment_spec_replicas{$K}), "workload", "$1", "deployment", "(.*)")'
-      : 'group by(workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload_type="deployment"$x})',
+      ? Object.entries(replicasOf)
+          .map(
+            ([kind, metric]) =>
+              `label_replace(label_replace(group by(${kind})(${metric}{$K}), "workload", "$1", "${kind}", "(.*)"), "workload_type", "${kind}", "", "")`,
+          )
+          .join(' or ')
+      : 'group by(workload,workload_type)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload_type=~"deployment|statefulset|daemonset"$x})',
 };

@@ -9,15 +9,19 @@ export type ContainerState = {
   memoryRequest: number | null;
   cpuLimit: number | null;
   memoryLimit: number | null;
-  /** The limit there is now, where one of its pods was killed for memory; null where none was. */
+  /** The greatest limit of memory at which one of its pods was killed in the history; null where none was. */
   oomLimit: number | null;
+  /** Bytes that a JVM in it may fill, its heap and what is beside that; null where nobody tells. */
+  heapBytes: number | null;
 };
 export type Amounts = { cpuCores: number | null; memoryBytes: number | null };
 export type WorkloadState = {
   containers: Record<string, ContainerState>;
   replicas: number | null;
-  /** A HorizontalPodAutoscaler on CPU utilisation; `targetUtilization` is a share of the request. */
-  hpa: { name: string; targetUtilization: number } | null;
+  /** What a HorizontalPodAutoscaler scales by; `target` of a utilisation is a share of the request. */
+  hpa: { name: string; metrics: { metric: string; type: string; target: number }[] } | null;
+  /** Init containers. */
+  nativeSidecars: string[];
   /** What the largest node has to give; null where nobody tells. */
   node: Amounts;
   /** What the LimitRanges of the namespace allow a container; null where they say nothing. */
@@ -35,7 +39,7 @@ type Sample = { labels: Record<string, string>; value: number };
 export async function workloadState(
   source: Source,
   workload: Workload,
-  atMs: number,
+  { sinceMs, atMs }: { sinceMs: number; atMs: number },
   signal?: AbortSignal,
 ): Promise<WorkloadState> {
   checkWorkload(workload);
@@ -43,12 +47,14 @@ export async function workloadState(
     const query = queryFor(source.queries.state[name], workload, source.scrapeMs, source.scrapeMs);
     return (await source.prometheus.instant(query, atMs, signal)).filter(({ value }) => !Number.isNaN(value));
   };
-  const [requests, limits, ooms, replicas, targets, nodes, ranges, quotas] = await Promise.all([
+  const [requests, limits, kills, replicas, targets, sidecars, heaps, nodes, ranges, quotas] = await Promise.all([
     ask('requests'),
     ask('limits'),
-    ask('oom_limits'),
+    killsOf(source, workload, sinceMs, atMs, signal),
     ask('replicas'),
     ask('hpa_targets'),
+    ask('native_sidecars'),
+    ask('heaps'),
     ask('nodes'),
     ask('limit_ranges'),
     ask('quotas'),
@@ -65,18 +71,15 @@ export async function workloadState(
       memoryRequest: valueOf(requests, name, 'memory'),
       cpuLimit: valueOf(limits, name, 'cpu'),
       memoryLimit: valueOf(limits, name, 'memory'),
-      oomLimit: valueOf(ooms, name),
+      oomLimit: kills.get(name) ?? null,
+      heapBytes: valueOf(heaps, name),
     },
   ]);
-  const target = targets.find(
-    ({ labels }) => labels['metric_name'] === 'cpu' && labels['metric_target_type'] === 'utilization',
-  );
   return {
     containers: Object.fromEntries(containers),
     replicas: replicas[0]?.value ?? null,
-    hpa: target
-      ? { name: target.labels['horizontalpodautoscaler'] ?? '', targetUtilization: target.value / 100 }
-      : null,
+    hpa: autoscalerOf(targets),
+    nativeSidecars: sidecars.map(({ labels }) => labels['container'] ?? ''),
     node: amountsOf(nodes, ['cpu'], ['memory']),
     range: {
       least: amountsOf(ofConstraint(ranges, 'min'), ['cpu'], ['memory']),
@@ -93,6 +96,33 @@ export async function workloadState(
   };
 }
 
+/** One only: several on the same workload are at odds with each other. */
+function autoscalerOf(targets: readonly Sample[]): WorkloadState['hpa'] {
+  const name = targets[0]?.labels['horizontalpodautoscaler'];
+  if (name === undefined) return null;
+  const own = targets.filter(({ labels }) => labels['horizontalpodautoscaler'] === name);
+  const metrics = own.map(({ labels, value }) => {
+    const type = labels['metric_target_type'] ?? '';
+    return { metric: labels['metric_name'] ?? '', type, target: type === 'utilization' ? value / 100 : value };
+  });
+  return { name, metrics };
+}
+
+/** Limits at which containers were killed for memory, the greatest of each. */
+async function killsOf(
+  { prometheus, queries, scrapeMs }: Source,
+  workload: Workload,
+  sinceMs: number,
+  atMs: number,
+  signal?: AbortSignal,
+): Promise<Map<string, number>> {
+  const stepMs = Math.max(300_000, scrapeMs);
+  const query = queryFor(queries.state.oom_limits, workload, stepMs, scrapeMs);
+  const { series } = await prometheus.range(query, sinceMs, atMs, stepMs, signal);
+  const greatest = (values: Float64Array) => Math.max(...values.filter((value) => !Number.isNaN(value)));
+  return new Map(series.map(({ labels, values }) => [labels['container'] ?? '', greatest(values)]));
+}
+
 const ofConstraint = (samples: readonly Sample[], name: string): Sample[] =>
   samples.filter(({ labels }) => labels['constraint'] === name);
 
@@ -105,8 +135,11 @@ function amountsOf(samples: readonly Sample[], cpu: readonly string[], memory: r
   return { cpuCores: least(cpu), memoryBytes: least(memory) };
 }
 
-/** Names of the Deployments of a namespace. @throws TowerError as `workloadState` */
-export async function workloadsIn(source: Source, namespace: string, atMs: number): Promise<string[]> {
+export type NamedWorkload = { service: string; kind: 'Deployment' | 'StatefulSet' | 'DaemonSet' };
+const kindOf: Record<string, NamedWorkload['kind']> = { statefulset: 'StatefulSet', daemonset: 'DaemonSet' };
+
+/** Workloads of a namespace, by name. @throws TowerError as `workloadState` */
+export async function workloadsIn(source: Source, namespace: string, atMs: number): Promise<NamedWorkload[]> {
   checkWorkload({ namespace, service: 'any' });
   const query = queryFor(
     source.queries.state.workloads,
@@ -115,5 +148,10 @@ export async function workloadsIn(source: Source, namespace: string, atMs: numbe
     source.scrapeMs,
   );
   const found = await source.prometheus.instant(query, atMs);
-  return [...new Set(found.flatMap(({ labels }) => labels['workload'] ?? labels['deployment'] ?? []))].sort();
+  const named = found.flatMap(({ labels }): NamedWorkload[] => {
+    const service = labels['workload'] ?? labels['deployment'];
+    return service === undefined ? [] : [{ service, kind: kindOf[labels['workload_type'] ?? ''] ?? 'Deployment' }];
+  });
+  const all = new Map(named.map((each) => [`${each.service} ${each.kind}`, each]));
+  return [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, each]) => each);
 }

@@ -127,8 +127,11 @@ async function canaryOf(
   signal?: AbortSignal,
 ): Promise<PodState | null> {
   if (!request.canary || found.replicas < 2) return null;
-  const pods = await cluster.pods(target, found, signal);
-  return pods.find(({ ready }) => ready) ?? null;
+  const ready = (await cluster.pods(target, found, signal)).find((pod) => pod.ready);
+  if (ready) return ready;
+  throw conflict(
+    `none of the pods of ${target.service} is ready, so none can be tried first: see to them, or say canary: false`,
+  );
 }
 
 /** @throws TowerError `conflict` where that cannot be done in place, `unavailable` where it is not allowed */

@@ -1,3 +1,4 @@
+import { invalid } from '../../src/kernel/errors.ts';
 import type { ContainerState, WorkloadState } from '../acquisition/state.ts';
 import type { SizeRequest, Sizing } from './schemas.ts';
 import type { Resource } from './usage.ts';
@@ -12,8 +13,23 @@ export type Bounds = {
 };
 type BoundBy = Exclude<Sizing['bound_by'], 'capacity'>;
 
+/** @throws TowerError `invalid` for what cannot be both */
+export function refuseContradictions(request: SizeRequest): void {
+  for (const [least, most] of [
+    ['min_cpu_cores', 'max_cpu_cores'],
+    ['min_memory_bytes', 'max_memory_bytes'],
+    ['min_replicas', 'max_replicas'],
+  ] as const)
+    if ((request[least] ?? 0) > (request[most] ?? Number.POSITIVE_INFINITY))
+      throw invalid(`${least} must not be above ${most}`, { parameter: least });
+  if (request.basis === 'usage' && request.demand_requests_per_second !== undefined)
+    throw invalid('demand_requests_per_second is for experiments: basis must not be usage with it', {
+      parameter: 'demand_requests_per_second',
+    });
+}
+
 /**
- * After a kill memory is raised as VPA does; then floors and caps, then what the namespace allows, and at last the largest
+ * After a kill memory is raised as VPA does, and a JVM may fill its heap; then floors and caps, then what the namespace allows, and at last the largest
  * node.
  */
 export function boundsOn(
@@ -23,17 +39,18 @@ export function boundsOn(
   resource: Resource,
   unbounded: number | null,
   current: ContainerState | null,
-  peak: number | null,
 ): [number | null, BoundBy] {
   if (unbounded === null) return [null, 'nothing'];
   const isCpu = resource === 'cpu';
   const amount = isCpu ? 'cpuCores' : 'memoryBytes';
-  const floor = isCpu
-    ? (request.min_cpu_cores ?? bounds.minCpuCores)
-    : (request.min_memory_bytes ?? bounds.minMemoryBytes);
   const cap = isCpu
     ? (request.max_cpu_cores ?? bounds.maxCpuCores)
     : (request.max_memory_bytes ?? bounds.maxMemoryBytes);
+  const least = isCpu
+    ? (request.min_cpu_cores ?? bounds.minCpuCores)
+    : (request.min_memory_bytes ?? bounds.minMemoryBytes);
+  // One of them may be of the settings.
+  const floor = Math.min(least, cap ?? least);
   let [value, by]: [number, BoundBy] = [unbounded, 'usage'];
   const raise = (least: number | null, rule: BoundBy) => {
     if (least !== null && value < least) [value, by] = [least, rule];
@@ -41,10 +58,10 @@ export function boundsOn(
   const lower = (most: number | null | undefined, rule: BoundBy) => {
     if (most !== null && most !== undefined && value > most) [value, by] = [most, rule];
   };
-  // The reason stays for as long as the pod does, the limit may have been raised since: what was never nearly used did not kill.
-  const limit = isCpu ? null : (current?.oomLimit ?? null);
-  const killed = limit !== null && peak !== null && limit <= 1.1 * peak ? limit : null;
+  // Whatever was scraped: what kills is often over between two looks.
+  const killed = isCpu ? null : (current?.oomLimit ?? null);
   raise(killed === null ? null : Math.max(killed + 100 * 2 ** 20, killed * 1.2), 'oom');
+  raise(isCpu ? null : (current?.heapBytes ?? null), 'heap');
   raise(floor, 'floor');
   lower(cap, 'cap');
   const quota = roundDown(quotaFor(state, isCpu, current), isCpu);

@@ -7,9 +7,19 @@ type Container = Pick<SizeAnswer['containers'][number], 'cpu' | 'memory'>;
 
 const hoursPerMonth = 730;
 
-/** At the replicas there are now. Null where any of what it takes is not known: half a sum is no sum. */
-export function costOf(prices: Prices, containers: readonly Container[], replicas: number | null): SizeAnswer['cost'] {
-  const monthly = (of: (container: Container) => [number | null, number | null]): number | null => {
+/**
+ * Null where any of what it takes is not known: half a sum is no sum.
+ * @param replicas - there are now
+ * @param planned - those that sizes are for, where that is another number
+ */
+export function costOf(
+  prices: Prices,
+  containers: readonly Container[],
+  replicas: number | null,
+  planned: number | null,
+): SizeAnswer['cost'] {
+  type Of = (container: Container) => [number | null, number | null];
+  const monthly = (replicas: number | null, of: Of): number | null => {
     if (replicas === null || containers.length === 0) return null;
     let total = 0;
     for (const [cores, bytes] of containers.map(of)) {
@@ -18,8 +28,8 @@ export function costOf(prices: Prices, containers: readonly Container[], replica
     }
     return total * hoursPerMonth * replicas;
   };
-  const now = monthly(({ cpu, memory }) => [cpu.current_request, memory.current_request]);
-  const then = monthly(({ cpu, memory }) => [cpu.request, memory.request]);
+  const now = monthly(replicas, ({ cpu, memory }) => [cpu.current_request, memory.current_request]);
+  const then = monthly(planned ?? replicas, ({ cpu, memory }) => [cpu.request, memory.request]);
   return withSaving(prices, now, then);
 }
 

@@ -1,4 +1,3 @@
-import { isoTime } from '../../src/kernel/clock.ts';
 import type { Advices, AdviseTask } from './advise.ts';
 import { at, type Capacity, type Fitted, fitCapacity, marginAt, type Planned, planFor } from './capacity.ts';
 import { fewestHours } from './explain.ts';
@@ -30,24 +29,25 @@ export async function byCapacity(
   scaler: string | null,
 ): Promise<ByCapacity> {
   const { deps, request } = context;
-  const { points, leftOut, latestMs } = await deps.history.loadPoints(target);
-  const isRecent = latestMs !== null && latestMs >= stretch.startMs;
-  const note = isRecent
-    ? `load experiments with it ran until ${isoTime(latestMs)} at least: their load counts as usage and traffic here`
-    : null;
-  const nothing: ByCapacity = { answer: null, planned: null, note };
+  const { points, leftOut } = await deps.history.loadPoints(target);
+  const nothing: ByCapacity = { answer: null, planned: null, note: null };
   // The rule of another right-sizer is asked for as it is.
   if (request.basis === 'usage' || request.strategy !== own) return nothing;
-  if (points.length + leftOut === 0 && request.basis === 'auto') return nothing;
+  const isAsked = request.basis === 'capacity' || request.demand_requests_per_second !== undefined;
+  if (points.length + leftOut === 0 && !isAsked) return nothing;
   const told = { experiments: points.length, left_out: leftOut };
-  const because = (reason: string): ByCapacity => ({ answer: { ...unknown, ...told, reason }, planned: null, note });
+  const because = (reason: string): ByCapacity => ({
+    answer: { ...unknown, ...told, reason },
+    planned: null,
+    note: null,
+  });
   const capacity = fitCapacity(points, 1 - request.violation);
   if (typeof capacity === 'string')
     return because(leftOut > 0 ? `${capacity}; ${leftOut} experiments are of low quality` : capacity);
   if (scaler !== null) return because(`${scaler} sets the replicas, so nobody knows what one of them will be asked`);
   const found = await demandOf(context, target, stretch, capacity);
   if (typeof found === 'string')
-    return { answer: { ...answerOf(capacity), ...told, reason: found }, planned: null, note };
+    return { answer: { ...answerOf(capacity), ...told, reason: found }, planned: null, note: null };
   const { demand, by } = found;
   const { min_replicas: least, max_replicas: most } = request;
   const planned = planFor(capacity, demand, Math.max(least, current ?? 1), most);
@@ -59,7 +59,9 @@ export async function byCapacity(
   const tight =
     planned.replicas < fewest
       ? `${planned.replicas} replicas bear that and nothing above it; ${fewest} would bear a fifth more`
-      : null;
+      : planned.replicas > fewest
+        ? `${fewest} replicas would do, by experiments, with a fifth to spare: scale first, or say max_replicas, to have a size for as many`
+        : null;
   return {
     answer: {
       ...answerOf(capacity, planned.load),
@@ -72,7 +74,7 @@ export async function byCapacity(
       reason: null,
     },
     planned,
-    note: [note, tight].filter((each) => each !== null).join('; ') || null,
+    note: tight,
   };
 }
 

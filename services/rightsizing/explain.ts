@@ -1,4 +1,5 @@
 import { isoTime } from '../../src/kernel/clock.ts';
+import type { TriedFor } from '../acquisition/load-points.ts';
 import type { WorkloadState } from '../acquisition/state.ts';
 import type { Advices } from './advise.ts';
 import type { Planned } from './capacity.ts';
@@ -24,6 +25,7 @@ const boundTexts: Record<BoundBy, string> = {
   quota: 'lowered to what quotas of the namespace leave',
   node: 'lowered to what the largest node has',
   oom: 'raised above the limit at which a pod was killed',
+  heap: 'raised to what its JVM may fill',
 };
 
 export function explain(
@@ -82,11 +84,25 @@ export function notesOf(state: WorkloadState, containers: Container[]): string[]
   const censored = containers.filter(
     ({ cpu: { peak, current_limit } }) => peak !== null && current_limit !== null && peak >= 0.9 * current_limit,
   );
+  const heaps = containers.filter(({ memory: { bound_by } }) => bound_by === 'heap').map(({ container }) => container);
+  const native = injected.filter((name) => state.nativeSidecars.includes(name));
+  const others = injected.filter((name) => !native.includes(name));
+  const elsewhere = (state.hpa?.metrics ?? []).filter(({ metric, type }) => !isShare(metric, type));
   return [
     ...state.unknown.map((name) => `kube-state-metrics tells no ${name} of it`),
-    ...(injected.length > 0
-      ? [`${injected.join(', ')}: injected, so not in what is to be applied; set it where it is injected from`]
+    ...(others.length > 0
+      ? [`${others.join(', ')}: injected, so not in what is to be applied; set it where it is injected from`]
       : []),
+    ...(native.length > 0 ? [`${native.join(', ')}: an init container, so not in what is to be applied`] : []),
+    ...(heaps.length > 0
+      ? [
+          `${heaps.join(', ')}: less memory would end it before its heap is full; where that is a share of the limit (MaxRAMPercentage), set -Xmx to go lower`,
+        ]
+      : []),
+    ...elsewhere.map(
+      ({ metric, type }) =>
+        `the autoscaler ${state.hpa!.name} scales by ${metric} (${type}), which does not move with requests`,
+    ),
     ...censored.map(
       ({ container }) => `${container} used nearly all its CPU limit allows: it may need more than was seen`,
     ),
@@ -96,6 +112,25 @@ export function notesOf(state: WorkloadState, containers: Container[]): string[]
     ),
   ];
 }
+
+/** What is to be applied has no replicas in it. */
+export const replicaNotes = (planned: Planned | null, current: number | null): string[] =>
+  planned && current !== null && planned.replicas !== current
+    ? [`this size is for ${planned.replicas} replicas, and there are ${current}: set both`]
+    : [];
+
+export function triedNotes(tried: readonly TriedFor[]): string[] {
+  const latest = isoTime(Math.max(...tried.map(({ toMs }) => toMs)));
+  return tried.length === 0
+    ? []
+    : [
+        `load experiments ran in its namespace, the latest until ${latest}: what was used and asked meanwhile is left out`,
+      ];
+}
+
+/** Whether the load at which an autoscaler acts is a share of what is requested. */
+export const isShare = (metric: string, type: string): boolean =>
+  type === 'utilization' && (metric === 'cpu' || metric === 'memory');
 
 export function whyNot({ history_days }: SizeRequest, containers: Container[]): string {
   if (containers.length === 0) return `Prometheus knows no container of it in the last ${history_days} days`;

@@ -10,7 +10,8 @@ export type ContainerSizes = {
 };
 export type Target = { namespace: string; service: string; kind: 'Deployment' | 'StatefulSet' | 'DaemonSet' };
 
-const yamlOf = (value: object): string => stringify(value, { aliasDuplicateObjects: false });
+/** YAML 1.1 as kubectl reads it: there Off is a boolean unless it is quoted. */
+const yamlOf = (value: object): string => stringify(value, { aliasDuplicateObjects: false, version: '1.1' });
 
 /** Millicores, rounded up. */
 export const cpuQuantity = (cores: number): string => `${Math.ceil(cores * 1000 - 1e-6)}m`;

@@ -3,14 +3,15 @@ import { invalid, notFound, publicText, TowerError, unavailable } from '../../sr
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
 import type { Queue } from '../../src/store/queue.ts';
 import type { Cluster } from '../acquisition/cluster.ts';
+import type { History } from '../acquisition/history.ts';
+import type { NamedWorkload } from '../acquisition/state.ts';
 import { createApplyJobs } from './apply-jobs.ts';
 import type { BacktestAnswer, BacktestRequest, StrategyList, WorkloadBacktestRequest } from './backtest-schemas.ts';
 import type { Bounds } from './bounds.ts';
 import { type Prices, sumOfCosts } from './cost.ts';
 import type { Forecaster } from './forecast-demand.ts';
 import type { BatchAnswer, BatchRequest, SizeAnswer, SizeRequest } from './schemas.ts';
-import type { History } from './size.ts';
-import { day, horizonMsOf, stepMsOf, strideOf, type Usage } from './usage.ts';
+import { day, horizonMsOf, hour, stepMsOf, strideOf, type Usage } from './usage.ts';
 
 /** What containers should ask for: recommendations, and how they would have done. */
 export type Rightsizing = ReturnType<typeof createRightsizing>;
@@ -20,7 +21,7 @@ export const rightsizingWorker = new URL('./rightsizing.worker.ts', import.meta.
 
 type Target = { namespace: string; service: string };
 type Deps = {
-  history: History & { workloads(namespace: string): Promise<string[]> };
+  history: History;
   forecaster: Forecaster;
   pool: WorkerPool;
   prices: Prices;
@@ -51,20 +52,25 @@ export function createRightsizing(deps: Deps) {
     /** @throws TowerError `invalid`, `unavailable` */
     recommend: size,
     /** One that fails keeps none of the others from it. @throws TowerError `invalid`, `not_found`, `unavailable` */
-    recommendAll: async (namespace: string, { services, ...request }: BatchRequest): Promise<BatchAnswer> => {
-      const all = services ?? (await history.workloads(namespace));
-      if (all.length === 0) throw notFound(`Prometheus knows no Deployment in ${namespace}`, { namespace });
+    recommendAll: async (namespace: string, { services, kind, ...request }: BatchRequest): Promise<BatchAnswer> => {
+      const all = await namedIn(history, namespace, services, kind);
       const recommendations: SizeAnswer[] = [];
       const failures: BatchAnswer['failures'] = [];
-      for (const service of all.slice(0, mostServices)) {
+      const silent: TowerError[] = [];
+      for (const { service, kind: own } of all.slice(0, mostServices)) {
+        // One may be too much for it; where Prometheus does not answer for some, it will not for the others.
+        if (silent.length >= 3) {
+          failures.push({ service, error: `not asked: ${silent[0]!.message}` });
+          continue;
+        }
         try {
-          recommendations.push(await size({ namespace, service }, request));
+          recommendations.push(await size({ namespace, service }, { ...request, kind: own }));
         } catch (error) {
-          // Where Prometheus does not answer for one, it will not for the others.
-          if (error instanceof TowerError && error.code === 'unavailable') throw error;
+          if (error instanceof TowerError && error.code === 'unavailable') silent.push(error);
           failures.push({ service, error: publicText(error) });
         }
       }
+      if (recommendations.length === 0 && silent.length > 0) throw silent[0]!;
       const cost = sumOfCosts(
         prices,
         recommendations.map((answer) => answer.cost),
@@ -75,13 +81,35 @@ export function createRightsizing(deps: Deps) {
   };
 }
 
+/** @throws TowerError `not_found` where there is none */
+async function namedIn(
+  history: History,
+  namespace: string,
+  services: BatchRequest['services'],
+  kind: BatchRequest['kind'],
+): Promise<NamedWorkload[]> {
+  const there = await history.workloads(namespace);
+  const known = kind === undefined ? there : there.filter((each) => each.kind === kind);
+  const all = services
+    ? services.map(
+        (service) => known.find((each) => each.service === service) ?? { service, kind: kind ?? 'Deployment' },
+      )
+    : known;
+  if (all.length === 0)
+    throw notFound(`Prometheus knows no ${kind ?? 'Deployment, StatefulSet or DaemonSet'} in ${namespace}`, {
+      namespace,
+    });
+  return all;
+}
+
 function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
   const backtestOf = async (
-    usage: Usage,
+    given: Usage,
     request: Omit<BacktestRequest, 'values' | 'step_seconds'>,
   ): Promise<BacktestAnswer> => {
     const { resource, warm_up_days, own_floors, title } = request;
     const horizonMs = horizonMsOf[request.horizon];
+    const usage = knownPart(given);
     refuseShort(usage, horizonMs, warm_up_days * day);
     const settings = { resource, horizonMs, warmUpMs: warm_up_days * day, floors: own_floors };
     const task = { usage, settings, strategies: request.strategies ?? null, title };
@@ -157,6 +185,17 @@ function refuseShort({ stepMs, values }: Usage, horizonMs: number, warmUpMs: num
     throw invalid(`${values.length} values are too few: warm-up and one horizon take ${needed}`, {
       parameter: 'values',
     });
+  const known = values.filter((value) => !Number.isNaN(value)).length;
+  if (known < values.length / 2)
+    throw invalid(`only ${known} of ${values.length} values are known; half of them must be`, { parameter: 'values' });
+}
+
+/** From the first to the last that is known; a few at the beginning may be unknown, as those of rates are. */
+function knownPart({ startMs, stepMs, values }: Usage): Usage {
+  const isKnown = (value: number) => !Number.isNaN(value);
+  const first = values.findIndex(isKnown);
+  const from = first * stepMs > hour ? first : 0;
+  return { startMs: startMs + from * stepMs, stepMs, values: values.subarray(from, values.findLastIndex(isKnown) + 1) };
 }
 
 /** The container that used most over all its pods. */

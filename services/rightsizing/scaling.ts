@@ -2,6 +2,7 @@ import type { WorkloadState } from '../acquisition/state.ts';
 import type { Planned } from './capacity.ts';
 import { quantity } from './picture.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
+import type { Resource } from './usage.ts';
 
 /** How many replicas, and what an autoscaler is to do when requests move. */
 
@@ -15,7 +16,8 @@ export function sizeReplicas(
   containers: readonly Container[],
   planned: Planned | null,
 ): SizeAnswer['replicas'] {
-  const perPod = containers.reduce((sum, each) => sum + (each.cpu.request ?? Number.NaN), 0);
+  // As it will be written: whole millicores.
+  const perPod = containers.reduce((sum, each) => sum + Math.ceil(1000 * (each.cpu.request ?? Number.NaN)) / 1000, 0);
   if (request.kind === 'DaemonSet' || containers.length === 0) return null;
   const nothing = {
     current,
@@ -30,7 +32,8 @@ export function sizeReplicas(
   }
   if (demand === null || Number.isNaN(perPod))
     return { ...nothing, explanation: 'not of all containers is known what they need' };
-  const needed = Math.max(1, Math.ceil(demand / (perPod * request.target_utilization) - 1e-9));
+  // Nobody knows either of them to a hundredth.
+  const needed = Math.max(1, Math.ceil(demand / (perPod * request.target_utilization) - 0.01));
   const recommended = Math.min(
     request.max_replicas ?? Number.POSITIVE_INFINITY,
     Math.max(request.min_replicas, needed),
@@ -49,33 +52,40 @@ export function sizeReplicas(
 }
 
 /** Utilisation is a share of the request: where the request moves, the target has to, or the autoscaler acts at another load. */
-export function hpaOf({ hpa, containers: current }: WorkloadState, containers: Container[]): SizeAnswer['hpa'] {
-  if (!hpa) return null;
+export function hpaOf(
+  { hpa, containers: current }: WorkloadState,
+  resource: Resource,
+  containers: Container[],
+): SizeAnswer['hpa'] {
+  const scaled = hpa?.metrics.find(({ metric, type }) => metric === resource && type === 'utilization');
+  if (!hpa || !scaled) return null;
+  const requestOf = (container: string) =>
+    (resource === 'cpu' ? current[container]?.cpuRequest : current[container]?.memoryRequest) ?? null;
   const sum = (values: (number | null)[]) =>
     values.length === 0 || values.includes(null) ? null : values.reduce<number>((total, value) => total + value!, 0);
-  const before = sum(containers.map(({ container }) => current[container]?.cpuRequest ?? null));
+  const before = sum(containers.map(({ container }) => requestOf(container)));
   // What is injected is not in what is to be applied.
-  const after = sum(
-    containers.map(({ container, sidecar, cpu }) => (sidecar ? (current[container]?.cpuRequest ?? null) : cpu.request)),
-  );
-  const common = { name: hpa.name, target_utilization: hpa.targetUtilization };
+  const after = sum(containers.map((each) => (each.sidecar ? requestOf(each.container) : each[resource].request)));
+  const { target } = scaled;
+  const common = { name: hpa.name, target_utilization: target };
   if (before === null || after === null)
     return {
       ...common,
       recommended_target_utilization: null,
-      explanation: 'the present CPU requests are not known for all containers, so the target cannot be moved with them',
+      explanation: `the present requests of ${resource} are not known for all containers, so the target cannot be moved with them`,
     };
-  const exact = (hpa.targetUtilization * before) / after;
+  const exact = (target * before) / after;
   // One that is outside already is not brought in against the way it has to go.
-  const [low, high] = [Math.min(0.5, hpa.targetUtilization), Math.max(0.9, hpa.targetUtilization)];
+  const [low, high] = [Math.min(0.5, target), Math.max(0.9, target)];
   const moved = Math.min(high, Math.max(low, exact));
-  const text = `scales at ${quantity(hpa.targetUtilization * before, 'cpu')} cores a pod, which is ${Math.round(100 * exact)} % of the recommended request`;
+  const load = (amount: number) => `${quantity(amount, resource)}${resource === 'cpu' ? ' cores' : ''}`;
+  const text = `scales at ${load(target * before)} a pod, which is ${Math.round(100 * exact)} % of the recommended request`;
   return {
     ...common,
     recommended_target_utilization: moved,
     explanation:
       moved === exact
         ? text
-        : `${text}; kept within ${Math.round(100 * low)} and ${Math.round(100 * high)} %, so it will scale at ${quantity(moved * after, 'cpu')}`,
+        : `${text}; kept within ${Math.round(100 * low)} and ${Math.round(100 * high)} %, so it will scale at ${quantity(moved * after, resource)}`,
   };
 }

@@ -36,7 +36,7 @@ export const SizeRequest = z
       .describe('Stated share of horizons in which memory may go above its request'),
     history_days: among(1, 31, true).default(14).describe('How far back usage is looked at'),
     startup_seconds: among(0, 3600).default(120).describe('CPU of a pod’s first moments does not count'),
-    kind: oneOf(kinds).default('Deployment'),
+    kind: oneOf(kinds).optional().describe('Not given: as Prometheus knows it, else a Deployment'),
     target_utilization: among(0.1, 1)
       .default(1)
       .describe('Share of their CPU requests that all replicas together are to use at the stated quantile'),
@@ -72,7 +72,7 @@ const Sizing = z.object({
     .nullable()
     .describe('Calibrated probability that the stated violation is kept over the horizon'),
   bound_by: z
-    .enum(['usage', 'capacity', 'floor', 'cap', 'limit_range', 'quota', 'node', 'oom', 'nothing'])
+    .enum(['usage', 'capacity', 'floor', 'cap', 'limit_range', 'quota', 'node', 'oom', 'heap', 'nothing'])
     .describe('Which rule decided'),
   unbounded: z.number().nullable().describe('Before floors and caps'),
   peak: z.number().nullable().describe('Greatest use of any pod'),
@@ -87,7 +87,9 @@ export type Sizing = z.infer<typeof Sizing>;
 
 const Container = z.object({
   container: z.string(),
-  sidecar: z.boolean().describe('By its name: injected beside the service'),
+  sidecar: z
+    .boolean()
+    .describe('Injected beside the service by its name, an init container, or not in its own template'),
   cpu: Sizing,
   memory: Sizing,
   startup_peak_cores: z.number().nullable().describe('Greatest CPU of a pod’s first moments; null where no pod began'),
@@ -135,6 +137,15 @@ const Cost = z.object({
   monthly_saving: z.number().nullable(),
 });
 
+const HpaTarget = z
+  .object({
+    name: z.string(),
+    target_utilization: z.number(),
+    recommended_target_utilization: z.number().nullable(),
+    explanation: z.string(),
+  })
+  .nullable();
+
 export const SizeAnswer = z
   .object({
     namespace: z.string(),
@@ -156,14 +167,8 @@ export const SizeAnswer = z
         explanation: z.string(),
       })
       .nullable(),
-    hpa: z
-      .object({
-        name: z.string(),
-        target_utilization: z.number(),
-        recommended_target_utilization: z.number().nullable(),
-        explanation: z.string(),
-      })
-      .nullable(),
+    hpa: HpaTarget.describe('What scales by CPU'),
+    hpa_memory: HpaTarget.describe('What scales by memory'),
     capacity: Capacity,
     confidence: z.number().nullable().describe('The least of all that are stated'),
     cost: Cost,
@@ -185,6 +190,7 @@ export const SizeAnswer = z
         containers: [],
         replicas: null,
         hpa: null,
+        hpa_memory: null,
         capacity: null,
         confidence: null,
         cost: {
@@ -203,12 +209,15 @@ export const SizeAnswer = z
 export type SizeAnswer = z.infer<typeof SizeAnswer>;
 
 export const BatchRequest = SizeRequest.extend({
+  kind: oneOf(kinds)
+    .optional()
+    .describe('Only those; of services that are named and that Prometheus does not know, what they are'),
   services: z
     .array(z.string().min(1))
     .min(1, 'must name one at least')
     .max(50, 'must name 50 at most')
     .optional()
-    .describe('Not given: every Deployment of the namespace, 50 at most'),
+    .describe('Not given: every Deployment, StatefulSet and DaemonSet of the namespace, 50 at most'),
 }).meta({ examples: [{ horizon: '24h' }] });
 export type BatchRequest = z.infer<typeof BatchRequest>;
 
@@ -218,7 +227,7 @@ export const BatchAnswer = z
     recommendations: z.array(SizeAnswer),
     failures: z.array(z.object({ service: z.string(), error: z.string() })),
     cost: Cost,
-    left_off: z.number().describe('Deployments beyond the 50 that were looked at'),
+    left_off: z.number().describe('Workloads beyond the 50 that were looked at'),
   })
   .meta({
     examples: [

@@ -1,39 +1,25 @@
 import { isoTime } from '../../src/kernel/clock.ts';
+import { sum } from '../../src/kernel/stats.ts';
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
 import type { PodUsage } from '../acquisition/collect.ts';
-import type { LoadPoint } from '../acquisition/load-points.ts';
+import type { History } from '../acquisition/history.ts';
 import type { ContainerState, WorkloadState } from '../acquisition/state.ts';
 import type { Advices, AdviseTask } from './advise.ts';
-import { type Bounds, boundsOn } from './bounds.ts';
+import { type Bounds, boundsOn, refuseContradictions } from './bounds.ts';
 import type { Planned } from './capacity.ts';
+import { containersNow, isBeside } from './containers.ts';
 import { costOf, type Prices } from './cost.ts';
 import { byCapacity } from './demand.ts';
-import { explain, explainCapacity, fewestHours, notesOf, whyNot } from './explain.ts';
+import { explain, explainCapacity, fewestHours, notesOf, replicaNotes, triedNotes, whyNot } from './explain.ts';
 import type { Forecaster } from './forecast-demand.ts';
 import { outputsOf } from './outputs.ts';
 import { hpaOf, sizeReplicas } from './scaling.ts';
 import type { SizeAnswer, SizeRequest, Sizing } from './schemas.ts';
 import { ofOthers, own } from './strategies/names.ts';
-import { day, horizonMsOf, hour, type Resource, stepMsOf, type Usage } from './usage.ts';
+import { day, horizonMsOf, type Resource, stepMsOf, type Usage } from './usage.ts';
 
 /** From the history of a workload to a recommendation that explains each of its numbers. */
 
-/** What is needed of clusters. */
-export type History = {
-  pods(
-    workload: Target,
-    which: Resource,
-    stretch: { startMs: number; endMs: number; stepMs: number },
-    signal: AbortSignal,
-  ): Promise<Pods>;
-  state(workload: Target, signal: AbortSignal): Promise<WorkloadState>;
-  requestRate(
-    workload: Target,
-    stretch: { startMs: number; endMs: number; stepMs: number },
-    signal: AbortSignal,
-  ): Promise<Usage | null>;
-  loadPoints(workload: Target): Promise<{ points: LoadPoint[]; leftOut: number; latestMs: number | null }>;
-};
 /** `windowMs`: what each value of CPU is the mean of. */
 export type Pods = { startMs: number; stepMs: number; windowMs: number; pods: PodUsage[] };
 type Target = { namespace: string; service: string };
@@ -48,100 +34,89 @@ export type SizeDeps = {
   timeoutMs: number;
 };
 
-/** Containers that are injected beside a service. */
-const sidecars =
-  /^(istio-proxy|linkerd-proxy|envoy(-sidecar)?|cloud-sql-proxy|cloudsql-proxy|vault-agent|daprd|fluent-bit|consul-dataplane|kuma-sidecar|jaeger-agent|otc-container)$/;
-
 /** @throws TowerError `invalid` for names Kubernetes does not allow, `unavailable` where Prometheus or threads do not answer */
 export async function sizeWorkload(
   deps: SizeDeps,
   target: Target,
-  request: SizeRequest,
+  asked: SizeRequest,
   now: number,
 ): Promise<SizeAnswer> {
-  const stepMs = stepMsOf[request.horizon];
-  const stretch = { startMs: now - request.history_days * day, endMs: now, stepMs };
+  refuseContradictions(asked);
+  const stepMs = stepMsOf[asked.horizon];
+  const stretch = { startMs: now - asked.history_days * day, endMs: now, stepMs };
   const signal = AbortSignal.timeout(deps.timeoutMs);
-  const [cpu, memory, state] = await Promise.all([
-    deps.history.pods(target, 'cpu', stretch, signal),
-    deps.history.pods(target, 'memory', stretch, signal),
-    deps.history.state(target, signal),
-  ]);
-  const scaler = state.hpa ? `the autoscaler ${state.hpa.name}` : request.kind === 'DaemonSet' ? 'a DaemonSet' : null;
+  const { cpu, memory, state, template, tried, kind } = await readAll(deps, target, stretch, asked.kind, signal);
+  const request = { ...asked, kind };
+  const scaler = state.hpa ? `the autoscaler ${state.hpa.name}` : kind === 'DaemonSet' ? 'a DaemonSet' : null;
   const part = { deps, request, signal };
   const byExperiments = await byCapacity(part, target, stretch, state.replicas, scaler);
   const { answer: capacity, planned, note } = byExperiments;
-  const context = { ...part, state, planned };
+  const context = { ...part, state, template, planned };
   const { names, notes } = containersNow([cpu, memory], now);
-  const containers = await Promise.all(names.map((name) => sizeContainer(context, name, cpu, memory)));
-  const demand = await demandOf(context, {
-    ...cpu,
-    pods: cpu.pods.filter(({ container }) => names.includes(container)),
-  });
-  const replicas = sizeReplicas(request, state, demand, containers, planned);
-  const common = {
+  const known = await Promise.all(names.map((name) => adviseContainer(context, name, cpu, memory)));
+  const containers = onOneNode(context, known);
+  const ofAll = { ...cpu, pods: cpu.pods.filter(({ container }) => names.includes(container)) };
+  const replicas = sizeReplicas(request, state, await demandOf(context, ofAll), containers, planned);
+  return {
     ...target,
-    kind: request.kind,
+    kind,
     generated_at: isoTime(now)!,
     strategy: request.strategy,
     horizon_seconds: horizonMsOf[request.horizon] / 1000,
     history: { start: isoTime(stretch.startMs)!, end: isoTime(now)!, step_seconds: stepMs / 1000 },
     containers,
     replicas,
-    hpa: hpaOf(state, containers),
+    hpa: hpaOf(state, 'cpu', containers),
+    hpa_memory: hpaOf(state, 'memory', containers),
     capacity,
     notes: [
       ...notes,
+      ...triedNotes(tried),
       ...notesOf(state, containers),
       ...replicaNotes(planned, state.replicas),
       ...(note === null ? [] : [note]),
     ],
-    cost: costOf(deps.prices, containers, state.replicas),
+    cost: costOf(deps.prices, containers, state.replicas, planned?.replicas ?? null),
+    ...outcomeOf({ ...target, kind }, request, containers),
   };
+}
+
+/** @param kind - what it is said to be; what Prometheus knows it as where nothing is said */
+async function readAll(
+  { history }: SizeDeps,
+  target: Target,
+  stretch: { startMs: number; endMs: number; stepMs: number },
+  kind: SizeRequest['kind'],
+  signal: AbortSignal,
+) {
+  const [cpu, memory, state, template, tried, workloads] = await Promise.all([
+    history.pods(target, 'cpu', stretch, signal),
+    history.pods(target, 'memory', stretch, signal),
+    history.state(target, stretch.startMs, signal),
+    history.template(target, signal),
+    history.tried(target, stretch),
+    kind === undefined ? history.workloads(target.namespace) : [],
+  ]);
+  const known = workloads.find(({ service }) => service === target.service)?.kind;
+  return { cpu, memory, state, template, tried, kind: kind ?? known ?? 'Deployment' };
+}
+
+/** What can be applied, or why nothing can. */
+function outcomeOf(
+  target: Parameters<typeof outputsOf>[0],
+  request: SizeRequest,
+  containers: Container[],
+): Pick<SizeAnswer, 'status' | 'reason' | 'confidence' | 'outputs'> {
   const sized = containers.filter(
     ({ sidecar, cpu: { request: cores }, memory: { request: bytes } }) =>
       !sidecar && (cores !== null || bytes !== null),
   );
   return sized.length === 0
-    ? { ...common, status: 'abstained', reason: whyNot(request, containers), confidence: null, outputs: null }
-    : {
-        ...common,
-        status: 'success',
-        reason: null,
-        confidence: leastStated(sized),
-        outputs: outputsFor({ ...target, kind: request.kind }, sized),
-      };
+    ? { status: 'abstained', reason: whyNot(request, containers), confidence: null, outputs: null }
+    : { status: 'success', reason: null, confidence: leastStated(sized), outputs: outputsFor(target, sized) };
 }
-
-/** What is to be applied has no replicas in it. */
-const replicaNotes = (planned: Planned | null, current: number | null): string[] =>
-  planned && current !== null && planned.replicas !== current
-    ? [`this size is for ${planned.replicas} replicas, and there are ${current}: set both`]
-    : [];
 
 type Container = SizeAnswer['containers'][number];
-
-/** Those that ran until the end; of others an old version had one, or it only began the pod. */
-function containersNow(parts: readonly Pods[], now: number): { names: string[]; notes: string[] } {
-  const last = new Map<string, number>();
-  for (const { startMs, stepMs, pods } of parts)
-    for (const { container, values } of pods) {
-      const at = startMs + values.findLastIndex((value) => !Number.isNaN(value)) * stepMs;
-      last.set(container, Math.max(last.get(container) ?? 0, at));
-    }
-  const newest = Math.max(0, ...last.values());
-  const all = [...last.keys()].sort();
-  const gone = all.filter((name) => last.get(name)! < newest - hour);
-  const named = all.filter((name) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name));
-  return {
-    names: named.filter((name) => !gone.includes(name)),
-    notes: [
-      ...(named.length < all.length ? ['series whose container label is no name of Kubernetes were left out'] : []),
-      ...(gone.length > 0 ? [`gone by now, and left out: ${gone.join(', ')}`] : []),
-      ...(last.size > 0 && newest < now - hour ? [`no pod of it was seen since ${isoTime(newest)}`] : []),
-    ],
-  };
-}
 
 function leastStated(containers: Container[]): number | null {
   const said = containers
@@ -165,6 +140,8 @@ type Context = {
   deps: SizeDeps;
   request: SizeRequest;
   state: WorkloadState;
+  /** Containers of its own; null where no cluster tells. */
+  template: string[] | null;
   signal: AbortSignal;
   /** What experiments and traffic say; null where usage decides. */
   planned: Planned | null;
@@ -173,19 +150,43 @@ type Context = {
 const ofContainer = ({ startMs, stepMs, pods }: Pods, name: string): Usage[] =>
   pods.filter(({ container }) => container === name).map(({ values }) => ({ startMs, stepMs, values }));
 
-async function sizeContainer(context: Context, container: string, cpuPods: Pods, memoryPods: Pods): Promise<Container> {
-  const current = context.state.containers[container] ?? null;
+type Known = { container: string; cpu: Advices; memory: Advices; cpuShare: number; memoryShare: number };
+
+async function adviseContainer(context: Context, container: string, cpuPods: Pods, memoryPods: Pods): Promise<Known> {
   const [cpu, memory] = await Promise.all([
     advised(context, 'cpu', ofContainer(cpuPods, container), cpuPods.windowMs),
     advised(context, 'memory', ofContainer(memoryPods, container), memoryPods.windowMs),
   ]);
+  const [cpuShare, memoryShare] = [shareOf(cpuPods, container), shareOf(memoryPods, container)];
+  return { container, cpu, memory, cpuShare, memoryShare };
+}
+
+function sizeContainer(context: Context, { container, cpu, memory, cpuShare, memoryShare }: Known): Container {
+  const current = context.state.containers[container] ?? null;
   return {
     container,
-    sidecar: sidecars.test(container),
-    cpu: sizingOf(context, 'cpu', cpu, current, shareOf(cpuPods, container)),
-    memory: sizingOf(context, 'memory', memory, current, shareOf(memoryPods, container)),
+    sidecar: isBeside(container, context.state, context.template),
+    cpu: sizingOf(context, 'cpu', cpu, current, cpuShare),
+    memory: sizingOf(context, 'memory', memory, current, memoryShare),
     startup_peak_cores: cpu.startupPeak,
   };
+}
+
+/** A node takes a pod whole: where all its containers are too much for the largest one, each has its part of that. */
+function onOneNode(context: Context, all: readonly Known[]): Container[] {
+  const sized = all.map((each) => sizeContainer(context, each));
+  const { cpuCores, memoryBytes } = context.state.node;
+  const sumOf = (resource: Resource) => sum(sized.map((each) => each[resource].request ?? 0));
+  const parts = {
+    cpu: (cpuCores ?? Number.POSITIVE_INFINITY) / sumOf('cpu'),
+    memory: (memoryBytes ?? Number.POSITIVE_INFINITY) / sumOf('memory'),
+  };
+  if (!(parts.cpu < 1) && !(parts.memory < 1)) return sized;
+  return all.map((each, i) => {
+    const part = (resource: Resource) => (parts[resource] < 1 ? parts[resource] * sized[i]![resource].request! : null);
+    const node = { cpuCores: part('cpu'), memoryBytes: part('memory') };
+    return sizeContainer({ ...context, state: { ...context.state, node } }, each);
+  });
 }
 
 /** Of what all containers used, since experiments tell them apart no better than by pods. */
@@ -241,7 +242,7 @@ function sizingOf(
   // Memory that was used in production is what kills, whatever an experiment of minutes saw.
   const isByCapacity = tried !== null && (isCpu || byUsage === null || tried > byUsage);
   const unbounded = isByCapacity ? tried : byUsage;
-  const [bounded, decided] = boundsOn(deps.bounds, request, state, resource, unbounded, current, peak);
+  const [bounded, decided] = boundsOn(deps.bounds, request, state, resource, unbounded, current);
   const boundBy = isByCapacity && decided === 'usage' ? 'capacity' : decided;
   return {
     request: bounded,

@@ -97,7 +97,10 @@ export function walk(usage: Usage, resource: Resource, adviser: Adviser, setting
     if (resource === 'memory') sums.ooms += oomsOf(part, request);
     if (advice.confidence !== null) stated.push({ confidence: advice.confidence, kept: above <= settings.allowed });
   }
-  return sums.size === 0 ? null : { ...ratesOf(sums, windows, settings.horizonMs), windows, stated, requests };
+  // Who never answers has no outcome.
+  return sums.size === 0 || sums.silent === windows
+    ? null
+    : { ...ratesOf(sums, windows, settings.horizonMs), windows, stated, requests };
 }
 
 type Sums = Record<

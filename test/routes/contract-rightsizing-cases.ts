@@ -108,7 +108,7 @@ export const rightsizingCases: Case[] = [
     world: 'clustered',
     call: `POST ${path}/empty/recommendations`,
     status: 404,
-    detail: /^Prometheus knows no Deployment in empty$/,
+    detail: /^Prometheus knows no Deployment, StatefulSet or DaemonSet in empty$/,
   },
   { call: `POST ${path}/shop/recommendations`, status: 503, detail: noPrometheus },
   {

@@ -147,6 +147,17 @@ describe('applying a recommendation', () => {
     expect([resources(), fake.leases()]).toEqual([former, []]);
   });
 
+  it('tries nothing out where no pod is ready, unless that is asked for', async () => {
+    const { fake, tower, resources } = await world();
+    fake.trouble(({ method, path }) => {
+      if (method === 'GET' && path.endsWith('/pods'))
+        for (const each of fake.pods()) each.status = { phase: 'Pending' };
+      return undefined;
+    });
+    await expect(tower().run()).rejects.toThrow('none of the pods of web is ready, so none can be tried first');
+    expect([resources(), fake.leases()]).toEqual([former, []]);
+  });
+
   it('says what an older Kubernetes cannot do, and does without the canary where that is asked for', async () => {
     const { fake, tower, resources } = await world();
     fake.trouble(({ path }) => (path.endsWith('/resize') ? { status: 404 } : undefined));

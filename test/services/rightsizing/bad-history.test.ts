@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { sum } from '../../../src/kernel/stats.ts';
 import type { Sampled } from '../../support/cluster-series.ts';
 import { now, stepMs, towerOver, withoutHpa } from '../../support/sized-tower.ts';
 
@@ -35,7 +36,8 @@ describe('a recommendation from a history', { timeout: 30_000 }, () => {
     });
     const { answer, web } = await webOf(spiked);
     expect(answer.status).toBe('success');
-    expect(web!.memory).toMatchObject({ request: 16 * 2 ** 30, bound_by: 'node', confidence: null });
+    expect(web!.memory).toMatchObject({ bound_by: 'node', confidence: null });
+    expect(sum(answer.containers.map(({ memory }) => memory.request!))).toBeCloseTo(16 * 2 ** 30, 0);
     expect(web!.cpu.request).toBeGreaterThan(0);
     expect(web!.cpu.request).toBeLessThanOrEqual(4);
   });

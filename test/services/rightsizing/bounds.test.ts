@@ -1,25 +1,31 @@
 import { describe, expect, it } from 'vitest';
 import type { Sampled } from '../../support/cluster-series.ts';
-import { now, towerOver, withoutHpa } from '../../support/sized-tower.ts';
+import { now, stepMs, towerOver, withoutHpa } from '../../support/sized-tower.ts';
+
+const day = 86_400_000;
 
 describe('a recommendation', () => {
   it('keeps floors, caps, the largest node and what a kill taught', { timeout: 30_000 }, async () => {
-    const killedAt = (limit: number) => [
-      ...withoutHpa,
-      ...(['kube_pod_container_status_last_terminated_reason', 'kube_pod_container_resource_limits'] as const).map(
-        (name): Sampled => ({
-          name,
-          labels: {
-            job: 'kube-state-metrics',
-            namespace: 'shop',
-            pod: 'web-7d9f8b6c5d-ddddd',
-            container: 'web',
-            ...(name.endsWith('reason') ? { reason: 'OOMKilled' } : { resource: 'memory' }),
-          },
-          samples: [[now - 60_000, name.endsWith('reason') ? 1 : limit * 2 ** 20]],
-        }),
-      ),
-    ];
+    // Two days ago a pod that is gone by now was killed at a limit; the one that is there may have more.
+    const killedAt = (limit: number, since = limit) => {
+      const at = Array.from({ length: 432 }, (_, i) => now - 60_000 - (431 - i) * stepMs);
+      const of = (pod: string, name: string, more: Record<string, string>, value: (ms: number) => number): Sampled => ({
+        name: `kube_pod_container_${name}`,
+        labels: { job: 'kube-state-metrics', namespace: 'shop', pod, container: 'web', ...more },
+        samples: at.filter((ms) => ms > now - day === pod.endsWith('d')).map((ms) => [ms, value(ms)]),
+      });
+      const [gone, there] = ['web-7d9f8b6c5d-ccccc', 'web-7d9f8b6c5d-ddddd'];
+      const again = (ms: number) => (ms > now - 2 * day ? 1 : 0);
+      const memory = { resource: 'memory' };
+      return [
+        ...withoutHpa,
+        of(gone, 'resource_limits', memory, () => limit * 2 ** 20),
+        of(there, 'resource_limits', memory, () => since * 2 ** 20),
+        of(gone, 'status_restarts_total', {}, again),
+        of(gone, 'status_last_terminated_reason', { reason: 'OOMKilled' }, again),
+        of(there, 'status_last_terminated_reason', { reason: 'OOMKilled' }, () => 1),
+      ];
+    };
     const { recommend } = await towerOver(killedAt(90), { RIGHTSIZING_MAX_CPU_CORES: '0.1' });
     const answer = await recommend('web', { history_days: 4, max_replicas: 3 });
     const [proxy, web] = answer.containers;
@@ -29,9 +35,11 @@ describe('a recommendation', () => {
     expect(web!.memory).toMatchObject({ request: 190 * 2 ** 20, bound_by: 'oom', current_limit: 90 * 2 ** 20 });
     expect(answer.replicas).toMatchObject({ recommended: 3, bound_by: 'cap' });
     expect(web!.cpu.confidence).toBeNull();
-    // A limit that was never nearly used is not the one it was killed at: it was raised since.
-    const raised = await (await towerOver(killedAt(200))).recommend('web', { history_days: 4 });
-    expect(raised.containers[1]!.memory).toMatchObject({ bound_by: 'usage', current_limit: 200 * 2 ** 20 });
+    // The limit counts at which it was killed, whatever was scraped of its memory, and not the one that was given since.
+    const raised = await (await towerOver(killedAt(150, 400))).recommend('web', { history_days: 4 });
+    expect(raised.containers[1]!.memory).toMatchObject({ bound_by: 'oom', request: 250 * 2 ** 20 });
+    const longAgo = await (await towerOver(killedAt(150, 400))).recommend('web', { history_days: 1 });
+    expect(longAgo.containers[1]!.memory).toMatchObject({ bound_by: 'usage', current_limit: 400 * 2 ** 20 });
   });
 
   it('keeps what LimitRanges and quotas of the namespace allow', { timeout: 30_000 }, async () => {

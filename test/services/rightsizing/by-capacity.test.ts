@@ -118,12 +118,14 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     expect(web!.memory.bound_by).toBe('usage');
     expect(replicas).toMatchObject({ recommended: 2, bound_by: 'capacity' });
     expect(notes).toEqual(
-      expect.arrayContaining([expect.stringContaining('load experiments with it ran until 2026-11-19T10:00:00.000Z')]),
+      expect.arrayContaining([
+        expect.stringMatching(/^load experiments ran in its namespace, the latest until 2026-11-19T10:20:00.000Z/),
+      ]),
     );
   });
 
   it('takes as many replicas as were tried to bear a demand that somebody expects', async () => {
-    const { capacity, replicas, notes } = await recommend(await experiments({ counted: false }), {
+    const { capacity, replicas, notes, containers, cost } = await recommend(await experiments({ counted: false }), {
       demand_requests_per_second: 800,
     });
     expect(capacity).toMatchObject({
@@ -136,11 +138,20 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     });
     expect(replicas).toMatchObject({ recommended: 12, bound_by: 'capacity' });
     expect(notes).toContain('this size is for 12 replicas, and there are 2: set both');
+    // The price is that of what would be there.
+    const pod = containers.reduce(
+      (sum, { cpu, memory }) =>
+        sum + cpu.request! * cost.cpu_core_hour + (memory.request! / 2 ** 30) * cost.memory_gib_hour,
+      0,
+    );
+    expect(cost.monthly_recommended).toBeCloseTo(730 * 12 * pod, 6);
     const few = await recommend(await experiments(), { demand_requests_per_second: 800, max_replicas: 4 });
     expect(few.capacity!.reason).toBe(
       '4 replicas would each have to bear 200 requests/s, and none was tried with more than 80: 12 are needed',
     );
     expect(few.containers[1]!.cpu.bound_by).toBe('usage');
+    const little = await recommend(await experiments(), { demand_requests_per_second: 1 });
+    expect(little.notes.find((note) => note.startsWith('1 replicas would do'))).toContain('say max_replicas');
   });
 
   it.each([

@@ -6,12 +6,13 @@ import type { SizeAnswer } from '../../../services/rightsizing/schemas.ts';
 describe('the target of an autoscaler', () => {
   const moved = (target: number, before: number, after: number) => {
     const containers = { web: { cpuRequest: before }, proxy: { cpuRequest: 0.1 } };
-    const state = { hpa: { name: 'web', targetUtilization: target }, containers } as unknown as WorkloadState;
+    const metrics = [{ metric: 'cpu', type: 'utilization', target }];
+    const state = { hpa: { name: 'web', metrics }, containers } as unknown as WorkloadState;
     const sized = [
       { container: 'web', sidecar: false, cpu: { request: after } },
       { container: 'proxy', sidecar: true, cpu: { request: 0.7 } },
     ] as unknown as SizeAnswer['containers'];
-    return hpaOf(state, sized)!;
+    return hpaOf(state, 'cpu', sized)!;
   };
 
   it.each([
