@@ -32,8 +32,39 @@ function cellOf(cell: string, column: string, row: number): number | null {
   return Number(text);
 }
 
-/** A time without a zone is taken as UTC. */
+/**
+ * Rows by their times, one step apart; null where there is none.
+ * @param step - seconds; null: the least time between two rows
+ * @throws TowerError `invalid` for times that fit no grid
+ */
+export function onGrid(values: (number | null)[], times: string[], step: number | null) {
+  const at = times.map((time) => Date.parse(time) / 1000);
+  const [first = 0, last = 0] = [at[0], at.at(-1)];
+  const gaps = at.slice(1).map((time, i) => time - at[i]!);
+  const back = gaps.findIndex((gap) => gap <= 0);
+  if (back >= 0) throw invalid(`row ${back + 2} is not after the one before; rows must be in the order of their times`);
+  const step_seconds = step ?? gaps.reduce((least, gap) => Math.min(least, gap), Number.POSITIVE_INFINITY);
+  const odd = at.findIndex((time) => !Number.isInteger((time - first) / step_seconds));
+  if (odd >= 0)
+    throw invalid(
+      `row ${odd + 1} is not a whole number of steps of ${step_seconds} s after the first; say another --step, or leave --time out`,
+    );
+  const size = Math.round((last - first) / step_seconds) + 1;
+  if (size > 20 * values.length)
+    throw invalid(
+      `${values.length} rows in steps of ${step_seconds} s are ${size} steps: nearly all are missing; say another --step`,
+    );
+  const grid = Array.from<number | null>({ length: size }).fill(null);
+  for (const [i, time] of at.entries()) grid[Math.round((time - first) / step_seconds)] = values[i] ?? null;
+  return { values: grid, step_seconds, start: times[0]! };
+}
+
+/** A time without a zone is taken as UTC; a number as seconds or milliseconds since 1970. */
 function timeOf(cell: string, column: string, row: number): string {
+  if (/^\s*\d{9,13}(\.\d+)?\s*$/.test(cell)) {
+    const number = Number(cell);
+    return new Date(number < 1e11 ? number * 1000 : number).toISOString();
+  }
   const text = cell.trim().replace(' ', 'T');
   const [, , clock, zone] = /^(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/.exec(
     text,
@@ -41,7 +72,7 @@ function timeOf(cell: string, column: string, row: number): string {
   const time =
     text === '' || !/^\d{4}-\d{2}-\d{2}(T|$)/.test(text) ? Number.NaN : Date.parse(clock && !zone ? `${text}Z` : text);
   if (Number.isNaN(time))
-    throw invalid(`${column} in row ${row + 1} is ${JSON.stringify(cell.trim())}, no ISO 8601 time`);
+    throw invalid(`${column} in row ${row + 1} is ${JSON.stringify(cell.trim())}, no ISO 8601 or Unix time`);
   return new Date(time).toISOString();
 }
 

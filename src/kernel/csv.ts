@@ -1,7 +1,27 @@
-/** Rows of a CSV file (RFC 4180) by its header. Line ends may be LF, CRLF or CR; rows that are too short have no value there. */
+import { invalid } from './errors.ts';
+
+/**
+ * Rows of a CSV file (RFC 4180) by its header. Line ends may be LF, CRLF or CR; rows that are too short have no value there,
+ * and in a file of one column an empty line is a missing value.
+ * @throws TowerError `invalid` for a row with more cells than the header, a name that is there twice, a quote that does not end
+ */
 export function readCsv(text: string): Record<string, string>[] {
-  const [header = [], ...rows] = splitCsv(text.replace(/^\uFEFF/, ''));
-  return rows.map((cells) => Object.fromEntries(header.map((name, i) => [name.trim(), cells[i] ?? ''])));
+  const [head = [], ...rows] = splitCsv(text.replace(/^\uFEFF?\s*/, ''));
+  const names = head.map((name) => name.trim());
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw invalid(`the column ${JSON.stringify(twice)} is there twice`);
+  const isBlank = (cells: string[]) => cells.length === 1 && cells[0] === '';
+  const kept =
+    names.length === 1
+      ? rows.slice(0, rows.findLastIndex((cells) => !isBlank(cells)) + 1)
+      : rows.filter((cells) => !isBlank(cells));
+  return kept.map((cells, row) => {
+    if (cells.length > names.length)
+      throw invalid(
+        `row ${row + 1} has ${cells.length} cells, and the header ${names.length}; a cell with a comma in it must be quoted`,
+      );
+    return Object.fromEntries(names.map((name, i) => [name, cells[i] ?? '']));
+  });
 }
 
 function splitCsv(text: string): string[][] {
@@ -11,7 +31,7 @@ function splitCsv(text: string): string[][] {
   let quoted = false;
   const endRow = () => {
     row.push(cell);
-    if (row.length > 1 || cell !== '') rows.push(row);
+    rows.push(row);
     [row, cell] = [[], ''];
   };
   for (let i = 0; i < text.length; i += 1) {
@@ -29,6 +49,7 @@ function splitCsv(text: string): string[][] {
       endRow();
     } else cell += char;
   }
+  if (quoted) throw invalid('a quote that begins a cell does not end');
   endRow();
   return rows;
 }

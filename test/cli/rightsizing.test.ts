@@ -27,9 +27,15 @@ describe('tower rightsizing', () => {
     expect((await tower(...one, '--violation', '2')).err).toBe('tower: violation must be a number from 0.005 to 0.5');
     const all = await tower('rightsizing', 'recommend', '--namespace', 'shop', '--days', '2');
     expect(all.out).toMatch(/^shop\/idle\n[\s\S]*\nshop\/web\n[\s\S]*\nall together: .* saves /);
-    expect((await tower('rightsizing', 'recommend', '--namespace', 'shop', '--service', 'nobody')).out).toBe(
-      'shop/nobody: no recommendation: Prometheus knows no container of it in the last 14 days',
-    );
+    const nobody = ['rightsizing', 'recommend', '--namespace', 'shop', '--service', 'nobody'];
+    const none = 'shop/nobody: no recommendation: Prometheus knows no container of it in the last 14 days';
+    expect(await tower(...nobody)).toMatchObject({ code: 0, out: none });
+    // What is not to be applied is a comment, and no success.
+    expect(await tower(...nobody, '--output', 'kubectl')).toMatchObject({ code: 1, out: `# ${none}` });
+    const some = await tower('rightsizing', 'recommend', '--namespace', 'shop', '--services', 'web', '--days', '2');
+    expect(some.out).toMatch(/^shop\/web\n/);
+    const bounded = await tower(...one, '--min-cpu', '0.7', '--max-memory', '64', '--basis', 'usage');
+    expect(bounded.out).toMatch(/\nweb +CPU +500m +700m .* floor\nweb +memory +256Mi +64Mi +- +cap\n/);
   });
 
   it('tests all rules on a CSV, and draws them', { timeout: 30_000 }, async () => {
@@ -51,9 +57,25 @@ describe('tower rightsizing', () => {
     const few = await tower(...asked, '--strategies', 'tower, vpa', '--own-floors');
     expect(few.out).toMatch(/^STRATEGY .*\ntower .*\nvpa .*\n\n3 windows/);
     writeFileSync(csv, `time,cores\n${rows.filter((_, i) => i !== 5).join('\n')}\n`);
-    expect((await tower(...asked)).err).toBe(
-      'tower: row 6 is not one step after the one before; rows must be evenly apart',
-    );
+    // A row that is missing is a gap.
+    const gap = await tower('--json', ...asked);
+    expect(JSON.parse(gap.out)).toMatchObject({ samples: 238, windows: 3, step_seconds: 3600 });
+    const unix = rows.map((row, i) => `${start / 1000 + i * 3600},${row.split(',')[1]}`);
+    writeFileSync(csv, `time,cores\n${unix.join('\n')}\n`);
+    expect((await tower(...asked)).out).toBe(tested.out);
+    for (const [body, error] of [
+      [[rows[1], rows[0], rows[2]], 'row 2 is not after the one before; rows must be in the order of their times'],
+      [
+        [rows[0], rows[1], '2026-11-01T01:25:00Z,1', rows[2]],
+        'row 2 is not a whole number of steps of 1500 s after the first; say another --step, or leave --time out',
+      ],
+      [['a,b,c'], 'row 1 has 3 cells, and the header 2; a cell with a comma in it must be quoted'],
+      [['a,"b'], 'a quote that begins a cell does not end'],
+    ] as const) {
+      writeFileSync(csv, `time,cores\n${body.join('\n')}\n`);
+      expect((await tower(...asked)).err).toBe(`tower: ${error}`);
+    }
+    expect((await tower(...asked, '--prometheus', 'shop/web')).err).toBe('tower: name --prometheus or --csv, not both');
     expect(await tower('rightsizing', 'backtest')).toMatchObject({
       code: 2,
       err: 'tower: name --prometheus, or --csv and --column',

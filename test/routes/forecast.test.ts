@@ -135,7 +135,7 @@ describe('tower forecast', () => {
     [['--csv', 'FILE', '--column', 'b'], /^tower: b in row 2 is "two", no number$/],
     [
       ['--csv', 'FILE', '--column', 'a', '--time', 'b'],
-      /^tower: b in row 1 is "1", no ISO 8601 time$|^tower: b in row 2 is "two", no ISO 8601 time$/,
+      /^tower: b in row 1 is "1", no ISO 8601 or Unix time$|^tower: b in row 2 is "two", no ISO 8601 or Unix time$/,
     ],
     [['--csv', 'FILE', '--column', 'a', '--horizon', 'x'], /^tower: --horizon must be a number, not "x"$/],
   ])('refuses %j', async (args, message) => {
@@ -149,6 +149,12 @@ describe('tower forecast', () => {
 
 describe('CSV', () => {
   it('is read with quotes, any line ends, and rows that are too short', () => {
+    expect(readCsv('v\n1\n\n3\n\n')).toEqual([{ v: '1' }, { v: '' }, { v: '3' }]);
+    expect(readCsv('a,b\n1\n\n3,4\n')).toEqual([
+      { a: '1', b: '' },
+      { a: '3', b: '4' },
+    ]);
+    expect(() => readCsv('v,w,v\n1,2,3')).toThrow('the column "v" is there twice');
     expect(readCsv('\uFEFFa,"b ""c"""\r\n1,"x\ny"\r2\n\n')).toEqual([
       { a: '1', 'b "c"': 'x\ny' },
       { a: '2', 'b "c"': '' },

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { invalid } from '../../kernel/errors.ts';
+import { wholeNumber } from '../../kernel/query.ts';
 import { numberOf, readColumn } from '../csv-column.ts';
 import type { CliContext } from '../main.ts';
 import { table } from '../table.ts';
@@ -39,6 +40,9 @@ type Flags = {
   fusion: string;
 };
 
+/** More do not count; with times they would be too much for one request. */
+const mostRows = 20_000;
+
 /** `tower forecast` and `tower forecast backtest`: a column of a CSV file, by the tower that runs. */
 export function addForecastCommands(program: Command, context: CliContext): void {
   const forecast = asking(program.command('forecast'))
@@ -71,7 +75,7 @@ const asking = (command: Command): Command =>
     .option('--column <name>', 'the column with the values')
     .option('--time <name>', 'the column with ISO 8601 times; rows may then come in any order')
     .option('--step <seconds>', 'time between two rows, where there is no column of times')
-    .option('--last <rows>', 'only so many rows from the end')
+    .option('--last <rows>', `only so many rows from the end; ${mostRows} at most`, String(mostRows))
     .option('--seasonality <steps>', 'lengths of the seasons, comma-separated, where the times do not tell')
     .option('--horizon <steps>', 'steps ahead', '24')
     .option('--width <share>', 'share of values the interval is to hold', '0.9')
@@ -94,7 +98,12 @@ async function questionOf({
   fusion,
 }: Flags): Promise<object> {
   if (csv === undefined || column === undefined) throw invalid('name --csv and --column');
-  const { values, times } = await readColumn(csv, column, time, last === undefined ? null : numberOf('--last', last));
+  const { values, times } = await readColumn(
+    csv,
+    column,
+    time,
+    wholeNumber('--last', last ?? String(mostRows), 1, mostRows),
+  );
   return {
     values,
     ...(times ? { timestamps: times } : {}),

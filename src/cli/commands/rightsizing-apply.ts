@@ -1,9 +1,10 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { TowerError } from '../../kernel/errors.ts';
 import { numberOf } from '../csv-column.ts';
 import { followJob } from '../follow-job.ts';
 import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
+import { type SizeFlags, sizeBody, sizeOptions } from './rightsizing-flags.ts';
 
 type Change = { container: string; what: string; from: string | null; to: string };
 type Plan = { namespace: string; service: string; changes: Change[]; confidence: number | null; notes: string[] };
@@ -26,31 +27,28 @@ type Job = {
   result: Result | null;
   error: string | null;
 };
-type Flags = {
+type Flags = SizeFlags & {
   namespace: string;
   service: string;
-  horizon: string;
-  days?: string;
   resources: string;
   confirm?: boolean;
   canary: boolean;
   watchSeconds: string;
+  rolloutSeconds: string;
 };
 
 const jobs = '/api/v1/rightsizing/apply/jobs';
 
 /** `tower rightsizing apply`: sets what is recommended, on one pod first, and takes it back where that does harm. */
 export function addApplyCommands(rightsizing: Command, context: CliContext): void {
-  rightsizing
-    .command('apply')
+  sizeOptions(rightsizing.command('apply'))
     .description('set what is recommended: on one pod first, taken back where the service does worse')
     .requiredOption('--namespace <name>', 'the namespace')
     .requiredOption('--service <name>', 'a Deployment or StatefulSet')
-    .addOption(new Option('--horizon <time>', 'how long it is to hold').choices(['24h', '1h']).default('24h'))
-    .option('--days <number>', 'how far back usage is looked at')
     .option('--resources <names>', 'cpu, memory', 'cpu,memory')
     .option('--no-canary', 'all pods at once, by a rollout')
     .option('--watch-seconds <number>', 'how long it is watched, after the canary and at the end', '600')
+    .option('--rollout-seconds <number>', 'how long all pods may take to be replaced', '600')
     .option('--confirm', 'do it; without it is said what would be done')
     .action((flags: Flags) => apply(context, flags));
   rightsizing
@@ -75,16 +73,16 @@ export function addApplyCommands(rightsizing: Command, context: CliContext): voi
     });
 }
 
-async function apply(context: CliContext, { namespace, service, days, confirm, ...flags }: Flags): Promise<void> {
+async function apply(context: CliContext, { namespace, service, confirm, ...flags }: Flags): Promise<void> {
   const tower = context.tower();
   const path = `/api/v1/rightsizing/${encodeURIComponent(namespace)}/${encodeURIComponent(service)}/apply`;
   const body = {
-    horizon: flags.horizon,
+    ...sizeBody(flags),
     resources: flags.resources.split(',').map((name) => name.trim()),
     canary: flags.canary,
     watch_seconds: numberOf('--watch-seconds', flags.watchSeconds),
+    rollout_seconds: numberOf('--rollout-seconds', flags.rolloutSeconds),
     dry_run: !confirm,
-    ...(days === undefined ? {} : { history_days: numberOf('--days', days) }),
   };
   if (!confirm) return context.print(await tower.post<Plan>(path, body), planText);
   const begun = await tower.post<Job>(path, body);

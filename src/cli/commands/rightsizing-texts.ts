@@ -30,6 +30,7 @@ export type Answer = {
     recommended_target_utilization: number | null;
     explanation: string;
   } | null;
+  hpa_memory: Answer['hpa'];
   cost: Cost;
   outputs: Record<'kubectl' | 'kustomize' | 'helm' | 'vpa', string> | null;
   notes: string[];
@@ -64,7 +65,7 @@ export function batchText({ recommendations, failures, cost, left_off }: Batch, 
   const isTable = output === 'table';
   const said = [
     ...failures.map(({ service, error }) => `${service}: ${error}`),
-    ...(left_off > 0 ? [`${left_off} further Deployments were left out; name them with --service`] : []),
+    ...(left_off > 0 ? [`${left_off} further workloads were left out; name them with --services`] : []),
   ];
   if (isTable)
     return [
@@ -82,9 +83,10 @@ export function batchText({ recommendations, failures, cost, left_off }: Batch, 
 }
 
 export function recommendationText(answer: Answer, output: Output): string {
-  if (answer.outputs === null) return `${answer.namespace}/${answer.service}: no recommendation: ${answer.reason}`;
+  if (answer.outputs === null)
+    return `${output === 'table' ? '' : '# '}${answer.namespace}/${answer.service}: no recommendation: ${answer.reason}`;
   if (output !== 'table') return answer.outputs[output].trimEnd();
-  const { containers, replicas, hpa, cost, notes } = answer;
+  const { containers, replicas, hpa, hpa_memory, cost, notes } = answer;
   const rows = containers.flatMap(({ container, cpu, memory }) => [
     rowOf(container, 'CPU', cpu, cores),
     rowOf(container, 'memory', memory, bytes),
@@ -105,7 +107,7 @@ export function recommendationText(answer: Answer, output: Output): string {
             unknown,
           ][])
         : []),
-      ...(hpa ? ([['autoscaler', hpaText(hpa)]] as [string, unknown][]) : []),
+      ...[hpa, hpa_memory].flatMap((each): [string, unknown][] => (each ? [['autoscaler', hpaText(each)]] : [])),
       ['cost', costText(cost)],
       ...notes.map((note): [string, unknown] => ['note', note]),
     ]),

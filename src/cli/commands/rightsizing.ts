@@ -1,10 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { invalid } from '../../kernel/errors.ts';
-import { numberOf, readColumn } from '../csv-column.ts';
+import { numberOf, onGrid, readColumn } from '../csv-column.ts';
 import type { CliContext } from '../main.ts';
 import { table } from '../table.ts';
 import { addApplyCommands } from './rightsizing-apply.ts';
+import { horizonOption, type SizeFlags, sizeBody, sizeOptions } from './rightsizing-flags.ts';
 import {
   type Answer,
   type Batch,
@@ -15,17 +16,12 @@ import {
   type Tested,
 } from './rightsizing-texts.ts';
 
-type RecommendFlags = {
+type RecommendFlags = SizeFlags & {
   namespace: string;
   service?: string;
-  horizon: string;
-  strategy: string;
-  days?: string;
-  kind: string;
+  services?: string;
+  kind?: string;
   compare?: boolean;
-  violation?: string;
-  memoryViolation?: string;
-  cpuLimit?: boolean;
   output: Output;
 };
 type BacktestFlags = {
@@ -49,23 +45,19 @@ const part = (text: string): string => encodeURIComponent(text);
 /** `tower rightsizing`: what containers should ask for, and how that would have done. */
 export function addRightsizingCommands(program: Command, context: CliContext): void {
   const rightsizing = program.command('rightsizing').description('what containers should ask for');
-  rightsizing
-    .command('recommend')
+  sizeOptions(rightsizing.command('recommend'))
     .description('CPU, memory and replicas, from what Prometheus knows')
     .requiredOption('--namespace <name>', 'the namespace')
-    .option('--service <name>', 'one Deployment, StatefulSet or DaemonSet; not given: all Deployments')
-    .addOption(horizonOption())
-    .option('--strategy <name>', 'tower, or the rule of another right-sizer (tower rightsizing strategies)', 'tower')
+    .option('--service <name>', 'one Deployment, StatefulSet or DaemonSet; not given: all of the namespace')
+    .option('--services <names>', '… or some, comma-separated')
     .addOption(
-      new Option('--kind <kind>', 'what it is')
-        .choices(['Deployment', 'StatefulSet', 'DaemonSet'])
-        .default('Deployment'),
+      new Option('--kind <kind>', 'what it is, where Prometheus does not know; of a namespace: only those').choices([
+        'Deployment',
+        'StatefulSet',
+        'DaemonSet',
+      ]),
     )
-    .option('--days <number>', 'how far back usage is looked at')
     .option('--compare', 'what every other strategy would say as well')
-    .option('--violation <share>', 'share of samples that may lie above the CPU request; 0.05')
-    .option('--memory-violation <share>', 'share of horizons in which memory may go above its request; 0.02')
-    .option('--cpu-limit', 'recommend a CPU limit too')
     .addOption(
       new Option('--output <form>', 'a table, or what can be applied')
         .choices(['table', 'kubectl', 'kustomize', 'helm', 'vpa'])
@@ -79,8 +71,8 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
     .option('--prometheus <namespace/service>', 'on what a workload used')
     .option('--csv <file>', '… or on a CSV with a header; - reads standard input')
     .option('--column <name>', 'the column with cores or bytes')
-    .option('--time <name>', 'the column with ISO 8601 times')
-    .option('--step <seconds>', 'time between two rows; without --time 300')
+    .option('--time <name>', 'the column with times, ISO 8601 or Unix; what is missing between them is a gap')
+    .option('--step <seconds>', 'time between two rows; without --time 300, else the least there is')
     .addOption(new Option('--resource <name>', 'what is sized').choices(['cpu', 'memory']).default('cpu'))
     .addOption(horizonOption())
     .option('--warm-up-days <number>', 'seen before the first request is judged', '7')
@@ -107,27 +99,19 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
     });
 }
 
-const horizonOption = () =>
-  new Option('--horizon <time>', 'how long a request is to hold').choices(['24h', '1h']).default('24h');
-
 async function recommend(context: CliContext, flags: RecommendFlags): Promise<void> {
-  const { namespace, service, horizon, strategy, days, kind, compare, output, violation, memoryViolation } = flags;
-  const body = {
-    horizon,
-    strategy,
-    kind,
-    compare: compare === true,
-    cpu_limit: flags.cpuLimit === true,
-    ...(violation === undefined ? {} : { violation: numberOf('--violation', violation) }),
-    ...(memoryViolation === undefined ? {} : { memory_violation: numberOf('--memory-violation', memoryViolation) }),
-    ...(days === undefined ? {} : { history_days: numberOf('--days', days) }),
-  };
+  const { namespace, service, services, kind, compare, output } = flags;
+  if (service !== undefined && services !== undefined) throw invalid('name --service or --services, not both');
+  const body = { ...sizeBody(flags), compare: compare === true, ...(kind === undefined ? {} : { kind }) };
   const tower = context.tower();
   if (service !== undefined) {
     const answer = await tower.post<Answer>(`${path}/${part(namespace)}/${part(service)}/recommendation`, body);
+    // Whoever applies what is printed must not take it for something.
+    if (answer.outputs === null && output !== 'table') process.exitCode = 1;
     return context.print(answer, (one) => recommendationText(one, output));
   }
-  const batch = await tower.post<Batch>(`${path}/${part(namespace)}/recommendations`, body);
+  const named = services === undefined ? {} : { services: services.split(',').map((name) => name.trim()) };
+  const batch = await tower.post<Batch>(`${path}/${part(namespace)}/recommendations`, { ...body, ...named });
   context.print(batch, (all) => batchText(all, output));
 }
 
@@ -139,6 +123,7 @@ async function backtest(context: CliContext, flags: BacktestFlags): Promise<void
     own_floors: flags.ownFloors === true,
     ...(flags.strategies === undefined ? {} : { strategies: flags.strategies.split(',').map((name) => name.trim()) }),
   };
+  if (flags.prometheus !== undefined && flags.csv !== undefined) throw invalid('name --prometheus or --csv, not both');
   const tested = await (flags.prometheus === undefined
     ? backtestCsv(context, flags, common)
     : backtestWorkload(context, flags, common));
@@ -169,22 +154,7 @@ async function backtestCsv(
 ): Promise<Tested> {
   if (csv === undefined || column === undefined) throw invalid('name --prometheus, or --csv and --column');
   const { values, times } = await readColumn(csv, column, time, null);
-  return context.tower().post<Tested>(`${path}/backtest`, {
-    ...common,
-    values,
-    step_seconds: step === undefined ? (stepOf(times) ?? 300) : numberOf('--step', step),
-    title: `${column} of ${csv}`,
-    ...(times?.[0] === undefined ? {} : { start: times[0] }),
-  });
-}
-
-/** Seconds from each row to the next; null where there are no times. @throws TowerError `invalid` where they differ */
-function stepOf(times: string[] | null): number | null {
-  const [first, second] = (times ?? []).map((time) => Date.parse(time));
-  if (!times || first === undefined || second === undefined) return null;
-  const step = second - first;
-  const odd = times.findIndex((time, i) => Date.parse(time) !== first + i * step);
-  if (odd >= 0 || step <= 0)
-    throw invalid(`row ${Math.max(odd, 1) + 1} is not one step after the one before; rows must be evenly apart`);
-  return step / 1000;
+  const step_seconds = step === undefined ? null : numberOf('--step', step);
+  const grid = times ? onGrid(values, times, step_seconds) : { values, step_seconds: step_seconds ?? 300 };
+  return context.tower().post<Tested>(`${path}/backtest`, { ...common, ...grid, title: `${column} of ${csv}` });
 }
