@@ -19,7 +19,7 @@ type Document = {
   data?: Record<string, string>;
   spec?: {
     template?: { spec: { containers: Container[]; automountServiceAccountToken: boolean } };
-    groups?: { rules: { alert: string; expr: string; annotations: { summary: string } }[] }[];
+    groups?: { rules: { alert?: string; record?: string; expr: string; annotations: { summary: string } }[] }[];
   };
   resources?: string[];
 };
@@ -59,7 +59,12 @@ describe('what is deployed', () => {
     const known = new Set(['up', ...[...page.matchAll(/^# TYPE (\w+) /gm)].map(([, name]) => name!)]);
     const rules = ofKind('PrometheusRule').flatMap(({ spec }) => spec!.groups!.flatMap((group) => group.rules));
     expect(rules.length).toBeGreaterThan(8);
-    for (const { alert, expr } of rules) {
+    // Of the workloads, by the seed's name; it is made of what cAdvisor and kube-state-metrics tell.
+    const recorded = rules.flatMap(({ record }) => record ?? []);
+    expect(recorded).toEqual(['cpu_usage_percent']);
+    for (const { alert, expr } of rules.filter(
+      (rule) => rule.alert !== undefined && !recorded.some((each) => rule.expr.includes(each)),
+    )) {
       const named = [...expr.matchAll(/\b(?:tower|mora|process|up)(?:_\w+)?(?=[{[\s)])/g)].map(([name]) =>
         name.replace(/_(bucket|count)$/, ''),
       );

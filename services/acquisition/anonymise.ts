@@ -12,7 +12,7 @@ const hashed = ['namespace', 'job'];
 /** 12 hexadecimal digits. The same name gives the same ones: who can guess a name can tell whether it is that one. */
 export const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 12);
 
-/** Without targets, names of namespaces and jobs as hashes, without any address in any text or key. */
+/** Without targets, names of namespaces and jobs as hashes, without any address or label in any text or key. */
 export function anonymise(value: Record<string, unknown>): Record<string, unknown> {
   const kept = Object.entries(value).filter(([name]) => !left.includes(name));
   return Object.fromEntries(
@@ -30,5 +30,9 @@ function cleaned(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [withoutPlaces(name), cleaned(each)]));
 }
 
+/** Prometheus tells of series by their labels. */
+const labels = /\b(\w+)(=~?|!=|!~)"(?:[^"\\]|\\.)*"/g;
+
 /** Times have colons too, but none of them stands three times. */
-const withoutPlaces = (text: string): string => text.replaceAll(places, '(address)');
+const withoutPlaces = (text: string): string =>
+  text.replaceAll(places, '(address)').replaceAll(labels, '$1$2"(left out)"');

@@ -88,7 +88,7 @@ function resultOf(track: Track, grades: readonly Grade[], failures: Result['fail
   const count = (grade: Grade) => grades.filter((each) => each === grade).length;
   const { total, succeeded, failed, skipped } = track.counts();
   return {
-    status: failed === 0 ? 'completed' : 'completed_with_failures',
+    status: failed === 0 ? 'completed' : failed === total ? 'failed' : 'completed_with_failures',
     total_experiments: total,
     successful_experiments: succeeded,
     failed_experiments: failed,

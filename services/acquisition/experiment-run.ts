@@ -165,11 +165,15 @@ async function save(
     collection_end: isoTime(endMs),
     load_test: {
       generator: 'open model',
+      script_path: null,
       offered_requests_per_second: combination.users / config.jmeter_think_time,
       ...result,
     },
     metrics: Object.fromEntries(
-      all.map(({ name, unit, formula, known, trouble }) => [name, { unit, formula, known, trouble }]),
+      all.map(({ name, unit, formula, known, trouble }) => [
+        name,
+        { _type: 'DataFrame', shape: [size, 2], columns: ['timestamp', 'value'], unit, formula, known, trouble },
+      ]),
     ),
     missing: all.filter(({ known }) => known === 0).map(({ name }) => name),
     warnings,
@@ -178,9 +182,22 @@ async function save(
   const { grade, checks } = validateQuality(experimentOf(data, circumstances));
   await saveExperiment(folder, data, {
     ...(config.anonymize ? anonymise(circumstances) : circumstances),
-    data_quality: { grade, checks },
+    data_quality: qualityOf(grade, checks),
     status: grade === 'high' ? 'completed' : 'completed_with_warnings',
   });
+}
+
+/** As the seed's files have it, and more. */
+function qualityOf(grade: Quality['grade'], checks: Quality['checks']) {
+  const said = checks.map(({ name, passed, detail }) => [name, { passed, details: detail }] as const);
+  const named = Object.fromEntries(said);
+  return {
+    status: grade === 'high' ? 'passed' : 'warnings',
+    warnings: said.filter(([, { passed }]) => !passed).map(([name, { details }]) => `${name}: ${details}`),
+    // What the seed calls so: nothing that is no number.
+    checks: { ...named, nan_values: named['plausibility'] },
+    grade,
+  };
 }
 
 /** Without queries of one's own, `request_rate` and what follows are nobody's; these are in every file. */

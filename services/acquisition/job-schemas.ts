@@ -102,7 +102,7 @@ const ExperimentProgress = z.object({
 export type ExperimentProgress = z.infer<typeof ExperimentProgress>;
 
 const ExperimentResult = z.object({
-  status: z.enum(['completed', 'completed_with_failures']),
+  status: z.enum(['completed', 'completed_with_failures', 'failed']).describe('failed: every one did'),
   total_experiments: z.int(),
   successful_experiments: z.int(),
   failed_experiments: z.int(),

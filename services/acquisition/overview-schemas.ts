@@ -112,7 +112,9 @@ export const CollectionStatus = z
     services: z.record(
       z.string(),
       z.object({
-        status: z.enum(['not_started', 'in_progress', 'completed']),
+        status: z
+          .enum(['not_started', 'in_progress', 'incomplete', 'completed'])
+          .describe('incomplete: its newest job was ended, or some of its experiments failed'),
         experiments: z.int(),
         models_trained: z.boolean(),
       }),

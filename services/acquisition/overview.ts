@@ -87,7 +87,7 @@ async function collectionOf(deps: Deps): Promise<CollectionAnswer> {
     process_running: running.length > 0,
     process_id: running.length > 0 ? process.pid : null,
     ...files,
-    experiments_completed: (await listExperiments(deps.folder)).length,
+    experiments_completed: (await finishedIn(deps.folder)).length,
     estimated_completion: etas.length === 0 ? null : durationText(Math.max(...etas)),
     errors_detected: newest?.result?.failed_experiments ?? newest?.progress?.failed ?? 0,
     jobs: jobs.filter(({ status }) => status === 'running' || status === 'queued').map(({ id }) => id),
@@ -99,7 +99,7 @@ async function servicesOf(deps: Deps, service: string | undefined): Promise<Omit
     deps.jobs(),
     deps.models().catch(() => []),
     filesOf(deps.folder),
-    listExperiments(deps.folder),
+    finishedIn(deps.folder),
   ]);
   const open = jobs.filter((job) => job.status === 'running' || job.status === 'queued');
   const underWay = new Set(open.flatMap(({ services }) => services));
@@ -113,7 +113,9 @@ async function servicesOf(deps: Deps, service: string | undefined): Promise<Omit
     services: Object.fromEntries(
       wanted.map((name) => {
         const experiments = counts.get(name) ?? 0;
-        const state = underWay.has(name) ? 'in_progress' : experiments > 0 ? 'completed' : 'not_started';
+        const newest = jobs.find(({ services }) => services.includes(name));
+        const done = newest && !isWhole(newest, name) ? 'incomplete' : experiments > 0 ? 'completed' : 'not_started';
+        const state = underWay.has(name) ? 'in_progress' : done;
         return [name, { status: state, experiments, models_trained: trained.has(name) }];
       }),
     ),
@@ -123,6 +125,16 @@ async function servicesOf(deps: Deps, service: string | undefined): Promise<Omit
       in_progress: open.length > 0,
     },
   };
+}
+
+const isWhole = ({ status, result }: ExperimentJob, service: string): boolean =>
+  status === 'succeeded' && !result?.failures.some(({ experiment_id }) => experiment_id.startsWith(`${service}_`));
+
+/** Experiments whose second file is there too. */
+async function finishedIn(folder: string): Promise<string[]> {
+  const [ids, names] = await Promise.all([listExperiments(folder), readdir(folder).catch(() => [] as string[])]);
+  const there = new Set(names);
+  return ids.filter((id) => there.has(`${id}.json`));
 }
 
 const of = <Value, Result>(entries: [string, Value][], pick: (value: Value) => Result): Record<string, Result> =>

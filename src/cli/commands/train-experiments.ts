@@ -89,14 +89,15 @@ function addExperimentJobCommands(train: Command, context: CliContext): void {
         jobs.length === 0
           ? 'No experiment has been made by a job.'
           : table(
-              ['JOB', 'NAMESPACE', 'STATUS', 'DONE', 'SERVICES', 'ERROR'],
-              jobs.map(({ id, namespace, status, progress, services, error }) => [
+              ['JOB', 'NAMESPACE', 'STATUS', 'DONE', 'FAILED', 'SERVICES', 'ERROR'],
+              jobs.map(({ id, namespace, status, progress, services, error, result }) => [
                 id,
                 namespace,
-                status,
+                result?.status ?? status,
                 progress && `${progress.finished}/${progress.total}`,
+                result?.failed_experiments ?? progress?.failed ?? null,
                 services.join(', '),
-                error,
+                error ?? result?.failures[0]?.error,
               ]),
               60,
             ),

@@ -145,6 +145,7 @@ it('what is given away leads nowhere', () => {
       },
     },
     list: ['2001:db8:0:0:0:0:0:1', 5, null],
+    warnings: ['duplicate series: {namespace="shop", pod=~"web-\\"1"}'],
   });
   expect(said).toEqual({
     namespace: said['namespace'],
@@ -155,6 +156,7 @@ it('what is given away leads nowhere', () => {
       },
     },
     list: ['(address)', 5, null],
+    warnings: ['duplicate series: {namespace="(left out)", pod=~"(left out)"}'],
   });
   expect(said['namespace']).toMatch(/^[0-9a-f]{12}$/);
   expect(anonymise({ namespace: 'shop' })).toEqual({ namespace: said['namespace'] });

@@ -53,6 +53,13 @@ describe('experiments', () => {
       job: 'job-1',
       load_test: { total_requests: 200, success_rate: 1 },
       missing: [],
+      data_quality: {
+        status: 'passed',
+        warnings: [],
+        grade: 'high',
+        checks: { completeness: { passed: true }, nan_values: { passed: true }, plausibility: { passed: true } },
+      },
+      metrics: { cpu_cores: { _type: 'DataFrame', shape: [9, 2], known: 1 } },
     });
     const again = await tower().run();
     expect(again).toMatchObject({ successful_experiments: 8, skipped_experiments: 0 });
@@ -116,7 +123,7 @@ describe('experiments', () => {
       if (what === 'answering') throw trouble;
     });
     const result = await run();
-    expect(result).toMatchObject({ status: 'completed_with_failures', failed_experiments: 4 });
+    expect(result).toMatchObject({ status: 'failed', failed_experiments: 4 });
     expect(result!.failures[0]).toMatchObject({ error, attempts: 3 });
     expect(loads).toEqual([]);
     expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
@@ -149,7 +156,7 @@ describe('experiments', () => {
     );
     const result = await tower().run();
     expect(result).toMatchObject({
-      status: 'completed_with_failures',
+      status: 'failed',
       successful_experiments: 0,
       failed_experiments: 4,
     });

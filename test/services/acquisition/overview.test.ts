@@ -1,4 +1,7 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { createOverview } from '../../../services/acquisition/overview.ts';
 import type { CollectionStatus, HealthAnswer, SystemHealth } from '../../../services/acquisition/overview-schemas.ts';
 import { fakeKubernetes } from '../../fakes/kubernetes.ts';
 import { writeExperiments } from '../../support/experiments.ts';
@@ -13,6 +16,28 @@ async function towerWith(env: Record<string, string> = {}) {
     return answer.json<Answer>();
   };
 }
+
+it.each([
+  [{ status: 'succeeded', result: { failures: [] } }, 'completed'],
+  [{ status: 'succeeded', result: { failures: [{ experiment_id: 'web_browsing_replicas_1_users_5' }] } }, 'completed'],
+  [
+    { status: 'succeeded', result: { failures: [{ experiment_id: 'cart_browsing_replicas_1_users_5' }] } },
+    'incomplete',
+  ],
+  [{ status: 'cancelled', result: null }, 'incomplete'],
+  [{ status: 'failed', result: null }, 'incomplete'],
+  [{ status: 'running', result: null }, 'in_progress'],
+])('a service whose newest job is %o is %s', async (job, expected) => {
+  const folder = temporaryFolder();
+  writeExperiments(folder, 'cart');
+  const jobs = async () => [
+    { ...job, services: ['cart', 'web'] },
+    { status: 'succeeded', services: ['cart'] },
+  ];
+  const deps = { client: null, folder, jobs, models: async () => [], testConnection: async () => ({}) };
+  const { services } = await createOverview(deps as unknown as Parameters<typeof createOverview>[0]).status('cart');
+  expect(services['cart']!.status).toBe(expected);
+});
 
 describe('what collects', () => {
   it('is well where nothing is configured, and says what is not', async () => {
@@ -79,6 +104,9 @@ describe('what collects', () => {
     expect((await ask<CollectionStatus>('status?service=web')).services).toEqual({
       web: { status: 'not_started', experiments: 0, models_trained: false },
     });
+    // Half of one is none.
+    writeFileSync(join(folder, 'web_browsing_replicas_1_users_5.csv'), 'timestamp\n');
+    expect((await ask<CollectionStatus>('status?service=web')).services['web']).toMatchObject({ experiments: 0 });
     expect(await ask('collection')).toMatchObject({ process_running: false, estimated_completion: null, jobs: [] });
   });
 });
