@@ -15,17 +15,23 @@ import type { Queue } from './store/queue.ts';
 
 /** Load tests, for commands that need no tower. Loaded when they are asked for. */
 export async function loadTools() {
-  const [{ scenarios, readScenario }, { jmeterPlan }, { k6Script }, { judgeJtl }, { runLoad }, { stringify }] =
-    await Promise.all([
-      import('../services/acquisition/load/scenario.ts'),
-      import('../services/acquisition/load/jmeter.ts'),
-      import('../services/acquisition/load/k6.ts'),
-      import('../services/acquisition/load/results.ts'),
-      import('../services/acquisition/load/generator.ts'),
-      import('yaml'),
-    ]);
+  const [
+    { scenarios, readScenario },
+    { jmeterPlan },
+    { k6Script },
+    { judgeJtl },
+    { runLoad, usualUsers },
+    { stringify },
+  ] = await Promise.all([
+    import('../services/acquisition/load/scenario.ts'),
+    import('../services/acquisition/load/jmeter.ts'),
+    import('../services/acquisition/load/k6.ts'),
+    import('../services/acquisition/load/results.ts'),
+    import('../services/acquisition/load/generator.ts'),
+    import('yaml'),
+  ]);
   const asYaml = (value: object): string => stringify(value).trimEnd();
-  return { scenarios, readScenario, asYaml, jmeterPlan, k6Script, judgeJtl, runLoad };
+  return { scenarios, readScenario, asYaml, jmeterPlan, k6Script, judgeJtl, runLoad, usualUsers };
 }
 
 /** Configurations of experiments, for commands; loaded when they are asked for. */

@@ -231,7 +231,8 @@ async function underLoad(
   const durationSeconds = up + steady + down;
   const run: LoadRun = {
     target,
-    arrivalsPerSecond: users / (think * requestsOfVisit(scenario)),
+    arrivalsPerSecond: users / (think * requestsOfRound(scenario)),
+    users,
     durationSeconds,
     rampUpSeconds: up,
     rampDownSeconds: down,
@@ -245,8 +246,8 @@ async function underLoad(
   );
 }
 
-/** Requests of one visit: the start and one round, on average. */
-function requestsOfVisit({ start, rounds }: Scenario): number {
+/** On average. The start is once for each user, and mostly over when the ramp is. */
+function requestsOfRound({ rounds }: Scenario): number {
   const weights = sum(rounds.map(({ weight }) => weight));
-  return start.length + sum(rounds.map(({ weight, steps }) => weight * steps.length)) / weights;
+  return sum(rounds.map(({ weight, steps }) => weight * steps.length)) / weights;
 }

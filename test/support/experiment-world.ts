@@ -110,6 +110,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
             })),
           ),
           users: 50,
+          rounds: 50,
           turned_away: 0,
         };
       },

@@ -104,11 +104,11 @@ export function comparable(files: Record<string, string>) {
         collection_end: ____,
         ...rest
       } = JSON.parse(text) as Record<string, unknown>;
-      const { successful_requests, failed_requests, users: visits } = load_test as Record<string, number>;
+      const { successful_requests, failed_requests, rounds } = load_test as Record<string, number>;
       expect(successful_requests).toBeGreaterThan(50);
       const quality = rest['data_quality'] as { checks: Record<string, object> };
       const { load_duration: _____, ...checks } = quality.checks;
-      return [name, { ...rest, failed_requests, visits, data_quality: { ...quality, checks } }];
+      return [name, { ...rest, failed_requests, rounds, data_quality: { ...quality, checks } }];
     }),
   );
 }

@@ -12,8 +12,13 @@ import type { Scenario, Step } from './scenario.ts';
 export type LoadRun = {
   /** `http(s)://host[:port]`, without a path. */
   target: string;
-  /** Users that arrive each second, on average; each does the start and one round. */
+  /** Rounds that begin each second, on average. */
   arrivalsPerSecond: number;
+  /**
+   * As many users come back: each round is that of the one who was away for longest, with its cookies, after the start when it
+   * comes first. Where all of them are at it, another one comes. Not given: each round is a new user's.
+   */
+  users?: number;
   durationSeconds: number;
   /** Of the duration: seconds over which the rate rises at first, and falls at last. */
   rampUpSeconds?: number;
@@ -23,10 +28,15 @@ export type LoadRun = {
   timeoutMs: number;
 };
 
+/** As many as it takes for each to come back every ten seconds. */
+export const usualUsers = (arrivalsPerSecond: number): number => Math.max(1, Math.round(10 * arrivalsPerSecond));
+
 export type LoadProgress = { elapsed_seconds: number; requests: number; failed: number; users: number };
 export type RunResult = LoadResult & {
+  /** Different ones. */
   users: number;
-  /** Users that were turned away because too many were there: the load was less than it was to be. */
+  rounds: number;
+  /** Those that were turned away because too many were there: the load was less than it was to be. */
   turned_away: number;
 };
 
@@ -63,7 +73,8 @@ export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): P
   const begunMs = clock.now();
   const samples: Sample[] = [];
   const there = new Set<Promise<void>>();
-  let [users, turnedAway, failed, toldMs] = [0, 0, 0, begunMs];
+  const away: Session[] = [];
+  let [users, rounds, turnedAway, failed, toldMs] = [0, 0, 0, 0, begunMs];
   const tell = (sample: Sample) => {
     samples.push(sample);
     if (!sample.ok) failed += 1;
@@ -87,19 +98,28 @@ export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): P
       turnedAway += 1;
       continue;
     }
-    users += 1;
-    const visit = oneUser(scenario, run, tools, dueMs, tell).finally(() => there.delete(visit));
+    const known = users >= (run.users ?? Number.POSITIVE_INFINITY) ? away.shift() : undefined;
+    if (!known) users += 1;
+    rounds += 1;
+    const session: Session = known ?? { cookies: new Map(), isNew: true };
+    const visit = oneRound(scenario, run, tools, session, dueMs, tell).finally(() => {
+      there.delete(visit);
+      away.push(session);
+    });
     there.add(visit);
   }
   await Promise.all(there);
-  return { ...judgeSamples(samples), users, turned_away: turnedAway };
+  return { ...judgeSamples(samples), users, rounds, turned_away: turnedAway };
 }
 
-/** The start and one round. A user whose request failed goes on, as users do. */
-async function oneUser(
+type Session = { cookies: Map<string, string>; isNew: boolean };
+
+/** One round, after the start where it is a user's first. Whose request failed goes on, as users do. */
+async function oneRound(
   { variables, start, rounds, think_seconds }: Scenario,
   run: LoadRun,
   tools: Tools,
+  session: Session,
   dueMs: number,
   tell: (sample: Sample) => void,
 ): Promise<void> {
@@ -107,9 +127,10 @@ async function oneUser(
   const oneOf = <Item>(list: readonly Item[]): Item => list[Math.floor(random() * list.length)]!;
   const drawn = Object.fromEntries(Object.entries(variables).map(([name, values]) => [name, oneOf(values)]));
   const round = oneOf(rounds.flatMap((each) => Array.from({ length: each.weight }, () => each)));
-  const cookies = new Map<string, string>();
+  const steps = session.isNew ? [...start, ...round.steps] : round.steps;
+  session.isNew = false;
   let atMs = dueMs;
-  for (const [i, step] of [...start, ...round.steps].entries()) {
+  for (const [i, step] of steps.entries()) {
     if (i > 0) {
       const [least, greatest] = think_seconds;
       const pauseMs = 1000 * (least + (greatest - least) * random());
@@ -117,7 +138,7 @@ async function oneUser(
       await clock.sleep(pauseMs, signal).catch(() => undefined);
     }
     if (signal.aborted) return;
-    const why = await request(step, drawn, cookies, run, tools);
+    const why = await request(step, drawn, session.cookies, run, tools);
     // What was cut off by the abort says nothing of the service.
     if (signal.aborted) return;
     tell({ startMs: atMs, elapsedMs: clock.now() - atMs, label: step.name, ok: why === null, why: why ?? '' });

@@ -14,7 +14,15 @@ export const LoadJobRequest = z
     scenario: z
       .union([z.enum(['browsing', 'checkout']), Scenario], 'must be browsing, checkout or a scenario')
       .default('browsing'),
-    arrivals_per_second: between(0.01, 10_000).describe('Users that come; each does the start and one round'),
+    arrivals_per_second: between(0.01, 10_000).describe('Rounds that begin each second, by chance'),
+    users: z
+      .int('must be a whole number')
+      .min(1, 'must be 1 at least')
+      .max(100_000, 'must be 100000 at most')
+      .optional()
+      .describe(
+        'Who begin them, one after the other, each with its cookies; not given: one who comes back every ten seconds',
+      ),
     duration_seconds: between(1, 86_400).default(60),
     ramp_seconds: between(0, 3600).default(0).describe('Of it, at each end'),
     most_users: z
@@ -59,6 +67,7 @@ const LoadResult = z.object({
     }),
   ),
   users: z.int(),
+  rounds: z.int(),
   turned_away: z.int().describe('Users beyond most_users: the load was less than it was to be'),
 });
 

@@ -1,7 +1,7 @@
 import { invalid } from '../../../src/kernel/errors.ts';
 import { jobResource } from '../../../src/store/job-resource.ts';
 import type { Queue } from '../../../src/store/queue.ts';
-import type { LoadRun } from './generator.ts';
+import { type LoadRun, usualUsers } from './generator.ts';
 import type { LoadJob, LoadJobRequest } from './job-schemas.ts';
 import { checkScenario, type Scenario, scenarios } from './scenario.ts';
 import type { loadOnThread } from './thread.ts';
@@ -24,6 +24,7 @@ export function createLoadJobs({ queue, targets, load }: Deps) {
     const run: LoadRun = {
       target: allowedTarget(targets, subject, 'target'),
       arrivalsPerSecond: request.arrivals_per_second,
+      users: request.users ?? usualUsers(request.arrivals_per_second),
       durationSeconds: request.duration_seconds,
       rampUpSeconds: request.ramp_seconds,
       rampDownSeconds: request.ramp_seconds,

@@ -17,7 +17,14 @@ type ScriptFlags = {
   out?: string;
 };
 
-type RunFlags = { scenario: string; target: string; rate: string; seconds: string; mostUsers: string };
+type RunFlags = {
+  scenario: string;
+  target: string;
+  rate: string;
+  users?: string;
+  seconds: string;
+  mostUsers: string;
+};
 
 /** `tower load`: load tests for JMeter and k6 from one scenario, and what came of them. Works without a tower. */
 export function addLoadCommands(program: Command, context: CliContext): void {
@@ -64,7 +71,8 @@ export function addLoadCommands(program: Command, context: CliContext): void {
     .description('a load test from here, without Java; exit code 1 where less than 95 % of its requests succeeded')
     .requiredOption('--scenario <name or file.yaml>', 'as for `tower load script`')
     .requiredOption('--target <url>', 'what is put under load: only what is yours')
-    .option('--rate <number>', 'users that arrive each second, on average', '1')
+    .option('--rate <number>', 'rounds that begin each second, on average', '1')
+    .option('--users <number>', 'who begin them, one after the other; one who comes back every ten seconds')
     .option('--seconds <number>', 'how long they arrive', '60')
     .option('--most-users <number>', 'at the same time; who comes beyond them is turned away', '500')
     .action((flags: RunFlags) => runHere(context, flags));
@@ -100,14 +108,16 @@ function targetOf(text: string): URL {
 /** Ctrl-C ends it; what was measured by then is shown. */
 async function runHere(context: CliContext, flags: RunFlags): Promise<void> {
   const scenario = await scenarioOf(flags.scenario);
+  const arrivalsPerSecond = rateOf(flags.rate);
+  const { runLoad, usualUsers } = await loadTools();
   const run = {
     target: targetOf(flags.target).origin,
-    arrivalsPerSecond: rateOf(flags.rate),
+    arrivalsPerSecond,
+    users: flags.users === undefined ? usualUsers(arrivalsPerSecond) : countOf('--users', flags.users, 100_000),
     durationSeconds: countOf('--seconds', flags.seconds, 86_400),
     mostUsers: countOf('--most-users', flags.mostUsers, 100_000),
     timeoutMs: 60_000,
   };
-  const { runLoad } = await loadTools();
   const over = new AbortController();
   const stop = () => over.abort();
   process.once('SIGINT', stop);

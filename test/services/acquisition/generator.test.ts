@@ -61,6 +61,24 @@ describe('the load generator', () => {
     expect(told.length).toBeGreaterThan(0);
   });
 
+  it('has users come back, so that what they do is what the weights say and JMeter does', async () => {
+    const shop = await fakeBoutique();
+    const result = await runAt(shop.port, quick(scenarios.browsing), {
+      arrivalsPerSecond: 400,
+      users: 10,
+      mostUsers: 400,
+    }).done;
+    expect(result.failed_requests).toBe(0);
+    expect(result.users).toBeGreaterThanOrEqual(10);
+    expect(result.users).toBeLessThan(60);
+    expect(result.rounds).toBeGreaterThan(300);
+    // Each has begun once; currency 2, product 10, cart 3, home 1 of 16.
+    const shareOf = (name: string) => result.requests[name]!.total / (result.total_requests - result.users);
+    expect(shareOf('product')).toBeGreaterThan(0.52);
+    expect(shareOf('product')).toBeLessThan(0.73);
+    expect((result.requests['home']!.total - result.users) / result.rounds).toBeLessThan(0.14);
+  });
+
   it('goes nowhere but where it was sent, whatever a scenario has in it', async () => {
     const [shop, other] = [await fakeBoutique(), await fakeBoutique()];
     for (const path of ['//127.0.0.1:{port}/', '/\\127.0.0.1:{port}/']) {
