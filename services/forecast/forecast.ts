@@ -1,4 +1,4 @@
-import { isoTime } from '../../src/kernel/clock.ts';
+import { isoTimeEver } from '../../src/kernel/clock.ts';
 import { invalid, unavailable } from '../../src/kernel/errors.ts';
 import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
 import type { Backtest } from './backtest.ts';
@@ -115,7 +115,7 @@ function answerOf(fused: Fused, { series, trailing, notes }: Prepared, request: 
   const [means, lower, upper] = [ahead(fused.mean) ?? [], ahead(fused.lower), ahead(fused.upper)];
   const contribution = (wanted: string) =>
     ahead(fused.members.find(({ name, weight }) => name === wanted && weight > 0)?.mean ?? null);
-  const timeOf = (h: number) => isoTime(timeAt(series, values.length + trailing + h));
+  const timeOf = (h: number) => isoTimeEver(timeAt(series, values.length + trailing + h));
   return {
     forecast: means.map((value, h) => ({
       step: h + 1,

@@ -76,22 +76,26 @@ const widenings = new Map<number, number[]>();
 
 /**
  * The probability that the value of each step lies within ± `distances` of the forecast: the highest level, in
- * thousandths, whose interval is no wider.
+ * thousandths, whose interval is no wider. Of n errors nobody knows what less than one of n + 1, or more than n of them, do.
  */
 export function probabilitiesWithin(residuals: Residuals, distances: Float64Array): Float64Array {
   const { scores, origins } = residuals;
   const widening = widenings.get(origins) ?? levels.map((level) => wideningOf(level, origins));
   widenings.set(origins, widening);
   const factors = levels.map((level, i) => conformal(scores, level) * widening[i]!);
+  const [least, most] = [1 / (scores.length + 1), scores.length / (scores.length + 1)];
+  const first = scores[0]! * wideningOf(least, origins);
   return distances.map((distance, h) => {
     const allowed = distance / usualError(residuals, h);
-    if (!(allowed >= factors[0]!)) return Number.isNaN(allowed) ? 1 : 0;
+    // It was never off, and is allowed to be by nothing.
+    if (Number.isNaN(allowed)) return most;
+    if (allowed < first) return (least * allowed) / first;
     let [low, high] = [0, factors.length];
     while (high - low > 1) {
       const middle = (low + high) >> 1;
       if (factors[middle]! > allowed) high = middle;
       else low = middle;
     }
-    return levels[low]!;
+    return Math.min(most, Math.max(least, levels[low]!));
   });
 }

@@ -1,4 +1,4 @@
-import { isoTime } from '../../src/kernel/clock.ts';
+import { isoTimeEver } from '../../src/kernel/clock.ts';
 import type { Backtest } from './backtest.ts';
 import { type Series, timeAt } from './series.ts';
 
@@ -77,4 +77,4 @@ export function shortNumber(value: number): string {
 }
 
 const stepName = (i: number, series: Series): string =>
-  isoTime(timeAt(series, i))?.slice(0, 16).replace('T', ' ') ?? `step ${i}`;
+  isoTimeEver(timeAt(series, i))?.slice(0, 16).replace('T', ' ') ?? `step ${i}`;

@@ -16,6 +16,12 @@ export const systemClock: Clock = {
 /** The last millisecond of the year 9999: clients do log microseconds and nanoseconds where milliseconds belong. */
 const latest = 253_402_300_799_999;
 
+/** The first of the year 0. */
+const earliest = -62_167_219_200_000;
+
 /** ISO 8601 with Z for a time in milliseconds, or null where there is none or it cannot be one. */
-export const isoTime = (ms: number | null): string | null =>
-  ms === null || !(ms > 0 && ms <= latest) ? null : new Date(ms).toISOString();
+export const isoTime = (ms: number | null): string | null => (ms === null || !(ms > 0) ? null : isoTimeEver(ms));
+
+/** The same where a time may be before 1970, and 0 is one. */
+export const isoTimeEver = (ms: number | null): string | null =>
+  ms === null || !(ms >= earliest && ms <= latest) ? null : new Date(ms).toISOString();
