@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Forecast } from '../services/forecast/forecast.ts';
 import { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest } from '../services/forecast/schemas.ts';
+import { abandoned } from '../src/http/abandoned.ts';
 import { errors, tags } from '../src/http/openapi.ts';
 
 /** Asking changes nothing, though it takes a body. */
@@ -21,7 +22,7 @@ export async function forecastRoutes(instance: FastifyInstance, { forecast }: { 
         response: { 200: ForecastAnswer, ...errors(400, 503) },
       },
     },
-    async (request) => forecast.forecast(request.body),
+    async (request, reply) => forecast.forecast(request.body, abandoned(reply)),
   );
   app.post(
     '/api/v1/forecast/backtest',
@@ -34,6 +35,6 @@ export async function forecastRoutes(instance: FastifyInstance, { forecast }: { 
         response: { 200: BacktestAnswer, ...errors(400, 503) },
       },
     },
-    async (request) => forecast.backtest(request.body),
+    async (request, reply) => forecast.backtest(request.body, abandoned(reply)),
   );
 }

@@ -15,6 +15,7 @@ import {
   SizeParams,
   SizeRequest,
 } from '../services/rightsizing/schemas.ts';
+import { abandoned } from '../src/http/abandoned.ts';
 import { errors, tags } from '../src/http/openapi.ts';
 
 /** Asking changes nothing, though it takes a body. */
@@ -45,7 +46,8 @@ function recommendationRoutes(instance: FastifyInstance, rightsizing: Rightsizin
         response: { 200: SizeAnswer, ...errors(400, 503) },
       },
     },
-    async (request) => rightsizing.recommend(request.params, request.body ?? SizeRequest.parse({})),
+    async (request, reply) =>
+      rightsizing.recommend(request.params, request.body ?? SizeRequest.parse({}), abandoned(reply)),
   );
   app.post(
     `${path}/:namespace/recommendations`,
@@ -58,7 +60,8 @@ function recommendationRoutes(instance: FastifyInstance, rightsizing: Rightsizin
         response: { 200: BatchAnswer, ...errors(400, 404, 503) },
       },
     },
-    async (request) => rightsizing.recommendAll(request.params.namespace, request.body ?? BatchRequest.parse({})),
+    async (request, reply) =>
+      rightsizing.recommendAll(request.params.namespace, request.body ?? BatchRequest.parse({}), abandoned(reply)),
   );
 }
 
@@ -75,7 +78,8 @@ function backtestRoutes(instance: FastifyInstance, rightsizing: Rightsizing): vo
         response: { 200: BacktestAnswer, ...errors(400, 404, 503) },
       },
     },
-    async (request) => rightsizing.backtestWorkload(request.params, request.body ?? WorkloadBacktestRequest.parse({})),
+    async (request, reply) =>
+      rightsizing.backtestWorkload(request.params, request.body ?? WorkloadBacktestRequest.parse({}), abandoned(reply)),
   );
   app.post(
     `${path}/backtest`,
@@ -87,7 +91,7 @@ function backtestRoutes(instance: FastifyInstance, rightsizing: Rightsizing): vo
         response: { 200: BacktestAnswer, ...errors(400, 503) },
       },
     },
-    async (request) => rightsizing.backtest(request.body),
+    async (request, reply) => rightsizing.backtest(request.body, abandoned(reply)),
   );
   app.get(
     `${path}/strategies`,

@@ -19,10 +19,15 @@ export const forecastWorker = new URL('./forecast.worker.ts', import.meta.url);
 type Deps = { pool: WorkerPool; timeoutMs: number; build: KernelBuild };
 
 export function createForecast({ pool, timeoutMs, build }: Deps) {
-  const compute = async <Result>(name: string, task: Omit<ForecastTask, 'progress'>): Promise<Result> => {
-    const signal = AbortSignal.timeout(timeoutMs);
+  const compute = async <Result>(
+    name: string,
+    task: Omit<ForecastTask, 'progress'>,
+    gone?: AbortSignal,
+  ): Promise<Result> => {
+    const limit = AbortSignal.timeout(timeoutMs);
+    const signal = gone ? AbortSignal.any([limit, gone]) : limit;
     return pool.run<Result>(name, task, { signal }).catch((error: unknown) => {
-      if (!signal.aborted) throw error;
+      if (!limit.aborted) throw error;
       throw unavailable(
         `the forecast was not done within ${timeoutMs / 1000} s, waiting for a thread included; ask for fewer steps, windows or members, or later`,
         error,
@@ -30,16 +35,19 @@ export function createForecast({ pool, timeoutMs, build }: Deps) {
     });
   };
   return {
-    /** @throws TowerError `invalid` for a series that is none, `unavailable` where it takes too long */
-    forecast: async (request: ForecastRequest): Promise<ForecastAnswer> => {
+    /**
+     * @param gone - aborts when nobody waits for it any more
+     * @throws TowerError `invalid` for a series that is none, `unavailable` where it takes too long
+     */
+    forecast: async (request: ForecastRequest, gone?: AbortSignal): Promise<ForecastAnswer> => {
       const prepared = prepare(request);
       const { series, trailing } = prepared;
       const settings = { ...settingsOf(request, build, request.horizon + trailing), skip: trailing };
       const task: ForecastTask = { series, settings };
-      return answerOf(await compute<Fused>('runForecast', task), prepared, request);
+      return answerOf(await compute<Fused>('runForecast', task, gone), prepared, request);
     },
-    /** @throws TowerError `invalid` for a series that is none or too short, `unavailable` where it takes too long */
-    backtest: async (request: BacktestRequest): Promise<BacktestAnswer> => {
+    /** As `forecast`; `invalid` for a series too short, too */
+    backtest: async (request: BacktestRequest, gone?: AbortSignal): Promise<BacktestAnswer> => {
       const { series, notes } = prepare(request);
       const { horizon, windows, title } = request;
       if (series.values.length - horizon < Math.max(4, horizon))
@@ -50,7 +58,7 @@ export function createForecast({ pool, timeoutMs, build }: Deps) {
           },
         );
       const task: Omit<BacktestTask, 'progress'> = { series, settings: settingsOf(request, build, horizon), windows };
-      const report = await compute<Backtest>('runBacktest', task);
+      const report = await compute<Backtest>('runBacktest', task, gone);
       return {
         methods: report.methods,
         interval_width: report.level,

@@ -37,9 +37,9 @@ const mostServices = 50;
 
 export function createRightsizing(deps: Deps) {
   const { history, clock, timeoutMs, prices } = deps;
-  const size = async (target: Target, request: SizeRequest): Promise<SizeAnswer> => {
+  const size = async (target: Target, request: SizeRequest, gone?: AbortSignal): Promise<SizeAnswer> => {
     const { sizeWorkload } = await import('./size.ts');
-    return inTime(timeoutMs, () => sizeWorkload(deps, target, request, clock.now()));
+    return inTime(timeoutMs, gone, (signal) => sizeWorkload(deps, target, request, clock.now(), signal));
   };
   return {
     apply: createApplyJobs({ cluster: deps.cluster, clock, queue: deps.queue, recommend: size }),
@@ -49,10 +49,14 @@ export function createRightsizing(deps: Deps) {
         about,
         floors: { cpu_cores: floors.cpu, memory_bytes: floors.memory },
       })),
-    /** @throws TowerError `invalid`, `unavailable` */
+    /** Ends when nobody waits for it any more, as all of these. @throws TowerError `invalid`, `unavailable` */
     recommend: size,
     /** One that fails keeps none of the others from it. @throws TowerError `invalid`, `not_found`, `unavailable` */
-    recommendAll: async (namespace: string, { services, kind, ...request }: BatchRequest): Promise<BatchAnswer> => {
+    recommendAll: async (
+      namespace: string,
+      { services, kind, ...request }: BatchRequest,
+      gone?: AbortSignal,
+    ): Promise<BatchAnswer> => {
       const all = await namedIn(history, namespace, services, kind);
       const recommendations: SizeAnswer[] = [];
       const failures: BatchAnswer['failures'] = [];
@@ -64,8 +68,9 @@ export function createRightsizing(deps: Deps) {
           continue;
         }
         try {
-          recommendations.push(await size({ namespace, service }, { ...request, kind: own }));
+          recommendations.push(await size({ namespace, service }, { ...request, kind: own }, gone));
         } catch (error) {
+          gone?.throwIfAborted();
           if (error instanceof TowerError && error.code === 'unavailable') silent.push(error);
           failures.push({ service, error: publicText(error) });
         }
@@ -106,6 +111,7 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
   const backtestOf = async (
     given: Usage,
     request: Omit<BacktestRequest, 'values' | 'step_seconds'>,
+    gone?: AbortSignal,
   ): Promise<BacktestAnswer> => {
     const { resource, warm_up_days, own_floors, title } = request;
     const horizonMs = horizonMsOf[request.horizon];
@@ -114,8 +120,9 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
     const settings = { resource, horizonMs, warmUpMs: warm_up_days * day, floors: own_floors };
     const task = { usage, settings, strategies: request.strategies ?? null, title };
     type Result = Pick<BacktestAnswer, 'summaries' | 'picture'>;
-    const signal = AbortSignal.timeout(timeoutMs);
-    const { summaries, picture } = await inTime(timeoutMs, () => pool.run<Result>('runBacktest', task, { signal }));
+    const { summaries, picture } = await inTime(timeoutMs, gone, (signal) =>
+      pool.run<Result>('runBacktest', task, { signal }),
+    );
     return {
       resource,
       horizon_seconds: horizonMs / 1000,
@@ -128,12 +135,15 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
   };
   return {
     /** @throws TowerError `invalid` for a series too short, `unavailable` */
-    backtest: async ({ values, step_seconds, start, ...request }: BacktestRequest): Promise<BacktestAnswer> =>
-      backtestOf(usageOf(values, step_seconds * 1000, start), request),
+    backtest: async (
+      { values, step_seconds, start, ...request }: BacktestRequest,
+      gone?: AbortSignal,
+    ): Promise<BacktestAnswer> => backtestOf(usageOf(values, step_seconds * 1000, start), request, gone),
     /** The busiest pod of a workload's container. @throws TowerError `invalid`, `not_found`, `unavailable` */
     backtestWorkload: async (
       target: Target,
       { history_days, container, ...request }: WorkloadBacktestRequest,
+      gone?: AbortSignal,
     ): Promise<BacktestAnswer> => {
       const { hottestOf } = await import('./advise.ts');
       const endMs = clock.now();
@@ -142,8 +152,8 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
         endMs,
         stepMs: stepMsOf[request.horizon],
       };
-      const { startMs, stepMs, pods } = await inTime(timeoutMs, () =>
-        history.pods(target, request.resource, stretch, AbortSignal.timeout(timeoutMs)),
+      const { startMs, stepMs, pods } = await inTime(timeoutMs, gone, (signal) =>
+        history.pods(target, request.resource, stretch, signal),
       );
       const wanted = container ?? busiest(pods);
       const series = pods.filter((pod) => pod.container === wanted).map(({ values }) => ({ startMs, stepMs, values }));
@@ -152,10 +162,8 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
           `Prometheus knows no ${container === undefined ? 'container' : `container ${container}`} of ${target.service} in ${target.namespace}`,
           { ...target },
         );
-      return backtestOf(hottestOf(series), {
-        ...request,
-        title: `${target.namespace}/${target.service} ${wanted}, ${request.resource}`,
-      });
+      const title = `${target.namespace}/${target.service} ${wanted}, ${request.resource}`;
+      return backtestOf(hottestOf(series), { ...request, title }, gone);
     },
   };
 }
@@ -166,8 +174,13 @@ const usageOf = (values: (number | null)[], stepMs: number, start: string | unde
   values: Float64Array.from(values, (value) => value ?? Number.NaN),
 });
 
-async function inTime<Result>(timeoutMs: number, work: () => Promise<Result>): Promise<Result> {
-  return work().catch((error: unknown) => {
+async function inTime<Result>(
+  timeoutMs: number,
+  gone: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const limit = AbortSignal.timeout(timeoutMs);
+  return work(gone ? AbortSignal.any([limit, gone]) : limit).catch((error: unknown) => {
     if ((error as Error).name !== 'TimeoutError') throw error;
     throw unavailable(
       `it was not done within ${timeoutMs / 1000} s (FORECAST_TIMEOUT_SECONDS); ask for less history, fewer strategies, or later`,

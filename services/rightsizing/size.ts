@@ -31,7 +31,6 @@ export type SizeDeps = {
   pool: WorkerPool;
   prices: Prices;
   bounds: Bounds;
-  timeoutMs: number;
 };
 
 /** @throws TowerError `invalid` for names Kubernetes does not allow, `unavailable` where Prometheus or threads do not answer */
@@ -40,11 +39,11 @@ export async function sizeWorkload(
   target: Target,
   asked: SizeRequest,
   now: number,
+  signal: AbortSignal,
 ): Promise<SizeAnswer> {
   refuseContradictions(asked);
   const stepMs = stepMsOf[asked.horizon];
   const stretch = { startMs: now - asked.history_days * day, endMs: now, stepMs };
-  const signal = AbortSignal.timeout(deps.timeoutMs);
   const { cpu, memory, state, template, tried, kind } = await readAll(deps, target, stretch, asked.kind, signal);
   const request = { ...asked, kind };
   const scaler = state.hpa ? `the autoscaler ${state.hpa.name}` : kind === 'DaemonSet' ? 'a DaemonSet' : null;

@@ -17,6 +17,8 @@ export async function output(program: string, args: string[], input = ''): Promi
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => (text += chunk));
   child.stderr.on('data', (chunk: Buffer) => (text += chunk));
+  // One that ends before it has read all has said why.
+  child.stdin.on('error', () => undefined);
   child.stdin.end(input);
   const [code] = (await once(child, 'close')) as [number];
   return { code, text };
