@@ -101,16 +101,17 @@ async function composeAcquisition(
   return acquisition;
 }
 
-/** Null where no cluster is configured. */
-const kubernetesClient = (config: Config, clock: Clock) =>
-  config.KUBERNETES_CONFIG === undefined
-    ? null
-    : createKubernetesClient({
-        config: config.KUBERNETES_CONFIG,
-        context: config.KUBERNETES_CONTEXT,
-        timeoutMs: config.KUBERNETES_TIMEOUT_SECONDS * 1000,
-        clock,
-      });
+/** Null where no cluster is configured. @throws TowerError `invalid` for a file that is not there */
+function kubernetesClient(config: Config, clock: Clock) {
+  if (config.KUBERNETES_CONFIG === undefined) return null;
+  if (config.KUBERNETES_CONFIG !== 'in-cluster') readNamedFile('KUBERNETES_CONFIG', config.KUBERNETES_CONFIG);
+  return createKubernetesClient({
+    config: config.KUBERNETES_CONFIG,
+    context: config.KUBERNETES_CONTEXT,
+    timeoutMs: config.KUBERNETES_TIMEOUT_SECONDS * 1000,
+    clock,
+  });
+}
 
 /** Recommendations, on threads of their own. */
 function composeSizing(

@@ -32,6 +32,8 @@ type Deps = {
   models: () => Promise<{ service: string; error: string | null }[]>;
 } & Pick<ExperimentDeps, 'queue' | 'targets' | 'log' | 'onExperiment'>;
 
+/** Who asks whether it answers does not wait for retries. */
+const probeMs = 5_000;
 const mostMinutes = 44_640;
 /** Most values of a series in an answer. */
 const mostSteps = 50_000;
@@ -45,7 +47,7 @@ export function createAcquisition(deps: Deps) {
   };
   const testConnection = async (signal?: AbortSignal): Promise<PrometheusStatus> =>
     prometheus
-      ? { configured: true, ...(await prometheus.testConnection(signal)) }
+      ? { configured: true, ...(await prometheus.testConnection(signal ?? AbortSignal.timeout(probeMs))) }
       : { configured: false, reachable: false, version: null, latency_ms: null, error: 'PROMETHEUS_URL is not set' };
   const collect = async (workload: Workload, stretch: Stretch, signal: AbortSignal, names?: readonly ColumnName[]) =>
     collectColumns(source(), workload, stretch, signal, names);

@@ -1,3 +1,4 @@
+import { invalid, TowerError } from '../../src/kernel/errors.ts';
 import { jobResource } from '../../src/store/job-resource.ts';
 import type { Queue } from '../../src/store/queue.ts';
 import { type BatchDeps, runBatch } from './experiment-batch.ts';
@@ -6,6 +7,7 @@ import { planOf } from './experiment-plan.ts';
 import type { ExperimentJob, ExperimentJobRequest } from './job-schemas.ts';
 import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
 import { restoreLeft } from './kubernetes/leases.ts';
+import { scaleOf } from './kubernetes/workloads.ts';
 
 /**
  * Experiments as a resource: queued, looked at, followed, cancelled. What is finished is on disk, so a job that is begun again
@@ -42,7 +44,9 @@ export function createExperimentJobs(deps: ExperimentDeps) {
   });
   const planned = async (request: ExperimentJobRequest) => {
     const config = request.config === undefined ? await shippedConfig() : configOf(request.config);
-    return planOf(deps, { ...request, config });
+    const plan = await planOf(deps, { ...request, config });
+    if (deps.client) await refuseUnknown(deps.client, request);
+    return plan;
   };
   return {
     ...jobs,
@@ -58,6 +62,17 @@ export function createExperimentJobs(deps: ExperimentDeps) {
     /** Background step: gives workloads their replicas back where a job ended without doing so. */
     restore: (signal: AbortSignal) => restoreAll(deps, signal),
   };
+}
+
+/** @throws TowerError `invalid` for a service that is not there; whatever else is wrong with a cluster is seen when it is asked */
+async function refuseUnknown(client: KubernetesClient, { namespace, services }: ExperimentJobRequest): Promise<void> {
+  for (const service of services)
+    await scaleOf(client, namespace, service).catch((error: unknown) => {
+      if (!(error instanceof TowerError && error.code === 'not_found')) return;
+      throw invalid(`services: there is no Deployment or StatefulSet ${service} in ${namespace}`, {
+        parameter: 'services',
+      });
+    });
 }
 
 async function restoreAll({ client, queue, clock, log }: ExperimentDeps, signal: AbortSignal): Promise<void> {

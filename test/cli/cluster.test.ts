@@ -34,6 +34,21 @@ describe('tower train, experiments of', { timeout: 30_000 }, () => {
   });
 });
 
+describe('a cluster that is not as it is said to be', () => {
+  it('is refused at the start where its file is not there, and a service where it is not', async () => {
+    await expect(cliOver({ KUBERNETES_CONFIG: '/no/such/file' })).rejects.toThrow(
+      'KUBERNETES_CONFIG: the file /no/such/file cannot be read (ENOENT)',
+    );
+    const { tower } = await cliOver(await clusteredEnv());
+    const plan = ['train', 'parallel-experiments', '--namespace', 'shop', '--plan', '--services'];
+    expect(await tower(...plan, 'web,nosuch')).toMatchObject({
+      code: 2,
+      err: 'tower: services: there is no Deployment or StatefulSet nosuch in shop',
+    });
+    expect((await tower(...plan, 'web')).code).toBe(0);
+  });
+});
+
 describe('tower rightsizing apply', { timeout: 30_000 }, () => {
   it('says what it would do, and what it will not', async () => {
     const { tower } = await cliOver(await clusteredEnv());
