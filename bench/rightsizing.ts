@@ -3,6 +3,7 @@ import { own } from '../services/rightsizing/strategies/names.ts';
 import { day, hour, type Resource } from '../services/rightsizing/usage.ts';
 import { calibrationError } from '../services/rightsizing/walk.ts';
 import { seededRandom } from '../src/kernel/rng.ts';
+import { scoreByCapacity } from './rightsizing/by-capacity.ts';
 import { scoreCapacity } from './rightsizing/capacity.ts';
 import { demandOfNasa } from './rightsizing/demand.ts';
 import { bitbrains, nab, nezha, smd, type Trace } from './rightsizing/series.ts';
@@ -21,6 +22,7 @@ export async function bench(report: Report, only?: string): Promise<void> {
     nezha: () => benchNezha(report),
     demand: () => benchDemand(report),
     capacity: () => benchCapacity(report),
+    stated: () => benchStated(report),
   }))
     if (only === undefined || only === name) await run();
 }
@@ -154,8 +156,21 @@ function interval(scored: Scored[], rival: string): [number, number] {
 
 /** Chosen on the series it is shown for, the only one of its kind: no claim. */
 async function benchDemand(report: Report): Promise<void> {
-  for (const [name, { regret, violations }] of Object.entries(await demandOfNasa()))
-    report.note(`demand, 24 h, NASA, ${name}: regret ${regret.toFixed(3)}, ${(100 * violations).toFixed(1)} % above`);
+  for (const [name, { regret, violations, stated }] of Object.entries(await demandOfNasa()))
+    report.note(
+      `demand, 24 h, NASA, ${name}: regret ${regret.toFixed(3)}, ${(100 * violations).toFixed(1)} % above, stated probabilities off by ${calibrationError(stated).toFixed(3)}`,
+    );
+}
+
+/** Of series and seeds that nobody looked at while it was made. */
+function benchStated(report: Report): void {
+  const traces = [...bitbrains(), ...nab(), ...smd('cpu_r', 1)].filter(({ tunedOn }) => !tunedOn);
+  const { windows, kept, said, above, error } = scoreByCapacity(traces, 0.05, 7001);
+  report.note(
+    `by experiments, 1 h: ${traces.length} series as traffic, ${windows} hours; kept in ${(100 * kept).toFixed(1)} %, said ${(100 * said).toFixed(1)} %, ${(100 * above).toFixed(1)} % of samples above`,
+  );
+  report.atMost(`by experiments, 1 h: expected calibration error of ${windows} stated probabilities`, error, 0.05);
+  report.atMost('by experiments, 1 h: share of samples above the request (stated: 0.05)', above, 0.06);
 }
 
 /** Of seeds that nobody looked at while it was made. */

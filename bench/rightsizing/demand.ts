@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createForecast, forecastWorker } from '../../services/forecast/forecast.ts';
 import { ownAdviser } from '../../services/rightsizing/backtest.ts';
-import { dayByForecast } from '../../services/rightsizing/forecast-demand.ts';
+import { type DayAhead, dayByForecast } from '../../services/rightsizing/forecast-demand.ts';
+import { confidenceOf } from '../../services/rightsizing/keeping.ts';
 import { day, partOf, type Usage } from '../../services/rightsizing/usage.ts';
 import { type Outcome, walk } from '../../services/rightsizing/walk.ts';
 import { createWorkerPool } from '../../src/kernel/worker-pool.ts';
@@ -39,14 +40,17 @@ export async function demandOfNasa(): Promise<Record<string, Outcome>> {
   const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 64 });
   const forecaster = createForecast({ pool, timeoutMs: 60_000, build: 'simd' });
   const perDay = day / stepMs;
-  const levels = new Map<number, number | null>();
+  const levels = new Map<number, DayAhead | null>();
   for (let end = 8 * perDay; end <= usage.values.length; end += perDay)
     levels.set(end, await dayByForecast(forecaster, partOf(usage, end - 14 * perDay, end), 0.05));
   await pool.close();
   const engine = walk(
     usage,
     'cpu',
-    ({ values }) => ({ request: levels.get(values.length) ?? null, confidence: null }),
+    ({ values }) => {
+      const known = levels.get(values.length);
+      return { request: known?.level ?? null, confidence: known ? confidenceOf(known.confidences) : null };
+    },
     settings,
   );
   const sizer = walk(usage, 'cpu', ownAdviser('cpu', stepMs, day, 0.01), settings);

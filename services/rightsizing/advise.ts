@@ -25,6 +25,8 @@ export type Advised = {
   /** Null where it says nothing. */
   request: number | null;
   confidence: number | null;
+  /** The same with other factors of the request, see `keeping.ts`; null where nobody keeps count. */
+  confidences: number[] | null;
   factor: number | null;
   experts: { name: string; weight: number; says: number }[];
 };
@@ -52,7 +54,7 @@ export function advise(task: AdviseTask): Advices {
       return { strategy: name, ...sizer.recommend() };
     }
     const request = strategies.find((strategy) => strategy.name === name)!.request(resource, begun);
-    return { strategy: name, request, confidence: null, factor: null, experts: [] };
+    return { strategy: name, request, confidence: null, confidences: null, factor: null, experts: [] };
   });
   const timeOf = (i: number | undefined) => (i === undefined ? null : startMs + i * stepMs);
   return {

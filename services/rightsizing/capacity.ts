@@ -1,5 +1,6 @@
 import { mean, standardDeviation, studentUpperQuantile, sum } from '../../src/kernel/stats.ts';
 import type { LoadPoint } from '../acquisition/load-points.ts';
+import { confidenceAt } from './keeping.ts';
 
 /**
  * What one replica takes under load, learned from experiments: a part that is always there, so much per request and second,
@@ -118,12 +119,18 @@ function curveOf(points: readonly LoadPoint[], valueOf: (point: LoadPoint) => nu
 }
 
 /** What a replica may take in times of the curve, at a load; 1 at least. */
-export function marginAt({ off, share }: Fitted, load: number): number {
+export function marginAt(fitted: Fitted, load: number): number {
+  return Math.max(1, offAt(fitted, load, fitted.share));
+}
+
+/** What a replica takes in times of the curve, at a load, is no more than this with the probability `share`. */
+function offAt({ off }: Fitted, load: number, share: number): number {
   const distance = (each: number) => Math.abs(Math.log(Math.max(each, tiny) / Math.max(load, tiny)));
   const near = off.toSorted((a, b) => distance(a.load) - distance(b.load)).slice(0, Math.max(6, off.length / 2));
   const by = near.map((each) => each.by);
   const spread = standardDeviation(by) * Math.sqrt(1 + 1 / by.length);
-  return Math.max(1, Math.exp(mean(by) + studentUpperQuantile(1 - share, by.length - 1) * spread));
+  const deviate = studentUpperQuantile(Math.min(share, 1 - share), by.length - 1);
+  return Math.exp(mean(by) + (share < 0.5 ? -deviate : deviate) * spread);
 }
 
 const tiny = 1e-9;
@@ -169,6 +176,8 @@ export type Planned = {
   /** Cores and bytes of each, with the margin. */
   cpu: number;
   memory: number;
+  /** Probability that no more than the stated share of the horizon's CPU is above. */
+  confidence: number;
 };
 
 /** What comes above the demand, and what one replica is asked more than another, is borne too. */
@@ -177,19 +186,40 @@ const headroom = 1.2;
 /**
  * Replicas and their size for so many requests per second, all replicas together: as few as were tried to bear it and a fifth
  * more, since each has a part that is always there. With fewer than that (`most`) `load` may be more than was tried.
+ * @param confidences - probability that the demand is no more than that, by factors of it
  */
 export function planFor(
   { tried, cpu, memory }: Capacity,
   demand: number,
+  confidences: readonly number[],
   least: number,
   most = Number.POSITIVE_INFINITY,
 ): Planned {
   const replicas = Math.min(most, Math.max(least, Math.ceil((headroom * demand) / tried - 1e-9), 1));
   const load = demand / replicas;
+  const request = at(cpu, load) * marginAt(cpu, load);
   return {
     replicas,
     load,
-    cpu: at(cpu, load) * marginAt(cpu, load),
+    cpu: request,
     memory: at(memory, load) * marginAt(memory, load),
+    confidence: mean(
+      chances.map((chance) => confidenceAt(confidences, factorFor(cpu, load, request / offAt(cpu, load, chance)))),
+    ),
   };
+}
+
+/** How far the curve may be off, in so many cases that are as probable as each other. */
+const chances = Array.from({ length: 20 }, (_, i) => (i + 0.5) / 20);
+
+/** Times the load at which the curve reaches so many cores; it rises. */
+function factorFor(curve: Curve, load: number, cores: number): number {
+  if (at(curve, 0) >= cores) return 0;
+  let [low, high] = [0, 4];
+  for (let halving = 0; halving < 30; halving += 1) {
+    const middle = (low + high) / 2;
+    if (at(curve, middle * load) < cores) low = middle;
+    else high = middle;
+  }
+  return low;
 }

@@ -2,6 +2,7 @@ import type { Advices, AdviseTask } from './advise.ts';
 import { at, type Capacity, type Fitted, fitCapacity, marginAt, type Planned, planFor } from './capacity.ts';
 import { fewestHours } from './explain.ts';
 import { dayByForecast } from './forecast-demand.ts';
+import { certain } from './keeping.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
 import type { SizeDeps } from './size.ts';
 import { own } from './strategies/names.ts';
@@ -48,10 +49,10 @@ export async function byCapacity(
   const found = await demandOf(context, target, stretch, capacity);
   if (typeof found === 'string')
     return { answer: { ...answerOf(capacity), ...told, reason: found }, planned: null, note: null };
-  const { demand, by } = found;
+  const { demand, by, confidences } = found;
   const { min_replicas: least, max_replicas: most } = request;
-  const planned = planFor(capacity, demand, Math.max(least, current ?? 1), most);
-  const fewest = planFor(capacity, demand, least).replicas;
+  const planned = planFor(capacity, demand, confidences, Math.max(least, current ?? 1), most);
+  const fewest = planFor(capacity, demand, confidences, least).replicas;
   if (planned.load > capacity.tried * 1.0001)
     return because(
       `${most} replicas would each have to bear ${Math.round(planned.load)} requests/s, and none was tried with more than ${Math.round(capacity.tried)}: ${fewest} are needed`,
@@ -78,7 +79,8 @@ export async function byCapacity(
   };
 }
 
-type Demand = { demand: number; by: 'request' | 'forecast' | 'quantiles' };
+/** `confidences`: probability that the stated share of the horizon stays below it, by factors of it. */
+type Demand = { demand: number; by: 'request' | 'forecast' | 'quantiles'; confidences: readonly number[] };
 
 /** Requests per second that the stated share of the horizon stays below, or why nobody knows. */
 async function demandOf(
@@ -88,7 +90,7 @@ async function demandOf(
   { loadFrom }: Capacity,
 ): Promise<Demand | string> {
   const expected = request.demand_requests_per_second;
-  if (expected !== undefined) return { demand: expected, by: 'request' };
+  if (expected !== undefined) return { demand: expected, by: 'request', confidences: certain };
   if (loadFrom === 'load_test')
     return 'experiments counted the requests of the load test, not those of the service: set PROMETHEUS_MESH or a query for request_rate, or say demand_requests_per_second';
   const rate = await deps.history.requestRate(target, stretch, signal);
@@ -98,7 +100,7 @@ async function demandOf(
     return `of its request_rate ${hours.toFixed(1)} hours are known; ${fewestHours[request.horizon]} are needed`;
   // Of a day the engine knows more; an hour is over before it has begun to learn from it.
   const byForecast = request.horizon === '24h' ? await dayByForecast(deps.forecaster, rate, request.violation) : null;
-  if (byForecast !== null) return { demand: byForecast, by: 'forecast' };
+  if (byForecast !== null) return { demand: byForecast.level, by: 'forecast', confidences: byForecast.confidences };
   const task: AdviseTask = {
     resource: 'cpu',
     pods: [rate],
@@ -110,8 +112,10 @@ async function demandOf(
     strategies: [own],
   };
   const { advised } = await deps.pool.run<Advices>('runAdvise', task, { signal });
-  const demand = advised[0]?.request ?? null;
-  return demand === null ? 'Prometheus has no sample of its request_rate' : { demand, by: 'quantiles' };
+  const { request: demand = null, confidences = null } = advised[0] ?? {};
+  return demand === null || confidences === null
+    ? 'Prometheus has no sample of its request_rate'
+    : { demand, by: 'quantiles', confidences };
 }
 
 const unknown = {

@@ -1,6 +1,7 @@
 import { TowerError } from '../../src/kernel/errors.ts';
 import { normalUpper } from '../../src/kernel/stats.ts';
 import type { Forecast } from '../forecast/forecast.ts';
+import { createKeeping } from './keeping.ts';
 import { day, hour, quantileOf, sorted, type Usage } from './usage.ts';
 
 /**
@@ -19,27 +20,36 @@ const pull = 0.5;
 /** Normal deviates of the upper end of an interval of 90 %. */
 const upperDeviate = 1.6449;
 
+/** So many days' worth of belief that three of four days keep the stated share, as of usage. */
+const belief = { horizons: 12, kept: 0.75 };
+
+/** `confidences`: probability that no more than the stated share of the day's samples is above it, by factors of it. */
+export type DayAhead = { level: number; confidences: number[] };
+
 /**
  * @param rate - requests per second
  * @param violation - stated share of the day's samples above
  * @returns requests per second; null where there is less than a week, or the engine has no uncertainty to give
  * @throws TowerError `unavailable` where the engine takes too long
  */
-export async function dayByForecast(forecaster: Forecaster, rate: Usage, violation: number): Promise<number | null> {
+export async function dayByForecast(forecaster: Forecaster, rate: Usage, violation: number): Promise<DayAhead | null> {
   const perDay = Math.round(day / rate.stepMs);
   const known = rate.values.findIndex((value) => !Number.isNaN(value));
   const days = known === -1 ? -1 : Math.floor((rate.values.length - known) / perDay) - leastSeenMs / day;
   if (days < 0) return null;
+  const keeping = createKeeping(belief);
   let correction = 0;
   for (let ago = days; ; ago -= 1) {
     const end = rate.values.length - ago * perDay;
     const level = await levelAfter(forecaster, rate, end, violation);
     if (level === null) return null;
     const request = level * Math.exp(correction);
-    if (ago === 0) return request;
+    if (ago === 0) return { level: request, confidences: keeping.confidences() };
     const came = sorted(rate.values.subarray(end, end + perDay));
-    const above = came.filter((value) => value > request).length;
-    if (came.length > 0) correction += pull * (above / came.length - violation);
+    if (came.length === 0) continue;
+    const above = (level: number) => came.filter((value) => value > level).length / came.length;
+    correction += pull * (above(request) - violation);
+    keeping.note(1, (factor) => above(request * factor) <= violation);
   }
 }
 

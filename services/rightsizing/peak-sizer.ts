@@ -31,7 +31,7 @@ export function createPeakSizer({ horizonMs, violation, least }: SizerSettings):
   let [judged, kept] = [0, 0];
   const peakUpTo = (end: number, count: number) => greatest(peaks.slice(Math.max(0, end - count), end));
 
-  const ask = (): Omit<Sized, 'confidence'> => {
+  const ask = (): Omit<Sized, 'confidence' | 'confidences'> => {
     const peak = peakUpTo(peaks.length, back);
     if (Number.isNaN(peak)) return { request: null, factor: 1, experts: [] };
     const factor =
@@ -65,7 +65,7 @@ export function createPeakSizer({ horizonMs, violation, least }: SizerSettings):
     recommend: () => {
       const asked = ask();
       const confidence = (kept + belief.windows * belief.kept) / (judged + belief.windows);
-      return { ...asked, confidence: asked.request === null ? null : confidence };
+      return { ...asked, confidence: asked.request === null ? null : confidence, confidences: null };
     },
   };
 }

@@ -249,8 +249,13 @@ function sizingOf(
     unit: isCpu ? 'cores' : 'bytes',
     current_request: (isCpu ? current?.cpuRequest : current?.memoryRequest) ?? null,
     current_limit: (isCpu ? current?.cpuLimit : current?.memoryLimit) ?? null,
-    // Below what was asked for nothing is promised.
-    confidence: unbounded === null || isByCapacity || bounded! < unbounded ? null : chosen.confidence,
+    // Below what was asked for nothing is promised. Memory by capacity is more than usage would ask for.
+    confidence:
+      unbounded === null || bounded! < unbounded
+        ? null
+        : isByCapacity && isCpu
+          ? planned!.confidence
+          : chosen.confidence,
     bound_by: boundBy,
     unbounded,
     peak,

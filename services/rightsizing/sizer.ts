@@ -1,4 +1,5 @@
 import { createExperts } from './experts.ts';
+import { confidenceOf, createKeeping } from './keeping.ts';
 import { day, strideOf } from './usage.ts';
 import { type Window, windowOf } from './window.ts';
 
@@ -23,6 +24,8 @@ export type Sized = {
   request: number | null;
   /** Calibrated probability that the stated share is kept over the horizon. */
   confidence: number | null;
+  /** The same with other factors of the request, see `keeping.ts`; null where nobody keeps count. */
+  confidences: number[] | null;
   /** What the blend of the experts was multiplied by, the online correction included. */
   factor: number;
   /** Those with a say, most first. `says`: cores or bytes. */
@@ -43,8 +46,8 @@ const halfLifeMs = 7 * day;
 const sharpness = 60;
 /** How far one window that violates corrects what follows: ln units per share. */
 const pull = 0.1;
-/** So many windows' worth of belief that three of four windows keep the stated share. */
-const belief = { windows: 12, kept: 0.75 };
+/** So many horizons' worth of belief that three of four windows keep the stated share. */
+const belief = { horizons: 12, kept: 0.75 };
 /** A window tells no more than this about an expert, in times of what it cost at least. */
 const mostLoss = 5;
 const furthest = { up: 1.5, down: -0.5 };
@@ -62,10 +65,12 @@ export function createSizer({ stepMs, horizonMs, violation, least }: SizerSettin
   const experts = createExperts(stepMs, horizonMs, 1 - violation, least / 10);
   const ofExperts = new Float64Array(experts.names.length);
   const ofMargins = margins.map((margin) => (margin - usual) ** 2);
-  let [level, judged, kept, correction] = [0, 0, 0, 0];
+  const keeping = createKeeping(belief);
+  let [level, correction] = [0, 0];
 
   const ask = () => {
     const guesses = experts.guesses();
+    const judged = keeping.judged();
     const shares = sharesOf(ofExperts, judged, guesses);
     if (!shares) return null;
     const blend = shares.reduce(
@@ -88,16 +93,21 @@ export function createSizer({ stepMs, horizonMs, violation, least }: SizerSettin
     for (let m = 0; m < margins.length; m += 1) ofMargins[m] = ofMargins[m]! * fade + loss(blend + margins[m]!);
     const above = window.above(request);
     correction = Math.min(furthest.up, Math.max(furthest.down, correction + (pull / strides) * (above - violation)));
-    judged = judged * fade + 1;
-    kept = kept * fade + (above <= violation ? 1 : 0);
+    keeping.note(fade, (factor) => window.above(request * factor) <= violation);
   };
 
   const recommend = (): Sized => {
     const asked = ask();
-    if (!asked) return { request: null, confidence: null, factor: 1, experts: [] };
+    if (!asked) return { request: null, confidence: null, confidences: null, factor: 1, experts: [] };
     const { request, factor, shares, guesses } = asked;
-    const confidence = (kept + belief.windows * belief.kept) / (judged + belief.windows);
-    return { request, confidence, factor, experts: heard(experts.names, shares, guesses) };
+    const confidences = keeping.confidences();
+    return {
+      request,
+      confidence: confidenceOf(confidences),
+      confidences,
+      factor,
+      experts: heard(experts.names, shares, guesses),
+    };
   };
 
   return { strideMs, add: inStrides(strides, ask, experts.add, judge), recommend };

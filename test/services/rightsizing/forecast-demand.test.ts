@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { dayByForecast, type Forecaster } from '../../../services/rightsizing/forecast-demand.ts';
+import { confidenceOf } from '../../../services/rightsizing/keeping.ts';
 import { day, hour } from '../../../services/rightsizing/usage.ts';
 import { normal, seededRandom } from '../../../src/kernel/rng.ts';
 import { testTower } from '../../support/tower.ts';
@@ -33,7 +34,8 @@ const asYesterday: Forecaster = {
 describe('the traffic of the coming day', () => {
   it('is the level that all its hours together exceed as often as stated', async () => {
     const values = new Float64Array((8 * day) / stepMs).fill(100);
-    const level = await dayByForecast(asYesterday, { startMs: 0, stepMs, values }, 0.05);
+    const { level, confidences } = (await dayByForecast(asYesterday, { startMs: 0, stepMs, values }, 0.05))!;
+    expect(confidenceOf(confidences)).toBeCloseTo((1 + 12 * 0.75) / 13, 9);
     // All hours alike: 1.645 spreads above; the day before was below it throughout, which takes 0.5 × 0.05 off.
     expect(level).toBeCloseTo(116.449 * Math.exp(-0.025), 1);
   });
@@ -47,8 +49,9 @@ describe('the traffic of the coming day', () => {
       { startMs: 0, stepMs, values: spiky },
       0.05,
     ))!;
-    expect(flat).toBeLessThan(116);
-    expect(raised).toBeGreaterThan(125);
+    expect(flat.level).toBeLessThan(116);
+    expect(raised.level).toBeGreaterThan(125);
+    expect(confidenceOf(raised.confidences)).toBeLessThan(confidenceOf(flat.confidences));
   });
 
   it('is nobody’s guess with less than a week, or where nothing is known of the error', async () => {
@@ -74,7 +77,7 @@ describe('the traffic of the coming day', () => {
     let above = 0;
     for (let at = 20 * perDay; at < values.length; at += perDay) {
       const rate = { startMs: 0, stepMs, values: values.subarray(at - 12 * perDay, at) };
-      const level = (await dayByForecast(services.forecast, rate, 0.05))!;
+      const { level } = (await dayByForecast(services.forecast, rate, 0.05))!;
       expect(level).toBeGreaterThan(50);
       above += values.subarray(at, at + perDay).filter((value) => value > level).length;
     }
