@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { meshes, metricQueries, presets, queryFor } from '../../services/acquisition/metric-queries.ts';
 import type { RangeAnswer, WorkloadMetrics } from '../../services/acquisition/schemas.ts';
 import type { SizeAnswer } from '../../services/rightsizing/schemas.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
@@ -80,6 +81,30 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
     expect(real.recommended.status).toBe('success');
     expect(rounded(real.recommended)).toEqual(rounded(fake.recommended));
     expect(rounded(real.metrics)).toEqual(rounded(fake.metrics));
+  });
+
+  it('takes every query of every preset and mesh, for one of several clusters too', async () => {
+    const url = await prometheus(temporaryFolder(), []);
+    const refused: string[] = [];
+    let asked = 0;
+    for (const preset of presets)
+      for (const mesh of meshes)
+        for (const selector of ['', 'cluster="eu1"']) {
+          const { columns, pods, state } = await metricQueries(preset, mesh, null, selector);
+          const all = [
+            ...Object.values(columns).map(({ query }) => query),
+            ...Object.values(pods),
+            ...Object.values(state),
+          ];
+          for (const text of all.filter((each) => each !== '')) {
+            const query = queryFor(text, { namespace: 'shop', service: 'web' }, 30_000, 15_000);
+            const answer = await fetch(`${url}/api/v1/query?${new URLSearchParams({ query }).toString()}`);
+            asked += 1;
+            if (answer.status !== 200) refused.push(`${query}: ${await answer.text()}`);
+          }
+        }
+    expect(refused).toEqual([]);
+    expect(asked).toBeGreaterThan(200);
   });
 
   it('scrapes an exporter that replays a trace: what was used comes back, and where it was silent is a gap', {
