@@ -97,7 +97,7 @@ function refuseMore(series: number, size: number, query: string): void {
   if (series > mostSeries || series * size > mostValues)
     throw invalid(
       `the query has ${series} series of ${size} steps or more; ${mostSeries} series and ${mostValues} values are the most: narrow it, or take a longer step or less history`,
-      { parameter: 'query', query },
+      { parameter: 'query', query, most_values: mostValues },
     );
 }
 

@@ -1,6 +1,6 @@
 import { isoTime } from '../../src/kernel/clock.ts';
 import type { WorkloadState } from '../acquisition/state.ts';
-import type { Pods } from './size.ts';
+import type { Pods } from './read.ts';
 import { hour } from './usage.ts';
 
 /** Which containers a recommendation is about, and which of them its outputs. */

@@ -6,7 +6,7 @@ import type { Planned } from './capacity.ts';
 import { quantity } from './picture.ts';
 import type { SizeAnswer, SizeRequest, Sizing } from './schemas.ts';
 import { own } from './strategies/names.ts';
-import type { Resource } from './usage.ts';
+import { day, type Resource } from './usage.ts';
 
 /** Why a number is what it is, in words. */
 
@@ -118,6 +118,14 @@ export const replicaNotes = (planned: Planned | null, current: number | null): s
   planned && current !== null && planned.replicas !== current
     ? [`this size is for ${planned.replicas} replicas, and there are ${current}: set both`]
     : [];
+
+/** Where there was more than could be looked at. */
+export const shorterNotes = (wanted: { startMs: number }, looked: { startMs: number; endMs: number }): string[] =>
+  looked.startMs === wanted.startMs
+    ? []
+    : [
+        `only the last ${Number(((looked.endMs - looked.startMs) / day).toPrecision(2))} days were looked at: it has too many pods for more`,
+      ];
 
 export function triedNotes(tried: readonly TriedFor[]): string[] {
   const latest = isoTime(Math.max(...tried.map(({ toMs }) => toMs)));

@@ -10,9 +10,19 @@ import type { Planned } from './capacity.ts';
 import { containersNow, isBeside } from './containers.ts';
 import { costOf, type Prices } from './cost.ts';
 import { byCapacity } from './demand.ts';
-import { explain, explainCapacity, fewestHours, notesOf, replicaNotes, triedNotes, whyNot } from './explain.ts';
+import {
+  explain,
+  explainCapacity,
+  fewestHours,
+  notesOf,
+  replicaNotes,
+  shorterNotes,
+  triedNotes,
+  whyNot,
+} from './explain.ts';
 import type { Forecaster } from './forecast-demand.ts';
 import { outputsOf } from './outputs.ts';
+import { type Pods, readAll } from './read.ts';
 import { hpaOf, sizeReplicas } from './scaling.ts';
 import type { SizeAnswer, SizeRequest, Sizing } from './schemas.ts';
 import { ofOthers, own } from './strategies/names.ts';
@@ -20,8 +30,6 @@ import { day, horizonMsOf, type Resource, stepMsOf, type Usage } from './usage.t
 
 /** From the history of a workload to a recommendation that explains each of its numbers. */
 
-/** `windowMs`: what each value of CPU is the mean of. */
-export type Pods = { startMs: number; stepMs: number; windowMs: number; pods: PodUsage[] };
 type Target = { namespace: string; service: string };
 
 export type SizeDeps = {
@@ -43,8 +51,14 @@ export async function sizeWorkload(
 ): Promise<SizeAnswer> {
   refuseContradictions(asked);
   const stepMs = stepMsOf[asked.horizon];
-  const stretch = { startMs: now - asked.history_days * day, endMs: now, stepMs };
-  const { cpu, memory, state, template, tried, kind } = await readAll(deps, target, stretch, asked.kind, signal);
+  const wanted = { startMs: now - asked.history_days * day, endMs: now, stepMs };
+  const { stretch, cpu, memory, state, template, tried, kind } = await readAll(
+    deps.history,
+    target,
+    wanted,
+    asked.kind,
+    signal,
+  );
   const request = { ...asked, kind };
   const scaler = state.hpa ? `the autoscaler ${state.hpa.name}` : kind === 'DaemonSet' ? 'a DaemonSet' : null;
   const part = { deps, request, signal };
@@ -70,6 +84,7 @@ export async function sizeWorkload(
     capacity,
     notes: [
       ...notes,
+      ...shorterNotes(wanted, stretch),
       ...triedNotes(tried),
       ...notesOf(state, containers),
       ...replicaNotes(planned, state.replicas),
@@ -78,26 +93,6 @@ export async function sizeWorkload(
     cost: costOf(deps.prices, containers, state.replicas, planned?.replicas ?? null),
     ...outcomeOf({ ...target, kind }, request, containers),
   };
-}
-
-/** @param kind - what it is said to be; what Prometheus knows it as where nothing is said */
-async function readAll(
-  { history }: SizeDeps,
-  target: Target,
-  stretch: { startMs: number; endMs: number; stepMs: number },
-  kind: SizeRequest['kind'],
-  signal: AbortSignal,
-) {
-  const [cpu, memory, state, template, tried, workloads] = await Promise.all([
-    history.pods(target, 'cpu', stretch, signal),
-    history.pods(target, 'memory', stretch, signal),
-    history.state(target, stretch.startMs, signal),
-    history.template(target, signal),
-    history.tried(target, stretch),
-    kind === undefined ? history.workloads(target.namespace) : [],
-  ]);
-  const known = workloads.find(({ service }) => service === target.service)?.kind;
-  return { cpu, memory, state, template, tried, kind: kind ?? known ?? 'Deployment' };
 }
 
 /** What can be applied, or why nothing can. */

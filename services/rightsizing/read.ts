@@ -1,0 +1,54 @@
+import { TowerError } from '../../src/kernel/errors.ts';
+import type { PodUsage } from '../acquisition/collect.ts';
+import type { History } from '../acquisition/history.ts';
+import type { SizeRequest } from './schemas.ts';
+import { day } from './usage.ts';
+
+/** What is read of a workload before it is sized. */
+
+type Target = { namespace: string; service: string };
+/** `windowMs`: what each value of CPU is the mean of. */
+export type Pods = { startMs: number; stepMs: number; windowMs: number; pods: PodUsage[] };
+type Stretch = { startMs: number; endMs: number; stepMs: number };
+
+/** @param kind - what it is said to be; what Prometheus knows it as where nothing is said */
+export async function readAll(
+  history: History,
+  target: Target,
+  wanted: Stretch,
+  kind: SizeRequest['kind'],
+  signal: AbortSignal,
+) {
+  const { stretch, cpu, memory } = await podsOf(history, target, wanted, signal);
+  const [state, template, tried, workloads] = await Promise.all([
+    history.state(target, stretch.startMs, signal),
+    history.template(target, signal),
+    history.tried(target, stretch),
+    kind === undefined ? history.workloads(target.namespace) : [],
+  ]);
+  const known = workloads.find(({ service }) => service === target.service)?.kind;
+  return { stretch, cpu, memory, state, template, tried, kind: kind ?? known ?? 'Deployment' };
+}
+
+/** Whether less history would do. */
+const isTooMuch = (error: unknown): boolean => error instanceof TowerError && 'most_values' in error.details;
+
+/** Of so many pods that one answer cannot hold it, half the history, and half of that. */
+async function podsOf(
+  history: History,
+  target: Target,
+  stretch: Stretch,
+  signal: AbortSignal,
+): Promise<{ stretch: Stretch; cpu: Pods; memory: Pods }> {
+  try {
+    const [cpu, memory] = await Promise.all([
+      history.pods(target, 'cpu', stretch, signal),
+      history.pods(target, 'memory', stretch, signal),
+    ]);
+    return { stretch, cpu, memory };
+  } catch (error) {
+    const { startMs, endMs } = stretch;
+    if (!isTooMuch(error) || endMs - startMs <= day) throw error;
+    return podsOf(history, target, { ...stretch, startMs: (startMs + endMs) / 2 }, signal);
+  }
+}
