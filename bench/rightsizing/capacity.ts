@@ -1,6 +1,5 @@
 import type { LoadPoint } from '../../services/acquisition/load-points.ts';
 import { at, fitCapacity, planFor } from '../../services/rightsizing/capacity.ts';
-import { certain } from '../../services/rightsizing/keeping.ts';
 import { normal, type Random, seededRandom } from '../../src/kernel/rng.ts';
 import { mean } from '../../src/kernel/stats.ts';
 
@@ -104,7 +103,7 @@ export function scoreCapacity(count: number, violation: number, first = 1): Capa
     if (typeof capacity === 'string') continue;
     services += 1;
     const demand = capacity.tried * (0.5 + 6 * service.random());
-    const { replicas, load, cpu } = planFor(capacity, demand, certain, 1);
+    const { replicas, load, cpu } = planFor(capacity, demand, null, 1);
     for (let i = 0; i < replicas; i += 1) {
       asked += 1;
       if (coresAt(service, load) > cpu) above += 1;

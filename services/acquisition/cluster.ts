@@ -26,6 +26,7 @@ import {
   type Sized,
   setResources,
   sizedOf,
+  templateOf,
 } from './kubernetes/resources.ts';
 import { workloadPath, workloadsOf } from './kubernetes/workloads.ts';
 import type { ColumnName, Workload } from './metric-queries.ts';
@@ -80,6 +81,9 @@ export function createCluster({ client, clock, ...measured }: Deps) {
     /** @throws TowerError `not_found`, `unavailable` */
     find: async ({ namespace, service }: Workload, signal?: AbortSignal) =>
       findWorkload(cluster(), namespace, service, signal),
+    /** Containers of its pods by its own template. @throws TowerError `not_found`, `unavailable` */
+    template: async ({ namespace, service }: Workload, signal: AbortSignal) =>
+      templateOf(cluster(), namespace, service, signal),
     /** Has the API server judge what would be set. @throws TowerError `invalid` for what it refuses, `unavailable` */
     judge: async (target: Workload, { kind }: Found, containers: Sized[], signal?: AbortSignal) =>
       setResources(cluster(), { ...target, kind }, containers, { dryRun: true, ...(signal ? { signal } : {}) }),

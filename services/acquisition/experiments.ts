@@ -207,17 +207,26 @@ export async function deleteExperiments(folder: string, service?: string): Promi
   return ids.length;
 }
 
-/** When it ran and where, without what it showed; null where nobody can tell. */
+/** When it ran, with the whole of its load test, and where; null where nobody can tell. */
 export async function tryTimes(
   folder: string,
   id: string,
-): Promise<Pick<Experiment, 'startedAt' | 'durationMinutes' | 'namespace'> | null> {
+): Promise<{ fromMs: number; toMs: number; namespace: string | null } | null> {
   const json = await readFile(join(folder, `${id}.json`), 'utf8').catch(() => null);
+  let said: unknown;
   try {
-    return circumstancesOf(json, id);
+    said = JSON.parse(json ?? '');
   } catch {
     return null;
   }
+  if (!isObject(said)) return null;
+  const { startedAt, durationMinutes, namespace } = circumstancesIn(said);
+  const load = isObject(said['load_test']) ? said['load_test'] : {};
+  const steadyMs = Date.parse(startedAt ?? '');
+  const known = (ms: number[]) => ms.filter((each) => !Number.isNaN(each));
+  const begun = known([steadyMs, Date.parse(textOr(load['start_time']) ?? '')]);
+  const ended = known([steadyMs + (durationMinutes ?? 0) * 60_000, Date.parse(textOr(load['end_time']) ?? '')]);
+  return begun.length === 0 ? null : { fromMs: Math.min(...begun), toMs: Math.max(...ended, ...begun), namespace };
 }
 
 /** An experiment, or why it cannot be read. */

@@ -1,7 +1,7 @@
 import type { Clock } from '../../src/kernel/clock.ts';
 import type { Cluster } from './cluster.ts';
 import { collectPods, collectRequestRate, type Stretch } from './collect.ts';
-import { loadPoints, type TriedFor, triedFor } from './load-points.ts';
+import { leaveOut, loadPoints, triedFor } from './load-points.ts';
 import { type MetricQueries, rateWindowMs, type Workload } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
 import { workloadState, workloadsIn } from './state.ts';
@@ -13,21 +13,26 @@ type Deps = {
   /** @throws TowerError `unavailable` where there is no Prometheus */
   source: () => { prometheus: Prometheus; queries: MetricQueries; scrapeMs: number };
   folder: string;
-  cluster: Pick<Cluster, 'find'>;
+  cluster: Pick<Cluster, 'template'>;
   clock: Clock;
 };
 
 export function createHistory({ source, folder, cluster, clock }: Deps) {
   const tried = async ({ namespace }: Workload, { startMs }: Stretch) => triedFor(folder, namespace, startMs);
   return {
-    /** What each container of each pod used. @throws TowerError `invalid`, `unavailable` */
+    /** What each container of each pod used; `lastMs`: when it was seen last, also where that is left out. @throws TowerError `invalid`, `unavailable` */
     pods: async (workload: Workload, which: 'cpu' | 'memory', stretch: Stretch, signal?: AbortSignal) => {
       const [found, times] = await Promise.all([
         collectPods(source(), workload, which, stretch, signal),
         tried(workload, stretch),
       ]);
-      for (const { values } of found.pods) leaveOut(values, found, times, found.windowMs);
-      return found;
+      const pods = found.pods.map(({ values, ...pod }) => {
+        const last = values.findLastIndex((value) => !Number.isNaN(value));
+        const lastMs = last === -1 ? null : found.startMs + last * found.stepMs;
+        leaveOut(values, found, times, found.windowMs);
+        return { ...pod, values, lastMs };
+      });
+      return { ...found, pods };
     },
     /** What it is asked; null where nobody counts. @throws TowerError `invalid`, `unavailable` */
     requestRate: async (workload: Workload, stretch: Stretch, signal?: AbortSignal) => {
@@ -42,28 +47,16 @@ export function createHistory({ source, folder, cluster, clock }: Deps) {
     loadPoints: (workload: Workload) => loadPoints(folder, workload),
     /** What it asks for at present. @throws TowerError `invalid`, `unavailable` */
     state: async (workload: Workload, sinceMs: number, signal?: AbortSignal) =>
-      workloadState(source(), workload, { sinceMs, atMs: clock.now() }, signal),
+      workloadState(
+        source(),
+        workload,
+        { sinceMs, atMs: clock.now(), tried: await triedFor(folder, workload.namespace, sinceMs) },
+        signal,
+      ),
     /** Containers of its pods by its own template; null where no cluster tells. */
-    template: async (workload: Workload, signal: AbortSignal): Promise<string[] | null> => {
-      const found = await cluster.find(workload, signal).catch(() => null);
-      return found?.containers.map(({ name }) => name) ?? null;
-    },
+    template: async (workload: Workload, signal: AbortSignal): Promise<string[] | null> =>
+      cluster.template(workload, signal).catch(() => null),
     /** @throws TowerError `invalid`, `unavailable` */
     workloads: async (namespace: string) => workloadsIn(source(), namespace, clock.now()),
   };
-}
-
-/** Nobody knows what production would have used then. A rate has so much of the time before in it. */
-function leaveOut(
-  values: Float64Array,
-  { startMs, stepMs }: { startMs: number; stepMs: number },
-  times: readonly TriedFor[],
-  windowMs: number,
-): void {
-  for (const { fromMs, toMs } of times)
-    values.fill(
-      Number.NaN,
-      Math.max(0, Math.ceil((fromMs - startMs) / stepMs)),
-      Math.max(0, Math.floor((toMs + windowMs - startMs) / stepMs) + 1),
-    );
 }

@@ -48,18 +48,35 @@ const isIn = (namespace: string, { namespace: of }: { namespace: string | null }
 /** From when to when an experiment ran, with all around it. */
 export type TriedFor = { fromMs: number; toMs: number };
 
-/** Before it was steady and after: replicas, ramps, and rates over some scrapes. */
+/** Before the load and after: replicas, and rates over some scrapes. */
 const aroundMs = 5 * 60_000;
 
-/** When load experiments ran in a namespace, whichever of its services they were about: one asks the others. */
+/**
+ * When load experiments ran in a namespace, whichever of its services they were about: one asks the others. Known are those
+ * whose files are there.
+ */
 export async function triedFor(folder: string, namespace: string, sinceMs: number): Promise<TriedFor[]> {
   const times = await Promise.all((await listExperiments(folder)).map((id) => tryTimes(folder, id)));
   return times.flatMap((read) => {
-    const begunMs = Date.parse(read?.startedAt ?? '');
-    if (!read || Number.isNaN(begunMs) || !isIn(namespace, read)) return [];
-    const endMs = begunMs + (read.durationMinutes ?? 0) * 60_000;
-    return endMs < sinceMs ? [] : [{ fromMs: begunMs - aroundMs, toMs: endMs + aroundMs }];
+    // One that says nothing of where it was made was not made here.
+    if (!read || read.namespace === null || !isIn(namespace, read)) return [];
+    return read.toMs < sinceMs ? [] : [{ fromMs: read.fromMs - aroundMs, toMs: read.toMs + aroundMs }];
   });
+}
+
+/** Nobody knows what production would have used then. A rate has so much of the time before in it. */
+export function leaveOut(
+  values: Float64Array,
+  { startMs, stepMs }: { startMs: number; stepMs: number },
+  times: readonly TriedFor[],
+  windowMs: number,
+): void {
+  for (const { fromMs, toMs } of times)
+    values.fill(
+      Number.NaN,
+      Math.max(0, Math.ceil((fromMs - startMs) / stepMs)),
+      Math.max(0, Math.floor((toMs + windowMs - startMs) / stepMs) + 1),
+    );
 }
 
 function pointOf(read: Experiment): LoadPoint | null {

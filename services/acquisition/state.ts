@@ -1,4 +1,5 @@
-import { checkWorkload, type MetricQueries, queryFor, type Workload } from './metric-queries.ts';
+import { leaveOut, type TriedFor } from './load-points.ts';
+import { checkWorkload, type MetricQueries, queryFor, rateWindowMs, type Workload } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
 import type { StateName } from './state-queries.ts';
 
@@ -39,7 +40,7 @@ type Sample = { labels: Record<string, string>; value: number };
 export async function workloadState(
   source: Source,
   workload: Workload,
-  { sinceMs, atMs }: { sinceMs: number; atMs: number },
+  { sinceMs, atMs, tried }: { sinceMs: number; atMs: number; tried: readonly TriedFor[] },
   signal?: AbortSignal,
 ): Promise<WorkloadState> {
   checkWorkload(workload);
@@ -50,7 +51,7 @@ export async function workloadState(
   const [requests, limits, kills, replicas, targets, sidecars, heaps, nodes, ranges, quotas] = await Promise.all([
     ask('requests'),
     ask('limits'),
-    killsOf(source, workload, sinceMs, atMs, signal),
+    killsOf(source, workload, { sinceMs, atMs, tried }, signal),
     ask('replicas'),
     ask('hpa_targets'),
     ask('native_sidecars'),
@@ -112,15 +113,19 @@ function autoscalerOf(targets: readonly Sample[]): WorkloadState['hpa'] {
 async function killsOf(
   { prometheus, queries, scrapeMs }: Source,
   workload: Workload,
-  sinceMs: number,
-  atMs: number,
+  { sinceMs, atMs, tried }: { sinceMs: number; atMs: number; tried: readonly TriedFor[] },
   signal?: AbortSignal,
 ): Promise<Map<string, number>> {
   const stepMs = Math.max(300_000, scrapeMs);
   const query = queryFor(queries.state.oom_limits, workload, stepMs, scrapeMs);
-  const { series } = await prometheus.range(query, sinceMs, atMs, stepMs, signal);
-  const greatest = (values: Float64Array) => Math.max(...values.filter((value) => !Number.isNaN(value)));
-  return new Map(series.map(({ labels, values }) => [labels['container'] ?? '', greatest(values)]));
+  const { series, startMs } = await prometheus.range(query, sinceMs, atMs, stepMs, signal);
+  const known = series.flatMap(({ labels, values }): [string, number][] => {
+    // What an experiment did to it is none of production's.
+    leaveOut(values, { startMs, stepMs }, tried, rateWindowMs(stepMs, scrapeMs));
+    const limits = values.filter((value) => !Number.isNaN(value));
+    return limits.length === 0 ? [] : [[labels['container'] ?? '', Math.max(...limits)]];
+  });
+  return new Map(known);
 }
 
 const ofConstraint = (samples: readonly Sample[], name: string): Sample[] =>

@@ -69,7 +69,7 @@ export function boundsOn(
   lower(quota === null ? null : Math.max(quota, floor, state.range.least[amount] ?? 0), 'quota');
   raise(state.range.least[amount], 'limit_range');
   lower(roundDown(state.range.most[amount], isCpu), 'limit_range');
-  lower(state.node[amount], 'node');
+  lower(roundDown(state.node[amount], isCpu), 'node');
   return [value, by];
 }
 

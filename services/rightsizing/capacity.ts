@@ -186,12 +186,12 @@ const headroom = 1.2;
 /**
  * Replicas and their size for so many requests per second, all replicas together: as few as were tried to bear it and a fifth
  * more, since each has a part that is always there. With fewer than that (`most`) `load` may be more than was tried.
- * @param confidences - probability that the demand is no more than that, by factors of it
+ * @param confidences - probability that the demand is no more than that, by factors of it; null of one that is certain
  */
 export function planFor(
   { tried, cpu, memory }: Capacity,
   demand: number,
-  confidences: readonly number[],
+  confidences: readonly number[] | null,
   least: number,
   most = Number.POSITIVE_INFINITY,
 ): Planned {
@@ -204,13 +204,17 @@ export function planFor(
     cpu: request,
     memory: at(memory, load) * marginAt(memory, load),
     confidence: mean(
-      chances.map((chance) => confidenceAt(confidences, factorFor(cpu, load, request / offAt(cpu, load, chance)))),
+      chances.map((chance) => {
+        const factor = factorFor(cpu, load, request / offAt(cpu, load, chance));
+        if (confidences) return confidenceAt(confidences, factor);
+        return factor >= 1 ? 1 : 0;
+      }),
     ),
   };
 }
 
 /** How far the curve may be off, in so many cases that are as probable as each other. */
-const chances = Array.from({ length: 20 }, (_, i) => (i + 0.5) / 20);
+const chances = Array.from({ length: 40 }, (_, i) => (i + 0.5) / 40);
 
 /** Times the load at which the curve reaches so many cores; it rises. */
 function factorFor(curve: Curve, load: number, cores: number): number {

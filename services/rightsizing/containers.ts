@@ -16,11 +16,8 @@ export const isBeside = (name: string, { nativeSidecars }: WorkloadState, templa
 /** Those that ran until the end; of others an old version had one, or it only began the pod. */
 export function containersNow(parts: readonly Pods[], now: number): { names: string[]; notes: string[] } {
   const last = new Map<string, number>();
-  for (const { startMs, stepMs, pods } of parts)
-    for (const { container, values } of pods) {
-      const at = startMs + values.findLastIndex((value) => !Number.isNaN(value)) * stepMs;
-      last.set(container, Math.max(last.get(container) ?? 0, at));
-    }
+  for (const { pods } of parts)
+    for (const { container, lastMs } of pods) last.set(container, Math.max(last.get(container) ?? 0, lastMs ?? 0));
   const newest = Math.max(0, ...last.values());
   const all = [...last.keys()].sort();
   const gone = all.filter((name) => last.get(name)! < newest - hour);

@@ -2,7 +2,6 @@ import type { Advices, AdviseTask } from './advise.ts';
 import { at, type Capacity, type Fitted, fitCapacity, marginAt, type Planned, planFor } from './capacity.ts';
 import { fewestHours } from './explain.ts';
 import { dayByForecast } from './forecast-demand.ts';
-import { certain } from './keeping.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
 import type { SizeDeps } from './size.ts';
 import { own } from './strategies/names.ts';
@@ -79,8 +78,8 @@ export async function byCapacity(
   };
 }
 
-/** `confidences`: probability that the stated share of the horizon stays below it, by factors of it. */
-type Demand = { demand: number; by: 'request' | 'forecast' | 'quantiles'; confidences: readonly number[] };
+/** `confidences`: probability that the stated share of the horizon stays below it, by factors of it; null of what is certain. */
+type Demand = { demand: number; by: 'request' | 'forecast' | 'quantiles'; confidences: readonly number[] | null };
 
 /** Requests per second that the stated share of the horizon stays below, or why nobody knows. */
 async function demandOf(
@@ -90,7 +89,7 @@ async function demandOf(
   { loadFrom }: Capacity,
 ): Promise<Demand | string> {
   const expected = request.demand_requests_per_second;
-  if (expected !== undefined) return { demand: expected, by: 'request', confidences: certain };
+  if (expected !== undefined) return { demand: expected, by: 'request', confidences: null };
   if (loadFrom === 'load_test')
     return 'experiments counted the requests of the load test, not those of the service: set PROMETHEUS_MESH or a query for request_rate, or say demand_requests_per_second';
   const rate = await deps.history.requestRate(target, stretch, signal);
@@ -99,7 +98,8 @@ async function demandOf(
   if (hours < fewestHours[request.horizon])
     return `of its request_rate ${hours.toFixed(1)} hours are known; ${fewestHours[request.horizon]} are needed`;
   // Of a day the engine knows more; an hour is over before it has begun to learn from it.
-  const byForecast = request.horizon === '24h' ? await dayByForecast(deps.forecaster, rate, request.violation) : null;
+  const byForecast =
+    request.horizon === '24h' ? await dayByForecast(deps.forecaster, rate, request.violation, signal) : null;
   if (byForecast !== null) return { demand: byForecast.level, by: 'forecast', confidences: byForecast.confidences };
   const task: AdviseTask = {
     resource: 'cpu',

@@ -32,7 +32,12 @@ export type DayAhead = { level: number; confidences: number[] };
  * @returns requests per second; null where there is less than a week, or the engine has no uncertainty to give
  * @throws TowerError `unavailable` where the engine takes too long
  */
-export async function dayByForecast(forecaster: Forecaster, rate: Usage, violation: number): Promise<DayAhead | null> {
+export async function dayByForecast(
+  forecaster: Forecaster,
+  rate: Usage,
+  violation: number,
+  signal?: AbortSignal,
+): Promise<DayAhead | null> {
   const perDay = Math.round(day / rate.stepMs);
   const known = rate.values.findIndex((value) => !Number.isNaN(value));
   const days = known === -1 ? -1 : Math.floor((rate.values.length - known) / perDay) - leastSeenMs / day;
@@ -41,7 +46,7 @@ export async function dayByForecast(forecaster: Forecaster, rate: Usage, violati
   let correction = 0;
   for (let ago = days; ; ago -= 1) {
     const end = rate.values.length - ago * perDay;
-    const level = await levelAfter(forecaster, rate, end, violation);
+    const level = await levelAfter(forecaster, rate, end, violation, signal);
     if (level === null) return null;
     const request = level * Math.exp(correction);
     if (ago === 0) return { level: request, confidences: keeping.confidences() };
@@ -54,7 +59,13 @@ export async function dayByForecast(forecaster: Forecaster, rate: Usage, violati
 }
 
 /** From what was known at a moment. */
-async function levelAfter(forecaster: Forecaster, { stepMs, values }: Usage, end: number, violation: number) {
+async function levelAfter(
+  forecaster: Forecaster,
+  { stepMs, values }: Usage,
+  end: number,
+  violation: number,
+  signal?: AbortSignal,
+) {
   const perHour = Math.round(hour / stepMs);
   const first = Math.max(end % perHour, end - Math.round(seenMs / stepMs));
   const hours: (number | null)[] = [];
@@ -64,7 +75,7 @@ async function levelAfter(forecaster: Forecaster, { stepMs, values }: Usage, end
   }
   const question = { values: hours, step_seconds: 3600, horizon: 24, interval_width: 0.9 };
   const { forecast } = await forecaster
-    .forecast({ ...question, confidence_tolerance: 0.2, fusion: 'weighted' })
+    .forecast({ ...question, confidence_tolerance: 0.2, fusion: 'weighted' }, signal)
     .catch((error: unknown) => {
       // Too little of it is known.
       if (error instanceof TowerError && error.code === 'invalid') return { forecast: [] };

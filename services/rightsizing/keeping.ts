@@ -36,9 +36,6 @@ export function createKeeping(belief: Belief) {
   };
 }
 
-/** Of what is known for certain: enough is enough. */
-export const certain: readonly number[] = factors.map((factor) => (factor >= 1 ? 1 : 0));
-
 /** As it was asked for. */
 export const confidenceOf = (confidences: readonly number[]): number => confidences[asAsked]!;
 

@@ -7,8 +7,10 @@ import { day } from './usage.ts';
 /** What is read of a workload before it is sized. */
 
 type Target = { namespace: string; service: string };
+/** `lastMs`: when it was seen last, also where that is left out of the values; null of one that never was. */
+export type SeenPod = PodUsage & { lastMs: number | null };
 /** `windowMs`: what each value of CPU is the mean of. */
-export type Pods = { startMs: number; stepMs: number; windowMs: number; pods: PodUsage[] };
+export type Pods = { startMs: number; stepMs: number; windowMs: number; pods: SeenPod[] };
 type Stretch = { startMs: number; endMs: number; stepMs: number };
 
 /** @param kind - what it is said to be; what Prometheus knows it as where nothing is said */
@@ -49,6 +51,7 @@ async function podsOf(
   } catch (error) {
     const { startMs, endMs } = stretch;
     if (!isTooMuch(error) || endMs - startMs <= day) throw error;
-    return podsOf(history, target, { ...stretch, startMs: (startMs + endMs) / 2 }, signal);
+    const shorterMs = Math.max(day, (endMs - startMs) / 2);
+    return podsOf(history, target, { ...stretch, startMs: endMs - shorterMs }, signal);
   }
 }

@@ -60,18 +60,19 @@ export function createRightsizing(deps: Deps) {
       const all = await namedIn(history, namespace, services, kind);
       const recommendations: SizeAnswer[] = [];
       const failures: BatchAnswer['failures'] = [];
-      const silent: TowerError[] = [];
+      let silent: TowerError[] = [];
       for (const { service, kind: own } of all.slice(0, mostServices)) {
-        // One may be too much for it; where Prometheus does not answer for some, it will not for the others.
+        // One may be too much for it; where Prometheus does not answer for one after the other, it will not for more.
         if (silent.length >= 3) {
           failures.push({ service, error: `not asked: ${silent[0]!.message}` });
           continue;
         }
         try {
           recommendations.push(await size({ namespace, service }, { ...request, kind: own }, gone));
+          silent = [];
         } catch (error) {
           gone?.throwIfAborted();
-          if (error instanceof TowerError && error.code === 'unavailable') silent.push(error);
+          if (error instanceof TowerError && error.code === 'unavailable' && !isOwnLimit(error)) silent.push(error);
           failures.push({ service, error: publicText(error) });
         }
       }
@@ -85,6 +86,9 @@ export function createRightsizing(deps: Deps) {
     ...backtestsOf(deps),
   };
 }
+
+/** What took too long for this tower says nothing of Prometheus. */
+const isOwnLimit = ({ cause }: TowerError): boolean => (cause as Error | undefined)?.name === 'TimeoutError';
 
 /** @throws TowerError `not_found` where there is none */
 async function namedIn(

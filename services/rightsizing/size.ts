@@ -62,7 +62,7 @@ export async function sizeWorkload(
   const request = { ...asked, kind };
   const scaler = state.hpa ? `the autoscaler ${state.hpa.name}` : kind === 'DaemonSet' ? 'a DaemonSet' : null;
   const part = { deps, request, signal };
-  const byExperiments = await byCapacity(part, target, stretch, state.replicas, scaler);
+  const byExperiments = await byCapacity(part, target, wanted, state.replicas, scaler);
   const { answer: capacity, planned, note } = byExperiments;
   const context = { ...part, state, template, planned };
   const { names, notes } = containersNow([cpu, memory], now);

@@ -38,25 +38,26 @@ function cellOf(cell: string, column: string, row: number): number | null {
  * @throws TowerError `invalid` for times that fit no grid
  */
 export function onGrid(values: (number | null)[], times: string[], step: number | null) {
-  const at = times.map((time) => Date.parse(time) / 1000);
+  const at = times.map((time) => Date.parse(time));
+  if (at.length < 2) return { values, step_seconds: step ?? 300 };
   const [first = 0, last = 0] = [at[0], at.at(-1)];
   const gaps = at.slice(1).map((time, i) => time - at[i]!);
   const back = gaps.findIndex((gap) => gap <= 0);
   if (back >= 0) throw invalid(`row ${back + 2} is not after the one before; rows must be in the order of their times`);
-  const step_seconds = step ?? gaps.reduce((least, gap) => Math.min(least, gap), Number.POSITIVE_INFINITY);
-  const odd = at.findIndex((time) => !Number.isInteger((time - first) / step_seconds));
+  const stepMs = step === null ? gaps.reduce((least, gap) => Math.min(least, gap)) : Math.round(1000 * step);
+  const odd = at.findIndex((time) => !Number.isInteger((time - first) / stepMs));
   if (odd >= 0)
     throw invalid(
-      `row ${odd + 1} is not a whole number of steps of ${step_seconds} s after the first; say another --step, or leave --time out`,
+      `row ${odd + 1} is not a whole number of steps of ${stepMs / 1000} s after the first; say another --step, or leave --time out`,
     );
-  const size = Math.round((last - first) / step_seconds) + 1;
+  const size = Math.round((last - first) / stepMs) + 1;
   if (size > 20 * values.length)
     throw invalid(
-      `${values.length} rows in steps of ${step_seconds} s are ${size} steps: nearly all are missing; say another --step`,
+      `${values.length} rows in steps of ${stepMs / 1000} s are ${size} steps: nearly all are missing; say another --step`,
     );
   const grid = Array.from<number | null>({ length: size }).fill(null);
-  for (const [i, time] of at.entries()) grid[Math.round((time - first) / step_seconds)] = values[i] ?? null;
-  return { values: grid, step_seconds, start: times[0]! };
+  for (const [i, time] of at.entries()) grid[Math.round((time - first) / stepMs)] = values[i] ?? null;
+  return { values: grid, step_seconds: stepMs / 1000, start: times[0]! };
 }
 
 /** A time without a zone is taken as UTC; a number as seconds or milliseconds since 1970. */

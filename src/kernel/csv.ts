@@ -7,7 +7,7 @@ import { invalid } from './errors.ts';
  */
 export function readCsv(text: string): Record<string, string>[] {
   const [head = [], ...rows] = splitCsv(text.replace(/^\uFEFF?\s*/, ''));
-  const names = head.map((name) => name.trim());
+  const names = withoutEnd(head.map((name) => name.trim()));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw invalid(`the column ${JSON.stringify(twice)} is there twice`);
   const isBlank = (cells: string[]) => cells.length === 1 && cells[0] === '';
@@ -16,13 +16,16 @@ export function readCsv(text: string): Record<string, string>[] {
       ? rows.slice(0, rows.findLastIndex((cells) => !isBlank(cells)) + 1)
       : rows.filter((cells) => !isBlank(cells));
   return kept.map((cells, row) => {
-    if (cells.length > names.length)
+    if (withoutEnd(cells).length > names.length)
       throw invalid(
         `row ${row + 1} has ${cells.length} cells, and the header ${names.length}; a cell with a comma in it must be quoted`,
       );
     return Object.fromEntries(names.map((name, i) => [name, cells[i] ?? '']));
   });
 }
+
+/** Without the empty cells a spreadsheet leaves behind. */
+const withoutEnd = (cells: string[]): string[] => cells.slice(0, cells.findLastIndex((cell) => cell !== '') + 1);
 
 function splitCsv(text: string): string[][] {
   const rows: string[][] = [];
@@ -49,7 +52,7 @@ function splitCsv(text: string): string[][] {
       endRow();
     } else cell += char;
   }
-  if (quoted) throw invalid('a quote that begins a cell does not end');
+  if (quoted) throw invalid('there is a quote that does not end');
   endRow();
   return rows;
 }

@@ -126,7 +126,8 @@ async function attemptCall(options: HttpClientOptions, wire: Wire, call: Call, s
     const isJson = String(headers['content-type'] ?? '').includes('json');
     return { answer: { status: statusCode, text, json: isJson ? parseTolerantJson(text) : undefined } };
   } catch (error) {
-    report(0);
+    // Who does not wait any more says nothing of the server.
+    if (!signal?.aborted) report(0);
     return { error: connectionError(options, error, signal), retryAfterMs: null };
   }
 }

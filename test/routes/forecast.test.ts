@@ -167,6 +167,10 @@ describe('CSV', () => {
       { a: '1', b: '' },
       { a: '3', b: '4' },
     ]);
+    expect(readCsv('a,b,,\n1,2,,\n3,"4"\n')).toEqual([
+      { a: '1', b: '2' },
+      { a: '3', b: '4' },
+    ]);
     expect(() => readCsv('v,w,v\n1,2,3')).toThrow('the column "v" is there twice');
     expect(readCsv('\uFEFFa,"b ""c"""\r\n1,"x\ny"\r2\n\n')).toEqual([
       { a: '1', 'b "c"': 'x\ny' },

@@ -1,4 +1,4 @@
-import { conflict, TowerError } from '../../../src/kernel/errors.ts';
+import { conflict, notFound, TowerError } from '../../../src/kernel/errors.ts';
 import { isByAdmission, type KubernetesClient } from './client.ts';
 import { amountOf, type Container, type List, type Pod, type Quantities, type Workload } from './objects.ts';
 import { autoscalersOf, isOf, scaleOf, type WorkloadKind, workloadPath } from './workloads.ts';
@@ -58,6 +58,25 @@ export async function findWorkload(
     containers: spec.template.spec.containers.map(sizedOf),
     scaler: hpa ? { name: hpa.metadata.name, by } : null,
   };
+}
+
+/** Containers of its pods by its own template, whatever else may keep it from being changed. @throws TowerError `not_found`, `unavailable` */
+export async function templateOf(
+  client: KubernetesClient,
+  namespace: string,
+  service: string,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  for (const kind of ['deployments', 'statefulsets', 'daemonsets']) {
+    const path = `/apis/apps/v1/namespaces/${namespace}/${kind}/${service}`;
+    try {
+      const { spec } = await client.call<Workload>({ method: 'GET', path }, signal);
+      return spec.template.spec.containers.map(({ name }) => name);
+    } catch (error) {
+      if (!(error instanceof TowerError && error.code === 'not_found')) throw error;
+    }
+  }
+  throw notFound(`there is no ${service} in ${namespace}`);
 }
 
 export const sizedOf = ({ name, resources: own }: Container): Sized => ({

@@ -1,6 +1,9 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Sampled } from '../../support/cluster-series.ts';
 import { now, stepMs, towerOver, withoutHpa } from '../../support/sized-tower.ts';
+import { temporaryFolder } from '../../support/tower.ts';
 
 const day = 86_400_000;
 
@@ -38,6 +41,18 @@ describe('a recommendation', () => {
     // The limit counts at which it was killed, whatever was scraped of its memory, and not the one that was given since.
     const raised = await (await towerOver(killedAt(150, 400))).recommend('web', { history_days: 4 });
     expect(raised.containers[1]!.memory).toMatchObject({ bound_by: 'oom', request: 250 * 2 ** 20 });
+    // What a load experiment did to it is none of production's.
+    const folder = temporaryFolder();
+    const id = 'cart_browsing_replicas_1_users_5';
+    writeFileSync(join(folder, `${id}.csv`), 'timestamp\n');
+    const load_test = {
+      start_time: new Date(now - 2 * day - 3_600_000).toISOString(),
+      end_time: new Date(now - 2 * day + 3_600_000).toISOString(),
+    };
+    const circumstances = { namespace: 'shop', duration_minutes: 30, load_test };
+    writeFileSync(join(folder, `${id}.json`), JSON.stringify(circumstances));
+    const tried = await towerOver(killedAt(150, 400), { EXPERIMENTS_DIRECTORY: folder });
+    expect((await tried.recommend('web', { history_days: 4 })).containers[1]!.memory.bound_by).toBe('usage');
     const longAgo = await (await towerOver(killedAt(150, 400))).recommend('web', { history_days: 1 });
     expect(longAgo.containers[1]!.memory).toMatchObject({ bound_by: 'usage', current_limit: 400 * 2 ** 20 });
   });

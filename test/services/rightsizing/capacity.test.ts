@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LoadPoint } from '../../../services/acquisition/load-points.ts';
 import { at, type Capacity, fitCapacity, marginAt, planFor } from '../../../services/rightsizing/capacity.ts';
-import { certain } from '../../../services/rightsizing/keeping.ts';
 import { normal, seededRandom } from '../../../src/kernel/rng.ts';
 
 /** Online Boutique as a seeded simulator would have it: cores and bytes are lines, with noise in proportion. */
@@ -149,7 +148,7 @@ describe('replicas for a demand', () => {
     [10, 3, 3],
     [0, 1, 1],
   ])('of %f requests per second, %i at least, are %i', (demand, least, replicas) => {
-    const planned = planFor(capacity, demand, certain, least);
+    const planned = planFor(capacity, demand, null, least);
     expect(planned.replicas).toBe(replicas);
     // No replica is to bear more than was tried.
     expect(planned.load).toBeLessThanOrEqual(37.5);
