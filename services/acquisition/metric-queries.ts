@@ -224,10 +224,14 @@ async function readQueries(file: string) {
   }
   const judged = QueryFile.safeParse(read ?? {});
   if (judged.success) return judged.data;
-  const { path, message } = judged.error.issues[0]!;
-  throw invalid(`PROMETHEUS_QUERIES_FILE: ${path.join('.') || 'the file'} ${message}`, {
-    parameter: 'PROMETHEUS_QUERIES_FILE',
+  const rules = judged.error.issues.map((issue) => {
+    const at = issue.path.join('.') || 'the file';
+    const known = { columns: columnNames, pods: podSeries, state: stateNames }[at] ?? ['columns', 'pods', 'state'];
+    return issue.code === 'unrecognized_keys'
+      ? `${at} has no ${issue.keys.join(', ')}; ${issue.path.length > 1 ? 'it has unit and query' : `there are ${known.join(', ')}`}`
+      : `${at} ${issue.message.replace('Invalid input: expected record', 'must be an object of names')}`;
   });
+  throw invalid(`PROMETHEUS_QUERIES_FILE: ${rules.join('; ')}`, { parameter: 'PROMETHEUS_QUERIES_FILE' });
 }
 
 /** A workload in a namespace; names as Kubernetes allows them, so that they can stand in a query. */

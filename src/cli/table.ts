@@ -17,10 +17,28 @@ export function table(headings: string[], rows: unknown[][], maxWidth = 48): str
     .join('\n');
 }
 
-/** Names and values below each other, for a single thing. */
-export function card(entries: [string, unknown][]): string {
+/** Names and values below each other, for a single thing. @param columns - of a terminal; what is no terminal has no end */
+export function card(
+  entries: [string, unknown][],
+  columns = process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY,
+): string {
   const widest = Math.max(...entries.map(([name]) => name.length));
-  return entries.map(([name, value]) => `${name.padEnd(widest)}  ${cellText(value)}`).join('\n');
+  const indented = `\n${' '.repeat(widest + 2)}`;
+  const room = Math.max(20, columns - widest - 2);
+  return entries
+    .map(([name, value]) => `${name.padEnd(widest)}  ${inLines(cellText(value), room).join(indented)}`)
+    .join('\n');
+}
+
+/** Broken between words; a longer word stays whole, so that it can be copied. */
+function inLines(text: string, room: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && width(last) + 1 + width(word) <= room) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 const cellText = (value: unknown): string => plain(textOf(value));

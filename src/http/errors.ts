@@ -160,7 +160,10 @@ export function validatorCompiler({ schema, httpPart }: { schema: unknown; httpP
 /** Fields and the rules they break; a sentence of its own starts with a capital. */
 function rulesOf(issue: z.core.$ZodIssue, part: string): { parameter: string; constraint: string }[] {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ parameter: key, constraint: `is not a known field of the ${part}` }));
+    return issue.keys.map((key) => ({
+      parameter: [...issue.path, key].join('.'),
+      constraint: `is not a known field of the ${part}`,
+    }));
   }
   const constraint = issue.message
     .replace('Invalid input: expected', 'must be')

@@ -33,15 +33,16 @@ export const Scenario = z.strictObject({
     .record(name, z.array(text).min(1, 'must hold one at least').max(1000, 'must hold 1000 at most'))
     .default({}),
   /** Done once by each user. */
-  start: z.array(Step).default([]),
+  start: z.array(Step, 'must be a list of steps').default([]),
   /** One of them each round, by weight. */
   rounds: z
     .array(
       z.strictObject({
         name,
         weight: z.int('must be a whole number').min(1, 'must be 1 at least').max(100, 'must be 100 at most').default(1),
-        steps: z.array(Step).min(1, 'must hold one at least'),
+        steps: z.array(Step, 'must be a list of steps').min(1, 'must hold one at least'),
       }),
+      'must be a list of rounds',
     )
     .min(1, 'must hold one at least'),
   /** Least and greatest pause before each request. */

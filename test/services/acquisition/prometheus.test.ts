@@ -191,6 +191,20 @@ describe('the Prometheus client', () => {
     expect(asked.length).toBeLessThan(12);
   });
 
+  it.each([
+    [
+      'columns: {reqest_rate: {query: up}}',
+      /^PROMETHEUS_QUERIES_FILE: columns has no reqest_rate; there are cpu_cores, /,
+    ],
+    ['columns: {cpu_cores: {qery: up, query: up}}', /: columns\.cpu_cores has no qery; it has unit and query$/],
+    [
+      'foo: 1\npods: 5',
+      /: pods must be an object of names, received number; the file has no foo; there are columns, pods, state$/,
+    ],
+  ])('names what is wrong with a file of queries: %s', async (file, message) => {
+    await expect(metricQueries('plain', 'none', file, '')).rejects.toThrow(message);
+  });
+
   it('refuses an answer that is too much', async () => {
     const { prometheus } = await serverSaying(() => ({
       body: {
