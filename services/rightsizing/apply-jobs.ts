@@ -24,7 +24,7 @@ export function createApplyJobs(deps: Deps) {
     await judge(cluster, target, prepared, request);
     return { ...prepared, answer };
   };
-  queue.handle(kind, async ({ id, attempts, subject, payload }, { signal, progress }) => {
+  queue.handle(kind, async ({ id, attempts, subject, payload }, { signal, progress, isStopping }) => {
     const request = JSON.parse(payload) as ApplyRequest;
     const target = targetOf(subject);
     const left = await undoLeft(deps, id, target, signal);
@@ -37,6 +37,7 @@ export function createApplyJobs(deps: Deps) {
       request,
       signal,
       (text) => progress({ step: text }),
+      isStopping,
     );
   });
   const { begin, ...jobs } = jobResource<ApplyJob>(queue, kind, 'apply job', ({ subject }) => targetOf(subject));

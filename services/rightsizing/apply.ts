@@ -4,6 +4,7 @@ import type { Cluster, PodState, Signals } from '../acquisition/cluster.ts';
 import type { Readiness } from '../acquisition/kubernetes/pods.ts';
 import { type Found, type Prepared, restartsOf, troubleOf, worseThan } from './apply-changes.ts';
 import type { ApplyRequest, ApplyResult } from './apply-schemas.ts';
+import { seenIn, shown, signalsOf, unmeasured } from './apply-signals.ts';
 
 /**
  * Sets what was recommended: in one pod first, then in all, and takes it back where the service does worse. Whatever happens on
@@ -33,6 +34,7 @@ type Run = ApplyDeps &
  * @param holder - the job, a slash, and which attempt of it
  * @param prepare - says what is to be set, once nobody else may change it
  * @param say - what is done now
+ * @param isBegunAgain - whether what the signal ends is begun again; else it is told how it ended
  * @throws TowerError `conflict` while another job changes the workload, `invalid` for what the API server refuses,
  * `unavailable`; the signal's reason, once all is as it was
  */
@@ -44,6 +46,7 @@ export async function applySizes(
   request: ApplyRequest,
   signal: AbortSignal,
   say: (text: string) => void,
+  isBegunAgain: () => boolean,
 ): Promise<ApplyResult> {
   const { cluster, clock } = deps;
   const lost = new AbortController();
@@ -62,9 +65,9 @@ export async function applySizes(
     say(text);
   };
   let trouble: string | null = null;
+  const common = { target, request, signal: both, before: unmeasured, after: unmeasured, step, say };
+  const run: Run = { ...deps, ...prepared, ...common };
   try {
-    const common = { target, request, signal: both, before: unmeasured, after: unmeasured, step, say };
-    const run: Run = { ...deps, ...prepared, ...common };
     // Where nobody can say how it does, nobody could say whether it does worse.
     run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
     trouble = (canary === null ? null : await tryOut(run, canary)) ?? (await replaceAll(run, held));
@@ -75,15 +78,7 @@ export async function applySizes(
     }
     await stopKeeping();
     await cluster.release(held);
-    const shownSignals = { before: shown(run.before), after: shown(run.after) };
-    return {
-      status: trouble === null ? 'applied' : 'undone',
-      reason: trouble,
-      canary,
-      changes: run.changes,
-      ...shownSignals,
-      steps,
-    };
+    return resultOf(run, trouble, canary, steps);
   } catch (error) {
     await stopKeeping();
     // What it was like is restored before anybody is told; what another job holds by now is that job's.
@@ -91,9 +86,28 @@ export async function applySizes(
       const text = `${trouble === null ? '' : `${trouble}; `}${publicText(error)}; and it could not be taken back yet, which is tried again every minute`;
       throw new TowerError('unavailable', text, { cause: failure });
     });
+    if (signal.aborted && !isBegunAgain()) {
+      step('taken back: it was cancelled');
+      return resultOf(run, trouble ?? 'it was cancelled', canary, steps);
+    }
     throw lost.signal.aborted && !signal.aborted ? lost.signal.reason : error;
   }
 }
+
+const resultOf = (
+  { changes, before, after }: Run,
+  trouble: string | null,
+  canary: string | null,
+  steps: ApplyResult['steps'],
+): ApplyResult => ({
+  status: trouble === null ? 'applied' : 'undone',
+  reason: trouble,
+  canary,
+  changes,
+  before: shown(before),
+  after: shown(after),
+  steps,
+});
 
 /** Takes hold of a workload, and writes down what it is like once nobody else may change it. */
 async function holdFor(
@@ -257,25 +271,6 @@ async function watch(
   return worseThan(seenIn(run.before, canary), seenIn(run.after, canary));
 }
 
-/** Throttling of one pod by itself; of latency and errors nobody knows whose they are. */
-const seenIn = (signals: Signals, pod: string | undefined): Signals =>
-  pod === undefined ? signals : { ...signals, throttled: signals.throttledOf[pod] ?? signals.throttled };
-
-/** Up to now; a Prometheus that is away is waited for. @throws TowerError `unavailable` where that takes too long */
-async function signalsOf({ cluster, clock, target, request, signal, say }: Run, startMs: number): Promise<Signals> {
-  const endMs = clock.now();
-  for (;;) {
-    try {
-      return await cluster.signals(target, startMs, endMs, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!isPassing(error) || clock.now() - endMs >= request.rollout_seconds * 1000) throw error;
-      say(`how it does is not known yet: ${error.message}`);
-      await clock.sleep(lookMs, signal);
-    }
-  }
-}
-
 /** Of a job that is begun again after its tower ended: takes back what it finds; null where there is nothing. */
 export async function undoLeft(
   { cluster, clock }: ApplyDeps,
@@ -289,11 +284,3 @@ export async function undoLeft(
   const [before, after] = [shown(unmeasured), shown(unmeasured)];
   return { status: 'undone', reason, canary: null, changes: [], before, after, steps };
 }
-
-const unmeasured: Signals = { throttled: null, errors: null, latencyMs: null, throttledOf: {} };
-
-const shown = ({ throttled, errors, latencyMs }: Signals) => ({
-  cpu_throttle_ratio: throttled,
-  error_ratio: errors,
-  latency_p95_ms: latencyMs,
-});

@@ -60,7 +60,7 @@ export async function byCapacity(
     planned.replicas < fewest
       ? `${planned.replicas} replicas bear that and nothing above it; ${fewest} would bear a fifth more`
       : planned.replicas > fewest
-        ? `${fewest} replicas would do, by experiments, with a fifth to spare: scale first, or say max_replicas, to have a size for as many`
+        ? `by experiments ${fewest} of them would do, with a fifth to spare: scale first, or say max_replicas, to have a size for as many`
         : null;
   return {
     answer: {

@@ -89,7 +89,7 @@ export async function runJob(
   const speaking = speakFor(options, job, abort, over.signal);
   const progress = progressOf(options, job);
   try {
-    const outcome = await work(job, { signal: abort.signal, progress: progress.say }).then(
+    const outcome = await work(job, { signal: abort.signal, progress: progress.say, isStopping }).then(
       (result): Outcome => ({ state: 'succeeded', result: JSON.stringify(result ?? null) }),
       (error: unknown): Outcome | null => {
         if (abort.signal.aborted) return null;
@@ -99,14 +99,28 @@ export async function runJob(
     );
     const last = await progress.last();
     if (outcome)
-      await patiently(options, isStopping, () =>
-        settle(options, job.kind, job.id, { ...outcome, progress: last }, job.attempts),
-      );
+      await patiently(options, isStopping, async () => {
+        const isKept = await settle(options, job.kind, job.id, { ...outcome, progress: last }, job.attempts);
+        if (!isKept && outcome.state === 'succeeded') await addResult(options, job, outcome.result);
+      });
     else if (isStopping()) await putBack(store, job);
   } finally {
     over.abort();
     await speaking;
   }
+}
+
+/** Of a job that was cancelled meanwhile: what came of it. */
+async function addResult({ store }: QueueOptions, { id, attempts }: QueuedJob, result: string): Promise<void> {
+  const db = await store.db();
+  await db
+    .updateTable('job_queue')
+    .set({ result })
+    .where('id', '=', id)
+    .where('state', '=', 'cancelled')
+    .where('attempts', '=', attempts)
+    .execute();
+  store.bell.ring('queue', id);
 }
 
 /** An outcome is worth waiting for: while the store is away for a moment the job is still this tower's. */

@@ -104,6 +104,29 @@ describe('the job queue', () => {
     await queue.cancel('work', one.job.id);
   });
 
+  it('keeps what a job that is cancelled says of how it ended, and nothing of one that is begun again', async () => {
+    const asked: boolean[] = [];
+    const work: Work = async (_job, { signal, isStopping }) => {
+      await new Promise((resolve) => {
+        signal.addEventListener('abort', resolve);
+      });
+      asked.push(isStopping());
+      if (isStopping()) throw signal.reason;
+      return { undone: true };
+    };
+    const folder = temporaryFolder();
+    const { add, queue, until } = tower(storeIn(folder), 'a', work);
+    const { job } = await add('one');
+    await until(job.id, 'running');
+    await queue.cancel('work', job.id);
+    expect(await until(job.id, 'cancelled')).toMatchObject({ state: 'cancelled', result: '{"undone":true}' });
+    const { job: next } = await add('two');
+    await until(next.id, 'running');
+    await queue.stop();
+    expect(await queue.get('work', next.id)).toMatchObject({ state: 'queued', result: null });
+    expect(asked).toEqual([false, true]);
+  });
+
   it('is done by one tower of several, and its cancelling reaches the one that is at it', async () => {
     const folder = temporaryFolder();
     const store = storeIn(folder);

@@ -64,7 +64,11 @@ export function applyingTower(real: KubernetesClient, clock: Clock, signals: Mea
       },
     };
     const said: string[] = [];
-    const run = async (change: Partial<ApplyRequest> = {}, signal = new AbortController().signal) => {
+    const run = async (
+      change: Partial<ApplyRequest> = {},
+      signal = new AbortController().signal,
+      isBegunAgain = true,
+    ) => {
       const deps = { cluster, clock };
       const left = await undoLeft(deps, 'job-1', target, signal);
       if (left) return left;
@@ -74,7 +78,16 @@ export function applyingTower(real: KubernetesClient, clock: Clock, signals: Mea
         await judge(cluster, target, prepared, whole);
         return prepared;
       };
-      return applySizes(deps, `job-1/${attempt}`, target, prepare, whole, signal, (text) => said.push(text));
+      return applySizes(
+        deps,
+        `job-1/${attempt}`,
+        target,
+        prepare,
+        whole,
+        signal,
+        (text) => said.push(text),
+        () => isBegunAgain,
+      );
     };
     const dead = new Promise<null>((resolve) => {
       died.signal.addEventListener('abort', () => resolve(null));

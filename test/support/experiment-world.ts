@@ -152,6 +152,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
       const done = work!(job as QueuedJob, {
         signal,
         progress: (now) => void said.push(now as ExperimentJob['progress']),
+        isStopping: () => false,
       });
       return Promise.race([
         done as Promise<NonNullable<ExperimentJob['result']>>,

@@ -136,15 +136,27 @@ describe('applying a recommendation', () => {
     expect([resources(), fake.leases()]).toEqual([former, []]);
   });
 
-  it('that is cancelled is taken back', async () => {
-    const { fake, tower, resources } = await world();
-    const cancel = new AbortController();
-    fake.trouble(({ method, path }) => {
-      if (method === 'PATCH' && path.endsWith('/deployments/web')) cancel.abort(new Error('cancelled'));
-      return undefined;
-    });
-    await expect(tower().run({}, cancel.signal)).rejects.toThrow('cancelled');
-    expect([resources(), fake.leases()]).toEqual([former, []]);
+  it('that is cancelled is taken back, and tells what was changed unless it is begun again', async () => {
+    for (const isBegunAgain of [true, false]) {
+      const { fake, tower, resources } = await world();
+      const cancel = new AbortController();
+      // After the dry run.
+      let resizes = 0;
+      fake.trouble(({ method, path }) => {
+        if (method === 'PATCH' && path.endsWith('/resize') && (resizes += 1) === 2)
+          cancel.abort(new Error('cancelled'));
+        return undefined;
+      });
+      const run = tower().run({}, cancel.signal, isBegunAgain);
+      if (isBegunAgain) await expect(run).rejects.toThrow('cancelled');
+      else
+        expect(await run).toMatchObject({
+          status: 'undone',
+          reason: 'it was cancelled',
+          changes: [{ what: 'requests.cpu' }, { what: 'requests.memory' }, { what: 'limits.memory' }],
+        });
+      expect([resources(), fake.leases()]).toEqual([former, []]);
+    }
   });
 
   it('tries nothing out where no pod is ready, unless that is asked for', async () => {

@@ -153,7 +153,9 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     );
     expect(few.containers[1]!.cpu.bound_by).toBe('usage');
     const little = await recommend(await experiments(), { demand_requests_per_second: 1 });
-    expect(little.notes.find((note) => note.startsWith('1 replicas would do'))).toContain('say max_replicas');
+    expect(little.notes.find((note) => note.startsWith('by experiments 1 of them would do'))).toContain(
+      'say max_replicas',
+    );
   });
 
   it.each([
