@@ -5,6 +5,7 @@ import { calibrationError } from '../services/rightsizing/walk.ts';
 import { seededRandom } from '../src/kernel/rng.ts';
 import { scoreByCapacity } from './rightsizing/by-capacity.ts';
 import { scoreCapacity } from './rightsizing/capacity.ts';
+import { scoreDayAhead } from './rightsizing/day-ahead.ts';
 import { demandOfNasa } from './rightsizing/demand.ts';
 import { bitbrains, nab, nezha, smd, type Trace } from './rightsizing/series.ts';
 import type { Report } from './support/report.ts';
@@ -23,6 +24,7 @@ export async function bench(report: Report, only?: string): Promise<void> {
     demand: () => benchDemand(report),
     capacity: () => benchCapacity(report),
     stated: () => benchStated(report),
+    day: () => benchDay(report),
   }))
     if (only === undefined || only === name) await run();
 }
@@ -171,6 +173,16 @@ function benchStated(report: Report): void {
   );
   report.atMost(`by experiments, 1 h: expected calibration error of ${windows} stated probabilities`, error, 0.05);
   report.atMost('by experiments, 1 h: share of samples above the request (stated: 0.05)', above, 0.06);
+}
+
+/** Of series that nobody looked at while it was made. */
+async function benchDay(report: Report): Promise<void> {
+  const traces = [...bitbrains(), ...nab(), ...smd('cpu_r', 1)].filter(({ tunedOn }) => !tunedOn);
+  const { days, above, error } = await scoreDayAhead(traces, 0.05);
+  report.note(
+    `traffic of a day by the forecast engine: ${traces.length} series, ${days} days, ${(100 * above).toFixed(1)} % of samples above`,
+  );
+  report.atMost(`traffic of a day: expected calibration error of ${days} stated probabilities`, error, 0.05);
 }
 
 /** Of seeds that nobody looked at while it was made. */

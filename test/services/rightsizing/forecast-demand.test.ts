@@ -35,7 +35,7 @@ describe('the traffic of the coming day', () => {
   it('is the level that all its hours together exceed as often as stated', async () => {
     const values = new Float64Array((8 * day) / stepMs).fill(100);
     const { level, confidences } = (await dayByForecast(asYesterday, { startMs: 0, stepMs, values }, 0.05))!;
-    expect(confidenceOf(confidences)).toBeCloseTo((1 + 12 * 0.75) / 13, 9);
+    expect(confidenceOf(confidences)).toBeCloseTo((1 + 20 * 0.82) / 21, 9);
     // All hours alike: 1.645 spreads above; the day before was below it throughout, which takes 0.5 × 0.05 off.
     expect(level).toBeCloseTo(116.449 * Math.exp(-0.025), 1);
   });
