@@ -17,6 +17,9 @@ type Deps = {
   clock: Clock;
 };
 
+/** Names tell nearly as much: a cluster that is slow is not waited for. */
+const templateMs = 3_000;
+
 export function createHistory({ source, folder, cluster, clock }: Deps) {
   const tried = async ({ namespace }: Workload, { startMs }: Stretch) => triedFor(folder, namespace, startMs);
   return {
@@ -55,7 +58,7 @@ export function createHistory({ source, folder, cluster, clock }: Deps) {
       ),
     /** Containers of its pods by its own template; null where no cluster tells. */
     template: async (workload: Workload, signal: AbortSignal): Promise<string[] | null> =>
-      cluster.template(workload, signal).catch(() => null),
+      cluster.template(workload, AbortSignal.any([signal, AbortSignal.timeout(templateMs)])).catch(() => null),
     /** @throws TowerError `invalid`, `unavailable` */
     workloads: async (namespace: string) => workloadsIn(source(), namespace, clock.now()),
   };
