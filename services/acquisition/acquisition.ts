@@ -54,7 +54,8 @@ export function createAcquisition(deps: Deps) {
   const cluster = createCluster({
     client: kubernetes,
     collect,
-    throttled: async (...of) => (await collectPods(source(), of[0], 'throttled', of[1], of[2])).pods,
+    throttled: async (workload, stretch, signal) =>
+      (await collectPods(source(), workload, 'throttled', stretch, signal)).pods,
     clock,
   });
   const jobs = createExperimentJobs({

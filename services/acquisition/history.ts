@@ -1,7 +1,7 @@
 import type { Clock } from '../../src/kernel/clock.ts';
 import type { Cluster } from './cluster.ts';
 import { collectPods, collectRequestRate, type Stretch } from './collect.ts';
-import { leaveOut, loadPoints, triedFor } from './load-points.ts';
+import { leaveOut, loadPoints, type TriedFor, triedFor } from './load-points.ts';
 import { type MetricQueries, rateWindowMs, type Workload } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
 import { workloadState, workloadsIn } from './state.ts';
@@ -21,41 +21,38 @@ type Deps = {
 const templateMs = 3_000;
 
 export function createHistory({ source, folder, cluster, clock }: Deps) {
-  const tried = async ({ namespace }: Workload, { startMs }: Stretch) => triedFor(folder, namespace, startMs);
   return {
+    /** When load experiments ran in its namespace: what is left out of what follows. @throws TowerError `invalid` */
+    tried: async ({ namespace }: Workload, { startMs }: Stretch) => triedFor(folder, namespace, startMs),
     /** What each container of each pod used; `lastMs`: when it was seen last, also where that is left out. @throws TowerError `invalid`, `unavailable` */
-    pods: async (workload: Workload, which: 'cpu' | 'memory', stretch: Stretch, signal?: AbortSignal) => {
-      const [found, times] = await Promise.all([
-        collectPods(source(), workload, which, stretch, signal),
-        tried(workload, stretch),
-      ]);
+    pods: async (
+      workload: Workload,
+      which: 'cpu' | 'memory',
+      stretch: Stretch,
+      tried: readonly TriedFor[],
+      signal?: AbortSignal,
+    ) => {
+      const found = await collectPods(source(), workload, which, stretch, signal);
       const pods = found.pods.map(({ values, ...pod }) => {
         const last = values.findLastIndex((value) => !Number.isNaN(value));
         const lastMs = last === -1 ? null : found.startMs + last * found.stepMs;
-        leaveOut(values, found, times, found.windowMs);
+        leaveOut(values, found, tried, found.windowMs);
         return { ...pod, values, lastMs };
       });
       return { ...found, pods };
     },
     /** What it is asked; null where nobody counts. @throws TowerError `invalid`, `unavailable` */
-    requestRate: async (workload: Workload, stretch: Stretch, signal?: AbortSignal) => {
+    requestRate: async (workload: Workload, stretch: Stretch, tried: readonly TriedFor[], signal?: AbortSignal) => {
       const { scrapeMs } = source();
       const rate = await collectRequestRate(source(), workload, stretch, signal);
-      if (rate) leaveOut(rate.values, rate, await tried(workload, stretch), rateWindowMs(rate.stepMs, scrapeMs));
+      if (rate) leaveOut(rate.values, rate, tried, rateWindowMs(rate.stepMs, scrapeMs));
       return rate;
     },
-    /** When load experiments ran in its namespace. @throws TowerError `invalid` */
-    tried,
     /** What its replicas used under load, by its experiments. @throws TowerError `invalid` */
     loadPoints: (workload: Workload) => loadPoints(folder, workload),
     /** What it asks for at present. @throws TowerError `invalid`, `unavailable` */
-    state: async (workload: Workload, sinceMs: number, signal?: AbortSignal) =>
-      workloadState(
-        source(),
-        workload,
-        { sinceMs, atMs: clock.now(), tried: await triedFor(folder, workload.namespace, sinceMs) },
-        signal,
-      ),
+    state: async (workload: Workload, sinceMs: number, tried: readonly TriedFor[], signal?: AbortSignal) =>
+      workloadState(source(), workload, { sinceMs, atMs: clock.now(), tried }, signal),
     /** Containers of its pods by its own template; null where no cluster tells. */
     template: async (workload: Workload, signal: AbortSignal): Promise<string[] | null> =>
       cluster.template(workload, AbortSignal.any([signal, AbortSignal.timeout(templateMs)])).catch(() => null),

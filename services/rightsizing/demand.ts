@@ -1,3 +1,4 @@
+import type { TriedFor } from '../acquisition/load-points.ts';
 import type { Advices, AdviseTask } from './advise.ts';
 import { at, type Capacity, type Fitted, fitCapacity, marginAt, type Planned, planFor } from './capacity.ts';
 import { fewestHours } from './explain.ts';
@@ -12,7 +13,7 @@ import { horizonMsOf, hour } from './usage.ts';
  * forecast engine or as usage's is found, and what one replica takes at its part of that, learned from experiments.
  */
 
-type Context = { deps: SizeDeps; request: SizeRequest; signal: AbortSignal };
+type Context = { deps: SizeDeps; request: SizeRequest; tried: readonly TriedFor[]; signal: AbortSignal };
 type Stretch = { startMs: number; endMs: number; stepMs: number };
 export type ByCapacity = { answer: SizeAnswer['capacity']; planned: Planned | null; note: string | null };
 
@@ -83,7 +84,7 @@ type Demand = { demand: number; by: 'request' | 'forecast' | 'quantiles'; confid
 
 /** Requests per second that the stated share of the horizon stays below, or why nobody knows. */
 async function demandOf(
-  { deps, request, signal }: Context,
+  { deps, request, tried, signal }: Context,
   target: { namespace: string; service: string },
   stretch: Stretch,
   { loadFrom }: Capacity,
@@ -92,7 +93,7 @@ async function demandOf(
   if (expected !== undefined) return { demand: expected, by: 'request', confidences: null };
   if (loadFrom === 'load_test')
     return 'experiments counted the requests of the load test, not those of the service: set PROMETHEUS_MESH or a query for request_rate, or say demand_requests_per_second';
-  const rate = await deps.history.requestRate(target, stretch, signal);
+  const rate = await deps.history.requestRate(target, stretch, tried, signal);
   if (!rate) return 'there is no query for request_rate: set PROMETHEUS_MESH, or say demand_requests_per_second';
   const hours = (rate.values.filter((value) => !Number.isNaN(value)).length * rate.stepMs) / hour;
   if (hours < fewestHours[request.horizon])

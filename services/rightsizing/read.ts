@@ -1,6 +1,7 @@
 import { TowerError } from '../../src/kernel/errors.ts';
 import type { PodUsage } from '../acquisition/collect.ts';
 import type { History } from '../acquisition/history.ts';
+import type { TriedFor } from '../acquisition/load-points.ts';
 import type { SizeRequest } from './schemas.ts';
 import { day } from './usage.ts';
 
@@ -21,11 +22,11 @@ export async function readAll(
   kind: SizeRequest['kind'],
   signal: AbortSignal,
 ) {
-  const { stretch, cpu, memory } = await podsOf(history, target, wanted, signal);
-  const [state, template, tried, workloads] = await Promise.all([
-    history.state(target, stretch.startMs, signal),
+  const tried = await history.tried(target, wanted);
+  const { stretch, cpu, memory } = await podsOf(history, target, wanted, tried, signal);
+  const [state, template, workloads] = await Promise.all([
+    history.state(target, stretch.startMs, tried, signal),
     history.template(target, signal),
-    history.tried(target, stretch),
     kind === undefined ? history.workloads(target.namespace) : [],
   ]);
   const known = workloads.find(({ service }) => service === target.service)?.kind;
@@ -40,18 +41,19 @@ async function podsOf(
   history: History,
   target: Target,
   stretch: Stretch,
+  tried: readonly TriedFor[],
   signal: AbortSignal,
 ): Promise<{ stretch: Stretch; cpu: Pods; memory: Pods }> {
   try {
     const [cpu, memory] = await Promise.all([
-      history.pods(target, 'cpu', stretch, signal),
-      history.pods(target, 'memory', stretch, signal),
+      history.pods(target, 'cpu', stretch, tried, signal),
+      history.pods(target, 'memory', stretch, tried, signal),
     ]);
     return { stretch, cpu, memory };
   } catch (error) {
     const { startMs, endMs } = stretch;
     if (!isTooMuch(error) || endMs - startMs <= day) throw error;
     const shorterMs = Math.max(day, (endMs - startMs) / 2);
-    return podsOf(history, target, { ...stretch, startMs: endMs - shorterMs }, signal);
+    return podsOf(history, target, { ...stretch, startMs: endMs - shorterMs }, tried, signal);
   }
 }

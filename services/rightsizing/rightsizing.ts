@@ -151,13 +151,10 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
     ): Promise<BacktestAnswer> => {
       const { hottestOf } = await import('./advise.ts');
       const endMs = clock.now();
-      const stretch = {
-        startMs: endMs - history_days * day,
-        endMs,
-        stepMs: stepMsOf[request.horizon],
-      };
+      const stretch = { startMs: endMs - history_days * day, endMs, stepMs: stepMsOf[request.horizon] };
+      const tried = await history.tried(target, stretch);
       const { startMs, stepMs, pods } = await inTime(timeoutMs, gone, (signal) =>
-        history.pods(target, request.resource, stretch, signal),
+        history.pods(target, request.resource, stretch, tried, signal),
       );
       const wanted = container ?? busiest(pods);
       const series = pods.filter((pod) => pod.container === wanted).map(({ values }) => ({ startMs, stepMs, values }));

@@ -61,7 +61,7 @@ export async function sizeWorkload(
   );
   const request = { ...asked, kind };
   const scaler = state.hpa ? `the autoscaler ${state.hpa.name}` : kind === 'DaemonSet' ? 'a DaemonSet' : null;
-  const part = { deps, request, signal };
+  const part = { deps, request, tried, signal };
   const byExperiments = await byCapacity(part, target, wanted, state.replicas, scaler);
   const { answer: capacity, planned, note } = byExperiments;
   const context = { ...part, state, template, planned };

@@ -8,6 +8,8 @@ const between = (least: number, most: number) => {
   return z.number(rule).min(least, rule).max(most, rule);
 };
 
+const people = z.int('must be a whole number').min(1, 'must be 1 at least').max(100_000, 'must be 100000 at most');
+
 export const LoadJobRequest = z
   .strictObject({
     target: z.string('must be a text').describe('One of LOAD_TARGETS'),
@@ -15,21 +17,14 @@ export const LoadJobRequest = z
       .union([z.enum(['browsing', 'checkout']), Scenario], 'must be browsing, checkout or a scenario')
       .default('browsing'),
     arrivals_per_second: between(0.01, 10_000).describe('Rounds that begin each second, by chance'),
-    users: z
-      .int('must be a whole number')
-      .min(1, 'must be 1 at least')
-      .max(100_000, 'must be 100000 at most')
+    users: people
       .optional()
       .describe(
         'Who begin them, one after the other, each with its cookies; not given: one who comes back every ten seconds',
       ),
     duration_seconds: between(1, 86_400).default(60),
     ramp_seconds: between(0, 3600).default(0).describe('Of it, at each end'),
-    most_users: z
-      .int('must be a whole number')
-      .min(1, 'must be 1 at least')
-      .max(100_000, 'must be 100000 at most')
-      .default(1000),
+    most_users: people.default(1000),
   })
   .meta({ examples: [{ target: 'http://frontend.hipster-shop', arrivals_per_second: 5, duration_seconds: 60 }] });
 export type LoadJobRequest = z.infer<typeof LoadJobRequest>;
