@@ -15,23 +15,17 @@ import type { Queue } from './store/queue.ts';
 
 /** Load tests, for commands that need no tower. Loaded when they are asked for. */
 export async function loadTools() {
-  const [
-    { scenarios, readScenario },
-    { jmeterPlan },
-    { k6Script },
-    { judgeJtl },
-    { runLoad, usualUsers },
-    { stringify },
-  ] = await Promise.all([
+  const [scenario, { jmeterPlan }, { k6Script }, { judgeJtl }, generator, jmeter, { stringify }] = await Promise.all([
     import('../services/acquisition/load/scenario.ts'),
     import('../services/acquisition/load/jmeter.ts'),
     import('../services/acquisition/load/k6.ts'),
     import('../services/acquisition/load/results.ts'),
     import('../services/acquisition/load/generator.ts'),
+    import('../services/acquisition/load/jmeter-run.ts'),
     import('yaml'),
   ]);
   const asYaml = (value: object): string => stringify(value).trimEnd();
-  return { scenarios, readScenario, asYaml, jmeterPlan, k6Script, judgeJtl, runLoad, usualUsers };
+  return { ...scenario, ...generator, ...jmeter, asYaml, jmeterPlan, k6Script, judgeJtl };
 }
 
 /** Configurations of experiments, for commands; loaded when they are asked for. */
@@ -88,6 +82,7 @@ async function composeAcquisition(
     models,
     queue,
     targets: config.LOAD_TARGETS,
+    jmeter: config.JMETER_HOME === undefined ? null : { home: config.JMETER_HOME, java: config.JMETER_JAVA },
     log,
     onExperiment: (event) => {
       if (event === 'job') return metrics.moraFailures.set(0);

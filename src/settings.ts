@@ -239,6 +239,10 @@ export const settings = z.object({
   LOAD_TARGETS: list('')
     .refine((urls) => urls.every(isOrigin), 'must be a list of http(s)://host[:port]')
     .describe('Where load tests of experiments may be sent: http://frontend.shop; empty: nowhere'),
+  JMETER_HOME: text().describe(
+    'Folder of Apache JMeter 5.6 (with bin/ApacheJMeter.jar), for load that is asked of it; not set: the generator that is built in',
+  ),
+  JMETER_JAVA: z.string().default('/usr/bin/java').describe('Java that runs it'),
   EXPERIMENTS_DIRECTORY: text().describe(
     'Folder of load experiments, one CSV and one JSON each (docs/forecast.md); not set: experiments in DATA_DIRECTORY',
   ),

@@ -8,8 +8,9 @@ import { createCollected } from './collected.ts';
 import { createExperimentJobs, type ExperimentDeps } from './experiment-jobs.ts';
 import { createHistory } from './history.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
+import { checkJmeter, type Jmeter, loadByJmeter } from './load/jmeter-run.ts';
 import { createLoadJobs } from './load/jobs.ts';
-import { loadOnThread } from './load/thread.ts';
+import { type Load, loadOnThread } from './load/thread.ts';
 import type { ColumnName, MetricQueries, Workload } from './metric-queries.ts';
 import { createOverview } from './overview.ts';
 import { createPrometheus, type Prometheus } from './prometheus.ts';
@@ -28,6 +29,8 @@ type Deps = {
   experimentsFolder: string;
   /** Null where no cluster is configured. */
   kubernetes: KubernetesClient | null;
+  /** Null where none is configured. */
+  jmeter: Jmeter | null;
   /** Trained models; a damaged one has an error. */
   models: () => Promise<{ service: string; error: string | null }[]>;
 } & Pick<ExperimentDeps, 'queue' | 'targets' | 'log' | 'onExperiment'>;
@@ -58,18 +61,20 @@ export function createAcquisition(deps: Deps) {
       (await collectPods(source(), workload, 'throttled', stretch, signal)).pods,
     clock,
   });
+  const load: Load = async (task, ...rest) =>
+    task.generator === 'jmeter' ? loadByJmeter(checkJmeter(deps.jmeter), task, ...rest) : loadOnThread(task, ...rest);
   const jobs = createExperimentJobs({
     ...deps,
     client: kubernetes,
     folder: experimentsFolder,
     answering: async (signal) => void (await source().prometheus.instant('vector(1)', clock.now(), signal)),
     collect,
-    load: loadOnThread,
+    load,
   });
   return {
     experiments: createCollected(experimentsFolder),
     jobs,
-    loadTests: createLoadJobs({ queue: deps.queue, targets: deps.targets, load: loadOnThread }),
+    loadTests: createLoadJobs({ ...deps, load }),
     overview: createOverview({
       ...deps,
       client: kubernetes,

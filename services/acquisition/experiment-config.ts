@@ -5,6 +5,7 @@ import { invalid, notFound } from '../../src/kernel/errors.ts';
 import { writeText } from '../../src/kernel/files.ts';
 import { experimentId } from './experiments.ts';
 import { checkScenario, Scenario, scenarios } from './load/scenario.ts';
+import { generators } from './load/thread.ts';
 
 /** What is to be tried out: how many replicas, under the load of how many users, doing what, for how long. */
 
@@ -63,6 +64,10 @@ export const ExperimentConfig = z
       prometheus_query_timeout: between(1, 600).default(10).describe('Seconds for one query'),
       max_retries: whole(0, 20).default(3).describe('How often an experiment that failed is tried again'),
       pods_ready_timeout: whole(1, 86_400).default(300).describe('Seconds until all pods must be ready'),
+      load_generator: z
+        .enum(generators, `must be ${generators.join(' or ')}`)
+        .default('open model')
+        .describe('jmeter: users wait for answers before they ask again; it takes JMETER_HOME'),
       target_url: origin
         .optional()
         .describe('Where users go; one of LOAD_TARGETS, and that one where there is only one'),

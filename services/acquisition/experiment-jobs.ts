@@ -8,6 +8,7 @@ import type { ExperimentJob, ExperimentJobRequest } from './job-schemas.ts';
 import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
 import { restoreLeft } from './kubernetes/leases.ts';
 import { scaleOf } from './kubernetes/workloads.ts';
+import { checkJmeter, type Jmeter } from './load/jmeter-run.ts';
 
 /**
  * Experiments as a resource: queued, looked at, followed, cancelled. What is finished is on disk, so a job that is begun again
@@ -17,6 +18,7 @@ import { scaleOf } from './kubernetes/workloads.ts';
 export type ExperimentDeps = Omit<BatchDeps, 'client'> & {
   /** Null where there is no cluster. */
   client: KubernetesClient | null;
+  jmeter: Jmeter | null;
   queue: Queue;
 };
 
@@ -52,11 +54,12 @@ export function createExperimentJobs(deps: ExperimentDeps) {
     ...jobs,
     /** What a job would do. @throws TowerError `invalid` that names every key that breaks a rule */
     plan: planned,
-    /** @throws TowerError `invalid`, `conflict` while another job of the namespace is open, `unavailable` without a cluster */
+    /** @throws TowerError `invalid`, `conflict` while another job of the namespace is open, `unavailable` without a cluster or the JMeter it asks for */
     start: async (request: ExperimentJobRequest): Promise<ExperimentJob> => {
       requiredCluster(deps.client);
       const { namespace } = request;
       const { config } = await planned(request);
+      if (config.load_generator === 'jmeter') checkJmeter(deps.jmeter);
       return begin(namespace, { ...request, config }, `experiments are under way in ${namespace}`);
     },
     /** Background step: gives workloads their replicas back where a job ended without doing so. */

@@ -9,8 +9,9 @@ import { experimentOf, loadExperiment, saveExperiment } from './experiments.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
 import { waitForPods } from './kubernetes/pods.ts';
 import { autoscalersOf, isOf, scaleOf } from './kubernetes/workloads.ts';
-import type { LoadProgress, LoadRun, RunResult } from './load/generator.ts';
+import type { LoadRun, RunResult } from './load/generator.ts';
 import type { Scenario } from './load/scenario.ts';
+import type { Load } from './load/thread.ts';
 import type { Workload } from './metric-queries.ts';
 import { type Quality, validateQuality } from './quality.ts';
 
@@ -21,12 +22,7 @@ export type RunDeps = {
   /** @throws TowerError `unavailable` where Prometheus does not answer */
   answering(signal: AbortSignal): Promise<void>;
   collect(workload: Workload, stretch: Stretch, signal: AbortSignal): Promise<Collected>;
-  /** @throws TowerError `invalid` where no request was made */
-  load(
-    task: { name: string; scenario: Scenario; run: LoadRun; memoryMiB: number },
-    signal: AbortSignal,
-    onProgress: (progress: LoadProgress) => void,
-  ): Promise<RunResult>;
+  load: Load;
   /** Until what happened is in Prometheus. */
   scrapeMs: number;
   folder: string;
@@ -164,9 +160,11 @@ async function save(
     collection_start: isoTime(startMs),
     collection_end: isoTime(endMs),
     load_test: {
-      generator: 'open model',
+      generator: config.load_generator,
       script_path: null,
-      offered_requests_per_second: combination.users / config.jmeter_think_time,
+      // Who waits for answers sends what the service lets them.
+      offered_requests_per_second:
+        config.load_generator === 'jmeter' ? null : combination.users / config.jmeter_think_time,
       ...result,
     },
     metrics: Object.fromEntries(
@@ -240,7 +238,13 @@ async function underLoad(
     timeoutMs: 30_000,
   };
   say('load', `${users} users for ${Math.round(durationSeconds)} s`, 0);
-  const task = { name: id, scenario, run, memoryMiB: Math.ceil(config.memory_limit_per_worker * 1024) };
+  const task = {
+    name: id,
+    generator: config.load_generator,
+    scenario,
+    run,
+    memoryMiB: Math.ceil(config.memory_limit_per_worker * 1024),
+  };
   return deps.load(task, signal, ({ elapsed_seconds, requests, failed }) =>
     say('load', `${requests} requests, ${failed} failed`, Math.min(1, elapsed_seconds / durationSeconds)),
   );

@@ -1,45 +1,46 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import type { LoadProgress } from '../../services/acquisition/load/generator.ts';
 import { jmeterPlan } from '../../services/acquisition/load/jmeter.ts';
-import { judgeJtl } from '../../services/acquisition/load/results.ts';
+import { loadByJmeter, runJmeter } from '../../services/acquisition/load/jmeter-run.ts';
 import { readScenario, type Scenario, scenarios } from '../../services/acquisition/load/scenario.ts';
 import { fakeBoutique } from '../fakes/boutique.ts';
+import { fakeKubernetes } from '../fakes/kubernetes.ts';
+import { begin, experimentFolder, replicasThere } from '../support/experiments-by-command.ts';
 import { peerProgram } from '../support/mlflow-server.ts';
+import { receiver } from '../support/receiver.ts';
 import { temporaryFolder } from '../support/tower.ts';
+import { servingTower, towerCommand } from '../support/tower-process.ts';
 
-/** A plan of ours, run by Apache JMeter as users do: without its window, results as CSV. */
-async function runJmeter(jar: string, scenario: Scenario, port: number) {
-  const folder = temporaryFolder();
-  const [plan, results] = [join(folder, 'plan.jmx'), join(folder, 'results.jtl')];
-  writeFileSync(
-    plan,
-    jmeterPlan(
-      { ...scenario, think_seconds: [0, 0.02] },
-      { users: 4, durationSeconds: 6, rampSeconds: 1, protocol: 'http', host: '127.0.0.1', port },
-    ),
+/** A plan of ours, run by Apache JMeter as the tower runs it. */
+async function load(jar: string, scenario: Scenario, port: number) {
+  const seen: LoadProgress[] = [];
+  const result = await loadByJmeter(
+    { home: dirname(dirname(jar)), java: '/usr/bin/java' },
+    {
+      name: 'x',
+      generator: 'jmeter',
+      scenario: { ...scenario, think_seconds: [0, 0.02] },
+      run: {
+        target: `http://127.0.0.1:${port}`,
+        arrivalsPerSecond: 1,
+        users: 4,
+        durationSeconds: 7,
+        rampUpSeconds: 1,
+        mostUsers: 4,
+        timeoutMs: 1000,
+      },
+      memoryMiB: 512,
+    },
+    new AbortController().signal,
+    (now) => seen.push(now),
   );
-  const args = [
-    '-jar',
-    jar,
-    '-n',
-    '-t',
-    plan,
-    '-l',
-    results,
-    '-j',
-    join(folder, 'run.log'),
-    '-Jjmeter.save.saveservice.subresults=false',
-  ];
-  const child = spawn('java', args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
-  let text = '';
-  child.stdout.on('data', (chunk: Buffer) => (text += chunk));
-  const [code] = (await once(child, 'close')) as [number];
-  const log = existsSync(join(folder, 'run.log')) ? readFileSync(join(folder, 'run.log'), 'utf8') : '';
-  expect([code, log.split('\n').filter((line) => / ERROR /.test(line))], text).toEqual([0, []]);
-  return judgeJtl(readFileSync(results, 'utf8'));
+  // Told while it runs, and no more than what came of it.
+  expect(seen.length).toBeGreaterThan(0);
+  expect(seen.at(-1)!.requests).toBeLessThanOrEqual(result.total_requests);
+  return result;
 }
 
 describe('Apache JMeter 5.6.3', () => {
@@ -47,7 +48,7 @@ describe('Apache JMeter 5.6.3', () => {
 
   it.skipIf(!jar)('browses the shop as often as the weights say, each user with a session', async () => {
     const shop = await fakeBoutique();
-    const result = await runJmeter(jar!, scenarios.browsing, shop.port);
+    const result = await load(jar!, scenarios.browsing, shop.port);
     expect(result).toMatchObject({ failed_requests: 0, success_rate: 1, low_quality: false });
     expect(result.total_requests).toBeGreaterThan(200);
     const share = (name: string) => (result.requests[name]?.total ?? 0) / result.total_requests;
@@ -60,7 +61,7 @@ describe('Apache JMeter 5.6.3', () => {
 
   it.skipIf(!jar)('orders what it put into its cart', async () => {
     const shop = await fakeBoutique();
-    const result = await runJmeter(jar!, scenarios.checkout, shop.port);
+    const result = await load(jar!, scenarios.checkout, shop.port);
     expect(result).toMatchObject({ failed_requests: 0, low_quality: false });
     expect(shop.orders.length).toBeGreaterThan(20);
     // Without its cookie a user would order an empty cart.
@@ -75,10 +76,143 @@ describe('Apache JMeter 5.6.3', () => {
     const own = await readScenario(
       'name: own\nrounds:\n  - name: look\n    steps:\n      - { name: "home", path: /, expect_text: "Hot & <Products>" }\n      - { name: page, path: / }\n',
     );
-    const result = await runJmeter(jar!, own, shop.port);
+    const result = await load(jar!, own, shop.port);
     expect(result.low_quality).toBe(true);
     expect(result.requests['home']).toMatchObject({ failed: result.requests['home']!.total });
     expect(Object.keys(result.requests['home']!.failures).some((why) => why.includes('Hot & <Products>'))).toBe(true);
     expect(result.requests['page']!.failed / result.requests['page']!.total).toBeCloseTo(0.2, 1);
   });
+
+  it.skipIf(!jar)('sends texts as they are written, also those it would take for code of its own', async () => {
+    const server = await receiver();
+    server.body = 'a page with ${__groovy(1+1)} \\ $1 in it';
+    server.answer = () => ({ status: 200 });
+    const odd = { code: '${__groovy(1+1)}', slash: 'a\\b,c', both: 'a\\,b ${__time()} \\\\', money: '$5', plain: 'x' };
+    const own = await readScenario(
+      JSON.stringify({
+        name: 'odd',
+        variables: { v: ['${__groovy(7*7)}', '\\1$2'] },
+        rounds: [
+          {
+            name: 'a',
+            steps: [
+              {
+                name: 'post',
+                method: 'POST',
+                path: '/',
+                form: { ...odd, drawn: 'x\\{{v}}${v}$' },
+                expect_text: '${__groovy(1+1)} \\ $1',
+              },
+            ],
+          },
+        ],
+      }),
+    );
+    expect(await load(jar!, own, Number(new URL(server.url).port))).toMatchObject({ failed_requests: 0 });
+    const posted = server.got.map(({ body }) => Object.fromEntries(new URLSearchParams(body)));
+    const drawn = new Set(posted.map((form) => form['drawn']));
+    expect(drawn).toEqual(new Set(['x\\${__groovy(7*7)}${v}$', 'x\\\\1$2${v}$']));
+    for (const { drawn: _, ...form } of posted) expect(form).toEqual(odd);
+  });
+
+  it.skipIf(!jar)('is run by the command line, with its results beside the plan', async () => {
+    const shop = await fakeBoutique();
+    const plan = join(temporaryFolder(), 'own.jmx');
+    const at = { users: 2, durationSeconds: 3, rampSeconds: 1, protocol: 'http' as const, host: '127.0.0.1' };
+    writeFileSync(plan, jmeterPlan({ ...scenarios.browsing, think_seconds: [0, 0.05] }, { ...at, port: shop.port }));
+    const env = { JMETER_HOME: dirname(dirname(jar!)) };
+    const tower = async (...args: string[]) => ended(towerCommand(['--json', 'load', ...args], { cwd: '.', env }));
+    const { code, said } = await tower('run', '--plan', plan);
+    const result = JSON.parse(said) as { total_requests: number; results: string };
+    expect([code, result]).toMatchObject([0, { failed_requests: 0, results: plan.replace('.jmx', '.jtl') }]);
+    expect((await tower('judge', result.results)).said).toContain(`"total_requests": ${result.total_requests}`);
+    const again = { code: 2, said: `tower: ${result.results} is there already; JMeter would add to it\n` };
+    expect(await tower('run', '--plan', plan)).toEqual(again);
+  });
+
+  it.skipIf(!jar)('says why a plan does not run', async () => {
+    const folder = temporaryFolder();
+    const [plan, results, log] = ['bad.jmx', 'bad.jtl', 'bad.log'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(plan, '<jmeterTestPlan');
+    const jmeter = { home: dirname(dirname(jar!)), java: '/usr/bin/java' };
+    await expect(
+      runJmeter(jmeter, [plan, results, log], 256, new AbortController().signal, () => undefined),
+    ).rejects.toThrow(/^JMeter did not run \(exit code 1\): An error occurred: Error in NonGUIDriver/);
+  });
+
+  it.skipIf(!jar)('makes experiments where the configuration says so', { timeout: 120_000 }, async () => {
+    const cluster = await fakeKubernetes();
+    for (const [name, replicas] of Object.entries(replicasThere))
+      cluster.workload('Deployment', name, replicas, [{ name: 'server' }]);
+    const { cwd, env, data } = await experimentFolder(cluster, {
+      users: [2],
+      change: { load_generator: 'jmeter' },
+    });
+    const refused = await servingTower(cwd, env);
+    expect(await ended(begin(cwd, refused.url))).toMatchObject({
+      code: 5,
+      said: expect.stringContaining('there is no JMeter: set JMETER_HOME') as string,
+    });
+    await refused.stop();
+    const { url } = await servingTower(cwd, { ...env, JMETER_HOME: dirname(dirname(jar!)) });
+    expect(await ended(begin(cwd, url))).toMatchObject({ code: 0 });
+    const files = Object.entries(data()).filter(([name]) => name.endsWith('.json'));
+    expect(files).toHaveLength(4);
+    for (const [, text] of files)
+      expect(JSON.parse(text)).toMatchObject({
+        load_test: {
+          generator: 'jmeter',
+          offered_requests_per_second: null,
+          users: 2,
+          rounds: null,
+          failed_requests: 0,
+        },
+      });
+  });
+
+  it.skipIf(!jar)('ends with a tower that is killed, and when its job is cancelled', { timeout: 120_000 }, async () => {
+    const shop = await fakeBoutique();
+    const target = `http://127.0.0.1:${shop.port}`;
+    const home = dirname(dirname(jar!));
+    const cwd = temporaryFolder();
+    const sent = () => shop.seen['GET /product/{id}'] ?? 0;
+    const begun = async (url: string) => {
+      const before = sent();
+      const response = await fetch(`${url}/api/v1/acquisition/load-tests`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ target, generator: 'jmeter', users: 20, duration_seconds: 600 }),
+      });
+      expect(response.status).toBe(202);
+      while (sent() < before + 20) await wait(50);
+      return ((await response.json()) as { id: string }).id;
+    };
+    const isQuiet = async () => {
+      // What was under way may still arrive; users think for three seconds at most.
+      await wait(1000);
+      const then = sent();
+      await wait(4000);
+      return sent() === then;
+    };
+    const first = await servingTower(cwd, { LOAD_TARGETS: target, JMETER_HOME: home });
+    const id = await begun(first.url);
+    const cancelled = await fetch(`${first.url}/api/v1/acquisition/load-tests/${id}`, { method: 'DELETE' });
+    expect(cancelled.status).toBe(200);
+    expect(await isQuiet()).toBe(true);
+    await begun(first.url);
+    // The tower alone, not all that it began.
+    first.child.kill('SIGKILL');
+    expect(await isQuiet()).toBe(true);
+  });
 });
+
+async function ended(command: ReturnType<typeof towerCommand>) {
+  const code = await new Promise((resolve) => {
+    command.child.once('exit', resolve);
+  });
+  return { code, said: command.output() };
+}

@@ -16,6 +16,27 @@ export const loadCases: Case[] = [
   },
   { call: `POST ${path}`, body, status: 400, detail: /is not in LOAD_TARGETS; those are none$/ },
   {
+    world: 'clustered',
+    call: `POST ${path}`,
+    body: { target: body.target },
+    status: 400,
+    detail: /^arrivals_per_second must say how many begin each second$/,
+  },
+  {
+    world: 'clustered',
+    call: `POST ${path}`,
+    body: { target: body.target, generator: 'jmeter' },
+    status: 400,
+    detail: /^users must say how many JMeter is to have$/,
+  },
+  {
+    world: 'clustered',
+    call: `POST ${path}`,
+    body: { target: body.target, generator: 'jmeter', users: 5 },
+    status: 503,
+    detail: /^there is no JMeter: set JMETER_HOME$/,
+  },
+  {
     world: 'under load',
     call: `POST ${path}`,
     body,

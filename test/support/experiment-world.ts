@@ -88,6 +88,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
     createExperimentJobs({
       client,
       queue,
+      jmeter: null,
       folder,
       clock,
       scrapeMs: 0,

@@ -8,8 +8,7 @@ import { towerCommand } from './tower-process.ts';
 /** Experiments as a user makes them: a tower in a folder, a command, files. */
 
 const think = 0.1;
-const users = [2, 8];
-const config = {
+const config = (users: number[]) => ({
   training: {
     steady_state_config: {
       experiment_duration_minutes: 0.05,
@@ -26,18 +25,21 @@ const config = {
   custom_scenarios: {
     visit: { rounds: [{ name: 'visit', steps: [{ name: 'home', path: '/', expect_text: 'welcome' }] }] },
   },
-};
+});
 
 export const replicasThere = { web: 2, cart: 1, loadgenerator: 1 };
 
 /** A folder to run a tower in, with a shop that it makes experiments with. */
-export async function experimentFolder(cluster: { file: string; replicasOf(service: string): number | undefined }) {
+export async function experimentFolder(
+  cluster: { file: string; replicasOf(service: string): number | undefined },
+  { users = [2, 8], change = {} }: { users?: number[]; change?: object } = {},
+) {
   const { prometheus, target } = await simulatedShop(
     cluster,
     users.map((each) => each / think),
   );
   const cwd = temporaryFolder();
-  writeFileSync(join(cwd, 'experiments.yaml'), JSON.stringify(config));
+  writeFileSync(join(cwd, 'experiments.yaml'), JSON.stringify({ ...config(users), ...change }));
   writeFileSync(
     join(cwd, 'queries.json'),
     simulatedQueries([

@@ -35,7 +35,8 @@ export type LoadProgress = { elapsed_seconds: number; requests: number; failed: 
 export type RunResult = LoadResult & {
   /** Different ones. */
   users: number;
-  rounds: number;
+  /** Null where nobody counts them (JMeter). */
+  rounds: number | null;
   /** Those that were turned away because too many were there: the load was less than it was to be. */
   turned_away: number;
 };

@@ -6,7 +6,7 @@ import type { LoadPlan, Scenario, Step } from './scenario.ts';
  */
 export function jmeterPlan(scenario: Scenario, plan: LoadPlan): string {
   const variables = Object.entries(scenario.variables).flatMap(([name, values]) =>
-    values.map((value, i): [string, string] => [`${name}_${i + 1}`, value]),
+    values.map((value, i): [string, string] => [`${name}_${i + 1}`, asWritten(value)]),
   );
   const names = scenario.rounds.flatMap(({ name, weight }) => Array.from({ length: weight }, () => name));
   const rounds = names.map((name, i): [string, string] => [`round_${i + 1}`, name]);
@@ -85,14 +85,24 @@ const onceOnly = (steps: Step[]): string =>
     ? ''
     : `${element('OnceOnlyController', 'OnceOnlyControllerGui', 'at the start', '')}\n<hashTree>\n${steps.map(sampler).join('\n')}\n</hashTree>`;
 
+/**
+ * JMeter would run what looks like one of its functions, Groovy among them. Where a text has a function, backslashes before
+ * some characters are taken away; elsewhere they stay.
+ */
+const literal = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('${', '${__char(36)}{');
+const asWritten = (text: string): string => (text.includes('${') ? literal(text) : text);
+
 /** What was drawn stands in the place of the variable. */
-const filled = (text: string): string =>
-  text.replaceAll(/\{\{(\w[\w-]*)\}\}/g, (_, name: string) => `\${__V(${name}_\${${name}_n})}`);
+function filled(text: string): string {
+  const parts = text.split(/\{\{(\w[\w-]*)\}\}/);
+  if (parts.length === 1) return asWritten(text);
+  return parts.map((part, i) => (i % 2 === 0 ? literal(part) : `\${__V(${part}_\${${part}_n})}`)).join('');
+}
 
 function sampler({ name, method, path, form, expect_text }: Step): string {
   const fields = Object.entries(form ?? {}).map(
     ([key, value]) =>
-      `<elementProp name="${escaped(key)}" elementType="HTTPArgument">${flag('HTTPArgument.always_encode', true)}${string('Argument.name', key)}${string('Argument.value', filled(value))}${string('Argument.metadata', '=')}${flag('HTTPArgument.use_equals', true)}</elementProp>`,
+      `<elementProp name="${escaped(key)}" elementType="HTTPArgument">${flag('HTTPArgument.always_encode', true)}${string('Argument.name', asWritten(key))}${string('Argument.value', filled(value))}${string('Argument.metadata', '=')}${flag('HTTPArgument.use_equals', true)}</elementProp>`,
   );
   const properties = [
     `<elementProp name="HTTPsampler.Arguments" elementType="Arguments"><collectionProp name="Arguments.arguments">${fields.join('\n')}</collectionProp></elementProp>`,
@@ -115,7 +125,7 @@ const assertion = (text: string): string =>
     'AssertionGui',
     'expected text',
     [
-      `<collectionProp name="Asserion.test_strings">${string('0', text)}</collectionProp>`,
+      `<collectionProp name="Asserion.test_strings">${string('0', asWritten(text))}</collectionProp>`,
       string('Assertion.test_field', 'Assertion.response_data'),
       flag('Assertion.assume_success', false),
       whole('Assertion.test_type', 16),

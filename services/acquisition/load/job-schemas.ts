@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Scenario } from './scenario.ts';
+import { generators } from './thread.ts';
 
 /** Load tests as jobs, as HTTP has them. */
 
@@ -16,11 +17,17 @@ export const LoadJobRequest = z
     scenario: z
       .union([z.enum(['browsing', 'checkout']), Scenario], 'must be browsing, checkout or a scenario')
       .default('browsing'),
-    arrivals_per_second: between(0.01, 10_000).describe('Rounds that begin each second, by chance'),
+    generator: z
+      .enum(generators, `must be ${generators.join(' or ')}`)
+      .default('open model')
+      .describe('jmeter: as many users at the same time, who wait for answers; it takes JMETER_HOME'),
+    arrivals_per_second: between(0.01, 10_000)
+      .optional()
+      .describe('Rounds that begin each second, by chance; required, but of no use to jmeter'),
     users: people
       .optional()
       .describe(
-        'Who begin them, one after the other, each with its cookies; not given: one who comes back every ten seconds',
+        'Who begin them, one after the other, each with its cookies; not given: one who comes back every ten seconds. jmeter requires it',
       ),
     duration_seconds: between(1, 86_400).default(60),
     ramp_seconds: between(0, 3600).default(0).describe('Of it, at each end'),
@@ -62,7 +69,7 @@ const LoadResult = z.object({
     }),
   ),
   users: z.int(),
-  rounds: z.int(),
+  rounds: z.int().nullable().describe('Null where JMeter does not count them'),
   turned_away: z.int().describe('Users beyond most_users: the load was less than it was to be'),
 });
 

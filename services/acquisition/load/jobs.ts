@@ -2,9 +2,10 @@ import { invalid } from '../../../src/kernel/errors.ts';
 import { jobResource } from '../../../src/store/job-resource.ts';
 import type { Queue } from '../../../src/store/queue.ts';
 import { type LoadRun, usualUsers } from './generator.ts';
+import { checkJmeter, type Jmeter } from './jmeter-run.ts';
 import type { LoadJob, LoadJobRequest } from './job-schemas.ts';
 import { checkScenario, type Scenario, scenarios } from './scenario.ts';
-import type { loadOnThread } from './thread.ts';
+import type { Load } from './thread.ts';
 
 /** Load tests as a resource: queued, looked at, followed, cancelled. */
 
@@ -12,26 +13,27 @@ type Deps = {
   queue: Queue;
   /** Origins that load tests may be sent to. */
   targets: string[];
-  load: typeof loadOnThread;
+  jmeter: Jmeter | null;
+  load: Load;
 };
 
 const kind = 'load';
 const memoryMiB = 2048;
 
-export function createLoadJobs({ queue, targets, load }: Deps) {
+export function createLoadJobs({ queue, targets, jmeter, load }: Deps) {
   queue.handle(kind, async ({ id, subject, payload }, { signal, progress }) => {
     const request = JSON.parse(payload) as LoadJobRequest;
     const run: LoadRun = {
       target: allowedTarget(targets, subject, 'target'),
-      arrivalsPerSecond: request.arrivals_per_second,
-      users: request.users ?? usualUsers(request.arrivals_per_second),
+      ...usersOf(request),
       durationSeconds: request.duration_seconds,
       rampUpSeconds: request.ramp_seconds,
       rampDownSeconds: request.ramp_seconds,
       mostUsers: request.most_users,
       timeoutMs: 30_000,
     };
-    return load({ name: id, scenario: scenarioOf(request), run, memoryMiB }, signal, progress);
+    const task = { name: id, generator: request.generator, scenario: scenarioOf(request), run, memoryMiB };
+    return load(task, signal, progress);
   });
   const { begin, ...jobs } = jobResource<LoadJob>(queue, kind, 'load test', ({ subject }) => ({ target: subject }));
   return {
@@ -39,6 +41,8 @@ export function createLoadJobs({ queue, targets, load }: Deps) {
     /** @throws TowerError `invalid` for a target nobody allowed or a scenario that is none, `conflict` while another one is sent there */
     start: async (request: LoadJobRequest): Promise<LoadJob> => {
       scenarioOf(request);
+      usersOf(request);
+      if (request.generator === 'jmeter') checkJmeter(jmeter);
       const target = allowedTarget(targets, request.target, 'target');
       return begin(target, request, `${target} is under load`);
     },
@@ -52,6 +56,18 @@ export function allowedTarget(allowed: readonly string[], text: string, paramete
   throw invalid(`${parameter} ${origin || text} is not in LOAD_TARGETS; those are ${allowed.join(', ') || 'none'}`, {
     parameter,
   });
+}
+
+/** @throws TowerError `invalid` where the generator needs what is not given */
+function usersOf({ generator, arrivals_per_second: arrivalsPerSecond, users }: LoadJobRequest) {
+  // JMeter's users come back when they have their answer: how many there are is all that can be said.
+  if (generator === 'jmeter') {
+    if (users === undefined) throw invalid('users must say how many JMeter is to have', { parameter: 'users' });
+    return { arrivalsPerSecond: arrivalsPerSecond ?? 1, users };
+  }
+  if (arrivalsPerSecond === undefined)
+    throw invalid('arrivals_per_second must say how many begin each second', { parameter: 'arrivals_per_second' });
+  return { arrivalsPerSecond, users: users ?? usualUsers(arrivalsPerSecond) };
 }
 
 /** @throws TowerError `invalid` */

@@ -173,3 +173,11 @@ export type LoadPlan = {
   host: string;
   port: number;
 };
+
+/** @param target - `http(s)://host[:port]` */
+export function planAt(target: string, users: number, durationSeconds: number, rampSeconds: number): LoadPlan {
+  const url = new URL(target);
+  const protocol = url.protocol === 'https:' ? 'https' : 'http';
+  const port = Number(url.port) || (protocol === 'https' ? 443 : 80);
+  return { users, durationSeconds, rampSeconds, protocol, host: url.hostname, port };
+}

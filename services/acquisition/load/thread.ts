@@ -1,27 +1,55 @@
 import { createHash } from 'node:crypto';
 import { invalid } from '../../../src/kernel/errors.ts';
 import { createWorkerPool } from '../../../src/kernel/worker-pool.ts';
-import type { LoadProgress, RunResult } from './generator.ts';
-import type { LoadTask } from './load.worker.ts';
+import type { LoadProgress, LoadRun, RunResult } from './generator.ts';
+import type { LoadResult } from './results.ts';
+import type { Scenario } from './scenario.ts';
+
+/** Load tests and their results on a thread of their own, with so much memory: neither they nor the tower hold up the other. */
+
+export const generators = ['open model', 'jmeter'] as const;
+
+export type LoadTask = {
+  /** With the open model the same users come at the same moments whenever a test of that name is run. */
+  name: string;
+  generator: (typeof generators)[number];
+  scenario: Scenario;
+  run: LoadRun;
+  memoryMiB: number;
+};
 
 /**
- * Runs a load test on a thread of its own, with so much memory; ends it at once where the signal aborts.
- * @param task - `name`: the same users come at the same moments whenever a test of that name is run
- * @throws TowerError `invalid` where no request was made
+ * Runs a load test; ends it at once where the signal aborts.
+ * @throws TowerError `invalid` where no request was made, `unavailable` where its generator is not there or does not run
  */
-export async function loadOnThread(
-  { name, memoryMiB, ...task }: Omit<LoadTask, 'seed'> & { name: string; memoryMiB: number },
+export type Load = (
+  task: LoadTask,
   signal: AbortSignal,
   onProgress: (progress: LoadProgress) => void,
-): Promise<RunResult> {
+) => Promise<RunResult>;
+
+export const loadOnThread: Load = async ({ name, scenario, run, memoryMiB }, signal, onProgress) => {
+  const seed = createHash('sha256').update(name).digest().readUInt32LE(0);
+  return onThread<RunResult>('generateLoad', { scenario, run, seed }, memoryMiB, signal, onProgress);
+};
+
+/** What a JTL file shows: it may have hundreds of thousands of rows. @throws TowerError `invalid` where there is none */
+export const judgeOnThread = async (file: string, memoryMiB: number, signal: AbortSignal): Promise<LoadResult> =>
+  onThread<LoadResult>('judgeResults', { file }, memoryMiB, signal);
+
+async function onThread<Result>(
+  name: string,
+  input: object,
+  memoryMiB: number,
+  signal: AbortSignal,
+  onProgress?: (progress: LoadProgress) => void,
+): Promise<Result> {
   const pool = createWorkerPool(new URL('./load.worker.ts', import.meta.url), { threads: 1, queue: 1, memoryMiB });
   try {
-    const seed = createHash('sha256').update(name).digest().readUInt32LE(0);
-    const result = await pool.run<RunResult | null>(
-      'generateLoad',
-      { ...task, seed },
-      { signal, onProgress: (now) => onProgress(now as LoadProgress) },
-    );
+    const result = await pool.run<Result | null>(name, input, {
+      signal,
+      ...(onProgress ? { onProgress: (now) => onProgress(now as LoadProgress) } : {}),
+    });
     if (result === null) throw invalid('the load test made no request: it is too short for so few users');
     return result;
   } finally {

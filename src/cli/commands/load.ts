@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
@@ -18,8 +19,9 @@ type ScriptFlags = {
 };
 
 type RunFlags = {
-  scenario: string;
-  target: string;
+  scenario?: string;
+  target?: string;
+  plan?: string;
   rate: string;
   users?: string;
   seconds: string;
@@ -66,16 +68,24 @@ export function addLoadCommands(program: Command, context: CliContext): void {
     .option('--ramp <seconds>', 'until all users are there', '30')
     .option('--out <file>', 'where it is written; not given: standard output')
     .action((flags: ScriptFlags) => writeScript(context, flags));
+  addRunCommands(load, context);
+}
+
+function addRunCommands(load: Command, context: CliContext): void {
   load
     .command('run')
-    .description('a load test from here, without Java; exit code 1 where less than 95 % of its requests succeeded')
-    .requiredOption('--scenario <name or file.yaml>', 'as for `tower load script`')
-    .requiredOption('--target <url>', 'what is put under load: only what is yours')
+    .description('a load test from here; exit code 1 where less than 95 % of its requests succeeded')
+    .option('--scenario <name or file.yaml>', 'as for `tower load script`')
+    .option('--target <url>', 'what is put under load: only what is yours')
+    .option(
+      '--plan <file.jmx>',
+      'in their place: a plan that JMeter runs (JMETER_HOME says where it is); its results and log are put beside it',
+    )
     .option('--rate <number>', 'rounds that begin each second, on average', '1')
     .option('--users <number>', 'who begin them, one after the other; one who comes back every ten seconds')
     .option('--seconds <number>', 'how long they arrive', '60')
     .option('--most-users <number>', 'at the same time; who comes beyond them is turned away', '500')
-    .action((flags: RunFlags) => runHere(context, flags));
+    .action((flags: RunFlags) => (flags.plan === undefined ? runHere(context, flags) : runPlan(context, flags.plan)));
   load
     .command('judge <file.jtl>')
     .description('what a JMeter run showed; exit code 1 where less than 95 % of its requests succeeded')
@@ -107,6 +117,8 @@ function targetOf(text: string): URL {
 
 /** Ctrl-C ends it; what was measured by then is shown. */
 async function runHere(context: CliContext, flags: RunFlags): Promise<void> {
+  if (flags.scenario === undefined || flags.target === undefined)
+    throw invalid('--scenario and --target must be given, or --plan');
   const scenario = await scenarioOf(flags.scenario);
   const arrivalsPerSecond = rateOf(flags.rate);
   const { runLoad, usualUsers } = await loadTools();
@@ -118,24 +130,55 @@ async function runHere(context: CliContext, flags: RunFlags): Promise<void> {
     mostUsers: countOf('--most-users', flags.mostUsers, 100_000),
     timeoutMs: 60_000,
   };
-  const over = new AbortController();
-  const stop = () => over.abort();
-  process.once('SIGINT', stop);
-  const result = await runLoad(scenario, run, {
-    clock: { now: () => performance.timeOrigin + performance.now(), sleep },
-    random: Math.random,
-    fetch,
-    signal: over.signal,
-    onProgress: ({ elapsed_seconds, requests, failed, users }) =>
-      context.progress(
-        `${elapsed_seconds.toFixed(0)}/${run.durationSeconds} s  ${requests} requests  ${failed} failed  ${users} users`,
-      ),
-  }).finally(() => process.off('SIGINT', stop));
+  const result = await untilStopped((signal) =>
+    runLoad(scenario, run, {
+      clock: { now: () => performance.timeOrigin + performance.now(), sleep },
+      random: Math.random,
+      fetch,
+      signal,
+      onProgress: (now) => context.progress(progressText(now, run.durationSeconds)),
+    }),
+  );
   context.progress('');
   const turned =
     result.turned_away > 0 ? `\n${result.turned_away} users were turned away: the load was less than asked for` : '';
   context.print(result, (shown) => `${resultText(shown)}${turned}`);
   refuseLow(result);
+}
+
+/** What JMeter does, as its plan says. */
+async function runPlan(context: CliContext, plan: string): Promise<void> {
+  const { checkJmeter, runJmeter } = await loadTools();
+  const { JMETER_HOME: home, JMETER_JAVA: java = '/usr/bin/java' } = context.env;
+  const jmeter = checkJmeter(home ? { home, java } : null);
+  if (!existsSync(plan)) throw invalid(`--plan: there is no ${plan}`);
+  const [results, log] = ['.jtl', '.log'].map((ending) => `${plan.replace(/\.jmx$/, '')}${ending}`) as [string, string];
+  if (existsSync(results)) throw invalid(`${results} is there already; JMeter would add to it`);
+  const result = await untilStopped((signal) =>
+    runJmeter(jmeter, [plan, results, log], memoryMiB, signal, (now) => context.progress(progressText(now))),
+  );
+  context.progress('');
+  context.print({ ...result, results, log }, (shown) => `${resultText(shown)}\n\n${results} has every request`);
+  refuseLow(result);
+}
+
+const memoryMiB = 2048;
+
+/** Ctrl-C ends it. */
+async function untilStopped<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+  const over = new AbortController();
+  const stop = () => over.abort(new TowerError('internal', 'ended by Ctrl-C'));
+  process.once('SIGINT', stop);
+  return work(over.signal).finally(() => process.off('SIGINT', stop));
+}
+
+function progressText(
+  now: { elapsed_seconds: number; requests: number; failed: number; users: number },
+  of?: number,
+): string {
+  const { elapsed_seconds, requests, failed, users } = now;
+  const whole = of === undefined ? '' : `/${of}`;
+  return `${elapsed_seconds.toFixed(0)}${whole} s  ${requests} requests  ${failed} failed  ${users} users`;
 }
 
 /** Keeps the process alive, unlike the clock's own. */
@@ -158,28 +201,23 @@ function refuseLow({ low_quality, success_rate }: Pick<Result, 'low_quality' | '
 }
 
 async function writeScript(context: CliContext, flags: ScriptFlags): Promise<void> {
-  const { jmeterPlan, k6Script } = await loadTools();
+  const { jmeterPlan, k6Script, planAt } = await loadTools();
   const scenario = await scenarioOf(flags.scenario);
   const url = targetOf(flags.target);
   const users = countOf('--users', flags.users, 10_000);
   const durationSeconds = countOf('--minutes', flags.minutes, 10_080) * 60;
   const rampSeconds = countOf('--ramp', flags.ramp, durationSeconds);
-  const plan = {
-    users,
-    durationSeconds,
-    rampSeconds,
-    protocol: url.protocol === 'https:' ? ('https' as const) : ('http' as const),
-    host: url.hostname,
-    port: Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
-  };
-  const script = (flags.tool === 'jmeter' ? jmeterPlan : k6Script)(scenario, plan);
+  const script = (flags.tool === 'jmeter' ? jmeterPlan : k6Script)(
+    scenario,
+    planAt(url.origin, users, durationSeconds, rampSeconds),
+  );
   if (flags.out === undefined) return context.out(script);
   await writeFile(flags.out, script).catch((error: NodeJS.ErrnoException) => {
     throw invalid(`--out ${flags.out} cannot be written (${error.code})`);
   });
   const run =
     flags.tool === 'jmeter'
-      ? `jmeter -n -t ${flags.out} -l ${flags.out.replace(/\.jmx$/, '')}.jtl`
+      ? `tower load run --plan ${flags.out}, or jmeter -n -t ${flags.out} -l ${flags.out.replace(/\.jmx$/, '')}.jtl`
       : `k6 run ${flags.out}`;
   context.print({ file: flags.out, run }, () => `${flags.out} is written; run it with: ${run}`);
 }

@@ -76,7 +76,7 @@ describe('the load generator', () => {
     const shareOf = (name: string) => result.requests[name]!.total / (result.total_requests - result.users);
     expect(shareOf('product')).toBeGreaterThan(0.52);
     expect(shareOf('product')).toBeLessThan(0.73);
-    expect((result.requests['home']!.total - result.users) / result.rounds).toBeLessThan(0.14);
+    expect((result.requests['home']!.total - result.users) / result.rounds!).toBeLessThan(0.14);
   });
 
   it('goes nowhere but where it was sent, whatever a scenario has in it', async () => {
