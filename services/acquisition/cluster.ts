@@ -26,10 +26,10 @@ import {
   type Sized,
   setResources,
   sizedOf,
-  templateOf,
+  writtenOf,
 } from './kubernetes/resources.ts';
 import { workloadPath, workloadsOf } from './kubernetes/workloads.ts';
-import type { ColumnName, Workload } from './metric-queries.ts';
+import { type ColumnName, checkWorkload, type Workload } from './metric-queries.ts';
 
 /** What there is in a cluster, and what is changed there for those who size. */
 export type Cluster = ReturnType<typeof createCluster>;
@@ -77,13 +77,15 @@ export function createCluster({ client, clock, ...measured }: Deps) {
   const cluster = () => requiredCluster(client);
   return {
     /** @throws TowerError `unavailable` */
-    workloads: async (namespace: string) => workloadsOf(cluster(), namespace),
-    /** @throws TowerError `not_found`, `unavailable` */
-    find: async ({ namespace, service }: Workload, signal?: AbortSignal) =>
-      findWorkload(cluster(), namespace, service, signal),
-    /** Containers of its pods by its own template. @throws TowerError `not_found`, `unavailable` */
-    template: async ({ namespace, service }: Workload, signal: AbortSignal) =>
-      templateOf(cluster(), namespace, service, signal),
+    workloads: async (namespace: string) => workloadsOf(cluster(), checkedNamespace(namespace)),
+    /** @throws TowerError `invalid` for names Kubernetes does not allow, `not_found`, `unavailable` */
+    find: async (target: Workload, signal?: AbortSignal) => {
+      checkWorkload(target);
+      return findWorkload(cluster(), target.namespace, target.service, signal);
+    },
+    /** What is written of it; null where no cluster is configured. @throws TowerError `not_found`, `unavailable` */
+    written: async ({ namespace, service }: Workload, signal: AbortSignal) =>
+      client && writtenOf(client, namespace, service, signal),
     /** Has the API server judge what would be set. @throws TowerError `invalid` for what it refuses, `unavailable` */
     judge: async (target: Workload, { kind }: Found, containers: Sized[], signal?: AbortSignal) =>
       setResources(cluster(), { ...target, kind }, containers, { dryRun: true, ...(signal ? { signal } : {}) }),
@@ -128,6 +130,12 @@ export function createCluster({ client, clock, ...measured }: Deps) {
     signals: (target: Workload, startMs: number, endMs: number, signal: AbortSignal): Promise<Signals> =>
       signalsOf(measured, target, startMs, endMs, signal),
   };
+}
+
+/** @throws TowerError `invalid` */
+function checkedNamespace(namespace: string): string {
+  checkWorkload({ namespace, service: 'any' });
+  return namespace;
 }
 
 async function signalsOf(

@@ -136,7 +136,7 @@ function derived(columns: CollectedColumn[], size: number): CollectedColumn[] {
   });
 }
 
-/** Requests per second of a workload; null where there is no query for it. @throws TowerError as `collectColumns` */
+/** Requests per second of a workload, of the first of its `series`, which should be the only one; null where there is no query for it. @throws TowerError as `collectColumns` */
 export async function collectRequestRate(
   source: Source,
   workload: Workload,
@@ -149,7 +149,7 @@ export async function collectRequestRate(
   const query = queryFor(text, workload, stepMs, source.scrapeMs);
   const grid = await source.prometheus.range(query, startMs, endMs, stepMs, signal);
   const values = grid.series[0]?.values ?? new Float64Array(grid.size).fill(Number.NaN);
-  return { startMs: grid.startMs, stepMs, values };
+  return { startMs: grid.startMs, stepMs, values, series: grid.series.length, warnings: grid.warnings };
 }
 
 /** One container of one pod, by what it used; NaN where it was not there. */
@@ -170,7 +170,8 @@ export async function collectPods(
   const pods = grid.series.map(
     ({ labels, values }): PodUsage => ({ pod: labels['pod'] ?? '', container: labels['container'] ?? '', values }),
   );
-  return { startMs: grid.startMs, stepMs, windowMs: rateWindowMs(stepMs, source.scrapeMs), pods };
+  const windowMs = rateWindowMs(stepMs, source.scrapeMs);
+  return { startMs: grid.startMs, stepMs, windowMs, pods, warnings: grid.warnings };
 }
 
 /** In the order given, a few at a time. */

@@ -6,7 +6,8 @@ import { configOf, shippedConfig } from './experiment-config.ts';
 import { planOf } from './experiment-plan.ts';
 import type { ExperimentJob, ExperimentJobRequest } from './job-schemas.ts';
 import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
-import { restoreLeft } from './kubernetes/leases.ts';
+import { leaseSeconds, restoreLeft } from './kubernetes/leases.ts';
+import type { Lease } from './kubernetes/objects.ts';
 import { scaleOf } from './kubernetes/workloads.ts';
 import { checkJmeter, type Jmeter } from './load/jmeter-run.ts';
 
@@ -32,6 +33,7 @@ const mostAbandoned = 20;
 
 export function createExperimentJobs(deps: ExperimentDeps) {
   const { queue } = deps;
+  const isStill = stoodStill(() => deps.clock.now());
   queue.handle(
     kind,
     async (job, { signal, progress }) => {
@@ -63,7 +65,7 @@ export function createExperimentJobs(deps: ExperimentDeps) {
       return begin(namespace, { ...request, config }, `experiments are under way in ${namespace}`);
     },
     /** Background step: gives workloads their replicas back where a job ended without doing so. */
-    restore: (signal: AbortSignal) => restoreAll(deps, signal),
+    restore: (signal: AbortSignal) => restoreAll(deps, isStill, signal),
   };
 }
 
@@ -78,11 +80,27 @@ async function refuseUnknown(client: KubernetesClient, { namespace, services }: 
     });
 }
 
-async function restoreAll({ client, queue, clock, log }: ExperimentDeps, signal: AbortSignal): Promise<void> {
+/** Whether nobody has renewed a Lease for long, by the clock of this tower alone: that of its holder may be another one. */
+function stoodStill(now: () => number) {
+  const seen = new Map<string, { version: string | undefined; sinceMs: number }>();
+  return ({ metadata: { namespace, name, resourceVersion } }: Lease): boolean => {
+    const key = `${namespace}/${name}`;
+    const known = seen.get(key);
+    if (known && known.version === resourceVersion) return now() - known.sinceMs >= leaseSeconds * 1000;
+    seen.set(key, { version: resourceVersion, sinceMs: now() });
+    return false;
+  };
+}
+
+async function restoreAll(
+  { client, queue, clock, log }: ExperimentDeps,
+  isStill: (lease: Lease) => boolean,
+  signal: AbortSignal,
+): Promise<void> {
   if (!client) return;
   const jobs = (await Promise.all(holders.map((each) => queue.list(each, mostLookedAt)))).flat();
   // A job that is begun again holds under another name, so nobody goes on with what nobody renewed.
-  const isLeft = (_: string, isOver: boolean) => isOver;
+  const isLeft = (_: string, isOver: boolean, lease: Lease) => isStill(lease) && isOver;
   const failures: unknown[] = [];
   for (const namespace of new Set(jobs.map(({ subject }) => subject.split('/')[0]!))) {
     // A namespace that is gone, or may not be read, keeps none of the others from it.

@@ -17,6 +17,9 @@ export type LoadTest = {
   throughput: number | null;
   /** Requests per second that were to be sent between the ramps. */
   offered: number | null;
+  /** That were begun, and those that were not since too many users were there. */
+  rounds: number | null;
+  turnedAway: number | null;
   /** 95th percentile of its answers, in milliseconds. */
   p95Ms: number | null;
 };
@@ -157,6 +160,8 @@ function loadTestOf(load: Record<string, unknown>): LoadTest {
     durationSeconds: numberOr(load['duration_seconds']),
     throughput: numberOr(load['throughput']),
     offered: numberOr(load['offered_requests_per_second']),
+    rounds: numberOr(load['rounds']),
+    turnedAway: numberOr(load['turned_away']),
     p95Ms: numberOr(load['p95_response_time']),
   };
 }

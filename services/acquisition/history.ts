@@ -1,4 +1,5 @@
 import type { Clock } from '../../src/kernel/clock.ts';
+import { publicText } from '../../src/kernel/errors.ts';
 import type { Cluster } from './cluster.ts';
 import { collectPods, collectRequestRate, type Stretch } from './collect.ts';
 import { leaveOut, loadPoints, type TriedFor, triedFor } from './load-points.ts';
@@ -13,18 +14,24 @@ type Deps = {
   /** @throws TowerError `unavailable` where there is no Prometheus */
   source: () => { prometheus: Prometheus; queries: MetricQueries; scrapeMs: number };
   folder: string;
-  cluster: Pick<Cluster, 'template'>;
+  cluster: Pick<Cluster, 'written'>;
   clock: Clock;
 };
 
+/** No node has so much: cores, bytes. What is above it was measured wrongly. */
+const mostOfAny = { cpu: 4096, memory: 2 ** 46 };
+
 /** Names tell nearly as much: a cluster that is slow is not waited for. */
-const templateMs = 3_000;
+const writtenMs = 3_000;
 
 export function createHistory({ source, folder, cluster, clock }: Deps) {
   return {
     /** When load experiments ran in its namespace: what is left out of what follows. @throws TowerError `invalid` */
     tried: async ({ namespace }: Workload, { startMs }: Stretch) => triedFor(folder, namespace, startMs),
-    /** What each container of each pod used; `lastMs`: when it was seen last, also where that is left out. @throws TowerError `invalid`, `unavailable` */
+    /**
+     * What each container of each pod used; `first`, `lastMs`: the step it was seen at first, and when it was seen last, also where
+     * that is left out; `impossible`: samples that no node can have made. @throws TowerError `invalid`, `unavailable`
+     */
     pods: async (
       workload: Workload,
       which: 'cpu' | 'memory',
@@ -33,13 +40,20 @@ export function createHistory({ source, folder, cluster, clock }: Deps) {
       signal?: AbortSignal,
     ) => {
       const found = await collectPods(source(), workload, which, stretch, signal);
+      let impossible = 0;
       const pods = found.pods.map(({ values, ...pod }) => {
+        for (const [i, value] of values.entries()) {
+          if (!(value > mostOfAny[which])) continue;
+          values[i] = Number.NaN;
+          impossible += 1;
+        }
+        const first = values.findIndex((value) => !Number.isNaN(value));
         const last = values.findLastIndex((value) => !Number.isNaN(value));
         const lastMs = last === -1 ? null : found.startMs + last * found.stepMs;
         leaveOut(values, found, tried, found.windowMs);
-        return { ...pod, values, lastMs };
+        return { ...pod, values, first, lastMs };
       });
-      return { ...found, pods };
+      return { ...found, pods, impossible };
     },
     /** What it is asked; null where nobody counts. @throws TowerError `invalid`, `unavailable` */
     requestRate: async (workload: Workload, stretch: Stretch, tried: readonly TriedFor[], signal?: AbortSignal) => {
@@ -53,9 +67,12 @@ export function createHistory({ source, folder, cluster, clock }: Deps) {
     /** What it asks for at present. @throws TowerError `invalid`, `unavailable` */
     state: async (workload: Workload, sinceMs: number, tried: readonly TriedFor[], signal?: AbortSignal) =>
       workloadState(source(), workload, { sinceMs, atMs: clock.now(), tried }, signal),
-    /** Containers of its pods by its own template; null where no cluster tells. */
-    template: async (workload: Workload, signal: AbortSignal): Promise<string[] | null> =>
-      cluster.template(workload, AbortSignal.any([signal, AbortSignal.timeout(templateMs)])).catch(() => null),
+    /** What is written of it in the cluster, where one tells; `trouble`: why one that is configured does not. */
+    written: async (workload: Workload, signal: AbortSignal) =>
+      cluster.written(workload, AbortSignal.any([signal, AbortSignal.timeout(writtenMs)])).then(
+        (written) => ({ written, trouble: null }),
+        (error: unknown) => ({ written: null, trouble: publicText(error) }),
+      ),
     /** @throws TowerError `invalid`, `unavailable` */
     workloads: async (namespace: string) => workloadsIn(source(), namespace, clock.now()),
   };

@@ -64,6 +64,7 @@ export const ExperimentPlan = z
           jmeter_think_time: 2,
           metrics_collection_interval: 30,
           prometheus_query_timeout: 10,
+          load_generator: 'open model',
           max_retries: 3,
           pods_ready_timeout: 300,
           target_urls: {},

@@ -69,7 +69,7 @@ const selectorsOf: Record<Preset, Record<'C' | 'N' | 'K' | 'J', string>> = {
 
 const containers = (inner: string) => `max by(namespace,pod,container)(${inner}) $J`;
 
-/** How much more there is than four scrapes, or the step, ago. */
+/** How much more there is than four scrapes, or the step and two scrapes, ago. */
 const risen = (metric: string) => `max by(namespace,pod,container)(increase(${metric}{$C}[$r])) $J`;
 const throttled = (sum: string) =>
   `${sum}(${risen('container_cpu_cfs_throttled_periods_total')}) / ${sum}(${risen('container_cpu_cfs_periods_total')})`;
@@ -89,7 +89,7 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
     query: 'sum(max by(namespace,pod,interface)(rate(container_network_transmit_bytes_total{$N}[$w])) $J)',
   },
   pod_restarts: {
-    unit: 'restarts in four scrapes, or in the step where it is longer',
+    unit: 'restarts in four scrapes, or in the step and two scrapes where that is longer',
     query: 'sum(max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) $J)',
   },
   replica_count: {
@@ -112,7 +112,7 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
     query: throttled('sum'),
   },
   oom_kills: {
-    unit: 'kills in four scrapes, or in the step where it is longer',
+    unit: 'kills in four scrapes, or in the step and two scrapes where that is longer',
     // Where cAdvisor does not tell, a container that began again and was last ended for memory.
     query: `sum(${risen('container_oom_events_total')}) or sum(((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) * on(namespace,pod,container) max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"})) $J)`,
   },
@@ -237,12 +237,13 @@ async function readQueries(file: string) {
 /** A workload in a namespace; names as Kubernetes allows them, so that they can stand in a query. */
 export type Workload = { namespace: string; service: string };
 
+export const isName = (text: string): boolean => /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(text);
+
 /** @throws TowerError `invalid` for what is no name of Kubernetes */
 export function checkWorkload({ namespace, service }: Workload): void {
   const rule = 'must be a name of Kubernetes: lower-case letters, digits, - and ., 253 at most, no - or . at an end';
   for (const [parameter, name] of Object.entries({ namespace, service }))
-    if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name))
-      throw invalid(`${parameter} ${rule}`, { parameter, constraint: rule });
+    if (!isName(name)) throw invalid(`${parameter} ${rule}`, { parameter, constraint: rule });
 }
 
 /** What Kubernetes makes the ends of pods' names of: no vowels, nothing that looks alike. */
@@ -251,8 +252,11 @@ const letters = '[bcdfghjklmnpqrstvwxz2456789]';
 /** A rate needs four scrapes. */
 export const rateWindowMs = (stepMs: number, scrapeMs: number): number => Math.max(stepMs, 4 * scrapeMs);
 
+/** An increase looks from one sample to another: of two stretches that only touch, what happens between them is in neither. */
+export const riseWindowMs = (stepMs: number, scrapeMs: number): number => Math.max(stepMs + 2 * scrapeMs, 4 * scrapeMs);
+
 /**
- * A query for a workload. A rate needs four scrapes at least; an increase covers the step.
+ * A query for a workload. A rate needs four scrapes at least; an increase covers the step and what is between two.
  * @param scrapeMs - time between two scrapes
  */
 export function queryFor(query: string, { namespace, service }: Workload, stepMs: number, scrapeMs: number): string {
@@ -264,6 +268,6 @@ export function queryFor(query: string, { namespace, service }: Workload, stepMs
     .replaceAll('$ns', namespace)
     .replaceAll('$svc', service)
     .replaceAll('$w', rate)
-    .replaceAll('$r', rate)
+    .replaceAll('$r', seconds(riseWindowMs(stepMs, scrapeMs)))
     .replaceAll('$s', seconds(Math.max(stepMs, 2 * scrapeMs)));
 }

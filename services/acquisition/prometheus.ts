@@ -56,10 +56,12 @@ export function createPrometheus({ http, clock }: { http: HttpClient; clock: Clo
     },
     /**
      * The values at one moment, NaN where they are no numbers.
+     * @param onWarning - of answers that may not be whole
      * @throws TowerError `invalid` for a query it does not take, `unavailable` where it does not answer
      */
-    instant: async (query: string, atMs: number, signal?: AbortSignal) => {
+    instant: async (query: string, atMs: number, signal?: AbortSignal, onWarning?: (warning: string) => void) => {
       const data = dataOf(await http.get('/api/v1/query', { query, time: String(atMs / 1000) }, signal), query);
+      for (const warning of data.warnings) onWarning?.(warning);
       return data.result.map(({ metric = {}, value }) => ({ labels: metric, value: numberOf(value?.[1]) }));
     },
     /**

@@ -31,6 +31,7 @@ export function validateQuality(experiment: Experiment, stepSeconds = experiment
   const checks = [
     loadSucceeded(experiment),
     loadLasted(experiment),
+    loadArrived(experiment),
     oneRowPerStep(experiment, stepSeconds),
     isComplete(experiment),
     hasItsReplicas(experiment),
@@ -66,6 +67,19 @@ function loadLasted({ loadTest, durationMinutes }: Experiment): Check {
     ...common,
     passed: seconds >= leastKnown * durationMinutes * 60,
     detail: `the load test ran for ${seconds.toFixed(0)} s of ${(durationMinutes * 60).toFixed(0)} s`,
+  };
+}
+
+/** Load that was turned away is none: what was measured was of less than the experiment says. */
+function loadArrived({ loadTest }: Experiment): Check {
+  const common = { name: 'load_arrived', grade: 'low' as const };
+  const { turnedAway = null, rounds = null } = loadTest ?? {};
+  if (turnedAway === null || rounds === null) return { ...common, passed: true, detail: 'nobody was turned away' };
+  const share = rounds + turnedAway > 0 ? turnedAway / (rounds + turnedAway) : 0;
+  return {
+    ...common,
+    passed: share <= 1 - leastSuccess,
+    detail: `${turnedAway} of ${rounds + turnedAway} users found too many there and were turned away, ${percent(share)}`,
   };
 }
 

@@ -8,6 +8,7 @@ export const stateNames = [
   'limits',
   'oom_limits',
   'replicas',
+  'hpa',
   'hpa_targets',
   'native_sidecars',
   'heaps',
@@ -22,7 +23,7 @@ const ofContainers = (metric: string) =>
   `max by(container,resource)(max by(namespace,pod,container,resource)(${metric}{$K$kp,resource=~"cpu|memory"}) $J)`;
 
 const hpa =
-  'on(namespace,horizontalpodautoscaler) group_left() max by(namespace,horizontalpodautoscaler)(kube_horizontalpodautoscaler_info{$K,scaletargetref_name="$svc"})';
+  'max by(namespace,horizontalpodautoscaler)(kube_horizontalpodautoscaler_info{$K,scaletargetref_name="$svc"})';
 
 const ofLimitRanges = (constraint: string) =>
   `kube_limitrange{$K,type="Container",resource=~"cpu|memory",constraint="${constraint}"}`;
@@ -45,8 +46,9 @@ export const stateQueries: Record<StateName, (preset: Preset) => string> = {
     'max by(container)(max by(namespace,pod,container)(kube_pod_container_resource_limits{$K$kp,resource="memory"}) * on(namespace,pod,container) (max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"}) > 0) and on(namespace,pod,container) ((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) $J))',
   replicas: () =>
     'max(kube_deployment_spec_replicas{$K,deployment="$svc"} or kube_statefulset_replicas{$K,statefulset="$svc"})',
+  hpa: () => hpa,
   hpa_targets: () =>
-    `max by(horizontalpodautoscaler,metric_name,metric_target_type)(kube_horizontalpodautoscaler_spec_target_metric{$K} * ${hpa})`,
+    `max by(horizontalpodautoscaler,metric_name,metric_target_type)(kube_horizontalpodautoscaler_spec_target_metric{$K} * on(namespace,horizontalpodautoscaler) group_left() ${hpa})`,
   // Init containers that go on running; those that do not are gone by the time they are looked for.
   native_sidecars: () => 'group by(container)(max by(namespace,pod,container)(kube_pod_init_container_info{$K$kp}) $J)',
   // What a JVM may fill, by Micrometer or the JMX exporter; pools without a bound are below 0.

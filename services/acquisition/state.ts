@@ -1,5 +1,5 @@
 import { leaveOut, type TriedFor } from './load-points.ts';
-import { checkWorkload, type MetricQueries, queryFor, rateWindowMs, type Workload } from './metric-queries.ts';
+import { checkWorkload, isName, type MetricQueries, queryFor, riseWindowMs, type Workload } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
 import type { StateName } from './state-queries.ts';
 
@@ -31,6 +31,8 @@ export type WorkloadState = {
   quotaLeft: Amounts & { memoryLimitBytes: number | null };
   /** What could not be told. */
   unknown: StateName[];
+  /** What Prometheus says of answers that may not be whole. */
+  warnings: string[];
 };
 
 type Source = { prometheus: Prometheus; queries: MetricQueries; scrapeMs: number };
@@ -44,15 +46,19 @@ export async function workloadState(
   signal?: AbortSignal,
 ): Promise<WorkloadState> {
   checkWorkload(workload);
+  const warnings = new Set<string>();
+  const warn = (warning: string) => void warnings.add(warning);
   const ask = async (name: StateName): Promise<Sample[]> => {
     const query = queryFor(source.queries.state[name], workload, source.scrapeMs, source.scrapeMs);
-    return (await source.prometheus.instant(query, atMs, signal)).filter(({ value }) => !Number.isNaN(value));
+    const samples = await source.prometheus.instant(query, atMs, signal, warn);
+    return samples.filter(({ value }) => !Number.isNaN(value));
   };
-  const [requests, limits, kills, replicas, targets, sidecars, heaps, nodes, ranges, quotas] = await Promise.all([
+  const [requests, limits, kills, replicas, hpas, targets, sidecars, heaps, nodes, ranges, quotas] = await Promise.all([
     ask('requests'),
     ask('limits'),
-    killsOf(source, workload, { sinceMs, atMs, tried }, signal),
+    killsOf(source, workload, { sinceMs, atMs, tried }, warn, signal),
     ask('replicas'),
+    ask('hpa'),
     ask('hpa_targets'),
     ask('native_sidecars'),
     ask('heaps'),
@@ -60,26 +66,10 @@ export async function workloadState(
     ask('limit_ranges'),
     ask('quotas'),
   ]);
-  const names = new Set([...requests, ...limits].map(({ labels }) => labels['container'] ?? ''));
-  const valueOf = (samples: Sample[], container: string, resource?: string) =>
-    samples.find(
-      ({ labels }) => labels['container'] === container && (resource === undefined || labels['resource'] === resource),
-    )?.value ?? null;
-  const containers = [...names].map((name): [string, ContainerState] => [
-    name,
-    {
-      cpuRequest: valueOf(requests, name, 'cpu'),
-      memoryRequest: valueOf(requests, name, 'memory'),
-      cpuLimit: valueOf(limits, name, 'cpu'),
-      memoryLimit: valueOf(limits, name, 'memory'),
-      oomLimit: kills.get(name) ?? null,
-      heapBytes: valueOf(heaps, name),
-    },
-  ]);
   return {
-    containers: Object.fromEntries(containers),
+    containers: containersOf(requests, limits, kills, heaps),
     replicas: replicas[0]?.value ?? null,
-    hpa: autoscalerOf(targets),
+    hpa: autoscalerOf(hpas, targets),
     nativeSidecars: sidecars.map(({ labels }) => labels['container'] ?? ''),
     node: amountsOf(nodes, ['cpu'], ['memory']),
     range: {
@@ -94,12 +84,39 @@ export async function workloadState(
       ...(requests.length === 0 ? (['requests'] as const) : []),
       ...(replicas.length === 0 ? (['replicas'] as const) : []),
     ],
+    warnings: [...warnings],
   };
 }
 
-/** One only: several on the same workload are at odds with each other. */
-function autoscalerOf(targets: readonly Sample[]): WorkloadState['hpa'] {
-  const name = targets[0]?.labels['horizontalpodautoscaler'];
+function containersOf(
+  requests: readonly Sample[],
+  limits: readonly Sample[],
+  kills: ReadonlyMap<string, number>,
+  heaps: readonly Sample[],
+): WorkloadState['containers'] {
+  const named = [...requests, ...limits, ...heaps].map(({ labels }) => labels['container'] ?? '');
+  const valueOf = (samples: readonly Sample[], container: string, resource?: string) =>
+    samples.find(
+      ({ labels }) => labels['container'] === container && (resource === undefined || labels['resource'] === resource),
+    )?.value ?? null;
+  // What was killed or has a heap may ask for nothing now.
+  const containers = [...new Set([...named, ...kills.keys()])].map((name): [string, ContainerState] => [
+    name,
+    {
+      cpuRequest: valueOf(requests, name, 'cpu'),
+      memoryRequest: valueOf(requests, name, 'memory'),
+      cpuLimit: valueOf(limits, name, 'cpu'),
+      memoryLimit: valueOf(limits, name, 'memory'),
+      oomLimit: kills.get(name) ?? null,
+      heapBytes: valueOf(heaps, name),
+    },
+  ]);
+  return Object.fromEntries(containers);
+}
+
+/** One only: several on the same workload are at odds with each other. Not all that they scale by has a target in its series. */
+function autoscalerOf(hpas: readonly Sample[], targets: readonly Sample[]): WorkloadState['hpa'] {
+  const name = (targets[0] ?? hpas[0])?.labels['horizontalpodautoscaler'];
   if (name === undefined) return null;
   const own = targets.filter(({ labels }) => labels['horizontalpodautoscaler'] === name);
   const metrics = own.map(({ labels, value }) => {
@@ -114,14 +131,16 @@ async function killsOf(
   { prometheus, queries, scrapeMs }: Source,
   workload: Workload,
   { sinceMs, atMs, tried }: { sinceMs: number; atMs: number; tried: readonly TriedFor[] },
+  warn: (warning: string) => void,
   signal?: AbortSignal,
 ): Promise<Map<string, number>> {
   const stepMs = Math.max(300_000, scrapeMs);
   const query = queryFor(queries.state.oom_limits, workload, stepMs, scrapeMs);
-  const { series, startMs } = await prometheus.range(query, sinceMs, atMs, stepMs, signal);
+  const { series, startMs, warnings } = await prometheus.range(query, sinceMs, atMs, stepMs, signal);
+  for (const warning of warnings) warn(warning);
   const known = series.flatMap(({ labels, values }): [string, number][] => {
     // What an experiment did to it is none of production's.
-    leaveOut(values, { startMs, stepMs }, tried, rateWindowMs(stepMs, scrapeMs));
+    leaveOut(values, { startMs, stepMs }, tried, riseWindowMs(stepMs, scrapeMs));
     const limits = values.filter((value) => !Number.isNaN(value));
     return limits.length === 0 ? [] : [[labels['container'] ?? '', Math.max(...limits)]];
   });
@@ -155,7 +174,10 @@ export async function workloadsIn(source: Source, namespace: string, atMs: numbe
   const found = await source.prometheus.instant(query, atMs);
   const named = found.flatMap(({ labels }): NamedWorkload[] => {
     const service = labels['workload'] ?? labels['deployment'];
-    return service === undefined ? [] : [{ service, kind: kindOf[labels['workload_type'] ?? ''] ?? 'Deployment' }];
+    // Anybody who is scraped may write labels.
+    return service === undefined || !isName(service)
+      ? []
+      : [{ service, kind: kindOf[labels['workload_type'] ?? ''] ?? 'Deployment' }];
   });
   const all = new Map(named.map((each) => [`${each.service} ${each.kind}`, each]));
   return [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, each]) => each);

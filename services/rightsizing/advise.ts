@@ -6,8 +6,8 @@ import { hour, type Resource, sorted, type Usage } from './usage.ts';
 
 export type AdviseTask = {
   resource: Resource;
-  /** One series per pod, all on one grid. */
-  pods: Usage[];
+  /** One series per pod, all on one grid. `first`: the step it was seen at first. */
+  pods: (Usage & { first: number })[];
   /** Of all pods together in the place of the busiest one. */
   together: boolean;
   horizonMs: number;
@@ -22,6 +22,8 @@ export type AdviseTask = {
 
 export type Advised = {
   strategy: string;
+  /** What it does, in a line; null of the tower’s own. */
+  about: string | null;
   /** Null where it says nothing. */
   request: number | null;
   confidence: number | null;
@@ -51,10 +53,19 @@ export function advise(task: AdviseTask): Advices {
     if (name === own) {
       const sizer = sizerFor(resource, stepMs, horizonMs, least, violation);
       feed(sizer, hottest, null);
-      return { strategy: name, ...sizer.recommend() };
+      return { strategy: name, about: null, ...sizer.recommend() };
     }
-    const request = strategies.find((strategy) => strategy.name === name)!.request(resource, begun);
-    return { strategy: name, request, confidence: null, confidences: null, factor: null, experts: [] };
+    const strategy = strategies.find((each) => each.name === name)!;
+    const request = strategy.request(resource, begun);
+    return {
+      strategy: name,
+      about: strategy.about,
+      request,
+      confidence: null,
+      confidences: null,
+      factor: null,
+      experts: [],
+    };
   });
   const timeOf = (i: number | undefined) => (i === undefined ? null : startMs + i * stepMs);
   return {
@@ -93,14 +104,19 @@ function totalOf(pods: readonly Usage[]): Usage {
   return { ...first, values };
 }
 
-/** Pods that began within the history lose their first moments; the peak of those is told. */
-function withoutStartup(pods: readonly Usage[], startupMs: number): [Usage[], number | null] {
+/**
+ * Pods that began within the history lose their first moments; the peak of those is told. Those that are seen from the first
+ * step of all may have begun there, or Prometheus keeps no more: they lose them too, and tell no peak.
+ */
+function withoutStartup(pods: AdviseTask['pods'], startupMs: number): [Usage[], number | null] {
   let most: number | null = null;
+  const earliest = Math.min(...pods.map(({ first }) => (first < 0 ? Number.POSITIVE_INFINITY : first)));
   const cut = pods.map((pod) => {
-    const first = pod.values.findIndex((value) => !Number.isNaN(value));
+    const { first } = pod;
     if (first <= 0) return pod;
     const end = first + Math.ceil(startupMs / pod.stepMs);
-    for (const value of pod.values.subarray(first, end)) if (!Number.isNaN(value)) most = Math.max(most ?? 0, value);
+    if (first > earliest)
+      for (const value of pod.values.subarray(first, end)) if (!Number.isNaN(value)) most = Math.max(most ?? 0, value);
     const values = pod.values.slice();
     values.fill(Number.NaN, first, end);
     return { ...pod, values };

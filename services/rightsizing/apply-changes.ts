@@ -22,6 +22,8 @@ export function changesOf(
   const { containers, replicas } = found;
   if (answer.status !== 'success')
     throw conflict(`nothing is recommended: ${answer.reason}`, { reason: answer.reason });
+  if (answer.warnings.length > 0)
+    throw conflict(`what was used may not be known in full: ${answer.warnings[0]}`, { warnings: answer.warnings });
   const wants = (resource: 'cpu' | 'memory') => request.resources.includes(resource);
   refuseScaled(answer, found, wants);
   const planned = answer.capacity?.replicas ?? null;

@@ -1,3 +1,4 @@
+import { conflict } from '../../src/kernel/errors.ts';
 import { jobResource } from '../../src/store/job-resource.ts';
 import type { Queue } from '../../src/store/queue.ts';
 import { type ApplyDeps, applySizes, judge, undoLeft } from './apply.ts';
@@ -24,11 +25,16 @@ export function createApplyJobs(deps: Deps) {
     await judge(cluster, target, prepared, request);
     return { ...prepared, answer };
   };
-  queue.handle(kind, async ({ id, attempts, subject, payload }, { signal, progress, isStopping }) => {
+  queue.handle(kind, async ({ id, attempts, abandoned, subject, payload }, { signal, progress, isStopping }) => {
     const request = JSON.parse(payload) as ApplyRequest;
     const target = targetOf(subject);
     const left = await undoLeft(deps, id, target, signal);
     if (left) return left;
+    // Whoever leads has taken it back, or it was done: what did harm is not to be begun anew.
+    if (abandoned > 0)
+      throw conflict(
+        `the tower ended while ${target.service} was changed, and nothing of it is left to take back: see what it asks for now, and apply again`,
+      );
     return applySizes(
       deps,
       `${id}/${attempts}`,

@@ -71,6 +71,8 @@ export async function applySizes(
     // Where nobody can say how it does, nobody could say whether it does worse.
     run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
     trouble = (canary === null ? null : await tryOut(run, canary)) ?? (await replaceAll(run, held));
+    // Whoever took hold of it meanwhile has set everything back.
+    if (trouble === null) await cluster.renew(held, both);
     step(trouble === null ? 'it stays' : `taken back: ${trouble}`);
     if (trouble !== null) {
       await cluster.putBack(held);
@@ -199,9 +201,12 @@ async function tryOut(run: Run, canary: string): Promise<string | null> {
       ({ container, restarts, oomKilled }) => oomKilled && restarts > (before.get(`${canary}/${container}`) ?? 0),
     );
     if (isKilled) return `${canary} was killed for memory`;
-    if (pod.resizing === null) break;
-    if (pod.resizing.forGood || clock.now() >= endMs) return `${canary} was not resized: ${pod.resizing.why}`;
-    run.say(`${canary}: ${pod.resizing.why}`);
+    // A container may begin again to be resized.
+    if (pod.resizing === null && pod.ready) break;
+    const late = clock.now() >= endMs;
+    if (pod.resizing && (pod.resizing.forGood || late)) return `${canary} was not resized: ${pod.resizing.why}`;
+    if (late) return `${canary} is not ready any more`;
+    run.say(`${canary}: ${pod.resizing?.why ?? 'not ready again yet'}`);
   }
   // A container that begins again for a resize does so as it was told.
   const trouble = await watch(run, await restartsNow(run), ({ name }) => name === canary, canary);
@@ -212,7 +217,6 @@ async function tryOut(run: Run, canary: string): Promise<string | null> {
 async function replaceAll(run: Run, held: Held): Promise<string | null> {
   const { cluster, target, found, sized, request, signal, step, say } = run;
   await cluster.renew(held, signal);
-  const known = await restartsNow(run);
   step('all pods are replaced');
   const { ready, pods, waiting } = await cluster.rollOut(target, found, sized, {
     timeoutMs: request.rollout_seconds * 1000,
@@ -222,7 +226,8 @@ async function replaceAll(run: Run, held: Held): Promise<string | null> {
   if (!ready)
     return `after ${request.rollout_seconds} s not all pods were ready: ${words(waiting) || `${pods} pods, and the rollout is not done`}`;
   step('it is watched how they do');
-  return watch(run, known, () => true);
+  // All of them are new, those of a StatefulSet under the names of the old ones.
+  return watch(run, new Map(), () => true);
 }
 
 /** What was taken back is not back before its pods are. It stays held so long: whoever goes on after a crash must know. */

@@ -12,6 +12,8 @@ export type Bounds = {
   maxMemoryBytes: number | undefined;
 };
 type BoundBy = Exclude<Sizing['bound_by'], 'capacity'>;
+/** `needed`: what it was raised to before anything lowered it, and by which rule. */
+export type Bounded = { value: number; by: BoundBy; needed: number; neededBy: BoundBy };
 
 /** @throws TowerError `invalid` for what cannot be both */
 export function refuseContradictions(request: SizeRequest): void {
@@ -39,8 +41,8 @@ export function boundsOn(
   resource: Resource,
   unbounded: number | null,
   current: ContainerState | null,
-): [number | null, BoundBy] {
-  if (unbounded === null) return [null, 'nothing'];
+): Bounded | null {
+  if (unbounded === null) return null;
   const isCpu = resource === 'cpu';
   const amount = isCpu ? 'cpuCores' : 'memoryBytes';
   const cap = isCpu
@@ -62,6 +64,7 @@ export function boundsOn(
   const killed = isCpu ? null : (current?.oomLimit ?? null);
   raise(killed === null ? null : Math.max(killed + 100 * 2 ** 20, killed * 1.2), 'oom');
   raise(isCpu ? null : (current?.heapBytes ?? null), 'heap');
+  const [needed, neededBy] = [value, by];
   raise(floor, 'floor');
   lower(cap, 'cap');
   const quota = roundDown(quotaFor(state, isCpu, current), isCpu);
@@ -70,7 +73,7 @@ export function boundsOn(
   raise(state.range.least[amount], 'limit_range');
   lower(roundDown(state.range.most[amount], isCpu), 'limit_range');
   lower(roundDown(state.node[amount], isCpu), 'node');
-  return [value, by];
+  return { value, by, needed, neededBy };
 }
 
 /** To what is written in the end, whole millicores and Mi, so that it is not above once it is. */

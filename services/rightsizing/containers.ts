@@ -13,14 +13,22 @@ const sidecars =
 export const isBeside = (name: string, { nativeSidecars }: WorkloadState, template: string[] | null): boolean =>
   nativeSidecars.includes(name) || (template === null ? sidecars.test(name) : !template.includes(name));
 
-/** Those that ran until the end; of others an old version had one, or it only began the pod. */
-export function containersNow(parts: readonly Pods[], now: number): { names: string[]; notes: string[] } {
+/**
+ * Those that ran until the end; of others an old version had one, or it only began the pod.
+ * @param init - init containers: one that does not go on is over as soon as it is not seen
+ */
+export function containersNow(
+  parts: readonly Pods[],
+  init: readonly string[],
+  now: number,
+): { names: string[]; notes: string[] } {
   const last = new Map<string, number>();
   for (const { pods } of parts)
     for (const { container, lastMs } of pods) last.set(container, Math.max(last.get(container) ?? 0, lastMs ?? 0));
   const newest = Math.max(0, ...last.values());
   const all = [...last.keys()].sort();
-  const gone = all.filter((name) => last.get(name)! < newest - hour);
+  const stepMs = Math.max(...parts.map((part) => part.stepMs));
+  const gone = all.filter((name) => last.get(name)! < newest - (init.includes(name) ? 3 * stepMs : hour));
   const named = all.filter((name) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name));
   return {
     names: named.filter((name) => !gone.includes(name)),

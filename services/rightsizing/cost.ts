@@ -3,7 +3,7 @@ import type { SizeAnswer } from './schemas.ts';
 /** What requests cost a month, at the prices of the settings. */
 
 export type Prices = { currency: string; cpuCoreHour: number; memoryGibHour: number };
-type Container = Pick<SizeAnswer['containers'][number], 'cpu' | 'memory'>;
+type Container = Pick<SizeAnswer['containers'][number], 'sidecar' | 'cpu' | 'memory'>;
 
 const hoursPerMonth = 730;
 
@@ -29,7 +29,10 @@ export function costOf(
     return total * hoursPerMonth * replicas;
   };
   const now = monthly(replicas, ({ cpu, memory }) => [cpu.current_request, memory.current_request]);
-  const then = monthly(planned ?? replicas, ({ cpu, memory }) => [cpu.request, memory.request]);
+  // What is beside a service is not in what is to be applied.
+  const then = monthly(planned ?? replicas, ({ sidecar, cpu, memory }) =>
+    sidecar ? [cpu.current_request, memory.current_request] : [cpu.request, memory.request],
+  );
   return withSaving(prices, now, then);
 }
 

@@ -15,7 +15,13 @@ import { horizonMsOf, hour } from './usage.ts';
 
 type Context = { deps: SizeDeps; request: SizeRequest; tried: readonly TriedFor[]; signal: AbortSignal };
 type Stretch = { startMs: number; endMs: number; stepMs: number };
-export type ByCapacity = { answer: SizeAnswer['capacity']; planned: Planned | null; note: string | null };
+export type ByCapacity = {
+  answer: SizeAnswer['capacity'];
+  planned: Planned | null;
+  note: string | null;
+  /** What Prometheus says of an answer that may not be whole. */
+  warnings: string[];
+};
 
 /**
  * `planned` is null where usage is to decide: nobody made experiments, or `answer.reason` says why not.
@@ -31,7 +37,7 @@ export async function byCapacity(
 ): Promise<ByCapacity> {
   const { deps, request } = context;
   const { points, leftOut } = await deps.history.loadPoints(target);
-  const nothing: ByCapacity = { answer: null, planned: null, note: null };
+  const nothing: ByCapacity = { answer: null, planned: null, note: null, warnings: [] };
   // The rule of another right-sizer is asked for as it is.
   if (request.basis === 'usage' || request.strategy !== own) return nothing;
   const isAsked = request.basis === 'capacity' || request.demand_requests_per_second !== undefined;
@@ -41,15 +47,15 @@ export async function byCapacity(
     answer: { ...unknown, ...told, reason },
     planned: null,
     note: null,
+    warnings: [],
   });
   const capacity = fitCapacity(points, 1 - request.violation);
   if (typeof capacity === 'string')
     return because(leftOut > 0 ? `${capacity}; ${leftOut} experiments are of low quality` : capacity);
   if (scaler !== null) return because(`${scaler} sets the replicas, so nobody knows what one of them will be asked`);
   const found = await demandOf(context, target, stretch, capacity);
-  if (typeof found === 'string')
-    return { answer: { ...answerOf(capacity), ...told, reason: found }, planned: null, note: null };
-  const { demand, by, confidences } = found;
+  if (typeof found === 'string') return { ...nothing, answer: { ...answerOf(capacity), ...told, reason: found } };
+  const { demand, by, confidences, warnings } = found;
   const { min_replicas: least, max_replicas: most } = request;
   const planned = planFor(capacity, demand, confidences, Math.max(least, current ?? 1), most);
   const fewest = planFor(capacity, demand, confidences, least).replicas;
@@ -76,11 +82,17 @@ export async function byCapacity(
     },
     planned,
     note: tight,
+    warnings,
   };
 }
 
 /** `confidences`: probability that the stated share of the horizon stays below it, by factors of it; null of what is certain. */
-type Demand = { demand: number; by: 'request' | 'forecast' | 'quantiles'; confidences: readonly number[] | null };
+type Demand = {
+  demand: number;
+  by: 'request' | 'forecast' | 'quantiles';
+  confidences: readonly number[] | null;
+  warnings: string[];
+};
 
 /** Requests per second that the stated share of the horizon stays below, or why nobody knows. */
 async function demandOf(
@@ -90,21 +102,24 @@ async function demandOf(
   { loadFrom }: Capacity,
 ): Promise<Demand | string> {
   const expected = request.demand_requests_per_second;
-  if (expected !== undefined) return { demand: expected, by: 'request', confidences: null };
+  if (expected !== undefined) return { demand: expected, by: 'request', confidences: null, warnings: [] };
   if (loadFrom === 'load_test')
     return 'experiments counted the requests of the load test, not those of the service: set PROMETHEUS_MESH or a query for request_rate, or say demand_requests_per_second';
   const rate = await deps.history.requestRate(target, stretch, tried, signal);
   if (!rate) return 'there is no query for request_rate: set PROMETHEUS_MESH, or say demand_requests_per_second';
+  if (rate.series > 1) return `the query for request_rate has ${rate.series} series, and must have one: take their sum`;
+  const { warnings } = rate;
   const hours = (rate.values.filter((value) => !Number.isNaN(value)).length * rate.stepMs) / hour;
   if (hours < fewestHours[request.horizon])
     return `of its request_rate ${hours.toFixed(1)} hours are known; ${fewestHours[request.horizon]} are needed`;
   // Of a day the engine knows more; an hour is over before it has begun to learn from it.
   const byForecast =
     request.horizon === '24h' ? await dayByForecast(deps.forecaster, rate, request.violation, signal) : null;
-  if (byForecast !== null) return { demand: byForecast.level, by: 'forecast', confidences: byForecast.confidences };
+  if (byForecast !== null)
+    return { demand: byForecast.level, by: 'forecast', confidences: byForecast.confidences, warnings };
   const task: AdviseTask = {
     resource: 'cpu',
-    pods: [rate],
+    pods: [{ ...rate, first: 0 }],
     together: false,
     horizonMs: horizonMsOf[request.horizon],
     violation: request.violation,
@@ -116,7 +131,7 @@ async function demandOf(
   const { request: demand = null, confidences = null } = advised[0] ?? {};
   return demand === null || confidences === null
     ? 'Prometheus has no sample of its request_rate'
-    : { demand, by: 'quantiles', confidences };
+    : { demand, by: 'quantiles', confidences, warnings };
 }
 
 const unknown = {

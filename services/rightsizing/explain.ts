@@ -2,21 +2,21 @@ import { isoTime } from '../../src/kernel/clock.ts';
 import type { TriedFor } from '../acquisition/load-points.ts';
 import type { WorkloadState } from '../acquisition/state.ts';
 import type { Advices } from './advise.ts';
+import type { Bounded } from './bounds.ts';
 import type { Planned } from './capacity.ts';
 import { quantity } from './picture.ts';
-import type { SizeAnswer, SizeRequest, Sizing } from './schemas.ts';
+import type { SizeAnswer, SizeRequest } from './schemas.ts';
 import { own } from './strategies/names.ts';
 import { day, type Resource } from './usage.ts';
 
 /** Why a number is what it is, in words. */
 
 type Container = SizeAnswer['containers'][number];
-type BoundBy = Exclude<Sizing['bound_by'], 'capacity'>;
 
 /** Less tells nothing of a day, or of how it goes on. */
 export const fewestHours = { '24h': 24, '1h': 3 };
 
-const boundTexts: Record<BoundBy, string> = {
+const boundTexts: Record<Bounded['by'], string> = {
   usage: '',
   nothing: '',
   floor: 'raised to the floor',
@@ -33,11 +33,11 @@ export function explain(
   resource: Resource,
   { advised: [chosen], known, peak }: Advices,
   enough: boolean,
-  by: BoundBy,
-  bounded: number | null,
+  bounded: Bounded | null,
 ): string {
   if (known.samples === 0) return 'Prometheus has no sample of it';
-  const seen = `the busiest of ${known.pods} pod${known.pods === 1 ? '' : 's'}, ${known.samples} samples from ${isoTime(known.firstMs)} to ${isoTime(known.lastMs)}`;
+  const isOwn = chosen?.strategy === own;
+  const seen = `${isOwn ? 'the busiest of ' : ''}${known.pods} pod${known.pods === 1 ? '' : 's'}, ${known.samples} samples from ${isoTime(known.firstMs)} to ${isoTime(known.lastMs)}`;
   if (!enough) return `${seen} are ${known.hours.toFixed(1)} hours; ${fewestHours[request.horizon]} are needed`;
   if (!chosen || chosen.request === null) return `${seen}; too few for ${request.strategy}`;
   const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`;
@@ -49,17 +49,21 @@ export function explain(
     .slice(0, 3)
     .map(({ name, weight, says }) => `${name} (${quantity(says, resource)}, ${Math.round(100 * weight)} %)`);
   const rule =
-    chosen.strategy === own
+    chosen.about === null
       ? `${promise}: ${blend.join(', ')}, times ${chosen.factor!.toFixed(2)}`
-      : `by the rule of ${chosen.strategy}`;
-  const bound = boundText(by, chosen.request, bounded!, resource);
+      : `by the rule of ${chosen.strategy} (${chosen.about})`;
+  const bound = boundText(chosen.request, bounded!, resource);
   return `${rule}; ${seen}, peak ${quantity(peak!, resource)}${bound}`;
 }
 
-function boundText(by: BoundBy, unbounded: number, bounded: number, resource: Resource): string {
+function boundText(unbounded: number, { value, by, needed, neededBy }: Bounded, resource: Resource): string {
   if (boundTexts[by] === '') return '';
-  const cost = bounded < unbounded ? ': the stated violation is not kept' : '';
-  return `; ${quantity(unbounded, resource)} was ${boundTexts[by]}, ${quantity(bounded, resource)}${cost}`;
+  const first =
+    neededBy === by || boundTexts[neededBy] === ''
+      ? ''
+      : `${boundTexts[neededBy]}, ${quantity(needed, resource)}, which was `;
+  const cost = value < needed ? ': the stated violation is not kept' : '';
+  return `; ${quantity(unbounded, resource)} was ${first}${boundTexts[by]}, ${quantity(value, resource)}${cost}`;
 }
 
 export function explainCapacity(
@@ -67,11 +71,10 @@ export function explainCapacity(
   resource: Resource,
   share: number,
   unbounded: number,
-  by: BoundBy,
-  bounded: number,
+  bounded: Bounded,
 ): string {
   const part = share < 0.999 ? `, ${Math.round(100 * share)} % of it for this container` : '';
-  const bound = boundText(by, unbounded, bounded, resource);
+  const bound = boundText(unbounded, bounded, resource);
   return `by experiments: each of ${replicas} replicas is to bear ${Number(load.toPrecision(3))} requests/s${part}: ${quantity(unbounded, resource)}${bound}`;
 }
 
@@ -99,6 +102,9 @@ export function notesOf(state: WorkloadState, containers: Container[]): string[]
           `${heaps.join(', ')}: less memory would end it before its heap is full; where that is a share of the limit (MaxRAMPercentage), set -Xmx to go lower`,
         ]
       : []),
+    ...(state.hpa && state.hpa.metrics.length === 0
+      ? [`the autoscaler ${state.hpa.name} scales by something kube-state-metrics does not tell`]
+      : []),
     ...elsewhere.map(
       ({ metric, type }) =>
         `the autoscaler ${state.hpa!.name} scales by ${metric} (${type}), which does not move with requests`,
@@ -113,11 +119,20 @@ export function notesOf(state: WorkloadState, containers: Container[]): string[]
   ];
 }
 
-/** What is to be applied has no replicas in it. */
+/** What is applied from here leaves replicas alone. */
 export const replicaNotes = (planned: Planned | null, current: number | null): string[] =>
   planned && current !== null && planned.replicas !== current
-    ? [`this size is for ${planned.replicas} replicas, and there are ${current}: set both`]
+    ? [`this size is for ${planned.replicas} replicas, and there are ${current}: the outputs set both`]
     : [];
+
+/** What was measured wrongly, and what was not answered in full. */
+export const doubtNotes = (parts: readonly { impossible: number }[], warnings: readonly string[]): string[] => {
+  const impossible = parts.reduce((total, part) => total + part.impossible, 0);
+  return [
+    ...(impossible > 0 ? [`${impossible} samples are more than any node has, and were left out`] : []),
+    ...warnings.map((warning) => `Prometheus warns that an answer may not be whole: ${warning}`),
+  ];
+};
 
 /** Where there was more than could be looked at. */
 export const shorterNotes = (wanted: { startMs: number }, looked: { startMs: number; endMs: number }): string[] =>

@@ -35,9 +35,22 @@ export function resourcesOf({ cpuCores, memoryBytes, cpuLimitCores }: ContainerS
 
 export type Outputs = { kubectl: string; kustomize: string; helm: string; vpa: string };
 
-export function outputsOf({ namespace, service, kind }: Target, containers: readonly ContainerSizes[]): Outputs {
+/** What has to be set with it; null where nothing has. */
+export type Beside = {
+  /** That the size is for. */
+  replicas: number | null;
+  /** The autoscaler whose targets move with the request, and all that it is to scale by. */
+  scaler: { name: string; metrics: object[] } | null;
+};
+
+export function outputsOf(
+  { namespace, service, kind }: Target,
+  containers: readonly ContainerSizes[],
+  { replicas, scaler }: Beside = { replicas: null, scaler: null },
+): Outputs {
   const sized = containers.map((container) => ({ name: container.container, resources: resourcesOf(container) }));
-  const patch = { spec: { template: { spec: { containers: sized } } } };
+  const patch = { spec: { ...(replicas === null ? {} : { replicas }), template: { spec: { containers: sized } } } };
+  const scaling = scaler && { spec: { metrics: scaler.metrics } };
   const whole = { apiVersion: 'apps/v1', kind, metadata: { name: service, namespace }, ...patch };
   const [first] = sized;
   const vpa = {
@@ -62,14 +75,26 @@ export function outputsOf({ namespace, service, kind }: Target, containers: read
       },
     },
   };
+  const command = (what: string, type: string, body: object) =>
+    `kubectl patch ${what} -n ${namespace} --type ${type} -p '${JSON.stringify(body)}'`;
+  const autoscaler = scaler && {
+    apiVersion: 'autoscaling/v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata: { name: scaler.name, namespace },
+    ...scaling,
+  };
   return {
-    kubectl: `kubectl patch ${kind.toLowerCase()} ${service} -n ${namespace} --type strategic -p '${JSON.stringify(patch)}'`,
-    kustomize: yamlOf(whole),
-    helm: yamlOf(
-      sized.length === 1
+    kubectl: [
+      command(`${kind.toLowerCase()} ${service}`, 'strategic', patch),
+      ...(scaler && scaling ? [command(`hpa ${scaler.name}`, 'merge', scaling)] : []),
+    ].join('\n'),
+    kustomize: [whole, ...(autoscaler ? [autoscaler] : [])].map(yamlOf).join('---\n'),
+    helm: yamlOf({
+      ...(replicas === null ? {} : { replicaCount: replicas }),
+      ...(sized.length === 1
         ? { resources: first!.resources }
-        : { containers: Object.fromEntries(sized.map(({ name, resources }) => [name, { resources }])) },
-    ),
+        : { containers: Object.fromEntries(sized.map(({ name, resources }) => [name, { resources }])) }),
+    }),
     vpa: yamlOf(vpa),
   };
 }

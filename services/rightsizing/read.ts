@@ -8,10 +8,19 @@ import { day } from './usage.ts';
 /** What is read of a workload before it is sized. */
 
 type Target = { namespace: string; service: string };
-/** `lastMs`: when it was seen last, also where that is left out of the values; null of one that never was. */
-export type SeenPod = PodUsage & { lastMs: number | null };
+/** `first`: the step it was seen at first, -1 of one that never was; `lastMs`: when last; both also where that is left out of the values. */
+export type SeenPod = PodUsage & { first: number; lastMs: number | null };
 /** `windowMs`: what each value of CPU is the mean of. */
-export type Pods = { startMs: number; stepMs: number; windowMs: number; pods: SeenPod[] };
+export type Pods = {
+  startMs: number;
+  stepMs: number;
+  windowMs: number;
+  pods: SeenPod[];
+  /** Samples that no node can have made, left out. */
+  impossible: number;
+  /** What Prometheus says of answers that may not be whole. */
+  warnings: string[];
+};
 type Stretch = { startMs: number; endMs: number; stepMs: number };
 
 /** @param kind - what it is said to be; what Prometheus knows it as where nothing is said */
@@ -24,13 +33,17 @@ export async function readAll(
 ) {
   const tried = await history.tried(target, wanted);
   const { stretch, cpu, memory } = await podsOf(history, target, wanted, tried, signal);
-  const [state, template, workloads] = await Promise.all([
+  const [state, { written, trouble }, workloads] = await Promise.all([
     history.state(target, stretch.startMs, tried, signal),
-    history.template(target, signal),
+    history.written(target, signal),
     kind === undefined ? history.workloads(target.namespace) : [],
   ]);
   const known = workloads.find(({ service }) => service === target.service)?.kind;
-  return { stretch, cpu, memory, state, template, tried, kind: kind ?? known ?? 'Deployment' };
+  const notes =
+    trouble === null
+      ? []
+      : [`the cluster does not say what is written of it, so names tell what is injected: ${trouble}`];
+  return { stretch, cpu, memory, state, written, tried, kind: kind ?? known ?? 'Deployment', notes };
 }
 
 /** Whether less history would do. */

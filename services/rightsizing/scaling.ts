@@ -1,3 +1,4 @@
+import type { Written } from '../acquisition/kubernetes/resources.ts';
 import type { WorkloadState } from '../acquisition/state.ts';
 import type { Planned } from './capacity.ts';
 import { quantity } from './picture.ts';
@@ -88,4 +89,26 @@ export function hpaOf(
         ? text
         : `${text}; kept within ${Math.round(100 * low)} and ${Math.round(100 * high)} %, so it will scale at ${quantity(moved * after, resource)}`,
   };
+}
+
+/**
+ * All that an autoscaler is to scale by, with the targets that move. A list of metrics is replaced whole, so it takes the
+ * cluster’s own; null where that is not known, or no target moves.
+ */
+export function scalerPatch(
+  scaler: Written['scaler'],
+  targets: Record<Resource, SizeAnswer['hpa']>,
+): { name: string; metrics: object[] } | null {
+  if (!scaler) return null;
+  let moved = false;
+  const metrics = (scaler.spec.metrics ?? []).map((metric) => {
+    const { type, resource } = metric;
+    const target = type === 'Resource' ? targets[resource?.name as Resource] : null;
+    const share = target?.name === scaler.metadata.name ? target.recommended_target_utilization : null;
+    if (!resource || share === null || resource.target?.type !== 'Utilization') return metric;
+    const averageUtilization = Math.round(100 * share);
+    moved ||= averageUtilization !== resource.target.averageUtilization;
+    return { ...metric, resource: { ...resource, target: { ...resource.target, averageUtilization } } };
+  });
+  return moved ? { name: scaler.metadata.name, metrics } : null;
 }

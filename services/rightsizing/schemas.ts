@@ -173,6 +173,9 @@ export const SizeAnswer = z
     confidence: z.number().nullable().describe('The least of all that are stated'),
     cost: Cost,
     outputs: z.object({ kubectl: z.string(), kustomize: z.string(), helm: z.string(), vpa: z.string() }).nullable(),
+    warnings: z
+      .array(z.string())
+      .describe('What Prometheus says of answers that may not be whole; nothing is applied then'),
     notes: z.array(z.string()),
   })
   .meta({
@@ -202,6 +205,7 @@ export const SizeAnswer = z
           monthly_saving: null,
         },
         outputs: null,
+        warnings: [],
         notes: [],
       },
     ],

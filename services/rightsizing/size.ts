@@ -11,6 +11,7 @@ import { containersNow, isBeside } from './containers.ts';
 import { costOf, type Prices } from './cost.ts';
 import { byCapacity } from './demand.ts';
 import {
+  doubtNotes,
   explain,
   explainCapacity,
   fewestHours,
@@ -21,12 +22,12 @@ import {
   whyNot,
 } from './explain.ts';
 import type { Forecaster } from './forecast-demand.ts';
-import { outputsOf } from './outputs.ts';
+import { type Beside, outputsOf } from './outputs.ts';
 import { type Pods, readAll } from './read.ts';
-import { hpaOf, sizeReplicas } from './scaling.ts';
+import { hpaOf, scalerPatch, sizeReplicas } from './scaling.ts';
 import type { SizeAnswer, SizeRequest, Sizing } from './schemas.ts';
 import { ofOthers, own } from './strategies/names.ts';
-import { day, horizonMsOf, type Resource, stepMsOf, type Usage } from './usage.ts';
+import { day, horizonMsOf, type Resource, stepMsOf } from './usage.ts';
 
 /** From the history of a workload to a recommendation that explains each of its numbers. */
 
@@ -52,24 +53,25 @@ export async function sizeWorkload(
   refuseContradictions(asked);
   const stepMs = stepMsOf[asked.horizon];
   const wanted = { startMs: now - asked.history_days * day, endMs: now, stepMs };
-  const { stretch, cpu, memory, state, template, tried, kind } = await readAll(
-    deps.history,
-    target,
-    wanted,
-    asked.kind,
-    signal,
-  );
+  const read = await readAll(deps.history, target, wanted, asked.kind, signal);
+  const { stretch, cpu, memory, state, written, tried, kind } = read;
   const request = { ...asked, kind };
   const scaler = state.hpa ? `the autoscaler ${state.hpa.name}` : kind === 'DaemonSet' ? 'a DaemonSet' : null;
   const part = { deps, request, tried, signal };
   const byExperiments = await byCapacity(part, target, wanted, state.replicas, scaler);
   const { answer: capacity, planned, note } = byExperiments;
-  const context = { ...part, state, template, planned };
-  const { names, notes } = containersNow([cpu, memory], now);
+  const warnings = [...new Set([cpu, memory, state, byExperiments].flatMap((each) => each.warnings))];
+  const context = { ...part, state, template: written?.containers ?? null, planned };
+  const { names, notes } = containersNow([cpu, memory], state.nativeSidecars, now);
   const known = await Promise.all(names.map((name) => adviseContainer(context, name, cpu, memory)));
   const containers = onOneNode(context, known);
   const ofAll = { ...cpu, pods: cpu.pods.filter(({ container }) => names.includes(container)) };
   const replicas = sizeReplicas(request, state, await demandOf(context, ofAll), containers, planned);
+  const [hpa, hpaMemory] = [hpaOf(state, 'cpu', containers), hpaOf(state, 'memory', containers)];
+  const beside = {
+    replicas: planned && planned.replicas !== state.replicas ? planned.replicas : null,
+    scaler: scalerPatch(written?.scaler ?? null, { cpu: hpa, memory: hpaMemory }),
+  };
   return {
     ...target,
     kind,
@@ -79,10 +81,13 @@ export async function sizeWorkload(
     history: { start: isoTime(stretch.startMs)!, end: isoTime(now)!, step_seconds: stepMs / 1000 },
     containers,
     replicas,
-    hpa: hpaOf(state, 'cpu', containers),
-    hpa_memory: hpaOf(state, 'memory', containers),
+    hpa,
+    hpa_memory: hpaMemory,
     capacity,
+    warnings,
     notes: [
+      ...doubtNotes([cpu, memory], warnings),
+      ...read.notes,
       ...notes,
       ...shorterNotes(wanted, stretch),
       ...triedNotes(tried),
@@ -91,7 +96,7 @@ export async function sizeWorkload(
       ...(note === null ? [] : [note]),
     ],
     cost: costOf(deps.prices, containers, state.replicas, planned?.replicas ?? null),
-    ...outcomeOf({ ...target, kind }, request, containers),
+    ...outcomeOf({ ...target, kind }, request, containers, beside),
   };
 }
 
@@ -100,6 +105,7 @@ function outcomeOf(
   target: Parameters<typeof outputsOf>[0],
   request: SizeRequest,
   containers: Container[],
+  beside: Beside,
 ): Pick<SizeAnswer, 'status' | 'reason' | 'confidence' | 'outputs'> {
   const sized = containers.filter(
     ({ sidecar, cpu: { request: cores }, memory: { request: bytes } }) =>
@@ -107,7 +113,7 @@ function outcomeOf(
   );
   return sized.length === 0
     ? { status: 'abstained', reason: whyNot(request, containers), confidence: null, outputs: null }
-    : { status: 'success', reason: null, confidence: leastStated(sized), outputs: outputsFor(target, sized) };
+    : { status: 'success', reason: null, confidence: leastStated(sized), outputs: outputsFor(target, sized, beside) };
 }
 
 type Container = SizeAnswer['containers'][number];
@@ -119,7 +125,7 @@ function leastStated(containers: Container[]): number | null {
   return said.length === 0 ? null : Math.min(...said);
 }
 
-const outputsFor = (target: Parameters<typeof outputsOf>[0], containers: Container[]) =>
+const outputsFor = (target: Parameters<typeof outputsOf>[0], containers: Container[], beside: Beside) =>
   outputsOf(
     target,
     containers.map(({ container, cpu, memory }) => ({
@@ -128,6 +134,7 @@ const outputsFor = (target: Parameters<typeof outputsOf>[0], containers: Contain
       memoryBytes: memory.request,
       cpuLimitCores: cpu.limit,
     })),
+    beside,
   );
 
 type Context = {
@@ -141,8 +148,8 @@ type Context = {
   planned: Planned | null;
 };
 
-const ofContainer = ({ startMs, stepMs, pods }: Pods, name: string): Usage[] =>
-  pods.filter(({ container }) => container === name).map(({ values }) => ({ startMs, stepMs, values }));
+const ofContainer = ({ startMs, stepMs, pods }: Pods, name: string): AdviseTask['pods'] =>
+  pods.filter(({ container }) => container === name).map(({ values, first }) => ({ startMs, stepMs, values, first }));
 
 type Known = { container: string; cpu: Advices; memory: Advices; cpuShare: number; memoryShare: number };
 
@@ -194,14 +201,14 @@ function shareOf({ pods }: Pods, container: string): number {
 /** Cores that all pods together are to have; null where nothing is known. */
 async function demandOf(context: Context, { startMs, stepMs, windowMs, pods }: Pods): Promise<number | null> {
   const request: SizeRequest = { ...context.request, strategy: own, compare: false, startup_seconds: 0 };
-  const usages = pods.map(({ values }) => ({ startMs, stepMs, values }));
+  const usages = pods.map(({ values, first }) => ({ startMs, stepMs, values, first }));
   return (await advised({ ...context, request }, 'cpu', usages, windowMs, true)).advised[0]?.request ?? null;
 }
 
 async function advised(
   { deps, request, signal }: Context,
   resource: Resource,
-  pods: Usage[],
+  pods: AdviseTask['pods'],
   windowMs: number,
   together = false,
 ): Promise<Advices> {
@@ -229,15 +236,17 @@ function sizingOf(
 ): Sizing {
   const { known, peak, advised: all } = advices;
   const chosen = all[0]!;
-  const enough = known.hours >= fewestHours[request.horizon];
-  const byUsage = enough ? chosen.request : null;
+  const isLong = known.hours >= fewestHours[request.horizon];
   const isCpu = resource === 'cpu';
   const tried = planned && (isCpu ? planned.cpu : planned.memory) * share;
+  // Beside experiments the memory of a few hours counts too.
+  const enough = isLong || (!isCpu && tried !== null);
+  const byUsage = enough ? chosen.request : null;
   // Memory that was used in production is what kills, whatever an experiment of minutes saw.
   const isByCapacity = tried !== null && (isCpu || byUsage === null || tried > byUsage);
   const unbounded = isByCapacity ? tried : byUsage;
-  const [bounded, decided] = boundsOn(deps.bounds, request, state, resource, unbounded, current);
-  const boundBy = isByCapacity && decided === 'usage' ? 'capacity' : decided;
+  const bounds = boundsOn(deps.bounds, request, state, resource, unbounded, current);
+  const { value: bounded, by: decided, needed } = bounds ?? { value: null, by: 'nothing' as const, needed: 0 };
   return {
     request: bounded,
     limit: bounded === null ? null : isCpu ? cpuLimit(request, bounded, peak, current, state) : bounded,
@@ -246,19 +255,19 @@ function sizingOf(
     current_limit: (isCpu ? current?.cpuLimit : current?.memoryLimit) ?? null,
     // Below what was asked for nothing is promised. Memory by capacity is more than usage would ask for.
     confidence:
-      unbounded === null || bounded! < unbounded
+      bounded === null || bounded < needed || !(isLong || (isByCapacity && isCpu))
         ? null
         : isByCapacity && isCpu
           ? planned!.confidence
           : chosen.confidence,
-    bound_by: boundBy,
+    bound_by: isByCapacity && decided === 'usage' ? 'capacity' : decided,
     unbounded,
     peak,
     samples: known.samples,
     pods: known.pods,
     explanation: isByCapacity
-      ? explainCapacity(planned!, resource, share, unbounded!, decided, bounded!)
-      : explain(request, resource, advices, enough, decided, bounded),
+      ? explainCapacity(planned!, resource, share, unbounded!, bounds!)
+      : explain(request, resource, advices, enough, bounds),
     experts: chosen.experts,
     factor: chosen.factor,
     compared: all.slice(request.compare ? 0 : 1).map(({ strategy, request: says }) => ({ strategy, request: says })),

@@ -127,7 +127,9 @@ describe('tower load', () => {
     writeFileSync(own, (await tower('load', 'scenarios', 'checkout')).out);
     const target = ['--target', 'http://shop:8080'];
     const written = await tower('load', 'script', '--scenario', own, ...target, '--users', '5', '--out', plan);
-    expect(written.out).toMatch(/plan\.jmx is written; run it with: tower load run --plan .*plan\.jmx, or jmeter -n -t .*plan\.jmx -l .*plan\.jtl$/);
+    expect(written.out).toMatch(
+      /plan\.jmx is written; run it with: tower load run --plan .*plan\.jmx, or jmeter -n -t .*plan\.jmx -l .*plan\.jtl$/,
+    );
     expect(readFileSync(plan, 'utf8')).toContain('__P(users,5)');
     expect((await tower('load', 'script', '--scenario', 'browsing', ...target, '--tool', 'k6')).out).toContain(
       '"http://shop:8080"',

@@ -76,7 +76,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     for (const pod of own().slice(spec.replicas)) remove(pods, pod.metadata.name);
     for (let i = own().length; i < spec.replicas; i += 1) {
       made += 1;
-      const name = `${app}-${(100_000 + made).toString(36)}`;
+      const name = `${app}-${object['kind'] === 'StatefulSet' ? i : (100_000 + made).toString(36)}`;
       const metadata = { name, namespace, labels: { app }, annotations: { template }, resourceVersion: '' };
       put(pods, { apiVersion: 'v1', kind: 'Pod', metadata, spec: spec.template.spec, status: statusOf(name) });
     }
@@ -249,6 +249,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     replicasOf: (name: string, kind = 'Deployment') =>
       (at(workloads(kind)).get(name)?.spec as { replicas: number } | undefined)?.replicas,
     leases: () => [...at(`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`).values()],
+    dropLeases: () => at(`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`).clear(),
     pods: () => [...at(pods).values()],
     /** Pods that begin from now on have this status. */
     podsAre: (status: (pod: string) => Json) => (statusOf = status),

@@ -1,11 +1,18 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
 import { restoreLeft } from '../../services/acquisition/kubernetes/leases.ts';
+import { writtenOf } from '../../services/acquisition/kubernetes/resources.ts';
+import { outputsOf } from '../../services/rightsizing/outputs.ts';
+import { scalerPatch } from '../../services/rightsizing/scaling.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
 import { applyingTower, former, type Measured, quiet } from '../support/apply-world.ts';
 import { isControlPlaneThere } from '../support/control-plane.ts';
 import { running } from '../support/node-of-a-cluster.ts';
 import { realShop, workload } from '../support/real-shop.ts';
+import { temporaryFolder } from '../support/tower.ts';
 
 /** The tower with the rights that deploy/ gives it, over a real API server and its controllers. */
 
@@ -165,5 +172,79 @@ describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights
     expect(await restoreLeft(tower, later, 'shop', (_, isOver) => isOver)).toEqual(['web']);
     await expect.poll(async () => (await pods()).map((pod) => pod.resources)).toEqual([former, former, former]);
     expect(await leases()).toBe('');
+  });
+
+  it('takes what is recommended in each of its forms, as kubectl and Kustomize send it', async () => {
+    const { add, kubectl, resources, tower } = await shop();
+    const queue = {
+      type: 'External',
+      external: { metric: { name: 'queue' }, target: { type: 'Value', value: '30' } },
+    };
+    const cpu = {
+      type: 'Resource',
+      resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 60 } },
+    };
+    await add({
+      apiVersion: 'autoscaling/v2',
+      kind: 'HorizontalPodAutoscaler',
+      metadata: { name: 'web' },
+      spec: {
+        maxReplicas: 5,
+        scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' },
+        metrics: [queue, cpu],
+      },
+    });
+    const { containers, scaler } = await writtenOf(tower, 'shop', 'web');
+    expect(containers).toEqual(['server']);
+    const hpa = { name: 'web', target_utilization: 0.6, recommended_target_utilization: 0.85, explanation: '' };
+    const patch = scalerPatch(scaler, { cpu: hpa, memory: null });
+    const sizes = { container: 'server', cpuCores: 0.062, memoryBytes: 90 * 2 ** 20, cpuLimitCores: null };
+    const target = { namespace: 'shop', service: 'web', kind: 'Deployment' as const };
+    const outputs = outputsOf(target, [sizes], { replicas: 4, scaler: patch });
+    const told = async () => {
+      const of = async (what: string, path: string) =>
+        kubectl(['get', what, 'web', '-n', 'shop', '-o', `jsonpath=${path}`]);
+      const metrics = JSON.parse(await of('hpa', '{.spec.metrics}')) as {
+        type: string;
+        resource?: typeof cpu.resource;
+      }[];
+      return {
+        replicas: await of('deployment', '{.spec.replicas}'),
+        resources: await resources(),
+        targets: metrics.map(({ type, resource }) => resource?.target.averageUtilization ?? type).sort(),
+      };
+    };
+    const after = { replicas: '4', resources: wanted, targets: [85, 'External'] };
+    for (const line of outputs.kubectl.split('\n')) {
+      const [, before = '', json = ''] = /^kubectl (.*) -p '(.*)'$/.exec(line) ?? [];
+      await kubectl([...before.split(' '), '-p', json]);
+    }
+    expect(await told()).toEqual(after);
+    // The same as a patch of what is in a repository.
+    const folder = temporaryFolder();
+    const exported = async (what: string) => {
+      const object = JSON.parse(await kubectl(['get', what, 'web', '-n', 'shop', '-o', 'json'])) as {
+        metadata: object;
+      };
+      return { ...object, metadata: { name: 'web', namespace: 'shop' }, status: undefined };
+    };
+    writeFileSync(
+      join(folder, 'deployment.yaml'),
+      JSON.stringify({ ...workload('Deployment', 'web', 3), metadata: { name: 'web', namespace: 'shop' } }),
+    );
+    writeFileSync(join(folder, 'hpa.yaml'), JSON.stringify(await exported('hpa')));
+    writeFileSync(join(folder, 'patch.yaml'), outputs.kustomize);
+    writeFileSync(
+      join(folder, 'kustomization.yaml'),
+      JSON.stringify({ resources: ['deployment.yaml', 'hpa.yaml'], patches: [{ path: 'patch.yaml' }] }),
+    );
+    const built = parseAllDocuments(await kubectl(['kustomize', folder])).map(
+      (each) => each.toJS() as { kind: string; spec: { replicas?: number; metrics?: object[]; template?: object } },
+    );
+    expect(built.find(({ kind }) => kind === 'Deployment')!.spec).toMatchObject({
+      replicas: 4,
+      template: { spec: { containers: [{ name: 'server', image: 'none', resources: wanted }] } },
+    });
+    expect(JSON.stringify(built.find(({ kind }) => kind === 'HorizontalPodAutoscaler')!.spec.metrics)).toContain('85');
   });
 });

@@ -19,6 +19,7 @@ export const answer = (change: object = {}) =>
     reason: null,
     hpa: null,
     confidence: 0.8,
+    warnings: [],
     notes: [],
     containers: [
       { container: 'server', sidecar: false, cpu: { request: 0.062, limit: null }, memory: { request: 90 * 2 ** 20 } },
@@ -100,18 +101,20 @@ export function applyingTower(real: KubernetesClient, clock: Clock, signals: Mea
 export async function applyWorld({
   replicas = 3,
   signals = [quiet],
+  kind = 'Deployment',
 }: {
   replicas?: number;
+  kind?: 'Deployment' | 'StatefulSet';
   signals?: Measured[];
 } = {}) {
   const fake = await fakeKubernetes();
-  fake.workload('Deployment', 'web', replicas, [{ name: 'server', image: 'web:1', resources: former }]);
+  fake.workload(kind, 'web', replicas, [{ name: 'server', image: 'web:1', resources: former }]);
   const clock = fastClock({ real: 1000 });
   const real = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock });
   const tower = applyingTower(real, clock, signals);
   const resources = () =>
     (
-      fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!.spec as {
+      fake.get(`/apis/apps/v1/namespaces/shop/${kind.toLowerCase()}s`, 'web')!.spec as {
         template: { spec: { containers: { resources: object }[] } };
       }
     ).template.spec.containers[0]!.resources;

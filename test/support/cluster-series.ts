@@ -1,5 +1,8 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { normal, seededRandom } from '../../src/kernel/rng.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
+import { whenTestIsOver } from './cleanup.ts';
 import { testTower } from './tower.ts';
 
 /** What Prometheus would know of a small cluster: the same for a fake one and a real one. */
@@ -151,6 +154,23 @@ export async function prometheusOver(series: readonly Sampled[], nowMs: number):
     for (let from = 0; from < each.samples.length; from += 5_000)
       await services.analytics.takeText(exposition([{ ...each, samples: each.samples.slice(from, from + 5_000) }]));
   return `${await app.listen({ host: '127.0.0.1', port: 0 })}/prometheus`;
+}
+
+/** The same, but it says of each answer that it may not be whole, as Thanos does of a store that is away. */
+export async function cautiousPrometheus(url: string, warning: string): Promise<string> {
+  const server = createServer((request, response) => {
+    void (async () => {
+      const answer = await fetch(`${url}${request.url}`);
+      const body = { ...((await answer.json()) as object), warnings: [warning] };
+      response.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    })();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  whenTestIsOver(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 /** Settings of a tower whose Prometheus knows two days of the small cluster, up to now, and with a cluster of its own. */

@@ -14,7 +14,7 @@ import { scaleWorkload } from './workloads.ts';
 const managed = 'control-tower';
 const formerReplicas = 'control-tower/former-replicas';
 const formerResources = 'control-tower/former-resources';
-const leaseSeconds = 60;
+export const leaseSeconds = 60;
 /** So often it is said that somebody is at it. */
 const renewalMs = 15_000;
 
@@ -210,7 +210,7 @@ const unlessGone = (doing: Promise<unknown>): Promise<void> =>
 
 /**
  * Undoes what holders left behind.
- * @param isLeft - whether a holder will not go on by itself; `isOver`: it has not been heard of for too long
+ * @param isLeft - whether a holder will not go on by itself; `isOver`: by its own clock it has not been heard of for too long
  * @returns the workloads that have their replicas back
  * @throws TowerError `unavailable`
  */
@@ -218,7 +218,7 @@ export async function restoreLeft(
   client: KubernetesClient,
   clock: Clock,
   namespace: string,
-  isLeft: (holder: string, isOver: boolean) => boolean,
+  isLeft: (holder: string, isOver: boolean, lease: Lease) => boolean,
   signal?: AbortSignal,
 ): Promise<string[]> {
   const query = { labelSelector: `app.kubernetes.io/managed-by=${managed}` };
@@ -227,7 +227,7 @@ export async function restoreLeft(
   const failures: unknown[] = [];
   for (const lease of items) {
     const holder = lease.spec.holderIdentity ?? '';
-    if (!isLeft(holder, isOver(lease, clock.now()))) continue;
+    if (!isLeft(holder, isOver(lease, clock.now()), lease)) continue;
     const service = lease.metadata.name.slice(nameOf('').length);
     const former = formerOf(lease);
     // Without what it was like nothing had been changed yet.

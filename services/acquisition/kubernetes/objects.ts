@@ -67,13 +67,13 @@ export type Pod = {
   };
 };
 
-type ScaledBy = { name: string; target?: { type?: string } };
+type ScaledBy = { name: string; target?: { type?: string; averageUtilization?: number } };
 export type Autoscaler = {
   metadata: Metadata;
   spec: {
     scaleTargetRef?: { kind: string; name: string };
     targetRef?: { kind: string; name: string };
-    metrics?: { resource?: ScaledBy; containerResource?: ScaledBy }[];
+    metrics?: { type: string; resource?: ScaledBy; containerResource?: ScaledBy }[];
     updatePolicy?: { updateMode?: string };
   };
 };

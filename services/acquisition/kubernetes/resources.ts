@@ -1,6 +1,14 @@
 import { conflict, notFound, TowerError } from '../../../src/kernel/errors.ts';
 import { isByAdmission, type KubernetesClient } from './client.ts';
-import { amountOf, type Container, type List, type Pod, type Quantities, type Workload } from './objects.ts';
+import {
+  type Autoscaler,
+  amountOf,
+  type Container,
+  type List,
+  type Pod,
+  type Quantities,
+  type Workload,
+} from './objects.ts';
 import { autoscalersOf, isOf, scaleOf, type WorkloadKind, workloadPath } from './workloads.ts';
 
 /** Requests and limits of containers: what they are, and what they are set to. */
@@ -60,24 +68,38 @@ export async function findWorkload(
   };
 }
 
-/** Containers of its pods by its own template, whatever else may keep it from being changed. @throws TowerError `not_found`, `unavailable` */
-export async function templateOf(
+/** What is written of a workload itself, whatever else may keep it from being changed. */
+export type Written = {
+  /** Of its template. */
+  containers: string[];
+  /** Its HorizontalPodAutoscaler, with all that it scales by. */
+  scaler: Pick<Autoscaler, 'metadata' | 'spec'> | null;
+};
+
+/** @throws TowerError `not_found`, `unavailable` */
+export async function writtenOf(
   client: KubernetesClient,
   namespace: string,
   service: string,
   signal?: AbortSignal,
-): Promise<string[]> {
-  for (const kind of ['deployments', 'statefulsets', 'daemonsets']) {
-    const path = `/apis/apps/v1/namespaces/${namespace}/${kind}/${service}`;
+): Promise<Written> {
+  for (const kind of ['Deployment', 'StatefulSet', 'DaemonSet'] as const) {
     try {
+      const path = kind === 'DaemonSet' ? daemonSetPath(namespace, service) : workloadPath(namespace, kind, service);
       const { spec } = await client.call<Workload>({ method: 'GET', path }, signal);
-      return spec.template.spec.containers.map(({ name }) => name);
+      const containers = spec.template.spec.containers.map(({ name }) => name);
+      if (kind === 'DaemonSet') return { containers, scaler: null };
+      const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
+      return { containers, scaler: hpas?.find((each) => isOf(each, kind, service)) ?? null };
     } catch (error) {
       if (!(error instanceof TowerError && error.code === 'not_found')) throw error;
     }
   }
   throw notFound(`there is no ${service} in ${namespace}`);
 }
+
+const daemonSetPath = (namespace: string, name: string): string =>
+  `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/daemonsets/${encodeURIComponent(name)}`;
 
 export const sizedOf = ({ name, resources: own }: Container): Sized => ({
   name,

@@ -26,7 +26,7 @@ export const plurals: Record<WorkloadKind, string> = { Deployment: 'deployments'
 const kinds = Object.keys(plurals) as WorkloadKind[];
 
 export const workloadPath = (namespace: string, kind: WorkloadKind, name = ''): string =>
-  `/apis/apps/v1/namespaces/${namespace}/${plurals[kind]}${name && `/${name}`}`;
+  `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/${plurals[kind]}${name && `/${encodeURIComponent(name)}`}`;
 
 /** So many at a time; a namespace has some more at most. */
 const pageSize = '250';

@@ -215,9 +215,12 @@ describe('experiments', () => {
       each.flatMap((verb) => resources.map((resource) => `${verb} ${apiGroups[0]} ${resource}`)),
     );
     expect([...new Set(used)].filter((right) => !given.includes(right))).toEqual([]);
-    // A StatefulSet was not among them, nothing had to be watched, and nobody asked what workloads there are.
+    // A StatefulSet was not among them, nothing had to be watched, and nobody asked what workloads there are or what is written of them.
     const spare = given.filter((right) => !used.includes(right)).sort();
     expect(spare).toEqual([
+      'get apps daemonsets',
+      'get apps deployments',
+      'get apps statefulsets',
       'get apps statefulsets/scale',
       'list apps deployments',
       'list apps statefulsets',

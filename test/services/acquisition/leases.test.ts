@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { createExperimentJobs, type ExperimentDeps } from '../../../services/acquisition/experiment-jobs.ts';
 import { hold, renew, restore, restoreLeft } from '../../../services/acquisition/kubernetes/leases.ts';
 import { findWorkload, setResources } from '../../../services/acquisition/kubernetes/resources.ts';
 import { scaleWorkload } from '../../../services/acquisition/kubernetes/workloads.ts';
+import { createLog } from '../../../src/kernel/log.ts';
+import type { Queue } from '../../../src/store/queue.ts';
 import { smallCluster as cluster, quick } from '../../support/small-cluster.ts';
 
 describe('the hold on a workload', () => {
@@ -21,6 +24,34 @@ describe('the hold on a workload', () => {
     await restore(client, held);
     expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
     await restore(client, held);
+  });
+
+  it('is not given up for dead by who leads because their clocks differ', async () => {
+    const { fake, client } = await cluster();
+    await hold(client, at(now), claim, asIs(fake));
+    await scaleWorkload(client, 'shop', 'web', 5);
+    // The leader's clock is two minutes ahead.
+    let leads = now + 120_000;
+    const jobs = createExperimentJobs({
+      client,
+      clock: { ...quick, now: () => leads },
+      queue: { handle: () => undefined, list: async () => [{ subject: 'shop' }] } as unknown as Queue,
+      log: createLog('ERROR', 'json', { write: () => undefined }),
+    } as unknown as ExperimentDeps);
+    const look = async () => jobs.restore(new AbortController().signal);
+    for (let minutes = 1; minutes <= 5; minutes += 1) {
+      await look();
+      await renew(client, at(now + minutes * 60_000), held);
+      leads += 60_000;
+    }
+    expect([fake.replicasOf('web'), fake.leases().length]).toEqual([5, 1]);
+    await look();
+    leads += 59_000;
+    await look();
+    expect(fake.replicasOf('web')).toBe(5);
+    leads += 1_000;
+    await look();
+    expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
   });
 
   it('is one job’s at a time, until it is not renewed any more', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { unavailable } from '../../../src/kernel/errors.ts';
+import { readyStatus } from '../../fakes/kubernetes.ts';
 import { former, type Measured, quiet, applyWorld as world } from '../../support/apply-world.ts';
 
 const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
@@ -64,5 +65,51 @@ describe('what was applied', () => {
     const never = await world({ signals: [async () => Promise.reject(away)] });
     await expect(never.tower().run()).rejects.toThrow('Prometheus answered 503');
     expect([never.resources(), never.ofPods(), never.fake.leases()]).toEqual([former, [former, former, former], []]);
+  });
+
+  it('is taken back where a pod begins again to be resized and is not ready after it', async () => {
+    const { fake, tower, resources } = await world();
+    fake.trouble(({ method, path }) => {
+      const resized = fake.calls
+        .findLast((call) => call.endsWith('/resize'))
+        ?.split('/')
+        .at(-2);
+      if (method === 'GET' && path.endsWith('/pods') && resized !== undefined)
+        fake.setPod(resized, { ...readyStatus, conditions: [{ type: 'Ready', status: 'False' }] });
+      return undefined;
+    });
+    const result = await tower().run({ rollout_seconds: 60 });
+    expect(result).toMatchObject({ status: 'undone', reason: `${result.canary} is not ready any more` });
+    expect([resources(), fake.leases()]).toEqual([former, []]);
+  });
+
+  it('sees what happens to pods that have the names of those there were', async () => {
+    const { fake, tower } = await world({ kind: 'StatefulSet' });
+    const runs = (restartCount: number, lastState: object) => ({
+      ...readyStatus,
+      containerStatuses: [{ name: 'server', ready: true, restartCount, state: { running: {} }, lastState }],
+    });
+    for (const { metadata } of fake.pods()) fake.setPod(metadata.name, runs(5, {}));
+    let looks = 0;
+    fake.trouble(({ method, path }) => {
+      // The second time they are looked at after all were replaced.
+      const isReplaced = fake.calls.some((call) => call === 'PATCH /apis/apps/v1/namespaces/shop/statefulsets/web');
+      if (isReplaced && method === 'GET' && path.endsWith('/pods') && ++looks === 3)
+        for (const { metadata } of fake.pods())
+          fake.setPod(metadata.name, runs(1, { terminated: { reason: 'OOMKilled' } }));
+      return undefined;
+    });
+    const result = await tower().run({ canary: false, watch_seconds: 60 });
+    expect([result.status, result.reason]).toEqual(['undone', 'web-0 was killed for memory']);
+  });
+
+  it('does not say that it stays where somebody else has set everything back', async () => {
+    const { fake, tower } = await world();
+    fake.trouble(({ method, path }) => {
+      const isReplaced = fake.calls.some((call) => call === 'PATCH /apis/apps/v1/namespaces/shop/deployments/web');
+      if (isReplaced && method === 'GET' && path.endsWith('/pods')) fake.dropLeases();
+      return undefined;
+    });
+    await expect(tower().run()).rejects.toThrow('web is not held by this job any more');
   });
 });

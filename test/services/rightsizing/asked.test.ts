@@ -15,9 +15,17 @@ const statefulSet: Sampled = {
 };
 
 const nothingThere = {
-  state: async () => ({ hpa: null, node: {}, unknown: [], containers: {}, replicas: 1 }),
+  state: async () => ({
+    hpa: null,
+    node: {},
+    unknown: [],
+    containers: {},
+    replicas: 1,
+    nativeSidecars: [],
+    warnings: [],
+  }),
   workloads: async () => [],
-  template: async () => null,
+  written: async () => ({ written: null, trouble: null }),
   tried: async () => [],
   loadPoints: async () => ({ points: [], leftOut: 0 }),
 };
@@ -99,7 +107,7 @@ it('what has too many pods for one answer is sized by less history, and says so'
     pods: async (_: object, __: string, { startMs, endMs }: { startMs: number; endMs: number }) => {
       asked.push((endMs - startMs) / 86_400_000);
       if (endMs - startMs > 4 * 86_400_000) throw tooMuch;
-      return { startMs, stepMs: 60_000, windowMs: 60_000, pods: [] };
+      return { startMs, stepMs: 60_000, windowMs: 60_000, pods: [], impossible: 0, warnings: [] };
     },
     ...nothingThere,
   };
@@ -154,7 +162,7 @@ describe('recommendations of a namespace', () => {
           pods: async ({ service }: { service: string }) => {
             asked.push(service);
             if (slow.includes(service)) throw unavailable(`no answer for ${service}`);
-            return { startMs: 0, stepMs: 1, windowMs: 1, pods: [] };
+            return { startMs: 0, stepMs: 1, windowMs: 1, pods: [], impossible: 0, warnings: [] };
           },
         },
       } as unknown as Parameters<typeof createRightsizing>[0]).recommendAll('shop', {} as never);

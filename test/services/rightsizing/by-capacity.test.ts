@@ -62,12 +62,10 @@ async function recommend(
   folder: string | null,
   payload: object = {},
   given = series.filter(({ name }) => !name.startsWith('kube_horizontal')),
+  query = 'sum(traffic{app="$svc"})',
 ) {
   const queries = join(temporaryFolder(), 'queries.json');
-  writeFileSync(
-    queries,
-    JSON.stringify({ columns: { request_rate: { unit: '1/s', query: 'sum(traffic{app="$svc"})' } } }),
-  );
+  writeFileSync(queries, JSON.stringify({ columns: { request_rate: { unit: '1/s', query } } }));
   const { app } = await testTower(
     {
       PROMETHEUS_URL: await prometheusOver(given, now),
@@ -127,9 +125,12 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
   });
 
   it('takes as many replicas as were tried to bear a demand that somebody expects', async () => {
-    const { capacity, replicas, notes, containers, cost } = await recommend(await experiments({ counted: false }), {
-      demand_requests_per_second: 800,
-    });
+    const { capacity, replicas, notes, containers, cost, outputs } = await recommend(
+      await experiments({ counted: false }),
+      {
+        demand_requests_per_second: 800,
+      },
+    );
     expect(capacity).toMatchObject({
       load_from: 'load_test',
       demand_requests_per_second: 800,
@@ -139,13 +140,16 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
       requests_per_second_of_each: 800 / 12,
     });
     expect(replicas).toMatchObject({ recommended: 12, bound_by: 'capacity' });
-    expect(notes).toContain('this size is for 12 replicas, and there are 2: set both');
-    // The price is that of what would be there.
-    const pod = containers.reduce(
-      (sum, { cpu, memory }) =>
-        sum + cpu.request! * cost.cpu_core_hour + (memory.request! / 2 ** 30) * cost.memory_gib_hour,
-      0,
-    );
+    expect(notes).toContain('this size is for 12 replicas, and there are 2: the outputs set both');
+    expect(outputs!.kubectl).toContain('{"spec":{"replicas":12,"template":');
+    expect(outputs!.helm).toMatch(/^replicaCount: 12$/m);
+    // The price is that of what would be there, with what is injected as it is.
+    const pod = containers.reduce((sum, { sidecar, cpu, memory }) => {
+      const [cores, bytes] = sidecar
+        ? [cpu.current_request!, memory.current_request!]
+        : [cpu.request!, memory.request!];
+      return sum + cores * cost.cpu_core_hour + (bytes / 2 ** 30) * cost.memory_gib_hour;
+    }, 0);
     expect(cost.monthly_recommended).toBeCloseTo(730 * 12 * pod, 6);
     const few = await recommend(await experiments(), { demand_requests_per_second: 800, max_replicas: 4 });
     expect(few.capacity!.reason).toBe(
@@ -156,6 +160,35 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     expect(little.notes.find((note) => note.startsWith('by experiments 1 of them would do'))).toContain(
       'say max_replicas',
     );
+  });
+
+  it('is never less memory than was used, however short that is known', async () => {
+    // Two hours, with 300 MiB at most.
+    const short = series
+      .filter(({ name }) => !name.startsWith('kube_horizontal'))
+      .map((each) => {
+        if (!each.name.startsWith('container_') || each.labels['container'] !== 'web') return each;
+        const last = each.samples.slice(-12);
+        return each.name === 'container_memory_working_set_bytes'
+          ? { ...each, samples: last.map(([ms]): [number, number] => [ms, 300 * 2 ** 20]) }
+          : { ...each, samples: last };
+      });
+    const { containers } = await recommend(await experiments(), { demand_requests_per_second: 30 }, short);
+    const { memory } = containers.find(({ container }) => container === 'web')!;
+    expect(memory).toMatchObject({ bound_by: 'usage', peak: 300 * 2 ** 20, confidence: null });
+    expect(memory.request).toBeGreaterThan(300 * 2 ** 20);
+    expect(memory.explanation).toContain('peak 300 MiB');
+  });
+
+  it('is left to usage where traffic is counted in several series, of which one would be a part', async () => {
+    const query = 'traffic{app="$svc"}';
+    const [traffic] = series.slice(-1);
+    const twice = [
+      ...series.filter(({ name }) => !name.startsWith('kube_horizontal')),
+      { ...traffic!, labels: { app: 'web', pod: 'b' } },
+    ];
+    const { capacity } = await recommend(await experiments(), {}, twice, query);
+    expect(capacity!.reason).toBe('the query for request_rate has 2 series, and must have one: take their sum');
   });
 
   it.each([

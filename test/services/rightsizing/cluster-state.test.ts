@@ -105,6 +105,11 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
     expect(told.notes).toContain(
       'otel-agent: injected, so not in what is to be applied; set it where it is injected from',
     );
+    fake.trouble(({ path }) => (path.includes('/apps/') ? { status: 403, body: { message: 'no' } } : undefined));
+    const refused = await (await towerOver(renamed, { KUBERNETES_CONFIG: fake.file })).recommend('web', fourDays);
+    expect(refused.notes.find((note) => note.startsWith('the cluster does not say what is written of it'))).toContain(
+      'Kubernetes: trouble',
+    );
   });
 
   it('when load experiments ran, which is not what production uses', async () => {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import type { WorkloadState } from '../../../services/acquisition/state.ts';
-import { hpaOf } from '../../../services/rightsizing/scaling.ts';
+import { outputsOf } from '../../../services/rightsizing/outputs.ts';
+import { hpaOf, scalerPatch } from '../../../services/rightsizing/scaling.ts';
 import type { SizeAnswer } from '../../../services/rightsizing/schemas.ts';
 
 describe('the target of an autoscaler', () => {
@@ -29,5 +31,34 @@ describe('the target of an autoscaler', () => {
     expect(moved(0.6, 0.5, 0.1).explanation).toBe(
       'scales at 0.36 cores a pod, which is 180 % of the recommended request; kept within 50 and 90 %, so it will scale at 0.18',
     );
+  });
+
+  it('is among what is to be applied, with all else that the autoscaler scales by', () => {
+    const cpu = (averageUtilization: number) => ({
+      type: 'Resource',
+      resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization } },
+    });
+    const queue = { type: 'External', external: { metric: { name: 'queue' }, target: { type: 'Value', value: '30' } } };
+    const written = { metadata: { name: 'web' }, spec: { metrics: [queue, cpu(60)] } };
+    const hpa = moved(0.6, 0.5, 0.4);
+    const scaler = scalerPatch(written, { cpu: hpa, memory: null });
+    expect(scaler).toEqual({ name: 'web', metrics: [queue, cpu(72)] });
+    const sizes = { container: 'web', cpuCores: 0.4, memoryBytes: null, cpuLimitCores: null };
+    const target = { namespace: 'shop', service: 'web', kind: 'Deployment' as const };
+    const { kubectl, kustomize } = outputsOf(target, [sizes], { replicas: null, scaler });
+    expect(kubectl.split('\n')).toEqual([
+      `kubectl patch deployment web -n shop --type strategic -p '{"spec":{"template":{"spec":{"containers":[{"name":"web","resources":{"requests":{"cpu":"400m"}}}]}}}}'`,
+      `kubectl patch hpa web -n shop --type merge -p '${JSON.stringify({ spec: { metrics: [queue, cpu(72)] } })}'`,
+    ]);
+    expect(parseAllDocuments(kustomize).map((each) => (each.toJS() as { kind: string }).kind)).toEqual([
+      'Deployment',
+      'HorizontalPodAutoscaler',
+    ]);
+    // Where it stays, or another one is meant, there is nothing to set.
+    expect(
+      scalerPatch({ metadata: { name: 'web' }, spec: { metrics: [cpu(72)] } }, { cpu: hpa, memory: null }),
+    ).toBeNull();
+    expect(scalerPatch({ ...written, metadata: { name: 'other' } }, { cpu: hpa, memory: null })).toBeNull();
+    expect(scalerPatch(null, { cpu: hpa, memory: null })).toBeNull();
   });
 });
