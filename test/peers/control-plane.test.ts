@@ -211,10 +211,10 @@ describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights
       return {
         replicas: await of('deployment', '{.spec.replicas}'),
         resources: await resources(),
-        targets: metrics.map(({ type, resource }) => resource?.target.averageUtilization ?? type).sort(),
+        targets: metrics.map(({ type, resource }) => resource?.target.averageUtilization ?? type),
       };
     };
-    const after = { replicas: '4', resources: wanted, targets: [85, 'External'] };
+    const after = { replicas: '4', resources: wanted, targets: ['External', 85] };
     for (const line of outputs.kubectl.split('\n')) {
       const [, before = '', json = ''] = /^kubectl (.*) -p '(.*)'$/.exec(line) ?? [];
       await kubectl([...before.split(' '), '-p', json]);
