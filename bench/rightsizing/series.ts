@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Usage } from '../../services/rightsizing/usage.ts';
+import type { Resource, Usage } from '../../services/rightsizing/usage.ts';
 import { dataFolder } from '../support/data.ts';
 
 /** Real usage, series by series. `tunedOn`: the strategy of ours was chosen looking at it, so it proves nothing. */
@@ -70,19 +70,23 @@ export function smd(column: 'cpu_r' | 'mem_u', unit: number): Trace[] {
 }
 
 /** Online Boutique under injected faults, one day. The column named (m) holds per cent of a core. */
-export function nezha(): Trace[] {
+export function nezha(resource: Resource = 'cpu'): Trace[] {
+  const { column, unit } = {
+    cpu: { column: 'CpuUsage(m)', unit: 0.01 },
+    memory: { column: 'MemoryUsage(Mi)', unit: 2 ** 20 },
+  }[resource];
   return readdirSync(join(dataFolder, 'nezha-online-boutique'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('_metric.csv'))
     .sort()
     .map((file) => {
       const [head = [], ...rows] = table(`nezha-online-boutique/${file}`);
-      const [time, cpu] = [head.indexOf('TimeStamp'), head.indexOf('CpuUsage(m)')];
+      const [time, used] = [head.indexOf('TimeStamp'), head.indexOf(column)];
       const at = rows.map((row) => Number(row[time]) * 1000);
       return trace(
         file.split('/').at(-1)!.split('-')[0]!,
         gridded(
           at,
-          rows.map((row) => numberOf(row[cpu]) / 100),
+          rows.map((row) => numberOf(row[used]) * unit),
           60_000,
         ),
       );

@@ -46,8 +46,8 @@ const halfLifeMs = 7 * day;
 const sharpness = 60;
 /** How far one window that violates corrects what follows: ln units per share. */
 const pull = 0.1;
-/** So many horizons' worth of belief that three of four windows keep the stated share. */
-const belief = { horizons: 12, kept: 0.75 };
+/** So many horizons' worth of belief that four of five windows keep the stated share. */
+const belief = { horizons: 20, kept: 0.8 };
 /** A window tells no more than this about an expert, in times of what it cost at least. */
 const mostLoss = 5;
 const furthest = { up: 1.5, down: -0.5 };
