@@ -43,6 +43,7 @@ function beginRoutes(instance: FastifyInstance, { acquisition: { jobs } }: Deps)
     },
     async (request, reply) => {
       const job = await jobs.start(request.body);
+      request.outcome = { id: job.id };
       return reply.code(202).header('location', `${path}/${job.id}`).send(job);
     },
   );

@@ -27,6 +27,7 @@ export async function acquisitionLoadRoutes(instance: FastifyInstance, deps: Dep
     },
     async (request, reply) => {
       const job = await loadTests.start(request.body);
+      request.outcome = { id: job.id };
       return reply.code(202).header('location', `${path}/${job.id}`).send(job);
     },
   );

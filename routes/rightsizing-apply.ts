@@ -49,6 +49,7 @@ function beginRoute(instance: FastifyInstance, { rightsizing }: Deps): void {
       const body = request.body ?? ApplyRequest.parse({});
       if (body.dry_run) return rightsizing.apply.plan(request.params, body);
       const job = await rightsizing.apply.start(request.params, body);
+      request.outcome = { id: job.id };
       return reply.code(202).header('location', `${path}/${job.id}`).send(job);
     },
   );

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { type Acquisition, createAcquisition } from '../services/acquisition/acquisition.ts';
 import { createKubernetesClient } from '../services/acquisition/kubernetes/client.ts';
 import { metricQueries } from '../services/acquisition/metric-queries.ts';
+import type { NoteOutcome } from '../services/rightsizing/apply-jobs.ts';
 import type { Forecaster } from '../services/rightsizing/forecast-demand.ts';
 import { createRightsizing, type Rightsizing, rightsizingWorker } from '../services/rightsizing/rightsizing.ts';
 import type { Tools } from './compose-registry.ts';
@@ -43,6 +44,7 @@ type Parts = {
   queue: Queue;
   models: () => Promise<{ service: string; error: string | null }[]>;
   forecaster: Forecaster;
+  audit: NoteOutcome;
 };
 
 /** What asks clusters, and what sizes by it. @throws TowerError `invalid` for files that settings name and that break a rule */
@@ -62,7 +64,7 @@ async function composeAcquisition(
   config: Config,
   secrets: Secrets,
   tools: Tools,
-  { queue, models }: Parts,
+  { queue, models, audit }: Parts,
   releaser: Releaser,
 ): Promise<Acquisition> {
   const { clock, log, metrics } = tools;
@@ -81,6 +83,7 @@ async function composeAcquisition(
     kubernetes: kubernetesClient(config, clock),
     models,
     queue,
+    audit,
     targets: config.LOAD_TARGETS,
     jmeter: config.JMETER_HOME === undefined ? null : { home: config.JMETER_HOME, java: config.JMETER_JAVA },
     log,
@@ -113,7 +116,7 @@ function composeSizing(
   config: Config,
   acquisition: Acquisition,
   clock: Clock,
-  { queue, forecaster }: Parts,
+  { queue, forecaster, audit }: Parts,
   releaser: Releaser,
 ): Rightsizing {
   const threads = config.FORECAST_WORKERS || Math.max(1, availableParallelism() - 1);
@@ -124,6 +127,7 @@ function composeSizing(
     cluster: acquisition.cluster,
     forecaster,
     queue,
+    audit,
     pool,
     prices: {
       currency: config.PRICE_CURRENCY,

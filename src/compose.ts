@@ -6,6 +6,7 @@ import { createForecast, forecastWorker } from '../services/forecast/forecast.ts
 import { createSharedModels } from '../services/forecast/shared-models.ts';
 import { createTraining } from '../services/forecast/training.ts';
 import { createEstate } from '../services/registry/estate.ts';
+import type { NoteOutcome } from '../services/rightsizing/apply-jobs.ts';
 import type { Services } from './app.ts';
 import { type Background, createBackground } from './background.ts';
 import { composeAnalytics } from './compose-analytics.ts';
@@ -96,7 +97,8 @@ async function build(
   const system = composeSystem(foundation, version, all, () => background, tower);
   const forecasting = composeForecast(foundation, queue, version, releaser);
   const analytics = await composeAnalytics(config, placeOf(config, secrets), clock, releaser, forecasting.forecast);
-  const needed = { queue, models: forecasting.training.models, forecaster: forecasting.forecast };
+  const { models } = forecasting.training;
+  const needed = { queue, models, forecaster: forecasting.forecast, audit: auditOfJobs(access, log) };
   const sizing = await composeRightsizing(config, secrets, tools, needed, releaser);
   // Undone before what its jobs work on.
   releaser.defer('queue', () => queue.stop());
@@ -170,6 +172,24 @@ function beginAudit(access: Access, clock: Clock, log: RootLog): void {
     .then(() => access.audit.begin())
     .catch((error: unknown) => log.error({ err: error }, 'the audit log could not be begun'));
 }
+
+/** What a job changes is written down as what a request changes; where that cannot be, nothing is undone for it. */
+const auditOfJobs =
+  (access: Access, log: RootLog): NoteOutcome =>
+  async ({ action, job, target, details }) =>
+    access.audit
+      .record({
+        phase: 'done',
+        actor: 'control-tower',
+        via: 'job',
+        address: '',
+        action,
+        target,
+        details,
+        status: null,
+        requestId: job,
+      })
+      .catch((error: unknown) => log.error({ err: error, action, job }, 'a change could not be written down'));
 
 /** How this tower is called among those over one store: never as another one was. */
 const nameOfThis = (): string => `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;

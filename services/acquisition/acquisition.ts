@@ -33,7 +33,7 @@ type Deps = {
   jmeter: Jmeter | null;
   /** Trained models; a damaged one has an error. */
   models: () => Promise<{ service: string; error: string | null }[]>;
-} & Pick<ExperimentDeps, 'queue' | 'targets' | 'log' | 'onExperiment'>;
+} & Pick<ExperimentDeps, 'queue' | 'targets' | 'log' | 'onExperiment' | 'audit'>;
 
 /** Who asks whether it answers does not wait for retries. */
 const probeMs = 5_000;

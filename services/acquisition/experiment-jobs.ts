@@ -21,6 +21,8 @@ export type ExperimentDeps = Omit<BatchDeps, 'client'> & {
   client: KubernetesClient | null;
   jmeter: Jmeter | null;
   queue: Queue;
+  /** Writes down what was changed by nobody’s request. */
+  audit(entry: { action: string; job: string; target: object; details: object }): Promise<void>;
 };
 
 const kind = 'experiments';
@@ -93,7 +95,7 @@ function stoodStill(now: () => number) {
 }
 
 async function restoreAll(
-  { client, queue, clock, log }: ExperimentDeps,
+  { client, queue, clock, log, audit }: ExperimentDeps,
   isStill: (lease: Lease) => boolean,
   signal: AbortSignal,
 ): Promise<void> {
@@ -108,7 +110,9 @@ async function restoreAll(
       failures.push(error);
       return [];
     });
-    if (restored.length > 0) log.warn({ namespace, restored }, 'restored what a job had left behind');
+    if (restored.length === 0) continue;
+    log.warn({ namespace, restored }, 'restored what a job had left behind');
+    await audit({ action: 'restore what a job left behind', job: '', target: { namespace }, details: { restored } });
   }
   if (failures.length > 0) throw failures[0];
 }

@@ -1,23 +1,26 @@
-import { conflict } from '../../src/kernel/errors.ts';
+import { conflict, publicText } from '../../src/kernel/errors.ts';
 import { jobResource } from '../../src/store/job-resource.ts';
-import type { Queue } from '../../src/store/queue.ts';
+import type { Queue, Work } from '../../src/store/queue.ts';
 import { type ApplyDeps, applySizes, judge, undoLeft } from './apply.ts';
 import { changesOf } from './apply-changes.ts';
-import type { ApplyJob, ApplyPlan, ApplyRequest } from './apply-schemas.ts';
+import type { ApplyJob, ApplyPlan, ApplyRequest, ApplyResult } from './apply-schemas.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
 
 /** Recommendations that are applied, as jobs: begun, looked at, followed, cancelled, which takes back what was changed. */
 
 type Target = { namespace: string; service: string };
+/** Writes down what a job came to, where changes of clusters are written down. */
+export type NoteOutcome = (entry: { action: string; job: string; target: object; details: object }) => Promise<void>;
 type Deps = ApplyDeps & {
   queue: Queue;
   recommend(target: Target, request: SizeRequest): Promise<SizeAnswer>;
+  audit: NoteOutcome;
 };
 
 const kind = 'apply';
 
 export function createApplyJobs(deps: Deps) {
-  const { queue, cluster, recommend } = deps;
+  const { queue, cluster, recommend, audit } = deps;
   const prepared = async (target: Target, request: ApplyRequest) => {
     const found = await cluster.find(target);
     const answer = await recommend(target, { ...request, kind: found.kind });
@@ -25,7 +28,7 @@ export function createApplyJobs(deps: Deps) {
     await judge(cluster, target, prepared, request);
     return { ...prepared, answer };
   };
-  queue.handle(kind, async ({ id, attempts, abandoned, subject, payload }, { signal, progress, isStopping }) => {
+  const applied: Work = async ({ id, attempts, abandoned, subject, payload }, { signal, progress, isStopping }) => {
     const request = JSON.parse(payload) as ApplyRequest;
     const target = targetOf(subject);
     const left = await undoLeft(deps, id, target, signal);
@@ -45,6 +48,20 @@ export function createApplyJobs(deps: Deps) {
       (text) => progress({ step: text }),
       isStopping,
     );
+  };
+  queue.handle(kind, async (job, run) => {
+    const note = async (details: object) =>
+      audit({ action: 'apply a recommendation', job: job.id, target: targetOf(job.subject), details });
+    try {
+      const result = (await applied(job, run)) as ApplyResult;
+      const { steps: _, ...outcome } = result;
+      await note(outcome);
+      return result;
+    } catch (error) {
+      // What is begun again has no outcome yet.
+      if (!run.isStopping()) await note({ status: 'failed', reason: publicText(error) });
+      throw error;
+    }
   });
   const { begin, ...jobs } = jobResource<ApplyJob>(queue, kind, 'apply job', ({ subject }) => targetOf(subject));
   return {

@@ -5,7 +5,7 @@ import type { Queue } from '../../src/store/queue.ts';
 import type { Cluster } from '../acquisition/cluster.ts';
 import type { History } from '../acquisition/history.ts';
 import type { NamedWorkload } from '../acquisition/state.ts';
-import { createApplyJobs } from './apply-jobs.ts';
+import { createApplyJobs, type NoteOutcome } from './apply-jobs.ts';
 import type { BacktestAnswer, BacktestRequest, StrategyList, WorkloadBacktestRequest } from './backtest-schemas.ts';
 import type { Bounds } from './bounds.ts';
 import { type Prices, sumOfCosts } from './cost.ts';
@@ -30,6 +30,7 @@ type Deps = {
   clock: Clock;
   cluster: Cluster;
   queue: Queue;
+  audit: NoteOutcome;
 };
 
 /** Workloads of one batch. */
@@ -42,7 +43,7 @@ export function createRightsizing(deps: Deps) {
     return inTime(timeoutMs, gone, (signal) => sizeWorkload(deps, target, request, clock.now(), signal));
   };
   return {
-    apply: createApplyJobs({ cluster: deps.cluster, clock, queue: deps.queue, recommend: size }),
+    apply: createApplyJobs({ ...deps, recommend: size }),
     strategies: async (): Promise<StrategyList> =>
       (await import('./backtest.ts')).strategies.map(({ name, about, floors }) => ({
         name,

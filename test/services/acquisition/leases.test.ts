@@ -30,12 +30,14 @@ describe('the hold on a workload', () => {
     const { fake, client } = await cluster();
     await hold(client, at(now), claim, asIs(fake));
     await scaleWorkload(client, 'shop', 'web', 5);
+    const noted: object[] = [];
     // The leader's clock is two minutes ahead.
     let leads = now + 120_000;
     const jobs = createExperimentJobs({
       client,
       clock: { ...quick, now: () => leads },
       queue: { handle: () => undefined, list: async () => [{ subject: 'shop' }] } as unknown as Queue,
+      audit: async ({ details }: { details: object }) => void noted.push(details),
       log: createLog('ERROR', 'json', { write: () => undefined }),
     } as unknown as ExperimentDeps);
     const look = async () => jobs.restore(new AbortController().signal);
@@ -50,8 +52,9 @@ describe('the hold on a workload', () => {
     await look();
     expect(fake.replicasOf('web')).toBe(5);
     leads += 1_000;
+    expect(noted).toEqual([]);
     await look();
-    expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
+    expect([fake.replicasOf('web'), fake.leases(), noted]).toEqual([2, [], [{ restored: ['web'] }]]);
   });
 
   it('is one job’s at a time, until it is not renewed any more', async () => {

@@ -1,24 +1,29 @@
 import { describe, expect, it } from 'vitest';
-import { createCluster } from '../../../services/acquisition/cluster.ts';
+import { createCluster, type Signals } from '../../../services/acquisition/cluster.ts';
 import { createKubernetesClient } from '../../../services/acquisition/kubernetes/client.ts';
 import { createApplyJobs } from '../../../services/rightsizing/apply-jobs.ts';
 import type { Queue, QueuedJob, Work } from '../../../src/store/queue.ts';
 import { fakeKubernetes } from '../../fakes/kubernetes.ts';
-import { answer, former, request } from '../../support/apply-world.ts';
+import { answer, former, quiet, request } from '../../support/apply-world.ts';
 import { fastClock } from '../../support/experiment-world.ts';
 
-async function jobsOver(change: object = {}) {
+async function jobsOver(change: object = {}, signals: Signals[] = []) {
   const fake = await fakeKubernetes();
   fake.workload('Deployment', 'web', 3, [{ name: 'server', image: 'web:1', resources: former }]);
   const clock = fastClock({ real: 1000 });
   const client = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock });
   const unmeasured = async () => Promise.reject(new Error('nobody measures'));
+  const noted: object[] = [];
   let work: Work | undefined;
   const jobs = createApplyJobs({
-    cluster: createCluster({ client, clock, collect: unmeasured, throttled: unmeasured }),
+    cluster: {
+      ...createCluster({ client, clock, collect: unmeasured, throttled: unmeasured }),
+      signals: async () => signals.shift() ?? quiet,
+    },
     clock,
     queue: { handle: (_: string, each: Work) => (work = each) } as unknown as Queue,
     recommend: async () => answer(change),
+    audit: async (entry) => void noted.push(entry),
   });
   const run = async (abandoned: number) =>
     work!(
@@ -31,16 +36,36 @@ async function jobsOver(change: object = {}) {
       } as QueuedJob,
       { signal: new AbortController().signal, progress: () => undefined, isStopping: () => false },
     );
-  return { fake, jobs, run };
+  return { fake, jobs, run, noted };
 }
 
 describe('a job that applies', () => {
   it('is not begun anew where its tower ended and somebody else has taken back what it did', async () => {
-    const { fake, run } = await jobsOver();
+    const { fake, run, noted } = await jobsOver();
     await expect(run(1)).rejects.toThrow(
       'the tower ended while web was changed, and nothing of it is left to take back: see what it asks for now, and apply again',
     );
     expect(fake.calls.filter((call) => call.startsWith('PATCH'))).toEqual([]);
+    expect(noted).toMatchObject([{ job: 'job-1', details: { status: 'failed' } }]);
+  });
+
+  it('writes down what it came to, with what was measured', async () => {
+    const kept = await jobsOver();
+    await kept.run(0);
+    const target = { namespace: 'shop', service: 'web' };
+    expect(kept.noted).toMatchObject([
+      {
+        action: 'apply a recommendation',
+        job: 'job-1',
+        target,
+        details: { status: 'applied', before: { latency_p95_ms: 80 }, after: { latency_p95_ms: 80 } },
+      },
+    ]);
+    const undone = await jobsOver({}, [quiet, { ...quiet, errors: 0.5 }]);
+    await undone.run(0);
+    expect(undone.noted).toMatchObject([
+      { target, details: { status: 'undone', reason: expect.stringContaining('failed requests rose') as string } },
+    ]);
   });
 
   it('asks the cluster for what is a name, and for nothing else', async () => {
