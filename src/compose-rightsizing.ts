@@ -76,6 +76,7 @@ async function composeAcquisition(
       config.PROMETHEUS_MESH,
       file,
       config.PROMETHEUS_SELECTOR ?? '',
+      { cadvisor: config.PROMETHEUS_CADVISOR_SELECTOR, kubeState: config.PROMETHEUS_KSM_SELECTOR },
     ),
     scrapeMs: config.PROMETHEUS_SCRAPE_SECONDS * 1000,
     clock,

@@ -51,8 +51,9 @@ const isPlainUrl = (url: string | undefined): boolean =>
 
 const isOrigin = (url: string): boolean => /^https?:\/\/[^/?#@]+\/?$/.test(url) && URL.canParse(url);
 
-const isSelector = (list: string): boolean =>
-  /^[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\{}]*"(,[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\{}]*")*$/.test(list);
+const isSelector = /^[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\{}]*"(,[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\{}]*")*$/;
+const selector = (example: string) =>
+  text().refine((list) => list === undefined || isSelector.test(list), `must be like ${example}`);
 
 export const settings = z.object({
   MLFLOW_TRACKING_URI: text().describe(
@@ -214,9 +215,13 @@ export const settings = z.object({
     .enum(['none', 'istio'], 'must be none or istio')
     .default('none')
     .describe('Where request rates, errors and latencies come from'),
-  PROMETHEUS_SELECTOR: text()
-    .refine((list) => list === undefined || isSelector(list), 'must be like cluster="eu1",env="prod"')
-    .describe('Labels that every series must have besides, where Prometheus knows several clusters: cluster="eu1"'),
+  PROMETHEUS_CADVISOR_SELECTOR: selector('job="cadvisor"').describe(
+    'What picks out container series, such as job="cadvisor"; not set: as the preset has it',
+  ),
+  PROMETHEUS_KSM_SELECTOR: selector('job="ksm"').describe('The same for kube-state-metrics'),
+  PROMETHEUS_SELECTOR: selector('cluster="eu1",env="prod"').describe(
+    'Labels that every series must have besides, where Prometheus knows several clusters: cluster="eu1"',
+  ),
   PROMETHEUS_QUERIES_FILE: text().describe('YAML or JSON file with queries of your own (docs/rightsizing.md)'),
 
   RIGHTSIZING_MIN_CPU_CORES: number(0.01, 0.001, 1000, false).describe(

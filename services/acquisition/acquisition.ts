@@ -74,7 +74,7 @@ export function createAcquisition(deps: Deps) {
   return {
     experiments: createCollected(experimentsFolder),
     jobs,
-    loadTests: createLoadJobs({ ...deps, load }),
+    loadTests: createLoadJobs({ ...deps, load, refuseShared: jobs.refuseShared }),
     overview: createOverview({
       ...deps,
       client: kubernetes,

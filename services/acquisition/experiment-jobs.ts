@@ -1,9 +1,10 @@
 import { invalid, TowerError } from '../../src/kernel/errors.ts';
 import { jobResource } from '../../src/store/job-resource.ts';
 import type { Queue } from '../../src/store/queue.ts';
+import { kinds, refuseShared } from './doors.ts';
 import { type BatchDeps, runBatch } from './experiment-batch.ts';
 import { configOf, shippedConfig } from './experiment-config.ts';
-import { planOf } from './experiment-plan.ts';
+import { doorsOf, planOf } from './experiment-plan.ts';
 import type { ExperimentJob, ExperimentJobRequest } from './job-schemas.ts';
 import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
 import { leaseSeconds, restoreLeft } from './kubernetes/leases.ts';
@@ -25,7 +26,7 @@ export type ExperimentDeps = Omit<BatchDeps, 'client'> & {
   audit(entry: { action: string; job: string; target: object; details: object }): Promise<void>;
 };
 
-const kind = 'experiments';
+const kind = kinds.experiments;
 /** The newest of each kind say which namespaces there may be something left in. */
 const mostLookedAt = 200;
 /** Jobs that take hold of workloads; a subject begins with the namespace. */
@@ -54,16 +55,29 @@ export function createExperimentJobs(deps: ExperimentDeps) {
     if (deps.client) await refuseUnknown(deps.client, request);
     return plan;
   };
+  /** Where open jobs of experiments send users; what LOAD_TARGETS does not have any more is nowhere. */
+  const targetsOf = (payload: string): Set<string> => {
+    try {
+      const request = JSON.parse(payload) as ExperimentJobRequest;
+      return doorsOf(deps.targets, { ...request, config: configOf(request.config) });
+    } catch {
+      return new Set();
+    }
+  };
   return {
     ...jobs,
+    /** @throws TowerError `conflict` where a job sends load there */
+    refuseShared: async (targets: ReadonlySet<string>) => refuseShared(queue, targets, targetsOf),
     /** What a job would do. @throws TowerError `invalid` that names every key that breaks a rule */
     plan: planned,
     /** @throws TowerError `invalid`, `conflict` while another job of the namespace is open, `unavailable` without a cluster or the JMeter it asks for */
     start: async (request: ExperimentJobRequest): Promise<ExperimentJob> => {
       requiredCluster(deps.client);
       const { namespace } = request;
-      const { config } = await planned(request);
+      const { config, targets } = await planned(request);
       if (config.load_generator === 'jmeter') checkJmeter(deps.jmeter);
+      // Another one of the namespace has an answer of its own.
+      if (!(await jobs.open(namespace))) await refuseShared(queue, new Set(Object.values(targets)), targetsOf);
       return begin(namespace, { ...request, config }, `experiments are under way in ${namespace}`);
     },
     /** Background step: gives workloads their replicas back where a job ended without doing so. */

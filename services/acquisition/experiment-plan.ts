@@ -88,6 +88,11 @@ export async function planOf(
   };
 }
 
+/** Where users of all its services go. @throws TowerError `invalid` */
+export function doorsOf(allowed: readonly string[], request: Planned): Set<string> {
+  return new Set(request.services.map(targetsOf(allowed, request)));
+}
+
 const mostExperiments = 20_000;
 
 function refuseContradictions(services: readonly string[], { training, scale_to_zero }: ExperimentConfig): void {

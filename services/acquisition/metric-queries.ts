@@ -48,21 +48,28 @@ export type Preset = (typeof presets)[number];
 export const meshes = ['none', 'istio'] as const;
 export type Mesh = (typeof meshes)[number];
 
+/** What picks the series of each source out of all that a Prometheus has; not said: as the preset has it. */
+export type Sources = { cadvisor: string | undefined; kubeState: string | undefined };
+
 /**
- * `$C`: container series of cAdvisor; `$N`: its network series, which belong to the pod; `$K`: kube-state-metrics; `$J`:
- * what leaves only the workload's pods, those that are gone as well.
+ * `$A`: what series of cAdvisor have, `$S`: of kube-state-metrics. `$C`: container series of cAdvisor; `$N`: its network
+ * series, which belong to the pod; `$K`: kube-state-metrics; `$J`: what leaves only the workload's pods, those that are gone as well.
  */
-const selectorsOf: Record<Preset, Record<'C' | 'N' | 'K' | 'J', string>> = {
+const selectorsOf: Record<Preset, Record<'A' | 'S' | 'C' | 'N' | 'K' | 'J', string>> = {
   'kube-prometheus-stack': {
-    C: 'job="kubelet",metrics_path="/metrics/cadvisor",namespace="$ns",container!="",image!=""$x',
-    N: 'job="kubelet",metrics_path="/metrics/cadvisor",namespace="$ns"$x',
-    K: 'job="kube-state-metrics",namespace="$ns"$x',
+    A: 'job="kubelet",metrics_path="/metrics/cadvisor"',
+    S: 'job="kube-state-metrics"',
+    C: '$A,namespace="$ns",container!="",image!=""$x',
+    N: '$A,namespace="$ns"$x',
+    K: '$S,namespace="$ns"$x',
     J: ' * on(namespace,pod) group_left(workload) max by(namespace,pod,workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload="$svc"$x})',
   },
   plain: {
-    C: 'namespace="$ns",container!="",container!="POD",pod=~"$pods"$x',
-    N: 'namespace="$ns",pod=~"$pods"$x',
-    K: 'namespace="$ns"$x',
+    A: '',
+    S: '',
+    C: '$A,namespace="$ns",container!="",container!="POD",pod=~"$pods"$x',
+    N: '$A,namespace="$ns",pod=~"$pods"$x',
+    K: '$S,namespace="$ns"$x',
     J: '',
   },
 };
@@ -185,9 +192,11 @@ export async function metricQueries(
   mesh: Mesh,
   file: string | null,
   selector: string,
+  sources: Sources = { cadvisor: undefined, kubeState: undefined },
 ): Promise<MetricQueries> {
   const fill = (query: string) => {
-    const { C, N, K, J } = selectorsOf[preset];
+    const { A, S, C, N, K, J } = selectorsOf[preset];
+    const of = (selector: string) => (selector === '' ? '' : `${selector},`);
     const ofPods = preset === 'plain' ? ',pod=~"$pods"' : '';
     return query
       .replaceAll('$kp', ofPods)
@@ -195,6 +204,8 @@ export async function metricQueries(
       .replaceAll('$N', N)
       .replaceAll('$K', K)
       .replaceAll('$J', J)
+      .replaceAll('$A,', of(sources.cadvisor ?? A))
+      .replaceAll('$S,', of(sources.kubeState ?? S))
       .replaceAll('$x', selector === '' ? '' : `,${selector}`);
   };
   const given = file === null ? { columns: {}, pods: {}, state: {} } : await readQueries(file);

@@ -43,6 +43,13 @@ export const loadCases: Case[] = [
     status: 409,
     detail: /^http:\/\/127.0.0.1:9 is under load already, by load test /,
   },
+  {
+    world: 'experimenting',
+    call: `POST ${path}`,
+    body,
+    status: 409,
+    detail: /^http:\/\/127.0.0.1:9 is under load by experiments, job [\w-]+: each would measure the other’s$/,
+  },
   { world: 'under load', call: `GET ${path}`, status: 200 },
   { world: 'under load', call: `GET ${path}/{job}`, status: 200 },
   { call: `GET ${path}/${noJob}`, status: 404, detail: /^there is no load test / },

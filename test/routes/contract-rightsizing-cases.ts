@@ -201,6 +201,13 @@ export const rightsizingCases: Case[] = [
     status: 409,
     detail: /^experiments are under way in shop already, by job /,
   },
+  {
+    world: 'under load',
+    call: `POST ${acquisition}/experiments/jobs`,
+    body: experiment,
+    status: 409,
+    detail: /^http:\/\/127.0.0.1:9 is under load by a load test, job /,
+  },
   { call: `POST ${acquisition}/experiments/jobs`, body: experiment, status: 503, detail: noCluster },
   { world: 'experimenting', call: `GET ${acquisition}/experiments/jobs`, status: 200 },
   { world: 'experimenting', call: `GET ${acquisition}/experiments/jobs/{job}`, status: 200 },

@@ -1,6 +1,7 @@
 import { invalid } from '../../../src/kernel/errors.ts';
 import { jobResource } from '../../../src/store/job-resource.ts';
 import type { Queue } from '../../../src/store/queue.ts';
+import { kinds } from '../doors.ts';
 import { type LoadRun, usualUsers } from './generator.ts';
 import { checkJmeter, type Jmeter } from './jmeter-run.ts';
 import type { LoadJob, LoadJobRequest } from './job-schemas.ts';
@@ -15,12 +16,14 @@ type Deps = {
   targets: string[];
   jmeter: Jmeter | null;
   load: Load;
+  /** @throws TowerError `conflict` where another job sends load there */
+  refuseShared(targets: ReadonlySet<string>): Promise<void>;
 };
 
-const kind = 'load';
+const kind = kinds.load;
 const memoryMiB = 2048;
 
-export function createLoadJobs({ queue, targets, jmeter, load }: Deps) {
+export function createLoadJobs({ queue, targets, jmeter, load, refuseShared }: Deps) {
   queue.handle(kind, async ({ id, subject, payload }, { signal, progress }) => {
     const request = JSON.parse(payload) as LoadJobRequest;
     const run: LoadRun = {
@@ -38,12 +41,13 @@ export function createLoadJobs({ queue, targets, jmeter, load }: Deps) {
   const { begin, ...jobs } = jobResource<LoadJob>(queue, kind, 'load test', ({ subject }) => ({ target: subject }));
   return {
     ...jobs,
-    /** @throws TowerError `invalid` for a target nobody allowed or a scenario that is none, `conflict` while another one is sent there */
+    /** @throws TowerError `invalid` for a target nobody allowed or a scenario that is none, `conflict` while another one, or experiments, are sent there */
     start: async (request: LoadJobRequest): Promise<LoadJob> => {
       scenarioOf(request);
       usersOf(request);
       if (request.generator === 'jmeter') checkJmeter(jmeter);
       const target = allowedTarget(targets, request.target, 'target');
+      if (!(await queue.open(kind, target))) await refuseShared(new Set([target]));
       return begin(target, request, `${target} is under load`);
     },
   };

@@ -230,3 +230,19 @@ describe('the Prometheus client', () => {
     expect(await prometheus.testConnection()).toMatchObject({ reachable: true, version: '2.42.0', error: null });
   });
 });
+
+it('queries pick out series as settings say, and as the preset has it where they do not', async () => {
+  const sources = { cadvisor: 'job="cadvisor",env="a"', kubeState: 'job="ksm"' };
+  const texts = async (preset: 'plain' | 'kube-prometheus-stack', own?: typeof sources) => {
+    const { columns, pods, state } = await metricQueries(preset, 'istio', null, '', own);
+    return [...Object.values(columns).map(({ query }) => query), ...Object.values(pods), ...Object.values(state)];
+  };
+  for (const preset of ['plain', 'kube-prometheus-stack'] as const) {
+    const own = await texts(preset, sources);
+    expect(own.filter((text) => /job="kubelet"|job="kube-state-metrics"|\$[AS]/.test(text))).toEqual([]);
+    const of = (metric: RegExp) => own.filter((text) => metric.test(text));
+    expect(of(/container_cpu_usage/).every((text) => text.includes('{job="cadvisor",env="a",namespace='))).toBe(true);
+    expect(of(/kube_deployment_/).every((text) => text.includes('{job="ksm",namespace='))).toBe(true);
+    expect((await texts(preset)).filter((text) => /\$[AS]|\{,/.test(text))).toEqual([]);
+  }
+});

@@ -1,0 +1,34 @@
+import { conflict } from '../../src/kernel/errors.ts';
+import type { Queue } from '../../src/store/queue.ts';
+
+/** Who sends load where: what one sends, another would measure. */
+
+/** Jobs that send load. The subject of a load test is where it is sent. */
+export const kinds = { experiments: 'experiments', load: 'load' } as const;
+/** More are not open at once. */
+const mostOpen = 1000;
+
+/**
+ * @param targetsOf - where a job of experiments sends users
+ * @throws TowerError `conflict` where another job sends load to one of them
+ */
+export async function refuseShared(
+  queue: Pick<Queue, 'list'>,
+  targets: ReadonlySet<string>,
+  targetsOf: (payload: string) => ReadonlySet<string>,
+): Promise<void> {
+  const [experiments, loads] = await Promise.all([
+    queue.list(kinds.experiments, mostOpen),
+    queue.list(kinds.load, mostOpen),
+  ]);
+  const isOpen = ({ state }: { state: string }) => state === 'queued' || state === 'running';
+  const all = [
+    ...experiments.map((job) => ({ ...job, what: 'experiments', at: targetsOf(job.payload) })),
+    ...loads.map((job) => ({ ...job, what: 'a load test', at: new Set([job.subject]) })),
+  ];
+  for (const { id, what, at } of all.filter(isOpen)) {
+    const shared = [...targets].find((target) => at.has(target));
+    if (shared !== undefined)
+      throw conflict(`${shared} is under load by ${what}, job ${id}: each would measure the other’s`, { job: id });
+  }
+}
