@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { stateNames } from '../../services/acquisition/state-queries.ts';
 import { normal, seededRandom } from '../../src/kernel/rng.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 
@@ -39,6 +40,9 @@ export async function simulatedShop(cluster: { replicasOf(service: string): numb
     if (column === 'replica_count') return replicas;
     if (column === 'request_rate') return load;
     if (column === 'pod_restarts') return 0;
+    // What production used before: little.
+    if (column === 'pod_cpu') return 0.03 * (1 + 0.1 * noise);
+    if (column === 'pod_mem') return 61e6;
     return 10 + noise;
   };
   const prometheus = await listen(({ searchParams }) => {
@@ -53,7 +57,9 @@ export async function simulatedShop(cluster: { replicasOf(service: string): numb
       start + i * step,
       String(valueAt(column, service, load)),
     ]);
-    return { status: 'success', data: { resultType: 'matrix', result: [{ metric: {}, values }] } };
+    const metric =
+      column.startsWith('pod_') && column !== 'pod_restarts' ? { pod: `${service}-0`, container: 'server' } : {};
+    return { status: 'success', data: { resultType: 'matrix', result: [{ metric, values }] } };
   });
   const target = await listen(() => {
     requests.push(Date.now());
@@ -66,4 +72,8 @@ export async function simulatedShop(cluster: { replicasOf(service: string): numb
 export const simulatedQueries = (columns: readonly string[]): string =>
   JSON.stringify({
     columns: Object.fromEntries(columns.map((name) => [name, { unit: '1', query: `sim_${name}{svc="$svc"}` }])),
+    pods: { cpu: 'sim_pod_cpu{svc="$svc"}', memory: 'sim_pod_mem{svc="$svc"}' },
+    state: Object.fromEntries(
+      stateNames.map((name) => [name, name === 'replicas' ? 'sim_replica_count{svc="$svc"}' : 'none']),
+    ),
   });

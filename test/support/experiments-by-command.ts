@@ -69,7 +69,7 @@ export async function experimentFolder(
   return { cwd, env, data };
 }
 
-export const begin = (cwd: string, url: string) =>
+export const begin = (cwd: string, url: string, services = 'web,cart') =>
   towerCommand(
     [
       '--url',
@@ -78,7 +78,7 @@ export const begin = (cwd: string, url: string) =>
       'train',
       'parallel-experiments',
       '--services',
-      'web,cart',
+      services,
       '--namespace',
       'shop',
       '--config-file',
