@@ -6,6 +6,8 @@ export type Output = 'table' | 'kubectl' | 'kustomize' | 'helm' | 'vpa';
 type Sizing = {
   request: number | null;
   current_request: number | null;
+  current_limit: number | null;
+  limit: number | null;
   confidence: number | null;
   bound_by: string;
   explanation: string;
@@ -117,13 +119,17 @@ export function recommendationText(answer: Answer, output: Output): string {
 const rowOf = (container: string, what: string, sizing: Sizing, show: (value: number | null) => string | null) => [
   container,
   what,
-  show(sizing.current_request),
-  show(sizing.request),
+  withLimit(sizing.current_request, sizing.current_limit, show),
+  withLimit(sizing.request, sizing.limit, show),
   sizing.confidence === null
     ? null
     : `${Number((100 * sizing.confidence).toFixed(sizing.confidence > 0.99 ? 1 : 0))} %`,
   sizing.bound_by,
 ];
+
+/** A limit is told where it is another number than the request. */
+const withLimit = (request: number | null, limit: number | null, show: (value: number | null) => string | null) =>
+  limit === null || limit === request ? show(request) : `${show(request) ?? '-'} (limit ${show(limit)})`;
 
 function comparedOf(container: string, cpu: Sizing, memory: Sizing): [string, unknown][] {
   const list = (sizing: Sizing, show: (value: number | null) => string | null) =>

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { cpuQuantity, memoryQuantity } from '../../../services/rightsizing/outputs.ts';
 import { krrSimple, krrSimpleLimit } from '../../../services/rightsizing/strategies/krr.ts';
 import {
   autopilot,
@@ -69,6 +70,15 @@ describe('the rules of KRR', () => {
     expect(krrSimpleLimit.request('memory', [short])).toBeNull();
     expect(krrSimple.request('memory', [series(20, (i) => (i < perDay ? 500 : 100))])).toBeCloseTo(115, 9);
     expect(krrSimple.floors).toEqual({ cpu: 0.01, memory: 100 * mebibyte });
+  });
+
+  it('come out in whole millicores and mebibytes, rounded up as KRR rounds them', () => {
+    const krr = (value: number, resource: 'cpu' | 'memory') => krrSimple.request(resource, [constant(value)])!;
+    expect(cpuQuantity(krr(0.0121, 'cpu'))).toBe('13m');
+    expect(cpuQuantity(krr(0.013, 'cpu'))).toBe('13m');
+    // 100.5 MiB + 15 % are 115.575.
+    expect(memoryQuantity(krr(100.5 * mebibyte, 'memory'))).toBe('116Mi');
+    expect(memoryQuantity(krr(200 * mebibyte, 'memory'))).toBe('230Mi');
   });
 });
 
