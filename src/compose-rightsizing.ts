@@ -146,6 +146,9 @@ function composeSizing(
   });
 }
 
+/** An answer is read whole: a thousand steps of some thousand series. */
+const mostOfPrometheus = 128 * 2 ** 20;
+
 /** Null where none is configured. */
 function prometheusClient(config: Config, secrets: Secrets, { clock, random, metrics }: Tools): HttpClient | null {
   if (config.PROMETHEUS_URL === undefined) return null;
@@ -159,6 +162,7 @@ function prometheusClient(config: Config, secrets: Secrets, { clock, random, met
     tls: { insecure: config.PROMETHEUS_INSECURE_TLS, ...(ca ? { ca } : {}) },
     maxInFlight: 8,
     timeoutMs: config.PROMETHEUS_TIMEOUT_SECONDS * 1000,
+    maxAnswerBytes: mostOfPrometheus,
     maxRetries: config.PROMETHEUS_MAX_RETRIES,
     clock,
     random,

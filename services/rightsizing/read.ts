@@ -47,7 +47,8 @@ export async function readAll(
 }
 
 /** Whether less history would do. */
-const isTooMuch = (error: unknown): boolean => error instanceof TowerError && 'most_values' in error.details;
+const isTooMuch = (error: unknown): boolean =>
+  error instanceof TowerError && ('most_values' in error.details || 'most_bytes' in error.details);
 
 /** Of so many pods that one answer cannot hold it, half the history, and half of that. */
 async function podsOf(

@@ -1,6 +1,6 @@
 import type { Dispatcher, request } from 'undici';
 import type { Clock } from './clock.ts';
-import { TowerError, unavailable } from './errors.ts';
+import { invalid, TowerError, unavailable } from './errors.ts';
 import type { Random } from './rng.ts';
 
 /** How the calls to one server are made. */
@@ -13,6 +13,8 @@ export type HttpClientOptions = {
   tls: { ca?: string; cert?: string; insecure: boolean };
   maxInFlight: number;
   timeoutMs: number;
+  /** Longer answers are given up on, and not asked for again: what they are about is too much. */
+  maxAnswerBytes?: number;
   maxRetries: number;
   clock: Clock;
   random: Random;
@@ -51,7 +53,7 @@ const longestBackoffMs = 30_000;
 /**
  * JSON over HTTP with a bounded number of calls in flight, time limits, and retries with back-off.
  * Answers of any status come back as values once retrying is over, except 5xx and 429, which throw
- * `unavailable`, as do broken connections. Redirects are not followed (they would carry credentials along).
+ * `unavailable`, as do broken connections; answers that are too long throw `invalid`. Redirects are not followed (they would carry credentials along).
  */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   let wire: Promise<Wire> | null = null;
@@ -77,6 +79,7 @@ async function openWire(options: HttpClientOptions): Promise<Wire> {
     connections: options.maxInFlight,
     headersTimeout: options.timeoutMs,
     bodyTimeout: options.timeoutMs,
+    ...(options.maxAnswerBytes === undefined ? {} : { maxResponseSize: options.maxAnswerBytes }),
     connect: {
       timeout: Math.min(options.timeoutMs, 10_000),
       rejectUnauthorized: !options.tls.insecure,
@@ -126,6 +129,10 @@ async function attemptCall(options: HttpClientOptions, wire: Wire, call: Call, s
     const isJson = String(headers['content-type'] ?? '').includes('json');
     return { answer: { status: statusCode, text, json: isJson ? parseTolerantJson(text) : undefined } };
   } catch (error) {
+    if ((error as { code?: string }).code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE')
+      throw invalid(`the answer of ${options.serverName} is longer than ${options.maxAnswerBytes} bytes: ask for less`, {
+        most_bytes: options.maxAnswerBytes,
+      });
     // Who does not wait any more says nothing of the server.
     if (!signal?.aborted) report(0);
     return { error: connectionError(options, error, signal), retryAfterMs: null };
