@@ -1,9 +1,10 @@
 import { conflict, publicText } from '../../src/kernel/errors.ts';
 import { jobResource } from '../../src/store/job-resource.ts';
 import type { Queue, Work } from '../../src/store/queue.ts';
-import { type ApplyDeps, applySizes, judge, undoLeft } from './apply.ts';
+import { applySizes, isInPlace, judge, undoLeft } from './apply.ts';
 import { changesOf } from './apply-changes.ts';
 import type { ApplyJob, ApplyPlan, ApplyRequest, ApplyResult } from './apply-schemas.ts';
+import type { ApplyDeps } from './apply-steps.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
 
 /** Recommendations that are applied, as jobs: begun, looked at, followed, cancelled, which takes back what was changed. */
@@ -69,7 +70,10 @@ export function createApplyJobs(deps: Deps) {
     /** What would be changed, judged by the API server. @throws TowerError `conflict` for nothing to change, `invalid`, `not_found`, `unavailable` */
     plan: async (target: Target, request: ApplyRequest): Promise<ApplyPlan> => {
       const { answer, changes } = await prepared(target, request);
-      return { dry_run: true, ...target, changes, confidence: answer.confidence, notes: answer.notes };
+      const inPlace = isInPlace(request)
+        ? ['all pods are resized in place, which holds until they are replaced: their template stays as it is']
+        : [];
+      return { dry_run: true, ...target, changes, confidence: answer.confidence, notes: [...inPlace, ...answer.notes] };
     },
     /** @throws TowerError `conflict` while another job of the service is open, else as `plan` */
     start: async (target: Target, request: ApplyRequest): Promise<ApplyJob> => {

@@ -14,6 +14,11 @@ export const ApplyRequest = SizeRequest.extend({
   canary: yes
     .default(true)
     .describe('Resize one pod in place first (Kubernetes 1.33 and later); not with a single replica'),
+  in_place: yes
+    .optional()
+    .describe(
+      'Resize all pods in place, one after the other, and leave the template as it is; it holds until pods are replaced. Not given: where horizon is 1h',
+    ),
   watch_seconds: among(1, 86_400, true)
     .default(600)
     .describe('How long it is watched, after the canary and at the end'),

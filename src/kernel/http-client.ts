@@ -130,9 +130,12 @@ async function attemptCall(options: HttpClientOptions, wire: Wire, call: Call, s
     return { answer: { status: statusCode, text, json: isJson ? parseTolerantJson(text) : undefined } };
   } catch (error) {
     if ((error as { code?: string }).code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE')
-      throw invalid(`the answer of ${options.serverName} is longer than ${options.maxAnswerBytes} bytes: ask for less`, {
-        most_bytes: options.maxAnswerBytes,
-      });
+      throw invalid(
+        `the answer of ${options.serverName} is longer than ${options.maxAnswerBytes} bytes: ask for less`,
+        {
+          most_bytes: options.maxAnswerBytes,
+        },
+      );
     // Who does not wait any more says nothing of the server.
     if (!signal?.aborted) report(0);
     return { error: connectionError(options, error, signal), retryAfterMs: null };

@@ -84,6 +84,20 @@ describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights
     await expect.poll(async () => (await pods()).map((pod) => pod.resources)).toEqual([former, former, former]);
   });
 
+  it('sets and takes back all pods in place, and leaves the template alone', async () => {
+    const { applying, resources, pods, leases } = await shop();
+    const before = await resources();
+    expect(await applying()().run({ in_place: true })).toMatchObject({ status: 'applied' });
+    expect((await pods()).map((each) => each.resources)).toEqual([wanted, wanted, wanted]);
+    expect([await resources(), await leases()]).toEqual([before, '']);
+    const back = await shop();
+    const worse = [quiet, quiet, { ...quiet, errors: 0.3 }];
+    expect(await back.applying(worse)().run({ in_place: true })).toMatchObject({ status: 'undone' });
+    // A limit that was added cannot be taken away in place, so other pods stand for those.
+    expect((await back.pods()).map((each) => each.resources)).toEqual([former, former, former]);
+    expect([await back.resources(), await back.leases()]).toEqual([former, '']);
+  });
+
   it('takes it back where the first pod is killed for memory, and touches no other', async () => {
     const { pods, resources, leases, applying, node } = await shop();
     const before = await pods();

@@ -93,7 +93,12 @@ export function applyingTower(real: KubernetesClient, clock: Clock, signals: Mea
     const dead = new Promise<null>((resolve) => {
       died.signal.addEventListener('abort', () => resolve(null));
     });
-    return { run, said, calls: () => calls, until: async () => Promise.race([run(), dead]) };
+    return {
+      run,
+      said,
+      calls: () => calls,
+      until: async (change: Partial<ApplyRequest> = {}) => Promise.race([run(change), dead]),
+    };
   };
 }
 

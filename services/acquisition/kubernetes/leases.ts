@@ -104,9 +104,12 @@ function formerOf({ metadata }: Lease): Former | null {
   const text = metadata.annotations?.[formerReplicas] ?? '';
   if (!/^\d{1,9}$/.test(text)) return null;
   const resources = metadata.annotations?.[formerResources];
+  type Kept = FormerResources & { canary?: FormerResources['pods'][number] | null };
+  // Leases that were left before all pods could be resized in place have one at most.
+  const { canary = null, pods = canary ? [canary] : [], ...others } = JSON.parse(resources ?? '{}') as Kept;
   return {
     formerReplicas: Number(text),
-    ...(resources === undefined ? {} : { formerResources: JSON.parse(resources) as FormerResources }),
+    ...(resources === undefined ? {} : { formerResources: { ...others, pods } }),
   };
 }
 

@@ -185,14 +185,14 @@ export type FormerResources = {
   kind: WorkloadKind;
   selector: string;
   containers: Sized[];
-  /** The pod that is tried out first, and what it asked for itself, which need not be what the template says. */
-  canary: { name: string; containers: Sized[] } | null;
+  /** Pods that are resized in place, and what each asked for itself, which need not be what the template says. */
+  pods: { name: string; containers: Sized[] }[];
 };
 
 /** Sets everything back; what was not there goes. What is gone needs nothing. @throws TowerError `invalid`, `unavailable` */
 export async function restoreResources(
   client: KubernetesClient,
-  { kind, selector, containers, canary, ...target }: FormerResources & { namespace: string; service: string },
+  { kind, selector, containers, pods, ...target }: FormerResources & { namespace: string; service: string },
   signal?: AbortSignal,
 ): Promise<void> {
   const { namespace, service } = target;
@@ -208,7 +208,7 @@ export async function restoreResources(
     );
     if (changed.length > 0) await setResources(client, { ...target, kind }, changed.map(undoing), { signal });
   }
-  if (canary) await restorePod(client, namespace, canary, signal);
+  for (const pod of pods) await restorePod(client, namespace, pod, signal);
   // A StatefulSet waits for a pod that cannot start, also when it is to be replaced.
   if (kind !== 'StatefulSet') return;
   for (const pod of await podsOf(client, namespace, { labelSelector: selector }, signal)) {
@@ -223,7 +223,7 @@ export async function restoreResources(
 async function restorePod(
   client: KubernetesClient,
   namespace: string,
-  { name, containers }: NonNullable<FormerResources['canary']>,
+  { name, containers }: FormerResources['pods'][number],
   signal?: AbortSignal,
 ): Promise<void> {
   const [pod] = await podsOf(client, namespace, { fieldSelector: `metadata.name=${name}` }, signal);

@@ -33,6 +33,7 @@ type Flags = SizeFlags & {
   resources: string;
   confirm?: boolean;
   canary: boolean;
+  inPlace?: boolean;
   watchSeconds: string;
   rolloutSeconds: string;
 };
@@ -47,6 +48,8 @@ export function addApplyCommands(rightsizing: Command, context: CliContext): voi
     .requiredOption('--service <name>', 'a Deployment or StatefulSet')
     .option('--resources <names>', 'cpu, memory', 'cpu,memory')
     .option('--no-canary', 'all pods at once, by a rollout')
+    .option('--in-place', 'all pods in place, which holds until they are replaced (--horizon 1h: unless --no-in-place)')
+    .option('--no-in-place', 'by a rollout')
     .option('--watch-seconds <number>', 'how long it is watched, after the canary and at the end', '600')
     .option('--rollout-seconds <number>', 'how long all pods may take to be replaced', '600')
     .option('--confirm', 'do it; without it is said what would be done')
@@ -80,6 +83,7 @@ async function apply(context: CliContext, { namespace, service, confirm, ...flag
     ...sizeBody(flags),
     resources: flags.resources.split(',').map((name) => name.trim()),
     canary: flags.canary,
+    ...(flags.inPlace === undefined ? {} : { in_place: flags.inPlace }),
     watch_seconds: numberOf('--watch-seconds', flags.watchSeconds),
     rollout_seconds: numberOf('--rollout-seconds', flags.rolloutSeconds),
     dry_run: !confirm,

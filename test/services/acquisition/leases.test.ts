@@ -110,7 +110,7 @@ describe('the hold on a workload', () => {
     const before = resources();
     const found = await findWorkload(client, 'shop', 'web');
     const target = { namespace: 'shop', service: 'web', kind: found.kind };
-    const former = { kind: found.kind, selector: found.selector, containers: found.containers, canary: null };
+    const former = { kind: found.kind, selector: found.selector, containers: found.containers, pods: [] };
     // A job that sets sizes dies, then one that sets replicas comes, and dies too; then one that sets sizes again.
     await hold(client, at(now), claim, async () => Promise.resolve({ formerReplicas: 2, formerResources: former }));
     await setResources(client, target, [{ name: 'server', resources: { requests: { cpu: '1m' } } }]);

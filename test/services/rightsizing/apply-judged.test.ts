@@ -67,6 +67,38 @@ describe('what was applied', () => {
     expect([never.resources(), never.ofPods(), never.fake.leases()]).toEqual([former, [former, former, former], []]);
   });
 
+  it('is set in place, pod by pod, where it is for an hour, and the template stays', async () => {
+    const { fake, tower, resources, ofPods } = await world();
+    const { run, said } = tower();
+    const result = await run({ horizon: '1h' });
+    expect(result.status).toBe('applied');
+    expect([resources(), ofPods(), fake.leases()]).toEqual([former, [wanted, wanted, wanted], []]);
+    expect(fake.calls.filter((call) => call.startsWith('PATCH') && !call.endsWith('?dryRun'))).toHaveLength(3);
+    expect(fake.calls.filter((call) => call.includes('/deployments/web') && call.startsWith('PATCH'))).toEqual([]);
+    expect(said).toContain('it stays, until pods are replaced: their template is as it was');
+    // A rollout where that is asked for.
+    const rolled = await world();
+    await rolled.tower().run({ horizon: '1h', in_place: false });
+    expect(rolled.resources()).toEqual(wanted);
+  });
+
+  it('is taken back from every pod where it was set in place and does harm', async () => {
+    const worse = { ...quiet, errors: 0.2 };
+    for (const signals of [
+      [quiet, worse],
+      [quiet, quiet, worse],
+    ]) {
+      const { fake, tower, resources, ofPods } = await world({ signals });
+      expect((await tower().run({ in_place: true })).status).toBe('undone');
+      expect([resources(), fake.leases()]).toEqual([former, []]);
+      for (const own of ofPods() as { requests: object }[]) expect(own.requests).toEqual(former.requests);
+    }
+    // Also of one pod alone, which nothing is tried out on.
+    const alone = await world({ replicas: 1, signals: [quiet, worse] });
+    expect(await alone.tower().run({ in_place: true })).toMatchObject({ status: 'undone', canary: null });
+    expect((alone.ofPods() as { requests: object }[]).map(({ requests }) => requests)).toEqual([former.requests]);
+  });
+
   it('is taken back where a pod begins again to be resized and is not ready after it', async () => {
     const { fake, tower, resources } = await world();
     fake.trouble(({ method, path }) => {
