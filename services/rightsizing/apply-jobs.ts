@@ -1,8 +1,8 @@
 import { conflict, publicText } from '../../src/kernel/errors.ts';
 import { jobResource } from '../../src/store/job-resource.ts';
-import type { Queue, Work } from '../../src/store/queue.ts';
+import type { Queue, QueuedJob, Work } from '../../src/store/queue.ts';
 import { applySizes, isInPlace, judge, undoLeft } from './apply.ts';
-import { changesOf } from './apply-changes.ts';
+import { changesOf, type Prepared } from './apply-changes.ts';
 import type { ApplyJob, ApplyPlan, ApplyRequest, ApplyResult } from './apply-schemas.ts';
 import type { ApplyDeps } from './apply-steps.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
@@ -29,32 +29,11 @@ export function createApplyJobs(deps: Deps) {
     await judge(cluster, target, prepared, request);
     return { ...prepared, answer };
   };
-  const applied: Work = async ({ id, attempts, abandoned, subject, payload }, { signal, progress, isStopping }) => {
-    const request = JSON.parse(payload) as ApplyRequest;
-    const target = targetOf(subject);
-    const left = await undoLeft(deps, id, target, signal);
-    if (left) return left;
-    // Whoever leads has taken it back, or it was done: what did harm is not to be begun anew.
-    if (abandoned > 0)
-      throw conflict(
-        `the tower ended while ${target.service} was changed, and nothing of it is left to take back: see what it asks for now, and apply again`,
-      );
-    return applySizes(
-      deps,
-      `${id}/${attempts}`,
-      target,
-      async () => prepared(target, request),
-      request,
-      signal,
-      (text) => progress({ step: text }),
-      isStopping,
-    );
-  };
   queue.handle(kind, async (job, run) => {
     const note = async (details: object) =>
       audit({ action: 'apply a recommendation', job: job.id, target: targetOf(job.subject), details });
     try {
-      const result = (await applied(job, run)) as ApplyResult;
+      const result = await applied(deps, prepared, job, run);
       const { steps: _, ...outcome } = result;
       await note(outcome);
       return result;
@@ -86,4 +65,32 @@ export function createApplyJobs(deps: Deps) {
 function targetOf(subject: string): Target {
   const [namespace = '', service = ''] = subject.split('/');
   return { namespace, service };
+}
+
+/** @throws TowerError `conflict` where its tower ended and somebody else has taken back what it did, else as `applySizes` */
+async function applied(
+  deps: ApplyDeps,
+  prepared: (target: Target, request: ApplyRequest) => Promise<Prepared>,
+  { id, attempts, abandoned, subject, payload }: QueuedJob,
+  { signal, progress, isStopping }: Parameters<Work>[1],
+): Promise<ApplyResult> {
+  const request = JSON.parse(payload) as ApplyRequest;
+  const target = targetOf(subject);
+  const left = await undoLeft(deps, id, target, signal);
+  if (left) return left;
+  // Whoever leads has taken it back, or it was done: what did harm is not to be begun anew.
+  if (abandoned > 0)
+    throw conflict(
+      `the tower ended while ${target.service} was changed, and nothing of it is left to take back: see what it asks for now, and apply again`,
+    );
+  return applySizes(
+    deps,
+    `${id}/${attempts}`,
+    target,
+    async () => prepared(target, request),
+    request,
+    signal,
+    (text) => progress({ step: text }),
+    isStopping,
+  );
 }

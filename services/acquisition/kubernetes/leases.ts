@@ -104,7 +104,8 @@ function formerOf({ metadata }: Lease): Former | null {
   const text = metadata.annotations?.[formerReplicas] ?? '';
   if (!/^\d{1,9}$/.test(text)) return null;
   const resources = metadata.annotations?.[formerResources];
-  type Kept = FormerResources & { canary?: FormerResources['pods'][number] | null };
+  type Kept = Omit<FormerResources, 'pods'> &
+    Partial<Pick<FormerResources, 'pods'>> & { canary?: FormerResources['pods'][number] | null };
   // Leases that were left before all pods could be resized in place have one at most.
   const { canary = null, pods = canary ? [canary] : [], ...others } = JSON.parse(resources ?? '{}') as Kept;
   return {
