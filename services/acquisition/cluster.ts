@@ -109,7 +109,7 @@ export function createCluster({ client, clock, ...measured }: Deps) {
     restore: async (held: Held) => restore(cluster(), held),
     /** Undoes what a job left behind when its tower ended. @returns the workloads @throws TowerError `unavailable` */
     restoreOf: async (namespace: string, job: string, signal?: AbortSignal) =>
-      restoreLeft(cluster(), clock, namespace, (each) => each.startsWith(`${job}/`), signal),
+      restoreLeft(cluster(), namespace, (each) => each.startsWith(`${job}/`), signal),
     /** One pod, in place. @throws TowerError `not_found` on Kubernetes before 1.33, `invalid`, `unavailable` */
     resize: async (
       { namespace }: Workload,

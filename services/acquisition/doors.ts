@@ -23,10 +23,10 @@ export async function refuseShared(
   ]);
   const isOpen = ({ state }: { state: string }) => state === 'queued' || state === 'running';
   const all = [
-    ...experiments.map((job) => ({ ...job, what: 'experiments', at: targetsOf(job.payload) })),
-    ...loads.map((job) => ({ ...job, what: 'a load test', at: new Set([job.subject]) })),
+    ...experiments.filter(isOpen).map(({ id, payload }) => ({ id, what: 'experiments', at: targetsOf(payload) })),
+    ...loads.filter(isOpen).map(({ id, subject }) => ({ id, what: 'a load test', at: new Set([subject]) })),
   ];
-  for (const { id, what, at } of all.filter(isOpen)) {
+  for (const { id, what, at } of all) {
     const shared = [...targets].find((target) => at.has(target));
     if (shared !== undefined)
       throw conflict(`${shared} is under load by ${what}, job ${id}: each would measure the other’s`, { job: id });

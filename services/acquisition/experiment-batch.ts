@@ -39,9 +39,7 @@ export async function runBatch(
   });
   const { client, clock } = deps;
   // Where a tower died while this job was at it, also with the last of its experiments.
-  await outlasting(clock, signal, () =>
-    restoreLeft(client, clock, namespace, (each) => each.startsWith(`${job}/`), signal),
-  );
+  await outlasting(clock, signal, () => restoreLeft(client, namespace, (each) => each.startsWith(`${job}/`), signal));
   const holder = `${job}/${attempts}`;
   const all = services.flatMap((service) => combinationsOf(service, config));
   const track = trackOf(all.length, deps.clock.now, progress);

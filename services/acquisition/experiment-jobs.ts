@@ -1,4 +1,4 @@
-import { invalid, TowerError } from '../../src/kernel/errors.ts';
+import { invalid, publicText, TowerError } from '../../src/kernel/errors.ts';
 import { jobResource } from '../../src/store/job-resource.ts';
 import type { Queue } from '../../src/store/queue.ts';
 import { kinds, refuseShared } from './doors.ts';
@@ -53,7 +53,16 @@ export function createExperimentJobs(deps: ExperimentDeps) {
     const config = request.config === undefined ? await shippedConfig() : configOf(request.config);
     const plan = await planOf(deps, { ...request, config });
     if (deps.client) await refuseUnknown(deps.client, request);
-    return plan;
+    const { load_generator } = config;
+    return {
+      ...plan,
+      notes: [
+        ...plan.notes,
+        ...(load_generator === 'jmeter' ? ['users are sent by JMeter, and wait for answers'] : []),
+        ...whyNot(() => requiredCluster(deps.client)),
+        ...(load_generator === 'jmeter' ? whyNot(() => checkJmeter(deps.jmeter)) : []),
+      ],
+    };
   };
   /** Where open jobs of experiments send users; what LOAD_TARGETS does not have any more is nowhere. */
   const targetsOf = (payload: string): Set<string> => {
@@ -85,6 +94,16 @@ export function createExperimentJobs(deps: ExperimentDeps) {
   };
 }
 
+/** What would keep a job from being begun. */
+function whyNot(check: () => unknown): string[] {
+  try {
+    check();
+    return [];
+  } catch (error) {
+    return [`it cannot be begun: ${publicText(error)}`];
+  }
+}
+
 /** @throws TowerError `invalid` for a service that is not there; whatever else is wrong with a cluster is seen when it is asked */
 async function refuseUnknown(client: KubernetesClient, { namespace, services }: ExperimentJobRequest): Promise<void> {
   for (const service of services)
@@ -109,18 +128,18 @@ function stoodStill(now: () => number) {
 }
 
 async function restoreAll(
-  { client, queue, clock, log, audit }: ExperimentDeps,
+  { client, queue, log, audit }: ExperimentDeps,
   isStill: (lease: Lease) => boolean,
   signal: AbortSignal,
 ): Promise<void> {
   if (!client) return;
   const jobs = (await Promise.all(holders.map((each) => queue.list(each, mostLookedAt)))).flat();
   // A job that is begun again holds under another name, so nobody goes on with what nobody renewed.
-  const isLeft = (_: string, isOver: boolean, lease: Lease) => isStill(lease) && isOver;
+  const isLeft = (_: string, lease: Lease) => isStill(lease);
   const failures: unknown[] = [];
   for (const namespace of new Set(jobs.map(({ subject }) => subject.split('/')[0]!))) {
     // A namespace that is gone, or may not be read, keeps none of the others from it.
-    const restored = await restoreLeft(client, clock, namespace, isLeft, signal).catch((error: unknown) => {
+    const restored = await restoreLeft(client, namespace, isLeft, signal).catch((error: unknown) => {
       failures.push(error);
       return [];
     });

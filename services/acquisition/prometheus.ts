@@ -30,7 +30,7 @@ type Part = { series: GridSeries[]; warnings: string[] };
 type Ask = { query: string; fromMs: number; toMs: number; stepMs: number };
 
 export function createPrometheus({ http, clock }: { http: HttpClient; clock: Clock }) {
-  const cache = createPartCache();
+  const cache = createPartCache(clock.now);
   const askPart = async (ask: Ask, signal?: AbortSignal): Promise<Part> => {
     const { fromMs, toMs, stepMs, query } = ask;
     const key = `${stepMs} ${fromMs} ${toMs} ${query}`;
@@ -39,7 +39,9 @@ export function createPrometheus({ http, clock }: { http: HttpClient; clock: Clo
     const range = { query, start: String(fromMs / 1000), end: String(toMs / 1000), step: String(stepMs / 1000) };
     const part = partOf(dataOf(await http.get('/api/v1/query_range', range, signal), query), ask);
     // An answer with warnings is that of a store of which a part is away.
-    if (toMs < clock.now() - settledMs && part.warnings.length === 0) cache.set(key, part);
+    // One without series may be filled in afterwards.
+    const isWhole = part.warnings.length === 0 && part.series.length > 0;
+    if (toMs < clock.now() - settledMs && isWhole) cache.set(key, part);
     return part;
   };
   return {
@@ -183,15 +185,19 @@ async function versionOf(http: HttpClient, signal?: AbortSignal): Promise<string
   return data?.version || null;
 }
 
-/** Parts asked for before, the longest unused one forgotten first. */
-function createPartCache() {
-  const parts = new Map<string, { part: Part; points: number }>();
+/** Parts asked for before, the longest unused one forgotten first, and each after an hour: what is backfilled is seen then. */
+function createPartCache(now: () => number) {
+  const parts = new Map<string, { part: Part; points: number; atMs: number }>();
   let points = 0;
   return {
     get: (key: string): Part | undefined => {
       const found = parts.get(key);
       if (!found) return undefined;
       parts.delete(key);
+      if (now() - found.atMs > settledMs) {
+        points -= found.points;
+        return undefined;
+      }
       parts.set(key, found);
       return found.part;
     },
@@ -199,7 +205,7 @@ function createPartCache() {
       // Texts count as eight characters a point; series without values have labels all the same.
       const size = part.series.reduce((total, { values }) => total + values.length + 40, Math.ceil(key.length / 8));
       if (size > mostCached || parts.has(key)) return;
-      parts.set(key, { part, points: size });
+      parts.set(key, { part, points: size, atMs: now() });
       points += size;
       for (const [oldest, { points: gone }] of parts) {
         if (points <= mostCached) break;

@@ -12,12 +12,17 @@ export type Found = Awaited<ReturnType<Cluster['find']>>;
 /** What is to be set, and where. */
 export type Prepared = { found: Found; sized: Sized; changes: Change[] };
 
-/** What would be set, container by container. @throws TowerError `conflict` where nothing can be */
+/**
+ * What would be set, container by container.
+ * @param pods - those that are resized in place; none where the template is set
+ * @throws TowerError `conflict` where nothing can be
+ */
 export function changesOf(
   answer: SizeAnswer,
   found: Found,
   request: ApplyRequest,
   isSameAmount: Cluster['isSameAmount'],
+  pods: readonly Pick<PodState, 'containers'>[] = [],
 ): Prepared {
   const { containers, replicas } = found;
   if (answer.status !== 'success')
@@ -44,11 +49,14 @@ export function changesOf(
       }),
     }));
   const changes = all.flatMap(({ name, resources }): Change[] => {
-    const former = containers.find((each) => each.name === name)!.resources;
+    const of = (all: Sized) => all.find((each) => each.name === name)?.resources ?? {};
+    // Pods that were resized in place before are not what their template says.
+    const formers = pods.length === 0 ? [of(containers)] : pods.map((pod) => of(pod.containers));
     return (['requests', 'limits'] as const).flatMap((part) =>
       Object.entries(resources[part] ?? {}).flatMap(([resource, to]): Change[] => {
-        const from = former[part]?.[resource as 'cpu' | 'memory'] ?? null;
-        return isSameAmount(from, to) ? [] : [{ container: name, what: `${part}.${resource}`, from, to }];
+        const there = formers.map((former) => former[part]?.[resource as 'cpu' | 'memory'] ?? null);
+        const from = there.find((each) => !isSameAmount(each, to) && (pods.length === 0 || mayHave(part, each)));
+        return from === undefined ? [] : [{ container: name, what: `${part}.${resource}`, from, to }];
       }),
     );
   });
@@ -56,6 +64,17 @@ export function changesOf(
   const sized = all.filter(({ name }) => changes.some(({ container }) => container === name));
   return { found, sized, changes };
 }
+
+/** A limit that a pod does not have could not be taken from it again in place. */
+const mayHave = (part: 'requests' | 'limits', there: string | null): boolean => part === 'requests' || there !== null;
+
+/** Of what is to be set what a pod can be given in place, and have taken back. */
+export const inPlaceFor = (sized: Sized, { containers }: Pick<PodState, 'containers'>): Sized =>
+  sized.map(({ name, resources }) => {
+    const there = containers.find((each) => each.name === name)?.resources.limits ?? {};
+    const limits = Object.fromEntries(Object.entries(resources.limits ?? {}).filter(([resource]) => resource in there));
+    return { name, resources: { ...resources, limits } };
+  });
 
 /** Shares of a request are other amounts when the request moves. */
 function refuseScaled({ hpa }: SizeAnswer, { scaler }: Found, wants: (resource: 'cpu' | 'memory') => boolean): void {

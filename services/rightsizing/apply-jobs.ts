@@ -1,10 +1,10 @@
 import { conflict, publicText } from '../../src/kernel/errors.ts';
 import { jobResource } from '../../src/store/job-resource.ts';
 import type { Queue, QueuedJob, Work } from '../../src/store/queue.ts';
-import { applySizes, isInPlace, judge, undoLeft } from './apply.ts';
-import { changesOf, type Prepared } from './apply-changes.ts';
+import { applySizes, prepare, undoLeft } from './apply.ts';
+import type { Prepared } from './apply-changes.ts';
 import type { ApplyJob, ApplyPlan, ApplyRequest, ApplyResult } from './apply-schemas.ts';
-import type { ApplyDeps } from './apply-steps.ts';
+import { type ApplyDeps, isInPlace } from './apply-steps.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
 
 /** Recommendations that are applied, as jobs: begun, looked at, followed, cancelled, which takes back what was changed. */
@@ -25,9 +25,7 @@ export function createApplyJobs(deps: Deps) {
   const prepared = async (target: Target, request: ApplyRequest) => {
     const found = await cluster.find(target);
     const answer = await recommend(target, { ...request, kind: found.kind });
-    const prepared = changesOf(answer, found, request, cluster.isSameAmount);
-    await judge(cluster, target, prepared, request);
-    return { ...prepared, answer };
+    return { ...(await prepare(cluster, target, found, answer, request)), answer };
   };
   queue.handle(kind, async (job, run) => {
     const note = async (details: object) =>

@@ -2,7 +2,7 @@ import type { Clock } from '../../src/kernel/clock.ts';
 import { conflict, isPassing, publicText, TowerError } from '../../src/kernel/errors.ts';
 import type { Cluster, PodState, Signals } from '../acquisition/cluster.ts';
 import type { Readiness } from '../acquisition/kubernetes/pods.ts';
-import { type Prepared, restartsOf, troubleOf, worseThan } from './apply-changes.ts';
+import { inPlaceFor, type Prepared, restartsOf, type Sized, troubleOf, worseThan } from './apply-changes.ts';
 import type { ApplyRequest } from './apply-schemas.ts';
 import { seenIn, signalsOf } from './apply-signals.ts';
 
@@ -45,6 +45,14 @@ export async function resize(
   });
 }
 
+/** What is to hold for an hour is not worth new pods. */
+export const isInPlace = ({ in_place, horizon }: Pick<ApplyRequest, 'in_place' | 'horizon'>): boolean =>
+  in_place ?? horizon === '1h';
+
+/** Of a pod that is resized in place; one that is tried out before a rollout goes with it. */
+export const sizedFor = ({ sized }: Pick<Prepared, 'sized'>, pod: PodState, request: ApplyRequest): Sized =>
+  isInPlace(request) ? inPlaceFor(sized, pod) : sized;
+
 /** Resizes one pod in place, and looks how it does. @returns what is wrong with it then, or null */
 export async function tryOut(run: Run, canary: string): Promise<string | null> {
   const trouble = await resizeOne(run, canary);
@@ -56,10 +64,13 @@ export async function tryOut(run: Run, canary: string): Promise<string | null> {
 
 /** Until its node has done so, and it is ready. @returns what is wrong with it then, or null */
 async function resizeOne(run: Run, name: string): Promise<string | null> {
-  const { cluster, clock, target, found, sized, request, signal } = run;
-  const before = await restartsNow(run);
+  const { cluster, clock, target, found, request, signal } = run;
+  const pods = await cluster.pods(target, found, signal);
+  const former = pods.find((each) => each.name === name);
+  if (!former) return `${name} is gone`;
+  const before = restartsOf(pods);
   run.step(`${name} is resized in place`);
-  await resize(cluster, target, name, sized, { signal });
+  await resize(cluster, target, name, sizedFor(run, former, request), { signal });
   const endMs = clock.now() + request.rollout_seconds * 1000;
   for (;;) {
     // The node says after a moment whether it can.
@@ -80,18 +91,34 @@ async function resizeOne(run: Run, name: string): Promise<string | null> {
   }
 }
 
-/** Resizes all pods in place, one after the other; the template stays as it is. @returns what is wrong then, or null */
-export async function resizeAll(run: Run, held: Held, names: readonly string[]): Promise<string | null> {
-  for (const name of names) {
+/**
+ * Resizes all other pods in place, one after the other; the template stays as it is.
+ * @returns what is wrong then with any of them, or null
+ */
+export async function resizeAll(
+  run: Run,
+  held: Held,
+  canary: string | null,
+  others: readonly string[],
+): Promise<string | null> {
+  // How often each had begun again when it was resized: what happens while others are counts.
+  const known = new Map<string, number>();
+  const resized = new Set(canary === null ? [] : [canary]);
+  const remember = async (name: string) => {
+    for (const [key, restarts] of await restartsNow(run)) if (key.startsWith(`${name}/`)) known.set(key, restarts);
+  };
+  if (canary !== null) await remember(canary);
+  for (const name of others) {
     await run.cluster.renew(held, run.signal);
-    // One that went meanwhile has another in its place, of the template.
-    const pods = await run.cluster.pods(run.target, run.found, run.signal);
-    if (!pods.some((each) => each.name === name)) continue;
     const trouble = await resizeOne(run, name);
+    // One that went meanwhile has another in its place, of the template.
+    if (trouble === `${name} is gone`) continue;
     if (trouble !== null) return trouble;
+    resized.add(name);
+    await remember(name);
   }
   run.step('it is watched how they do');
-  return watch(run, await restartsNow(run), ({ name }) => names.includes(name));
+  return watch(run, known, ({ name }) => resized.has(name));
 }
 
 /** Replaces all pods. @returns what is wrong then, or null */

@@ -1,10 +1,21 @@
 import { isoTime } from '../../src/kernel/clock.ts';
 import { conflict, publicText, TowerError } from '../../src/kernel/errors.ts';
 import type { Cluster, PodState } from '../acquisition/cluster.ts';
-import type { Found, Prepared } from './apply-changes.ts';
+import { changesOf, type Found, type Prepared } from './apply-changes.ts';
 import type { ApplyRequest, ApplyResult } from './apply-schemas.ts';
 import { shown, signalsOf, unmeasured } from './apply-signals.ts';
-import { type ApplyDeps, type Run, replaceAll, resize, resizeAll, tryOut, untilBack } from './apply-steps.ts';
+import {
+  type ApplyDeps,
+  isInPlace,
+  type Run,
+  replaceAll,
+  resize,
+  resizeAll,
+  sizedFor,
+  tryOut,
+  untilBack,
+} from './apply-steps.ts';
+import type { SizeAnswer } from './schemas.ts';
 
 /**
  * Sets what was recommended: in one pod first, then in all, and takes it back where the service does worse. Whatever happens on
@@ -55,7 +66,7 @@ export async function applySizes(
     run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
     trouble =
       (canary === null ? null : await tryOut(run, canary)) ??
-      (isInPlace(request) ? await resizeAll(run, held, others) : await replaceAll(run, held));
+      (isInPlace(request) ? await resizeAll(run, held, canary, others) : await replaceAll(run, held));
     // Whoever took hold of it meanwhile has set everything back.
     if (trouble === null) await cluster.renew(held, both);
     step(trouble === null ? staying(request) : `taken back: ${trouble}`);
@@ -80,10 +91,6 @@ export async function applySizes(
     throw lost.signal.aborted && !signal.aborted ? lost.signal.reason : error;
   }
 }
-
-/** What is to hold for an hour is not worth new pods. */
-export const isInPlace = ({ in_place, horizon }: Pick<ApplyRequest, 'in_place' | 'horizon'>): boolean =>
-  in_place ?? horizon === '1h';
 
 const staying = (request: ApplyRequest): string =>
   isInPlace(request) ? 'it stays, until pods are replaced: their template is as it was' : 'it stays';
@@ -149,20 +156,23 @@ async function canaryOf(
 }
 
 /**
- * Has the API server judge what would be set: of the workload where that is changed, and of the pod that would be resized
+ * Says what would be set, and has the API server judge it: of the workload where that is changed, and of the pod that would be resized
  * first, which quotas and limits of the namespace are about.
- * @throws TowerError `invalid`, `conflict`, `unavailable`, as it does
+ * @throws TowerError `conflict` where nothing can be; `invalid`, `conflict`, `unavailable`, as it does
  */
-export async function judge(
+export async function prepare(
   cluster: Cluster,
   target: Target,
-  { found, sized }: Prepared,
+  found: Found,
+  answer: SizeAnswer,
   request: ApplyRequest,
-): Promise<void> {
-  if (!isInPlace(request)) await cluster.judge(target, found, sized);
-  const canary = await canaryOf(cluster, target, found, request);
-  const first = canary ?? (isInPlace(request) ? (await cluster.pods(target, found))[0] : undefined);
-  if (first) await resize(cluster, target, first.name, sized, { dryRun: true });
+): Promise<Prepared> {
+  const pods = isInPlace(request) ? await cluster.pods(target, found) : [];
+  const prepared = changesOf(answer, found, request, cluster.isSameAmount, pods);
+  if (!isInPlace(request)) await cluster.judge(target, found, prepared.sized);
+  const first = (await canaryOf(cluster, target, found, request)) ?? pods[0];
+  if (first) await resize(cluster, target, first.name, sizedFor(prepared, first, request), { dryRun: true });
+  return prepared;
 }
 
 /** Of a job that is begun again after its tower ended: takes back what it finds; null where there is nothing. */

@@ -1,7 +1,7 @@
 import type { TriedFor } from '../acquisition/load-points.ts';
 import type { Advices, AdviseTask } from './advise.ts';
 import { at, type Capacity, type Fitted, fitCapacity, marginAt, type Planned, planFor } from './capacity.ts';
-import { fewestHours } from './explain.ts';
+import { fewestHours, isLong } from './explain.ts';
 import { dayByForecast } from './forecast-demand.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
 import type { SizeDeps } from './size.ts';
@@ -110,7 +110,7 @@ async function demandOf(
   if (rate.series > 1) return `the query for request_rate has ${rate.series} series, and must have one: take their sum`;
   const { warnings } = rate;
   const hours = (rate.values.filter((value) => !Number.isNaN(value)).length * rate.stepMs) / hour;
-  if (hours < fewestHours[request.horizon])
+  if (!isLong(hours, request.horizon))
     return `of its request_rate ${hours.toFixed(1)} hours are known; ${fewestHours[request.horizon]} are needed`;
   // Of a day the engine knows more; an hour is over before it has begun to learn from it.
   const byForecast =

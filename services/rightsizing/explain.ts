@@ -15,6 +15,8 @@ type Container = SizeAnswer['containers'][number];
 
 /** Less tells nothing of a day, or of how it goes on. */
 export const fewestHours = { '24h': 24, '1h': 3 };
+/** A day of samples has no more than its last hour missing: the first of a rate, and what is scraped just now. */
+export const isLong = (hours: number, horizon: '24h' | '1h'): boolean => hours >= fewestHours[horizon] * 0.95;
 
 const boundTexts: Record<Bounded['by'], string> = {
   usage: '',
@@ -44,7 +46,7 @@ export function explain(
   const promise =
     resource === 'cpu'
       ? `${percent(1 - request.violation)} of the samples of the next ${request.horizon} are to lie at or below it`
-      : `memory is to go above it in ${percent(request.memory_violation)} of all ${request.horizon}`;
+      : `memory goes above it in ${percent(request.memory_violation)} of all stretches of ${request.horizon} at most`;
   const blend = chosen.experts
     .slice(0, 3)
     .map(({ name, weight, says }) => `${name} (${quantity(says, resource)}, ${Math.round(100 * weight)} %)`);

@@ -18,6 +18,9 @@ export const cpuQuantity = (cores: number): string => `${Math.ceil(cores * 1000 
 /** Mebibytes, rounded up. */
 export const memoryQuantity = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20 - 1e-9)}Mi`;
 
+/** Inside of single quotes of a shell: names of metrics are anybody's. */
+const inQuotes = (text: string): string => text.replaceAll("'", String.raw`'\''`);
+
 type Resources = { requests: Record<string, string>; limits?: Record<string, string> };
 
 /** The memory limit is the request: memory above what was promised is what kills neighbours. */
@@ -76,7 +79,7 @@ export function outputsOf(
     },
   };
   const command = (what: string, type: string, body: object) =>
-    `kubectl patch ${what} -n ${namespace} --type ${type} -p '${JSON.stringify(body)}'`;
+    `kubectl patch ${what} -n ${namespace} --type ${type} -p '${inQuotes(JSON.stringify(body))}'`;
   const autoscaler = scaler && {
     apiVersion: 'autoscaling/v2',
     kind: 'HorizontalPodAutoscaler',

@@ -197,9 +197,12 @@ function refuseShort({ stepMs, values }: Usage, horizonMs: number, warmUpMs: num
     throw invalid(`step_seconds must divide ${strideMs / 1000}`, { parameter: 'step_seconds' });
   const needed = Math.ceil((warmUpMs + horizonMs) / stepMs);
   if (values.length < needed)
-    throw invalid(`${values.length} values are too few: warm-up and one horizon take ${needed}`, {
-      parameter: 'values',
-    });
+    throw invalid(
+      `${values.length} values of ${stepMs / 1000} s are too few: ${warmUpMs / day} days of warm-up (warm_up_days) and one horizon take ${needed}`,
+      {
+        parameter: 'values',
+      },
+    );
   const known = values.filter((value) => !Number.isNaN(value)).length;
   if (known < values.length / 2)
     throw invalid(`only ${known} of ${values.length} values are known; half of them must be`, { parameter: 'values' });

@@ -14,7 +14,7 @@ import {
   doubtNotes,
   explain,
   explainCapacity,
-  fewestHours,
+  isLong,
   notesOf,
   replicaNotes,
   shorterNotes,
@@ -236,11 +236,11 @@ function sizingOf(
 ): Sizing {
   const { known, peak, advised: all } = advices;
   const chosen = all[0]!;
-  const isLong = known.hours >= fewestHours[request.horizon];
+  const isKnown = isLong(known.hours, request.horizon);
   const isCpu = resource === 'cpu';
   const tried = planned && (isCpu ? planned.cpu : planned.memory) * share;
   // Beside experiments the memory of a few hours counts too.
-  const enough = isLong || (!isCpu && tried !== null);
+  const enough = isKnown || (!isCpu && tried !== null);
   const byUsage = enough ? chosen.request : null;
   // Memory that was used in production is what kills, whatever an experiment of minutes saw.
   const isByCapacity = tried !== null && (isCpu || byUsage === null || tried > byUsage);
@@ -255,7 +255,7 @@ function sizingOf(
     current_limit: (isCpu ? current?.cpuLimit : current?.memoryLimit) ?? null,
     // Below what was asked for nothing is promised. Memory by capacity is more than usage would ask for.
     confidence:
-      bounded === null || bounded < needed || !(isLong || (isByCapacity && isCpu))
+      bounded === null || bounded < needed || !(isKnown || (isByCapacity && isCpu))
         ? null
         : isByCapacity && isCpu
           ? planned!.confidence

@@ -115,6 +115,16 @@ describe('Apache JMeter 5.6.3', () => {
     for (const { drawn: _, ...form } of posted) expect(form).toEqual(odd);
   });
 
+  it.skipIf(!jar)('puts nobody else under load: who is sent elsewhere gets nowhere', async () => {
+    const [shop, other] = [await receiver(), await receiver()];
+    const elsewhere = other.url.replace('127.0.0.1', 'localhost');
+    shop.answer = () => ({ status: 302, headers: { location: elsewhere } });
+    const own = await readScenario('name: own\nrounds: [{name: a, steps: [{name: home, path: /}]}]\n');
+    const result = await load(jar!, own, Number(new URL(shop.url).port));
+    expect(shop.got.length).toBeGreaterThan(10);
+    expect([other.got.length, result.low_quality]).toEqual([0, true]);
+  });
+
   it.skipIf(!jar)('is run by the command line, with its results beside the plan', async () => {
     const shop = await fakeBoutique();
     const plan = join(temporaryFolder(), 'own.jmx');

@@ -18,6 +18,20 @@ export const loadCases: Case[] = [
   {
     world: 'clustered',
     call: `POST ${path}`,
+    body: { ...body, target: 'http://127.0.0.1:9/cart' },
+    status: 400,
+    detail: /^target must be http\(s\):\/\/host\[:port\], without a path$/,
+  },
+  {
+    world: 'clustered',
+    call: `POST ${path}`,
+    body: { ...body, duration_seconds: 5, ramp_seconds: 3 },
+    status: 400,
+    detail: /^ramp_seconds must be half of duration_seconds at most: it is at each end$/,
+  },
+  {
+    world: 'clustered',
+    call: `POST ${path}`,
     body: { target: body.target },
     status: 400,
     detail: /^arrivals_per_second must say how many begin each second$/,

@@ -1,7 +1,6 @@
 import { createCluster, type Signals } from '../../services/acquisition/cluster.ts';
 import { createKubernetesClient, type KubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
-import { applySizes, judge, undoLeft } from '../../services/rightsizing/apply.ts';
-import { changesOf } from '../../services/rightsizing/apply-changes.ts';
+import { applySizes, prepare, undoLeft } from '../../services/rightsizing/apply.ts';
 import { ApplyRequest } from '../../services/rightsizing/apply-schemas.ts';
 import type { SizeAnswer } from '../../services/rightsizing/schemas.ts';
 import type { Clock } from '../../src/kernel/clock.ts';
@@ -74,16 +73,12 @@ export function applyingTower(real: KubernetesClient, clock: Clock, signals: Mea
       const left = await undoLeft(deps, 'job-1', target, signal);
       if (left) return left;
       const whole = { ...request, ...change };
-      const prepare = async () => {
-        const prepared = changesOf(answer(), await cluster.find(target, signal), whole, cluster.isSameAmount);
-        await judge(cluster, target, prepared, whole);
-        return prepared;
-      };
+      const prepared = async () => prepare(cluster, target, await cluster.find(target, signal), answer(), whole);
       return applySizes(
         deps,
         `job-1/${attempt}`,
         target,
-        prepare,
+        prepared,
         whole,
         signal,
         (text) => said.push(text),

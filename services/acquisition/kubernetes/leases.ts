@@ -214,15 +214,14 @@ const unlessGone = (doing: Promise<unknown>): Promise<void> =>
 
 /**
  * Undoes what holders left behind.
- * @param isLeft - whether a holder will not go on by itself; `isOver`: by its own clock it has not been heard of for too long
+ * @param isLeft - whether a holder will not go on by itself
  * @returns the workloads that have their replicas back
  * @throws TowerError `unavailable`
  */
 export async function restoreLeft(
   client: KubernetesClient,
-  clock: Clock,
   namespace: string,
-  isLeft: (holder: string, isOver: boolean, lease: Lease) => boolean,
+  isLeft: (holder: string, lease: Lease) => boolean,
   signal?: AbortSignal,
 ): Promise<string[]> {
   const query = { labelSelector: `app.kubernetes.io/managed-by=${managed}` };
@@ -231,7 +230,7 @@ export async function restoreLeft(
   const failures: unknown[] = [];
   for (const lease of items) {
     const holder = lease.spec.holderIdentity ?? '';
-    if (!isLeft(holder, isOver(lease, clock.now()), lease)) continue;
+    if (!isLeft(holder, lease)) continue;
     const service = lease.metadata.name.slice(nameOf('').length);
     const former = formerOf(lease);
     // Without what it was like nothing had been changed yet.

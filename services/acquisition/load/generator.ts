@@ -110,8 +110,14 @@ export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): P
     there.add(visit);
   }
   await Promise.all(there);
-  return { ...judgeSamples(samples), users, rounds, turned_away: turnedAway };
+  const judged = judgeSamples(samples);
+  // Who was turned away sent nothing: the service had less to do than it was to have.
+  const low_quality = judged.low_quality || turnedAway > mostTurnedAway * (rounds + turnedAway);
+  return { ...judged, low_quality, users, rounds, turned_away: turnedAway };
 }
+
+/** Share of users. */
+const mostTurnedAway = 0.05;
 
 type Session = { cookies: Map<string, string>; isNew: boolean };
 

@@ -41,7 +41,12 @@ ${scenario.rounds.map(({ name, steps }) => `${element('GenericController', 'Logi
 }
 
 const escaped = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+  text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
+    .replaceAll('\r', '&#13;');
 
 const string = (name: string, value: string): string => `<stringProp name="${name}">${escaped(value)}</stringProp>`;
 const flag = (name: string, value: boolean): string => `<boolProp name="${name}">${value}</boolProp>`;

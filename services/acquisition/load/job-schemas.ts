@@ -58,7 +58,7 @@ const LoadResult = z.object({
   start_time: z.string(),
   end_time: z.string(),
   duration_seconds: z.number(),
-  low_quality: z.boolean().describe('Fewer than 95 % succeeded'),
+  low_quality: z.boolean().describe('Fewer than 95 % succeeded, or more than 5 % of the users were turned away'),
   requests: z.record(
     z.string(),
     z.object({

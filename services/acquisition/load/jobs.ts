@@ -45,6 +45,10 @@ export function createLoadJobs({ queue, targets, jmeter, load, refuseShared }: D
     start: async (request: LoadJobRequest): Promise<LoadJob> => {
       scenarioOf(request);
       usersOf(request);
+      if (request.ramp_seconds * 2 > request.duration_seconds)
+        throw invalid('ramp_seconds must be half of duration_seconds at most: it is at each end', {
+          parameter: 'ramp_seconds',
+        });
       if (request.generator === 'jmeter') checkJmeter(jmeter);
       const target = allowedTarget(targets, request.target, 'target');
       if (!(await queue.open(kind, target))) await refuseShared(new Set([target]));
@@ -55,7 +59,9 @@ export function createLoadJobs({ queue, targets, jmeter, load, refuseShared }: D
 
 /** @param parameter - what named it. @returns its origin @throws TowerError `invalid` for what LOAD_TARGETS does not have */
 export function allowedTarget(allowed: readonly string[], text: string, parameter: string): string {
-  const origin = URL.canParse(text) ? new URL(text).origin : '';
+  const { origin = '', pathname = '/', search = '' } = URL.parse(text) ?? {};
+  if (pathname !== '/' || search !== '')
+    throw invalid(`${parameter} must be http(s)://host[:port], without a path`, { parameter });
   if (allowed.some((each) => new URL(each).origin === origin)) return origin;
   throw invalid(`${parameter} ${origin || text} is not in LOAD_TARGETS; those are ${allowed.join(', ') || 'none'}`, {
     parameter,

@@ -36,13 +36,16 @@ export type Sample = { startMs: number; elapsedMs: number; label: string; ok: bo
  * A JTL file of JMeter, as CSV. Its exit code says nothing: it is 0 when every request failed.
  * @throws TowerError `invalid` for a file that is none, or has no request
  */
-export function judgeJtl(csv: string): LoadResult {
+export const judgeJtl = (csv: string): LoadResult => judgeSamples(samplesOf(csv));
+
+/** @throws TowerError `invalid` for what is none */
+export function samplesOf(csv: string): Sample[] {
   const rows = readCsv(csv);
   const needed = ['timeStamp', 'elapsed', 'label', 'success'];
   const absent = needed.filter((name) => !(name in (rows[0] ?? {})));
   if (rows.length > 0 && absent.length > 0)
     throw invalid(`this is no JTL file as CSV: it has no column ${absent.join(', ')}`, { parameter: 'jtl' });
-  const samples = rows.map((row, i): Sample => {
+  return rows.map((row, i): Sample => {
     const [startMs, elapsedMs] = [Number(row['timeStamp']), Number(row['elapsed'])];
     if (!Number.isFinite(startMs) || !(elapsedMs >= 0))
       throw invalid(`row ${i + 1} of the JTL file has no time`, { parameter: 'jtl' });
@@ -52,10 +55,15 @@ export function judgeJtl(csv: string): LoadResult {
       elapsedMs,
       label: row['label'] ?? '',
       ok,
-      why: ok ? '' : row['failureMessage'] || `${row['responseCode']} ${row['responseMessage'] ?? ''}`.trim(),
+      why: ok ? '' : whyOf(row),
     };
   });
-  return judgeSamples(samples);
+}
+
+/** Where there was no answer at all, what was expected of it says nothing. */
+function whyOf({ responseCode = '', responseMessage = '', failureMessage = '' }: Record<string, string>): string {
+  if (responseCode.startsWith('Non HTTP')) return responseMessage.replace('Non HTTP response message: ', '');
+  return failureMessage || `${responseCode} ${responseMessage}`.trim();
 }
 
 /** @throws TowerError `invalid` where there is none */

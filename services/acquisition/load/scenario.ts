@@ -6,7 +6,15 @@ import { invalid } from '../../../src/kernel/errors.ts';
  * requests. One model, from which JMeter plans and k6 scripts are made.
  */
 
-const text = z.string('must be a text').min(1, 'must not be empty').max(2000, 'must have 2000 characters at most');
+const text = z
+  .string('must be a text')
+  .min(1, 'must not be empty')
+  .max(2000, 'must have 2000 characters at most')
+  // XML, of which JMeter's plans are, has no way to write them.
+  .refine(
+    (written) => !/[\p{Cc}\uFFFE\uFFFF]/u.test(written.replaceAll(/[\t\n\r]/g, '')),
+    'must have no control characters',
+  );
 const path = text.regex(/^\/(?![/\\])[^\s]*$/, 'must begin with one / and have no blank');
 const name = text.regex(/^[A-Za-z][\w-]{0,63}$/, 'must be letters, digits, - and _, beginning with a letter');
 const seconds = z.number('must be a number').min(0, 'must not be negative').max(3600, 'must be 3600 at most');
@@ -57,12 +65,21 @@ export async function readScenario(yaml: string): Promise<Scenario> {
   try {
     read = parse(yaml);
   } catch (error) {
-    throw invalid(`the scenario is no YAML: ${(error as Error).message.split('\n')[0]}`, { parameter: 'scenario' });
+    throw invalid(`the scenario is no YAML: ${(error as Error).message.split('\n')[0]!.replace(/:$/, '')}`, {
+      parameter: 'scenario',
+    });
   }
   const judged = Scenario.safeParse(read);
   if (!judged.success) {
-    const { path: at, message } = judged.error.issues[0]!;
-    throw invalid(`scenario: ${at.join('.') || 'the file'} ${message}`, { parameter: at.join('.') });
+    const issue = judged.error.issues[0]!;
+    const at = issue.path.join('.');
+    const rule =
+      issue.code === 'unrecognized_keys'
+        ? `has no ${issue.keys.join(', ')}`
+        : at === ''
+          ? 'must be a mapping'
+          : issue.message;
+    throw invalid(`scenario: ${at || 'the file'} ${rule}`, { parameter: at });
   }
   checkScenario(judged.data);
   return judged.data;
@@ -179,5 +196,7 @@ export function planAt(target: string, users: number, durationSeconds: number, r
   const url = new URL(target);
   const protocol = url.protocol === 'https:' ? 'https' : 'http';
   const port = Number(url.port) || (protocol === 'https' ? 443 : 80);
-  return { users, durationSeconds, rampSeconds, protocol, host: url.hostname, port };
+  // JMeter and k6 take whole seconds.
+  const [duration, ramp] = [Math.ceil(durationSeconds), Math.ceil(rampSeconds)];
+  return { users, durationSeconds: duration, rampSeconds: ramp, protocol, host: url.hostname, port };
 }

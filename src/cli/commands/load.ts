@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { loadTools } from '../../compose.ts';
@@ -85,7 +85,14 @@ function addRunCommands(load: Command, context: CliContext): void {
     .option('--users <number>', 'who begin them, one after the other; one who comes back every ten seconds')
     .option('--seconds <number>', 'how long they arrive', '60')
     .option('--most-users <number>', 'at the same time; who comes beyond them is turned away', '500')
-    .action((flags: RunFlags) => (flags.plan === undefined ? runHere(context, flags) : runPlan(context, flags.plan)));
+    .action((flags: RunFlags, command: Command) => {
+      if (flags.plan === undefined) return runHere(context, flags);
+      const others = Object.keys(flags).filter(
+        (name) => name !== 'plan' && command.getOptionValueSource(name) === 'cli',
+      );
+      if (others.length > 0) throw invalid(`--plan says all that is to be done: it goes with no other option`);
+      return runPlan(context, flags.plan);
+    });
   load
     .command('judge <file.jtl>')
     .description('what a JMeter run showed; exit code 1 where less than 95 % of its requests succeeded')
@@ -105,7 +112,12 @@ const textOf = async (file: string): Promise<string> =>
 /** One that is built in, or a file. */
 async function scenarioOf(name: string) {
   const { scenarios, readScenario } = await loadTools();
-  return Object.values(scenarios).find((each) => each.name === name) ?? readScenario(await textOf(name));
+  const known = Object.values(scenarios).find((each) => each.name === name);
+  if (!known && !existsSync(name))
+    throw invalid(
+      `--scenario: there is no scenario and no file ${name}; scenarios are ${Object.keys(scenarios).join(', ')}`,
+    );
+  return known ?? readScenario(await textOf(name));
 }
 
 function targetOf(text: string): URL {
@@ -156,7 +168,12 @@ async function runPlan(context: CliContext, plan: string): Promise<void> {
   if (existsSync(results)) throw invalid(`${results} is there already; JMeter would add to it`);
   const result = await untilStopped((signal) =>
     runJmeter(jmeter, [plan, results, log], memoryMiB, signal, (now) => context.progress(progressText(now))),
-  );
+  ).catch(async (error: unknown) => {
+    context.progress('');
+    // The next run is not to stumble over half of a result.
+    await rm(results, { force: true });
+    throw error instanceof TowerError && error.code === 'unavailable' ? invalid(`${error.message}; see ${log}`) : error;
+  });
   context.progress('');
   context.print({ ...result, results, log }, (shown) => `${resultText(shown)}\n\n${results} has every request`);
   refuseLow(result);
@@ -192,12 +209,14 @@ function rateOf(text: string): number {
   return rate;
 }
 
-function refuseLow({ low_quality, success_rate }: Pick<Result, 'low_quality' | 'success_rate'>): void {
-  if (low_quality)
-    throw new TowerError(
-      'internal',
-      `only ${percent(success_rate)} of the requests succeeded: nothing can be learned from this run`,
-    );
+function refuseLow(result: Pick<Result, 'low_quality' | 'success_rate'> & { turned_away?: number }): void {
+  const { low_quality, success_rate, turned_away = 0 } = result;
+  if (!low_quality) return;
+  const why =
+    success_rate < 0.95
+      ? `only ${percent(success_rate)} of the requests succeeded`
+      : `${turned_away} users were turned away (--most-users)`;
+  throw new TowerError('internal', `${why}: nothing can be learned from this run`);
 }
 
 async function writeScript(context: CliContext, flags: ScriptFlags): Promise<void> {
@@ -217,7 +236,7 @@ async function writeScript(context: CliContext, flags: ScriptFlags): Promise<voi
   });
   const run =
     flags.tool === 'jmeter'
-      ? `tower load run --plan ${flags.out}, or jmeter -n -t ${flags.out} -l ${flags.out.replace(/\.jmx$/, '')}.jtl`
+      ? `tower load run --plan ${flags.out}, or jmeter -n -t ${flags.out} -l ${flags.out.replace(/\.jmx$/, '')}.jtl -Jjmeter.save.saveservice.subresults=false`
       : `k6 run ${flags.out}`;
   context.print({ file: flags.out, run }, () => `${flags.out} is written; run it with: ${run}`);
 }

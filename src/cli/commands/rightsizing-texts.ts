@@ -136,8 +136,8 @@ function comparedOf(container: string, cpu: Sizing, memory: Sizing): [string, un
     sizing.compared.map(({ strategy, request }) => `${strategy} ${show(request) ?? '-'}`).join(', ');
   if (cpu.compared.length === 0) return [];
   return [
-    [`${container} CPU by`, list(cpu, cores)],
-    [`${container} memory by`, list(memory, bytes)],
+    [`${container} CPU, before floors, by`, list(cpu, cores)],
+    [`${container} memory, before floors, by`, list(memory, bytes)],
   ];
 }
 

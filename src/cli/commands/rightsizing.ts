@@ -106,12 +106,13 @@ async function recommend(context: CliContext, flags: RecommendFlags): Promise<vo
   const tower = context.tower();
   if (service !== undefined) {
     const answer = await tower.post<Answer>(`${path}/${part(namespace)}/${part(service)}/recommendation`, body);
-    // Whoever applies what is printed must not take it for something.
-    if (answer.outputs === null && output !== 'table') process.exitCode = 1;
+    // A script must not take it for something.
+    if (answer.outputs === null) process.exitCode = 1;
     return context.print(answer, (one) => recommendationText(one, output));
   }
   const named = services === undefined ? {} : { services: services.split(',').map((name) => name.trim()) };
   const batch = await tower.post<Batch>(`${path}/${part(namespace)}/recommendations`, { ...body, ...named });
+  if (batch.recommendations.every(({ outputs }) => outputs === null)) process.exitCode = 1;
   context.print(batch, (all) => batchText(all, output));
 }
 

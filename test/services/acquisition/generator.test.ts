@@ -141,6 +141,8 @@ describe('the load generator', () => {
     // About a hundred arrived in ten seconds; forty were let in, the first of whom waited for nearly all of it.
     expect(result.users).toBe(40);
     expect(result.turned_away).toBeGreaterThan(30);
+    // All that was sent succeeded, and it was far too little.
+    expect(result.low_quality).toBe(true);
     expect(result.max_response_time).toBeGreaterThan(8_000);
   });
 

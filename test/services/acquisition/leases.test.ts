@@ -90,7 +90,7 @@ describe('the hold on a workload', () => {
     await scaleWorkload(client, 'shop', 'web', 0);
     await scaleWorkload(client, 'shop', 'cart', 0);
     const abandoned = async (ms: number, atWork = false) =>
-      restoreLeft(client, at(now + ms), 'shop', (_, isOver) => isOver && !atWork);
+      restoreLeft(client, 'shop', (_, { spec }) => Date.parse(spec.renewTime!) + 60_000 < now + ms && !atWork);
     expect(await abandoned(10_000)).toEqual([]);
     expect(await abandoned(70_000, true)).toEqual([]);
     expect(fake.replicasOf('web')).toBe(0);

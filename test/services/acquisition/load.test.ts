@@ -3,9 +3,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { jmeterPlan } from '../../../services/acquisition/load/jmeter.ts';
+import { summaryOf } from '../../../services/acquisition/load/jmeter-run.ts';
 import { k6Script } from '../../../services/acquisition/load/k6.ts';
 import { judgeJtl } from '../../../services/acquisition/load/results.ts';
-import { type LoadPlan, readScenario, scenarios } from '../../../services/acquisition/load/scenario.ts';
+import { type LoadPlan, planAt, readScenario, scenarios } from '../../../services/acquisition/load/scenario.ts';
+import { judgeOnThread } from '../../../services/acquisition/load/thread.ts';
 import { temporaryFolder } from '../../support/tower.ts';
 
 const plan: LoadPlan = {
@@ -120,4 +122,65 @@ describe('the judgement of a JMeter run', () => {
   ])('refuses what is none: %j', (csv, text) => {
     expect(() => judgeJtl(csv)).toThrow(text);
   });
+});
+
+it('what JMeter could not send says why in the words of the connection, not of what was expected of an answer', () => {
+  const head = 'timeStamp,elapsed,label,responseCode,responseMessage,threadName,dataType,success,failureMessage';
+  const rows = [
+    '1,2,a,Non HTTP response code: org.apache.http.conn.HttpHostConnectException,Non HTTP response message: Connect to 127.0.0.1:1 failed: Connection refused,t,,false,Test failed: text expected to contain /order/',
+    '3,2,a,200,OK,t,text,false,Test failed: text expected to contain /order/',
+    '5,2,a,503,Service Unavailable,t,text,false,',
+  ];
+  expect(judgeJtl([head, ...rows].join('\n')).requests['a']!.failures).toEqual({
+    'Connect to 127.0.0.1:1 failed: Connection refused': 1,
+    'Test failed: text expected to contain /order/': 1,
+    '503 Service Unavailable': 1,
+  });
+});
+
+it('JMeter and k6 take whole seconds, and get no less than was asked for', () => {
+  expect(planAt('https://shop', 3, 5.5, 0.2)).toEqual({
+    users: 3,
+    durationSeconds: 6,
+    rampSeconds: 1,
+    protocol: 'https',
+    host: 'shop',
+    port: 443,
+  });
+});
+
+it.each([
+  [
+    'summary +     39 in 00:00:01 =   26.6/s Avg:     6 Min:     2 Max:    19 Err:    39 (100.00%) Active: 4 Started: 4 Finished: 0',
+    { requests: 39, failed: 39, users: 4 },
+  ],
+  [
+    'summary =     40 in 00:00:02 =   19.4/s Avg:     9 Min:     2 Max:   144 Err:     3 (7.50%)',
+    { requests: 40, failed: 3, users: null },
+  ],
+  ['Starting standalone test @ 2026 Nov 29 17:49:50 UTC', null],
+])('what JMeter says while it runs: %s', (line, expected) => {
+  expect(summaryOf(line)).toEqual(expected);
+});
+
+it('results are read part by part, quoted line ends and all, without a row that was cut off', async () => {
+  const file = join(temporaryFolder(), 'results.jtl');
+  const row = (i: number) =>
+    `${1_000_000 + i},${i % 50},step ${i % 3},200,OK,true,"a ""long"" text\n${'x'.repeat(200)}"`;
+  const rows = Array.from({ length: 40_000 }, (_, i) => row(i));
+  writeFileSync(
+    file,
+    `timeStamp,elapsed,label,responseCode,responseMessage,success,failureMessage\n${rows.join('\n')}\n1040000,1,st`,
+  );
+  const never = new AbortController().signal;
+  const { total_requests, failed_requests, requests } = await judgeOnThread(file, 256, never);
+  expect([total_requests, failed_requests, Object.keys(requests)]).toEqual([40_000, 0, ['step 0', 'step 1', 'step 2']]);
+});
+
+it('texts have no characters that a plan cannot hold', async () => {
+  const yaml = JSON.stringify({
+    name: 'x',
+    rounds: [{ name: 'a', steps: [{ name: 'b', path: '/', form: { a: 'b\u0008' } }] }],
+  });
+  await expect(readScenario(yaml)).rejects.toThrow('scenario: rounds.0.steps.0.form.a must have no control characters');
 });

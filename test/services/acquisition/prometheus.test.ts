@@ -5,14 +5,14 @@ import { describe, expect, it } from 'vitest';
 import { collectColumns } from '../../../services/acquisition/collect.ts';
 import { metricQueries } from '../../../services/acquisition/metric-queries.ts';
 import { createPrometheus } from '../../../services/acquisition/prometheus.ts';
-import { systemClock } from '../../../src/kernel/clock.ts';
+import { type Clock, systemClock } from '../../../src/kernel/clock.ts';
 import { createHttpClient } from '../../../src/kernel/http-client.ts';
 import { whenTestIsOver } from '../../support/cleanup.ts';
 
 type Answer = { status?: number; body: unknown; headers?: Record<string, string> };
 
 /** A server that answers each call as told; keeps what was asked. */
-async function serverSaying(answer: (url: URL, request: IncomingMessage) => Answer | null) {
+async function serverSaying(answer: (url: URL, request: IncomingMessage) => Answer | null, clock: Clock = systemClock) {
   const asked: URL[] = [];
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
     const url = new URL(request.url ?? '/', 'http://here');
@@ -42,7 +42,7 @@ async function serverSaying(answer: (url: URL, request: IncomingMessage) => Answ
     server.closeAllConnections();
     server.close();
   });
-  const prometheus = createPrometheus({ http, clock: systemClock });
+  const prometheus = createPrometheus({ http, clock });
   const queries = await metricQueries('plain', 'none', null, '');
   const collect = async () =>
     collectColumns({ prometheus, queries, scrapeMs: 15_000 }, { namespace: 'shop', service: 'web' }, lastHour);
@@ -115,6 +115,27 @@ describe('the Prometheus client', () => {
     await prometheus.range('x', now - 5 * minute, now, minute);
     await prometheus.range('x', now - 5 * minute, now, minute);
     expect(asked.length).toBe(calls + 2);
+  });
+
+  it('sees what is filled in afterwards: what was empty at once, what was there within the hour', async () => {
+    let known = 0;
+    let nowMs = 1_800_000_000_000;
+    const { prometheus } = await serverSaying(
+      (url) =>
+        known === 0
+          ? { body: { status: 'success', data: { resultType: 'matrix', result: [] } } }
+          : rangeOf(url, () => known),
+      { now: () => nowMs, sleep: async () => undefined },
+    );
+    const start = 1_700_000_000_000;
+    const first = async () => (await prometheus.range('x', start, start + 100 * minute, minute)).series[0]?.values[0];
+    expect(await first()).toBeUndefined();
+    known = 1;
+    expect(await first()).toBe(1);
+    known = 2;
+    expect(await first()).toBe(1);
+    nowMs += 61 * minute;
+    expect(await first()).toBe(2);
   });
 
   it('does not keep an answer of which a part is away', async () => {

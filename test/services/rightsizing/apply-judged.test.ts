@@ -72,7 +72,10 @@ describe('what was applied', () => {
     const { run, said } = tower();
     const result = await run({ horizon: '1h' });
     expect(result.status).toBe('applied');
-    expect([resources(), ofPods(), fake.leases()]).toEqual([former, [wanted, wanted, wanted], []]);
+    // A limit that is not there could not be taken away again in place.
+    const inPlace = { requests: wanted.requests, limits: { cpu: '1' } };
+    expect([resources(), ofPods(), fake.leases()]).toEqual([former, [inPlace, inPlace, inPlace], []]);
+    expect(result.changes.map(({ what }) => what)).toEqual(['requests.cpu', 'requests.memory']);
     expect(fake.calls.filter((call) => call.startsWith('PATCH') && !call.endsWith('?dryRun'))).toHaveLength(3);
     expect(fake.calls.filter((call) => call.includes('/deployments/web') && call.startsWith('PATCH'))).toEqual([]);
     expect(said).toContain('it stays, until pods are replaced: their template is as it was');
@@ -90,13 +93,63 @@ describe('what was applied', () => {
     ]) {
       const { fake, tower, resources, ofPods } = await world({ signals });
       expect((await tower().run({ in_place: true })).status).toBe('undone');
-      expect([resources(), fake.leases()]).toEqual([former, []]);
-      for (const own of ofPods() as { requests: object }[]) expect(own.requests).toEqual(former.requests);
+      expect([resources(), ofPods(), fake.leases()]).toEqual([former, [former, former, former], []]);
+      // None of them is gone for it.
+      expect(fake.calls.filter((call) => call.startsWith('DELETE') && call.includes('/pods/'))).toEqual([]);
     }
     // Also of one pod alone, which nothing is tried out on.
     const alone = await world({ replicas: 1, signals: [quiet, worse] });
     expect(await alone.tower().run({ in_place: true })).toMatchObject({ status: 'undone', canary: null });
     expect((alone.ofPods() as { requests: object }[]).map(({ requests }) => requests)).toEqual([former.requests]);
+  });
+
+  it('in place is compared with what pods have, which need not be what their template says', async () => {
+    const { fake, tower, resources, ofPods } = await world();
+    await tower().run({ in_place: true });
+    // The template asks for what was recommended by now; pods do not.
+    const [deployment] = fake.list('/apis/apps/v1/namespaces/shop/deployments') as unknown as {
+      spec: { template: { spec: { containers: { resources: object }[] } } };
+    }[];
+    expect(deployment!.spec.template.spec.containers[0]!.resources).toEqual(former);
+    for (const pod of fake.pods()) {
+      const spec = pod.spec as { containers: { resources: object }[] };
+      spec.containers[0]!.resources = { requests: { cpu: '200m', memory: '90Mi' }, limits: { cpu: '1' } };
+    }
+    const again = await tower(undefined, 2).run({ in_place: true });
+    expect(again.changes).toEqual([{ container: 'server', what: 'requests.cpu', from: '200m', to: '62m' }]);
+    expect([resources(), (ofPods() as { requests: object }[]).map(({ requests }) => requests)]).toEqual([
+      former,
+      Array(3).fill(wanted.requests),
+    ]);
+    await expect(tower(undefined, 3).run({ in_place: true })).rejects.toThrow('there is nothing to change');
+  });
+
+  it('in place is taken back where one pod is killed while another is resized', async () => {
+    const { fake, tower, ofPods } = await world();
+    let resizes = 0;
+    fake.trouble(({ method, path }) => {
+      if (method !== 'PATCH' || !path.endsWith('/resize')) return undefined;
+      resizes += 1;
+      // The third real one: the second pod, which was done, is killed meanwhile.
+      const second = fake.calls.filter((call) => call.endsWith('/resize')).at(-2)!;
+      if (resizes === 4)
+        fake.setPod(second.split('/').at(-2)!, {
+          ...readyStatus,
+          containerStatuses: [
+            {
+              name: 'server',
+              ready: true,
+              restartCount: 1,
+              state: { running: {} },
+              lastState: { terminated: { reason: 'OOMKilled' } },
+            },
+          ],
+        });
+      return undefined;
+    });
+    const result = await tower().run({ in_place: true });
+    expect(result.reason).toMatch(/^web-\w+ was killed for memory$/);
+    expect(ofPods()).toEqual([former, former, former]);
   });
 
   it('is taken back where a pod begins again to be resized and is not ready after it', async () => {

@@ -87,8 +87,14 @@ describe('what is asked for', { timeout: 30_000 }, () => {
   });
 
   it.each([
-    [Array.from({ length: 5000 }, () => null), '0 values are too few: warm-up and one horizon take 2304'],
-    [[...Array.from({ length: 4000 }, () => null), ...Array.from({ length: 40 }, () => 1)], '40 values are too few'],
+    [
+      Array.from({ length: 5000 }, () => null),
+      '0 values of 300 s are too few: 7 days of warm-up (warm_up_days) and one horizon take 2304',
+    ],
+    [
+      [...Array.from({ length: 4000 }, () => null), ...Array.from({ length: 40 }, () => 1)],
+      '40 values of 300 s are too few',
+    ],
     [Array.from({ length: 4000 }, (_, i) => (i % 10 === 0 ? 1 : null)), 'only 400 of 3991 values are known'],
   ])('of a backtest is not made of what nobody knows', async (values, text) => {
     const { status, body } = await (await towerOver(null)).call('/api/v1/rightsizing/backtest', {

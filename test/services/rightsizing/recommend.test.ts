@@ -220,7 +220,7 @@ describe('a backtest', () => {
     expect(given.body.summaries.map(({ strategy }) => strategy)).toEqual(['tower', 'oracle']);
     expect(given.body).toMatchObject({ samples: 287, windows: 5 });
     expect((await call('/api/v1/rightsizing/backtest', { values: [1, 2, 3] })).body.detail).toMatch(
-      /^3 values are too few/,
+      /^3 values of 300 s are too few/,
     );
     expect((await call('/api/v1/rightsizing/backtest', { values: [1, -2, 3] })).body.detail).toMatch(/^values\.1 must/);
   });

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import type { WorkloadState } from '../../../services/acquisition/state.ts';
@@ -54,6 +55,13 @@ describe('the target of an autoscaler', () => {
       'Deployment',
       'HorizontalPodAutoscaler',
     ]);
+    // What a metric is called is anybody's, and is not run.
+    const evil = { name: 'web', metrics: [{ type: 'External', external: { metric: { name: "q'; echo no; '" } } }] };
+    const line = outputsOf(target, [sizes], { replicas: null, scaler: evil }).kubectl.split('\n')[1]!;
+    const [, word = ''] = /-p ('.*')$/.exec(line) ?? [];
+    expect(JSON.parse(execFileSync('/bin/sh', ['-c', `printf %s ${word}`], { encoding: 'utf8' }))).toEqual({
+      spec: { metrics: evil.metrics },
+    });
     // Where it stays, or another one is meant, there is nothing to set.
     expect(
       scalerPatch({ metadata: { name: 'web' }, spec: { metrics: [cpu(72)] } }, { cpu: hpa, memory: null }),
