@@ -58,7 +58,7 @@ export async function tryOut(run: Run, canary: string): Promise<string | null> {
   const trouble = await resizeOne(run, canary);
   if (trouble !== null) return trouble;
   // A container that begins again for a resize does so as it was told.
-  const later = await watch(run, await restartsNow(run), ({ name }) => name === canary, canary);
+  const later = await watch(run, await restartsNow(run), new Set([canary]), canary);
   return later === null || later.startsWith(canary) ? later : `${canary}: ${later}`;
 }
 
@@ -118,7 +118,7 @@ export async function resizeAll(
     await remember(name);
   }
   run.step('it is watched how they do');
-  return watch(run, known, ({ name }) => resized.has(name));
+  return watch(run, known, resized);
 }
 
 /** Replaces all pods. @returns what is wrong then, or null */
@@ -135,7 +135,7 @@ export async function replaceAll(run: Run, held: Held): Promise<string | null> {
     return `after ${request.rollout_seconds} s not all pods were ready: ${words(waiting) || `${pods} pods, and the rollout is not done`}`;
   step('it is watched how they do');
   // All of them are new, those of a StatefulSet under the names of the old ones.
-  return watch(run, new Map(), () => true);
+  return watch(run, new Map(), null);
 }
 
 /** What was taken back is not back before its pods are. It stays held so long: whoever goes on after a crash must know. */
@@ -159,17 +159,19 @@ const restartsNow = async ({ cluster, target, found, signal }: Run): Promise<Map
 /**
  * Looks at pods for as long as was asked for, then at what Prometheus measured meanwhile.
  * @param known - see `restartsOf`
+ * @param ready - pods that are looked at, which were ready when they were resized; null: all of them, as they are now
  */
 async function watch(
   run: Run,
   known: ReadonlyMap<string, number>,
-  which: (pod: PodState) => boolean,
+  ready: ReadonlySet<string> | null,
   canary?: string,
 ): Promise<string | null> {
   const { cluster, clock, target, found, request, signal } = run;
   const [begunMs, watchMs] = [clock.now(), request.watch_seconds * 1000];
-  const look = async () => (await cluster.pods(target, found, signal)).filter(which);
-  const first = new Set((await look()).filter(({ ready }) => ready).map(({ name }) => name));
+  const look = async () =>
+    (await cluster.pods(target, found, signal)).filter(({ name }) => ready === null || ready.has(name));
+  const first = ready ?? new Set((await look()).filter((pod) => pod.ready).map(({ name }) => name));
   while (clock.now() - begunMs < watchMs) {
     await clock.sleep(Math.min(lookMs, watchMs), signal);
     const trouble = troubleOf(await look(), known, first);

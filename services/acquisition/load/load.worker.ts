@@ -7,7 +7,7 @@ import { type LoadRun, runLoad } from './generator.ts';
 import { judgeSamples, type Sample, samplesOf } from './results.ts';
 import type { Scenario } from './scenario.ts';
 
-/** What a load test does on its thread. Null where no request was made. */
+/** What a load test does on its thread. */
 
 /** Runs to its end; the thread is ended where it is to stop before. */
 export const generateLoad = async ({
@@ -27,13 +27,13 @@ export const generateLoad = async ({
     fetch,
     signal: new AbortController().signal,
     onProgress: (now) => progress?.postMessage(now),
-  }).catch(noRequest);
+  }).catch(refusalOf);
 
 export async function judgeResults({ file }: { file: string }) {
   try {
     return judgeSamples(await samplesIn(file));
   } catch (error) {
-    return noRequest(error);
+    return refusalOf(error);
   }
 }
 
@@ -68,7 +68,7 @@ function rowsEnd(text: string): number {
 }
 
 /** An error of ours would arrive as one of nobody's. */
-function noRequest(error: unknown): null {
-  if (error instanceof TowerError && error.code === 'invalid') return null;
+function refusalOf(error: unknown): { refused: string } {
+  if (error instanceof TowerError && error.code === 'invalid') return { refused: error.message };
   throw error;
 }

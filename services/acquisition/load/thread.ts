@@ -46,11 +46,11 @@ async function onThread<Result>(
 ): Promise<Result> {
   const pool = createWorkerPool(new URL('./load.worker.ts', import.meta.url), { threads: 1, queue: 1, memoryMiB });
   try {
-    const result = await pool.run<Result | null>(name, input, {
+    const result = await pool.run<Result | { refused: string }>(name, input, {
       signal,
       ...(onProgress ? { onProgress: (now) => onProgress(now as LoadProgress) } : {}),
     });
-    if (result === null) throw invalid('the load test made no request: it is too short for so few users');
+    if (typeof result === 'object' && result !== null && 'refused' in result) throw invalid(result.refused);
     return result;
   } finally {
     await pool.close();

@@ -58,7 +58,7 @@ describe('applying a recommendation', () => {
     let asked = 0;
     one.fake.trouble(({ method, path }) => {
       // Between two looks at it.
-      if (method === 'GET' && path.endsWith('/pods') && ++asked === 7)
+      if (method === 'GET' && path.endsWith('/pods') && ++asked === 6)
         for (const { metadata } of one.fake.pods()) one.fake.setPod(metadata.name, killed);
       return undefined;
     });
