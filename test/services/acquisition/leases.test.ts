@@ -13,7 +13,7 @@ describe('the hold on a workload', () => {
   /** As it is when it is looked at. */
   const asIs = (fake: Awaited<ReturnType<typeof cluster>>['fake']) => async () =>
     Promise.resolve({ formerReplicas: fake.replicasOf('web')! });
-  const at = (ms: number) => ({ ...quick, now: () => ms });
+  const at = (ms: number) => ({ now: () => ms, sleep: async () => undefined });
   const now = Date.parse('2026-11-20T10:00:00Z');
 
   it('gives back what it found, also when it is taken up again after a crash', async () => {
@@ -55,6 +55,15 @@ describe('the hold on a workload', () => {
     expect(noted).toEqual([]);
     await look();
     expect([fake.replicasOf('web'), fake.leases(), noted]).toEqual([2, [], [{ restored: ['web'] }]]);
+  });
+
+  it('is not taken by a job whose clock is ahead from one that is at it', async () => {
+    const { fake, client } = await cluster();
+    await hold(client, at(now), claim, asIs(fake));
+    await scaleWorkload(client, 'shop', 'web', 5);
+    const ahead = { ...at(now + 120_000), sleep: async () => renew(client, at(now + 15_000), held) };
+    await expect(hold(client, ahead, { ...claim, holder: 'job-2/1' }, asIs(fake))).rejects.toThrow('job-1/1');
+    expect([fake.replicasOf('web'), fake.leases().length]).toEqual([5, 1]);
   });
 
   it('is one job’s at a time, until it is not renewed any more', async () => {
