@@ -3,7 +3,7 @@ import { listExperiments, loadExperiment } from '../services/acquisition/experim
 import { validateQuality } from '../services/acquisition/quality.ts';
 import { backtest, type Summary, summaryOf, type Tested } from '../services/rightsizing/backtest.ts';
 import { own } from '../services/rightsizing/strategies/names.ts';
-import { day, hour, type Resource } from '../services/rightsizing/usage.ts';
+import { day, hour, type Resource, type Usage } from '../services/rightsizing/usage.ts';
 import { calibrationError } from '../services/rightsizing/walk.ts';
 import { seededRandom } from '../src/kernel/rng.ts';
 import { scoreByCapacity } from './rightsizing/by-capacity.ts';
@@ -96,6 +96,10 @@ function benchMemory(report: Report): void {
   show(report, `memory, 24 h, smd, all ${traces.length} series`, tested);
   const unseen = tested.map((each) => ({ ...each, outcomes: each.outcomes.filter((_, i) => !traces[i]!.tunedOn) }));
   show(report, `memory, 24 h, smd, the ${unseen[0]!.outcomes.length} that nothing was chosen on`, unseen);
+  const foreseen = traces.map(({ usage }) => slackOfPeaks(usage));
+  report.note(
+    `memory: who knew the peak of each day beforehand would leave ${traces.map(({ name }, i) => `${foreseen[i]!.toFixed(3)} of ${name}`).join(', ')} unused`,
+  );
   const ours = summary({ set: 'smd', tested: unseen }, own);
   report.atMost('memory: share of 24 h windows with an OOM', ours.violated_windows, 0.02);
   report.atMost('memory: slack', ours.slack, 0.28);
@@ -110,6 +114,18 @@ function benchMemory(report: Report): void {
     ours.slack / Math.min(...safe.map(({ slack }) => slack)),
     1,
   );
+}
+
+/** What is left unused where each day after the first week asks for just its own peak. */
+function slackOfPeaks({ stepMs, values }: Usage): number {
+  const perDay = day / stepMs;
+  let [asked, used] = [0, 0];
+  for (let at = 7 * perDay; at + perDay <= values.length; at += perDay) {
+    const known = values.subarray(at, at + perDay).filter((value) => !Number.isNaN(value));
+    asked += known.length * known.reduce((most, value) => Math.max(most, value), 0);
+    used += known.reduce((sum, value) => sum + value, 0);
+  }
+  return 1 - used / asked;
 }
 
 /** Every load test of the seed's own experiments failed, and each of them says so somewhere. */
