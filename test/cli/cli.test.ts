@@ -114,7 +114,10 @@ describe('the command line', () => {
   });
 
   it('an unknown command or option is exit code 2', async () => {
-    expect(await alone('modls')).toMatchObject({ code: 2 });
+    expect(await alone('modls', 'list')).toMatchObject({
+      code: 2,
+      err: 'tower: there is no command modls (tower --help lists them)',
+    });
     expect(await alone('models', 'list', '--shoe')).toMatchObject({
       code: 2,
       err: expect.stringContaining("unknown option '--shoe'"),

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
 import { readConfig } from '../../config.ts';
+import { invalid } from '../../kernel/errors.ts';
 import type { CliContext } from '../main.ts';
 
 type ServeFlags = { host?: string; port?: string; config?: boolean; reload?: boolean };
@@ -18,7 +19,11 @@ export function addServeCommand(
     .option('--port <number>', 'port to listen on (API_PORT)')
     .option('--config', 'print the settings in force, without secrets, and stop')
     .option('--reload', 'start again whenever a source file changes')
-    .action(async (flags: ServeFlags) => {
+    // What is no command comes here too, with all its words.
+    .argument('[words...]')
+    .usage('[options]')
+    .action(async ([word]: string[], flags: ServeFlags) => {
+      if (word !== undefined) throw invalid(`there is no command ${word} (tower --help lists them)`);
       if (flags.reload) return reload();
       const env = {
         ...context.env,
