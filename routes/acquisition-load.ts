@@ -22,7 +22,7 @@ export async function acquisitionLoadRoutes(instance: FastifyInstance, deps: Dep
         tags: [tags.rightsizing],
         summary: 'Send users to a service: a job',
         body: LoadJobRequest,
-        response: { 202: LoadJob, ...errors(400, 409, 503) },
+        response: { 202: LoadJob, ...errors(400, 409) },
       },
     },
     async (request, reply) => {

@@ -79,7 +79,7 @@ export function createExperimentJobs(deps: ExperimentDeps) {
     refuseShared: async (targets: ReadonlySet<string>) => refuseShared(queue, targets, targetsOf),
     /** What a job would do. @throws TowerError `invalid` that names every key that breaks a rule */
     plan: planned,
-    /** @throws TowerError `invalid`, `conflict` while another job of the namespace is open, `unavailable` without a cluster or the JMeter it asks for */
+    /** @throws TowerError `invalid`, `conflict` while another job of the namespace is open, `unavailable` without a cluster */
     start: async (request: ExperimentJobRequest): Promise<ExperimentJob> => {
       requiredCluster(deps.client);
       const { namespace } = request;

@@ -164,7 +164,7 @@ describe('Apache JMeter 5.6.3', () => {
     });
     const refused = await servingTower(cwd, env);
     expect(await ended(begin(cwd, refused.url))).toMatchObject({
-      code: 5,
+      code: 2,
       said: expect.stringContaining('there is no JMeter: set JMETER_HOME') as string,
     });
     await refused.stop();

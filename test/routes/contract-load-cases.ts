@@ -47,7 +47,7 @@ export const loadCases: Case[] = [
     world: 'clustered',
     call: `POST ${path}`,
     body: { target: body.target, generator: 'jmeter', users: 5 },
-    status: 503,
+    status: 400,
     detail: /^there is no JMeter: set JMETER_HOME$/,
   },
   {

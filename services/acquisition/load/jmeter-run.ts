@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { misconfigured } from '../../../src/kernel/errors.ts';
+import { invalid, misconfigured } from '../../../src/kernel/errors.ts';
 import type { LoadProgress, RunResult } from './generator.ts';
 import { jmeterPlan } from './jmeter.ts';
 import type { LoadResult } from './results.ts';
@@ -22,9 +22,9 @@ export type Jmeter = {
   java: string;
 };
 
-/** @throws TowerError `unavailable` that names the setting, where none is given or it is not there */
+/** @throws TowerError `invalid` where this tower has none, so that nobody can ask for it; `unavailable` that names the setting where it is not there */
 export function checkJmeter(jmeter: Jmeter | null): Jmeter {
-  if (!jmeter) throw misconfigured('there is no JMeter: set JMETER_HOME', { parameter: 'JMETER_HOME' });
+  if (!jmeter) throw invalid('there is no JMeter: set JMETER_HOME', { parameter: 'JMETER_HOME' });
   for (const [setting, file] of Object.entries({ JMETER_HOME: jarOf(jmeter), JMETER_JAVA: jmeter.java }))
     if (!existsSync(file)) throw misconfigured(`${setting}: there is no ${file}`, { parameter: setting });
   return jmeter;
