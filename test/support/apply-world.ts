@@ -4,7 +4,7 @@ import { applySizes, prepare, undoLeft } from '../../services/rightsizing/apply.
 import { ApplyRequest } from '../../services/rightsizing/apply-schemas.ts';
 import type { SizeAnswer } from '../../services/rightsizing/schemas.ts';
 import type { Clock } from '../../src/kernel/clock.ts';
-import { fakeKubernetes } from '../fakes/kubernetes.ts';
+import { fakeKubernetes, readyStatus } from '../fakes/kubernetes.ts';
 import { fastClock } from './experiment-world.ts';
 
 const target = { namespace: 'shop', service: 'web' };
@@ -28,6 +28,20 @@ export const answer = (change: object = {}) =>
   }) as unknown as SizeAnswer;
 
 export const quiet: Signals = { throttled: 0.01, errors: 0, latencyMs: 80, throttledOf: {} };
+
+/** Of a pod whose container was killed for memory once, and serves again. */
+export const killed = {
+  ...readyStatus,
+  containerStatuses: [
+    {
+      name: 'server',
+      ready: true,
+      restartCount: 1,
+      state: { running: {} },
+      lastState: { terminated: { reason: 'OOMKilled' } },
+    },
+  ],
+};
 
 /** What is measured, or what happens when it is. */
 export type Measured = Signals | (() => Promise<Signals>);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { unavailable } from '../../../src/kernel/errors.ts';
 import { readyStatus } from '../../fakes/kubernetes.ts';
-import { former, type Measured, quiet, applyWorld as world } from '../../support/apply-world.ts';
+import { former, killed, type Measured, quiet, applyWorld as world } from '../../support/apply-world.ts';
 
 const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
 
@@ -132,19 +132,7 @@ describe('what was applied', () => {
       resizes += 1;
       // The third real one: the second pod, which was done, is killed meanwhile.
       const second = fake.calls.filter((call) => call.endsWith('/resize')).at(-2)!;
-      if (resizes === 4)
-        fake.setPod(second.split('/').at(-2)!, {
-          ...readyStatus,
-          containerStatuses: [
-            {
-              name: 'server',
-              ready: true,
-              restartCount: 1,
-              state: { running: {} },
-              lastState: { terminated: { reason: 'OOMKilled' } },
-            },
-          ],
-        });
+      if (resizes === 4) fake.setPod(second.split('/').at(-2)!, killed);
       return undefined;
     });
     const result = await tower().run({ in_place: true });

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import type { ApplyResult } from '../../../services/rightsizing/apply-schemas.ts';
 import { readyStatus } from '../../fakes/kubernetes.ts';
-import { former, quiet, applyWorld as world } from '../../support/apply-world.ts';
+import { former, killed, quiet, applyWorld as world } from '../../support/apply-world.ts';
 import { rightOf } from '../../support/rights.ts';
 
 const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
@@ -42,18 +42,6 @@ describe('applying a recommendation', () => {
   });
 
   it('is taken back where a pod is killed for memory, or does not come up', async () => {
-    const killed = {
-      ...readyStatus,
-      containerStatuses: [
-        {
-          name: 'server',
-          ready: true,
-          restartCount: 1,
-          state: { running: {} },
-          lastState: { terminated: { reason: 'OOMKilled' } },
-        },
-      ],
-    };
     const one = await world();
     let asked = 0;
     one.fake.trouble(({ method, path }) => {
