@@ -132,7 +132,9 @@ async function holdFor(
       name,
       containers: containers.filter(changed),
     }));
-    const former = { kind: found.kind, selector: found.selector, containers: found.containers.filter(changed) };
+    // A template that is not changed is not set back: somebody else may change it meanwhile.
+    const containers = isInPlace(request) ? [] : found.containers.filter(changed);
+    const former = { kind: found.kind, selector: found.selector, containers };
     return { formerReplicas: found.replicas, formerResources: { ...former, pods } };
   };
   const held = await cluster.hold({ ...target, holder }, read, signal);

@@ -180,7 +180,7 @@ export async function podsOf(
   return (await client.call<List<Pod>>({ method: 'GET', path, query }, signal)).items;
 }
 
-/** What a workload asked for before it was changed: of the containers that were changed. */
+/** What a workload asked for before it was changed: of the containers that were changed, none where its template stays. */
 export type FormerResources = {
   kind: WorkloadKind;
   selector: string;

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { loadTools } from '../../compose.ts';
@@ -168,10 +168,8 @@ async function runPlan(context: CliContext, plan: string): Promise<void> {
   if (existsSync(results)) throw invalid(`${results} is there already; JMeter would add to it`);
   const result = await untilStopped((signal) =>
     runJmeter(jmeter, [plan, results, log], memoryMiB, signal, (now) => context.progress(progressText(now))),
-  ).catch(async (error: unknown) => {
+  ).catch((error: unknown) => {
     context.progress('');
-    // The next run is not to stumble over half of a result.
-    await rm(results, { force: true });
     throw error instanceof TowerError && error.code === 'unavailable' ? invalid(`${error.message}; see ${log}`) : error;
   });
   context.progress('');

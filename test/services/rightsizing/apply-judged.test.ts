@@ -97,6 +97,18 @@ describe('what was applied', () => {
       // None of them is gone for it.
       expect(fake.calls.filter((call) => call.startsWith('DELETE') && call.includes('/pods/'))).toEqual([]);
     }
+    // What somebody made of the template meanwhile is theirs.
+    const edited = await world({ signals: [quiet, worse] });
+    const theirs = { ...former, limits: { cpu: '3' } };
+    edited.fake.trouble(({ method, path }) => {
+      const { spec } = edited.fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!;
+      const { containers } = (spec as { template: { spec: { containers: { resources: object }[] } } }).template.spec;
+      if (method === 'PATCH' && path.endsWith('/resize')) containers[0]!.resources = theirs;
+      return undefined;
+    });
+    expect((await edited.tower().run({ in_place: true })).status).toBe('undone');
+    expect(edited.resources()).toEqual(theirs);
+    expect(edited.fake.calls.filter((call) => /^PATCH .*\/deployments\//.test(call))).toEqual([]);
     // Also of one pod alone, which nothing is tried out on.
     const alone = await world({ replicas: 1, signals: [quiet, worse] });
     expect(await alone.tower().run({ in_place: true })).toMatchObject({ status: 'undone', canary: null });
