@@ -36,7 +36,7 @@ export async function measureEpochs(batch: number, rounds: number): Promise<Reco
     note('simd', ownSeconds('simd', data, batch));
     note('fma', ownSeconds('fma', data, batch));
     note('PyTorch', await pythonSeconds('torch', batch));
-    if (round < 4) note('Keras', await pythonSeconds('keras', batch));
+    note('Keras', await pythonSeconds('keras', batch));
   }
   return measured;
 }
