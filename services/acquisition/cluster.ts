@@ -2,25 +2,31 @@ import type { Clock } from '../../src/kernel/clock.ts';
 import { unavailable } from '../../src/kernel/errors.ts';
 import { mean } from '../../src/kernel/stats.ts';
 import type { Collected, PodUsage, Stretch } from './collect.ts';
+import { type HeldShares, type SharesTo, setShares } from './kubernetes/autoscalers.ts';
 import { type KubernetesClient, requiredCluster } from './kubernetes/client.ts';
 import {
   type Former,
   type Held,
   hold,
   keepHold,
-  putBack,
+  putSizesBack,
   release,
   renew,
   restore,
   restoreLeft,
 } from './kubernetes/leases.ts';
-import type { Condition, Workload as KubernetesWorkload, Pod } from './kubernetes/objects.ts';
+import {
+  amountOf,
+  type Condition,
+  isSameAmount,
+  type Workload as KubernetesWorkload,
+  type Pod,
+} from './kubernetes/objects.ts';
 import { ending, type Readiness, readinessOf, whyNotReady } from './kubernetes/pods.ts';
 import {
   type Found,
   findWorkload,
   isRolledOut,
-  isSameAmount,
   podsOf,
   resizePod,
   type Sized,
@@ -66,8 +72,11 @@ export type PodState = {
   runs: { container: string; restarts: number; oomKilled: boolean }[];
   resizing: { why: string; forGood: boolean } | null;
   containers: Sized[];
+  /** Those that are started before the others and stay. */
+  sidecars: Sized[];
 };
 
+type ResizeOptions = { dryRun?: boolean; signal?: AbortSignal | undefined };
 type RolloutOptions = { timeoutMs: number; signal: AbortSignal; onChange: (now: Readiness) => void };
 
 /** So often it is looked whether a rollout is done. */
@@ -101,22 +110,22 @@ export function createCluster({ client, clock, ...measured }: Deps) {
     /** @throws TowerError `conflict` where the hold is lost */
     renew: async (held: Held, signal: AbortSignal) => renew(cluster(), clock, held, signal),
     isSameAmount,
+    amountOf,
     /** Lets it be as it is. @throws TowerError `unavailable` */
     release: async (held: Held) => release(cluster(), held),
-    /** Makes it what it was, and goes on holding it. @throws TowerError `unavailable` */
-    putBack: async (held: Held) => putBack(cluster(), held),
+    /** Sets requests and limits back, and goes on holding it. @throws TowerError `unavailable` */
+    putSizesBack: async (held: Held) => putSizesBack(cluster(), held),
     /** Makes it what it was, and lets go of it. @throws TowerError `unavailable` */
     restore: async (held: Held) => restore(cluster(), held),
     /** Undoes what a job left behind when its tower ended. @returns the workloads @throws TowerError `unavailable` */
     restoreOf: async (namespace: string, job: string, signal?: AbortSignal) =>
       restoreLeft(cluster(), namespace, (each) => each.startsWith(`${job}/`), signal),
     /** One pod, in place. @throws TowerError `not_found` on Kubernetes before 1.33, `invalid`, `unavailable` */
-    resize: async (
-      { namespace }: Workload,
-      pod: string,
-      containers: Sized[],
-      options: { dryRun?: boolean; signal?: AbortSignal | undefined },
-    ) => resizePod(cluster(), namespace, pod, containers, options),
+    resize: async ({ namespace }: Workload, pod: string, containers: Sized[], options: ResizeOptions) =>
+      resizePod(cluster(), namespace, pod, containers, options),
+    /** Targets of an autoscaler that are shares of requests. @throws TowerError `invalid`, `conflict`, `unavailable` */
+    setShares: async ({ namespace }: Workload, scaler: HeldShares, to: SharesTo) =>
+      setShares(cluster(), namespace, scaler, to),
     /** All pods, by a rollout; what they wait for where it is not done in time. @throws TowerError `invalid`, `unavailable` */
     rollOut: async (target: Workload, found: Found, containers: Sized[], options: RolloutOptions): Promise<Readiness> =>
       rollOut(cluster(), clock, target, found, containers, options),
@@ -237,6 +246,7 @@ function podState(pod: Pod): PodState[] {
           }
         : null,
       containers: (pod.spec?.containers ?? []).map(sizedOf),
+      sidecars: (pod.spec?.initContainers ?? []).filter((each) => each.restartPolicy === 'Always').map(sizedOf),
     },
   ];
 }

@@ -1,5 +1,6 @@
 import { conflict } from '../../src/kernel/errors.ts';
 import type { Cluster, PodState, Signals } from '../acquisition/cluster.ts';
+import type { Held } from './apply-scaling.ts';
 import type { ApplyRequest, Change } from './apply-schemas.ts';
 import { resourcesOf } from './outputs.ts';
 import type { SizeAnswer } from './schemas.ts';
@@ -10,7 +11,7 @@ export type Sized = Parameters<Cluster['judge']>[2];
 export type Found = Awaited<ReturnType<Cluster['find']>>;
 
 /** What is to be set, and where. */
-export type Prepared = { found: Found; sized: Sized; changes: Change[] };
+export type Prepared = { found: Found; sized: Sized; changes: Change[]; scaler: Held | null };
 
 /**
  * What would be set, container by container.
@@ -23,14 +24,22 @@ export function changesOf(
   request: ApplyRequest,
   isSameAmount: Cluster['isSameAmount'],
   pods: readonly Pick<PodState, 'containers'>[] = [],
-): Prepared {
+): Pick<Prepared, 'sized' | 'changes'> {
   const { containers, replicas } = found;
   if (answer.status !== 'success')
     throw conflict(`nothing is recommended: ${answer.reason}`, { reason: answer.reason });
   if (answer.warnings.length > 0)
     throw conflict(`what was used may not be known in full: ${answer.warnings[0]}`, { warnings: answer.warnings });
   const wants = (resource: 'cpu' | 'memory') => request.resources.includes(resource);
-  refuseScaled(answer, found, wants);
+  const unknown = [wants('cpu') && answer.hpa, wants('memory') && answer.hpa_memory].find(
+    (hpa) => hpa && hpa.name !== found.scaler?.name,
+  );
+  // Whoever asks one cluster about another would size by what is not there.
+  if (unknown)
+    throw conflict(
+      `Prometheus knows the autoscaler ${unknown.name} of it, and the cluster ${found.scaler ? `only ${found.scaler.name}` : 'none'}: if that was not changed just now, PROMETHEUS_URL and KUBERNETES_CONFIG are of two clusters`,
+      { hpa: unknown.name },
+    );
   const planned = answer.capacity?.replicas ?? null;
   if (planned !== null && planned !== replicas)
     throw conflict(
@@ -62,7 +71,7 @@ export function changesOf(
   });
   if (changes.length === 0) throw conflict('there is nothing to change: it has what is recommended');
   const sized = all.filter(({ name }) => changes.some(({ container }) => container === name));
-  return { found, sized, changes };
+  return { sized, changes };
 }
 
 /** A limit that a pod does not have could not be taken from it again in place. */
@@ -75,23 +84,6 @@ export const inPlaceFor = (sized: Sized, { containers }: Pick<PodState, 'contain
     const limits = Object.fromEntries(Object.entries(resources.limits ?? {}).filter(([resource]) => resource in there));
     return { name, resources: { ...resources, limits } };
   });
-
-/** Shares of a request are other amounts when the request moves. */
-function refuseScaled({ hpa }: SizeAnswer, { scaler }: Found, wants: (resource: 'cpu' | 'memory') => boolean): void {
-  if (hpa && wants('cpu')) {
-    const { name, target_utilization: now, recommended_target_utilization: then } = hpa;
-    throw conflict(
-      `the autoscaler ${name} scales by CPU in per cent of the request: its target would have to move from ${percent(now)}${then === null ? '' : ` to ${percent(then)}`} with it. Set both from the outputs of the recommendation, or apply resources: [memory]`,
-      { hpa: name },
-    );
-  }
-  const by = scaler?.by.find(wants);
-  if (by)
-    throw conflict(
-      `the autoscaler ${scaler!.name} scales by ${by} in per cent of the request: its target would have to move with it`,
-      { hpa: scaler!.name },
-    );
-}
 
 const percent = (share: number): string => `${Math.round(100 * share)} %`;
 

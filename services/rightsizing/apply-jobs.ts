@@ -3,6 +3,7 @@ import { jobResource } from '../../src/store/job-resource.ts';
 import type { Queue, QueuedJob, Work } from '../../src/store/queue.ts';
 import { applySizes, prepare, undoLeft } from './apply.ts';
 import type { Prepared } from './apply-changes.ts';
+import { shownScaling } from './apply-scaling.ts';
 import type { ApplyJob, ApplyPlan, ApplyRequest, ApplyResult } from './apply-schemas.ts';
 import { type ApplyDeps, isInPlace } from './apply-steps.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
@@ -46,11 +47,18 @@ export function createApplyJobs(deps: Deps) {
     ...jobs,
     /** What would be changed, judged by the API server. @throws TowerError `conflict` for nothing to change, `invalid`, `not_found`, `unavailable` */
     plan: async (target: Target, request: ApplyRequest): Promise<ApplyPlan> => {
-      const { answer, changes } = await prepared(target, request);
+      const { answer, changes, scaler } = await prepared(target, request);
       const inPlace = isInPlace(request)
         ? ['all pods are resized in place, which holds until they are replaced: their template stays as it is']
         : [];
-      return { dry_run: true, ...target, changes, confidence: answer.confidence, notes: [...inPlace, ...answer.notes] };
+      return {
+        dry_run: true,
+        ...target,
+        changes,
+        autoscaler: shownScaling(scaler),
+        confidence: answer.confidence,
+        notes: [...inPlace, ...answer.notes],
+      };
     },
     /** @throws TowerError `conflict` while another job of the service is open, else as `plan` */
     start: async (target: Target, request: ApplyRequest): Promise<ApplyJob> => {

@@ -34,6 +34,23 @@ const Change = z.object({
 });
 export type Change = z.infer<typeof Change>;
 
+const Scaling = z
+  .object({
+    name: z.string(),
+    targets: z.array(
+      z.object({
+        resource: z.enum(['cpu', 'memory']),
+        container: z.string().nullable().describe('null: all containers of a pod together'),
+        from: z.string().describe('Of what pods ask for, such as 60%'),
+        meanwhile: z.string().describe('The same as an amount of one pod, while there are pods of both sizes'),
+        to: z.string(),
+      }),
+    ),
+  })
+  .nullable()
+  .describe('Targets of the HorizontalPodAutoscaler that move with what pods ask for');
+export type Scaling = z.infer<typeof Scaling>;
+
 const measured = z.number().nullable().describe('null: nobody measures it');
 const Measured = z.object({ cpu_throttle_ratio: measured, error_ratio: measured, latency_p95_ms: measured });
 
@@ -42,6 +59,7 @@ const ApplyResult = z.object({
   reason: z.string().nullable().describe('Why it was taken back'),
   canary: z.string().nullable().describe('The pod that was resized first'),
   changes: z.array(Change),
+  autoscaler: Scaling,
   before: Measured,
   after: Measured,
   steps: z.array(z.object({ at: z.string(), text: z.string() })),
@@ -54,6 +72,7 @@ export const ApplyPlan = z
     namespace: z.string(),
     service: z.string(),
     changes: z.array(Change),
+    autoscaler: Scaling,
     confidence: z.number().nullable(),
     notes: z.array(z.string()),
   })
@@ -64,6 +83,10 @@ export const ApplyPlan = z
         namespace: 'hipster-shop',
         service: 'frontend',
         changes: [{ container: 'server', what: 'requests.cpu', from: '100m', to: '62m' }],
+        autoscaler: {
+          name: 'frontend',
+          targets: [{ resource: 'cpu', container: null, from: '60%', meanwhile: '60m', to: '90%' }],
+        },
         confidence: 0.83,
         notes: [],
       },

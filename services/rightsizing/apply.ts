@@ -2,10 +2,12 @@ import { isoTime } from '../../src/kernel/clock.ts';
 import { conflict, publicText, TowerError } from '../../src/kernel/errors.ts';
 import type { Cluster, PodState } from '../acquisition/cluster.ts';
 import { changesOf, type Found, type Prepared } from './apply-changes.ts';
+import { heldShares, scalingText, shownScaling } from './apply-scaling.ts';
 import type { ApplyRequest, ApplyResult } from './apply-schemas.ts';
 import { shown, signalsOf, unmeasured } from './apply-signals.ts';
 import {
   type ApplyDeps,
+  type Held,
   isInPlace,
   type Run,
   replaceAll,
@@ -62,20 +64,14 @@ export async function applySizes(
   const common = { target, request, signal: both, before: unmeasured, after: unmeasured, step, say };
   const run: Run = { ...deps, ...prepared, ...common };
   try {
-    // Where nobody can say how it does, nobody could say whether it does worse.
-    run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
-    trouble =
-      (canary === null ? null : await tryOut(run, canary)) ??
-      (isInPlace(request) ? await resizeAll(run, held, canary, others) : await replaceAll(run, held));
-    // Whoever took hold of it meanwhile has set everything back.
-    if (trouble === null) await cluster.renew(held, both);
+    trouble = await changeAll(run, held, canary, others);
     step(trouble === null ? staying(request) : `taken back: ${trouble}`);
     if (trouble !== null) {
-      await cluster.putBack(held);
+      await cluster.putSizesBack(held);
       await untilBack(run);
     }
     await stopKeeping();
-    await cluster.release(held);
+    await (trouble === null ? cluster.release(held) : cluster.restore(held));
     return resultOf(run, trouble, canary, steps);
   } catch (error) {
     await stopKeeping();
@@ -92,11 +88,39 @@ export async function applySizes(
   }
 }
 
+/** @returns what is wrong then, or null where all is as it is to be */
+async function changeAll(
+  run: Run,
+  held: Held,
+  canary: string | null,
+  others: readonly string[],
+): Promise<string | null> {
+  const { cluster, clock, request, signal } = run;
+  // Where nobody can say how it does, nobody could say whether it does worse.
+  run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
+  await scaleBy(run, 'held');
+  const trouble =
+    (canary === null ? null : await tryOut(run, canary)) ??
+    (isInPlace(request) ? await resizeAll(run, held, canary, others) : await replaceAll(run, held));
+  if (trouble !== null) return trouble;
+  // Whoever took hold of it meanwhile has set everything back.
+  await cluster.renew(held, signal);
+  await scaleBy(run, 'next');
+  return null;
+}
+
+/** An autoscaler is to add or take away no pods because what one of them asks for is changed. */
+async function scaleBy({ cluster, target, scaler, signal, step }: Run, to: 'held' | 'next'): Promise<void> {
+  if (!scaler) return;
+  await cluster.setShares(target, scaler, { to, signal });
+  step(scalingText(scaler, to));
+}
+
 const staying = (request: ApplyRequest): string =>
   isInPlace(request) ? 'it stays, until pods are replaced: their template is as it was' : 'it stays';
 
 const resultOf = (
-  { changes, before, after }: Run,
+  { changes, scaler, before, after }: Run,
   trouble: string | null,
   canary: string | null,
   steps: ApplyResult['steps'],
@@ -105,6 +129,7 @@ const resultOf = (
   reason: trouble,
   canary,
   changes,
+  autoscaler: shownScaling(scaler),
   before: shown(before),
   after: shown(after),
   steps,
@@ -122,7 +147,7 @@ async function holdFor(
   const chosen = { prepared: null as Prepared | null, canary: null as PodState | null, others: [] as PodState[] };
   const read = async () => {
     chosen.prepared = await prepare();
-    const { found, sized } = chosen.prepared;
+    const { found, sized, scaler } = chosen.prepared;
     const canary = await canaryOf(cluster, target, found, request, signal);
     chosen.canary = canary;
     if (isInPlace(request))
@@ -134,7 +159,7 @@ async function holdFor(
     }));
     // A template that is not changed is not set back: somebody else may change it meanwhile.
     const containers = isInPlace(request) ? [] : found.containers.filter(changed);
-    const former = { kind: found.kind, selector: found.selector, containers };
+    const former = { kind: found.kind, selector: found.selector, containers, scaler };
     return { formerReplicas: found.replicas, formerResources: { ...former, pods } };
   };
   const held = await cluster.hold({ ...target, holder }, read, signal);
@@ -158,7 +183,7 @@ async function canaryOf(
 }
 
 /**
- * Says what would be set, and has the API server judge it: of the workload where that is changed, and of the pod that would be resized
+ * Says what would be set, and has the API server judge it: of the workload where that is changed, of its autoscaler, and of the pod that would be resized
  * first, which quotas and limits of the namespace are about.
  * @throws TowerError `conflict` where nothing can be; `invalid`, `conflict`, `unavailable`, as it does
  */
@@ -169,10 +194,14 @@ export async function prepare(
   answer: SizeAnswer,
   request: ApplyRequest,
 ): Promise<Prepared> {
-  const pods = isInPlace(request) ? await cluster.pods(target, found) : [];
-  const prepared = changesOf(answer, found, request, cluster.isSameAmount, pods);
-  if (!isInPlace(request)) await cluster.judge(target, found, prepared.sized);
-  const first = (await canaryOf(cluster, target, found, request)) ?? pods[0];
+  const inPlace = isInPlace(request);
+  const pods = inPlace || found.scaler ? await cluster.pods(target, found) : [];
+  const changes = changesOf(answer, found, request, cluster.isSameAmount, inPlace ? pods : []);
+  const scaler = heldShares(cluster.amountOf, found, changes.sized, pods, inPlace);
+  const prepared = { found, ...changes, scaler };
+  if (!inPlace) await cluster.judge(target, found, prepared.sized);
+  if (scaler) await cluster.setShares(target, scaler, { to: 'held', dryRun: true });
+  const first = (await canaryOf(cluster, target, found, request)) ?? (inPlace ? pods[0] : undefined);
   if (first) await resize(cluster, target, first.name, sizedFor(prepared, first, request), { dryRun: true });
   return prepared;
 }
@@ -188,5 +217,5 @@ export async function undoLeft(
   const reason = 'the tower ended while it was applied';
   const steps = [{ at: isoTime(clock.now())!, text: `taken back: ${reason}` }];
   const [before, after] = [shown(unmeasured), shown(unmeasured)];
-  return { status: 'undone', reason, canary: null, changes: [], before, after, steps };
+  return { status: 'undone', reason, canary: null, changes: [], autoscaler: null, before, after, steps };
 }

@@ -52,6 +52,14 @@ export function sizeReplicas(
   };
 }
 
+/** What a share of one request is of another, kept where a service has room to breathe and does not run empty. */
+export function movedShare(share: number, before: number, after: number) {
+  const exact = (share * before) / after;
+  // One that is outside already is not brought in against the way it has to go.
+  const [low, high] = [Math.min(0.5, share), Math.max(0.9, share)];
+  return { exact, moved: Math.min(high, Math.max(low, exact)), low, high };
+}
+
 /** Utilisation is a share of the request: where the request moves, the target has to, or the autoscaler acts at another load. */
 export function hpaOf(
   { hpa, containers: current }: WorkloadState,
@@ -75,10 +83,7 @@ export function hpaOf(
       recommended_target_utilization: null,
       explanation: `the present requests of ${resource} are not known for all containers, so the target cannot be moved with them`,
     };
-  const exact = (target * before) / after;
-  // One that is outside already is not brought in against the way it has to go.
-  const [low, high] = [Math.min(0.5, target), Math.max(0.9, target)];
-  const moved = Math.min(high, Math.max(low, exact));
+  const { exact, moved, low, high } = movedShare(target, before, after);
   const load = (amount: number) => `${quantity(amount, resource)}${resource === 'cpu' ? ' cores' : ''}`;
   const text = `scales at ${load(target * before)} a pod, which is ${Math.round(100 * exact)} % of the recommended request`;
   return {

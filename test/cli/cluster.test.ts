@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { scalesBy } from '../support/apply-world.ts';
 import { cliOver } from '../support/cli.ts';
 import { clusteredEnv } from '../support/cluster-series.ts';
 
@@ -55,14 +56,16 @@ describe('tower rightsizing apply', { timeout: 30_000 }, () => {
     const args = ['rightsizing', 'apply', '--namespace', 'shop', '--service', 'web', '--days', '2'];
     const dry = await tower(...args, '--resources', 'memory');
     expect(dry.out).toMatch(
-      /^CONTAINER +WHAT +FROM +TO\nweb +requests\.memory +256Mi +\d+Mi\nweb +limits\.memory +(—|-)? +\d+Mi\n/,
+      /^OF +WHAT +FROM +TO\nweb +requests\.memory +256Mi +\d+Mi\nweb +limits\.memory +(—|-)? +\d+Mi\n/,
     );
     expect(dry.out).toContain('Nothing was changed; --confirm does it.');
     const both = await tower(...args);
     expect([both.code, both.err]).toEqual([
       4,
-      expect.stringContaining('tower: the autoscaler web scales by CPU') as string,
+      expect.stringContaining('tower: Prometheus knows the autoscaler web of it, and the cluster none') as string,
     ]);
+    const scaled = await cliOver(await clusteredEnv([scalesBy('cpu')]));
+    expect((await scaled.tower(...args)).out).toMatch(/^hpa web +target of cpu +60% +\d\d%$/m);
     expect((await tower('rightsizing', 'applied')).out).toBe('Nothing has been applied.');
   });
 });

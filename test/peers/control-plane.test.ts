@@ -2,66 +2,20 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
 import { restoreLeft } from '../../services/acquisition/kubernetes/leases.ts';
 import { writtenOf } from '../../services/acquisition/kubernetes/resources.ts';
 import { outputsOf } from '../../services/rightsizing/outputs.ts';
 import { scalerPatch } from '../../services/rightsizing/scaling.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
-import { applyingTower, former, type Measured, quiet } from '../support/apply-world.ts';
+import { former, quiet } from '../support/apply-world.ts';
 import { isControlPlaneThere } from '../support/control-plane.ts';
 import { running } from '../support/node-of-a-cluster.ts';
-import { realShop, workload } from '../support/real-shop.ts';
+import { workload } from '../support/real-shop.ts';
+import { sizedShop as shop } from '../support/sized-shop.ts';
 import { temporaryFolder } from '../support/tower.ts';
 
 /** The tower with the rights that deploy/ gives it, over a real API server and its controllers. */
 
 const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
-
-type Pods = { items: { metadata: { name: string }; spec: { containers: { resources: object }[] } }[] };
-
-/** With a service, and a tower that sets its size. */
-async function shop({ kind = 'Deployment' }: { kind?: 'Deployment' | 'StatefulSet' } = {}) {
-  const real = await realShop();
-  const { kubectl, client } = real;
-  await real.add(workload(kind, 'web', 3));
-  await kubectl(['rollout', 'status', `${kind.toLowerCase()}/web`, '-n', 'shop', '--timeout=30s']);
-  const clock = hurriedClock();
-  const tower = createKubernetesClient({
-    config: real.file,
-    context: undefined,
-    timeoutMs: 10_000,
-    clock: systemClock,
-  });
-  const resources = async () =>
-    JSON.parse(
-      await kubectl(['get', kind, 'web', '-n', 'shop', '-o', 'jsonpath={.spec.template.spec.containers[0].resources}']),
-    ) as object;
-  const pods = async () => {
-    const path = '/api/v1/namespaces/shop/pods';
-    const { items } = await client.call<Pods>({ method: 'GET', path, query: { labelSelector: 'app=web' } });
-    return items.map(({ metadata: { name }, spec }) => ({ name, resources: spec.containers[0]!.resources }));
-  };
-  return {
-    ...real,
-    tower,
-    resources,
-    pods,
-    applying: (signals: Measured[] = [quiet]) => applyingTower(tower, clock, signals),
-  };
-}
-
-/** Waits are short; renewals and time limits never come due. */
-function hurriedClock() {
-  let now = Date.now();
-  return {
-    now: () => now,
-    sleep: async (ms: number, signal?: AbortSignal) => {
-      if (ms <= 10_000) now += ms;
-      return systemClock.sleep(ms <= 10_000 ? 50 : 600_000, signal);
-    },
-  };
-}
 
 describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights of deploy/', () => {
   it.each(['Deployment', 'StatefulSet'] as const)('sets the size of a %s: one pod in place, then all', async (kind) => {

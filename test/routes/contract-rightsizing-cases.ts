@@ -249,7 +249,7 @@ export const rightsizingCases: Case[] = [
     call: `POST ${path}/shop/web/apply`,
     body: { history_days: 2 },
     status: 409,
-    detail: /^the autoscaler web scales by CPU in per cent of the request: its target would have to move from 60 % to /,
+    detail: /^Prometheus knows the autoscaler web of it, and the cluster none: /,
   },
   { call: `POST ${path}/shop/web/apply`, status: 503, detail: noCluster },
   { world: 'applying', call: `GET ${path}/apply/jobs`, status: 200 },

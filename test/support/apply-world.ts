@@ -17,6 +17,7 @@ export const answer = (change: object = {}) =>
     status: 'success',
     reason: null,
     hpa: null,
+    hpa_memory: null,
     confidence: 0.8,
     warnings: [],
     notes: [],
@@ -43,11 +44,22 @@ export const killed = {
   ],
 };
 
+/** 60 % of what is requested, as an autoscaler has it. */
+export const scalesBy = (name: 'cpu' | 'memory', averageUtilization = 60) => ({
+  type: 'Resource',
+  resource: { name, target: { type: 'Utilization', averageUtilization } },
+});
+
 /** What is measured, or what happens when it is. */
 export type Measured = Signals | (() => Promise<Signals>);
 
 /** An application of the recommendation, by a tower that may die. */
-export function applyingTower(real: KubernetesClient, clock: Clock, signals: Measured[] = [quiet]) {
+export function applyingTower(
+  real: KubernetesClient,
+  clock: Clock,
+  signals: Measured[] = [quiet],
+  recommended: SizeAnswer = answer(),
+) {
   /** `life`: calls until the tower dies. */
   return (life = Number.POSITIVE_INFINITY, attempt = 1) => {
     let [left, calls] = [life, 0];
@@ -87,7 +99,7 @@ export function applyingTower(real: KubernetesClient, clock: Clock, signals: Mea
       const left = await undoLeft(deps, 'job-1', target, signal);
       if (left) return left;
       const whole = { ...request, ...change };
-      const prepared = async () => prepare(cluster, target, await cluster.find(target, signal), answer(), whole);
+      const prepared = async () => prepare(cluster, target, await cluster.find(target, signal), recommended, whole);
       return applySizes(
         deps,
         `job-1/${attempt}`,
@@ -116,16 +128,24 @@ export async function applyWorld({
   replicas = 3,
   signals = [quiet],
   kind = 'Deployment',
+  recommended = answer(),
+  metrics = [],
 }: {
   replicas?: number;
+  recommended?: SizeAnswer;
+  /** What an autoscaler scales it by. */
+  metrics?: object[];
   kind?: 'Deployment' | 'StatefulSet';
   signals?: Measured[];
 } = {}) {
   const fake = await fakeKubernetes();
   fake.workload(kind, 'web', replicas, [{ name: 'server', image: 'web:1', resources: former }]);
+  const hpas = '/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers';
+  if (metrics.length > 0)
+    fake.add(hpas, { metadata: { name: 'web' }, spec: { scaleTargetRef: { kind, name: 'web' }, metrics } });
   const clock = fastClock({ real: 1000 });
   const real = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock });
-  const tower = applyingTower(real, clock, signals);
+  const tower = applyingTower(real, clock, signals, recommended);
   const resources = () =>
     (
       fake.get(`/apis/apps/v1/namespaces/shop/${kind.toLowerCase()}s`, 'web')!.spec as {
@@ -134,5 +154,6 @@ export async function applyWorld({
     ).template.spec.containers[0]!.resources;
   const ofPods = () =>
     fake.pods().map(({ spec }) => (spec as { containers: { resources: object }[] }).containers[0]!.resources);
-  return { fake, tower, resources, ofPods };
+  const scaledBy = () => (fake.get(hpas, 'web')?.spec as { metrics: object[] } | undefined)?.metrics;
+  return { fake, tower, resources, ofPods, scaledBy, hpas };
 }

@@ -173,11 +173,17 @@ export async function cautiousPrometheus(url: string, warning: string): Promise<
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** Settings of a tower whose Prometheus knows two days of the small cluster, up to now, and with a cluster of its own. */
-export async function clusteredEnv(): Promise<Record<string, string>> {
+/**
+ * Settings of a tower whose Prometheus knows two days of the small cluster, up to now, and with a cluster of its own.
+ * @param metrics - what the autoscaler there scales by; none: there is none, whatever Prometheus says
+ */
+export async function clusteredEnv(metrics: object[] = []): Promise<Record<string, string>> {
   const nowMs = Math.floor(Date.now() / 600_000) * 600_000;
   const fake = await fakeKubernetes();
   fake.workload('Deployment', 'web', 2, [{ name: 'web', resources: { requests: { cpu: '500m', memory: '256Mi' } } }]);
+  const hpa = { scaleTargetRef: { kind: 'Deployment', name: 'web' }, metrics };
+  if (metrics.length > 0)
+    fake.add('/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers', { metadata: { name: 'web' }, spec: hpa });
   return {
     KUBERNETES_CONFIG: fake.file,
     LOAD_TARGETS: 'http://127.0.0.1:9',

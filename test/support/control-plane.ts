@@ -65,7 +65,11 @@ export async function controlPlane() {
   run('controllers', {
     kubeconfig: admin,
     controllers:
-      'deployment-controller,replicaset-controller,statefulset-controller,resourcequota-controller,serviceaccount-controller,namespace-controller',
+      'deployment-controller,replicaset-controller,statefulset-controller,resourcequota-controller,serviceaccount-controller,namespace-controller,horizontal-pod-autoscaler-controller',
+    // It acts on what it sees at once, so that a moment would do.
+    'kube-api-content-type': 'application/json',
+    'horizontal-pod-autoscaler-sync-period': '1s',
+    'horizontal-pod-autoscaler-downscale-stabilization': '0s',
     'leader-elect': 'false',
     'secure-port': '0',
   });

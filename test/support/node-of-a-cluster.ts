@@ -82,6 +82,7 @@ export function running({ metadata, spec }: Handled, restartCount = 0): object {
   const conditions = ['PodScheduled', 'Initialized', 'ContainersReady', 'Ready'];
   return {
     phase: 'Running',
+    startTime: since,
     observedGeneration: metadata.generation,
     conditions: conditions.map((type) => ({ type, status: 'True', lastTransitionTime: since })),
     containerStatuses: spec.containers.map(({ name, resources }) => ({

@@ -31,3 +31,51 @@ export async function realShop() {
   const leases = async () => kubectl(['get', 'leases', '-n', 'shop', '-o', 'name']);
   return { ...plane, file, add, leases };
 }
+
+type Listed = { items: { metadata: { name: string; labels?: Record<string, string> } }[] };
+
+/** What a metrics server says: that every pod takes as much CPU as it is told here. Its API is a resource like any other. */
+export async function measuredPods({ kubectl, client }: Awaited<ReturnType<typeof controlPlane>>, cpu: string) {
+  const crd = {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: 'pods.metrics.k8s.io', annotations: { 'api-approved.kubernetes.io': 'unapproved, for a test' } },
+    spec: {
+      group: 'metrics.k8s.io',
+      scope: 'Namespaced',
+      names: { plural: 'pods', kind: 'PodMetrics', listKind: 'PodMetricsList' },
+      versions: [
+        {
+          name: 'v1beta1',
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+        },
+      ],
+    },
+  };
+  await kubectl(['apply', '-f', '-'], JSON.stringify(crd));
+  await kubectl(['wait', '--for', 'condition=Established', 'crd/pods.metrics.k8s.io', '--timeout=30s']);
+  const path = '/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods';
+  const measured = new Set<string>();
+  /** Of pods that were not there before. */
+  const measure = async () => {
+    const { items } = await client.call<Listed>({ method: 'GET', path: '/api/v1/namespaces/shop/pods' });
+    for (const { metadata } of items.filter(({ metadata }) => !measured.has(metadata.name))) {
+      const { name, labels } = metadata;
+      const timestamp = new Date(Date.now() + 3_600_000).toISOString();
+      const body = {
+        apiVersion: 'metrics.k8s.io/v1beta1',
+        kind: 'PodMetrics',
+        metadata: { name, labels },
+        timestamp,
+        window: '10s',
+        containers: [{ name: 'server', usage: { cpu, memory: '50Mi' } }],
+      };
+      await client.call({ method: 'POST', path, body });
+      measured.add(name);
+    }
+  };
+  await measure();
+  return measure;
+}

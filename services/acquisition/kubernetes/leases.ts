@@ -1,5 +1,6 @@
 import { type Clock, isoTime } from '../../../src/kernel/clock.ts';
 import { conflict, TowerError } from '../../../src/kernel/errors.ts';
+import { setShares } from './autoscalers.ts';
 import type { KubernetesClient } from './client.ts';
 import type { Lease, List } from './objects.ts';
 import { type FormerResources, restoreResources } from './resources.ts';
@@ -176,14 +177,17 @@ async function leaseOf(
  * @throws TowerError `unavailable`
  */
 export async function restore(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<void> {
-  await putBack(client, held, signal);
+  const lease = await leaseOf(client, held, signal);
+  if (lease?.spec.holderIdentity === held.holder) await undo(client, held, signal);
   await release(client, held, signal);
 }
 
-/** The same, but goes on holding it. @throws TowerError `unavailable` */
-export async function putBack(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<void> {
+/** Sets requests and limits back, and goes on holding it: an autoscaler’s shares wait for the pods. @throws TowerError `unavailable` */
+export async function putSizesBack(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<void> {
+  const { namespace, service, holder, formerResources: resources } = held;
   const lease = await leaseOf(client, held, signal);
-  if (lease?.spec.holderIdentity === held.holder) await undo(client, held, signal);
+  if (resources && lease?.spec.holderIdentity === holder)
+    await restoreResources(client, { namespace, service, ...resources }, signal);
 }
 
 async function undo(
@@ -191,9 +195,10 @@ async function undo(
   { namespace, service, formerReplicas: replicas, formerResources: resources }: Omit<Held, 'holder'>,
   signal?: AbortSignal,
 ): Promise<void> {
-  if (resources) await restoreResources(client, { namespace, service, ...resources }, signal);
   // Who sets resources leaves replicas to others.
-  else await unlessGone(scaleWorkload(client, namespace, service, replicas, signal));
+  if (!resources) return unlessGone(scaleWorkload(client, namespace, service, replicas, signal));
+  await restoreResources(client, { namespace, service, ...resources }, signal);
+  if (resources.scaler) await setShares(client, namespace, resources.scaler, { to: 'former', signal });
 }
 
 /** Lets go of a workload as it is. @throws TowerError `unavailable` */

@@ -7,6 +7,7 @@ export type Metadata = {
   generation?: number;
   deletionTimestamp?: string;
   annotations?: Record<string, string>;
+  ownerReferences?: { kind: string; name: string; controller?: boolean }[];
   labels?: Record<string, string>;
 };
 
@@ -56,7 +57,7 @@ export type Condition = { type: string; status: string; reason?: string; message
 
 export type Pod = {
   metadata: Metadata;
-  spec?: { containers: Container[] };
+  spec?: { containers: Container[]; initContainers?: (Container & { restartPolicy?: string })[] };
   status?: {
     phase?: string;
     /** What of the pod its node has seen (Kubernetes 1.34 and later). */
@@ -67,13 +68,18 @@ export type Pod = {
   };
 };
 
-type ScaledBy = { name: string; target?: { type?: string; averageUtilization?: number } };
+export type ScaledBy = {
+  name: string;
+  container?: string;
+  target?: { type?: string; averageUtilization?: number; averageValue?: string };
+};
+export type Metric = { type: string; resource?: ScaledBy; containerResource?: ScaledBy };
 export type Autoscaler = {
   metadata: Metadata;
   spec: {
     scaleTargetRef?: { kind: string; name: string };
     targetRef?: { kind: string; name: string };
-    metrics?: { type: string; resource?: ScaledBy; containerResource?: ScaledBy }[];
+    metrics?: Metric[];
     updatePolicy?: { updateMode?: string };
   };
 };
@@ -92,6 +98,11 @@ export function amountOf(quantity: string | undefined): number | null {
   const value = Number(digits);
   return factor === undefined || Number.isNaN(value) ? null : value * factor;
 }
+
+/** Quantities may be written in several ways. */
+export const isSameAmount = (a: string | null | undefined, b: string | null | undefined): boolean =>
+  (a ?? null) === (b ?? null) ||
+  (amountOf(a ?? undefined) !== null && amountOf(a ?? undefined) === amountOf(b ?? undefined));
 
 const factors: Record<string, number> = {
   '': 1,

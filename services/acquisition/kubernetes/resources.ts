@@ -1,9 +1,10 @@
 import { conflict, notFound, TowerError } from '../../../src/kernel/errors.ts';
+import { type HeldShares, type Share, sharesOf } from './autoscalers.ts';
 import { isByAdmission, type KubernetesClient } from './client.ts';
 import {
   type Autoscaler,
-  amountOf,
   type Container,
+  isSameAmount,
   type List,
   type Pod,
   type Quantities,
@@ -20,8 +21,8 @@ export type Found = {
   selector: string;
   replicas: number;
   containers: Sized[];
-  /** The HorizontalPodAutoscaler there is, and whose requests it takes its shares of. */
-  scaler: { name: string; by: ('cpu' | 'memory')[] } | null;
+  /** The HorizontalPodAutoscaler there is, what of it are shares of requests, and what keeps it as it is, such as a ScaledObject. */
+  scaler: { name: string; shares: Share[]; keptBy: string | null } | null;
 };
 type Named = { namespace: string; service: string; kind: WorkloadKind };
 
@@ -53,18 +54,14 @@ export async function findWorkload(
     );
   const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
   const hpa = hpas?.find((each) => isOf(each, kind, service));
-  const by = resources.filter((resource) =>
-    hpa?.spec.metrics?.some(({ resource: one, containerResource: other }) => {
-      const metric = one ?? other;
-      return metric?.name === resource && metric.target?.type === 'Utilization';
-    }),
-  );
+  const keeper = hpa?.metadata.ownerReferences?.find(({ controller }) => controller);
+  const keptBy = keeper ? `the ${keeper.kind} ${keeper.name}` : null;
   return {
     kind,
     selector: scale.status?.selector ?? '',
     replicas: spec.replicas ?? 1,
     containers: spec.template.spec.containers.map(sizedOf),
-    scaler: hpa ? { name: hpa.metadata.name, by } : null,
+    scaler: hpa ? { name: hpa.metadata.name, shares: sharesOf(hpa), keptBy } : null,
   };
 }
 
@@ -108,11 +105,6 @@ export const sizedOf = ({ name, resources: own }: Container): Sized => ({
     ...(own?.limits ? { limits: own.limits } : {}),
   },
 });
-
-/** Quantities may be written in several ways. */
-export const isSameAmount = (a: string | null | undefined, b: string | null | undefined): boolean =>
-  (a ?? null) === (b ?? null) ||
-  (amountOf(a ?? undefined) !== null && amountOf(a ?? undefined) === amountOf(b ?? undefined));
 
 /**
  * Sets them in the template, so that pods are replaced; what is not named stays. `dryRun`: the API server judges it, admission
@@ -187,6 +179,8 @@ export type FormerResources = {
   containers: Sized[];
   /** Pods that are resized in place, and what each asked for itself, which need not be what the template says. */
   pods: { name: string; containers: Sized[] }[];
+  /** Where targets of an autoscaler move with requests. */
+  scaler?: HeldShares | null;
 };
 
 /** Sets everything back; what was not there goes. What is gone needs nothing. @throws TowerError `invalid`, `unavailable` */

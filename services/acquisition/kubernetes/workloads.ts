@@ -90,8 +90,10 @@ const containerAbout = ({ name, resources }: Container): WorkloadAbout['containe
   memory_limit_bytes: amountOf(resources?.limits?.memory),
 });
 
+export const autoscalerPath = (namespace: string): string =>
+  `/apis/autoscaling/v2/namespaces/${encodeURIComponent(namespace)}/horizontalpodautoscalers`;
 const autoscalerPaths = {
-  hpa: (namespace: string) => `/apis/autoscaling/v2/namespaces/${namespace}/horizontalpodautoscalers`,
+  hpa: autoscalerPath,
   vpa: (namespace: string) => `/apis/autoscaling.k8s.io/v1/namespaces/${namespace}/verticalpodautoscalers`,
 };
 

@@ -7,13 +7,14 @@ import { card, table } from '../table.ts';
 import { type SizeFlags, sizeBody, sizeOptions } from './rightsizing-flags.ts';
 
 type Change = { container: string; what: string; from: string | null; to: string };
-type Plan = { namespace: string; service: string; changes: Change[]; confidence: number | null; notes: string[] };
+type Autoscaler = { name: string; targets: { resource: string; container: string | null; from: string; to: string }[] };
+type Changes = { changes: Change[]; autoscaler: Autoscaler | null };
+type Plan = Changes & { namespace: string; service: string; confidence: number | null; notes: string[] };
 type Measured = { cpu_throttle_ratio: number | null; error_ratio: number | null; latency_p95_ms: number | null };
-type Result = {
+type Result = Changes & {
   status: string;
   reason: string | null;
   canary: string | null;
-  changes: Change[];
   before: Measured;
   after: Measured;
   steps: { at: string; text: string }[];
@@ -96,13 +97,21 @@ async function apply(context: CliContext, { namespace, service, confirm, ...flag
   if (job.result.status !== 'applied') process.exitCode = 1;
 }
 
-const changesTable = (changes: Change[]): string =>
+const changesTable = ({ changes, autoscaler }: Changes): string =>
   table(
-    ['CONTAINER', 'WHAT', 'FROM', 'TO'],
-    changes.map(({ container, what, from, to }) => [container, what, from, to]),
+    ['OF', 'WHAT', 'FROM', 'TO'],
+    [
+      ...changes.map(({ container, what, from, to }) => [container, what, from, to]),
+      ...(autoscaler?.targets ?? []).map(({ resource, container, from, to }) => [
+        `hpa ${autoscaler!.name}`,
+        `target of ${resource}${container === null ? '' : ` of ${container}`}`,
+        from,
+        to,
+      ]),
+    ],
   );
 
-const planText = ({ changes, confidence, notes }: Plan): string =>
+const planText = ({ confidence, notes, ...changes }: Plan): string =>
   [
     changesTable(changes),
     '',
@@ -111,7 +120,7 @@ const planText = ({ changes, confidence, notes }: Plan): string =>
     'Nothing was changed; --confirm does it.',
   ].join('\n');
 
-const resultText = ({ status, reason, canary, changes, before, after, steps }: Result): string =>
+const resultText = ({ status, reason, canary, before, after, steps, ...changes }: Result): string =>
   [
     changesTable(changes),
     '',

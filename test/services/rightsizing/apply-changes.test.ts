@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Signals } from '../../../services/acquisition/cluster.ts';
-import { isSameAmount } from '../../../services/acquisition/kubernetes/resources.ts';
+import { isSameAmount } from '../../../services/acquisition/kubernetes/objects.ts';
 import { changesOf, worseThan } from '../../../services/rightsizing/apply-changes.ts';
 import { answer, former, quiet, request } from '../../support/apply-world.ts';
 
@@ -17,7 +17,7 @@ describe('what would be applied', () => {
     [
       { hpa: { name: 'web', target_utilization: 0.6, recommended_target_utilization: 0.75 } },
       {},
-      'its target would have to move from 60 % to 75 % with it',
+      'Prometheus knows the autoscaler web of it, and the cluster none: if that was not changed just now',
     ],
     [{ capacity: { replicas: 5 } }, {}, 'the size is for 5 replicas, and there are 2: scale it first'],
     [{ containers: [] }, {}, 'there is nothing to change: it has what is recommended'],
@@ -25,7 +25,7 @@ describe('what would be applied', () => {
     expect(() => changesOf(answer(change), found, { ...request, ...more }, isSameAmount)).toThrow(text);
   });
 
-  it('may be of memory alone, also where an autoscaler sets replicas by CPU', () => {
+  it('may be of memory alone, whatever scales by CPU', () => {
     const scaled = answer({ hpa: { name: 'web', target_utilization: 0.6, recommended_target_utilization: 0.75 } });
     const { sized } = changesOf(scaled, found, { ...request, resources: ['memory'] }, isSameAmount);
     expect(sized).toEqual([

@@ -159,7 +159,8 @@ describe('what was applied', () => {
         .findLast((call) => call.endsWith('/resize'))
         ?.split('/')
         .at(-2);
-      if (method === 'GET' && path.endsWith('/pods') && resized !== undefined)
+      const isThere = fake.pods().some(({ metadata }) => metadata.name === resized);
+      if (method === 'GET' && path.endsWith('/pods') && resized !== undefined && isThere)
         fake.setPod(resized, { ...readyStatus, conditions: [{ type: 'Ready', status: 'False' }] });
       return undefined;
     });

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import type { ApplyResult } from '../../../services/rightsizing/apply-schemas.ts';
 import { readyStatus } from '../../fakes/kubernetes.ts';
-import { former, killed, quiet, applyWorld as world } from '../../support/apply-world.ts';
+import { former, killed, quiet, scalesBy, applyWorld as world } from '../../support/apply-world.ts';
 import { rightOf } from '../../support/rights.ts';
 
 const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
@@ -65,35 +65,42 @@ describe('applying a recommendation', () => {
   });
 
   it.each([
-    false,
-    true,
-  ])('that is killed at any point leaves the one or the other, never half of it (in place: %s)', async (inPlace) => {
-    const { tower } = await world();
-    const first = tower();
-    await first.run({ in_place: inPlace });
-    const lives = fc.array(fc.integer({ min: 0, max: first.calls() }), { minLength: 1, maxLength: 4 });
-    await fc.assert(
-      fc.asyncProperty(lives, async (each) => {
-        const { fake, tower: begin, resources, ofPods } = await world();
-        let result: ApplyResult | string | null = null;
-        // One that came to its end is not begun again.
-        for (const life of [...each, undefined])
-          result ??= await begin(life)
-            .until({ in_place: inPlace })
-            .catch((error: unknown) => (life === undefined ? (error as Error).message : null));
-        const outcome = result as unknown as ApplyResult | string;
-        if (typeof outcome === 'string') expect(outcome).toContain('there is nothing to change');
-        const isNew = typeof outcome === 'string' || outcome.status === 'applied';
-        expect(resources()).toEqual(isNew && !inPlace ? wanted : former);
-        expect(new Set(ofPods().map((own) => JSON.stringify((own as { requests: object }).requests)))).toEqual(
-          new Set([JSON.stringify(isNew ? wanted.requests : former.requests)]),
-        );
-        expect(fake.leases()).toEqual([]);
-        fake.close();
-      }),
-      { numRuns: process.env['SOAK'] ? 60 : 6 },
-    );
-  }, 120_000);
+    [false, []],
+    [true, []],
+    [false, [scalesBy('cpu')]],
+    [true, [scalesBy('cpu')]],
+  ])(
+    'that is killed at any point leaves the one or the other, never half of it (in place: %s, scaled: %j)',
+    async (inPlace, metrics) => {
+      const { tower, scaledBy: after } = await world({ metrics });
+      const first = tower();
+      await first.run({ in_place: inPlace });
+      const lives = fc.array(fc.integer({ min: 0, max: first.calls() }), { minLength: 1, maxLength: 4 });
+      await fc.assert(
+        fc.asyncProperty(lives, async (each) => {
+          const { fake, tower: begin, resources, ofPods, scaledBy } = await world({ metrics });
+          let result: ApplyResult | string | null = null;
+          // One that came to its end is not begun again.
+          for (const life of [...each, undefined])
+            result ??= await begin(life)
+              .until({ in_place: inPlace })
+              .catch((error: unknown) => (life === undefined ? (error as Error).message : null));
+          const outcome = result as unknown as ApplyResult | string;
+          if (typeof outcome === 'string') expect(outcome).toContain('there is nothing to change');
+          const isNew = typeof outcome === 'string' || outcome.status === 'applied';
+          expect(resources()).toEqual(isNew && !inPlace ? wanted : former);
+          expect(new Set(ofPods().map((own) => JSON.stringify((own as { requests: object }).requests)))).toEqual(
+            new Set([JSON.stringify(isNew ? wanted.requests : former.requests)]),
+          );
+          expect(scaledBy() ?? []).toEqual(isNew ? (after() ?? []) : metrics);
+          expect(fake.leases()).toEqual([]);
+          fake.close();
+        }),
+        { numRuns: process.env['SOAK'] ? 60 : 6 },
+      );
+    },
+    120_000,
+  );
 
   it('that does harm and is killed while it is taken back is not begun anew', async () => {
     const worse = [quiet, { ...quiet, errors: 0.2 }];
@@ -226,18 +233,6 @@ describe('applying a recommendation', () => {
       },
       'the VerticalPodAutoscaler web sets what web asks for',
     ],
-    [
-      {},
-      {
-        path: 'autoscaling/v2',
-        plural: 'horizontalpodautoscalers',
-        spec: {
-          scaleTargetRef: { kind: 'Deployment', name: 'web' },
-          metrics: [{ type: 'Resource', resource: { name: 'memory', target: { type: 'Utilization' } } }],
-        },
-      },
-      'the autoscaler web scales by memory in per cent of the request',
-    ],
   ])('is refused where it would not last: %j %j', async (spec, scaler, text) => {
     const { fake, tower, resources } = await world();
     const path = '/apis/apps/v1/namespaces/shop/deployments';
@@ -261,7 +256,7 @@ describe('applying a recommendation', () => {
         verbs.flatMap((verb) => resources.map((resource) => `${verb} ${apiGroups[0]} ${resource}`)),
       );
     };
-    const { fake, tower } = await world();
+    const { fake, tower } = await world({ metrics: [scalesBy('cpu')] });
     await tower().run();
     const undone = await world({ signals: [quiet, { ...quiet, throttled: 1 }] });
     await undone.tower().run();

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { answer, quiet, scalesBy } from '../support/apply-world.ts';
+import { isControlPlaneThere } from '../support/control-plane.ts';
+import { measuredPods } from '../support/real-shop.ts';
+import { sizedShop } from '../support/sized-shop.ts';
+
+/** The controller of HorizontalPodAutoscalers as it is released, which acts within a second here. */
+describe.skipIf(!isControlPlaneThere())('a service that is scaled by CPU', () => {
+  it('has its autoscaler add and take away no pods while what they ask for is changed', async () => {
+    const there = await sizedShop();
+    const { add, kubectl, pods, applying } = there;
+    // 60 % of the 500 m they ask for, 75 % of 400 m.
+    const measure = await measuredPods(there, '300m');
+    const scaleTargetRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' };
+    const spec = { minReplicas: 1, maxReplicas: 9, scaleTargetRef, metrics: [scalesBy('cpu')] };
+    await add({ apiVersion: 'autoscaling/v2', kind: 'HorizontalPodAutoscaler', metadata: { name: 'web' }, spec });
+    const seen = async () => {
+      await measure();
+      const text = await kubectl([
+        'get',
+        'hpa',
+        'web',
+        '-n',
+        'shop',
+        '-o',
+        'jsonpath={.status.currentMetrics[0].resource.current}',
+      ]);
+      return text === '' ? {} : (JSON.parse(text) as object);
+    };
+    const [share, amount] = [
+      (percent: number) => ({ averageUtilization: percent, averageValue: '300m' }),
+      { averageValue: '300m' },
+    ];
+    const untilSeen = async (current: object) => {
+      await expect.poll(seen, { timeout: 20_000 }).toEqual(current);
+    };
+    const recommended = answer({
+      containers: [
+        { container: 'server', sidecar: false, cpu: { request: 0.4, limit: null }, memory: { request: 2 ** 27 } },
+      ],
+    });
+    await untilSeen(share(60));
+    // Whenever it is asked how the service does: before, with one pod of another size, with all of them.
+    const whenSeen = async () => {
+      await untilSeen(amount);
+      expect(await pods()).toHaveLength(3);
+      return quiet;
+    };
+    const result = await applying([quiet, whenSeen, whenSeen], recommended)().run();
+    expect(result).toMatchObject({ status: 'applied', autoscaler: { targets: [{ from: '60%', to: '75%' }] } });
+    await untilSeen(share(75));
+    const rescaled = async () =>
+      kubectl(['get', 'events', '-n', 'shop', '--field-selector', 'reason=SuccessfulRescale', '-o', 'name']);
+    expect([(await pods()).length, await rescaled()]).toEqual([3, '']);
+    // What it would have made of the size alone.
+    await kubectl(['set', 'resources', 'deployment/web', '-n', 'shop', '--requests', 'cpu=200m']);
+    await expect.poll(async () => seen().then(rescaled), { timeout: 20_000 }).not.toBe('');
+    expect((await pods()).length, 'more pods').toBeGreaterThan(3);
+  });
+});
