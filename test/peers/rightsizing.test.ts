@@ -2,19 +2,23 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { meshes, metricQueries, presets, queryFor } from '../../services/acquisition/metric-queries.ts';
 import type { RangeAnswer, WorkloadMetrics } from '../../services/acquisition/schemas.ts';
 import type { SizeAnswer } from '../../services/rightsizing/schemas.ts';
+import type { Clock } from '../../src/kernel/clock.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { clusterSeries, exposition, prometheusOver } from '../support/cluster-series.ts';
 import { freePort, start, untilAnswers } from '../support/processes.ts';
 import { temporaryFolder, testTower } from '../support/tower.ts';
 
-const program = '/usr/bin/prometheus';
-const isThere = existsSync(program) || process.env['CI'] === 'true';
-if (!isThere) console.warn(`NOT TESTED with ${program}: it is not installed`);
+const [program, victoria] = ['/usr/bin/prometheus', resolve('.peers/victoriametrics/victoria-metrics')] as const;
+const [isThere, isVictoriaThere] = [program, victoria].map((each) => {
+  const there = existsSync(each) || process.env['CI'] === 'true';
+  if (!there) console.warn(`NOT TESTED with ${each}: it is not installed`);
+  return there;
+});
 
 /** A real Prometheus over a folder of blocks, that scrapes what it is told to. */
 async function prometheus(folder: string, targets: string[]): Promise<string> {
@@ -59,24 +63,8 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
       ['tsdb', 'create-blocks-from', 'openmetrics', join(folder, 'cluster.om'), join(folder, 'tsdb')],
       { stdio: 'pipe' },
     );
-    const asked = async (url: string) => {
-      const { app } = await testTower({ PROMETHEUS_URL: url, PROMETHEUS_SCRAPE_SECONDS: '300' }, { clock });
-      const ask = async (method: 'GET' | 'POST', path: string, payload?: object) => {
-        const answer = await app.inject({ method, url: path, ...(payload ? { payload } : {}) });
-        expect([answer.statusCode, path]).toEqual([200, path]);
-        return answer.json<SizeAnswer & WorkloadMetrics>();
-      };
-      return {
-        recommended: await ask('POST', '/api/v1/rightsizing/shop/web/recommendation', {
-          history_days: 8,
-          compare: true,
-        }),
-        metrics: await ask('GET', '/api/v1/acquisition/metrics/shop/web?duration_minutes=1440&step_seconds=300'),
-        connection: (await app.inject('/api/v1/acquisition/prometheus')).json<{ version: string }>(),
-      };
-    };
-    const real = await asked(await prometheus(folder, []));
-    const fake = await asked(await prometheusOver(series, now));
+    const real = await asked(await prometheus(folder, []), clock);
+    const fake = await asked(await prometheusOver(series, now), clock);
     expect(real.connection.version).toMatch(/^\d+\.\d+/);
     expect(real.recommended.status).toBe('success');
     expect(rounded(real.recommended)).toEqual(rounded(fake.recommended));
@@ -84,27 +72,7 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
   });
 
   it('takes every query of every preset and mesh, for one of several clusters too', async () => {
-    const url = await prometheus(temporaryFolder(), []);
-    const refused: string[] = [];
-    let asked = 0;
-    for (const preset of presets)
-      for (const mesh of meshes)
-        for (const selector of ['', 'cluster="eu1"']) {
-          const { columns, pods, state } = await metricQueries(preset, mesh, null, selector);
-          const all = [
-            ...Object.values(columns).map(({ query }) => query),
-            ...Object.values(pods),
-            ...Object.values(state),
-          ];
-          for (const text of all.filter((each) => each !== '')) {
-            const query = queryFor(text, { namespace: 'shop', service: 'web' }, 30_000, 15_000);
-            const answer = await fetch(`${url}/api/v1/query?${new URLSearchParams({ query }).toString()}`);
-            asked += 1;
-            if (answer.status !== 200) refused.push(`${query}: ${await answer.text()}`);
-          }
-        }
-    expect(refused).toEqual([]);
-    expect(asked).toBeGreaterThan(200);
+    expect(await refusedBy(await prometheus(temporaryFolder(), []))).toEqual([]);
   });
 
   it('scrapes an exporter that replays a trace: what was used comes back, and where it was silent is a gap', {
@@ -166,6 +134,74 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
     expect(columns['request_rate']!.known).toBe(0);
   });
 });
+
+describe.skipIf(!isVictoriaThere)('a real VictoriaMetrics', () => {
+  it('takes every query too, and tells the same to a fiftieth, whatever its rates begin with', async () => {
+    const stepMs = 300_000;
+    const now = Math.floor(Date.now() / stepMs) * stepMs - 4 * 3_600_000;
+    const clock = { now: () => now, sleep: async () => undefined };
+    const series = clusterSeries(now, 8, stepMs);
+    const [folder, port] = [temporaryFolder(), await freePort()];
+    const args = [`-storageDataPath=${folder}`, `-httpListenAddr=127.0.0.1:${port}`, '-retentionPeriod=60d'];
+    const started = start(victoria, args, { cwd: folder });
+    whenTestIsOver(() => started.stop('SIGKILL'));
+    const url = `http://127.0.0.1:${port}`;
+    await untilAnswers(`${url}/health`, started, 20_000);
+    const post = async (path: string, body: string) => (await fetch(`${url}${path}`, { method: 'POST', body })).status;
+    expect(await post('/api/v1/import/prometheus', exposition(series))).toBe(204);
+    expect(await post('/internal/force_flush', '')).toBe(200);
+    expect(await refusedBy(url)).toEqual([]);
+    const [real, fake] = [await asked(url, clock), await asked(await prometheusOver(series, now), clock)];
+    expect(real.recommended).toMatchObject({ status: 'success', confidence: expect.any(Number) as number });
+    for (const [i, { container, cpu, memory }] of real.recommended.containers.entries()) {
+      const theirs = fake.recommended.containers[i]!;
+      expect(container).toBe(theirs.container);
+      expect(Math.abs(cpu.request! / theirs.cpu.request! - 1)).toBeLessThan(0.02);
+      expect(Math.abs(memory.request! / theirs.memory.request! - 1)).toBeLessThan(0.02);
+    }
+    const known = ({ metrics }: typeof real) =>
+      Object.entries(metrics.columns).map(([name, each]) => [name, each.known]);
+    expect(known(real)).toEqual(known(fake));
+  });
+});
+
+/** What a tower says of a workload over such a server. */
+async function asked(url: string, clock: Clock) {
+  const { app } = await testTower({ PROMETHEUS_URL: url, PROMETHEUS_SCRAPE_SECONDS: '300' }, { clock });
+  const ask = async (method: 'GET' | 'POST', path: string, payload?: object) => {
+    const answer = await app.inject({ method, url: path, ...(payload ? { payload } : {}) });
+    expect([answer.statusCode, path]).toEqual([200, path]);
+    return answer.json<SizeAnswer & WorkloadMetrics>();
+  };
+  return {
+    recommended: await ask('POST', '/api/v1/rightsizing/shop/web/recommendation', { history_days: 8, compare: true }),
+    metrics: await ask('GET', '/api/v1/acquisition/metrics/shop/web?duration_minutes=1440&step_seconds=300'),
+    connection: (await app.inject('/api/v1/acquisition/prometheus')).json<{ version: string }>(),
+  };
+}
+
+/** Queries that such a server does not take, of all there are. */
+async function refusedBy(url: string): Promise<string[]> {
+  const [refused, asked]: [string[], string[]] = [[], []];
+  for (const preset of presets)
+    for (const mesh of meshes)
+      for (const selector of ['', 'cluster="eu1"']) {
+        const { columns, pods, state } = await metricQueries(preset, mesh, null, selector);
+        const all = [
+          ...Object.values(columns).map(({ query }) => query),
+          ...Object.values(pods),
+          ...Object.values(state),
+        ];
+        for (const text of all.filter((each) => each !== '')) {
+          const query = queryFor(text, { namespace: 'shop', service: 'web' }, 30_000, 15_000);
+          const answer = await fetch(`${url}/api/v1/query?${new URLSearchParams({ query }).toString()}`);
+          asked.push(query);
+          if (answer.status !== 200) refused.push(`${query}: ${await answer.text()}`);
+        }
+      }
+  expect(asked.length).toBeGreaterThan(200);
+  return refused;
+}
 
 /** Both add up floating-point numbers, not in the same order. */
 const rounded = (value: object): unknown =>
