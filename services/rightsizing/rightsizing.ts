@@ -55,14 +55,20 @@ export function createRightsizing(deps: Deps) {
     /** One that fails keeps none of the others from it. @throws TowerError `invalid`, `not_found`, `unavailable` */
     recommendAll: async (
       namespace: string,
-      { services, kind, ...request }: BatchRequest,
+      { services, kind, after, ...request }: BatchRequest,
       gone?: AbortSignal,
     ): Promise<BatchAnswer> => {
-      const all = await namedIn(history, namespace, services, kind);
+      if (services && after !== undefined)
+        throw invalid('after is of all workloads of a namespace, not of services that are named', {
+          parameter: 'after',
+        });
+      const named = await namedIn(history, namespace, services, kind);
+      const all = after === undefined ? named : named.filter((each) => placeOf(each) > after);
+      const page = all.slice(0, mostServices);
       const recommendations: SizeAnswer[] = [];
       const failures: BatchAnswer['failures'] = [];
       let silent: TowerError[] = [];
-      for (const { service, kind: own } of all.slice(0, mostServices)) {
+      for (const { service, kind: own } of page) {
         // One may be too much for it; where Prometheus does not answer for one after the other, it will not for more.
         if (silent.length >= 3) {
           failures.push({ service, error: `not asked: ${silent[0]!.message}` });
@@ -82,11 +88,16 @@ export function createRightsizing(deps: Deps) {
         prices,
         recommendations.map((answer) => answer.cost),
       );
-      return { namespace, recommendations, failures, cost, left_off: Math.max(0, all.length - mostServices) };
+      const leftOff = all.length - page.length;
+      const next = leftOff > 0 ? placeOf(page.at(-1)!) : null;
+      return { namespace, recommendations, failures, cost, left_off: leftOff, next };
     },
     ...backtestsOf(deps),
   };
 }
+
+/** Where a workload stands among those of its namespace. */
+const placeOf = ({ service, kind }: NamedWorkload): string => `${service} ${kind}`;
 
 /** What took too long for this tower says nothing of Prometheus. */
 const isOwnLimit = ({ cause }: TowerError): boolean => (cause as Error | undefined)?.name === 'TimeoutError';

@@ -221,7 +221,8 @@ export const BatchRequest = SizeRequest.extend({
     .min(1, 'must name one at least')
     .max(50, 'must name 50 at most')
     .optional()
-    .describe('Not given: every Deployment, StatefulSet and DaemonSet of the namespace, 50 at most'),
+    .describe('Not given: every Deployment, StatefulSet and DaemonSet of the namespace, by name, 50 at a time'),
+  after: z.string().optional().describe('`next` of the answer before: those that come after it'),
 }).meta({ examples: [{ horizon: '24h' }] });
 export type BatchRequest = z.infer<typeof BatchRequest>;
 
@@ -232,6 +233,7 @@ export const BatchAnswer = z
     failures: z.array(z.object({ service: z.string(), error: z.string() })),
     cost: Cost,
     left_off: z.number().describe('Workloads beyond the 50 that were looked at'),
+    next: z.string().nullable().describe('What to ask for as `after` for those; null: there are none'),
   })
   .meta({
     examples: [
@@ -248,6 +250,7 @@ export const BatchAnswer = z
           monthly_saving: null,
         },
         left_off: 0,
+        next: null,
       },
     ],
   });

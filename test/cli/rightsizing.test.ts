@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { fakeBoutique } from '../fakes/boutique.ts';
 import { cliOver } from '../support/cli.ts';
-import { clusteredEnv } from '../support/cluster-series.ts';
+import { clusteredEnv, prometheusOver } from '../support/cluster-series.ts';
 
 describe('tower rightsizing', () => {
   it('recommends as a table, and as what can be applied', { timeout: 30_000 }, async () => {
@@ -37,6 +37,22 @@ describe('tower rightsizing', () => {
     const bounded = await tower(...one, '--min-cpu', '0.7', '--max-memory', '64', '--basis', 'usage');
     expect(bounded.out).toMatch(/\nweb +CPU +500m +700m .* floor\nweb +memory +256Mi +64Mi +- +cap\n/);
   });
+
+  it('recommends for all workloads of a namespace, also for more than are asked for at once', async () => {
+    const now = Date.now();
+    const names = Array.from({ length: 60 }, (_, i) => `service-${String(i).padStart(2, '0')}`);
+    const labelled = (deployment: string) => ({ job: 'kube-state-metrics', namespace: 'shop', deployment });
+    const series = names.map((name) => ({
+      name: 'kube_deployment_spec_replicas',
+      labels: labelled(name),
+      samples: [[now - 1000, 1]] as [number, number][],
+    }));
+    const { tower } = await cliOver({ PROMETHEUS_URL: await prometheusOver(series, now), PROMETHEUS_PRESET: 'plain' });
+    const all = await tower('rightsizing', 'recommend', '--namespace', 'shop', '--days', '2', '--json');
+    const { recommendations, left_off, next } = JSON.parse(all.out) as Record<string, { service: string }[]>;
+    expect([recommendations!.map(({ service }) => service), left_off, next]).toEqual([names, 0, null]);
+    expect(all.code).toBe(1);
+  }, 60_000);
 
   it('tests all rules on a CSV, and draws them', { timeout: 30_000 }, async () => {
     const { tower, folder } = await cliOver();

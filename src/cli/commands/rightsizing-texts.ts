@@ -42,6 +42,7 @@ export type Batch = {
   failures: { service: string; error: string }[];
   cost: Cost;
   left_off: number;
+  next: string | null;
 };
 type Summary = {
   strategy: string;
@@ -62,13 +63,29 @@ export type Tested = {
   picture: string;
 };
 
+/** Two parts of one namespace. */
+export function together(first: Batch, then: Batch): Batch {
+  const sum = (name: 'monthly_now' | 'monthly_recommended' | 'monthly_saving') => {
+    const [a, b] = [first.cost[name], then.cost[name]];
+    return a === null ? b : b === null ? a : a + b;
+  };
+  return {
+    ...then,
+    recommendations: [...first.recommendations, ...then.recommendations],
+    failures: [...first.failures, ...then.failures],
+    cost: {
+      ...then.cost,
+      monthly_now: sum('monthly_now'),
+      monthly_recommended: sum('monthly_recommended'),
+      monthly_saving: sum('monthly_saving'),
+    },
+  };
+}
+
 /** What can be applied is one document each; what is not one is a comment there. */
-export function batchText({ recommendations, failures, cost, left_off }: Batch, output: Output): string {
+export function batchText({ recommendations, failures, cost }: Batch, output: Output): string {
   const isTable = output === 'table';
-  const said = [
-    ...failures.map(({ service, error }) => `${service}: ${error}`),
-    ...(left_off > 0 ? [`${left_off} further workloads were left out; name them with --services`] : []),
-  ];
+  const said = failures.map(({ service, error }) => `${service}: ${error}`);
   if (isTable)
     return [
       ...recommendations.map((one) => recommendationText(one, output)),

@@ -14,6 +14,7 @@ import {
   type Output,
   recommendationText,
   type Tested,
+  together,
 } from './rightsizing-texts.ts';
 
 type RecommendFlags = SizeFlags & {
@@ -111,7 +112,13 @@ async function recommend(context: CliContext, flags: RecommendFlags): Promise<vo
     return context.print(answer, (one) => recommendationText(one, output));
   }
   const named = services === undefined ? {} : { services: services.split(',').map((name) => name.trim()) };
-  const batch = await tower.post<Batch>(`${path}/${part(namespace)}/recommendations`, { ...body, ...named });
+  const ask = async (more: object) =>
+    tower.post<Batch>(`${path}/${part(namespace)}/recommendations`, { ...body, ...named, ...more });
+  let batch = await ask({});
+  while (batch.next !== null) {
+    context.progress(`${batch.recommendations.length + batch.failures.length} workloads, ${batch.left_off} to go`);
+    batch = together(batch, await ask({ after: batch.next }));
+  }
   if (batch.recommendations.every(({ outputs }) => outputs === null)) process.exitCode = 1;
   context.print(batch, (all) => batchText(all, output));
 }

@@ -157,6 +157,28 @@ describe('recommendations of a namespace', () => {
     ]);
   });
 
+  it('are all there are, fifty at a time', async () => {
+    const names = Array.from({ length: 120 }, (_, i) => `service-${String(i).padStart(3, '0')}`);
+    const { recommendAll } = createRightsizing({
+      ...ofNothing,
+      history: {
+        ...nothingThere,
+        workloads: async () => names.map((service) => ({ service, kind: 'Deployment' })),
+        pods: async () => ({ startMs: 0, stepMs: 1, windowMs: 1, pods: [], impossible: 0, warnings: [] }),
+      },
+    } as unknown as Parameters<typeof createRightsizing>[0]);
+    const [seen, left]: [string[], number[]] = [[], []];
+    let after: string | undefined;
+    do {
+      const { recommendations, left_off, next } = await recommendAll('shop', { after } as never);
+      seen.push(...recommendations.map(({ service }) => service));
+      left.push(left_off);
+      after = next ?? undefined;
+    } while (after !== undefined);
+    expect([seen, left]).toEqual([names, [70, 20, 0]]);
+    await expect(recommendAll('shop', { services: ['a'], after: 'b' } as never)).rejects.toThrow('after is of all');
+  });
+
   it('are kept where one of them takes too long, and are not asked for when nobody answers', async () => {
     const asked: string[] = [];
     const sized = (slow: string[]) =>
