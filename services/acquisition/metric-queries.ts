@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { invalid } from '../../src/kernel/errors.ts';
-import { type StateName, stateNames, stateQueries } from './state-queries.ts';
+import { replicasWanted, type StateName, stateNames, stateQueries } from './state-queries.ts';
 
 /**
  * What is asked of Prometheus about a workload. Where its series come from differs from cluster to cluster: presets for
@@ -35,6 +35,9 @@ export const columnNames = [
   'cpu_request_cores',
   'mem_request_bytes',
   'cpu_pressure_ratio',
+  'cpu_limit_cores',
+  'mem_limit_bytes',
+  'replicas_wanted',
 ] as const;
 export type ColumnName = (typeof columnNames)[number];
 
@@ -82,6 +85,9 @@ const throttled = (sum: string) =>
   `${sum}(${risen('container_cpu_cfs_throttled_periods_total')}) / ${sum}(${risen('container_cpu_cfs_periods_total')})`;
 
 const devices = (metric: string) => `max by(namespace,pod,container,device)(rate(${metric}{$C}[$w])) $J`;
+
+const asked = (part: 'requests' | 'limits', resource: 'cpu' | 'memory') =>
+  `sum(max by(namespace,pod,container)(kube_pod_container_resource_${part}{$K$kp,resource="${resource}"}) $J)`;
 
 /** Node figures are of the nodes the workload's pods ran on would need a join that few clusters can answer: of all nodes. */
 const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'latency_p95_ms'>, Column> = {
@@ -131,13 +137,13 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
     unit: 'pods',
     query: 'count((max by(namespace,pod)(kube_pod_status_ready{$K$kp,condition="true"}) == 1) $J)',
   },
-  cpu_request_cores: {
-    unit: 'cores',
-    query: 'sum(max by(namespace,pod,container)(kube_pod_container_resource_requests{$K$kp,resource="cpu"}) $J)',
-  },
-  mem_request_bytes: {
-    unit: 'bytes',
-    query: 'sum(max by(namespace,pod,container)(kube_pod_container_resource_requests{$K$kp,resource="memory"}) $J)',
+  cpu_request_cores: { unit: 'cores', query: asked('requests', 'cpu') },
+  mem_request_bytes: { unit: 'bytes', query: asked('requests', 'memory') },
+  cpu_limit_cores: { unit: 'cores, of containers that have a limit', query: asked('limits', 'cpu') },
+  mem_limit_bytes: { unit: 'bytes, of containers that have a limit', query: asked('limits', 'memory') },
+  replicas_wanted: {
+    unit: 'replicas',
+    query: replicasWanted,
   },
   cpu_pressure_ratio: {
     unit: 's/s',

@@ -19,6 +19,8 @@ export const stateNames = [
 ] as const;
 export type StateName = (typeof stateNames)[number];
 
+export const replicasWanted =
+  'max(kube_deployment_spec_replicas{$K,deployment="$svc"} or kube_statefulset_replicas{$K,statefulset="$svc"})';
 const ofContainers = (metric: string) =>
   `max by(container,resource)(max by(namespace,pod,container,resource)(${metric}{$K$kp,resource=~"cpu|memory"}) $J)`;
 
@@ -44,8 +46,7 @@ export const stateQueries: Record<StateName, (preset: Preset) => string> = {
   // again it is about that.
   oom_limits: () =>
     'max by(container)(max by(namespace,pod,container)(kube_pod_container_resource_limits{$K$kp,resource="memory"}) * on(namespace,pod,container) (max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"}) > 0) and on(namespace,pod,container) ((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) $J))',
-  replicas: () =>
-    'max(kube_deployment_spec_replicas{$K,deployment="$svc"} or kube_statefulset_replicas{$K,statefulset="$svc"})',
+  replicas: () => replicasWanted,
   hpa: () => hpa,
   hpa_targets: () =>
     `max by(horizontalpodautoscaler,metric_name,metric_target_type)(kube_horizontalpodautoscaler_spec_target_metric{$K} * on(namespace,horizontalpodautoscaler) group_left() ${hpa})`,
