@@ -14,13 +14,16 @@ export async function readColumn(csv: string, column: string, time: string | und
   const text = await readFile(csv === '-' ? '/dev/stdin' : csv, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw invalid(`--csv ${csv} cannot be read (${error.code})`);
   });
-  const rows = readCsv(text).slice(last === null ? 0 : -last);
+  const all = readCsv(text);
+  const rows = all.slice(last === null ? 0 : -last);
+  // As they are counted in the file, from the first below its header.
+  const before = all.length - rows.length;
   const has = (name: string) => rows.length === 0 || name in rows[0]!;
   for (const name of time === undefined ? [column] : [column, time])
     if (!has(name)) throw invalid(`${csv} has no column ${name}; it has ${Object.keys(rows[0]!).join(', ')}`);
   return {
-    values: rows.map((row, i) => cellOf(row[column] ?? '', column, i)),
-    times: time === undefined ? null : rows.map((row, i) => timeOf(row[time] ?? '', time, i)),
+    values: rows.map((row, i) => cellOf(row[column] ?? '', column, before + i)),
+    times: time === undefined ? null : rows.map((row, i) => timeOf(row[time] ?? '', time, before + i)),
   };
 }
 

@@ -91,6 +91,9 @@ describe('tower rightsizing', () => {
       writeFileSync(csv, `time,cores\n${body.join('\n')}\n`);
       expect((await tower(...asked)).err).toBe(`tower: ${error}`);
     }
+    writeFileSync(csv, 'cores\n1\n2\n3\nmany\n5\n');
+    const last = ['forecast', '--csv', csv, '--column', 'cores', '--last', '3'];
+    expect((await tower(...last)).err).toBe('tower: cores in row 4 is "many", no number');
     expect((await tower(...asked, '--prometheus', 'shop/web')).err).toBe('tower: name --prometheus or --csv, not both');
     expect(await tower('rightsizing', 'backtest')).toMatchObject({
       code: 2,
