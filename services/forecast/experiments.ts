@@ -42,7 +42,8 @@ export type TrainingData = { service: string; experiments: Experiment[]; notes: 
 const fileName = /^(?<service>.+)_(?<scenario>[a-z]+)_replicas_(?<replicas>\d+)_users_(?<users>\d+)\.csv$/;
 
 /**
- * All experiments of a service, by name. Files that cannot be used are named in the notes and left out.
+ * All experiments of a service, by name. Files that cannot be used are named in the notes and left out; so are those whose
+ * load test failed, if there are others.
  * @throws TowerError `not_found` where there are none, `invalid` for a name that cannot be a service
  */
 export async function loadTrainingData(folder: string, service: string): Promise<TrainingData> {
@@ -63,12 +64,15 @@ export async function loadTrainingData(folder: string, service: string): Promise
       service,
       ...(notes.length > 0 ? { notes } : {}),
     });
-  const failed = experiments.filter(({ successRate }) => successRate !== null && successRate < 0.95);
-  if (failed.length > 0)
+  const succeeded = experiments.filter(({ successRate }) => successRate === null || successRate >= 0.95);
+  const failed = experiments.length - succeeded.length;
+  // Where there are no others they are better than nothing, which is said.
+  const isLeftOut = failed > 0 && succeeded.length > 0;
+  if (failed > 0)
     notes.push(
-      `in ${failed.length} of ${experiments.length} experiments less than 95 % of the load test’s requests succeeded: they show the service with less load than their names say`,
+      `in ${failed} of ${experiments.length} experiments less than 95 % of the load test’s requests succeeded: they show the service with less load than their names say${isLeftOut ? ', and were left out' : ''}`,
     );
-  return { service, experiments, notes };
+  return { service, experiments: isLeftOut ? succeeded : experiments, notes };
 }
 
 /** Names become parts of paths. */

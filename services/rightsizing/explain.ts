@@ -157,9 +157,13 @@ export function triedNotes(tried: readonly TriedFor[]): string[] {
 export const isShare = (metric: string, type: string): boolean =>
   type === 'utilization' && (metric === 'cpu' || metric === 'memory');
 
-export function whyNot({ history_days }: SizeRequest, containers: Container[]): string {
-  if (containers.length === 0) return `Prometheus knows no container of it in the last ${history_days} days`;
-  return containers
-    .map(({ container, cpu, memory }) => `${container}: CPU ${cpu.explanation}; memory ${memory.explanation}`)
-    .join('; ');
+export function whyNot({ history_days }: SizeRequest, containers: Container[], [warning]: readonly string[]): string {
+  const why =
+    containers.length === 0
+      ? `Prometheus knows no container of it in the last ${history_days} days`
+      : containers
+          .map(({ container, cpu, memory }) => `${container}: CPU ${cpu.explanation}; memory ${memory.explanation}`)
+          .join('; ');
+  // What a store that is away has is not known to be nothing.
+  return warning === undefined ? why : `${why}; but it warns that an answer may not be whole: ${warning}`;
 }

@@ -96,7 +96,7 @@ export async function sizeWorkload(
       ...(note === null ? [] : [note]),
     ],
     cost: costOf(deps.prices, containers, state.replicas, planned?.replicas ?? null),
-    ...outcomeOf({ ...target, kind }, request, containers, beside),
+    ...outcomeOf({ ...target, kind }, request, containers, beside, warnings),
   };
 }
 
@@ -106,13 +106,14 @@ function outcomeOf(
   request: SizeRequest,
   containers: Container[],
   beside: Beside,
+  warnings: readonly string[],
 ): Pick<SizeAnswer, 'status' | 'reason' | 'confidence' | 'outputs'> {
   const sized = containers.filter(
     ({ sidecar, cpu: { request: cores }, memory: { request: bytes } }) =>
       !sidecar && (cores !== null || bytes !== null),
   );
   return sized.length === 0
-    ? { status: 'abstained', reason: whyNot(request, containers), confidence: null, outputs: null }
+    ? { status: 'abstained', reason: whyNot(request, containers, warnings), confidence: null, outputs: null }
     : { status: 'success', reason: null, confidence: leastStated(sized), outputs: outputsFor(target, sized, beside) };
 }
 

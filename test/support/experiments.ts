@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { features } from '../../services/forecast/experiments.ts';
 import { normal, seededRandom } from '../../src/kernel/rng.ts';
 
-/** Writes load experiments as the collector does; CPU follows the load of the step before, memory grows slowly. */
+/** Writes load experiments as the collector does, the load test of the first `failed` a failure; CPU follows the load of the step before, memory grows slowly. */
 export function writeExperiments(
   folder: string,
   service: string,
-  { count = 8, rows = 50, seed = 1, disorder = 0.0002 } = {},
+  { count = 8, rows = 50, seed = 1, disorder = 0.0002, failed = 0 } = {},
 ): void {
   mkdirSync(folder, { recursive: true });
   const random = seededRandom(seed);
@@ -41,7 +41,7 @@ export function writeExperiments(
       join(folder, `${id}.json`),
       JSON.stringify({
         experiment_id: id,
-        load_test: { total_requests: 100, successful_requests: i === 0 ? 10 : 100 },
+        load_test: { total_requests: 100, successful_requests: i < failed ? 10 : 100 },
       }),
     );
   }

@@ -58,7 +58,7 @@ const modelOf = ({ experiments, fitted, evaluation, samples }: Awaited<ReturnTyp
 
 describe('load experiments', () => {
   it('are read with their circumstances; holes keep the value before them, failed load tests are told of', async () => {
-    const { experiments, notes } = await data();
+    const { experiments, notes } = await data({ failed: 8 });
     expect(experiments).toHaveLength(8);
     expect(experiments[0]).toMatchObject({
       id: 'cart_browsing_replicas_1_users_10',
@@ -70,8 +70,14 @@ describe('load experiments', () => {
     });
     expect(experiments.every(({ values }) => values.every(Number.isFinite))).toBe(true);
     expect(notes).toEqual([
-      expect.stringMatching(/^in 1 of 8 experiments less than 95 % of the load test’s requests succeeded/),
+      expect.stringMatching(/^in 8 of 8 experiments less than 95 % of the load test’s requests succeeded: .* say$/),
     ]);
+  });
+
+  it('whose load test failed are left out where there are others', async () => {
+    const { experiments, notes } = await data({ failed: 3 });
+    expect(experiments.map(({ successRate }) => successRate)).toEqual([1, 1, 1, 1, 1]);
+    expect(notes).toEqual([expect.stringMatching(/^in 3 of 8 experiments .* names say, and were left out$/)]);
   });
 
   it('that are damaged are named and left out, and other services’ and derived files are not looked at', async () => {

@@ -117,6 +117,11 @@ describe('a recommendation does not take for more than it is', { timeout: 30_000
     const { status, warnings, notes } = await recommend('web', fourDays);
     expect([status, warnings]).toEqual(['success', ['store eu-2 is away']]);
     expect(notes).toContain('Prometheus warns that an answer may not be whole: store eu-2 is away');
+    // What it has may be all there is.
+    const { reason } = await recommend('elsewhere', fourDays);
+    expect(reason).toBe(
+      'Prometheus knows no container of it in the last 4 days; but it warns that an answer may not be whole: store eu-2 is away',
+    );
   });
 
   it('savings of a sidecar, which is not in what is to be applied', async () => {
