@@ -9,6 +9,7 @@ import {
   type Held,
   hold,
   keepHold,
+  letGo,
   putSizesBack,
   release,
   renew,
@@ -28,6 +29,7 @@ import {
   findWorkload,
   isRolledOut,
   podsOf,
+  type Resources,
   resizePod,
   type Sized,
   setResources,
@@ -74,6 +76,8 @@ export type PodState = {
   containers: Sized[];
   /** Those that are started before the others and stay. */
   sidecars: Sized[];
+  /** What the pod asks for as a whole, where that is said. */
+  requests: Resources['requests'];
 };
 
 type ResizeOptions = { dryRun?: boolean; signal?: AbortSignal | undefined };
@@ -115,15 +119,17 @@ export function createCluster({ client, clock, ...measured }: Deps) {
     release: async (held: Held) => release(cluster(), held),
     /** Sets requests and limits back, and goes on holding it. @throws TowerError `unavailable` */
     putSizesBack: async (held: Held) => putSizesBack(cluster(), held),
-    /** Makes it what it was, and lets go of it. @throws TowerError `unavailable` */
+    /** Lets go of it once its pods are back; false: it stays held until then. @throws TowerError `unavailable` */
+    letGo: async (held: Held) => letGo(cluster(), held),
+    /** Makes it what it was, and lets go of it as `letGo` does. @throws TowerError `unavailable` */
     restore: async (held: Held) => restore(cluster(), held),
-    /** Undoes what a job left behind when its tower ended. @returns the workloads @throws TowerError `unavailable` */
+    /** Undoes what a job left behind when its tower ended. @returns and throws as `restoreLeft` */
     restoreOf: async (namespace: string, job: string, signal?: AbortSignal) =>
       restoreLeft(cluster(), namespace, (each) => each.startsWith(`${job}/`), signal),
     /** One pod, in place. @throws TowerError `not_found` on Kubernetes before 1.33, `invalid`, `unavailable` */
     resize: async ({ namespace }: Workload, pod: string, containers: Sized[], options: ResizeOptions) =>
       resizePod(cluster(), namespace, pod, containers, options),
-    /** Targets of an autoscaler that are shares of requests. @throws TowerError `invalid`, `conflict`, `unavailable` */
+    /** Targets of an autoscaler that are shares of requests. @returns and throws as `setShares` */
     setShares: async ({ namespace }: Workload, scaler: HeldShares, to: SharesTo) =>
       setShares(cluster(), namespace, scaler, to),
     /** All pods, by a rollout; what they wait for where it is not done in time. @throws TowerError `invalid`, `unavailable` */
@@ -246,6 +252,7 @@ function podState(pod: Pod): PodState[] {
           }
         : null,
       containers: (pod.spec?.containers ?? []).map(sizedOf),
+      requests: pod.spec?.resources?.requests,
       sidecars: (pod.spec?.initContainers ?? []).filter((each) => each.restartPolicy === 'Always').map(sizedOf),
     },
   ];

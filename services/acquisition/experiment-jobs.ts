@@ -139,9 +139,9 @@ async function restoreAll(
   const failures: unknown[] = [];
   for (const namespace of new Set(jobs.map(({ subject }) => subject.split('/')[0]!))) {
     // A namespace that is gone, or may not be read, keeps none of the others from it.
-    const restored = await restoreLeft(client, namespace, isLeft, signal).catch((error: unknown) => {
+    const { restored } = await restoreLeft(client, namespace, isLeft, signal).catch((error: unknown) => {
       failures.push(error);
-      return [];
+      return { restored: [] };
     });
     if (restored.length === 0) continue;
     log.warn({ namespace, restored }, 'restored what a job had left behind');

@@ -1,6 +1,6 @@
 import { conflict } from '../../src/kernel/errors.ts';
 import type { Cluster, PodState, Signals } from '../acquisition/cluster.ts';
-import type { Held } from './apply-scaling.ts';
+import type { MovedShares } from './apply-scaling.ts';
 import type { ApplyRequest, Change } from './apply-schemas.ts';
 import { resourcesOf } from './outputs.ts';
 import type { SizeAnswer } from './schemas.ts';
@@ -11,7 +11,7 @@ export type Sized = Parameters<Cluster['judge']>[2];
 export type Found = Awaited<ReturnType<Cluster['find']>>;
 
 /** What is to be set, and where. */
-export type Prepared = { found: Found; sized: Sized; changes: Change[]; scaler: Held | null };
+export type Prepared = { found: Found; sized: Sized; changes: Change[]; scaler: MovedShares | null };
 
 /**
  * What would be set, container by container.

@@ -3,7 +3,7 @@ import { jobResource } from '../../src/store/job-resource.ts';
 import type { Queue, QueuedJob, Work } from '../../src/store/queue.ts';
 import { applySizes, prepare, undoLeft } from './apply.ts';
 import type { Prepared } from './apply-changes.ts';
-import { shownScaling } from './apply-scaling.ts';
+import { scalingNotes, shownScaling } from './apply-scaling.ts';
 import type { ApplyJob, ApplyPlan, ApplyRequest, ApplyResult } from './apply-schemas.ts';
 import { type ApplyDeps, isInPlace } from './apply-steps.ts';
 import type { SizeAnswer, SizeRequest } from './schemas.ts';
@@ -57,7 +57,7 @@ export function createApplyJobs(deps: Deps) {
         changes,
         autoscaler: shownScaling(scaler),
         confidence: answer.confidence,
-        notes: [...inPlace, ...answer.notes],
+        notes: [...inPlace, ...scalingNotes(scaler), ...answer.notes],
       };
     },
     /** @throws TowerError `conflict` while another job of the service is open, else as `plan` */

@@ -1,5 +1,4 @@
 import { conflict } from '../../src/kernel/errors.ts';
-import { mean } from '../../src/kernel/stats.ts';
 import type { Cluster, PodState } from '../acquisition/cluster.ts';
 import type { Found, Sized } from './apply-changes.ts';
 import type { Scaling } from './apply-schemas.ts';
@@ -7,88 +6,96 @@ import { movedShare } from './scaling.ts';
 
 /** What becomes of an autoscaler’s targets when what they are shares of is changed. */
 
-export type Held = Parameters<Cluster['setShares']>[1];
-type Resource = Held['shares'][number]['resource'];
+type HeldShare = Parameters<Cluster['setShares']>[1]['shares'][number];
+/** `actsAt`: what one pod takes when it acts, once all is done. */
+export type MovedShares = { name: string; shares: (HeldShare & { actsAt: string })[] };
 
 /**
  * Null where nothing it scales by changes.
  * @param pods - those there are
  * @param isInPlace - pods that are made meanwhile ask for what the template says, so that a share would be of neither
- * @throws TowerError `conflict` where somebody else keeps the targets, or they are shares of nothing
+ * @throws TowerError `conflict` where somebody else keeps the targets, or what they are shares of is not known
  */
-export function heldShares(
+export function movedShares(
   amountOf: Cluster['amountOf'],
-  { scaler, containers }: Found,
+  { scaler, containers, rolledOut }: Found,
   sized: Sized,
-  pods: readonly Pick<PodState, 'containers' | 'sidecars'>[],
+  pods: readonly Pick<PodState, 'containers' | 'sidecars' | 'requests'>[],
   isInPlace: boolean,
-): Held | null {
+): MovedShares | null {
   if (!scaler) return null;
   const { name, keptBy } = scaler;
-  const perPod = (pods.length > 0 ? pods : [{ containers, sidecars: [] }]).map((pod) => [
-    ...pod.containers,
-    ...pod.sidecars,
-  ]);
-  const shares = scaler.shares.flatMap((share): Held['shares'] => {
+  const refused = (why: string) => conflict(`the autoscaler ${name} scales by ${why}`, { hpa: name });
+  const perPod = pods.length > 0 ? pods.map((pod) => [...pod.containers, ...pod.sidecars]) : [containers];
+  const shares = scaler.shares.flatMap(({ isTwice, ...share }): MovedShares['shares'] => {
     const { resource, container, percent } = share;
-    const toBe = new Map(sized.map((each) => [each.name, each.resources.requests?.[resource]]));
-    const sum = (all: Sized, after: boolean) =>
-      all.reduce((total, each) => {
-        if (container !== null && each.name !== container) return total;
-        const amount = amountOf((after ? toBe.get(each.name) : undefined) ?? each.resources.requests?.[resource]);
-        if (amount === null)
-          throw conflict(
-            `the autoscaler ${name} scales by ${resource} in per cent of the request, and ${each.name} requests none: it cannot work as it is, so nothing can be moved with it`,
-            { hpa: name },
-          );
-        return total + amount;
-      }, 0);
-    const isMoved = sized.some((each) => toBe.get(each.name) !== undefined && (container ?? each.name) === each.name);
-    if (!isMoved) return [];
-    const [before, after] = [false, true].map((isAfter) => mean(perPod.map((all) => sum(all, isAfter)))) as [
-      number,
-      number,
-    ];
-    if (before === after || before === 0 || after === 0) return [];
-    const { moved } = movedShare(percent / 100, before, after);
-    const next = isInPlace
-      ? { amount: quantity(resource, moved * after) }
-      : { percent: Math.max(1, Math.round(100 * moved)) };
-    return [{ ...share, held: quantity(resource, (percent / 100) * before), next }];
+    // Of a pod that asks for something as a whole, that is what shares are of.
+    if (container === null && pods.some(({ requests }) => requests?.[resource] !== undefined)) return [];
+    const toBe = new Map(sized.map((each) => [each.name, amountOf(each.resources.requests?.[resource])]));
+    const counted = perPod.flatMap((all) => all.filter((each) => container === null || each.name === container));
+    const amounts = counted.map((each) => {
+      const now = amountOf(each.resources.requests?.[resource]);
+      return { name: each.name, now, after: toBe.get(each.name) ?? now };
+    });
+    if (amounts.every(({ now, after }) => now === after)) return [];
+    const lacking = amounts.find(({ now }) => now === null);
+    if (lacking)
+      throw refused(
+        `${resource} in per cent of the request, and ${lacking.name} requests none: it cannot work as it is, so nothing can be moved with it`,
+      );
+    if (isTwice) throw refused(`${resource} twice: which of its targets is to move is not known`);
+    const perOne = (of: (each: (typeof amounts)[number]) => number | null) =>
+      amounts.reduce((sum, each) => sum + of(each)!, 0) / perPod.length;
+    const [before, after] = [perOne(({ now }) => now), perOne((each) => each.after)];
+    const held = quantityOf(resource, (percent / 100) * before);
+    if (isInPlace) return [{ ...share, held, next: null, actsAt: held }];
+    const next = Math.max(1, Math.round(100 * movedShare(percent / 100, before, after).moved));
+    return [{ ...share, held, next, actsAt: quantityOf(resource, (next / 100) * after) }];
   });
-  if (shares.length > 0 && keptBy !== null)
-    throw conflict(
-      `the autoscaler ${name} scales by ${shares[0]!.resource} in per cent of the request, and ${keptBy} keeps it as it is: set both there, from the outputs of the recommendation`,
-      { hpa: name },
+  if (shares.length === 0) return null;
+  if (keptBy !== null)
+    throw refused(
+      `${shares.map((each) => `${each.percent} % of ${each.resource} requested`).join(' and ')}, and ${keptBy} keeps it so: set ${shares.map(nextText).join(' and ')} there, together with the requests`,
     );
-  return shares.length > 0 ? { name, shares } : null;
+  if (!rolledOut)
+    throw refused('shares of what its pods request, and they are being replaced: apply it when that is done');
+  return { name, shares };
 }
 
 /** Whole, as autoscalers count: millicores, bytes. */
-const quantity = (resource: Resource, amount: number): string =>
+const quantityOf = (resource: HeldShare['resource'], amount: number): string =>
   resource === 'cpu' ? `${Math.max(1, Math.round(1000 * amount))}m` : String(Math.max(1, Math.round(amount)));
 
-const targetText = (target: Held['shares'][number]['next']): string =>
-  'percent' in target ? `${target.percent}%` : target.amount;
+const nextText = ({ held, next }: HeldShare): string => (next === null ? held : `${next} %`);
 
-export const shownScaling = (held: Held | null): Scaling =>
-  held && {
-    name: held.name,
-    targets: held.shares.map(({ resource, container, percent, held: meanwhile, next }) => ({
+export const shownScaling = (moved: MovedShares | null): Scaling =>
+  moved && {
+    name: moved.name,
+    targets: moved.shares.map(({ resource, container, percent, held, next, actsAt }) => ({
       resource,
       container,
       from: `${percent}%`,
-      meanwhile,
-      to: targetText(next),
+      meanwhile: held,
+      to: next === null ? held : `${next}%`,
+      acts_at: actsAt,
     })),
   };
 
-/** For people: what it scales by, once targets are held or set. */
-export const scalingText = ({ name, shares }: Held, to: 'held' | 'next'): string =>
-  `the autoscaler ${name} scales at ${shares
-    .map(({ resource, percent, held, next }) =>
+/** For people: at what it acts, while pods are changed or once they are. */
+export const scalingText = ({ name, shares }: MovedShares, to: 'held' | 'next'): string =>
+  `the autoscaler ${name} acts at ${shares
+    .map(({ resource, percent, held, next, actsAt }) =>
       to === 'held'
-        ? `${held} of ${resource} a pod meanwhile, which is its ${percent} %`
-        : `${targetText(next)} of ${resource}${'percent' in next ? ' requested' : ' a pod'}`,
+        ? `${held} of ${resource} a pod while they are changed, which is its ${percent} %`
+        : `${next} % of ${resource} requested, ${actsAt} a pod`,
     )
-    .join(', and at ')}`;
+    .join(' and at ')}`;
+
+/** What is another load than before, since a share stays where a service has room to breathe and does not run empty. */
+export const scalingNotes = (moved: MovedShares | null): string[] =>
+  (moved?.shares ?? [])
+    .filter(({ percent, next, held, actsAt }) => next !== null && held !== actsAt && percent !== next)
+    .map(
+      ({ resource, held, next, actsAt }) =>
+        `the autoscaler ${moved!.name} will act at ${actsAt} of ${resource} a pod and not at ${held} as now: ${next} % of the request is the nearest within 50 and 90 %`,
+    );

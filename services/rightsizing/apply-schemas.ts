@@ -43,7 +43,10 @@ const Scaling = z
         container: z.string().nullable().describe('null: all containers of a pod together'),
         from: z.string().describe('Of what pods ask for, such as 60%'),
         meanwhile: z.string().describe('The same as an amount of one pod, while there are pods of both sizes'),
-        to: z.string(),
+        to: z
+          .string()
+          .describe('In place the amount, since pods that are made meanwhile ask for what the template says'),
+        acts_at: z.string().describe('What one pod takes when it acts then'),
       }),
     ),
   })
@@ -59,7 +62,7 @@ const ApplyResult = z.object({
   reason: z.string().nullable().describe('Why it was taken back'),
   canary: z.string().nullable().describe('The pod that was resized first'),
   changes: z.array(Change),
-  autoscaler: Scaling,
+  autoscaler: Scaling.default(null),
   before: Measured,
   after: Measured,
   steps: z.array(z.object({ at: z.string(), text: z.string() })),
@@ -85,7 +88,7 @@ export const ApplyPlan = z
         changes: [{ container: 'server', what: 'requests.cpu', from: '100m', to: '62m' }],
         autoscaler: {
           name: 'frontend',
-          targets: [{ resource: 'cpu', container: null, from: '60%', meanwhile: '60m', to: '90%' }],
+          targets: [{ resource: 'cpu', container: null, from: '60%', meanwhile: '60m', to: '90%', acts_at: '56m' }],
         },
         confidence: 0.83,
         notes: [],

@@ -3,6 +3,7 @@ import { conflict, isPassing, publicText, TowerError } from '../../src/kernel/er
 import type { Cluster, PodState, Signals } from '../acquisition/cluster.ts';
 import type { Readiness } from '../acquisition/kubernetes/pods.ts';
 import { inPlaceFor, type Prepared, restartsOf, type Sized, troubleOf, worseThan } from './apply-changes.ts';
+import { scalingText } from './apply-scaling.ts';
 import type { ApplyRequest } from './apply-schemas.ts';
 import { seenIn, signalsOf } from './apply-signals.ts';
 
@@ -121,6 +122,17 @@ export async function resizeAll(
   return watch(run, known, resized);
 }
 
+/**
+ * An autoscaler is to add or take away no pods because there are some of another size.
+ * @returns false where somebody else has set its targets, which are left then
+ */
+export async function scaleBy({ cluster, target, scaler, signal, step }: Run, to: 'held' | 'next'): Promise<boolean> {
+  if (!scaler) return true;
+  const isSet = await cluster.setShares(target, scaler, { to, signal });
+  step(isSet ? scalingText(scaler, to) : `the autoscaler ${scaler.name} is left as somebody else has set it`);
+  return isSet;
+}
+
 /** Replaces all pods. @returns what is wrong then, or null */
 export async function replaceAll(run: Run, held: Held): Promise<string | null> {
   const { cluster, target, found, sized, request, signal, step, say } = run;
@@ -133,6 +145,8 @@ export async function replaceAll(run: Run, held: Held): Promise<string | null> {
   });
   if (!ready)
     return `after ${request.rollout_seconds} s not all pods were ready: ${words(waiting) || `${pods} pods, and the rollout is not done`}`;
+  await cluster.renew(held, signal);
+  await scaleBy(run, 'next');
   step('it is watched how they do');
   // All of them are new, those of a StatefulSet under the names of the old ones.
   return watch(run, new Map(), null);

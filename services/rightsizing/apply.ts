@@ -2,7 +2,7 @@ import { isoTime } from '../../src/kernel/clock.ts';
 import { conflict, publicText, TowerError } from '../../src/kernel/errors.ts';
 import type { Cluster, PodState } from '../acquisition/cluster.ts';
 import { changesOf, type Found, type Prepared } from './apply-changes.ts';
-import { heldShares, scalingText, shownScaling } from './apply-scaling.ts';
+import { movedShares, shownScaling } from './apply-scaling.ts';
 import type { ApplyRequest, ApplyResult } from './apply-schemas.ts';
 import { shown, signalsOf, unmeasured } from './apply-signals.ts';
 import {
@@ -13,6 +13,7 @@ import {
   replaceAll,
   resize,
   resizeAll,
+  scaleBy,
   sizedFor,
   tryOut,
   untilBack,
@@ -65,23 +66,25 @@ export async function applySizes(
   const run: Run = { ...deps, ...prepared, ...common };
   try {
     trouble = await changeAll(run, held, canary, others);
-    step(trouble === null ? staying(request) : `taken back: ${trouble}`);
+    step(trouble === null ? staying(run) : `taken back: ${trouble}`);
     if (trouble !== null) {
       await cluster.putSizesBack(held);
       await untilBack(run);
     }
     await stopKeeping();
-    await (trouble === null ? cluster.release(held) : cluster.restore(held));
+    if (trouble === null) await cluster.release(held);
+    else if (!(await cluster.letGo(held))) step(waitingFor(run));
     return resultOf(run, trouble, canary, steps);
   } catch (error) {
     await stopKeeping();
     // What it was like is restored before anybody is told; what another job holds by now is that job's.
-    await cluster.restore(held).catch((failure: unknown) => {
+    const isBack = await cluster.restore(held).catch((failure: unknown) => {
       const text = `${trouble === null ? '' : `${trouble}; `}${publicText(error)}; and it could not be taken back yet, which is tried again every minute`;
       throw new TowerError('unavailable', text, { cause: failure });
     });
     if (signal.aborted && !isBegunAgain()) {
       step('taken back: it was cancelled');
+      if (!isBack) step(waitingFor(run));
       return resultOf(run, trouble ?? 'it was cancelled', canary, steps);
     }
     throw lost.signal.aborted && !signal.aborted ? lost.signal.reason : error;
@@ -98,26 +101,24 @@ async function changeAll(
   const { cluster, clock, request, signal } = run;
   // Where nobody can say how it does, nobody could say whether it does worse.
   run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
-  await scaleBy(run, 'held');
+  if (!(await scaleBy(run, 'held')))
+    throw conflict(`the autoscaler ${run.scaler!.name} was changed just now: look at it, and apply again`);
   const trouble =
     (canary === null ? null : await tryOut(run, canary)) ??
     (isInPlace(request) ? await resizeAll(run, held, canary, others) : await replaceAll(run, held));
   if (trouble !== null) return trouble;
   // Whoever took hold of it meanwhile has set everything back.
   await cluster.renew(held, signal);
-  await scaleBy(run, 'next');
   return null;
 }
 
-/** An autoscaler is to add or take away no pods because what one of them asks for is changed. */
-async function scaleBy({ cluster, target, scaler, signal, step }: Run, to: 'held' | 'next'): Promise<void> {
-  if (!scaler) return;
-  await cluster.setShares(target, scaler, { to, signal });
-  step(scalingText(scaler, to));
-}
+const staying = ({ request, scaler }: Run): string =>
+  isInPlace(request)
+    ? `it stays, until pods are replaced: their template is as it was${scaler ? `, and the autoscaler ${scaler.name} keeps the amount` : ''}`
+    : 'it stays';
 
-const staying = (request: ApplyRequest): string =>
-  isInPlace(request) ? 'it stays, until pods are replaced: their template is as it was' : 'it stays';
+const waitingFor = ({ scaler }: Pick<Run, 'scaler'>): string =>
+  `the autoscaler ${scaler?.name} gets its share back when all pods are as before, which is looked at every minute`;
 
 const resultOf = (
   { changes, scaler, before, after }: Run,
@@ -197,7 +198,7 @@ export async function prepare(
   const inPlace = isInPlace(request);
   const pods = inPlace || found.scaler ? await cluster.pods(target, found) : [];
   const changes = changesOf(answer, found, request, cluster.isSameAmount, inPlace ? pods : []);
-  const scaler = heldShares(cluster.amountOf, found, changes.sized, pods, inPlace);
+  const scaler = movedShares(cluster.amountOf, found, changes.sized, pods, inPlace);
   const prepared = { found, ...changes, scaler };
   if (!inPlace) await cluster.judge(target, found, prepared.sized);
   if (scaler) await cluster.setShares(target, scaler, { to: 'held', dryRun: true });
@@ -213,7 +214,8 @@ export async function undoLeft(
   { namespace, service }: Target,
   signal: AbortSignal,
 ): Promise<ApplyResult | null> {
-  if (!(await cluster.restoreOf(namespace, job, signal)).includes(service)) return null;
+  const { restored, waiting } = await cluster.restoreOf(namespace, job, signal);
+  if (![...restored, ...waiting].includes(service)) return null;
   const reason = 'the tower ended while it was applied';
   const steps = [{ at: isoTime(clock.now())!, text: `taken back: ${reason}` }];
   const [before, after] = [shown(unmeasured), shown(unmeasured)];

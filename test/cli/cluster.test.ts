@@ -65,7 +65,7 @@ describe('tower rightsizing apply', { timeout: 30_000 }, () => {
       expect.stringContaining('tower: Prometheus knows the autoscaler web of it, and the cluster none') as string,
     ]);
     const scaled = await cliOver(await clusteredEnv([scalesBy('cpu')]));
-    expect((await scaled.tower(...args)).out).toMatch(/^hpa web +target of cpu +60% +\d\d%$/m);
+    expect((await scaled.tower(...args)).out).toMatch(/^hpa web +target of cpu +60%, 300m a pod +\d\d%, \d+m a pod$/m);
     expect((await tower('rightsizing', 'applied')).out).toBe('Nothing has been applied.');
   });
 });

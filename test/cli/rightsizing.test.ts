@@ -1,8 +1,11 @@
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { fakeBoutique } from '../fakes/boutique.ts';
+import { whenTestIsOver } from '../support/cleanup.ts';
 import { cliOver } from '../support/cli.ts';
 import { clusteredEnv, prometheusOver } from '../support/cluster-series.ts';
 
@@ -53,6 +56,24 @@ describe('tower rightsizing', () => {
     expect([recommendations!.map(({ service }) => service), left_off, next]).toEqual([names, 0, null]);
     expect(all.code).toBe(1);
   }, 60_000);
+
+  it('prints what it knows of a namespace when the tower goes away on the way', async () => {
+    const { towerWith } = await cliOver();
+    const cost = { currency: 'USD', monthly_now: 3, monthly_recommended: 2, monthly_saving: 1 };
+    const page = { recommendations: [], failures: [], cost, left_off: 9, next: 'web Deployment' };
+    let asked = 0;
+    const server = createServer((_, response) => {
+      asked += 1;
+      response.writeHead(asked === 1 ? 200 : 503, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(asked === 1 ? page : { detail: 'Prometheus is away' }));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    whenTestIsOver(() => void server.close());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { code, out } = await towerWith({ TOWER_URL: url }, 'rightsizing', 'recommend', '--namespace', 'shop');
+    expect(code).toBe(1);
+    expect(out).toMatch(/^all after web Deployment: .*Prometheus is away\n\nall together: .* saves 1\.00 USD/);
+  });
 
   it('tests all rules on a CSV, and draws them', { timeout: 30_000 }, async () => {
     const { tower, folder } = await cliOver();

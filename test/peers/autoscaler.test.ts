@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { answer, quiet, scalesBy } from '../support/apply-world.ts';
+import { answerOf, quiet, scalesBy } from '../support/apply-world.ts';
 import { isControlPlaneThere } from '../support/control-plane.ts';
 import { measuredPods } from '../support/real-shop.ts';
 import { sizedShop } from '../support/sized-shop.ts';
@@ -34,11 +34,6 @@ describe.skipIf(!isControlPlaneThere())('a service that is scaled by CPU', () =>
     const untilSeen = async (current: object) => {
       await expect.poll(seen, { timeout: 20_000 }).toEqual(current);
     };
-    const recommended = answer({
-      containers: [
-        { container: 'server', sidecar: false, cpu: { request: 0.4, limit: null }, memory: { request: 2 ** 27 } },
-      ],
-    });
     await untilSeen(share(60));
     // Whenever it is asked how the service does: before, with one pod of another size, with all of them.
     const whenSeen = async () => {
@@ -46,7 +41,7 @@ describe.skipIf(!isControlPlaneThere())('a service that is scaled by CPU', () =>
       expect(await pods()).toHaveLength(3);
       return quiet;
     };
-    const result = await applying([quiet, whenSeen, whenSeen], recommended)().run();
+    const result = await applying([quiet, whenSeen, whenSeen], answerOf(0.4))().run();
     expect(result).toMatchObject({ status: 'applied', autoscaler: { targets: [{ from: '60%', to: '75%' }] } });
     await untilSeen(share(75));
     const rescaled = async () =>

@@ -139,7 +139,7 @@ describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights
     expect((await pods()).map((pod) => pod.resources)).toEqual(expect.arrayContaining([wanted, former, former]));
     expect(await leases()).toBe('lease.coordination.k8s.io/control-tower-web');
     await kubectl(['delete', 'limitrange', 'most', '-n', 'shop']);
-    expect(await restoreLeft(tower, 'shop', () => true)).toEqual(['web']);
+    expect(await restoreLeft(tower, 'shop', () => true)).toEqual({ restored: ['web'], waiting: [] });
     await expect.poll(async () => (await pods()).map((pod) => pod.resources)).toEqual([former, former, former]);
     expect(await leases()).toBe('');
   });

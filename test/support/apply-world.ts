@@ -28,6 +28,14 @@ export const answer = (change: object = {}) =>
     ...change,
   }) as unknown as SizeAnswer;
 
+/** Another CPU for its only container, and 90 MiB. */
+export const answerOf = (request: number) =>
+  answer({
+    containers: [
+      { container: 'server', sidecar: false, cpu: { request, limit: null }, memory: { request: 90 * 2 ** 20 } },
+    ],
+  });
+
 export const quiet: Signals = { throttled: 0.01, errors: 0, latencyMs: 80, throttledOf: {} };
 
 /** Of a pod whose container was killed for memory once, and serves again. */

@@ -10,34 +10,39 @@ import { autoscalerPath, autoscalersOf } from './workloads.ts';
 
 /** `container` null: of all containers of a pod together. */
 export type Share = { resource: 'cpu' | 'memory'; container: string | null; percent: number };
-/** A share while requests move, as the amount of one pod that it is, and what it is afterwards. */
-export type HeldShare = Share & { held: string; next: { percent: number } | { amount: string } };
+/** A share while requests move: as the amount of one pod that it is, and the share it is to be; null: it stays an amount. */
+export type HeldShare = Share & { held: string; next: number | null };
 export type HeldShares = { name: string; shares: HeldShare[] };
 
 const kinds = { Resource: 'resource', ContainerResource: 'containerResource' } as const;
+const scaledBy = (metric: Metric): ScaledBy | undefined =>
+  metric.type in kinds ? metric[kinds[metric.type as keyof typeof kinds]] : undefined;
+const isOn = (scaled: ScaledBy | undefined, { resource, container }: Pick<Share, 'resource' | 'container'>): boolean =>
+  scaled?.name === resource && (scaled.container ?? null) === container;
 
-export const sharesOf = ({ spec }: Autoscaler): Share[] =>
-  (spec.metrics ?? []).flatMap((metric) => {
-    const scaled = scaledBy(metric);
+/** `isTwice`: another metric is of the same. */
+export const sharesOf = ({ spec }: Autoscaler): (Share & { isTwice: boolean })[] => {
+  const all = (spec.metrics ?? []).map(scaledBy);
+  return all.flatMap((scaled) => {
     const { type, averageUtilization: percent } = scaled?.target ?? {};
     if (!scaled || type !== 'Utilization' || percent === undefined) return [];
     const { name: resource, container = null } = scaled;
-    return resource === 'cpu' || resource === 'memory' ? [{ resource, container, percent }] : [];
+    if (resource !== 'cpu' && resource !== 'memory') return [];
+    const isTwice = all.filter((each) => isOn(each, { resource, container })).length > 1;
+    return [{ resource, container, percent, isTwice }];
   });
-
-const scaledBy = (metric: Metric): ScaledBy | undefined =>
-  metric.type in kinds ? metric[kinds[metric.type as keyof typeof kinds]] : undefined;
-
-export type SharesTo = {
-  to: 'former' | 'held' | 'next';
-  dryRun?: boolean;
-  signal?: AbortSignal | undefined;
 };
+
+/** What may become what; `back`: held again, before sizes are taken back. */
+const from = { held: ['former'], next: ['held'], back: ['next'], former: ['held', 'next'] } as const;
+export type SharesTo = { to: keyof typeof from; dryRun?: boolean; signal?: AbortSignal | undefined };
+
 const mostConflicts = 8;
 
 /**
- * Sets targets to what they were, to the amounts they are held at, or to what they are to be. One that somebody else has set
- * meanwhile is left, and so is an autoscaler that is gone. `dryRun`: the API server judges it and changes nothing.
+ * Sets targets to the amounts they are held at, to what they are to be next, or to what they were. One that somebody else has
+ * set meanwhile is left, and so is an autoscaler that is gone. `dryRun`: the API server judges it and changes nothing.
+ * @returns whether all of them are as they are to be
  * @throws TowerError `invalid`, `conflict` where others change it all the time, `unavailable`
  */
 export async function setShares(
@@ -45,22 +50,27 @@ export async function setShares(
   namespace: string,
   { name, shares }: HeldShares,
   { to, dryRun = false, signal }: SharesTo,
-): Promise<void> {
+): Promise<boolean> {
   for (let attempt = 1; ; attempt += 1) {
     const all = await autoscalersOf(client, namespace, 'hpa', signal);
     const there = all?.find(({ metadata }) => metadata.name === name);
-    const before = there?.spec.metrics ?? [];
+    if (!there) return false;
+    const before = there.spec.metrics ?? [];
     const metrics = before.map((metric) => moved(metric, shares, to));
-    if (JSON.stringify(metrics) === JSON.stringify(before)) return;
+    const isDone = shares.every((share) => metrics.some((metric) => isAt(scaledBy(metric), share, to)));
+    if (JSON.stringify(metrics) === JSON.stringify(before)) return isDone;
     // A list is replaced whole: not over what somebody else has made of it meanwhile.
-    const body = { metadata: { resourceVersion: there!.metadata.resourceVersion }, spec: { metrics } };
+    const body = { metadata: { resourceVersion: there.metadata.resourceVersion }, spec: { metrics } };
     const path = `${autoscalerPath(namespace)}/${encodeURIComponent(name)}`;
     const type = 'application/merge-patch+json';
     const query: Record<string, string> = dryRun ? { dryRun: 'All' } : {};
     try {
-      return void (await client.call({ method: 'PATCH', path, type, body, query }, signal));
+      await client.call({ method: 'PATCH', path, type, body, query }, signal);
+      return isDone;
     } catch (error) {
-      if (!(error instanceof TowerError && error.code === 'conflict')) throw error;
+      if (!(error instanceof TowerError)) throw error;
+      if (error.code === 'not_found') return false;
+      if (error.code !== 'conflict') throw error;
       if (attempt >= mostConflicts) throw conflict(`the autoscaler ${name} is changed all the time: ${error.message}`);
     }
   }
@@ -68,19 +78,25 @@ export async function setShares(
 
 function moved(metric: Metric, shares: readonly HeldShare[], to: SharesTo['to']): Metric {
   const scaled = scaledBy(metric);
-  const share = shares.find((each) => each.resource === scaled?.name && each.container === (scaled.container ?? null));
+  const share = shares.find((each) => from[to].some((state) => isAt(scaled, each, state)));
   if (!scaled || !share) return metric;
-  const states = { former: { percent: share.percent }, held: { amount: share.held }, next: share.next };
-  if (isAt(scaled, states[to]) || !Object.values(states).some((each) => isAt(scaled, each))) return metric;
-  const state = states[to];
-  const target =
-    'percent' in state
-      ? { type: 'Utilization', averageUtilization: state.percent }
-      : { type: 'AverageValue', averageValue: state.amount };
-  return { ...metric, [kinds[metric.type as keyof typeof kinds]]: { ...scaled, target } };
+  return { ...metric, [kinds[metric.type as keyof typeof kinds]]: { ...scaled, target: targetOf(share, to) } };
 }
 
-const isAt = ({ target }: ScaledBy, state: HeldShare['next']): boolean =>
-  'percent' in state
-    ? target?.type === 'Utilization' && target.averageUtilization === state.percent
-    : target?.type === 'AverageValue' && isSameAmount(target.averageValue, state.amount);
+const targetOf = ({ percent, held, next }: HeldShare, state: SharesTo['to']): NonNullable<ScaledBy['target']> => {
+  const share = { former: percent, held: null, back: null, next }[state];
+  return share === null
+    ? { type: 'AverageValue', averageValue: held }
+    : { type: 'Utilization', averageUtilization: share };
+};
+
+function isAt(scaled: ScaledBy | undefined, share: HeldShare, state: SharesTo['to']): boolean {
+  if (!isOn(scaled, share)) return false;
+  const [is, wanted] = [scaled?.target, targetOf(share, state)];
+  return (
+    is !== undefined &&
+    is.type === wanted.type &&
+    is.averageUtilization === wanted.averageUtilization &&
+    isSameAmount(is.averageValue, wanted.averageValue)
+  );
+}

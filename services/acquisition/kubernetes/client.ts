@@ -207,8 +207,12 @@ async function pause(clock: Clock, ms: number, signal: AbortSignal | undefined):
   signal?.throwIfAborted();
 }
 
-/** A PUT names the version it changes, and what is gone stays gone. A 429 was not begun at all. */
-const isRepeatable = ({ method }: Call): boolean => method === 'GET' || method === 'PUT' || method === 'DELETE';
+/** What names the version it changes is done once, and what is gone stays gone. A 429 was not begun at all. */
+const isRepeatable = ({ method, body }: Call): boolean =>
+  method === 'GET' ||
+  method === 'PUT' ||
+  method === 'DELETE' ||
+  (method === 'PATCH' && (body as { metadata?: { resourceVersion?: string } }).metadata?.resourceVersion !== undefined);
 
 const codeOf = (error: unknown): string => {
   const { code } = error as { code?: unknown };

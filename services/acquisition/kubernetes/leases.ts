@@ -3,7 +3,7 @@ import { conflict, TowerError } from '../../../src/kernel/errors.ts';
 import { setShares } from './autoscalers.ts';
 import type { KubernetesClient } from './client.ts';
 import type { Lease, List } from './objects.ts';
-import { type FormerResources, restoreResources } from './resources.ts';
+import { type FormerResources, isSettled, restoreResources } from './resources.ts';
 import { scaleWorkload } from './workloads.ts';
 
 /**
@@ -52,7 +52,8 @@ export async function hold(
   const lease = await takeLease(client, clock, { namespace, service, holder }, now, signal);
   const known = formerOf(lease);
   // What one that died had changed is undone first, whatever it was.
-  if (known) await undo(client, { namespace, service, ...known }, signal);
+  if (known && !(await undo(client, { namespace, service, ...known }, signal)))
+    throw conflict(`${service} in ${namespace} is given back what it had: not all of its pods are back yet`);
   try {
     const former = await read();
     const { formerReplicas: replicas, formerResources: resources } = former;
@@ -174,31 +175,61 @@ async function leaseOf(
 /**
  * Makes a workload what it was, and lets go of it. One that is gone needs nothing, and one that another job holds by now is
  * that job's.
+ * @returns false: it stays held until its pods are back, when its autoscaler gets its shares
  * @throws TowerError `unavailable`
  */
-export async function restore(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<void> {
-  const lease = await leaseOf(client, held, signal);
-  if (lease?.spec.holderIdentity === held.holder) await undo(client, held, signal);
-  await release(client, held, signal);
+export async function restore(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<boolean> {
+  return (await isHolder(client, held, signal)) && !(await undo(client, held, signal))
+    ? false
+    : release(client, held, signal).then(() => true);
 }
 
 /** Sets requests and limits back, and goes on holding it: an autoscaler’s shares wait for the pods. @throws TowerError `unavailable` */
 export async function putSizesBack(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<void> {
-  const { namespace, service, holder, formerResources: resources } = held;
-  const lease = await leaseOf(client, held, signal);
-  if (resources && lease?.spec.holderIdentity === holder)
-    await restoreResources(client, { namespace, service, ...resources }, signal);
+  const { namespace, service, formerResources: resources } = held;
+  if (resources && (await isHolder(client, held, signal)))
+    await undoSizes(client, { namespace, service, ...resources }, signal);
 }
 
-async function undo(
+async function undoSizes(
   client: KubernetesClient,
-  { namespace, service, formerReplicas: replicas, formerResources: resources }: Omit<Held, 'holder'>,
+  target: FormerResources & { namespace: string; service: string },
   signal?: AbortSignal,
 ): Promise<void> {
+  if (target.scaler) await setShares(client, target.namespace, target.scaler, { to: 'back', signal });
+  await restoreResources(client, target, signal);
+}
+
+/** Lets go of a workload whose sizes were put back. @returns and throws as `restore` */
+export async function letGo(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<boolean> {
+  return (await isHolder(client, held, signal)) && !(await putSharesBack(client, held, signal))
+    ? false
+    : release(client, held, signal).then(() => true);
+}
+
+const isHolder = async (client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<boolean> =>
+  (await leaseOf(client, held, signal))?.spec.holderIdentity === held.holder;
+
+/** @returns as `restore` */
+async function undo(client: KubernetesClient, left: Omit<Held, 'holder'>, signal?: AbortSignal): Promise<boolean> {
+  const { namespace, service, formerReplicas: replicas, formerResources: resources } = left;
+  if (resources) await undoSizes(client, { namespace, service, ...resources }, signal);
   // Who sets resources leaves replicas to others.
-  if (!resources) return unlessGone(scaleWorkload(client, namespace, service, replicas, signal));
-  await restoreResources(client, { namespace, service, ...resources }, signal);
-  if (resources.scaler) await setShares(client, namespace, resources.scaler, { to: 'former', signal });
+  else await unlessGone(scaleWorkload(client, namespace, service, replicas, signal));
+  return putSharesBack(client, left, signal);
+}
+
+/** Before the pods are back a share would be one of other requests. @returns as `restore` */
+async function putSharesBack(
+  client: KubernetesClient,
+  { namespace, service, formerResources }: Omit<Held, 'holder'>,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const { scaler, kind } = formerResources ?? {};
+  if (!scaler || !kind) return true;
+  if (!(await isSettled(client, { namespace, service, kind }, signal))) return false;
+  await setShares(client, namespace, scaler, { to: 'former', signal });
+  return true;
 }
 
 /** Lets go of a workload as it is. @throws TowerError `unavailable` */
@@ -224,7 +255,7 @@ const unlessGone = (doing: Promise<unknown>): Promise<void> =>
 /**
  * Undoes what holders left behind.
  * @param isLeft - whether a holder will not go on by itself
- * @returns the workloads that have their replicas back
+ * @returns the workloads that are as they were; `waiting`: that still wait for their pods, see `restore`
  * @throws TowerError `unavailable`
  */
 export async function restoreLeft(
@@ -232,10 +263,10 @@ export async function restoreLeft(
   namespace: string,
   isLeft: (holder: string, lease: Lease) => boolean,
   signal?: AbortSignal,
-): Promise<string[]> {
+): Promise<{ restored: string[]; waiting: string[] }> {
   const query = { labelSelector: `app.kubernetes.io/managed-by=${managed}` };
   const { items } = await client.call<List<Lease>>({ method: 'GET', path: pathOf(namespace), query }, signal);
-  const restored: string[] = [];
+  const [restored, waiting]: [string[], string[]] = [[], []];
   const failures: unknown[] = [];
   for (const lease of items) {
     const holder = lease.spec.holderIdentity ?? '';
@@ -245,13 +276,13 @@ export async function restoreLeft(
     // Without what it was like nothing had been changed yet.
     const undone = former
       ? restore(client, { namespace, service, holder, ...former }, signal)
-      : release(client, { namespace, service, holder }, signal);
+      : release(client, { namespace, service, holder }, signal).then(() => null);
     // One that cannot be restored keeps none of the others from it.
     await undone.then(
-      () => (former ? restored.push(service) : 0),
+      (isBack) => (isBack === null ? 0 : (isBack ? restored : waiting).push(service)),
       (error: unknown) => failures.push(error),
     );
   }
   if (failures.length > 0) throw failures[0];
-  return restored;
+  return { restored, waiting };
 }

@@ -57,7 +57,12 @@ export type Condition = { type: string; status: string; reason?: string; message
 
 export type Pod = {
   metadata: Metadata;
-  spec?: { containers: Container[]; initContainers?: (Container & { restartPolicy?: string })[] };
+  spec?: {
+    /** Of the pod as a whole (Kubernetes 1.34 and later). */
+    resources?: { requests?: Quantities };
+    containers: Container[];
+    initContainers?: (Container & { restartPolicy?: string })[];
+  };
   status?: {
     phase?: string;
     /** What of the pod its node has seen (Kubernetes 1.34 and later). */

@@ -1,5 +1,5 @@
 import { conflict, notFound, TowerError } from '../../../src/kernel/errors.ts';
-import { type HeldShares, type Share, sharesOf } from './autoscalers.ts';
+import { type HeldShares, sharesOf } from './autoscalers.ts';
 import { isByAdmission, type KubernetesClient } from './client.ts';
 import {
   type Autoscaler,
@@ -22,7 +22,9 @@ export type Found = {
   replicas: number;
   containers: Sized[];
   /** The HorizontalPodAutoscaler there is, what of it are shares of requests, and what keeps it as it is, such as a ScaledObject. */
-  scaler: { name: string; shares: Share[]; keptBy: string | null } | null;
+  scaler: { name: string; shares: ReturnType<typeof sharesOf>; keptBy: string | null } | null;
+  /** Whether all pods are those of its template. */
+  rolledOut: boolean;
 };
 type Named = { namespace: string; service: string; kind: WorkloadKind };
 
@@ -41,7 +43,9 @@ export async function findWorkload(
   signal?: AbortSignal,
 ): Promise<Found> {
   const { kind, scale } = await scaleOf(client, namespace, service, signal);
-  const { spec } = await client.call<Workload>({ method: 'GET', path: workloadPath(namespace, kind, service) }, signal);
+  const path = workloadPath(namespace, kind, service);
+  const workload = await client.call<Workload>({ method: 'GET', path }, signal);
+  const { spec } = workload;
   if (spec.paused) throw conflict(`${service} is paused: its pods would not be replaced`);
   const { type, rollingUpdate } = spec.updateStrategy ?? {};
   if (type === 'OnDelete' || (rollingUpdate?.partition ?? 0) > 0)
@@ -62,6 +66,7 @@ export async function findWorkload(
     replicas: spec.replicas ?? 1,
     containers: spec.template.spec.containers.map(sizedOf),
     scaler: hpa ? { name: hpa.metadata.name, shares: sharesOf(hpa), keptBy } : null,
+    rolledOut: isRolledOut(workload),
   };
 }
 
@@ -183,7 +188,20 @@ export type FormerResources = {
   scaler?: HeldShares | null;
 };
 
-/** Sets everything back; what was not there goes. What is gone needs nothing. @throws TowerError `invalid`, `unavailable` */
+/** Whether all pods are those of the template; of a workload that is gone there are none. @throws TowerError `unavailable` */
+export async function isSettled(
+  client: KubernetesClient,
+  { namespace, service, kind }: Named,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const path = workloadPath(namespace, kind, service);
+  return client.call<Workload>({ method: 'GET', path }, signal).then(isRolledOut, (error: unknown) => {
+    if (error instanceof TowerError && error.code === 'not_found') return true;
+    throw error;
+  });
+}
+
+/** Sets requests and limits back; what was not there goes. What is gone needs nothing. @throws TowerError `invalid`, `unavailable` */
 export async function restoreResources(
   client: KubernetesClient,
   { kind, selector, containers, pods, ...target }: FormerResources & { namespace: string; service: string },

@@ -7,7 +7,17 @@ import { card, table } from '../table.ts';
 import { type SizeFlags, sizeBody, sizeOptions } from './rightsizing-flags.ts';
 
 type Change = { container: string; what: string; from: string | null; to: string };
-type Autoscaler = { name: string; targets: { resource: string; container: string | null; from: string; to: string }[] };
+type Autoscaler = {
+  name: string;
+  targets: {
+    resource: string;
+    container: string | null;
+    from: string;
+    meanwhile: string;
+    to: string;
+    acts_at: string;
+  }[];
+};
 type Changes = { changes: Change[]; autoscaler: Autoscaler | null };
 type Plan = Changes & { namespace: string; service: string; confidence: number | null; notes: string[] };
 type Measured = { cpu_throttle_ratio: number | null; error_ratio: number | null; latency_p95_ms: number | null };
@@ -102,11 +112,11 @@ const changesTable = ({ changes, autoscaler }: Changes): string =>
     ['OF', 'WHAT', 'FROM', 'TO'],
     [
       ...changes.map(({ container, what, from, to }) => [container, what, from, to]),
-      ...(autoscaler?.targets ?? []).map(({ resource, container, from, to }) => [
+      ...(autoscaler?.targets ?? []).map(({ resource, container, from, meanwhile, to, acts_at }) => [
         `hpa ${autoscaler!.name}`,
         `target of ${resource}${container === null ? '' : ` of ${container}`}`,
-        from,
-        to,
+        `${from}, ${meanwhile} a pod`,
+        to === acts_at ? `${to} a pod` : `${to}, ${acts_at} a pod`,
       ]),
     ],
   );

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
-import { invalid } from '../../kernel/errors.ts';
+import { invalid, publicText } from '../../kernel/errors.ts';
 import { numberOf, onGrid, readColumn } from '../csv-column.ts';
 import type { CliContext } from '../main.ts';
 import { table } from '../table.ts';
@@ -115,9 +115,17 @@ async function recommend(context: CliContext, flags: RecommendFlags): Promise<vo
   const ask = async (more: object) =>
     tower.post<Batch>(`${path}/${part(namespace)}/recommendations`, { ...body, ...named, ...more });
   let batch = await ask({});
-  while (batch.next !== null) {
+  while (batch.next) {
     context.progress(`${batch.recommendations.length + batch.failures.length} workloads, ${batch.left_off} to go`);
-    batch = together(batch, await ask({ after: batch.next }));
+    const after = batch.next;
+    try {
+      batch = together(batch, await ask({ after }));
+    } catch (error) {
+      // What is known by now is worth having.
+      process.exitCode = 1;
+      const failures = [...batch.failures, { service: `all after ${after}`, error: publicText(error) }];
+      batch = { ...batch, failures, next: null };
+    }
   }
   if (batch.recommendations.every(({ outputs }) => outputs === null)) process.exitCode = 1;
   context.print(batch, (all) => batchText(all, output));

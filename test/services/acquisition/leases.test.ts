@@ -100,8 +100,8 @@ describe('the hold on a workload', () => {
     await scaleWorkload(client, 'shop', 'cart', 0);
     const abandoned = async (ms: number, atWork = false) =>
       restoreLeft(client, 'shop', (_, { spec }) => Date.parse(spec.renewTime!) + 60_000 < now + ms && !atWork);
-    expect(await abandoned(10_000)).toEqual([]);
-    expect(await abandoned(70_000, true)).toEqual([]);
+    expect(await abandoned(10_000)).toEqual({ restored: [], waiting: [] });
+    expect(await abandoned(70_000, true)).toEqual({ restored: [], waiting: [] });
     expect(fake.replicasOf('web')).toBe(0);
     fake.trouble(({ method, path }) =>
       method === 'PUT' && path.endsWith('cart/scale') ? { status: 422, message: 'no' } : undefined,
@@ -109,7 +109,7 @@ describe('the hold on a workload', () => {
     await expect(abandoned(70_000)).rejects.toThrow('Kubernetes: no');
     expect(fake.replicasOf('web')).toBe(2);
     fake.trouble(() => undefined);
-    expect(await abandoned(70_000)).toEqual(['cart']);
+    expect(await abandoned(70_000)).toEqual({ restored: ['cart'], waiting: [] });
     expect([fake.replicasOf('cart', 'StatefulSet'), fake.leases()]).toEqual([1, []]);
   });
 

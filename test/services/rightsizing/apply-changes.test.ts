@@ -11,6 +11,7 @@ describe('what would be applied', () => {
     replicas: 2,
     containers: [{ name: 'server', resources: former }],
     scaler: null,
+    rolledOut: true,
   };
   it.each([
     [{ status: 'abstained', reason: 'too little is known' }, {}, 'nothing is recommended: too little is known'],

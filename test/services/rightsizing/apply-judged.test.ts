@@ -189,6 +189,22 @@ describe('what was applied', () => {
     expect([result.status, result.reason]).toEqual(['undone', 'web-0 was killed for memory']);
   });
 
+  it('leaves what somebody makes of it while its pods come back', async () => {
+    const { fake, tower, resources } = await world({ signals: [quiet, quiet, { ...quiet, errors: 0.2 }] });
+    const theirs = { ...former, requests: { cpu: '700m', memory: '256Mi' } };
+    let patches = 0;
+    fake.trouble(({ method, path }) => {
+      if (method === 'PATCH' && path.endsWith('/deployments/web')) patches += 1;
+      // It was judged, set, and taken back.
+      const { spec } = fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!;
+      const { containers } = (spec as { template: { spec: { containers: { resources: object }[] } } }).template.spec;
+      if (method === 'GET' && path.endsWith('/pods') && patches === 3) containers[0]!.resources = theirs;
+      return undefined;
+    });
+    expect((await tower().run()).status).toBe('undone');
+    expect(resources()).toEqual(theirs);
+  });
+
   it('does not say that it stays where somebody else has set everything back', async () => {
     const { fake, tower } = await world();
     fake.trouble(({ method, path }) => {
