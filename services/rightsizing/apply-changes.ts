@@ -30,6 +30,7 @@ export function changesOf(
     throw conflict(`nothing is recommended: ${answer.reason}`, { reason: answer.reason });
   if (answer.warnings.length > 0)
     throw conflict(`what was used may not be known in full: ${answer.warnings[0]}`, { warnings: answer.warnings });
+  if (replicas === 0) throw conflict('it has no pods, so nothing could tell whether they do well: scale it up first');
   const wants = (resource: 'cpu' | 'memory') => request.resources.includes(resource);
   const unknown = [wants('cpu') && answer.hpa, wants('memory') && answer.hpa_memory].find(
     (hpa) => hpa && hpa.name !== found.scaler?.name,

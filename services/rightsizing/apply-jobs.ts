@@ -48,8 +48,12 @@ export function createApplyJobs(deps: Deps) {
     /** What would be changed, judged by the API server. @throws TowerError `conflict` for nothing to change, `invalid`, `not_found`, `unavailable` */
     plan: async (target: Target, request: ApplyRequest): Promise<ApplyPlan> => {
       const { answer, changes, scaler } = await prepared(target, request);
+      const open = await jobs.open(subjectOf(target));
+      const meanwhile = open ? [`it is being changed by job ${open.id}: this is what would be left to do now`] : [];
       const inPlace = isInPlace(request)
-        ? ['all pods are resized in place, which holds until they are replaced: their template stays as it is']
+        ? [
+            'all pods are resized in place, which holds until they are replaced: their template stays as it is, and new ones ask for what it says',
+          ]
         : [];
       return {
         dry_run: true,
@@ -57,16 +61,18 @@ export function createApplyJobs(deps: Deps) {
         changes,
         autoscaler: shownScaling(scaler),
         confidence: answer.confidence,
-        notes: [...inPlace, ...scalingNotes(scaler), ...answer.notes],
+        notes: [...meanwhile, ...inPlace, ...scalingNotes(scaler), ...answer.notes],
       };
     },
     /** @throws TowerError `conflict` while another job of the service is open, else as `plan` */
     start: async (target: Target, request: ApplyRequest): Promise<ApplyJob> => {
       await prepared(target, request);
-      return begin(`${target.namespace}/${target.service}`, request, `${target.service} is being changed`);
+      return begin(subjectOf(target), request, `${target.service} is being changed`);
     },
   };
 }
+
+const subjectOf = ({ namespace, service }: Target): string => `${namespace}/${service}`;
 
 function targetOf(subject: string): Target {
   const [namespace = '', service = ''] = subject.split('/');

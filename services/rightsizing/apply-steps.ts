@@ -58,6 +58,7 @@ export const sizedFor = ({ sized }: Pick<Prepared, 'sized'>, pod: PodState, requ
 export async function tryOut(run: Run, canary: string): Promise<string | null> {
   const trouble = await resizeOne(run, canary);
   if (trouble !== null) return trouble;
+  run.step(`it is watched how ${canary} does`);
   // A container that begins again for a resize does so as it was told.
   const later = await watch(run, await restartsNow(run), new Set([canary]), canary);
   return later === null || later.startsWith(canary) ? later : `${canary}: ${later}`;
@@ -126,10 +127,12 @@ export async function resizeAll(
  * An autoscaler is to add or take away no pods because there are some of another size.
  * @returns false where somebody else has set its targets, which are left then
  */
-export async function scaleBy({ cluster, target, scaler, signal, step }: Run, to: 'held' | 'next'): Promise<boolean> {
+export async function scaleBy(run: Run, to: 'held' | 'next'): Promise<boolean> {
+  const { cluster, target, scaler, signal, step } = run;
   if (!scaler) return true;
   const isSet = await cluster.setShares(target, scaler, { to, signal });
   step(isSet ? scalingText(scaler, to) : `the autoscaler ${scaler.name} is left as somebody else has set it`);
+  if (!isSet) run.scaler = null;
   return isSet;
 }
 
@@ -137,7 +140,7 @@ export async function scaleBy({ cluster, target, scaler, signal, step }: Run, to
 export async function replaceAll(run: Run, held: Held): Promise<string | null> {
   const { cluster, target, found, sized, request, signal, step, say } = run;
   await cluster.renew(held, signal);
-  step('all pods are replaced');
+  step('all pods are being replaced');
   const { ready, pods, waiting } = await cluster.rollOut(target, found, sized, {
     timeoutMs: request.rollout_seconds * 1000,
     signal,

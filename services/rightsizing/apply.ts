@@ -73,7 +73,8 @@ export async function applySizes(
     }
     await stopKeeping();
     if (trouble === null) await cluster.release(held);
-    else if (!(await cluster.letGo(held))) step(waitingFor(run));
+    else if (!(await cluster.letGo(held))) step(waitingFor(prepared));
+    else if (prepared.scaler) step(`the autoscaler ${prepared.scaler.name} has its share again`);
     return resultOf(run, trouble, canary, steps);
   } catch (error) {
     await stopKeeping();
@@ -84,7 +85,7 @@ export async function applySizes(
     });
     if (signal.aborted && !isBegunAgain()) {
       step('taken back: it was cancelled');
-      if (!isBack) step(waitingFor(run));
+      if (!isBack) step(waitingFor(prepared));
       return resultOf(run, trouble ?? 'it was cancelled', canary, steps);
     }
     throw lost.signal.aborted && !signal.aborted ? lost.signal.reason : error;
@@ -101,8 +102,9 @@ async function changeAll(
   const { cluster, clock, request, signal } = run;
   // Where nobody can say how it does, nobody could say whether it does worse.
   run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
+  const { scaler } = run;
   if (!(await scaleBy(run, 'held')))
-    throw conflict(`the autoscaler ${run.scaler!.name} was changed just now: look at it, and apply again`);
+    throw conflict(`the autoscaler ${scaler!.name} was changed just now: look at it, and apply again`);
   const trouble =
     (canary === null ? null : await tryOut(run, canary)) ??
     (isInPlace(request) ? await resizeAll(run, held, canary, others) : await replaceAll(run, held));
@@ -112,12 +114,17 @@ async function changeAll(
   return null;
 }
 
-const staying = ({ request, scaler }: Run): string =>
-  isInPlace(request)
-    ? `it stays, until pods are replaced: their template is as it was${scaler ? `, and the autoscaler ${scaler.name} keeps the amount` : ''}`
-    : 'it stays';
+const staying = ({ request, scaler, after }: Run): string => {
+  const unknown = after.throttled === null && after.errors === null && after.latencyMs === null;
+  const until = isInPlace(request) ? ', until pods are replaced: their template is as it was' : '';
+  const amount = isInPlace(request) && scaler ? `, and the autoscaler ${scaler.name} keeps the amount` : '';
+  const judged = unknown
+    ? '; nobody measures throttling, errors or latency: only kills, restarts and readiness were judged'
+    : '';
+  return `it stays${until}${amount}${judged}`;
+};
 
-const waitingFor = ({ scaler }: Pick<Run, 'scaler'>): string =>
+const waitingFor = ({ scaler }: Prepared): string =>
   `the autoscaler ${scaler?.name} gets its share back when all pods are as before, which is looked at every minute`;
 
 const resultOf = (

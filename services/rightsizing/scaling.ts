@@ -85,7 +85,7 @@ export function hpaOf(
     };
   const { exact, moved, low, high } = movedShare(target, before, after);
   const load = (amount: number) => `${quantity(amount, resource)}${resource === 'cpu' ? ' cores' : ''}`;
-  const text = `scales at ${load(target * before)} a pod, which is ${Math.round(100 * exact)} % of the recommended request`;
+  const text = `scales at ${load(target * before)} a pod, which is ${Math.round(100 * exact)} % of what all its containers are to request`;
   return {
     ...common,
     recommended_target_utilization: moved,
@@ -98,13 +98,13 @@ export function hpaOf(
 
 /**
  * All that an autoscaler is to scale by, with the targets that move. A list of metrics is replaced whole, so it takes the
- * cluster’s own; null where that is not known, or no target moves.
+ * cluster’s own; null where that is not known, no target moves, or something else would move it back.
  */
 export function scalerPatch(
   scaler: Written['scaler'],
   targets: Record<Resource, SizeAnswer['hpa']>,
 ): { name: string; metrics: object[] } | null {
-  if (!scaler) return null;
+  if (!scaler || scaler.keptBy !== null) return null;
   let moved = false;
   const metrics = (scaler.spec.metrics ?? []).map((metric) => {
     const { type, resource } = metric;
@@ -117,3 +117,18 @@ export function scalerPatch(
   });
   return moved ? { name: scaler.metadata.name, metrics } : null;
 }
+
+/** Targets that belong to a size, and that its outputs do not set. */
+export const unsetTargets = (
+  patch: ReturnType<typeof scalerPatch>,
+  scaler: Written['scaler'],
+  targets: Record<Resource, SizeAnswer['hpa']>,
+): string[] =>
+  Object.entries(targets).flatMap(([resource, target]) => {
+    const [now, next] = [target?.target_utilization, target?.recommended_target_utilization ?? null];
+    if (!target || patch || next === null || Math.round(100 * next) === Math.round(100 * now!)) return [];
+    const why = scaler?.keptBy ? `${scaler.keptBy} keeps it` : 'it is not known in full';
+    return [
+      `set the target of the autoscaler ${target.name} to ${Math.round(100 * next)} % of ${resource} with the requests: ${why}, so the outputs leave it`,
+    ];
+  });

@@ -24,7 +24,7 @@ import {
 import type { Forecaster } from './forecast-demand.ts';
 import { type Beside, outputsOf } from './outputs.ts';
 import { type Pods, readAll } from './read.ts';
-import { hpaOf, scalerPatch, sizeReplicas } from './scaling.ts';
+import { hpaOf, scalerPatch, sizeReplicas, unsetTargets } from './scaling.ts';
 import type { SizeAnswer, SizeRequest, Sizing } from './schemas.ts';
 import { ofOthers, own } from './strategies/names.ts';
 import { day, horizonMsOf, type Resource, stepMsOf } from './usage.ts';
@@ -68,9 +68,10 @@ export async function sizeWorkload(
   const ofAll = { ...cpu, pods: cpu.pods.filter(({ container }) => names.includes(container)) };
   const replicas = sizeReplicas(request, state, await demandOf(context, ofAll), containers, planned);
   const [hpa, hpaMemory] = [hpaOf(state, 'cpu', containers), hpaOf(state, 'memory', containers)];
+  const targets = { cpu: hpa, memory: hpaMemory };
   const beside = {
     replicas: planned && planned.replicas !== state.replicas ? planned.replicas : null,
-    scaler: scalerPatch(written?.scaler ?? null, { cpu: hpa, memory: hpaMemory }),
+    scaler: scalerPatch(written?.scaler ?? null, targets),
   };
   return {
     ...target,
@@ -92,6 +93,7 @@ export async function sizeWorkload(
       ...shorterNotes(wanted, stretch),
       ...triedNotes(tried),
       ...notesOf(state, containers),
+      ...unsetTargets(beside.scaler, written?.scaler ?? null, targets),
       ...replicaNotes(planned, state.replicas),
       ...(note === null ? [] : [note]),
     ],

@@ -193,8 +193,9 @@ async function renew(store: Store, { id, attempts }: QueuedJob): Promise<boolean
 
 /** Keeps now and then how far a job is. */
 function progressOf({ store, clock }: QueueOptions, { id, attempts }: QueuedJob) {
+  const over = new AbortController();
   let writing: Promise<void> | null = null;
-  let [newest, writtenAt]: [string | null, number] = [null, Number.NEGATIVE_INFINITY];
+  let [newest, written]: [string | null, string | null] = [null, null];
   const write = async (progress: string): Promise<void> => {
     const db = await store.db();
     await db
@@ -206,19 +207,28 @@ function progressOf({ store, clock }: QueueOptions, { id, attempts }: QueuedJob)
       .execute();
     store.bell.ring('queue', id);
   };
+  const keepUp = async (): Promise<void> => {
+    try {
+      while (newest !== written) {
+        written = newest;
+        await write(newest!);
+        // What is said meanwhile is written after a moment, also where nothing more is said.
+        await clock.sleep(progressMs, over.signal);
+      }
+    } catch {
+      // Of what could not be written the next word is a newer one.
+    } finally {
+      writing = null;
+    }
+  };
   return {
     say: (now: unknown): void => {
       newest = JSON.stringify(now);
-      if (writing || clock.now() - writtenAt < progressMs) return;
-      writtenAt = clock.now();
-      writing = write(newest)
-        .catch(() => undefined)
-        .finally(() => {
-          writing = null;
-        });
+      writing ??= keepUp();
     },
     /** The newest word, once nothing older can be written over it. */
     last: async (): Promise<string | null> => {
+      over.abort();
       await writing;
       return newest;
     },

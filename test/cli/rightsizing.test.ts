@@ -21,6 +21,11 @@ describe('tower rightsizing', () => {
     expect(asTable.out).toMatch(/\nautoscaler +web 60 % → \d+ %: scales at 0\.36 cores a pod/);
     expect(asTable.out).toMatch(/\ncost +\d+\.\d\d USD → \d+\.\d\d USD a month, saves \d+\.\d\d USD/);
     expect(asTable.out).toMatch(/\nweb CPU, before floors, by +tower \d+m, krr_simple \d+m/);
+    const kubectl = await tower(...one, '--output', 'kubectl');
+    expect(kubectl.out).toMatch(
+      /^# set the target of the autoscaler web to \d+ % of cpu with the requests: it is not known in full/m,
+    );
+    expect(kubectl.out).toMatch(/^kubectl patch deployment web -n shop --type strategic -p '[^\n]*'$/m);
     const helm = parse((await tower(...one, '--output', 'helm')).out) as { resources: object };
     expect(helm.resources).toMatchObject({
       requests: { cpu: expect.stringMatching(/^\d+m$/) as string },

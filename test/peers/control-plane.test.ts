@@ -25,7 +25,9 @@ describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights
     const result = await run();
     expect(result).toMatchObject({ status: 'applied', reason: null });
     expect(before).toContain(result.canary);
-    expect(said).toEqual(expect.arrayContaining([`${result.canary} is resized in place`, 'all pods are replaced']));
+    expect(said).toEqual(
+      expect.arrayContaining([`${result.canary} is resized in place`, 'all pods are being replaced']),
+    );
     expect([await resources(), await leases()]).toEqual([wanted, '']);
     expect((await pods()).map((pod) => pod.resources)).toEqual([wanted, wanted, wanted]);
   });

@@ -64,6 +64,20 @@ describe('the job queue', () => {
     expect(await queue.list('other', 10)).toEqual([]);
   });
 
+  it('tells the last word also where it comes right after another', async () => {
+    const { work, end } = held();
+    const { queue, add, until, clock } = tower(storeIn(temporaryFolder()), 'a', (job, run) => {
+      for (const step of [1, 2]) run.progress({ step });
+      return work(job, run);
+    });
+    const { job } = await add();
+    const told = async () => (await queue.get('work', job.id))?.progress;
+    await expect.poll(told).toBe('{"step":1}');
+    await expect.poll(async () => clock.advance(250).then(told)).toBe('{"step":2}');
+    end(1);
+    await until(job.id, 'succeeded');
+  });
+
   it('has one open job of a subject, and one of a key for ever', async () => {
     const { work, end } = held();
     const { add, until, queue } = tower(storeIn(temporaryFolder()), 'a', work);

@@ -14,6 +14,12 @@ export type Share = { resource: 'cpu' | 'memory'; container: string | null; perc
 export type HeldShare = Share & { held: string; next: number | null };
 export type HeldShares = { name: string; shares: HeldShare[] };
 
+/** What keeps it as it is, such as KEDA’s ScaledObject. */
+export const keeperOf = ({ metadata }: Pick<Autoscaler, 'metadata'>): string | null => {
+  const keeper = metadata.ownerReferences?.find(({ controller }) => controller);
+  return keeper ? `the ${keeper.kind} ${keeper.name}` : null;
+};
+
 const kinds = { Resource: 'resource', ContainerResource: 'containerResource' } as const;
 const scaledBy = (metric: Metric): ScaledBy | undefined =>
   metric.type in kinds ? metric[kinds[metric.type as keyof typeof kinds]] : undefined;

@@ -1,5 +1,5 @@
 import { conflict, notFound, TowerError } from '../../../src/kernel/errors.ts';
-import { type HeldShares, sharesOf } from './autoscalers.ts';
+import { type HeldShares, keeperOf, sharesOf } from './autoscalers.ts';
 import { isByAdmission, type KubernetesClient } from './client.ts';
 import {
   type Autoscaler,
@@ -57,15 +57,17 @@ export async function findWorkload(
       `the VerticalPodAutoscaler ${vpa.metadata.name} sets what ${service} asks for; it would do so again`,
     );
   const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
-  const hpa = hpas?.find((each) => isOf(each, kind, service));
-  const keeper = hpa?.metadata.ownerReferences?.find(({ controller }) => controller);
-  const keptBy = keeper ? `the ${keeper.kind} ${keeper.name}` : null;
+  const [hpa, other] = (hpas ?? []).filter((each) => isOf(each, kind, service));
+  if (hpa && other)
+    throw conflict(
+      `the autoscalers ${hpa.metadata.name} and ${other.metadata.name} both scale ${service}: one is too many`,
+    );
   return {
     kind,
     selector: scale.status?.selector ?? '',
     replicas: spec.replicas ?? 1,
     containers: spec.template.spec.containers.map(sizedOf),
-    scaler: hpa ? { name: hpa.metadata.name, shares: sharesOf(hpa), keptBy } : null,
+    scaler: hpa ? { name: hpa.metadata.name, shares: sharesOf(hpa), keptBy: keeperOf(hpa) } : null,
     rolledOut: isRolledOut(workload),
   };
 }
@@ -75,7 +77,7 @@ export type Written = {
   /** Of its template. */
   containers: string[];
   /** Its HorizontalPodAutoscaler, with all that it scales by. */
-  scaler: Pick<Autoscaler, 'metadata' | 'spec'> | null;
+  scaler: (Pick<Autoscaler, 'metadata' | 'spec'> & { keptBy: string | null }) | null;
 };
 
 /** @throws TowerError `not_found`, `unavailable` */
@@ -92,7 +94,8 @@ export async function writtenOf(
       const containers = spec.template.spec.containers.map(({ name }) => name);
       if (kind === 'DaemonSet') return { containers, scaler: null };
       const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
-      return { containers, scaler: hpas?.find((each) => isOf(each, kind, service)) ?? null };
+      const hpa = hpas?.find((each) => isOf(each, kind, service));
+      return { containers, scaler: hpa ? { ...hpa, keptBy: keeperOf(hpa) } : null };
     } catch (error) {
       if (!(error instanceof TowerError && error.code === 'not_found')) throw error;
     }

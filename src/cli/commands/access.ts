@@ -106,7 +106,8 @@ function addAuditCommands(program: Command, context: CliContext, here: Here): vo
       );
       if (found.problem !== null)
         throw new TowerError('internal', `The audit log is NOT as it was written: ${found.problem}`);
-      context.print(found, ({ rows }) => `The audit log is whole: ${rows} rows`);
+      const where = flags.file ?? `DATA_DIRECTORY ${folder}`;
+      context.print(found, ({ rows }) => `The audit log is whole: ${rows} rows in ${where}`);
     });
 
   audit

@@ -34,6 +34,7 @@ type Job = {
   namespace: string;
   service: string;
   status: string;
+  created_at: string;
   progress: { step: string } | null;
   result: Result | null;
   error: string | null;
@@ -73,13 +74,14 @@ export function addApplyCommands(rightsizing: Command, context: CliContext): voi
         all.length === 0
           ? 'Nothing has been applied.'
           : table(
-              ['JOB', 'SERVICE', 'STATUS', 'OUTCOME', 'WHY'],
-              all.map(({ id, namespace, service, status, result, error }) => [
+              ['BEGUN', 'JOB', 'SERVICE', 'STATUS', 'OUTCOME', 'WHY'],
+              all.map(({ id, namespace, service, status, created_at, progress, result, error }) => [
+                created_at.slice(0, 16),
                 id,
                 `${namespace}/${service}`,
                 status,
                 result?.status ?? null,
-                result?.reason ?? error,
+                result?.reason ?? error ?? (result ? null : (progress?.step ?? null)),
               ]),
               80,
             ),
@@ -102,6 +104,11 @@ async function apply(context: CliContext, { namespace, service, confirm, ...flag
   if (!confirm) return context.print(await tower.post<Plan>(path, body), planText);
   const begun = await tower.post<Job>(path, body);
   const job = await followJob(context, jobs, begun, ({ progress }) => context.progress(progress?.step ?? ''));
+  if (!job.result && job.status === 'cancelled')
+    throw new TowerError(
+      'internal',
+      `job ${job.id} was cancelled, and what it had changed is taken back: tower rightsizing applied tells when it is`,
+    );
   if (!job.result) throw new TowerError('internal', `job ${job.id} ${job.status}: ${job.error ?? 'without a result'}`);
   context.print(job.result, resultText);
   if (job.result.status !== 'applied') process.exitCode = 1;

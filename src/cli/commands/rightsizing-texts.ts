@@ -82,6 +82,9 @@ export function together(first: Batch, then: Batch): Batch {
   };
 }
 
+/** One line of a comment, in a shell and in YAML: names and messages are anybody’s. */
+const comment = (text: string): string => `# ${text.replaceAll(/\s+/g, ' ')}`;
+
 /** What can be applied is one document each; what is not one is a comment there. */
 export function batchText({ recommendations, failures, cost }: Batch, output: Output): string {
   const isTable = output === 'table';
@@ -93,18 +96,20 @@ export function batchText({ recommendations, failures, cost }: Batch, output: Ou
       `all together: ${costText(cost)}`,
     ].join('\n\n');
   const documents = recommendations.map((one) => {
-    const title = `# ${one.namespace}/${one.service}`;
+    const title = `${one.namespace}/${one.service}`;
     return one.outputs === null
-      ? `${title}: no recommendation: ${one.reason}`
-      : `${title}\n${one.outputs[output].trimEnd()}`;
+      ? recommendationText(one, output)
+      : `${comment(title)}\n${recommendationText(one, output)}`;
   });
-  return [...documents, ...said.map((line) => `# ${line}`)].join(output === 'kubectl' ? '\n' : '\n---\n');
+  return [...documents, ...said.map(comment)].join(output === 'kubectl' ? '\n' : '\n---\n');
 }
 
 export function recommendationText(answer: Answer, output: Output): string {
-  if (answer.outputs === null)
-    return `${output === 'table' ? '' : '# '}${answer.namespace}/${answer.service}: no recommendation: ${answer.reason}`;
-  if (output !== 'table') return answer.outputs[output].trimEnd();
+  if (answer.outputs === null) {
+    const text = `${answer.namespace}/${answer.service}: no recommendation: ${answer.reason}`;
+    return output === 'table' ? text : comment(text);
+  }
+  if (output !== 'table') return [...answer.notes.map(comment), answer.outputs[output].trimEnd()].join('\n');
   const { containers, replicas, hpa, hpa_memory, cost, notes } = answer;
   const rows = containers.flatMap(({ container, cpu, memory }) => [
     rowOf(container, 'CPU', cpu, cores),

@@ -37,7 +37,7 @@ describe('applying a recommendation', () => {
       'PATCH /apis/apps/v1/namespaces/shop/deployments/web',
     ]);
     expect(said).toEqual(
-      expect.arrayContaining([`${result.canary} is resized in place`, 'all pods are replaced', 'it stays']),
+      expect.arrayContaining([`${result.canary} is resized in place`, 'all pods are being replaced', 'it stays']),
     );
   });
 
@@ -245,6 +245,16 @@ describe('applying a recommendation', () => {
       });
     await expect(tower().run()).rejects.toThrow(text);
     expect([resources(), fake.leases()]).toEqual([former, []]);
+  });
+
+  it('is refused where there is no pod to tell whether it does well, or two autoscalers', async () => {
+    const none = await world({ replicas: 0 });
+    await expect(none.tower().run()).rejects.toThrow('it has no pods, so nothing could tell whether they do well');
+    const twice = await world({ metrics: [scalesBy('cpu')] });
+    const web = twice.fake.get(twice.hpas, 'web')!;
+    twice.fake.add(twice.hpas, { ...web, metadata: { name: 'web2' } });
+    await expect(twice.tower().run()).rejects.toThrow('the autoscalers web and web2 both scale web: one is too many');
+    for (const { resources, fake } of [none, twice]) expect([resources(), fake.leases()]).toEqual([former, []]);
   });
 
   it('needs the rights that deploy/ gives it, and no others', async () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import type { WorkloadState } from '../../../services/acquisition/state.ts';
 import { outputsOf } from '../../../services/rightsizing/outputs.ts';
-import { hpaOf, scalerPatch } from '../../../services/rightsizing/scaling.ts';
+import { hpaOf, scalerPatch, unsetTargets } from '../../../services/rightsizing/scaling.ts';
 import type { SizeAnswer } from '../../../services/rightsizing/schemas.ts';
 
 describe('the target of an autoscaler', () => {
@@ -30,7 +30,7 @@ describe('the target of an autoscaler', () => {
 
   it('that cannot be the same load says at which one it will scale', () => {
     expect(moved(0.6, 0.5, 0.1).explanation).toBe(
-      'scales at 0.36 cores a pod, which is 180 % of the recommended request; kept within 50 and 90 %, so it will scale at 0.18',
+      'scales at 0.36 cores a pod, which is 180 % of what all its containers are to request; kept within 50 and 90 %, so it will scale at 0.18',
     );
   });
 
@@ -40,7 +40,7 @@ describe('the target of an autoscaler', () => {
       resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization } },
     });
     const queue = { type: 'External', external: { metric: { name: 'queue' }, target: { type: 'Value', value: '30' } } };
-    const written = { metadata: { name: 'web' }, spec: { metrics: [queue, cpu(60)] } };
+    const written = { metadata: { name: 'web' }, spec: { metrics: [queue, cpu(60)] }, keptBy: null };
     const hpa = moved(0.6, 0.5, 0.4);
     const scaler = scalerPatch(written, { cpu: hpa, memory: null });
     expect(scaler).toEqual({ name: 'web', metrics: [queue, cpu(72)] });
@@ -63,10 +63,22 @@ describe('the target of an autoscaler', () => {
       spec: { metrics: evil.metrics },
     });
     // Where it stays, or another one is meant, there is nothing to set.
-    expect(
-      scalerPatch({ metadata: { name: 'web' }, spec: { metrics: [cpu(72)] } }, { cpu: hpa, memory: null }),
-    ).toBeNull();
+    expect(scalerPatch({ ...written, spec: { metrics: [cpu(72)] } }, { cpu: hpa, memory: null })).toBeNull();
     expect(scalerPatch({ ...written, metadata: { name: 'other' } }, { cpu: hpa, memory: null })).toBeNull();
     expect(scalerPatch(null, { cpu: hpa, memory: null })).toBeNull();
+    // What the outputs do not set is said.
+    const unset = (scaler: Parameters<typeof scalerPatch>[0]) => {
+      const targets = { cpu: hpa, memory: null };
+      return unsetTargets(scalerPatch(scaler, targets), scaler, targets);
+    };
+    expect([unset(written), unset(null), unset({ ...written, keptBy: 'the ScaledObject web' })]).toEqual([
+      [],
+      [
+        'set the target of the autoscaler web to 72 % of cpu with the requests: it is not known in full, so the outputs leave it',
+      ],
+      [
+        'set the target of the autoscaler web to 72 % of cpu with the requests: the ScaledObject web keeps it, so the outputs leave it',
+      ],
+    ]);
   });
 });
