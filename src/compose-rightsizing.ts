@@ -56,7 +56,7 @@ export async function composeRightsizing(
   releaser: Releaser,
 ) {
   const acquisition = await composeAcquisition(config, secrets, tools, parts, releaser);
-  return { acquisition, rightsizing: composeSizing(config, acquisition, tools.clock, parts, releaser) };
+  return { acquisition, rightsizing: composeSizing(config, acquisition, tools, parts, releaser) };
 }
 
 /** What asks Prometheus. @throws TowerError `invalid` for files that settings name and that break a rule */
@@ -116,7 +116,7 @@ function kubernetesClient(config: Config, clock: Clock) {
 function composeSizing(
   config: Config,
   acquisition: Acquisition,
-  clock: Clock,
+  { clock, log, metrics }: Tools,
   { queue, forecaster, audit }: Parts,
   releaser: Releaser,
 ): Rightsizing {
@@ -129,6 +129,10 @@ function composeSizing(
     forecaster,
     queue,
     audit,
+    onApplied: (outcome, target, reason) => {
+      metrics.applied.inc({ outcome });
+      log.info({ ...target, outcome, reason }, 'applying a recommendation has ended');
+    },
     pool,
     prices: {
       currency: config.PRICE_CURRENCY,

@@ -13,24 +13,30 @@ import type { SizeAnswer, SizeRequest } from './schemas.ts';
 type Target = { namespace: string; service: string };
 /** Writes down what a job came to, where changes of clusters are written down. */
 export type NoteOutcome = (entry: { action: string; job: string; target: object; details: object }) => Promise<void>;
+/** Told what came of each. */
+export type OnApplied = (outcome: ApplyResult['status'] | 'failed', target: Target, reason: string | null) => void;
 type Deps = ApplyDeps & {
   queue: Queue;
   recommend(target: Target, request: SizeRequest): Promise<SizeAnswer>;
   audit: NoteOutcome;
+  onApplied: OnApplied;
 };
 
 const kind = 'apply';
 
 export function createApplyJobs(deps: Deps) {
-  const { queue, cluster, recommend, audit } = deps;
+  const { queue, cluster, recommend, audit, onApplied } = deps;
   const prepared = async (target: Target, request: ApplyRequest) => {
     const found = await cluster.find(target);
     const answer = await recommend(target, { ...request, kind: found.kind });
     return { ...(await prepare(cluster, target, found, answer, request)), answer };
   };
   queue.handle(kind, async (job, run) => {
-    const note = async (details: object) =>
-      audit({ action: 'apply a recommendation', job: job.id, target: targetOf(job.subject), details });
+    const target = targetOf(job.subject);
+    const note = async (details: { status: Parameters<OnApplied>[0]; reason: string | null }) => {
+      onApplied(details.status, target, details.reason);
+      await audit({ action: 'apply a recommendation', job: job.id, target, details });
+    };
     try {
       const result = await applied(deps, prepared, job, run);
       const { steps: _, ...outcome } = result;

@@ -5,7 +5,7 @@ import type { Queue } from '../../src/store/queue.ts';
 import type { Cluster } from '../acquisition/cluster.ts';
 import type { History } from '../acquisition/history.ts';
 import type { NamedWorkload } from '../acquisition/state.ts';
-import { createApplyJobs, type NoteOutcome } from './apply-jobs.ts';
+import { createApplyJobs, type NoteOutcome, type OnApplied } from './apply-jobs.ts';
 import type { BacktestAnswer, BacktestRequest, StrategyList, WorkloadBacktestRequest } from './backtest-schemas.ts';
 import type { Bounds } from './bounds.ts';
 import { type Prices, sumOfCosts } from './cost.ts';
@@ -31,6 +31,7 @@ type Deps = {
   cluster: Cluster;
   queue: Queue;
   audit: NoteOutcome;
+  onApplied: OnApplied;
 };
 
 /** Workloads of one batch. */

@@ -139,6 +139,12 @@ const collectionMetrics = (registers: RegistryType[]) => ({
     help: 'How often experiments of the newest job on this tower failed; one that is tried again counts each time',
     registers,
   }),
+  applied: new Counter({
+    name: 'tower_recommendations_applied_total',
+    help: 'Recommendations that were applied, by what came of it: applied, undone (taken back), failed',
+    labelNames: ['outcome'] as const,
+    registers,
+  }),
   moraOutcomes: new Counter({
     name: 'mora_experiments_total',
     help: 'Experiments, by outcome; one that is tried again counts each time',

@@ -14,6 +14,7 @@ async function jobsOver(change: object = {}, signals: Signals[] = []) {
   const client = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock });
   const unmeasured = async () => Promise.reject(new Error('nobody measures'));
   const noted: object[] = [];
+  const told: unknown[] = [];
   let work: Work | undefined;
   const jobs = createApplyJobs({
     cluster: {
@@ -24,6 +25,7 @@ async function jobsOver(change: object = {}, signals: Signals[] = []) {
     queue: { handle: (_: string, each: Work) => (work = each) } as unknown as Queue,
     recommend: async () => answer(change),
     audit: async (entry) => void noted.push(entry),
+    onApplied: (outcome, { service }, reason) => told.push([outcome, service, reason]),
   });
   const run = async (abandoned: number) =>
     work!(
@@ -36,7 +38,7 @@ async function jobsOver(change: object = {}, signals: Signals[] = []) {
       } as QueuedJob,
       { signal: new AbortController().signal, progress: () => undefined, isStopping: () => false },
     );
-  return { fake, jobs, run, noted };
+  return { fake, jobs, run, noted, told };
 }
 
 describe('a job that applies', () => {
@@ -65,6 +67,10 @@ describe('a job that applies', () => {
     await undone.run(0);
     expect(undone.noted).toMatchObject([
       { target, details: { status: 'undone', reason: expect.stringContaining('failed requests rose') as string } },
+    ]);
+    expect([...kept.told, ...undone.told]).toEqual([
+      ['applied', 'web', null],
+      ['undone', 'web', expect.stringContaining('failed requests rose')],
     ]);
   });
 
