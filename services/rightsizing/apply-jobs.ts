@@ -58,7 +58,7 @@ export function createApplyJobs(deps: Deps) {
       const meanwhile = open ? [`it is being changed by job ${open.id}: this is what would be left to do now`] : [];
       const inPlace = isInPlace(request)
         ? [
-            'all pods are resized in place, which holds until they are replaced: their template stays as it is, and new ones ask for what it says',
+            'all pods are resized in place, which holds until they are replaced: their template stays as it is, and new ones ask for what it says; limits they do not have are not set',
           ]
         : [];
       return {

@@ -74,7 +74,7 @@ export async function applySizes(
     await stopKeeping();
     if (trouble === null) await cluster.release(held);
     else if (!(await cluster.letGo(held))) step(waitingFor(prepared));
-    else if (prepared.scaler) step(`the autoscaler ${prepared.scaler.name} has its share again`);
+    else if (run.scaler) step(`the autoscaler ${run.scaler.name} has its share again`);
     return resultOf(run, trouble, canary, steps);
   } catch (error) {
     await stopKeeping();
@@ -224,7 +224,9 @@ export async function undoLeft(
   const { restored, waiting } = await cluster.restoreOf(namespace, job, signal);
   if (![...restored, ...waiting].includes(service)) return null;
   const reason = 'the tower ended while it was applied';
-  const steps = [{ at: isoTime(clock.now())!, text: `taken back: ${reason}` }];
+  const wait = 'its autoscaler gets its share back when all pods are as before, which is looked at every minute';
+  const texts = [`taken back: ${reason}`, ...(waiting.includes(service) ? [wait] : [])];
+  const steps = texts.map((text) => ({ at: isoTime(clock.now())!, text }));
   const [before, after] = [shown(unmeasured), shown(unmeasured)];
   return { status: 'undone', reason, canary: null, changes: [], autoscaler: null, before, after, steps };
 }

@@ -60,8 +60,12 @@ export function explain(
 
 function boundText(unbounded: number, { value, by, needed, neededBy }: Bounded, resource: Resource): string {
   if (boundTexts[by] === '') return '';
-  const first =
-    neededBy === by || boundTexts[neededBy] === ''
+  // What only takes away has something to take from.
+  const isRaised =
+    value > unbounded && boundTexts[neededBy] === '' && (by === 'cap' || by === 'quota' || by === 'node');
+  const first = isRaised
+    ? `${boundTexts.floor}, which was `
+    : neededBy === by || boundTexts[neededBy] === ''
       ? ''
       : `${boundTexts[neededBy]}, ${quantity(needed, resource)}, which was `;
   const cost = value < needed ? ': the stated violation is not kept' : '';

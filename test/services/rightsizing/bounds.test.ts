@@ -38,6 +38,10 @@ describe('a recommendation', () => {
     expect(web!.memory).toMatchObject({ request: 190 * 2 ** 20, bound_by: 'oom', current_limit: 90 * 2 ** 20 });
     expect(answer.replicas).toMatchObject({ recommended: 3, bound_by: 'cap' });
     expect(web!.cpu.confidence).toBeNull();
+    const most = await recommend('web', { history_days: 4, min_cpu_cores: 8, max_cpu_cores: 9 });
+    expect(most.containers[1]!.cpu.explanation).toMatch(
+      /; 0\.3\d+ was raised to the floor, which was lowered to what the largest node has, \d(\.\d+)?$/,
+    );
     // The limit counts at which it was killed, whatever was scraped of its memory, and not the one that was given since.
     const raised = await (await towerOver(killedAt(150, 400))).recommend('web', { history_days: 4 });
     expect(raised.containers[1]!.memory).toMatchObject({ bound_by: 'oom', request: 250 * 2 ** 20 });
