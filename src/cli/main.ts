@@ -16,6 +16,8 @@ export type CliContext = {
   out(text: string): void;
   /** One line that is overwritten by the next, on a terminal only; empty = wiped away. */
   progress(line: string): void;
+  /** The same on a terminal; elsewhere, as in the log of a pipeline, each stays as a line on standard error. */
+  step(line: string): void;
 };
 
 type Io = { env?: Record<string, string | undefined>; out?: (text: string) => void; err?: (text: string) => void };
@@ -43,6 +45,8 @@ export async function run(
     .configureOutput({ writeOut: (text) => out(text.trimEnd()), writeErr: (text) => err(text.trimEnd()) })
     .showHelpAfterError('(tower --help lists the commands)')
     .exitOverride();
+  const isTerminal = process.stderr.isTTY === true && !wiring.err;
+  let lastStep = '';
   const options = () => program.opts<{ url: string; json?: boolean; registry?: string }>();
   const context: CliContext = {
     tower: () =>
@@ -51,7 +55,11 @@ export async function run(
     env,
     out,
     progress: (line) => {
-      if (process.stderr.isTTY && !wiring.err) process.stderr.write(`\r\u001b[K${line}`);
+      if (isTerminal) process.stderr.write(`\r\u001b[K${line}`);
+    },
+    step: (line) => {
+      if (isTerminal) context.progress(line);
+      else if (line !== '' && line !== lastStep) err(plain((lastStep = line)));
     },
   };
   addServeCommand(program, context, wiring.serve);

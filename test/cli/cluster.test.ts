@@ -68,4 +68,16 @@ describe('tower rightsizing apply', { timeout: 30_000 }, () => {
     expect((await scaled.tower(...args)).out).toMatch(/^hpa web +target of cpu +60%, 300m a pod +\d\d%, \d+m a pod$/m);
     expect((await tower('rightsizing', 'applied')).out).toBe('Nothing has been applied.');
   });
+
+  it('tells each step as a line where there is no terminal, then what came of it', async () => {
+    const { tower } = await cliOver(await clusteredEnv());
+    const args = ['--namespace', 'shop', '--service', 'web', '--days', '2', '--resources', 'memory'];
+    const done = await tower('rightsizing', 'apply', ...args, '--no-canary', '--watch-seconds', '1', '--confirm');
+    expect(done.err.split('\n').slice(0, 2)).toEqual(['all pods are being replaced', 'it is watched how they do']);
+    expect(done.out).toMatch(/^OF +WHAT +FROM +TO\nweb +requests\.memory[\s\S]*\noutcome +applied\n/);
+    expect(done.out).toContain('only kills, restarts and readiness were judged');
+    expect((await tower('rightsizing', 'applied')).out).toMatch(
+      /^BEGUN +JOB +SERVICE +STATUS +OUTCOME +WHY\n\d{4}-\d\d-\d\dT\d\d:\d\d +\S+ +shop\/web +succeeded +applied +-$/,
+    );
+  });
 });

@@ -103,7 +103,7 @@ async function apply(context: CliContext, { namespace, service, confirm, ...flag
   };
   if (!confirm) return context.print(await tower.post<Plan>(path, body), planText);
   const begun = await tower.post<Job>(path, body);
-  const job = await followJob(context, jobs, begun, ({ progress }) => context.progress(progress?.step ?? ''));
+  const job = await followJob(context, jobs, begun, ({ progress }) => context.step(progress?.step ?? ''));
   if (!job.result && job.status === 'cancelled')
     throw new TowerError(
       'internal',
