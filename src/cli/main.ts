@@ -45,7 +45,7 @@ export async function run(
     .configureOutput({ writeOut: (text) => out(text.trimEnd()), writeErr: (text) => err(text.trimEnd()) })
     .showHelpAfterError('(tower --help lists the commands)')
     .exitOverride();
-  const isTerminal = process.stderr.isTTY === true && !wiring.err;
+  const isTerminal = process.stderr.isTTY && !wiring.err;
   let lastStep = '';
   const options = () => program.opts<{ url: string; json?: boolean; registry?: string }>();
   const context: CliContext = {
