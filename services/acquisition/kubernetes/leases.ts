@@ -179,9 +179,9 @@ async function leaseOf(
  * @throws TowerError `unavailable`
  */
 export async function restore(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<boolean> {
-  return (await isHolder(client, held, signal)) && !(await undo(client, held, signal))
-    ? false
-    : release(client, held, signal).then(() => true);
+  if ((await isHolder(client, held, signal)) && !(await undo(client, held, signal))) return false;
+  await release(client, held, signal);
+  return true;
 }
 
 /** Sets requests and limits back, and goes on holding it: an autoscaler’s shares wait for the pods. @throws TowerError `unavailable` */
@@ -202,9 +202,9 @@ async function undoSizes(
 
 /** Lets go of a workload whose sizes were put back. @returns and throws as `restore` */
 export async function letGo(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<boolean> {
-  return (await isHolder(client, held, signal)) && !(await putSharesBack(client, held, signal))
-    ? false
-    : release(client, held, signal).then(() => true);
+  if ((await isHolder(client, held, signal)) && !(await putSharesBack(client, held, signal))) return false;
+  await release(client, held, signal);
+  return true;
 }
 
 const isHolder = async (client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<boolean> =>
