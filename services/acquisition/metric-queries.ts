@@ -141,10 +141,7 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
   mem_request_bytes: { unit: 'bytes', query: asked('requests', 'memory') },
   cpu_limit_cores: { unit: 'cores, of containers that have a limit', query: asked('limits', 'cpu') },
   mem_limit_bytes: { unit: 'bytes, of containers that have a limit', query: asked('limits', 'memory') },
-  replicas_wanted: {
-    unit: 'replicas',
-    query: replicasWanted,
-  },
+  replicas_wanted: { unit: 'replicas', query: replicasWanted },
   cpu_pressure_ratio: {
     unit: 's/s',
     query: `max(${containers('rate(container_pressure_cpu_waiting_seconds_total{$C}[$w])')})`,

@@ -73,7 +73,7 @@ export async function applySizes(
     }
     await stopKeeping();
     if (trouble === null) await cluster.release(held);
-    else if (!(await cluster.letGo(held))) step(waitingFor(prepared));
+    else if (!(await cluster.letGo(held))) step(waitingFor(`the autoscaler ${prepared.scaler?.name}`));
     else if (run.scaler) step(`the autoscaler ${run.scaler.name} has its share again`);
     return resultOf(run, trouble, canary, steps);
   } catch (error) {
@@ -85,7 +85,7 @@ export async function applySizes(
     });
     if (signal.aborted && !isBegunAgain()) {
       step('taken back: it was cancelled');
-      if (!isBack) step(waitingFor(prepared));
+      if (!isBack) step(waitingFor(`the autoscaler ${prepared.scaler?.name}`));
       return resultOf(run, trouble ?? 'it was cancelled', canary, steps);
     }
     throw lost.signal.aborted && !signal.aborted ? lost.signal.reason : error;
@@ -124,8 +124,8 @@ const staying = ({ request, scaler, after }: Run): string => {
   return `it stays${until}${amount}${judged}`;
 };
 
-const waitingFor = ({ scaler }: Prepared): string =>
-  `the autoscaler ${scaler?.name} gets its share back when all pods are as before, which is looked at every minute`;
+const waitingFor = (scaler: string): string =>
+  `${scaler} gets its share back when all pods are as before, which is looked at every minute`;
 
 const resultOf = (
   { changes, scaler, before, after }: Run,
@@ -224,8 +224,7 @@ export async function undoLeft(
   const { restored, waiting } = await cluster.restoreOf(namespace, job, signal);
   if (![...restored, ...waiting].includes(service)) return null;
   const reason = 'the tower ended while it was applied';
-  const wait = 'its autoscaler gets its share back when all pods are as before, which is looked at every minute';
-  const texts = [`taken back: ${reason}`, ...(waiting.includes(service) ? [wait] : [])];
+  const texts = [`taken back: ${reason}`, ...(waiting.includes(service) ? [waitingFor('its autoscaler')] : [])];
   const steps = texts.map((text) => ({ at: isoTime(clock.now())!, text }));
   const [before, after] = [shown(unmeasured), shown(unmeasured)];
   return { status: 'undone', reason, canary: null, changes: [], autoscaler: null, before, after, steps };

@@ -97,7 +97,7 @@ export function createRightsizing(deps: Deps) {
   };
 }
 
-/** Where a workload stands among those of its namespace. */
+/** Where a workload stands among those of its namespace, which come in this order. */
 const placeOf = ({ service, kind }: NamedWorkload): string => `${service} ${kind}`;
 
 /** What took too long for this tower says nothing of Prometheus. */

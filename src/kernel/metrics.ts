@@ -111,6 +111,12 @@ function eventMetrics(registers: RegistryType[]) {
       labelNames: ['outcome'] as const,
       registers,
     }),
+    applied: new Counter({
+      name: 'tower_recommendations_applied_total',
+      help: 'Recommendations that were applied, by what came of it: applied, undone (taken back), failed',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
     jobRuns: new Counter({
       name: 'tower_job_runs_total',
       help: 'Runs of background jobs, by outcome',
@@ -137,12 +143,6 @@ const collectionMetrics = (registers: RegistryType[]) => ({
   moraFailures: new Gauge({
     name: 'mora_data_collection_failures',
     help: 'How often experiments of the newest job on this tower failed; one that is tried again counts each time',
-    registers,
-  }),
-  applied: new Counter({
-    name: 'tower_recommendations_applied_total',
-    help: 'Recommendations that were applied, by what came of it: applied, undone (taken back), failed',
-    labelNames: ['outcome'] as const,
     registers,
   }),
   moraOutcomes: new Counter({

@@ -224,7 +224,8 @@ function progressOf({ store, clock }: QueueOptions, { id, attempts }: QueuedJob)
   return {
     say: (now: unknown): void => {
       newest = JSON.stringify(now);
-      writing ??= keepUp();
+      // One word said again is there already.
+      if (newest !== written) writing ??= keepUp();
     },
     /** The newest word, once nothing older can be written over it. */
     last: async (): Promise<string | null> => {

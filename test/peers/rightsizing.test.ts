@@ -52,10 +52,7 @@ async function prometheus(folder: string, targets: string[]): Promise<string> {
 
 describe.skipIf(!isThere)('a real Prometheus', () => {
   it('tells the same of a cluster as the fake one, to the last digit of a recommendation', async () => {
-    const stepMs = 300_000;
-    const now = Math.floor(Date.now() / stepMs) * stepMs - 4 * 3_600_000;
-    const clock = { now: () => now, sleep: async () => undefined };
-    const series = clusterSeries(now, 8, stepMs);
+    const { now, clock, series } = eightDays();
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'cluster.om'), exposition(series, true));
     execFileSync(
@@ -137,10 +134,7 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
 
 describe.skipIf(!isVictoriaThere)('a real VictoriaMetrics', () => {
   it('takes every query too, and tells the same to a fiftieth, whatever its rates begin with', async () => {
-    const stepMs = 300_000;
-    const now = Math.floor(Date.now() / stepMs) * stepMs - 4 * 3_600_000;
-    const clock = { now: () => now, sleep: async () => undefined };
-    const series = clusterSeries(now, 8, stepMs);
+    const { now, clock, series } = eightDays();
     const [folder, port] = [temporaryFolder(), await freePort()];
     const args = [`-storageDataPath=${folder}`, `-httpListenAddr=127.0.0.1:${port}`, '-retentionPeriod=60d'];
     const started = start(victoria, args, { cwd: folder });
@@ -164,6 +158,14 @@ describe.skipIf(!isVictoriaThere)('a real VictoriaMetrics', () => {
     expect(known(real)).toEqual(known(fake));
   });
 });
+
+/** Of the small cluster, up to four hours ago. */
+function eightDays() {
+  const stepMs = 300_000;
+  const now = Math.floor(Date.now() / stepMs) * stepMs - 4 * 3_600_000;
+  const clock = { now: () => now, sleep: async () => undefined };
+  return { now, clock, series: clusterSeries(now, 8, stepMs) };
+}
 
 /** What a tower says of a workload over such a server. */
 async function asked(url: string, clock: Clock) {

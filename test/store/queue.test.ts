@@ -66,14 +66,20 @@ describe('the job queue', () => {
 
   it('tells the last word also where it comes right after another', async () => {
     const { work, end } = held();
+    let say: (now: unknown) => void = () => undefined;
     const { queue, add, until, clock } = tower(storeIn(temporaryFolder()), 'a', (job, run) => {
       for (const step of [1, 2]) run.progress({ step });
+      say = run.progress;
       return work(job, run);
     });
     const { job } = await add();
     const told = async () => (await queue.get('work', job.id))?.progress;
     await expect.poll(told).toBe('{"step":1}');
     await expect.poll(async () => clock.advance(250).then(told)).toBe('{"step":2}');
+    // A word that is said again keeps none of the next from being told.
+    await clock.advance(250);
+    for (const step of [2, 3]) say({ step });
+    await expect.poll(told).toBe('{"step":3}');
     end(1);
     await until(job.id, 'succeeded');
   });

@@ -1,7 +1,7 @@
 import { conflict, TowerError } from '../../../src/kernel/errors.ts';
 import type { KubernetesClient } from './client.ts';
 import { type Autoscaler, isSameAmount, type Metric, type ScaledBy } from './objects.ts';
-import { autoscalerPath, autoscalersOf } from './workloads.ts';
+import { autoscalerPath, autoscalersOf, mostConflicts } from './workloads.ts';
 
 /**
  * Targets of a HorizontalPodAutoscaler that are shares of requests. They are other amounts when requests move, so they are
@@ -42,8 +42,6 @@ export const sharesOf = ({ spec }: Autoscaler): (Share & { isTwice: boolean })[]
 /** What may become what; `back`: held again, before sizes are taken back. */
 const from = { held: ['former'], next: ['held'], back: ['next'], former: ['held', 'next'] } as const;
 export type SharesTo = { to: keyof typeof from; dryRun?: boolean; signal?: AbortSignal | undefined };
-
-const mostConflicts = 8;
 
 /**
  * Sets targets to the amounts they are held at, to what they are to be next, or to what they were. One that somebody else has

@@ -132,7 +132,8 @@ export async function scaleOf(
   throw notFound(`${namespace} has no Deployment or StatefulSet ${service}`, { namespace, service });
 }
 
-const mostConflicts = 8;
+/** So often what somebody else changes meanwhile is read again. */
+export const mostConflicts = 8;
 
 /**
  * Sets how many pods there are to be, through the scale subresource; one that was changed meanwhile is read again.
