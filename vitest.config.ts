@@ -50,7 +50,8 @@ function overPostgres(): TestProjectConfiguration[] {
           'test/routes/**/*.test.ts',
           'test/e2e/metrics-sigkill.test.ts',
           'test/services/{access,analytics,drift}/**/*.test.ts',
-          'test/services/registry/{history,journal,journal-random,mlflow-webhook,sharing,stream,webhooks}.test.ts',
+          'test/services/registry/{journal,webhooks}/**/*.test.ts',
+          'test/services/registry/mirror/sharing.test.ts',
         ],
         globalSetup: 'test/support/postgres-for-all.ts',
         // After the peers, some of which measure time.

@@ -1,5 +1,5 @@
-import { createDetector } from '../services/analytics/anomalies/detector.ts';
-import { mean, median, normalUpper } from '../src/kernel/stats.ts';
+import { mean, median, normalUpper } from '#kernel/stats.ts';
+import { createDetector } from '#services/analytics/analysis/detector.ts';
 import { type NabFile, nabScore, profiles, readNab } from './anomalies/nab.ts';
 import { alarmsPerThousand } from './anomalies/production.ts';
 import type { Report } from './support/report.ts';

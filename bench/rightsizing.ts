@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { listExperiments, loadExperiment } from '../services/acquisition/experiments.ts';
-import { validateQuality } from '../services/acquisition/quality.ts';
-import { backtest, type Summary, summaryOf, type Tested } from '../services/rightsizing/backtest.ts';
-import { own } from '../services/rightsizing/strategies/names.ts';
-import { day, hour, type Resource, type Usage } from '../services/rightsizing/usage.ts';
-import { calibrationError } from '../services/rightsizing/walk.ts';
-import { seededRandom } from '../src/kernel/rng.ts';
+import { seededRandom } from '#kernel/rng.ts';
+import { listExperiments, loadExperiment } from '#services/acquisition/experiments/experiments.ts';
+import { validateQuality } from '#services/acquisition/experiments/quality.ts';
+import { backtest, type Summary, summaryOf, type Tested } from '#services/rightsizing/backtest/backtest.ts';
+import { calibrationError } from '#services/rightsizing/backtest/replay.ts';
+import { own } from '#services/rightsizing/strategies/names.ts';
+import { day, hour, type Resource, type Usage } from '#services/rightsizing/usage.ts';
 import { scoreByCapacity } from './rightsizing/by-capacity.ts';
 import { scoreCapacity } from './rightsizing/capacity.ts';
 import { scoreDayAhead } from './rightsizing/day-ahead.ts';

@@ -12,5 +12,5 @@ const { enableCompileCache, flushCompileCache } = await import('node:module');
 // Compiled code is kept between starts; written out early, so that a killed tower leaves it too.
 enableCompileCache();
 setTimeout(flushCompileCache, 5000).unref();
-const { run } = await import('../src/cli/main.ts');
+const { run } = await import('#cli/main.ts');
 await run(process.argv.slice(2), { serve: async (env) => (await import('../src/main.ts')).serve(env) });

@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Access } from '../services/access/access.ts';
+import { nextPage, sendStream } from '#http/replies.ts';
+import { errors, tags } from '#http/route-schemas.ts';
+import type { Access } from '#services/access/access.ts';
 import {
   AuditList,
   AuditQuery,
@@ -10,9 +12,7 @@ import {
   KeyRequest,
   KeyRevoked,
   WhoAmI,
-} from '../services/access/schemas.ts';
-import { errors, tags } from '../src/http/openapi.ts';
-import { nextPage, sendStream } from '../src/http/replies.ts';
+} from '#services/access/schemas.ts';
 
 const path = '/api/v1/access';
 const admin = { access: 'admin' } as const;

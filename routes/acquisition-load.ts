@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Access } from '../services/access/access.ts';
-import type { Acquisition } from '../services/acquisition/acquisition.ts';
-import { LoadJob, LoadJobRequest } from '../services/acquisition/load/job-schemas.ts';
-import { jobRoutes } from '../src/http/job-routes.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+import { jobRoutes } from '#http/job-routes.ts';
+import { errors, tags } from '#http/route-schemas.ts';
+import type { Access } from '#services/access/access.ts';
+import type { Acquisition } from '#services/acquisition/acquisition.ts';
+import { LoadJob, LoadJobRequest } from '#services/acquisition/load/job-schemas.ts';
 
 type Deps = { acquisition: Acquisition; access: Access; now: () => number };
 

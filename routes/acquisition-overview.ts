@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Acquisition } from '../services/acquisition/acquisition.ts';
+import { errors, tags } from '#http/route-schemas.ts';
+import type { Acquisition } from '#services/acquisition/acquisition.ts';
 import {
   CollectionAnswer,
   CollectionStatus,
@@ -8,9 +9,8 @@ import {
   StatusQuery,
   SystemHealth,
   SystemQuery,
-} from '../services/acquisition/overview-schemas.ts';
-import { WorkloadList, WorkloadsParams } from '../services/acquisition/schemas.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+} from '#services/acquisition/overview-schemas.ts';
+import { WorkloadList, WorkloadsParams } from '#services/acquisition/schemas.ts';
 
 const reading = { access: 'read' } as const;
 const about = (summary: string) => ({ tags: [tags.rightsizing], summary });

@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Analytics } from '../services/analytics/analytics.ts';
+import { answerAsPrometheus } from '#http/prometheus-errors.ts';
+import { errors, tags } from '#http/route-schemas.ts';
+import type { Analytics } from '#services/analytics/analytics.ts';
 import {
   InstantQuery,
   MetadataAnswer,
@@ -11,9 +13,7 @@ import {
   RangeQuery,
   SeriesAnswer,
   SeriesQuery,
-} from '../services/analytics/promql/schemas.ts';
-import { errors, tags } from '../src/http/openapi.ts';
-import { answerAsPrometheus } from '../src/http/prometheus-errors.ts';
+} from '#services/analytics/promql/schemas.ts';
 
 const reading = { access: 'read' } as const;
 /** Grafana and promtool send questions as forms. */

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Analytics } from '../services/analytics/analytics.ts';
-import { RecordAnswer } from '../services/analytics/schemas.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+import { errors, tags } from '#http/route-schemas.ts';
+import type { Analytics } from '#services/analytics/analytics.ts';
+import { RecordAnswer } from '#services/analytics/schemas.ts';
 
 /** Points are data, not changes of anything: a line each in the audit log would drown what it is for. */
 const pushing = { access: 'operate', audited: false } as const;

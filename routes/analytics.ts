@@ -1,17 +1,18 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { errors, tags } from '#http/route-schemas.ts';
 import {
   AnomaliesAnswer,
   AnomaliesQuery,
   BaselinesAnswer,
-  GlanceAnswer,
-  GlanceQuery,
   MetricForecastAnswer,
   MetricForecastQuery,
+  MetricsSummaryAnswer,
+  MetricsSummaryQuery,
   TrendAnswer,
   TrendQuery,
-} from '../services/analytics/analysis-schemas.ts';
-import type { Analytics } from '../services/analytics/analytics.ts';
+} from '#services/analytics/analysis/analysis-schemas.ts';
+import type { Analytics } from '#services/analytics/analytics.ts';
 import {
   AggregateAnswer,
   AggregateQuery,
@@ -22,8 +23,7 @@ import {
   RecordRequest,
   SeriesList,
   SeriesQuery,
-} from '../services/analytics/schemas.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+} from '#services/analytics/schemas.ts';
 
 const reading = { access: 'read' } as const;
 /** Points are data, not changes of anything: a line each in the audit log would drown what it is for. */
@@ -155,8 +155,8 @@ function outlookRoutes(instance: FastifyInstance, analytics: Analytics): void {
       config: reading,
       schema: {
         ...about('All metrics of the last while at a glance'),
-        querystring: GlanceQuery,
-        response: { 200: GlanceAnswer, ...errors(400) },
+        querystring: MetricsSummaryQuery,
+        response: { 200: MetricsSummaryAnswer, ...errors(400) },
       },
     },
     async (request) => analytics.glance(request.query),

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Dashboard } from '../services/dashboard/dashboard.ts';
-import { DashboardSummary } from '../services/dashboard/schemas.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+import { errors, tags } from '#http/route-schemas.ts';
+import type { Dashboard } from '#services/dashboard/dashboard.ts';
+import { DashboardSummary } from '#services/dashboard/schemas.ts';
 
 /** The estate in a dozen figures. */
 export async function dashboardRoutes(

@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Drift } from '../services/drift/drift.ts';
+import { sendReading } from '#http/replies.ts';
+import { errors, modelName, modelVersion, tags } from '#http/route-schemas.ts';
+import type { Drift } from '#services/drift/drift.ts';
 import {
   BaselineList,
   BaselineOne,
@@ -10,10 +12,8 @@ import {
   BaselineRequest,
   ObservationsRequest,
   ObservationsTaken,
-} from '../services/drift/observation-schemas.ts';
-import { DriftOverview, DriftQuery, ModelDrift } from '../services/drift/schemas.ts';
-import { errors, modelName, modelVersion, tags } from '../src/http/openapi.ts';
-import { sendReading } from '../src/http/replies.ts';
+} from '#services/drift/observation-schemas.ts';
+import { DriftOverview, DriftQuery, ModelDrift } from '#services/drift/schemas.ts';
 
 const reading = { mirrored: true, access: 'read' } as const;
 const about = (summary: string) => ({ tags: [tags.analysis], summary });

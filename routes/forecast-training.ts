@@ -1,8 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Access } from '../services/access/access.ts';
-import type { Training } from '../services/forecast/training.ts';
+import { jobRoutes } from '#http/job-routes.ts';
+import { errors, tags } from '#http/route-schemas.ts';
+import type { Access } from '#services/access/access.ts';
+import type { Training } from '#services/forecast/training/training.ts';
 import {
   EvaluateRequest,
   EvaluationAnswer,
@@ -15,9 +17,7 @@ import {
   ShortRecommendationRequest,
   TrainingJob,
   TrainRequest,
-} from '../services/forecast/training-schemas.ts';
-import { jobRoutes } from '../src/http/job-routes.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+} from '#services/forecast/training/training-schemas.ts';
 
 type Deps = { training: Training; access: Access; now: () => number };
 

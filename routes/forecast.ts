@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Forecast } from '../services/forecast/forecast.ts';
-import { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest } from '../services/forecast/schemas.ts';
-import { abandoned } from '../src/http/abandoned.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+import { abortOnDisconnect } from '#http/client-disconnect.ts';
+import { errors, tags } from '#http/route-schemas.ts';
+import type { Forecast } from '#services/forecast/forecast.ts';
+import { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest } from '#services/forecast/schemas.ts';
 
 /** Asking changes nothing, though it takes a body. */
 const asking = { access: 'read', audited: false } as const;
@@ -22,7 +22,7 @@ export async function forecastRoutes(instance: FastifyInstance, { forecast }: { 
         response: { 200: ForecastAnswer, ...errors(400, 503) },
       },
     },
-    async (request, reply) => forecast.forecast(request.body, abandoned(reply)),
+    async (request, reply) => forecast.forecast(request.body, abortOnDisconnect(reply)),
   );
   app.post(
     '/api/v1/forecast/backtest',
@@ -35,6 +35,6 @@ export async function forecastRoutes(instance: FastifyInstance, { forecast }: { 
         response: { 200: BacktestAnswer, ...errors(400, 503) },
       },
     },
-    async (request, reply) => forecast.backtest(request.body, abandoned(reply)),
+    async (request, reply) => forecast.backtest(request.body, abortOnDisconnect(reply)),
   );
 }

@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Monitoring } from '../services/monitoring/monitoring.ts';
+import { sendList } from '#http/replies.ts';
+import { errors, modelName, modelVersion, tags } from '#http/route-schemas.ts';
+import type { Monitoring } from '#services/monitoring/monitoring.ts';
 import {
   DebugMonitored,
   MonitorAdded,
@@ -10,10 +12,8 @@ import {
   MonitorRemoved,
   MonitorRequest,
   MonitorStatus,
-} from '../services/monitoring/schemas.ts';
-import { ModelList, ModelListQuery } from '../services/registry/schemas.ts';
-import { errors, modelName, modelVersion, tags } from '../src/http/openapi.ts';
-import { sendList } from '../src/http/replies.ts';
+} from '#services/monitoring/schemas.ts';
+import { ModelList, ModelListQuery } from '#services/registry/schemas.ts';
 
 type Deps = {
   monitoring: Monitoring;

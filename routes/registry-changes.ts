@@ -1,8 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Access } from '../services/access/access.ts';
-import type { Changes } from '../services/registry/changes.ts';
+import { whileAdmitted } from '#http/auth.ts';
+import { nextPage, sendStream, untilClosed } from '#http/replies.ts';
+import { errors, modelName, tags } from '#http/route-schemas.ts';
+import type { Access } from '#services/access/access.ts';
+import type { Changes } from '#services/registry/changes.ts';
 import {
   EventList,
   EventQuery,
@@ -11,10 +14,7 @@ import {
   MlflowDelivery,
   ModelHistory,
   StreamQuery,
-} from '../services/registry/event-schemas.ts';
-import { whileAdmitted } from '../src/http/auth.ts';
-import { errors, modelName, tags } from '../src/http/openapi.ts';
-import { nextPage, sendStream, untilClosed } from '../src/http/replies.ts';
+} from '#services/registry/journal/event-schemas.ts';
 
 type Deps = { changes: Changes; access: Access; now: () => number };
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { errors, tags } from '#http/route-schemas.ts';
 import {
   DeliveryList,
   DeliveryQuery,
@@ -9,9 +10,8 @@ import {
   WebhookList,
   WebhookOne,
   WebhookRequest,
-} from '../services/registry/webhook-schemas.ts';
-import type { Webhooks } from '../services/registry/webhooks.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+} from '#services/registry/webhooks/webhook-schemas.ts';
+import type { Webhooks } from '#services/registry/webhooks/webhooks.ts';
 
 const path = '/api/v1/registry/webhooks';
 const one = z.object({ webhook_id: z.string() });

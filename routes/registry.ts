@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Registry } from '../services/registry/registry.ts';
+import { sendList, sendReading } from '#http/replies.ts';
+import { errors, modelName, tags } from '#http/route-schemas.ts';
+import type { Registry } from '#services/registry/registry.ts';
 import {
   CacheCleared,
   CacheInfo,
@@ -13,10 +15,8 @@ import {
   RunList,
   RunsQuery,
   StageListQuery,
-} from '../services/registry/schemas.ts';
-import type { Stage } from '../services/registry/stages.ts';
-import { errors, modelName, tags } from '../src/http/openapi.ts';
-import { sendList, sendReading } from '../src/http/replies.ts';
+} from '#services/registry/schemas.ts';
+import type { Stage } from '#services/registry/snapshot/stages.ts';
 
 type Deps = { registry: Registry; now: () => number };
 

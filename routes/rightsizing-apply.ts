@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Access } from '../services/access/access.ts';
-import { ApplyJob, ApplyPlan, ApplyRequest } from '../services/rightsizing/apply-schemas.ts';
-import type { Rightsizing } from '../services/rightsizing/rightsizing.ts';
-import { SizeParams } from '../services/rightsizing/schemas.ts';
-import { jobRoutes } from '../src/http/job-routes.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+import { jobRoutes } from '#http/job-routes.ts';
+import { errors, tags } from '#http/route-schemas.ts';
+import type { Access } from '#services/access/access.ts';
+import { ApplyJob, ApplyPlan, ApplyRequest } from '#services/rightsizing/apply/apply-schemas.ts';
+import type { Rightsizing } from '#services/rightsizing/rightsizing.ts';
+import { SizeParams } from '#services/rightsizing/schemas.ts';
 
 type Deps = { rightsizing: Rightsizing; access: Access; now: () => number };
 

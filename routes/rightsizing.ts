@@ -1,12 +1,14 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { abortOnDisconnect } from '#http/client-disconnect.ts';
+import { errors, tags } from '#http/route-schemas.ts';
 import {
   BacktestAnswer,
   BacktestRequest,
   StrategyList,
   WorkloadBacktestRequest,
-} from '../services/rightsizing/backtest-schemas.ts';
-import type { Rightsizing } from '../services/rightsizing/rightsizing.ts';
+} from '#services/rightsizing/backtest/backtest-schemas.ts';
+import type { Rightsizing } from '#services/rightsizing/rightsizing.ts';
 import {
   BatchAnswer,
   BatchRequest,
@@ -14,9 +16,7 @@ import {
   SizeAnswer,
   SizeParams,
   SizeRequest,
-} from '../services/rightsizing/schemas.ts';
-import { abandoned } from '../src/http/abandoned.ts';
-import { errors, tags } from '../src/http/openapi.ts';
+} from '#services/rightsizing/schemas.ts';
 
 /** Asking changes nothing, though it takes a body. */
 const asking = { access: 'read', audited: false } as const;
@@ -47,7 +47,7 @@ function recommendationRoutes(instance: FastifyInstance, rightsizing: Rightsizin
       },
     },
     async (request, reply) =>
-      rightsizing.recommend(request.params, request.body ?? SizeRequest.parse({}), abandoned(reply)),
+      rightsizing.recommend(request.params, request.body ?? SizeRequest.parse({}), abortOnDisconnect(reply)),
   );
   app.post(
     `${path}/:namespace/recommendations`,
@@ -61,7 +61,11 @@ function recommendationRoutes(instance: FastifyInstance, rightsizing: Rightsizin
       },
     },
     async (request, reply) =>
-      rightsizing.recommendAll(request.params.namespace, request.body ?? BatchRequest.parse({}), abandoned(reply)),
+      rightsizing.recommendAll(
+        request.params.namespace,
+        request.body ?? BatchRequest.parse({}),
+        abortOnDisconnect(reply),
+      ),
   );
 }
 
@@ -79,7 +83,11 @@ function backtestRoutes(instance: FastifyInstance, rightsizing: Rightsizing): vo
       },
     },
     async (request, reply) =>
-      rightsizing.backtestWorkload(request.params, request.body ?? WorkloadBacktestRequest.parse({}), abandoned(reply)),
+      rightsizing.backtestWorkload(
+        request.params,
+        request.body ?? WorkloadBacktestRequest.parse({}),
+        abortOnDisconnect(reply),
+      ),
   );
   app.post(
     `${path}/backtest`,
@@ -91,7 +99,7 @@ function backtestRoutes(instance: FastifyInstance, rightsizing: Rightsizing): vo
         response: { 200: BacktestAnswer, ...errors(400, 503) },
       },
     },
-    async (request, reply) => rightsizing.backtest(request.body, abandoned(reply)),
+    async (request, reply) => rightsizing.backtest(request.body, abortOnDisconnect(reply)),
   );
   app.get(
     `${path}/strategies`,

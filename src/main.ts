@@ -1,21 +1,19 @@
-import { isIPv4 } from 'node:net';
+import { packageVersion, readConfig } from '#config/config.ts';
+import { TowerError } from '#kernel/errors.ts';
 import { buildApp } from './app.ts';
 import { compose } from './compose.ts';
-import { type Config, packageVersion, readConfig } from './config.ts';
-import { TowerError } from './kernel/errors.ts';
 
 /** Env in, running tower out: the flags of `tower serve` are environment variables by now. */
 export async function serve(env: Record<string, string | undefined>): Promise<void> {
-  const { config, secrets } = readConfig(env);
-  checkDoor(config);
+  const { config, secrets } = readConfig(env, 'serve');
   // From the first moment on: as process 1 of a container, a signal nobody listens to is ignored.
   const stop = new Promise<string>((resolve) => {
     process.once('SIGTERM', resolve).once('SIGINT', resolve);
   });
   const version = packageVersion();
   const tower = await compose(config, secrets, version);
-  const { log, clock, metrics } = tower;
-  const app = await buildApp(tower.services, { config, version, log, clock, metrics });
+  const { log } = tower;
+  const app = await buildApp(tower);
 
   try {
     const url = await app.listen({ host: config.API_HOST, port: config.API_PORT }).catch((error: unknown) => {
@@ -38,16 +36,6 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
     await tower.stop();
   }
   log.info({}, 'stopped');
-}
-
-/** A door that stands open is for this machine only, unless somebody says that it is meant. */
-function checkDoor({ API_HOST: host, AUTH_ENABLED: locked, ALLOW_UNAUTHENTICATED: meant }: Config): void {
-  if (locked || meant || host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))) return;
-  throw new TowerError(
-    'invalid',
-    `API_HOST ${host} lets others in, and nobody would have to say who they are. Set AUTH_ENABLED=true (and make a key with "tower token create"), or ALLOW_UNAUTHENTICATED=true if that is meant`,
-    { details: { parameters: ['API_HOST', 'AUTH_ENABLED', 'ALLOW_UNAUTHENTICATED'] } },
-  );
 }
 
 function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): TowerError {

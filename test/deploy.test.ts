@@ -2,7 +2,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { settings } from '../src/settings.ts';
+import { settings } from '#config/config.ts';
 import { testTower } from './support/tower.ts';
 
 const folder = resolve(import.meta.dirname, '../deploy');

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
-import type { NewPoint } from '../../services/analytics/keys.ts';
+import type { NewPoint } from '#services/analytics/storage/keys.ts';
 
 /** The rival: what anybody would write first. A row a point, an index, SQL. */
 export type PlainTable = {

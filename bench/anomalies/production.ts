@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createDetector } from '../../services/analytics/anomalies/detector.ts';
+import { createDetector } from '#services/analytics/analysis/detector.ts';
 import { dataFolder } from '../support/data.ts';
 
 /** Servers (SMD, five minutes' means) and virtual machines (Bitbrains) that mostly did their work. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Piscina } from 'piscina';
-import { owa } from '../../services/forecast/scores.ts';
+import { owa } from '#services/forecast/engine/scores.ts';
 import { dataFolder } from '../support/data.ts';
 import { median, type Report } from '../support/report.ts';
 import type { SeriesScores } from './accuracy.worker.ts';

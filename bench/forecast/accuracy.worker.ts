@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { initSync, MSTL } from '@bsull/augurs/mstl';
-import { forecast } from '../../services/forecast/engine.ts';
-import { engineDefaults } from '../../services/forecast/engine-settings.ts';
-import { blend } from '../../services/forecast/fusion.ts';
-import { naive2, seasonalNaive } from '../../services/forecast/members/naive.ts';
-import { coverage, mase, naiveScale, smape } from '../../services/forecast/scores.ts';
-import { prepareSeries, type Series } from '../../services/forecast/series.ts';
+import { forecast } from '#services/forecast/engine/engine.ts';
+import { engineDefaults } from '#services/forecast/engine/engine-settings.ts';
+import { blend } from '#services/forecast/engine/fusion.ts';
+import { coverage, mase, naiveScale, smape } from '#services/forecast/engine/scores.ts';
+import { prepareSeries, type Series } from '#services/forecast/engine/series.ts';
+import { naive2, seasonalNaive } from '#services/forecast/members/naive.ts';
 
 export type SeriesScores = {
   methods: Record<string, { smape: number; mase: number }>;

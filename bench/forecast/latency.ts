@@ -1,11 +1,11 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { engineDefaults } from '../../services/forecast/engine-settings.ts';
-import { forecastWorker } from '../../services/forecast/forecast.ts';
-import { openNetwork } from '../../services/forecast/lstm/network.ts';
-import { initialWeights, setWeights } from '../../services/forecast/lstm/train.ts';
-import { prepareSeries } from '../../services/forecast/series.ts';
-import { seededRandom } from '../../src/kernel/rng.ts';
-import { createWorkerPool } from '../../src/kernel/worker-pool.ts';
+import { seededRandom } from '#kernel/rng.ts';
+import { createWorkerPool } from '#kernel/worker-pool.ts';
+import { engineDefaults } from '#services/forecast/engine/engine-settings.ts';
+import { prepareSeries } from '#services/forecast/engine/series.ts';
+import { forecastWorker } from '#services/forecast/forecast.ts';
+import { openNetwork } from '#services/forecast/lstm/network.ts';
+import { initialWeights, setWeights } from '#services/forecast/lstm/train.ts';
 import type { Report } from '../support/report.ts';
 import { shape } from './training.ts';
 

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
-import { loadTrainingData, targets } from '../../services/forecast/experiments.ts';
-import { forecastWorker } from '../../services/forecast/forecast.ts';
-import type { Trained } from '../../services/forecast/pipeline.ts';
-import type { Fitted } from '../../services/forecast/pipeline-members.ts';
-import { pipelineDefaults } from '../../services/forecast/pipeline-settings.ts';
-import { createWorkerPool } from '../../src/kernel/worker-pool.ts';
+import { createWorkerPool } from '#kernel/worker-pool.ts';
+import { forecastWorker } from '#services/forecast/forecast.ts';
+import { loadTrainingData, targets } from '#services/forecast/training/experiments.ts';
+import type { Trained } from '#services/forecast/training/pipeline.ts';
+import type { Fitted } from '#services/forecast/training/pipeline-members.ts';
+import { pipelineDefaults } from '#services/forecast/training/pipeline-settings.ts';
 import { dataFolder } from '../support/data.ts';
 import type { Report } from '../support/report.ts';
 

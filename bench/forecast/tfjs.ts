@@ -2,8 +2,8 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
-import type { LstmShape } from '../../services/forecast/lstm/places.ts';
-import type { LabelledWindows } from '../../services/forecast/lstm/train.ts';
+import type { LstmShape } from '#services/forecast/lstm/parameter-layout.ts';
+import type { LabelledWindows } from '#services/forecast/lstm/train.ts';
 
 /** Seconds per epoch of TF.js with its WebAssembly backend, from so many windows of it (an epoch takes most of a minute). */
 export async function tfjsSeconds(

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
-import type { KernelBuild } from '../../services/forecast/lstm/kernels.ts';
-import type { LstmShape } from '../../services/forecast/lstm/places.ts';
-import { type LabelledWindows, trainLstm } from '../../services/forecast/lstm/train.ts';
-import { seededRandom } from '../../src/kernel/rng.ts';
+import { seededRandom } from '#kernel/rng.ts';
+import type { KernelBuild } from '#services/forecast/lstm/kernels.ts';
+import type { LstmShape } from '#services/forecast/lstm/parameter-layout.ts';
+import { type LabelledWindows, trainLstm } from '#services/forecast/lstm/train.ts';
 import type { Report } from '../support/report.ts';
 import { tfjsSeconds } from './tfjs.ts';
 

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
-import { createJournal } from '../../services/registry/journal.ts';
-import { buildSnapshot, type RegistryRows, type Snapshot } from '../../services/registry/snapshot.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
-import { createLog } from '../../src/kernel/log.ts';
-import { openStore } from '../../src/store/store.ts';
+import { systemClock } from '#kernel/clock.ts';
+import { createLog } from '#kernel/log.ts';
+import { createJournal } from '#services/registry/journal/journal.ts';
+import { buildSnapshot, type RegistryRows, type Snapshot } from '#services/registry/snapshot/snapshot.ts';
+import { openStore } from '#store/open-store.ts';
 import { manyRows } from '../../test/support/rows.ts';
 import { median, type Report } from '../support/report.ts';
 import { inFolder, msUntil200, startScript, startTower } from '../support/towers.ts';
@@ -30,7 +30,7 @@ async function benchDiff(report: Report): Promise<void> {
       source: () => 'bench',
       clock: systemClock,
       log: createLog('ERROR', 'json'),
-      promise: async () => undefined,
+      enqueue: async () => undefined,
       onEvents: (made) => events.push(...made),
     });
     let at = Date.now();

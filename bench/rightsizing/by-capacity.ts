@@ -1,10 +1,10 @@
-import type { LoadPoint } from '../../services/acquisition/load-points.ts';
-import { feed, sizerFor } from '../../services/rightsizing/backtest.ts';
-import { fitCapacity, planFor } from '../../services/rightsizing/capacity.ts';
-import { day, hour, partOf } from '../../services/rightsizing/usage.ts';
-import { calibrationError, type Outcome } from '../../services/rightsizing/walk.ts';
-import { normal, type Random, seededRandom } from '../../src/kernel/rng.ts';
-import { mean } from '../../src/kernel/stats.ts';
+import { normal, type Random, seededRandom } from '#kernel/rng.ts';
+import { mean } from '#kernel/stats.ts';
+import type { LoadPoint } from '#services/acquisition/experiments/load-points.ts';
+import { feed, sizerFor } from '#services/rightsizing/backtest/backtest.ts';
+import { calibrationError, type Outcome } from '#services/rightsizing/backtest/replay.ts';
+import { fitCapacity, planFor } from '#services/rightsizing/capacity/capacity.ts';
+import { day, hour, partOf } from '#services/rightsizing/usage.ts';
 import type { Trace } from './series.ts';
 
 /**

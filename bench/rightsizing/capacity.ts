@@ -1,7 +1,7 @@
-import type { LoadPoint } from '../../services/acquisition/load-points.ts';
-import { at, fitCapacity, planFor } from '../../services/rightsizing/capacity.ts';
-import { normal, type Random, seededRandom } from '../../src/kernel/rng.ts';
-import { mean } from '../../src/kernel/stats.ts';
+import { normal, type Random, seededRandom } from '#kernel/rng.ts';
+import { mean } from '#kernel/stats.ts';
+import type { LoadPoint } from '#services/acquisition/experiments/load-points.ts';
+import { at, fitCapacity, planFor } from '#services/rightsizing/capacity/capacity.ts';
 
 /**
  * Services that are made up: what they take is a line that bends a little, with noise; how long they take rises as they fill

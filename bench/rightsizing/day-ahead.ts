@@ -1,9 +1,9 @@
-import { createForecast, forecastWorker } from '../../services/forecast/forecast.ts';
-import { dayByForecast, type Forecaster } from '../../services/rightsizing/forecast-demand.ts';
-import { confidenceOf } from '../../services/rightsizing/keeping.ts';
-import { day, partOf, type Usage } from '../../services/rightsizing/usage.ts';
-import { calibrationError, type Outcome } from '../../services/rightsizing/walk.ts';
-import { createWorkerPool } from '../../src/kernel/worker-pool.ts';
+import { createWorkerPool } from '#kernel/worker-pool.ts';
+import { createForecast, forecastWorker } from '#services/forecast/forecast.ts';
+import { calibrationError, type Outcome } from '#services/rightsizing/backtest/replay.ts';
+import { dayByForecast, type Forecaster } from '#services/rightsizing/capacity/forecast-demand.ts';
+import { confidenceOf } from '#services/rightsizing/sizers/coverage.ts';
+import { day, partOf, type Usage } from '#services/rightsizing/usage.ts';
 import type { Trace } from './series.ts';
 
 /** Real series as traffic, day by day by the forecast engine: whether what is stated of the coming day is true. */

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createForecast, forecastWorker } from '../../services/forecast/forecast.ts';
-import { ownAdviser } from '../../services/rightsizing/backtest.ts';
-import { type DayAhead, dayByForecast } from '../../services/rightsizing/forecast-demand.ts';
-import { confidenceOf } from '../../services/rightsizing/keeping.ts';
-import { day, partOf, type Usage } from '../../services/rightsizing/usage.ts';
-import { type Outcome, walk } from '../../services/rightsizing/walk.ts';
-import { createWorkerPool } from '../../src/kernel/worker-pool.ts';
+import { createWorkerPool } from '#kernel/worker-pool.ts';
+import { createForecast, forecastWorker } from '#services/forecast/forecast.ts';
+import { ownAdviser } from '#services/rightsizing/backtest/backtest.ts';
+import { type Outcome, replay } from '#services/rightsizing/backtest/replay.ts';
+import { type DayAhead, dayByForecast } from '#services/rightsizing/capacity/forecast-demand.ts';
+import { confidenceOf } from '#services/rightsizing/sizers/coverage.ts';
+import { day, partOf, type Usage } from '#services/rightsizing/usage.ts';
 import { dataFolder } from '../support/data.ts';
 
 /** Requests of a web server over two months as a demand: sized day by day by the sizer, and by the forecast engine. */
@@ -44,7 +44,7 @@ export async function demandOfNasa(): Promise<Record<string, Outcome>> {
   for (let end = 8 * perDay; end <= usage.values.length; end += perDay)
     levels.set(end, await dayByForecast(forecaster, partOf(usage, end - 14 * perDay, end), 0.05));
   await pool.close();
-  const engine = walk(
+  const engine = replay(
     usage,
     'cpu',
     ({ values }) => {
@@ -53,6 +53,6 @@ export async function demandOfNasa(): Promise<Record<string, Outcome>> {
     },
     settings,
   );
-  const sizer = walk(usage, 'cpu', ownAdviser('cpu', stepMs, day, 0.01), settings);
+  const sizer = replay(usage, 'cpu', ownAdviser('cpu', stepMs, day, 0.01), settings);
   return { 'forecast engine': engine!, sizer: sizer! };
 }

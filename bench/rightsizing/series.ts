@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Resource, Usage } from '../../services/rightsizing/usage.ts';
+import type { Resource, Usage } from '#services/rightsizing/usage.ts';
 import { dataFolder } from '../support/data.ts';
 
 /** Real usage, series by series. `tunedOn`: the strategy of ours was chosen looking at it, so it proves nothing. */

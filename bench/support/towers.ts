@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { saveCache } from '../../services/registry/cache-file.ts';
-import type { RegistryRows } from '../../services/registry/snapshot.ts';
+import { saveCache } from '#services/registry/mirror/cache-file.ts';
+import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import { openFor } from '../../test/support/open.ts';
 import { freePort, type Started, start } from '../../test/support/processes.ts';
 

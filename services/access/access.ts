@@ -1,9 +1,9 @@
-import type { Clock } from '../../src/kernel/clock.ts';
-import { unauthenticated } from '../../src/kernel/errors.ts';
-import type { Outbound } from '../../src/kernel/outbound.ts';
-import { countOr } from '../../src/kernel/query.ts';
-import type { DeriveKey } from '../../src/store/master-key.ts';
-import type { Store } from '../../src/store/store.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { unauthenticated } from '#kernel/errors.ts';
+import type { Outbound } from '#kernel/outbound.ts';
+import { countOr } from '#kernel/query.ts';
+import type { DeriveKey } from '#store/master-key.ts';
+import type { Store } from '#store/store.ts';
 import { type Audit, createAudit } from './audit.ts';
 import type { AuditRow } from './audit-chain.ts';
 import { createKeys, type Keys, looksLikeKey } from './keys.ts';

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
-import { invalid } from '../../src/kernel/errors.ts';
-import type { DeriveKey } from '../../src/store/master-key.ts';
-import type { Tables } from '../../src/store/tables.ts';
+import { invalid } from '#kernel/errors.ts';
+import type { DeriveKey } from '#store/master-key.ts';
+import type { Tables } from '#store/tables.ts';
 
 /** What makes rows a chain, and how a break in it is found. */
 

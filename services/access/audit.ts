@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { createBreath } from '../../src/kernel/breathe.ts';
-import type { Clock } from '../../src/kernel/clock.ts';
-import { unavailable } from '../../src/kernel/errors.ts';
-import type { DeriveKey } from '../../src/store/master-key.ts';
-import type { Store, View } from '../../src/store/store.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { unavailable } from '#kernel/errors.ts';
+import { createYielder } from '#kernel/yield-event-loop.ts';
+import type { DeriveKey } from '#store/master-key.ts';
+import type { Store, View } from '#store/store.ts';
 import {
   type AuditHead,
   type AuditRow,
@@ -142,7 +142,7 @@ async function append({ store, clock }: Deps, chain: Chain, entry: AuditEntry): 
 }
 
 async function* allRows(db: View): AsyncGenerator<AuditRow> {
-  const breath = createBreath();
+  const breath = createYielder();
   for (let last: number | null = null; ; ) {
     const all = db.selectFrom('audit').selectAll();
     const rows: AuditRow[] = await (last === null ? all : all.where('seq', '>', last))
@@ -150,7 +150,7 @@ async function* allRows(db: View): AsyncGenerator<AuditRow> {
       .limit(rowsAtOnce)
       .execute();
     yield* rows;
-    if (breath.due()) await breath.take();
+    if (breath.due()) await breath.yieldNow();
     if (rows.length < rowsAtOnce) return;
     last = rows.at(-1)?.seq ?? last;
   }

@@ -1,8 +1,8 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { Clock } from '../../src/kernel/clock.ts';
-import { notFound } from '../../src/kernel/errors.ts';
-import type { Store } from '../../src/store/store.ts';
-import type { Selectable, Tables } from '../../src/store/tables.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { notFound } from '#kernel/errors.ts';
+import type { Store } from '#store/store.ts';
+import type { Selectable, Tables } from '#store/tables.ts';
 import type { KeyCreated, KeyInfo, KeyRequest } from './schemas.ts';
 import { type Caller, isScope } from './scopes.ts';
 

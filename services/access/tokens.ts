@@ -1,7 +1,7 @@
 import type { JWTPayload, JWTVerifyGetKey, JWTVerifyOptions } from 'jose';
-import type { Clock } from '../../src/kernel/clock.ts';
-import { TowerError, unauthenticated } from '../../src/kernel/errors.ts';
-import type { Outbound } from '../../src/kernel/outbound.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { TowerError, unauthenticated } from '#kernel/errors.ts';
+import type { Outbound } from '#kernel/outbound.ts';
 import { type Caller, isScope } from './scopes.ts';
 
 /** How JSON Web Tokens are checked; null = none are taken. */

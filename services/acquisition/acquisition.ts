@@ -1,19 +1,19 @@
-import { type Clock, isoTime } from '../../src/kernel/clock.ts';
-import { invalid, misconfigured } from '../../src/kernel/errors.ts';
-import type { HttpClient } from '../../src/kernel/http-client.ts';
-import { moment, wholeNumber } from '../../src/kernel/query.ts';
-import { createCluster } from './cluster.ts';
-import { collectColumns, collectPods, type Stretch } from './collect.ts';
-import { createCollected } from './collected.ts';
-import { createExperimentJobs, type ExperimentDeps } from './experiment-jobs.ts';
-import { createHistory } from './history.ts';
+import { type Clock, isoTime } from '#kernel/clock.ts';
+import { invalid, misconfigured } from '#kernel/errors.ts';
+import type { HttpClient } from '#kernel/http-client.ts';
+import { moment, wholeNumber } from '#kernel/query.ts';
+import { createCollected } from './experiments/collected.ts';
+import { createExperimentJobs, type ExperimentDeps } from './experiments/experiment-jobs.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
+import { createCluster } from './kubernetes/cluster.ts';
 import { checkJmeter, type Jmeter, loadByJmeter } from './load/jmeter-run.ts';
 import { createLoadJobs } from './load/jobs.ts';
 import { type Load, loadOnThread } from './load/thread.ts';
-import type { ColumnName, MetricQueries, Workload } from './metric-queries.ts';
 import { createOverview } from './overview.ts';
-import { createPrometheus, type Prometheus } from './prometheus.ts';
+import { collectColumns, collectPods, type Stretch } from './prometheus/collect.ts';
+import { createHistory } from './prometheus/history.ts';
+import type { ColumnName, MetricQueries, Workload } from './prometheus/metric-queries.ts';
+import { createPrometheus, type Prometheus } from './prometheus/prometheus.ts';
 import type { MetricsQuery, PrometheusStatus, RangeAnswer, RangeQuery, WorkloadMetrics } from './schemas.ts';
 
 /** What clusters are asked: metrics of workloads, from Prometheus. */

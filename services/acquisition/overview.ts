@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import { access, mkdir, readdir, statfs } from 'node:fs/promises';
 import { cpus, freemem, totalmem } from 'node:os';
-import { publicText } from '../../src/kernel/errors.ts';
-import { listExperiments } from './experiments.ts';
-import type { ExperimentJob } from './job-schemas.ts';
+import { publicText } from '#kernel/errors.ts';
+import { listExperiments } from './experiments/experiments.ts';
+import type { ExperimentJob } from './experiments/job-schemas.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
 import type { List, Pod } from './kubernetes/objects.ts';
 import { workloadsOf } from './kubernetes/workloads.ts';

@@ -1,23 +1,21 @@
-import type { Clock } from '../../src/kernel/clock.ts';
-import { countOr } from '../../src/kernel/query.ts';
-import type { MetricStore } from '../../src/store/store.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { countOr } from '#kernel/query.ts';
+import type { MetricStore } from '#store/store.ts';
 import type {
   AnomaliesAnswer,
   AnomaliesQuery,
   BaselinesAnswer,
-  GlanceAnswer,
-  GlanceQuery,
   MetricForecastAnswer,
   MetricForecastQuery,
+  MetricsSummaryAnswer,
+  MetricsSummaryQuery,
   TrendAnswer,
   TrendQuery,
-} from './analysis-schemas.ts';
-import type { Forecaster } from './outlook.ts';
-import type { Questions } from './promql/questions.ts';
-import { filterOf, spanOf } from './query.ts';
-import { createReader, dayMs, type Newest, type Reader } from './reader.ts';
-import { createRecorder } from './recorder.ts';
-import { isPoint, judgeRows, verdicts } from './rows.ts';
+} from './analysis/analysis-schemas.ts';
+import type { Forecaster } from './analysis/metric-forecast.ts';
+import { isPoint, judgeRows, verdicts } from './ingest/rows.ts';
+import type { PromqlRequests } from './promql/promql-requests.ts';
+import { filterOf, spanOf } from './query/query.ts';
 import type {
   AggregateAnswer,
   AggregateQuery,
@@ -29,7 +27,9 @@ import type {
   SeriesList,
   SeriesQuery,
 } from './schemas.ts';
-import type { Retention } from './seal.ts';
+import { createReader, dayMs, type Newest, type Reader } from './storage/reader.ts';
+import { createRecorder } from './storage/recorder.ts';
+import type { Retention } from './storage/seal.ts';
 
 /** Metric points: recorded, kept, and what can be said of them. */
 export type Analytics = ReturnType<typeof createAnalytics>;
@@ -46,7 +46,7 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
       limit,
     );
   };
-  let promql: Promise<Questions> | null = null;
+  let promql: Promise<PromqlRequests> | null = null;
   return {
     /**
      * Records one point, or many of which each is judged for itself. What is answered is committed.
@@ -58,10 +58,10 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
     },
     /** @throws TowerError `invalid` for what is no remote-write request or cannot be kept */
     takeWrite: async (bytes: Uint8Array): Promise<void> =>
-      (await import('./push.ts')).takeWrite(bytes, recorder, { now: clock.now(), retention }),
+      (await import('./ingest/push.ts')).takeWrite(bytes, recorder, { now: clock.now(), retention }),
     /** Prometheus' text format. */
     takeText: async (text: string): Promise<RecordAnswer> =>
-      (await import('./push.ts')).takeText(text, recorder, { now: clock.now(), retention }),
+      (await import('./ingest/push.ts')).takeText(text, recorder, { now: clock.now(), retention }),
     series: async (query: SeriesQuery): Promise<SeriesList> => {
       const series = (await reader.find(filterOf(query))).map(({ metric, resource, labels }) => ({
         metric,
@@ -82,15 +82,15 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
         .map(({ metric, resource, ...rest }) => ({ ...rest, component: resource, metric_name: metric })),
     /** @throws TowerError `invalid` */
     aggregate: async (query: AggregateQuery): Promise<AggregateAnswer> =>
-      (await import('./aggregate.ts')).aggregate(reader, clock.now(), query),
+      (await import('./query/aggregate.ts')).aggregate(reader, clock.now(), query),
     ...analysesOf(reader, forecaster, clock),
     /** Questions in PromQL; its grammar and regular expressions are loaded at the first. */
-    promql: (): Promise<Questions> => (promql ??= openQuestions(reader, clock.now)),
+    promql: (): Promise<PromqlRequests> => (promql ??= openQuestions(reader, clock.now)),
     /** Background steps. */
     seal: async (signal: AbortSignal): Promise<void> =>
-      (await import('./seal.ts')).sealHours(store, clock.now(), signal),
-    letGo: async (signal: AbortSignal): Promise<void> =>
-      (await import('./seal.ts')).letGo(store, clock.now(), retention, signal),
+      (await import('./storage/seal.ts')).sealHours(store, clock.now(), signal),
+    deleteExpired: async (signal: AbortSignal): Promise<void> =>
+      (await import('./storage/seal.ts')).deleteExpired(store, clock.now(), retention, signal),
   };
 }
 
@@ -106,25 +106,25 @@ const toJson = ({ at, value, series: { metric, resource, labels } }: Newest['poi
 const analysesOf = (reader: Reader, forecaster: Forecaster, clock: Clock) => ({
   /** @throws TowerError `invalid` */
   anomalies: async (query: AnomaliesQuery): Promise<AnomaliesAnswer> =>
-    (await import('./anomalies/anomalies.ts')).detectAnomalies(reader, clock.now(), query),
+    (await import('./analysis/anomalies.ts')).detectAnomalies(reader, clock.now(), query),
   /** @throws TowerError `invalid` */
   trend: async (query: TrendQuery): Promise<TrendAnswer> =>
-    (await import('./outlook.ts')).calculateTrend(reader, clock.now(), query),
+    (await import('./analysis/metric-forecast.ts')).calculateTrend(reader, clock.now(), query),
   /** @throws TowerError `invalid`, `not_found` where there is no point, `unavailable` where it takes too long */
   forecast: async (query: MetricForecastQuery): Promise<MetricForecastAnswer> =>
-    (await import('./outlook.ts')).forecastMetric(reader, forecaster, clock.now(), query),
+    (await import('./analysis/metric-forecast.ts')).forecastMetric(reader, forecaster, clock.now(), query),
   /** @throws TowerError `invalid` */
   baselines: async (query: SeriesQuery): Promise<BaselinesAnswer> =>
-    (await import('./outlook.ts')).baselines(reader, clock.now(), query),
+    (await import('./analysis/metric-forecast.ts')).baselines(reader, clock.now(), query),
   /** @throws TowerError `invalid` */
-  glance: async (query: GlanceQuery): Promise<GlanceAnswer> =>
-    (await import('./glance.ts')).glance(reader, clock.now(), query),
+  glance: async (query: MetricsSummaryQuery): Promise<MetricsSummaryAnswer> =>
+    (await import('./analysis/metrics-summary.ts')).metricsSummary(reader, clock.now(), query),
 });
 
-async function openQuestions(reader: Reader, now: () => number): Promise<Questions> {
-  const [{ createPromql }, { createQuestions }] = await Promise.all([
+async function openQuestions(reader: Reader, now: () => number): Promise<PromqlRequests> {
+  const [{ createPromql }, { createPromqlRequests }] = await Promise.all([
     import('./promql/promql.ts'),
-    import('./promql/questions.ts'),
+    import('./promql/promql-requests.ts'),
   ]);
-  return createQuestions(createPromql(reader), now);
+  return createPromqlRequests(createPromql(reader), now);
 }

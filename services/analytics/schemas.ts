@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { granularities } from './buckets.ts';
-import { largest } from './summary.ts';
+import { granularities } from './query/buckets.ts';
+import { largest } from './storage/summary.ts';
 
 /** JSON of metric points and what is made of them. */
 

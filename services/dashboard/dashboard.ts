@@ -1,10 +1,10 @@
-import { isoTime } from '../../src/kernel/clock.ts';
-import type { RunTotal } from '../registry/run-count.ts';
-import type { Snapshot } from '../registry/snapshot.ts';
+import { isoTime } from '#kernel/clock.ts';
+import type { RunTotal } from '#services/registry/mirror/run-count.ts';
+import type { Snapshot } from '#services/registry/snapshot/snapshot.ts';
 import type { DashboardSummary } from './schemas.ts';
 
 /** What the dashboard needs of its neighbours. */
-type Sources = {
+export type DashboardSources = {
   registry: { current(): Promise<Snapshot>; runTotal(): RunTotal };
   monitoring: { count(): Promise<number> };
 };
@@ -12,7 +12,7 @@ type Sources = {
 export type Dashboard = { summary(): Promise<DashboardSummary> };
 
 /** The estate in a dozen figures. */
-export function createDashboard({ registry, monitoring }: Sources): Dashboard {
+export function createDashboard({ registry, monitoring }: DashboardSources): Dashboard {
   return {
     summary: async () => {
       const [snapshot, monitored] = await Promise.all([registry.current(), monitoring.count()]);

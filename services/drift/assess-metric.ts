@@ -1,6 +1,6 @@
-import { type Directions, directionOf } from '../../src/kernel/metric-direction.ts';
-import { median } from '../../src/kernel/stats.ts';
-import { mannKendall, type Slope, theilSen } from '../../src/kernel/trend.ts';
+import { type Directions, directionOf } from '#kernel/metric-direction.ts';
+import { median } from '#kernel/stats.ts';
+import { mannKendall, type Slope, theilSen } from '#kernel/trend.ts';
 import type { Baseline } from './observations.ts';
 import { byDay, type Day, type Measured } from './points.ts';
 import type { DriftTest, MetricAssessment } from './schemas.ts';

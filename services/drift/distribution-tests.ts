@@ -5,7 +5,7 @@ import {
   median,
   quantile,
   standardDeviation,
-} from '../../src/kernel/stats.ts';
+} from '#kernel/stats.ts';
 
 /** How far two distributions are apart. Each function takes what was before and what is now. */
 

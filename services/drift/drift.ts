@@ -1,10 +1,10 @@
-import { createBreath } from '../../src/kernel/breathe.ts';
-import type { Clock } from '../../src/kernel/clock.ts';
-import type { Log } from '../../src/kernel/log.ts';
-import { countOr } from '../../src/kernel/query.ts';
-import type { Store } from '../../src/store/store.ts';
-import type { Reading } from '../registry/reads.ts';
-import type { ModelVersion, RegisteredModel } from '../registry/snapshot.ts';
+import type { Clock } from '#kernel/clock.ts';
+import type { Log } from '#kernel/log.ts';
+import { countOr } from '#kernel/query.ts';
+import { createYielder } from '#kernel/yield-event-loop.ts';
+import type { Reading } from '#services/registry/mirror/read-cache.ts';
+import type { ModelVersion, RegisteredModel } from '#services/registry/snapshot/snapshot.ts';
+import type { Store } from '#store/store.ts';
 import { assessDistribution } from './assess-distribution.ts';
 import { assessMetric, type MetricRules } from './assess-metric.ts';
 import type { BaselineInfo, BaselineRequest, ObservationsRequest, ObservationsTaken } from './observation-schemas.ts';
@@ -198,18 +198,18 @@ async function draftsOf(
   pinned: Baseline[],
   rules: MetricRules,
 ): Promise<Draft[]> {
-  const breath = createBreath();
+  const breath = createYielder();
   const drafts: Draft[] = [];
   const baselineFor = (subject: string) => pinned.find((item) => item.subject === subject) ?? null;
   const judged = measured.filter((point) => point.phase !== 'training');
   for (const series of Map.groupBy(judged, (point) => JSON.stringify([point.metric, point.dataset])).values()) {
-    if (breath.due()) await breath.take();
+    if (breath.due()) await breath.yieldNow();
     const [first] = series;
     if (first) drafts.push(assessMetric(first.metric, first.dataset, series, baselineFor(first.metric), rules));
   }
   const items = posted.flatMap((item) => (item.kind === 'value' ? [] : [item]));
   for (const list of Map.groupBy(items, (item) => JSON.stringify([item.subject, item.dataset])).values()) {
-    if (breath.due()) await breath.take();
+    if (breath.due()) await breath.yieldNow();
     const [first] = list;
     if (first)
       drafts.push(assessDistribution(first.subject, first.dataset, list, baselineFor(first.subject), rules.warningP));

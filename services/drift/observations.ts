@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { createBreath } from '../../src/kernel/breathe.ts';
-import type { Clock } from '../../src/kernel/clock.ts';
-import { invalid, notFound } from '../../src/kernel/errors.ts';
-import type { Store } from '../../src/store/store.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { invalid, notFound } from '#kernel/errors.ts';
+import { createYielder } from '#kernel/yield-event-loop.ts';
+import type { Store } from '#store/store.ts';
 import type { BaselineInfo, BaselineRequest, Observation, ObservationsTaken } from './observation-schemas.ts';
 
 /** Which version something is about. */
@@ -115,7 +115,7 @@ async function readPosted(store: Store, target: Target, pinned: Baseline[]): Pro
     for (const row of rows) if (judged.has(row.at.slice(0, 10)) || isPinned(row.at)) wanted.add(row.key);
   }
   const keys = all.filter((row) => wanted.has(row.key));
-  const breath = createBreath();
+  const breath = createYielder();
   const posted: Posted[] = [];
   for (let from = 0; from < keys.length; from += rowsAtOnce) {
     const some = keys.slice(from, from + rowsAtOnce);
@@ -129,7 +129,7 @@ async function readPosted(store: Store, target: Target, pinned: Baseline[]): Pro
       .execute();
     const payloads = new Map(rows.map((row) => [row.key, row.payload]));
     for (const { key, kind, subject, dataset, at } of some) {
-      if (breath.due()) await breath.take();
+      if (breath.due()) await breath.yieldNow();
       const payload = JSON.parse(payloads.get(key) ?? '{}') as object;
       posted.push({ kind, subject, dataset: dataset || null, at: Date.parse(at), ...payload } as Posted);
     }

@@ -1,7 +1,7 @@
-import { TowerError } from '../../src/kernel/errors.ts';
-import type { Reading } from '../registry/reads.ts';
-import type { ModelVersion, RegisteredModel } from '../registry/snapshot.ts';
-import type { MetricPoint, Run } from '../registry/source.ts';
+import { TowerError } from '#kernel/errors.ts';
+import type { Reading } from '#services/registry/mirror/read-cache.ts';
+import type { ModelVersion, RegisteredModel } from '#services/registry/snapshot/snapshot.ts';
+import type { MetricPoint, Run } from '#services/registry/sources/source.ts';
 import type { Posted } from './observations.ts';
 
 /** One value with where it came from. Only what came after training says how a model does. */

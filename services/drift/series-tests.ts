@@ -1,5 +1,5 @@
-import { lagOneCorrelation, mean, standardDeviation } from '../../src/kernel/stats.ts';
-import type { Slope } from '../../src/kernel/trend.ts';
+import { lagOneCorrelation, mean, standardDeviation } from '#kernel/stats.ts';
+import type { Slope } from '#kernel/trend.ts';
 
 /** Tests on a series of values in time. `sign` = -1 watches for a fall, 1 for a rise, 0 for both. */
 export type Sign = -1 | 0 | 1;

@@ -1,4 +1,4 @@
-import { benjaminiHochberg } from '../../src/kernel/stats.ts';
+import { benjaminiHochberg } from '#kernel/stats.ts';
 import type { Assessment, DriftStatus, DriftTest } from './schemas.ts';
 import { driftStatuses } from './schemas.ts';
 

@@ -1,5 +1,5 @@
-import { notFound } from '../../src/kernel/errors.ts';
-import type { RegisteredModel } from '../registry/snapshot.ts';
+import { notFound } from '#kernel/errors.ts';
+import type { RegisteredModel } from '#services/registry/snapshot/snapshot.ts';
 
 /** @throws `not_found` for a version the mirror does not hold */
 export function requireVersion(model: RegisteredModel, version: string): void {

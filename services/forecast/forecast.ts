@@ -1,14 +1,14 @@
-import { isoTimeEver } from '../../src/kernel/clock.ts';
-import { invalid, unavailable } from '../../src/kernel/errors.ts';
-import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
-import type { Backtest } from './backtest.ts';
-import type { Forecast as Fused } from './engine.ts';
-import { type EngineSettings, engineDefaults } from './engine-settings.ts';
+import { isoTimeEver } from '#kernel/clock.ts';
+import { invalid, unavailable } from '#kernel/errors.ts';
+import type { WorkerPool } from '#kernel/worker-pool.ts';
+import type { Backtest } from './engine/backtest.ts';
+import type { Forecast as Fused } from './engine/engine.ts';
+import { type EngineSettings, engineDefaults } from './engine/engine-settings.ts';
+import { backtestPlot } from './engine/plot.ts';
+import { type Prepared, prepareSeries, timeAt } from './engine/series.ts';
 import type { BacktestTask, ForecastTask } from './forecast.worker.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
-import { backtestPicture } from './picture.ts';
 import type { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest } from './schemas.ts';
-import { type Prepared, prepareSeries, timeAt } from './series.ts';
 
 /** Forecasts and backtests of series that come with the question. All computing is done in the pool's threads. */
 export type Forecast = ReturnType<typeof createForecast>;
@@ -69,7 +69,7 @@ export function createForecast({ pool, timeoutMs, build }: Deps) {
           forecast: [...forecast.mean],
         })),
         notes,
-        picture: backtestPicture(series, report, title),
+        picture: backtestPlot(series, report, title),
       };
     },
   };

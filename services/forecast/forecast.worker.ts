@@ -1,15 +1,15 @@
 import type { MessagePort } from 'node:worker_threads';
-import { backtest } from './backtest.ts';
-import { forecast } from './engine.ts';
-import type { EngineSettings } from './engine-settings.ts';
-import type { Experiment } from './experiments.ts';
+import { backtest } from './engine/backtest.ts';
+import { forecast } from './engine/engine.ts';
+import type { EngineSettings } from './engine/engine-settings.ts';
+import type { Series } from './engine/series.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
 import { trainInChild } from './lstm/tfjs-node.ts';
 import { type Epoch, trainLstm } from './lstm/train.ts';
-import { evaluate, trainPipeline } from './pipeline.ts';
-import type { Fitted } from './pipeline-members.ts';
-import type { PipelineSettings } from './pipeline-settings.ts';
-import type { Series } from './series.ts';
+import type { Experiment } from './training/experiments.ts';
+import { evaluate, trainPipeline } from './training/pipeline.ts';
+import type { Fitted } from './training/pipeline-members.ts';
+import type { PipelineSettings } from './training/pipeline-settings.ts';
 
 /** What the pool's threads do. Names are those `pool.run` is called with. */
 

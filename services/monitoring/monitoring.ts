@@ -1,9 +1,9 @@
-import type { Clock } from '../../src/kernel/clock.ts';
-import { invalid, notFound } from '../../src/kernel/errors.ts';
-import type { Store } from '../../src/store/store.ts';
-import type { ListAnswer } from '../registry/lists.ts';
-import type { ModelListQuery } from '../registry/schemas.ts';
-import type { ModelType, ModelVersion, Snapshot } from '../registry/snapshot.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { invalid, notFound } from '#kernel/errors.ts';
+import type { ListAnswer } from '#services/registry/lists/lists.ts';
+import type { ModelListQuery } from '#services/registry/schemas.ts';
+import type { ModelType, ModelVersion, Snapshot } from '#services/registry/snapshot/snapshot.ts';
+import type { Store } from '#store/store.ts';
 import type { MonitorAdded, MonitoredEntry, MonitorRemoved, MonitorRequest, MonitorStatus } from './schemas.ts';
 
 /** What monitoring needs of the registry. */

@@ -1,10 +1,10 @@
-import type { EventQuery, HistoryQuery, ModelHistory, StreamQuery } from './event-schemas.ts';
-import type { EventPage, Events } from './events.ts';
-import { historyOf } from './history.ts';
-import type { MirrorStatus } from './mirror.ts';
-import type { MlflowWebhook } from './mlflow-webhook.ts';
-import type { EventStream } from './stream.ts';
-import type { Webhooks } from './webhooks.ts';
+import type { EventQuery, HistoryQuery, ModelHistory, StreamQuery } from './journal/event-schemas.ts';
+import type { EventPage, Events } from './journal/events.ts';
+import { historyOf } from './journal/history.ts';
+import type { EventStream } from './journal/stream.ts';
+import type { MirrorStatus } from './mirror/mirror.ts';
+import type { MlflowWebhook } from './webhooks/mlflow-webhook.ts';
+import type { Webhooks } from './webhooks/webhooks.ts';
 
 /** What changed in the registry, and who is told of it. */
 export type Changes = {

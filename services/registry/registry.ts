@@ -1,15 +1,15 @@
-import { isoTime } from '../../src/kernel/clock.ts';
-import { conflict, notFound, unavailable } from '../../src/kernel/errors.ts';
-import { createLists, type ListAnswer } from './lists.ts';
-import { createMirror, type Mirror, type MirrorStatus } from './mirror.ts';
-import type { Reading } from './reads.ts';
-import type { MirrorOptions } from './refresh.ts';
-import { createRunCount, type RunTotal } from './run-count.ts';
+import { isoTime } from '#kernel/clock.ts';
+import { conflict, notFound, unavailable } from '#kernel/errors.ts';
+import { createLists, type ListAnswer } from './lists/lists.ts';
+import { createMirror, type Mirror, type MirrorStatus } from './mirror/mirror.ts';
+import { createOnDemandReads } from './mirror/on-demand-reads.ts';
+import type { Reading } from './mirror/read-cache.ts';
+import type { MirrorOptions } from './mirror/refresh.ts';
+import { createRunCount, type RunTotal } from './mirror/run-count.ts';
 import type { CacheInfo, CacheStats, ModelListQuery, Run } from './schemas.ts';
-import type { ModelVersion, RegisteredModel, Snapshot } from './snapshot.ts';
-import type { MetricPoint, RunDetail, Run as RunRead } from './source.ts';
-import { createSourceReads } from './source-reads.ts';
-import type { Stage } from './stages.ts';
+import type { ModelVersion, RegisteredModel, Snapshot } from './snapshot/snapshot.ts';
+import type { Stage } from './snapshot/stages.ts';
+import type { MetricPoint, RunDetail, Run as RunRead } from './sources/source.ts';
 
 /** How old the mirror is and what it was made of, for the headers of every answer. */
 export type Provenance = { ageMs: number | null; stale: boolean; origin: 'mlflow' | 'sample' };
@@ -87,7 +87,7 @@ export async function createRegistry(options: Options): Promise<Registry> {
   };
   return {
     ...snapshotAnswers(options, current),
-    ...createSourceReads(options, mirror, stopping.signal),
+    ...createOnDemandReads(options, mirror, stopping.signal),
     ...runCounting(options, mirror),
     start: () => mirror.start(),
     stop: async () => {

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { isoTime } from '../../src/kernel/clock.ts';
-import type { ExperimentRow, ModelVersion } from './snapshot.ts';
-import type { Run as RunRead } from './source.ts';
-import { stageSources, stages } from './stages.ts';
+import { isoTime } from '#kernel/clock.ts';
+import type { ExperimentRow, ModelVersion } from './snapshot/snapshot.ts';
+import { stageSources, stages } from './snapshot/stages.ts';
+import type { Run as RunRead } from './sources/source.ts';
 
 /** The registry's JSON: names as in the contract, and the one place where rows become JSON. */
 

@@ -1,15 +1,20 @@
-import type { Clock } from '../../src/kernel/clock.ts';
-import { invalid, notFound, publicText, TowerError, unavailable } from '../../src/kernel/errors.ts';
-import type { WorkerPool } from '../../src/kernel/worker-pool.ts';
-import type { Queue } from '../../src/store/queue.ts';
-import type { Cluster } from '../acquisition/cluster.ts';
-import type { History } from '../acquisition/history.ts';
-import type { NamedWorkload } from '../acquisition/state.ts';
-import { createApplyJobs, type NoteOutcome, type OnApplied } from './apply-jobs.ts';
-import type { BacktestAnswer, BacktestRequest, StrategyList, WorkloadBacktestRequest } from './backtest-schemas.ts';
-import type { Bounds } from './bounds.ts';
-import { type Prices, sumOfCosts } from './cost.ts';
-import type { Forecaster } from './forecast-demand.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { invalid, notFound, publicText, TowerError, unavailable } from '#kernel/errors.ts';
+import type { WorkerPool } from '#kernel/worker-pool.ts';
+import type { Cluster } from '#services/acquisition/kubernetes/cluster.ts';
+import type { History } from '#services/acquisition/prometheus/history.ts';
+import type { NamedWorkload } from '#services/acquisition/prometheus/workload-state.ts';
+import type { Queue } from '#store/queue.ts';
+import { createApplyJobs, type NoteOutcome, type OnApplied } from './apply/apply-jobs.ts';
+import type {
+  BacktestAnswer,
+  BacktestRequest,
+  StrategyList,
+  WorkloadBacktestRequest,
+} from './backtest/backtest-schemas.ts';
+import type { Forecaster } from './capacity/forecast-demand.ts';
+import type { Bounds } from './recommend/bounds.ts';
+import { type Prices, sumOfCosts } from './recommend/cost.ts';
 import type { BatchAnswer, BatchRequest, SizeAnswer, SizeRequest } from './schemas.ts';
 import { day, horizonMsOf, hour, stepMsOf, strideOf, type Usage } from './usage.ts';
 
@@ -40,13 +45,13 @@ const mostServices = 50;
 export function createRightsizing(deps: Deps) {
   const { history, clock, timeoutMs, prices } = deps;
   const size = async (target: Target, request: SizeRequest, gone?: AbortSignal): Promise<SizeAnswer> => {
-    const { sizeWorkload } = await import('./size.ts');
+    const { sizeWorkload } = await import('./recommend/size.ts');
     return inTime(timeoutMs, gone, (signal) => sizeWorkload(deps, target, request, clock.now(), signal));
   };
   return {
     apply: createApplyJobs({ ...deps, recommend: size }),
     strategies: async (): Promise<StrategyList> =>
-      (await import('./backtest.ts')).strategies.map(({ name, about, floors }) => ({
+      (await import('./backtest/backtest.ts')).strategies.map(({ name, about, floors }) => ({
         name,
         about,
         floors: { cpu_cores: floors.cpu, memory_bytes: floors.memory },
@@ -162,7 +167,7 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
       { history_days, container, ...request }: WorkloadBacktestRequest,
       gone?: AbortSignal,
     ): Promise<BacktestAnswer> => {
-      const { hottestOf } = await import('./advise.ts');
+      const { hottestOf } = await import('./recommend/advise.ts');
       const endMs = clock.now();
       const stretch = { startMs: endMs - history_days * day, endMs, stepMs: stepMsOf[request.horizon] };
       const tried = await history.tried(target, stretch);

@@ -1,6 +1,6 @@
-import { type AdviseTask, advise } from './advise.ts';
-import { type BacktestSettings, backtest, summaryOf } from './backtest.ts';
-import { backtestPicture } from './picture.ts';
+import { type BacktestSettings, backtest, summaryOf } from './backtest/backtest.ts';
+import { backtestPlot } from './backtest/plot.ts';
+import { type AdviseTask, advise } from './recommend/advise.ts';
 import type { Usage } from './usage.ts';
 
 /** What the pool's threads do. Names are those `pool.run` is called with. */
@@ -13,6 +13,6 @@ export const runBacktest = ({ usage, settings, strategies, title }: BacktestTask
   const tested = backtest([usage], settings, strategies ?? undefined);
   return {
     summaries: tested.map(summaryOf).filter((summary) => summary !== null),
-    picture: backtestPicture(usage, tested, settings.resource, title),
+    picture: backtestPlot(usage, tested, settings.resource, title),
   };
 };

@@ -1,4 +1,4 @@
-import { TowerError } from '../kernel/errors.ts';
+import { TowerError } from '#kernel/errors.ts';
 
 /** Calls to a running tower. */
 export type TowerClient = {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { readCsv } from '../kernel/csv.ts';
-import { invalid } from '../kernel/errors.ts';
+import { readCsv } from '#kernel/csv.ts';
+import { invalid } from '#kernel/errors.ts';
 
 /** A column of a CSV file as the person at the terminal names it. */
 

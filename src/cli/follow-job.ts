@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { TowerError } from '../kernel/errors.ts';
-import type { CliContext } from './main.ts';
+import { TowerError } from '#kernel/errors.ts';
+import type { CliContext } from './context.ts';
 
 type AnyJob = { id: string; status: string };
 

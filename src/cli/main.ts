@@ -1,24 +1,11 @@
 import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { packageVersion } from '../config.ts';
-import { publicText, TowerError } from '../kernel/errors.ts';
-import { createTowerClient, exitCodeOf, exitCodes, type TowerClient } from './client.ts';
+import { packageVersion } from '#config/config.ts';
+import { publicText, TowerError } from '#kernel/errors.ts';
+import { createTowerClient, exitCodeOf, exitCodes } from './client.ts';
 import { addServeCommand } from './commands/serve.ts';
+import type { CliContext } from './context.ts';
 import { plain } from './table.ts';
-
-/** What a command works with. */
-export type CliContext = {
-  /** The running tower that --url or TOWER_URL names. */
-  tower(): TowerClient;
-  /** Prints `value` as JSON with --json, else what `text` makes of it. */
-  print<T>(value: T, text: (value: T) => string): void;
-  env: Record<string, string | undefined>;
-  out(text: string): void;
-  /** One line that is overwritten by the next, on a terminal only; empty = wiped away. */
-  progress(line: string): void;
-  /** The same on a terminal; elsewhere, as in the log of a pipeline, each stays as a line on standard error. */
-  step(line: string): void;
-};
 
 type Io = { env?: Record<string, string | undefined>; out?: (text: string) => void; err?: (text: string) => void };
 

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Access } from '../../services/access/access.ts';
-import type { Caller, Scope } from '../../services/access/scopes.ts';
-import { forbidden, TowerError } from '../kernel/errors.ts';
-import type { RootLog } from '../kernel/log.ts';
+import { forbidden, TowerError } from '#kernel/errors.ts';
+import type { RootLog } from '#kernel/log.ts';
+import type { Access } from '#services/access/access.ts';
+import type { Caller, Scope } from '#services/access/scopes.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -27,7 +27,7 @@ const methodsThatOnlyRead = new Set(['GET', 'HEAD', 'OPTIONS']);
  * The door of the HTTP surface: every route says what it takes, whoever asks is identified before anything else is
  * done, and a change is written to the audit log before it is made. Where that cannot be written, nothing is changed.
  */
-export function registerDoor(app: FastifyInstance, access: Access, log: RootLog): void {
+export function registerAuthentication(app: FastifyInstance, access: Access, log: RootLog): void {
   app.decorateRequest('caller');
   app.decorateRequest('isNoted', false);
   app.decorateRequest('outcome', null);

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { type ErrorCode, TowerError } from '../kernel/errors.ts';
+import { type ErrorCode, TowerError } from '#kernel/errors.ts';
 
 /** The only place where an error becomes a status. */
 const statusOf: Record<ErrorCode, number> = {

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Access } from '../../services/access/access.ts';
-import type { Scope } from '../../services/access/scopes.ts';
+import type { Access } from '#services/access/access.ts';
+import type { Scope } from '#services/access/scopes.ts';
 import { whileAdmitted } from './auth.ts';
-import { errors } from './openapi.ts';
 import { sendStream, untilClosed } from './replies.ts';
+import { errors } from './route-schemas.ts';
 
 const JobParams = z.object({ job_id: z.uuid('must be the id of a job') });
 /** One server-sent event of a job. */

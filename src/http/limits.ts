@@ -2,8 +2,8 @@ import cors from '@fastify/cors';
 import rateLimit from '@fastify/rate-limit';
 import underPressure from '@fastify/under-pressure';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Config } from '../config.ts';
-import { TowerError } from '../kernel/errors.ts';
+import type { Config } from '#config/config.ts';
+import { TowerError } from '#kernel/errors.ts';
 
 /** Paths that say whether the tower lives: never refused because it is busy. */
 const signsOfLife = new Set(['/healthz', '/readyz', '/health', '/metrics']);

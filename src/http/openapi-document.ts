@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
 import Fastify, { type RouteOptions } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
-import { errors, tags } from './openapi.ts';
+import { errors, tags } from './route-schemas.ts';
 
 /** OpenAPI 3.1 made from the routes' own schemas, by an application that has them all and answers nothing. */
 export async function describeRoutes(routes: RouteOptions[], version: string): Promise<object> {

@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance } from 'fastify';
-import { TowerError } from '../kernel/errors.ts';
+import { TowerError } from '#kernel/errors.ts';
 
 /** Errors and forms as Prometheus' clients have them, for the routes of one scope. */
 export function answerAsPrometheus(app: FastifyInstance): void {

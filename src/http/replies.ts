@@ -61,6 +61,13 @@ export function untilClosed(reply: FastifyReply): AbortSignal {
   return over.signal;
 }
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Answers of this route are made of the mirror; their headers say how old it is. */
+    mirrored?: boolean;
+  }
+}
+
 type Provenance = { ageMs: number | null; stale: boolean; origin: 'mlflow' | 'sample' };
 
 /** What an answer made of the mirror says of it; an answer that knows its own age keeps it. */

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { unavailable } from '../kernel/errors.ts';
+import { unavailable } from '#kernel/errors.ts';
 import type { System } from '../system.ts';
-import { errors, tags } from './openapi.ts';
+import { errors, tags } from './route-schemas.ts';
 
 /** Probes of a cluster have no credentials, and learn nothing but that the tower lives. */
 const open = { access: 'public' } as const;
@@ -11,34 +11,16 @@ const reading = { access: 'read' } as const;
 
 const time = z.iso.datetime().nullable();
 
-const Root = z
-  .object({ message: z.string(), status: z.enum(['ready', 'starting']), version: z.string(), docs: z.string() })
-  .meta({ examples: [{ message: 'Control Tower API', status: 'ready', version: '0.2.0', docs: '/docs' }] });
-
-const RegistryHealth = z.object({
-  status: z.enum(['healthy', 'degraded', 'starting']),
-  mlflow_connection: z.enum(['connected', 'disconnected', 'connecting', 'not_configured']),
-  experiments_count: z.int().nullable(),
-  data_source: z.enum(['mlflow', 'sample']),
-  notice: z.string().nullable(),
-  source: z.string(),
-  mlflow_version: z.string().nullable(),
-  mlflow_user: z
-    .string()
-    .nullable()
-    .describe('Whose eyes the mirror sees with: MLflow hides what this user may not read'),
-  models_count: z.int().nullable(),
-  last_refresh: time,
-  cache_age_seconds: z.int().nullable(),
-  stale: z.boolean(),
-  last_error: z.string().nullable(),
-  journal_error: z
-    .string()
-    .nullable()
-    .describe('What keeps changes from being journaled; they will be with the next look'),
+const Root = z.object({
+  message: z.string(),
+  status: z.enum(['ready', 'starting']),
+  version: z.string(),
+  docs: z.string(),
 });
+const rootExample = (version: string) => ({ message: 'Control Tower API', status: 'ready', version, docs: '/docs' });
 
-const Health = RegistryHealth.extend({
+const SystemHealth = z.object({
+  status: z.enum(['healthy', 'degraded', 'starting']),
   timestamp: z.iso.datetime(),
   version: z.string(),
   host: z.string(),
@@ -57,87 +39,72 @@ const Health = RegistryHealth.extend({
       next_run_at: time,
     }),
   ),
-  registries: z
-    .array(RegistryHealth.extend({ name: z.string() }))
-    .optional()
-    .describe('Each of several registries; above are the worst of them, sums and the oldest age'),
-}).meta({
-  examples: [
+});
+
+const healthExample = (version: string) => ({
+  status: 'healthy',
+  timestamp: '2026-11-20T12:31:00.000Z',
+  version,
+  host: 'tower-0',
+  uptime_seconds: 3600,
+  tower: 'tower-0-17-9f86d081',
+  store: 'sqlite',
+  store_error: null,
+  leads: true,
+  leader: 'tower-0-17-9f86d081',
+  jobs: [
     {
-      status: 'healthy',
-      mlflow_connection: 'connected',
-      experiments_count: 5,
-      timestamp: '2026-11-20T12:31:00.000Z',
-      data_source: 'mlflow',
-      notice: null,
-      source: 'https://mlflow.example.com',
-      mlflow_version: '3.11.1',
-      mlflow_user: 'tower',
-      models_count: 15,
-      last_refresh: '2026-11-20T12:30:00.000Z',
-      cache_age_seconds: 60,
-      stale: false,
+      name: 'outbox',
+      status: 'succeeded',
+      last_finished_at: '2026-11-20T12:30:50.000Z',
       last_error: null,
-      journal_error: null,
-      version: '0.2.0',
-      host: 'tower-0',
-      uptime_seconds: 3600,
-      tower: 'tower-0-17-9f86d081',
-      store: 'sqlite',
-      store_error: null,
-      leads: true,
-      leader: 'tower-0-17-9f86d081',
-      jobs: [
-        {
-          name: 'registry-refresh',
-          status: 'succeeded',
-          last_finished_at: '2026-11-20T12:30:00.000Z',
-          last_error: null,
-          next_run_at: '2026-11-20T13:00:00.000Z',
-        },
-      ],
+      next_run_at: '2026-11-20T12:31:00.000Z',
     },
   ],
 });
 
-const ConfigSummary = z
-  .object({
-    mlflow: z.object({
-      tracking_uri: z.string().nullable(),
-      authentication: z.boolean(),
-      workspace: z.string().nullable(),
-    }),
-    api: z.object({ host: z.string(), port: z.int(), version: z.string() }),
-    features: z.object({
-      mock_data_enabled: z.boolean(),
-      debug_endpoints_enabled: z.boolean(),
-      cache_enabled: z.boolean(),
-      cache_persistence_enabled: z.boolean(),
-    }),
-    validation: z.object({ mlflow_configured: z.boolean(), api_port_valid: z.boolean(), log_level_valid: z.boolean() }),
-    cache: z.object({
-      refresh_interval_minutes: z.number(),
-      max_age_hours: z.number(),
-      timeout_seconds: z.int(),
-      max_models_returned: z.int(),
-    }),
-  })
-  .meta({
-    examples: [
-      {
-        mlflow: { tracking_uri: 'https://mlflow.example.com', authentication: true, workspace: null },
-        api: { host: '127.0.0.1', port: 8000, version: '0.2.0' },
-        features: {
-          mock_data_enabled: false,
-          debug_endpoints_enabled: true,
-          cache_enabled: true,
-          cache_persistence_enabled: true,
-        },
-        validation: { mlflow_configured: true, api_port_valid: true, log_level_valid: true },
-        cache: { refresh_interval_minutes: 30, max_age_hours: 24, timeout_seconds: 300, max_models_returned: 1000 },
-      },
-    ],
-  });
+const example = <T extends z.ZodType>(schema: T, value: object): T => schema.meta({ examples: [value] });
+
+/** Fields of the system and of every area. */
+function healthSchema(version: string, parts: z.ZodObject[]) {
+  const schema = SystemHealth.extend(Object.assign({}, ...parts.map(({ shape }) => shape)) as z.ZodRawShape);
+  const examples = parts.map((part) => (part.meta()?.['examples'] as object[] | undefined)?.[0]);
+  return schema.meta({ examples: [{ ...Object.assign({}, ...examples), ...healthExample(version) }] });
+}
+
+const ConfigSummary = z.object({
+  mlflow: z.object({
+    tracking_uri: z.string().nullable(),
+    authentication: z.boolean(),
+    workspace: z.string().nullable(),
+  }),
+  api: z.object({ host: z.string(), port: z.int(), version: z.string() }),
+  features: z.object({
+    mock_data_enabled: z.boolean(),
+    debug_endpoints_enabled: z.boolean(),
+    cache_enabled: z.boolean(),
+    cache_persistence_enabled: z.boolean(),
+  }),
+  validation: z.object({ mlflow_configured: z.boolean(), api_port_valid: z.boolean(), log_level_valid: z.boolean() }),
+  cache: z.object({
+    refresh_interval_minutes: z.number(),
+    max_age_hours: z.number(),
+    timeout_seconds: z.int(),
+    max_models_returned: z.int(),
+  }),
+});
+const configExample = (version: string) => ({
+  mlflow: { tracking_uri: 'https://mlflow.example.com', authentication: true, workspace: null },
+  api: { host: '127.0.0.1', port: 8000, version },
+  features: {
+    mock_data_enabled: false,
+    debug_endpoints_enabled: true,
+    cache_enabled: true,
+    cache_persistence_enabled: true,
+  },
+  validation: { mlflow_configured: true, api_port_valid: true, log_level_valid: true },
+  cache: { refresh_interval_minutes: 30, max_age_hours: 24, timeout_seconds: 300, max_models_returned: 1000 },
+});
 
 const Probe = z.object({ status: z.literal('ok') }).meta({ examples: [{ status: 'ok' }] });
 const MetricsPage = z
@@ -147,10 +114,18 @@ const MetricsPage = z
 
 const about = <S extends object>(summary: string, rest: S) => ({ tags: [tags.system], summary, ...rest });
 
-/** The tower's own endpoints: what it is, how it is, how it is set up. */
-export async function systemRoutes(instance: FastifyInstance, { system }: { system: System }): Promise<void> {
+type Deps = {
+  system: System;
+  version: string;
+  /** What each area adds to /health. */
+  healthParts: z.ZodObject[];
+};
+
+/** The instance's own endpoints: version, health, configuration, metrics. */
+export async function systemRoutes(instance: FastifyInstance, { system, version, healthParts }: Deps): Promise<void> {
+  const Health = healthSchema(version, healthParts);
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const root = about('What this is', { response: { 200: Root, ...errors() } });
+  const root = about('What this is', { response: { 200: example(Root, rootExample(version)), ...errors() } });
   app.get('/', { config: open, schema: root }, async () => system.root());
 
   const health = about('How the tower and its registry are; always 200, the body tells', {
@@ -167,7 +142,9 @@ export async function systemRoutes(instance: FastifyInstance, { system }: { syst
     return { status: 'ok' as const };
   });
 
-  const config = about('The settings in force, without secrets', { response: { 200: ConfigSummary, ...errors() } });
+  const config = about('The settings in force, without secrets', {
+    response: { 200: example(ConfigSummary, configExample(version)), ...errors() },
+  });
   app.get('/config', { config: reading, schema: config }, async () => system.configSummary());
 
   const metrics = about('Metrics for Prometheus', {

@@ -1,10 +1,11 @@
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { conflict } from '../kernel/errors.ts';
+import { conflict } from '#kernel/errors.ts';
 import type { Part } from './migrate.ts';
+import { openMetricStore, openStore } from './open-store.ts';
 import { openSqlite } from './sqlite.ts';
-import { openMetricStore, openStore, type Place, type Store, type Transaction } from './store.ts';
+import { type Place, type Store, type Transaction } from './store.ts';
 
 /** Rows from one engine to the other, all of a part or none. */
 

@@ -1,5 +1,6 @@
-import { conflict, notFound } from '../kernel/errors.ts';
-import type { Queue, QueuedJob } from './queue.ts';
+import { conflict, notFound } from '#kernel/errors.ts';
+import type { Queue } from './queue.ts';
+import type { QueuedJob } from './queue-job.ts';
 
 /** Jobs of one kind as users have them: begun, looked at, followed, cancelled. */
 

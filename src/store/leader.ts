@@ -1,5 +1,5 @@
-import type { Clock } from '../kernel/clock.ts';
-import { unavailable } from '../kernel/errors.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { unavailable } from '#kernel/errors.ts';
 import type { Store } from './store.ts';
 
 /**
@@ -68,7 +68,7 @@ export function createLeadership({ store, tower, clock, onChange }: Options): Le
       tell();
       const db = await store.db();
       await db.updateTable('leader').set({ until: 0 }).where('holder', '=', tower).execute();
-      store.bell.ring('leader');
+      store.notifier.notify('leader');
     },
   };
 }

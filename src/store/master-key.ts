@@ -1,8 +1,8 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { conflict, TowerError } from '../kernel/errors.ts';
-import { makeFolder } from '../kernel/files.ts';
+import { conflict, TowerError } from '#kernel/errors.ts';
+import { makeFolder } from '#kernel/files.ts';
 import type { Store } from './store.ts';
 
 /** Gives a key of 32 bytes for a purpose; the same one each time, and none of them tells anything of another. */

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { TowerError } from '../kernel/errors.ts';
+import { TowerError } from '#kernel/errors.ts';
 import { up as monitoringAndJobs } from './migrations/0001-monitoring-and-jobs.ts';
 import { up as eventsAndOutbox } from './migrations/0002-events-and-outbox.ts';
 import { up as access } from './migrations/0003-access.ts';

@@ -1,8 +1,8 @@
-import type { Clock } from '../kernel/clock.ts';
-import { conflict, notFound } from '../kernel/errors.ts';
-import type { Log } from '../kernel/log.ts';
-import type { Random } from '../kernel/rng.ts';
-import { insert, type OutboxMessage } from './outbox-promise.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { conflict, notFound } from '#kernel/errors.ts';
+import type { Log } from '#kernel/log.ts';
+import type { Random } from '#kernel/rng.ts';
+import { enqueueMessages, type OutboxMessage } from './outbox-enqueue.ts';
 import type { Store, Transaction } from './store.ts';
 import type { Selectable, Tables } from './tables.ts';
 
@@ -24,8 +24,10 @@ export type Delivery = Selectable<Tables['outbox_deliveries']> & { key: string; 
  * at least once, under a key that stays the same, with back-off, until they are delivered or given up.
  */
 export type Outbox = {
-  /** Ring the store's `outbox` bell when the transaction is committed. */
-  promise(transaction: Transaction, messages: OutboxMessage[]): Promise<void>;
+  /** Names the sender of messages of a kind. @param maxAttempts - a delivery that failed this often is dead */
+  handle(kind: string, sender: Sender, maxAttempts: number): void;
+  /** Notify the store's topic `outbox` when the transaction is committed. */
+  enqueue(transaction: Transaction, messages: OutboxMessage[]): Promise<void>;
   /** Before the steps of a tower that leads: what the one before was sending when it ended is to be taken up. */
   begin(): void;
   /** Background step: sends what is due. Whatever was being sent when the process died is sent again, and counted. */
@@ -46,8 +48,6 @@ type Options = {
   clock: Clock;
   random: Random;
   log: Log;
-  senders: Record<string, Sender>;
-  maxAttempts: number;
   onAttempt: (outcome: 'delivered' | 'failed' | 'dead' | 'uncertain') => void;
 };
 
@@ -59,11 +59,15 @@ const lostMs = 600_000;
 const firstBackoffMs = 5_000;
 const longestBackoffMs = 3_600_000;
 
+type Senders = Map<string, { send: Sender; maxAttempts: number }>;
+
 export function createOutbox(options: Options): Outbox {
   const { store, clock } = options;
+  const senders: Senders = new Map();
   let recovered = false;
   return {
-    promise: (transaction, messages) => insert(transaction, messages, clock.now()),
+    handle: (kind, send, maxAttempts) => void senders.set(kind, { send, maxAttempts }),
+    enqueue: (transaction, messages) => enqueueMessages(transaction, messages, clock.now()),
     begin: () => {
       recovered = false;
     },
@@ -71,7 +75,7 @@ export function createOutbox(options: Options): Outbox {
       await recover(options, recovered ? clock.now() - lostMs : clock.now() + lostMs);
       recovered = true;
       try {
-        await deliver(options, signal, mayClaim);
+        await deliver(options, senders, signal, mayClaim);
       } catch (error) {
         // What could not be written of an attempt is found again as one nobody knows the end of.
         recovered = false;
@@ -119,7 +123,12 @@ export function createOutbox(options: Options): Outbox {
 }
 
 /** A lane for each recipient, so that one that hangs keeps only itself waiting. */
-async function deliver(options: Options, signal: AbortSignal, mayClaim: () => boolean): Promise<void> {
+async function deliver(
+  options: Options,
+  senders: Senders,
+  signal: AbortSignal,
+  mayClaim: () => boolean,
+): Promise<void> {
   const lanes = new Map<string, Promise<void>>();
   let failure: { error: unknown } | null = null;
   while (!signal.aborted && !failure && mayClaim()) {
@@ -129,7 +138,7 @@ async function deliver(options: Options, signal: AbortSignal, mayClaim: () => bo
       return [];
     });
     for (const [recipient, list] of Map.groupBy(claimed, (delivery) => delivery.recipient)) {
-      const lane = Promise.all(list.map((delivery) => attempt(options, delivery, signal)))
+      const lane = Promise.all(list.map((delivery) => attempt(options, senders.get(delivery.kind), delivery, signal)))
         .then(() => undefined)
         .catch((error: unknown) => {
           failure = { error };
@@ -146,9 +155,9 @@ async function deliver(options: Options, signal: AbortSignal, mayClaim: () => bo
 }
 
 /** Somebody has promised more. */
-function nextRing({ bell }: Store): { rung: Promise<void>; stop: () => void } {
+function nextRing({ notifier }: Store): { rung: Promise<void>; stop: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
-  return { rung: promise, stop: bell.on('outbox', () => resolve()) };
+  return { rung: promise, stop: notifier.on('outbox', () => resolve()) };
 }
 
 const wholeDeliveries = async (store: Store) =>
@@ -207,17 +216,21 @@ async function claim(store: Store, now: number, busy: string[]): Promise<Claimed
   return taken.flatMap((delivery) => (got.has(delivery.id) ? { ...delivery, attempts: delivery.attempts + 1 } : []));
 }
 
-async function attempt(options: Options, delivery: Claimed, signal: AbortSignal): Promise<void> {
-  const { store, clock, senders, onAttempt } = options;
+async function attempt(
+  options: Options,
+  sender: { send: Sender; maxAttempts: number } | undefined,
+  delivery: Claimed,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store, clock, onAttempt } = options;
   const { key, payload, recipient } = delivery;
-  const send = senders[delivery.kind];
-  const outcome: Attempt = send
-    ? await send({ key, payload, recipient, attempt: delivery.attempts }, signal).catch(asFailure)
-    : { ok: false, status: null, error: `nobody sends ${delivery.kind}`, final: true };
+  const outcome: Attempt = sender
+    ? await sender.send({ key, payload, recipient, attempt: delivery.attempts }, signal).catch(asFailure)
+    : { ok: false, status: null, error: `no sender for ${delivery.kind}`, final: true };
   const db = await store.db();
   // Cut short by the end of the tower: whether it arrived nobody knows.
   if (!outcome.ok && signal.aborted) return putBack(options, delivery);
-  const isDead = !outcome.ok && (outcome.final === true || delivery.attempts >= options.maxAttempts);
+  const isDead = !outcome.ok && (outcome.final === true || delivery.attempts >= (sender?.maxAttempts ?? 1));
   const state = outcome.ok ? 'delivered' : isDead ? 'dead' : 'due';
   onAttempt(state === 'due' ? 'failed' : state);
   await db

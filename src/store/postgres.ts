@@ -1,8 +1,8 @@
 import type { ClientBase, ClientConfig, Pool, QueryArrayResult } from 'pg';
-import { invalid, TowerError, unavailable } from '../kernel/errors.ts';
-import { createBell } from './bell.ts';
+import { invalid, TowerError, unavailable } from '#kernel/errors.ts';
 import { inPostgres, nextMigration, type Part } from './migrate.ts';
-import { listen, within } from './postgres-bell.ts';
+import { createNotifier } from './notifier.ts';
+import { listen, within } from './postgres-notifier.ts';
 import type { Store, Transaction, View } from './store.ts';
 
 type Pg = typeof import('pg');
@@ -40,7 +40,7 @@ export async function openPostgres<T>(url: string, part: Part, connections: numb
   const { Kysely, PostgresDialect, sql } = await import('kysely');
   const db: View<T> = new Kysely<T>({ dialect: new PostgresDialect({ pool: explaining(pool, addressOf(config)) }) });
   const listening =
-    part === 'tower.db' ? listen(pg, config, pool) : { bell: createBell(), stop: async () => undefined };
+    part === 'tower.db' ? listen(pg, config, pool) : { notifier: createNotifier(), stop: async () => undefined };
   return {
     engine: 'postgres',
     db: async () => db,
@@ -51,7 +51,7 @@ export async function openPostgres<T>(url: string, part: Part, connections: numb
       const { rows } = await sql<{ now: number }>`select ${sql.raw(databaseNow)} as now`.execute(db);
       return rows[0]!.now;
     },
-    bell: listening.bell,
+    notifier: listening.notifier,
     close: async () => {
       await listening.stop();
       // A server that does not answer must not hold up the end.

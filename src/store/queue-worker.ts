@@ -1,5 +1,5 @@
-import { publicText } from '../kernel/errors.ts';
-import type { QueuedJob, QueueOptions, Work } from './queue.ts';
+import { publicText } from '#kernel/errors.ts';
+import type { QueuedJob, QueueOptions, Work } from './queue-job.ts';
 import type { Store } from './store.ts';
 
 /** What a tower does with a job of the queue: takes it up, speaks for it while it runs, keeps its outcome. */
@@ -71,8 +71,8 @@ export async function settle(
     ? job
     : job.where('attempts', '=', attempts)
   ).executeTakeFirst();
-  store.bell.ring('queue', id);
-  store.bell.ring('settled', id);
+  store.notifier.notify('queue', id);
+  store.notifier.notify('settled', id);
   return numUpdatedRows === 1n;
 }
 
@@ -120,7 +120,7 @@ async function addResult({ store }: QueueOptions, { id, attempts }: QueuedJob, r
     .where('state', '=', 'cancelled')
     .where('attempts', '=', attempts)
     .execute();
-  store.bell.ring('queue', id);
+  store.notifier.notify('queue', id);
 }
 
 /** An outcome is worth waiting for: while the store is away for a moment the job is still this tower's. */
@@ -151,7 +151,7 @@ async function putBack(store: Store, { id, attempts }: QueuedJob): Promise<void>
     .where('state', '=', 'running')
     .where('attempts', '=', attempts)
     .execute();
-  store.bell.ring('queue');
+  store.notifier.notify('queue');
 }
 
 /** Says every few seconds that this tower is at it, until it is over; ends it where another tower has it, or it is settled. */
@@ -163,7 +163,7 @@ async function speakFor(
 ): Promise<void> {
   while (!over.aborted) {
     const rung = new AbortController();
-    const stop = store.bell.on('settled', (about) => {
+    const stop = store.notifier.on('settled', (about) => {
       if (about === job.id) rung.abort();
     });
     await clock.sleep(renewalMs, AbortSignal.any([over, rung.signal])).catch(() => undefined);
@@ -205,7 +205,7 @@ function progressOf({ store, clock }: QueueOptions, { id, attempts }: QueuedJob)
       .where('state', '=', 'running')
       .where('attempts', '=', attempts)
       .execute();
-    store.bell.ring('queue', id);
+    store.notifier.notify('queue', id);
   };
   const keepUp = async (): Promise<void> => {
     try {

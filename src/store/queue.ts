@@ -1,25 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { Clock } from '../kernel/clock.ts';
-import type { Log } from '../kernel/log.ts';
+import type { NewJob, QueuedJob, QueueOptions, Work } from './queue-job.ts';
 import { claim, open, runJob, settle } from './queue-worker.ts';
 import type { Store } from './store.ts';
-import type { Selectable, Tables } from './tables.ts';
-
-/** Work that takes long, kept in the store until it has an outcome. */
-export type QueuedJob = Selectable<Tables['job_queue']>;
-
-/**
- * Does one job. Its result is kept as JSON. It may be begun again on another tower after this one died, so it must not
- * matter if it is done twice; but only one outcome is kept. The signal aborts when the job is cancelled, the tower stops
- * (`isStopping`: it will be begun again), or another tower has taken it over. What a job that is cancelled returns is kept
- * as its result.
- */
-export type Work = (
-  job: QueuedJob,
-  run: { signal: AbortSignal; progress: (now: unknown) => void; isStopping: () => boolean },
-) => Promise<unknown>;
-
-export type NewJob = { kind: string; subject: string; payload: unknown; key?: string };
 
 /**
  * Jobs of all towers over one store. Any tower takes up what is queued, one job of a kind at a time, and says every few
@@ -52,9 +34,6 @@ export type Queue = {
   /** Gives up what is under way: it is queued again. */
   stop(): Promise<void>;
 };
-
-export type QueueOptions = { store: Store; tower: string; clock: Clock; log: Log };
-
 type Running = { done: Promise<void>; abort: AbortController; id: string };
 
 export function createQueue(options: QueueOptions): Queue {
@@ -89,7 +68,7 @@ export function createQueue(options: QueueOptions): Queue {
     running.set(job.kind, { done, abort, id: job.id });
   };
   const here = (id: string): Running | undefined => [...running.values()].find((each) => each.id === id);
-  const stopListening = store.bell.on('queue', (about) => {
+  const stopListening = store.notifier.on('queue', (about) => {
     if (about === '') lookSoon();
   });
   return {
@@ -97,7 +76,7 @@ export function createQueue(options: QueueOptions): Queue {
     handle: (kind, work, mostAbandoned = 3) => void works.set(kind, { work, mostAbandoned }),
     add: async (job) => {
       const added = await add(options, job);
-      if (added.isNew) store.bell.ring('queue');
+      if (added.isNew) store.notifier.notify('queue');
       return added;
     },
     cancel: async (kind, id) => {
@@ -136,7 +115,7 @@ function readsOf({ store, clock }: QueueOptions) {
       let last = '';
       while (!over.aborted) {
         const rung = new AbortController();
-        const stop = store.bell.on('queue', (about) => {
+        const stop = store.notifier.on('queue', (about) => {
           if (about === id) rung.abort();
         });
         try {

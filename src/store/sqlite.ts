@@ -2,10 +2,10 @@ import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import type { SqliteDatabase } from 'kysely';
-import { TowerError, unavailable } from '../kernel/errors.ts';
-import { makeFolder } from '../kernel/files.ts';
-import { createBell } from './bell.ts';
+import { TowerError, unavailable } from '#kernel/errors.ts';
+import { makeFolder } from '#kernel/files.ts';
 import { migrateSqlite, type Part } from './migrate.ts';
+import { createNotifier } from './notifier.ts';
 import type { Store, View } from './store.ts';
 
 /** Points may be lost by a power cut, never by the end of the process; what is promised to others by neither. */
@@ -30,7 +30,7 @@ export function openSqlite<T>(directory: string, part: Part): Store<T> {
     },
     inTurn: async () => undefined,
     now: async () => Date.now(),
-    bell: createBell(),
+    notifier: createNotifier(),
     close: async () => {
       // Kysely closes the file only if it ever used it.
       await (await db)?.destroy();

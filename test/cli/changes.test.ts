@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '#kernel/clock.ts';
 import { cliOver } from '../support/cli.ts';
 
 afterEach(() => {
@@ -152,7 +153,7 @@ describe('tower models compare, gate and hygiene', () => {
 
 describe('tower models drift and observe', () => {
   it('post what was measured and print what is thought of it', async () => {
-    const { tower, folder } = await cliOver();
+    const { tower, folder } = await cliOver({}, { clock: systemClock });
     expect((await tower('models', 'drift', 'DNA', '2')).out).toMatch(
       /^2 +Staging +- +- +no_data +nothing was measured of this version after its training$/m,
     );

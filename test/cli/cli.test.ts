@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { run } from '../../src/cli/main.ts';
-import { card, table } from '../../src/cli/table.ts';
+import { run } from '#cli/main.ts';
+import { card, table } from '#cli/table.ts';
 import { cliOver } from '../support/cli.ts';
 
 afterEach(() => {

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { cliOver } from '../support/cli.ts';
+import { testNow } from '../support/sources.ts';
 
 const hours = (count: number, value: (i: number) => number, metric = 'cpu') =>
   Array.from({ length: count }, (_, i) => ({
     metric,
     component: 'training',
     value: value(i),
-    timestamp: new Date(Date.now() - (count - i) * 3_600_000).toISOString(),
+    timestamp: new Date(testNow() - (count - i) * 3_600_000).toISOString(),
   }));
 
 describe('tower metrics', () => {
@@ -27,7 +28,7 @@ describe('tower metrics', () => {
   it('tells trends, forecasts, buckets, anomalies and baselines in words and figures', async () => {
     const { tower, services } = await cliOver();
     await services.analytics.record({ metrics: hours(60, (i) => 100 + 2 * i + (i % 3)) });
-    const since = new Date(Date.now() - 61 * 3_600_000).toISOString();
+    const since = new Date(testNow() - 61 * 3_600_000).toISOString();
     expect((await tower('metrics', 'trend', 'cpu', '--start', since)).out).toMatch(
       /^cpu: INCREASING, 4\d(\.\d+)? a day \(95 %: /,
     );

@@ -8,6 +8,7 @@ import { fakeBoutique } from '../fakes/boutique.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { cliOver } from '../support/cli.ts';
 import { clusteredEnv, prometheusOver } from '../support/cluster-series.ts';
+import { testNow } from '../support/sources.ts';
 
 describe('tower rightsizing', () => {
   it('recommends as a table, and as what can be applied', { timeout: 30_000 }, async () => {
@@ -47,7 +48,7 @@ describe('tower rightsizing', () => {
   });
 
   it('recommends for all workloads of a namespace, also for more than are asked for at once', async () => {
-    const now = Date.now();
+    const now = testNow();
     const names = Array.from({ length: 60 }, (_, i) => `service-${String(i).padStart(2, '0')}`);
     const labelled = (deployment: string) => ({ job: 'kube-state-metrics', namespace: 'shop', deployment });
     const series = names.map((name) => ({

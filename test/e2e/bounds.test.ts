@@ -1,11 +1,11 @@
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { towerOver } from '../routes/tower-over.ts';
+import { composeInstance } from '../routes/compose-instance.ts';
 
 /** A tower that listens, and bytes sent to it as they are. */
 async function listening() {
-  const tower = await towerOver();
+  const tower = await composeInstance();
   await tower.app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = tower.app.server.address() as AddressInfo;
   const send = (...parts: string[]): Promise<string> =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/kernel/rng.ts';
+import { seededRandom } from '#kernel/rng.ts';
 import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { receiver } from '../support/receiver.ts';

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { expect, it } from 'vitest';
-import { createReader } from '../../services/analytics/reader.ts';
-import { seededRandom } from '../../src/kernel/rng.ts';
-import { openMetricStore, type Place } from '../../src/store/store.ts';
+import { seededRandom } from '#kernel/rng.ts';
+import { createReader } from '#services/analytics/storage/reader.ts';
+import { openMetricStore } from '#store/open-store.ts';
+import { type Place } from '#store/store.ts';
 import { start } from '../support/processes.ts';
 import { onPostgres, placeIn, roughHand } from '../support/stores.ts';
 import { temporaryFolder } from '../support/tower.ts';
@@ -13,9 +14,9 @@ const ours = (path: string) => JSON.stringify(new URL(`../../${path}`, import.me
 
 /** Four writers of twenty points a batch, and one that seals hours as they pass; says which batches were committed. */
 const writer = (place: Place, first: number) => `
-  import { openMetricStore } from ${ours('src/store/store.ts')};
-  import { createRecorder } from ${ours('services/analytics/recorder.ts')};
-  import { sealHours } from ${ours('services/analytics/seal.ts')};
+  import { openMetricStore } from ${ours('src/store/open-store.ts')};
+  import { createRecorder } from ${ours('services/analytics/storage/recorder.ts')};
+  import { sealHours } from ${ours('services/analytics/storage/seal.ts')};
   const store = await openMetricStore(${JSON.stringify(place)});
   const recorder = createRecorder({ store, mostSeries: 100 });
   let next = ${first};

@@ -115,7 +115,7 @@ describe('tower serve', () => {
     const refused = await finished(['serve', '--host', '0.0.0.0', '--port', '0']);
     expect(refused).toMatchObject({ code: 2 });
     expect(refused.output).toMatch(
-      /^tower: API_HOST 0\.0\.0\.0 lets others in, .*AUTH_ENABLED=true .*ALLOW_UNAUTHENTICATED=true/,
+      /^tower: API_HOST 0\.0\.0\.0 accepts .*AUTH_ENABLED=true .*ALLOW_UNAUTHENTICATED=true/,
     );
     for (const env of [{ AUTH_ENABLED: 'true' }, { ALLOW_UNAUTHENTICATED: 'true' }]) {
       const open = await servingTower(temporaryFolder(), { API_HOST: '0.0.0.0', ...env });

@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { createMirror } from '../../services/registry/mirror.ts';
-import type { RegistrySource } from '../../services/registry/source.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
-import { seededRandom } from '../../src/kernel/rng.ts';
+import { systemClock } from '#kernel/clock.ts';
+import { seededRandom } from '#kernel/rng.ts';
+import { createMirror } from '#services/registry/mirror/mirror.ts';
+import type { RegistrySource } from '#services/registry/sources/source.ts';
 import { start } from '../support/processes.ts';
 import { aliasTable } from '../support/sources.ts';
 import { keptLog, temporaryFolder } from '../support/tower.ts';
@@ -15,7 +15,7 @@ const soak = process.env['SOAK'] === '1';
 
 /** Writes cache files of 100 and 200 models in turn, for ever. */
 const writer = (path: string) => `
-  import { saveCache } from ${JSON.stringify(new URL('../../services/registry/cache-file.ts', import.meta.url).href)};
+  import { saveCache } from ${JSON.stringify(new URL('../../services/registry/mirror/cache-file.ts', import.meta.url).href)};
   import { manyRows } from ${JSON.stringify(new URL('../support/rows.ts', import.meta.url).href)};
   const registries = [manyRows(100, 5), manyRows(200, 5)];
   for (let round = 0; ; round += 1) {

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { stateNames } from '../../services/acquisition/state-queries.ts';
-import { normal, seededRandom } from '../../src/kernel/rng.ts';
+import { normal, seededRandom } from '#kernel/rng.ts';
+import { stateNames } from '#services/acquisition/prometheus/state-queries.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Job, type JobState, nextDelayMs, startJobs } from '../../src/kernel/jobs.ts';
+import { type Job, type JobState, nextDelayMs, startJobs } from '#kernel/jobs.ts';
 import { handClock, settle } from '../support/sources.ts';
 import { keptLog } from '../support/tower.ts';
 

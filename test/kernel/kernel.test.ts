@@ -3,12 +3,12 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/kernel/clock.ts';
-import { removeLeftovers, writeAtomically } from '../../src/kernel/files.ts';
-import { backoffMs, parseTolerantJson, retryAfterMs } from '../../src/kernel/http-client.ts';
-import { createReleaser } from '../../src/kernel/lifecycle.ts';
-import { createLog, readable } from '../../src/kernel/log.ts';
-import { normal, seededRandom } from '../../src/kernel/rng.ts';
+import { systemClock } from '#kernel/clock.ts';
+import { removeLeftovers, writeAtomically } from '#kernel/files.ts';
+import { backoffMs, parseTolerantJson, retryAfterMs } from '#kernel/http-client.ts';
+import { createReleaser } from '#kernel/lifecycle.ts';
+import { createLog, readable } from '#kernel/log.ts';
+import { normal, seededRandom } from '#kernel/rng.ts';
 import { keptLog, temporaryFolder } from '../support/tower.ts';
 
 async function* chunks(...texts: string[]) {

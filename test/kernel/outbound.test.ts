@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { createOutbound, isPublic } from '../../src/kernel/outbound.ts';
+import { createOutbound, isPublic } from '#kernel/outbound.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { noSignal } from '../support/sources.ts';
 

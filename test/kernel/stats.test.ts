@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { normal, seededRandom } from '../../src/kernel/rng.ts';
+import { normal, seededRandom } from '#kernel/rng.ts';
 import {
   benjaminiHochberg,
   chiSquareUpper,
@@ -11,7 +11,7 @@ import {
   normalUpperQuantile,
   quantile,
   standardDeviation,
-} from '../../src/kernel/stats.ts';
+} from '#kernel/stats.ts';
 
 /** Expected values are SciPy 1.17.1’s. */
 const near = (value: number, expected: number, relative = 1e-6) =>

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { List, Workload } from '../../services/acquisition/kubernetes/objects.ts';
-import type { SizeAnswer } from '../../services/rightsizing/schemas.ts';
-import { seededRandom } from '../../src/kernel/rng.ts';
+import { seededRandom } from '#kernel/rng.ts';
+import type { List, Workload } from '#services/acquisition/kubernetes/objects.ts';
+import type { SizeAnswer } from '#services/rightsizing/schemas.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
 import { isControlPlaneThere } from '../support/control-plane.ts';
 import { begin, comparable, experimentFolder, jobOf, replicasThere } from '../support/experiments-by-command.ts';

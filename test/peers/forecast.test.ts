@@ -2,12 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { seededRandom } from '#kernel/rng.ts';
+import { fromKeras, toKeras } from '#services/forecast/lstm/keras-files.ts';
+import type { LstmShape } from '#services/forecast/lstm/parameter-layout.ts';
+import { initialWeights, predictLstm } from '#services/forecast/lstm/train.ts';
+import { prophet } from '#services/forecast/members/prophet.ts';
 import { measureEpochs } from '../../bench/forecast/training.ts';
-import { fromKeras, toKeras } from '../../services/forecast/lstm/keras-files.ts';
-import type { LstmShape } from '../../services/forecast/lstm/places.ts';
-import { initialWeights, predictLstm } from '../../services/forecast/lstm/train.ts';
-import { prophet } from '../../services/forecast/members/prophet.ts';
-import { seededRandom } from '../../src/kernel/rng.ts';
 import { temporaryFolder } from '../support/tower.ts';
 import { labelledWindows } from '../support/windows.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
-import { waitForPods } from '../../services/acquisition/kubernetes/pods.ts';
-import { scaleWorkload } from '../../services/acquisition/kubernetes/workloads.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
+import { systemClock } from '#kernel/clock.ts';
+import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
+import { waitForPods } from '#services/acquisition/kubernetes/pods.ts';
+import { scaleWorkload } from '#services/acquisition/kubernetes/workloads.ts';
 import { fakeKubernetes, readyStatus } from '../fakes/kubernetes.ts';
 import { output, systemProgram } from '../support/programs.ts';
 

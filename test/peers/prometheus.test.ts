@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { PointsAnswer, SeriesList } from '../../services/analytics/schemas.ts';
+import type { PointsAnswer, SeriesList } from '#services/analytics/schemas.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { freePort, start, untilAnswers } from '../support/processes.ts';
 import { temporaryFolder } from '../support/tower.ts';

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../src/kernel/rng.ts';
+import { seededRandom } from '#kernel/rng.ts';
 import { freePort, start, untilAnswers } from '../support/processes.ts';
 import { complianceQueries } from '../support/promql-queries.ts';
 import { temporaryFolder } from '../support/tower.ts';

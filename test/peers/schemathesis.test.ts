@@ -16,7 +16,7 @@ describe('schemathesis', () => {
       RATE_LIMIT_PER_MINUTE: '10000000',
       MLFLOW_WEBHOOK_SECRET: 'shared',
       LOG_LEVEL: 'ERROR',
-      ...(await clusteredEnv()),
+      ...(await clusteredEnv([], Date.now())),
     });
     const args = [
       'run',

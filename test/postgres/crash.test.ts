@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { createRecorder } from '../../services/analytics/recorder.ts';
-import { openMetricStore } from '../../src/store/store.ts';
+import { createRecorder } from '#services/analytics/storage/recorder.ts';
+import { openMetricStore } from '#store/open-store.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { startPostgres } from '../support/postgres-server.ts';
 

@@ -1,5 +1,5 @@
 import { expect, it, vi } from 'vitest';
-import { openStore } from '../../src/store/store.ts';
+import { openStore } from '#store/open-store.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { type Started, start } from '../support/processes.ts';
 import { databaseOf } from '../support/stores.ts';
@@ -10,7 +10,7 @@ const ours = (path: string) => JSON.stringify(new URL(`../../${path}`, import.me
 
 /** A tower that does nothing but lead, schedule `tick` every half second, and take up what is queued. */
 const ticking = (databaseUrl: string, name: string) => `
-  import { openStore } from ${ours('src/store/store.ts')};
+  import { openStore } from ${ours('src/store/open-store.ts')};
   import { createQueue } from ${ours('src/store/queue.ts')};
   import { createLeadership } from ${ours('src/store/leader.ts')};
   import { queueOccurrences } from ${ours('src/store/schedule.ts')};

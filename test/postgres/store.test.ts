@@ -3,8 +3,8 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { describe, expect, inject, it, vi } from 'vitest';
-import { run } from '../../src/cli/main.ts';
-import { openMetricStore, openStore } from '../../src/store/store.ts';
+import { run } from '#cli/main.ts';
+import { openMetricStore, openStore } from '#store/open-store.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { databaseOf, roughHand } from '../support/stores.ts';
 import { temporaryFolder, testTower } from '../support/tower.ts';
@@ -149,11 +149,11 @@ describe('a store in PostgreSQL', () => {
       await other.close();
     });
     const heard: string[] = [];
-    store.bell.on('events', (about) => heard.push(about));
+    store.notifier.on('events', (about) => heard.push(about));
     await vi.waitFor(async () => {
       for (const payload of ['hello', 'null', '{"topic":7}', '[]', ''])
         await hand(`select pg_notify('control_tower', '${payload}')`);
-      other.bell.ring('events', 'ours');
+      other.notifier.notify('events', 'ours');
       expect(heard).toContain('ours');
     }, 5_000);
     expect(new Set(heard)).toEqual(new Set(['ours']));

@@ -1,3 +1,4 @@
+import { testNow } from '../support/sources.ts';
 import type { Case } from './contract-change-cases.ts';
 
 const point = { metric: 'cpu_usage', resource: 'node-1', value: 45.5, labels: { host: 'server1' } };
@@ -7,7 +8,7 @@ export const metrics = Array.from({ length: 1000 }, (_, i) => ({
   metric_type: 'CPU_USAGE',
   resource_id: 'node-1',
   value: 40 + i / 100 + 5 * Math.sin(i / 4) + (i % 3),
-  timestamp: new Date(Date.now() - (1000 - i) * 600_000).toISOString(),
+  timestamp: new Date(testNow() - (1000 - i) * 600_000).toISOString(),
 }));
 
 /** A way of Prometheus' API, asked by address and by form: right, wrong, and not answered here. */

@@ -1,8 +1,8 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { BacktestAnswer, ForecastAnswer } from '../../services/forecast/schemas.ts';
-import { readCsv } from '../../src/kernel/csv.ts';
+import { readCsv } from '#kernel/csv.ts';
+import type { BacktestAnswer, ForecastAnswer } from '#services/forecast/schemas.ts';
 import { cliOver } from '../support/cli.ts';
 import { temporaryFolder, testTower } from '../support/tower.ts';
 

@@ -5,13 +5,13 @@ import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { settle } from '../support/sources.ts';
 import { testTower } from '../support/tower.ts';
-import { towerOver } from './tower-over.ts';
+import { composeInstance } from './compose-instance.ts';
 
 const minute = 60_000;
 
 describe('lists over HTTP', () => {
   it('tell their age, where they come from, and answer 304 to whoever has them', async () => {
-    const { app, clock } = await towerOver();
+    const { app, clock } = await composeInstance();
     await clock.advance(90_000);
     const first = await app.inject('/models/all');
     expect(first.headers).toMatchObject({
@@ -27,7 +27,7 @@ describe('lists over HTTP', () => {
   });
 
   it('have a new ETag when and only when the content changes', async () => {
-    const { app, services, fake } = await towerOver();
+    const { app, services, fake } = await composeInstance();
     const tag = async () => (await app.inject('/models/all')).headers['etag'];
     const before = await tag();
     await services.registry.refresh();
@@ -38,7 +38,7 @@ describe('lists over HTTP', () => {
   });
 
   it('are gzipped for those who take it, with the same content', async () => {
-    const { app } = await towerOver();
+    const { app } = await composeInstance();
     const plain = await app.inject('/models/all');
     const zipped = await app.inject({ url: '/models/all', headers: { 'accept-encoding': 'br, gzip;q=0.8' } });
     expect(zipped.headers['content-encoding']).toBe('gzip');
@@ -49,7 +49,7 @@ describe('lists over HTTP', () => {
   });
 
   it('are cut at MAX_MODELS_RETURNED, and Link leads through the rest', async () => {
-    const { app } = await towerOver({ MAX_MODELS_RETURNED: '2' });
+    const { app } = await composeInstance({ MAX_MODELS_RETURNED: '2' });
     const names: string[] = [];
     let url: string | undefined = '/models/all?fields=name,version';
     while (url) {
@@ -62,7 +62,7 @@ describe('lists over HTTP', () => {
   });
 
   it('show an alias-only registry as what it is', async () => {
-    const { app, services, fake } = await towerOver();
+    const { app, services, fake } = await composeInstance();
     for (const version of fake.registry.versions) version['current_stage'] = 'None';
     await services.registry.refresh();
     const models = (await app.inject('/models')).json<
@@ -77,7 +77,7 @@ describe('lists over HTTP', () => {
   });
 
   it('take any name in a path, percent-encoded', async () => {
-    const { app, services, fake } = await towerOver();
+    const { app, services, fake } = await composeInstance();
     const names = ['a/b', 'Detox: CAT', '50% "off"', "it's", ' blank ', 'Größe 模型 🚀', 'x'.repeat(256), '__proto__'];
     fake.registry.versions = names.map((name) => ({ name, version: '1', current_stage: 'None', run_id: '' }));
     await services.registry.refresh();
@@ -99,7 +99,7 @@ describe('lists over HTTP', () => {
 
 describe('when MLflow goes away', () => {
   it('answers go on, say how old they are, and health is degraded', async () => {
-    const { app, services, fake, clock } = await towerOver();
+    const { app, services, fake, clock } = await composeInstance();
     await app.inject('/runs/1');
     await fake.close();
     await clock.advance(10 * minute);
@@ -124,7 +124,7 @@ describe('when MLflow goes away', () => {
   });
 
   it('a read that fails tells at once that MLflow is gone, and a job looks for it again within seconds', async () => {
-    const { app, fake, clock, startJobs, services } = await towerOver();
+    const { app, fake, clock, startJobs, services } = await composeInstance();
     startJobs();
     const refreshJob = () => services.system.health().jobs.find((job) => job.name === 'registry-refresh');
     await vi.waitFor(() => expect(refreshJob()).toBeDefined());
@@ -143,7 +143,7 @@ describe('when MLflow goes away', () => {
   });
 
   it('a look once a minute finds out that MLflow is gone, long before the next refresh', async () => {
-    const { app, fake, clock, startJobs } = await towerOver();
+    const { app, fake, clock, startJobs } = await composeInstance();
     startJobs();
     await clock.advance(0);
     await fake.close();
@@ -154,7 +154,7 @@ describe('when MLflow goes away', () => {
   });
 
   it('a restart serves the cache file before MLflow is back', async () => {
-    const { services, fake, folder, clock } = await towerOver();
+    const { services, fake, folder, clock } = await composeInstance();
     await services.registry.refresh();
     await fake.close();
     const second = await testTower({ MLFLOW_TRACKING_URI: fake.url, CACHE_DIRECTORY: `${folder}/cache` }, { clock });

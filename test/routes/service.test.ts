@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { testTower } from '../support/tower.ts';
-import { towerOver } from './tower-over.ts';
+import { composeInstance } from './compose-instance.ts';
 
 describe('settings that change answers', () => {
   it('ENABLE_CACHE=false reads MLflow on each request, and says so when it cannot', async () => {
@@ -20,24 +20,24 @@ describe('settings that change answers', () => {
   });
 
   it('ENABLE_DEBUG_ENDPOINTS=false: the debug path is not there', async () => {
-    const { app } = await towerOver({ ENABLE_DEBUG_ENDPOINTS: 'false' });
+    const { app } = await composeInstance({ ENABLE_DEBUG_ENDPOINTS: 'false' });
     expect((await app.inject('/debug/monitored')).statusCode).toBe(404);
   });
 
   it('CORS is off unless origins are named', async () => {
     const headers = { origin: 'https://grafana.example.com' };
-    const closed = await towerOver();
+    const closed = await composeInstance();
     expect(
       (await closed.app.inject({ url: '/models', headers })).headers['access-control-allow-origin'],
     ).toBeUndefined();
-    const open = await towerOver({ CORS_ORIGINS: 'https://grafana.example.com, https://x.example.com' });
+    const open = await composeInstance({ CORS_ORIGINS: 'https://grafana.example.com, https://x.example.com' });
     expect((await open.app.inject({ url: '/models', headers })).headers['access-control-allow-origin']).toBe(
       'https://grafana.example.com',
     );
   });
 
   it('a body over BODY_LIMIT_BYTES is refused, and so is what is not JSON', async () => {
-    const { app } = await towerOver({ BODY_LIMIT_BYTES: '1024' });
+    const { app } = await composeInstance({ BODY_LIMIT_BYTES: '1024' });
     const post = (payload: string, type = 'application/json') =>
       app.inject({ method: 'POST', url: '/monitor', payload, headers: { 'content-type': type } });
     expect((await post(JSON.stringify({ model_name: 'x'.repeat(2000) }))).statusCode).toBe(413);
@@ -51,7 +51,7 @@ describe('settings that change answers', () => {
 
 describe('the monitored set', () => {
   it('survives a restart, and a version that MLflow deletes is still there to be removed', async () => {
-    const { app, folder, fake, services } = await towerOver();
+    const { app, folder, fake, services } = await composeInstance();
     await app.inject({
       method: 'POST',
       url: '/models/DNA/2/monitor',
@@ -87,7 +87,7 @@ describe('the monitored set', () => {
   });
 
   it('shows the type given at registration, and takes list queries', async () => {
-    const { app } = await towerOver();
+    const { app } = await composeInstance();
     for (const [version, type] of [
       ['1', 'regressor'],
       ['2', 'classifier'],
@@ -125,7 +125,7 @@ describe('the service around it', () => {
   });
 
   it('answers carry security headers, a request id, and keep a harmless one of the caller', async () => {
-    const { app } = await towerOver();
+    const { app } = await composeInstance();
     const own = await app.inject({ url: '/models', headers: { 'x-request-id': 'abc-1' } });
     expect(own.headers).toMatchObject({
       'x-request-id': 'abc-1',
@@ -137,8 +137,8 @@ describe('the service around it', () => {
   });
 
   it('an error nobody foresaw is a bland 500 with the request id, and the log has the rest', async () => {
-    const { app, services, logText } = await towerOver();
-    services.dashboard.summary = async () => {
+    const { app, services, logText } = await composeInstance();
+    services.monitoring.count = async () => {
       throw new Error('secret path /etc/x');
     };
     const response = await app.inject('/dashboard/summary');
@@ -152,7 +152,7 @@ describe('the service around it', () => {
   });
 
   it('a tower whose event loop is held up says 503 with Retry-After, but still shows that it lives', async () => {
-    const { app } = await towerOver({ MAX_EVENT_LOOP_DELAY_MS: '50' });
+    const { app } = await composeInstance({ MAX_EVENT_LOOP_DELAY_MS: '50' });
     await app.ready();
     // Hold the loop for longer than the time between two looks at it, then let the look happen; where it happened
     // before, the next one sees it.
@@ -172,7 +172,7 @@ describe('the service around it', () => {
   });
 
   it('metrics come as Prometheus text or OpenMetrics, by Accept', async () => {
-    const { app } = await towerOver();
+    const { app } = await composeInstance();
     await app.inject('/models');
     const text = await app.inject('/metrics');
     expect(text.headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
@@ -200,7 +200,7 @@ describe('the service around it', () => {
   });
 
   it('docs are served from here, and nothing in them points elsewhere', async () => {
-    const { app } = await towerOver();
+    const { app } = await composeInstance();
     for (const path of ['/docs', '/docs/', '/redoc', '/redoc/redoc.js', '/openapi.json'])
       expect([path, (await app.inject(path)).statusCode].join(' ')).toMatch(/ (200|308)$/);
     const page = await app.inject('/redoc');

@@ -1,7 +1,11 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { EvaluationAnswer, ModelInfo, RecommendationAnswer } from '../../services/forecast/training-schemas.ts';
+import type {
+  EvaluationAnswer,
+  ModelInfo,
+  RecommendationAnswer,
+} from '#services/forecast/training/training-schemas.ts';
 import { cliOver } from '../support/cli.ts';
 import { writeExperiments } from '../support/experiments.ts';
 import { testTower } from '../support/tower.ts';

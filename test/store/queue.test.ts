@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
-import { createQueue, type QueuedJob, type Work } from '../../src/store/queue.ts';
-import type { Store } from '../../src/store/store.ts';
+import { createQueue } from '#store/queue.ts';
+import { type QueuedJob, type Work } from '#store/queue-job.ts';
+import type { Store } from '#store/store.ts';
 import { handClock } from '../support/sources.ts';
 import { roughHand, storeIn } from '../support/stores.ts';
 import { keptLog, temporaryFolder } from '../support/tower.ts';

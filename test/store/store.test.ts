@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
-import { openStore } from '../../src/store/store.ts';
+import { openStore } from '#store/open-store.ts';
 import { start } from '../support/processes.ts';
 import { temporaryFolder } from '../support/tower.ts';
 
@@ -30,7 +30,7 @@ describe('the store', () => {
 
   it('opened by several processes at once is migrated once', async () => {
     const folder = temporaryFolder();
-    const script = `import { openStore } from ${JSON.stringify(new URL('../../src/store/store.ts', import.meta.url).href)};
+    const script = `import { openStore } from ${JSON.stringify(new URL('../../src/store/open-store.ts', import.meta.url).href)};
       await (await openStore({ directory: ${JSON.stringify(folder)} })).close();`;
     const processes = Array.from({ length: 4 }, () => start(process.execPath, ['--input-type=module', '-e', script]));
     const codes = await Promise.all(processes.map(async (one) => (await once(one.child, 'exit'))[0] as number));

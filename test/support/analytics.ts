@@ -1,4 +1,4 @@
-import { createAnalytics } from '../../services/analytics/analytics.ts';
+import { createAnalytics } from '#services/analytics/analytics.ts';
 import { handClock } from './sources.ts';
 import { metricStoreIn } from './stores.ts';
 import { temporaryFolder } from './tower.ts';

@@ -1,9 +1,9 @@
-import { createCluster, type Signals } from '../../services/acquisition/cluster.ts';
-import { createKubernetesClient, type KubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
-import { applySizes, prepare, undoLeft } from '../../services/rightsizing/apply.ts';
-import { ApplyRequest } from '../../services/rightsizing/apply-schemas.ts';
-import type { SizeAnswer } from '../../services/rightsizing/schemas.ts';
-import type { Clock } from '../../src/kernel/clock.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { createKubernetesClient, type KubernetesClient } from '#services/acquisition/kubernetes/client.ts';
+import { createCluster, type Signals } from '#services/acquisition/kubernetes/cluster.ts';
+import { applySizes, prepare, undoLeft } from '#services/rightsizing/apply/apply.ts';
+import { ApplyRequest } from '#services/rightsizing/apply/apply-schemas.ts';
+import type { SizeAnswer } from '#services/rightsizing/schemas.ts';
 import { fakeKubernetes, readyStatus } from '../fakes/kubernetes.ts';
 import { fastClock } from './experiment-world.ts';
 

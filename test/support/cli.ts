@@ -1,13 +1,14 @@
-import { run } from '../../src/cli/main.ts';
+import { run } from '#cli/main.ts';
+import type { Overrides } from '../../src/compose.ts';
 import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { settle } from './sources.ts';
 import { testTower } from './tower.ts';
 
 /** A tower over a small fake MLflow that listens, and the command line that talks to it. */
-export async function cliOver(env: Record<string, string> = {}) {
+export async function cliOver(env: Record<string, string> = {}, overrides: Overrides = {}) {
   const fake = await fakeMlflow(smallRegistry());
-  const { app, services, folder } = await testTower({ MLFLOW_TRACKING_URI: fake.url, ...env });
+  const { app, services, folder } = await testTower({ MLFLOW_TRACKING_URI: fake.url, ...env }, overrides);
   await services.registry.refresh();
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   const tower = async (...args: string[]) => towerWith({}, ...args);

@@ -1,8 +1,9 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { normal, seededRandom } from '../../src/kernel/rng.ts';
+import { normal, seededRandom } from '#kernel/rng.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
 import { whenTestIsOver } from './cleanup.ts';
+import { testNow } from './sources.ts';
 import { testTower } from './tower.ts';
 
 /** What Prometheus would know of a small cluster: the same for a fake one and a real one. */
@@ -174,11 +175,12 @@ export async function cautiousPrometheus(url: string, warning: string): Promise<
 }
 
 /**
- * Settings of a tower whose Prometheus knows two days of the small cluster, up to now, and with a cluster of its own.
- * @param metrics - what the autoscaler there scales by; none: there is none, whatever Prometheus says
+ * Settings of an instance with a cluster whose Prometheus has two days of the small cluster's series.
+ * @param metrics - metrics of the autoscaler there; none: no autoscaler, whatever Prometheus says
+ * @param endMs - end of the series: the time by the instance's clock
  */
-export async function clusteredEnv(metrics: object[] = []): Promise<Record<string, string>> {
-  const nowMs = Math.floor(Date.now() / 600_000) * 600_000;
+export async function clusteredEnv(metrics: object[] = [], endMs = testNow()): Promise<Record<string, string>> {
+  const nowMs = Math.floor(endMs / 600_000) * 600_000;
   const fake = await fakeKubernetes();
   fake.workload('Deployment', 'web', 2, [{ name: 'web', resources: { requests: { cpu: '500m', memory: '256Mi' } } }]);
   const hpa = { scaleTargetRef: { kind: 'Deployment', name: 'web' }, metrics };

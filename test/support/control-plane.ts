@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
+import { systemClock } from '#kernel/clock.ts';
+import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import { whenTestIsOver } from './cleanup.ts';
 import { runNode } from './node-of-a-cluster.ts';
 import { freePort, type Started, start } from './processes.ts';

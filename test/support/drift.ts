@@ -1,8 +1,8 @@
-import { createDrift } from '../../services/drift/drift.ts';
-import { buildSnapshot } from '../../services/registry/snapshot.ts';
-import type { MetricPoint, Run } from '../../services/registry/source.ts';
-import { notFound, unavailable } from '../../src/kernel/errors.ts';
-import { normal, seededRandom } from '../../src/kernel/rng.ts';
+import { notFound, unavailable } from '#kernel/errors.ts';
+import { normal, seededRandom } from '#kernel/rng.ts';
+import { createDrift } from '#services/drift/drift.ts';
+import { buildSnapshot } from '#services/registry/snapshot/snapshot.ts';
+import type { MetricPoint, Run } from '#services/registry/sources/source.ts';
 import { runRow, versionRow } from './rows.ts';
 import { aliasTable, handClock } from './sources.ts';
 import { storeIn } from './stores.ts';

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { settings } from '../../src/settings.ts';
+import { settings } from '#config/config.ts';
 
 /** The text of `.env.example`: every variable with its meaning and default, commented out. */
 export function envExample(): string {

@@ -1,13 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { configOf } from '../../services/acquisition/experiment-config.ts';
-import { createExperimentJobs } from '../../services/acquisition/experiment-jobs.ts';
-import type { ExperimentJob } from '../../services/acquisition/job-schemas.ts';
-import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
-import { judgeSamples } from '../../services/acquisition/load/results.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
-import { createLog } from '../../src/kernel/log.ts';
-import type { Queue, QueuedJob, Work } from '../../src/store/queue.ts';
+import { systemClock } from '#kernel/clock.ts';
+import { createLog } from '#kernel/log.ts';
+import { configOf } from '#services/acquisition/experiments/experiment-config.ts';
+import { createExperimentJobs } from '#services/acquisition/experiments/experiment-jobs.ts';
+import type { ExperimentJob } from '#services/acquisition/experiments/job-schemas.ts';
+import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
+import { judgeSamples } from '#services/acquisition/load/results.ts';
+import type { Queue } from '#store/queue.ts';
+import type { QueuedJob, Work } from '#store/queue-job.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
 import { temporaryFolder } from './tower.ts';
 

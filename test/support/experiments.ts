@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { features } from '../../services/forecast/experiments.ts';
-import { normal, seededRandom } from '../../src/kernel/rng.ts';
+import { normal, seededRandom } from '#kernel/rng.ts';
+import { features } from '#services/forecast/training/experiments.ts';
 
 /** Writes load experiments as the collector does, the load test of the first `failed` a failure; CPU follows the load of the step before, memory grows slowly. */
 export function writeExperiments(

@@ -1,5 +1,5 @@
-import { LoadJobRequest } from '../../services/acquisition/load/job-schemas.ts';
-import { ApplyRequest } from '../../services/rightsizing/apply-schemas.ts';
+import { LoadJobRequest } from '#services/acquisition/load/job-schemas.ts';
+import { ApplyRequest } from '#services/rightsizing/apply/apply-schemas.ts';
 import type { TestTower } from './tower.ts';
 
 /** A job that makes experiments, or applies a recommendation: under way, or cancelled. */

@@ -1,5 +1,6 @@
-import { createJournal, type JournalOptions, type RegistryEvent } from '../../services/registry/journal.ts';
-import { buildSnapshot, type RegistryRows, type Snapshot } from '../../services/registry/snapshot.ts';
+import { createJournal, type JournalOptions } from '#services/registry/journal/journal.ts';
+import { type RegistryEvent } from '#services/registry/journal/journal-events.ts';
+import { buildSnapshot, type RegistryRows, type Snapshot } from '#services/registry/snapshot/snapshot.ts';
 import { aliasTable, handClock } from './sources.ts';
 import { storeIn } from './stores.ts';
 import { keptLog } from './tower.ts';
@@ -18,7 +19,7 @@ export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
     source: () => 'toy',
     clock: handClock(),
     log,
-    promise: async () => undefined,
+    enqueue: async () => undefined,
     onEvents: (events) => made.push(...events),
     ...more,
   });

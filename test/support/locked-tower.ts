@@ -1,4 +1,4 @@
-import type { Scope } from '../../services/access/scopes.ts';
+import type { Scope } from '#services/access/scopes.ts';
 import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { handClock } from './sources.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { KubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
-import type { Container, List, Pod } from '../../services/acquisition/kubernetes/objects.ts';
+import type { KubernetesClient } from '#services/acquisition/kubernetes/client.ts';
+import type { Container, List, Pod } from '#services/acquisition/kubernetes/objects.ts';
 
 /** What a scheduler and a kubelet do, but that no container runs: pods are bound, said to run, resized in place, ended. */
 

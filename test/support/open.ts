@@ -1,6 +1,6 @@
-import { openSource, type SourceOptions } from '../../services/registry/open-source.ts';
-import type { RegistrySource } from '../../services/registry/source.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
+import { systemClock } from '#kernel/clock.ts';
+import { openSource, type SourceOptions } from '#services/registry/sources/open-source.ts';
+import type { RegistrySource } from '#services/registry/sources/source.ts';
 
 /** A source as compose would open it, without retries. Close it when done. */
 export const openFor = (uri: string, more: Partial<SourceOptions> = {}): RegistrySource =>

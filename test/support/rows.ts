@@ -1,5 +1,5 @@
-import type { RegistryRows, RunRow, VersionRow } from '../../services/registry/snapshot.ts';
-import { seededRandom } from '../../src/kernel/rng.ts';
+import { seededRandom } from '#kernel/rng.ts';
+import type { RegistryRows, RunRow, VersionRow } from '#services/registry/snapshot/snapshot.ts';
 
 /** Rows of a registry of a given size, all with runs and metrics; the same size gives the same rows. */
 export function manyRows(models: number, versionsPerModel: number, metricsPerRun = 4): RegistryRows {

@@ -1,5 +1,6 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import type { InjectOptions } from 'fastify';
+import { testNow } from './sources.ts';
 
 /** The headers MLflow puts on a delivery of this body. */
 export function signedHeaders(
@@ -8,7 +9,7 @@ export function signedHeaders(
   more: { at?: number; id?: string } = {},
 ): Record<string, string> {
   const id = more.id ?? randomUUID();
-  const timestamp = String(Math.floor((more.at ?? Date.now()) / 1000));
+  const timestamp = String(Math.floor((more.at ?? testNow()) / 1000));
   const signature = createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64');
   return {
     'content-type': 'application/json',

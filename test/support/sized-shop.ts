@@ -1,5 +1,5 @@
-import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
+import { systemClock } from '#kernel/clock.ts';
+import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import { answer, applyingTower, type Measured, quiet } from './apply-world.ts';
 import { realShop, workload } from './real-shop.ts';
 

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
-import type { WorkloadMetrics } from '../../services/acquisition/schemas.ts';
-import type { BacktestAnswer } from '../../services/rightsizing/backtest-schemas.ts';
-import type { BatchAnswer, SizeAnswer } from '../../services/rightsizing/schemas.ts';
+import type { WorkloadMetrics } from '#services/acquisition/schemas.ts';
+import type { BacktestAnswer } from '#services/rightsizing/backtest/backtest-schemas.ts';
+import type { BatchAnswer, SizeAnswer } from '#services/rightsizing/schemas.ts';
 import { clusterSeries, prometheusOver, type Sampled } from './cluster-series.ts';
 import { testTower } from './tower.ts';
 

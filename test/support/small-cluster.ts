@@ -1,5 +1,5 @@
-import { createKubernetesClient } from '../../services/acquisition/kubernetes/client.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
+import { systemClock } from '#kernel/clock.ts';
+import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
 
 /** Waits between tries take no time; a time limit of a second or more does not come. */

@@ -1,7 +1,7 @@
-import type { SourceOptions } from '../../services/registry/open-source.ts';
-import { buildSnapshot, type Snapshot } from '../../services/registry/snapshot.ts';
-import type { RegistrySource } from '../../services/registry/source.ts';
-import { type Clock, systemClock } from '../../src/kernel/clock.ts';
+import { type Clock, systemClock } from '#kernel/clock.ts';
+import { buildSnapshot, type Snapshot } from '#services/registry/snapshot/snapshot.ts';
+import type { SourceOptions } from '#services/registry/sources/open-source.ts';
+import type { RegistrySource } from '#services/registry/sources/source.ts';
 import { whenTestIsOver } from './cleanup.ts';
 import { openFor } from './open.ts';
 
@@ -37,6 +37,15 @@ export function instantClock(): Clock & { slept: number[] } {
     },
   };
 }
+
+/** When tests in this process begin, by their own clocks: results do not depend on the hour and day they run at. */
+export const testStart = Date.UTC(2026, 10, 20, 6);
+const startedAt = performance.now();
+/** The time of `pacedClock`. */
+export const testNow = (): number => testStart + Math.round(performance.now() - startedAt);
+
+/** A clock that begins at `testStart` and goes as fast as the real one. */
+export const pacedClock = (): Clock => ({ now: testNow, sleep: systemClock.sleep });
 
 /** A clock that stands still until it is told to move; sleepers wake when their time has come. */
 export function handClock(startAt = Date.UTC(2026, 10, 20)) {

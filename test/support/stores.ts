@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { inject } from 'vitest';
-import { createBell } from '../../src/store/bell.ts';
-import { type MetricStore, openMetricStore, openStore, type Place, type Store } from '../../src/store/store.ts';
+import { createNotifier } from '#store/notifier.ts';
+import { openMetricStore, openStore } from '#store/open-store.ts';
+import { type MetricStore, type Place, type Store } from '#store/store.ts';
 import { whenTestIsOver } from './cleanup.ts';
 
 declare module 'vitest' {
@@ -66,7 +67,7 @@ function opening<T>(open: () => Promise<Store<T>>): Store<T> {
     db: async () => (await get()).db(),
     inTurn: async (transaction, name) => (await get()).inTurn(transaction, name),
     now: async () => (await get()).now(),
-    bell: createBell(),
+    notifier: createNotifier(),
     close: async () => {
       if (!isClosed) await (await opened)?.close();
       isClosed = true;

@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
+import { readConfig } from '#config/config.ts';
+import { createLog } from '#kernel/log.ts';
 import { buildApp } from '../../src/app.ts';
 import { compose, type Overrides, type Tower } from '../../src/compose.ts';
-import { readConfig } from '../../src/config.ts';
-import { createLog } from '../../src/kernel/log.ts';
 import { whenTestIsOver } from './cleanup.ts';
+import { pacedClock } from './sources.ts';
 import { databaseOf } from './stores.ts';
 
 /** A folder that is gone when the test is over. */
@@ -25,7 +26,7 @@ export function keptLog() {
 
 export type TestTower = Tower & { app: FastifyInstance; folder: string; logText: () => string };
 
-/** The whole tower in folders of its own, not listening; stopped when the test is over. */
+/** A whole instance in folders of its own, with a paced clock, not listening; stopped when the test is over. */
 export async function testTower(env: Record<string, string> = {}, overrides: Overrides = {}): Promise<TestTower> {
   const folder = temporaryFolder();
   const databaseUrl = await databaseOf(env['DATA_DIRECTORY'] ?? join(folder, 'data'));
@@ -40,9 +41,8 @@ export async function testTower(env: Record<string, string> = {}, overrides: Ove
     ...env,
   });
   const kept = keptLog();
-  const tower = await compose(config, secrets, '0.0.0-test', { log: kept.log, ...overrides });
-  const { log, clock, metrics } = tower;
-  const app = await buildApp(tower.services, { config, version: '0.0.0-test', log, clock, metrics });
+  const tower = await compose(config, secrets, '0.0.0-test', { log: kept.log, clock: pacedClock(), ...overrides });
+  const app = await buildApp(tower);
   whenTestIsOver(async () => {
     await app.close();
     await tower.stop();

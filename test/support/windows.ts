@@ -1,6 +1,6 @@
-import type { LstmShape } from '../../services/forecast/lstm/places.ts';
-import type { LabelledWindows } from '../../services/forecast/lstm/train.ts';
-import { seededRandom } from '../../src/kernel/rng.ts';
+import { seededRandom } from '#kernel/rng.ts';
+import type { LstmShape } from '#services/forecast/lstm/parameter-layout.ts';
+import type { LabelledWindows } from '#services/forecast/lstm/train.ts';
 
 /** Windows over waves of several lengths with a little noise; targets are the next values of the first features. */
 export function labelledWindows({ window, features, outputs }: LstmShape, count: number): LabelledWindows {

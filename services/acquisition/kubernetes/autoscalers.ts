@@ -1,4 +1,4 @@
-import { conflict, TowerError } from '../../../src/kernel/errors.ts';
+import { conflict, TowerError } from '#kernel/errors.ts';
 import type { KubernetesClient } from './client.ts';
 import { type Autoscaler, isSameAmount, type Metric, type ScaledBy } from './objects.ts';
 import { autoscalerPath, autoscalersOf, mostConflicts } from './workloads.ts';

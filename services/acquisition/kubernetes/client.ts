@@ -3,8 +3,8 @@ import { request as requestHttp } from 'node:http';
 import { type RequestOptions, request as requestHttps } from 'node:https';
 import { createInterface } from 'node:readline';
 import type { KubeConfig } from '@kubernetes/client-node';
-import type { Clock } from '../../../src/kernel/clock.ts';
-import { conflict, invalid, misconfigured, notFound, TowerError, unavailable } from '../../../src/kernel/errors.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { conflict, invalid, misconfigured, notFound, TowerError, unavailable } from '#kernel/errors.ts';
 
 /**
  * Calls to the API server of a cluster. The library says where it is and who asks: kubeconfig, plugins, tokens that change,

@@ -1,5 +1,5 @@
-import { type Clock, isoTime } from '../../../src/kernel/clock.ts';
-import { conflict, TowerError } from '../../../src/kernel/errors.ts';
+import { type Clock, isoTime } from '#kernel/clock.ts';
+import { conflict, TowerError } from '#kernel/errors.ts';
 import { setShares } from './autoscalers.ts';
 import type { KubernetesClient } from './client.ts';
 import type { Lease, List } from './objects.ts';

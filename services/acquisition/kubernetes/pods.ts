@@ -1,4 +1,4 @@
-import type { Clock } from '../../../src/kernel/clock.ts';
+import type { Clock } from '#kernel/clock.ts';
 import type { KubernetesClient } from './client.ts';
 import type { List, Pod } from './objects.ts';
 

@@ -1,4 +1,4 @@
-import { conflict, notFound, TowerError } from '../../../src/kernel/errors.ts';
+import { conflict, notFound, TowerError } from '#kernel/errors.ts';
 import { type HeldShares, keeperOf, sharesOf } from './autoscalers.ts';
 import { isByAdmission, type KubernetesClient } from './client.ts';
 import {

@@ -1,4 +1,4 @@
-import { conflict, notFound, TowerError } from '../../../src/kernel/errors.ts';
+import { conflict, notFound, TowerError } from '#kernel/errors.ts';
 import type { KubernetesClient } from './client.ts';
 import { type Autoscaler, amountOf, type Container, type List, type Scale, type Workload } from './objects.ts';
 

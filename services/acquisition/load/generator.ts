@@ -1,5 +1,5 @@
-import type { Clock } from '../../../src/kernel/clock.ts';
-import type { Random } from '../../../src/kernel/rng.ts';
+import type { Clock } from '#kernel/clock.ts';
+import type { Random } from '#kernel/rng.ts';
 import { judgeSamples, type LoadResult, type Sample } from './results.ts';
 import type { Scenario, Step } from './scenario.ts';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { invalid, misconfigured } from '../../../src/kernel/errors.ts';
+import { invalid, misconfigured } from '#kernel/errors.ts';
 import type { LoadProgress, RunResult } from './generator.ts';
 import { jmeterPlan } from './jmeter.ts';
 import type { LoadResult } from './results.ts';

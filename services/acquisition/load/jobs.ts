@@ -1,10 +1,10 @@
-import { invalid } from '../../../src/kernel/errors.ts';
-import { jobResource } from '../../../src/store/job-resource.ts';
-import type { Queue } from '../../../src/store/queue.ts';
-import { kinds } from '../doors.ts';
+import { invalid } from '#kernel/errors.ts';
+import { jobResource } from '#store/job-resource.ts';
+import type { Queue } from '#store/queue.ts';
 import { type LoadRun, usualUsers } from './generator.ts';
 import { checkJmeter, type Jmeter } from './jmeter-run.ts';
 import type { LoadJob, LoadJobRequest } from './job-schemas.ts';
+import { kinds } from './load-targets.ts';
 import { checkScenario, type Scenario, scenarios } from './scenario.ts';
 import type { Load } from './thread.ts';
 

@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
-import { TowerError } from '../../../src/kernel/errors.ts';
-import { seededRandom } from '../../../src/kernel/rng.ts';
+import { TowerError } from '#kernel/errors.ts';
+import { seededRandom } from '#kernel/rng.ts';
 import { type LoadRun, runLoad } from './generator.ts';
 import { judgeSamples, type Sample, samplesOf } from './results.ts';
 import type { Scenario } from './scenario.ts';

@@ -1,6 +1,6 @@
 import { createHistogram } from 'node:perf_hooks';
-import { readCsv } from '../../../src/kernel/csv.ts';
-import { invalid } from '../../../src/kernel/errors.ts';
+import { readCsv } from '#kernel/csv.ts';
+import { invalid } from '#kernel/errors.ts';
 
 /** What a load test showed, by the words of the seed; times in milliseconds. */
 export type LoadResult = {

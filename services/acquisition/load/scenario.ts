@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { invalid } from '../../../src/kernel/errors.ts';
+import { invalid } from '#kernel/errors.ts';
 
 /**
  * What a user of a service does: once at the start, then again and again one of a few things, with time to think between

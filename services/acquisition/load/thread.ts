@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { invalid } from '../../../src/kernel/errors.ts';
-import { createWorkerPool } from '../../../src/kernel/worker-pool.ts';
+import { invalid } from '#kernel/errors.ts';
+import { createWorkerPool } from '#kernel/worker-pool.ts';
 import type { LoadProgress, LoadRun, RunResult } from './generator.ts';
 import type { LoadResult } from './results.ts';
 import type { Scenario } from './scenario.ts';

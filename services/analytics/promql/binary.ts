@@ -1,4 +1,4 @@
-import { labelOf } from '../keys.ts';
+import { labelOf } from '../storage/keys.ts';
 import type { Expr, Matching } from './parse.ts';
 import { type Element, Impossible, keyOf, type Labels, unique, type Value } from './vector.ts';
 

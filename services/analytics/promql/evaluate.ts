@@ -1,4 +1,4 @@
-import { lowerBound } from '../reader.ts';
+import { lowerBound } from '../storage/reader.ts';
 import { aggregated, aggregationNames } from './aggregate.ts';
 import { binary } from './binary.ts';
 import { ofValue, overTime, type Sample } from './functions.ts';

@@ -1,5 +1,5 @@
 import type { Matcher } from 're2js';
-import { labelOf } from '../keys.ts';
+import { labelOf } from '../storage/keys.ts';
 import { regexOf } from './parse.ts';
 import { type Element, Impossible, unique } from './vector.ts';
 

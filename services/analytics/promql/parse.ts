@@ -1,7 +1,7 @@
 import type { SyntaxNode } from '@lezer/common';
 import { parser } from '@prometheus-io/lezer-promql';
 import { RE2JS } from 're2js';
-import { TowerError } from '../../../src/kernel/errors.ts';
+import { TowerError } from '#kernel/errors.ts';
 import { execution } from './vector.ts';
 
 /** PromQL as a tree of our own, made of the official grammar's; what is not in the declared subset is refused by its name. */

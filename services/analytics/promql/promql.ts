@@ -1,6 +1,6 @@
-import { createBreath } from '../../../src/kernel/breathe.ts';
-import { labelOf } from '../keys.ts';
-import type { Reader, Span } from '../reader.ts';
+import { createYielder } from '#kernel/yield-event-loop.ts';
+import { labelOf } from '../storage/keys.ts';
+import type { Reader, Span } from '../storage/reader.ts';
 import { type Data, evaluate, type Loaded, lookbackMs } from './evaluate.ts';
 import { type Expr, type Matcher, matches, parsePromql, type Selector, SyntaxFault } from './parse.ts';
 import { Impossible, keyOf, type Labels, type Value } from './vector.ts';
@@ -71,9 +71,9 @@ export function createPromql(reader: Reader) {
       const expr = parsePromql(query);
       const data = await load(reader, expr, { start, end });
       const series = new Map<string, { metric: Labels; values: [number, string][] }>();
-      const breath = createBreath();
+      const breath = createYielder();
       for (let at = start; at <= end; at += stepMs) {
-        if (breath.due()) await breath.take();
+        if (breath.due()) await breath.yieldNow();
         for (const { labels, value } of elementsOf(evaluate(expr, at, data), at)) {
           const key = keyOf(labels);
           const one = series.get(key) ?? { metric: labels, values: [] };

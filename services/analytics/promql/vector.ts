@@ -1,4 +1,4 @@
-import { TowerError } from '../../../src/kernel/errors.ts';
+import { TowerError } from '#kernel/errors.ts';
 
 /** What a question in PromQL evaluates to, and that it cannot be. */
 

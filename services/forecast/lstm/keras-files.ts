@@ -1,5 +1,5 @@
-import { invalid } from '../../../src/kernel/errors.ts';
-import { type LstmShape, placesOf } from './places.ts';
+import { invalid } from '#kernel/errors.ts';
+import { type LstmShape, layoutOf } from './parameter-layout.ts';
 import type { Weights } from './train.ts';
 
 /**
@@ -72,7 +72,7 @@ export function fromKeras({ json, data }: KerasFiles): { shape: LstmShape; weigh
   );
   if (!layers || !weightsManifest) throw refused('it has no modelTopology of layers, or no weightsManifest');
   const shape = shapeOf(layers);
-  const wanted = placesOf(shape, 1, 0).all;
+  const wanted = layoutOf(shape, 1, 0).all;
   const given = weightsManifest.flatMap(({ weights }) => weights);
   if (given.length !== wanted.length) throw refused(`it has ${given.length} weights where ${wanted.length} belong`);
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);

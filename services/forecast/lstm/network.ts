@@ -1,5 +1,6 @@
-import { type KernelBuild, type Kernels, openKernels } from './kernels.ts';
-import { type LstmShape, type Place, type Places, placesOf } from './places.ts';
+import { type Kernels } from './kernel-functions.ts';
+import { type KernelBuild, openKernels } from './kernels.ts';
+import { type LstmShape, layoutOf, type ParameterBlock, type ParameterLayout } from './parameter-layout.ts';
 
 /**
  * LSTM layers, the last one's final state through a dense layer with ReLU to the outputs; forward and backward through
@@ -8,7 +9,7 @@ import { type LstmShape, type Place, type Places, placesOf } from './places.ts';
 export type Network = {
   shape: LstmShape;
   kernels: Kernels;
-  places: Places;
+  places: ParameterLayout;
   /** Puts the table windows are cut from: rows × features, row by row. */
   setTable(values: ArrayLike<number>, rows: number): void;
   /** Runs at most `maxRows` windows that begin at these rows of the table. @returns outputs, window by window */
@@ -22,7 +23,7 @@ export const maxRows = 32;
 
 /** @throws CompileError where this Node does not know the build's instructions */
 export function openNetwork(shape: LstmShape, build: KernelBuild, tableRows: number): Network {
-  const places = placesOf(shape, maxRows, tableRows);
+  const places = layoutOf(shape, maxRows, tableRows);
   const kernels = openKernels(build, places.bytes);
   const state: State = { shape, kernels, places, count: 0, dropped: false, tableStride: tableRows * 32 };
   return {
@@ -38,7 +39,7 @@ export function openNetwork(shape: LstmShape, build: KernelBuild, tableRows: num
 type State = {
   shape: LstmShape;
   kernels: Kernels;
-  places: Places;
+  places: ParameterLayout;
   /** Windows of the last forward pass. */
   count: number;
   /** Whether the last forward pass left units out. */
@@ -67,7 +68,7 @@ function forward(state: State, starts: ArrayLike<number>, training: boolean): Fl
   let [input, width] = [places.input, shape.features];
   for (const [index, units] of shape.units.entries()) {
     layerForward(state, index, input, width);
-    const layer = places.layers[index] as Places['layers'][number];
+    const layer = places.layers[index] as ParameterLayout['layers'][number];
     const last = index === shape.units.length - 1;
     if (!last && state.dropped)
       drop(state, layer.h, layer.dropped, layer.mask, panels(units) * shape.window * count * 8);
@@ -78,7 +79,7 @@ function forward(state: State, starts: ArrayLike<number>, training: boolean): Fl
 }
 
 function layerForward({ shape, kernels, places, count }: State, index: number, input: number, width: number): void {
-  const { kernel, recurrent, bias, z, c, h } = places.layers[index] as Places['layers'][number];
+  const { kernel, recurrent, bias, z, c, h } = places.layers[index] as ParameterLayout['layers'][number];
   const h8 = panels(shape.units[index] as number);
   const rows = shape.window * count;
   const [stride, step] = [rows * 32, count * 32];
@@ -93,7 +94,7 @@ function layerForward({ shape, kernels, places, count }: State, index: number, i
 /** The final state of the last layer, through both dense layers. */
 function head(state: State): Float64Array {
   const { shape, kernels, places, count } = state;
-  const layer = places.layers[shape.units.length - 1] as Places['layers'][number];
+  const layer = places.layers[shape.units.length - 1] as ParameterLayout['layers'][number];
   const h8 = panels(shape.units.at(-1)!);
   const size = count * 8;
   for (let p = 0; p < h8; p += 1) {
@@ -152,7 +153,7 @@ function backward(state: State, outputGradients: ArrayLike<number>): void {
 
 function layerBackward(state: State, index: number): void {
   const { shape, kernels, places, count } = state;
-  const layer = places.layers[index] as Places['layers'][number];
+  const layer = places.layers[index] as ParameterLayout['layers'][number];
   const h8 = panels(shape.units[index] as number);
   const rows = shape.window * count;
   const [stride, step] = [rows * 32, count * 32];
@@ -199,8 +200,8 @@ function gradientsOf(
   d: number,
   dStride: number,
   n8: number,
-  weights: Place,
-  bias: Place,
+  weights: ParameterBlock,
+  bias: ParameterBlock,
 ): void {
   kernels.gemmTransposed(a, aStride, m, k8, d, dStride, n8, weights.gradient);
   kernels.sumRows(d, dStride, m, n8, bias.gradient);

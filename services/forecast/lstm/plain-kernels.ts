@@ -1,4 +1,4 @@
-import type { Kernels } from './kernels.ts';
+import type { Kernels } from './kernel-functions.ts';
 
 /** kernels.as in TypeScript: the oracle the compiled kernels are tested against, and what runs where they cannot. */
 export function plainKernels(f: Float32Array | Float64Array): Kernels {

@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process';
-import type { LstmShape } from './places.ts';
+import type { LstmShape } from './parameter-layout.ts';
 import type { Epoch, LabelledWindows, Trained, TrainSettings } from './train.ts';
 
 /** Training in a process of its own by `@tensorflow/tfjs-node`, an optional peer (docs/adr/0011). */

@@ -1,7 +1,7 @@
 import type * as Tf from '@tensorflow/tfjs';
-import { seededRandom } from '../../../src/kernel/rng.ts';
+import { seededRandom } from '#kernel/rng.ts';
 import { toKeras } from './keras-files.ts';
-import type { LstmShape } from './places.ts';
+import type { LstmShape } from './parameter-layout.ts';
 import {
   type Epoch,
   initialWeights,

@@ -1,7 +1,7 @@
-import { normal, type Random, seededRandom } from '../../../src/kernel/rng.ts';
+import { normal, type Random, seededRandom } from '#kernel/rng.ts';
 import type { KernelBuild } from './kernels.ts';
 import { maxRows, type Network, openNetwork } from './network.ts';
-import { elementOf, type LstmShape, placesOf } from './places.ts';
+import { elementOf, type LstmShape, layoutOf } from './parameter-layout.ts';
 
 /** Training: batches, loss, clipping, Adam, early stopping. Everything random comes from one seed. */
 
@@ -170,7 +170,7 @@ export function predictLstm(shape: LstmShape, weights: Weights, data: Windows, b
 
 /** As Keras begins: Glorot's uniform kernels, orthogonal recurrent ones, zero biases but 1 for the forget gate. */
 export function initialWeights(shape: LstmShape, random: Random): Weights {
-  return placesOf(shape, 1, 0).all.map(({ name, rows, columns }) => {
+  return layoutOf(shape, 1, 0).all.map(({ name, rows, columns }) => {
     const units = columns / 4;
     if (name.endsWith('recurrent_kernel'))
       return { name, shape: [rows, columns], values: orthogonal(rows, columns, random) };

@@ -1,5 +1,5 @@
-import { median } from '../../../src/kernel/stats.ts';
-import { solveCholesky } from '../linear.ts';
+import { median } from '#kernel/stats.ts';
+import { solveCholesky } from '../engine/linear.ts';
 import type { Member } from './member.ts';
 
 /**

@@ -1,8 +1,8 @@
-import { mean } from '../../../src/kernel/stats.ts';
+import { mean } from '#kernel/stats.ts';
+import type { Series } from '../engine/series.ts';
 import type { KernelBuild } from '../lstm/kernels.ts';
-import type { LstmShape } from '../lstm/places.ts';
+import type { LstmShape } from '../lstm/parameter-layout.ts';
 import { predictLstm, type TrainSettings, trainLstm, type Weights } from '../lstm/train.ts';
-import type { Series } from '../series.ts';
 import { type Fitted, heldAt, type Member } from './member.ts';
 
 /**

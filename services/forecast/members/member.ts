@@ -1,4 +1,4 @@
-import type { Series } from '../series.ts';
+import type { Series } from '../engine/series.ts';
 
 /**
  * One way to forecast. `fit` may throw: the member then drops out and the answer names it.

@@ -1,5 +1,5 @@
-import { mean } from '../../../src/kernel/stats.ts';
-import type { Series } from '../series.ts';
+import { mean } from '#kernel/stats.ts';
+import type { Series } from '../engine/series.ts';
 import type { Member } from './member.ts';
 
 /**

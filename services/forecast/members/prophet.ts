@@ -1,5 +1,5 @@
-import { solveCholesky } from '../linear.ts';
-import type { Series } from '../series.ts';
+import { solveCholesky } from '../engine/linear.ts';
+import type { Series } from '../engine/series.ts';
 import type { Fitted, Member } from './member.ts';
 
 /**

@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { openFoundation } from '../../compose.ts';
-import { readConfig } from '../../config.ts';
-import { invalid, notFound, TowerError } from '../../kernel/errors.ts';
-import type { CliContext } from '../main.ts';
+import { readConfig } from '#config/config.ts';
+import { invalid, notFound, TowerError } from '#kernel/errors.ts';
+import { openAccess } from '../../offline.ts';
+import type { CliContext } from '../context.ts';
 import { card, table } from '../table.ts';
 
 /**
@@ -16,7 +16,7 @@ import { card, table } from '../table.ts';
 export function addAccessCommands(program: Command, context: CliContext): void {
   const here = async <T>(work: (door: Door) => Promise<T>): Promise<T> => {
     const { config, secrets } = readConfig(context.env);
-    const door = await openFoundation(config, secrets);
+    const door = await openAccess(config, secrets);
     try {
       await door.access.audit.begin();
       return await work(door);
@@ -28,7 +28,7 @@ export function addAccessCommands(program: Command, context: CliContext): void {
   addAuditCommands(program, context, here);
 }
 
-type Door = Awaited<ReturnType<typeof openFoundation>>;
+type Door = Awaited<ReturnType<typeof openAccess>>;
 type Here = <T>(work: (door: Door) => Promise<T>) => Promise<T>;
 type Scope = 'read' | 'operate' | 'approve' | 'admin';
 

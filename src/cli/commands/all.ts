@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CliContext } from '../main.ts';
+import type { CliContext } from '../context.ts';
 import { addAccessCommands } from './access.ts';
 import { addCacheCommands } from './cache.ts';
 import { addEventCommands } from './events.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { invalid } from '../../kernel/errors.ts';
-import type { CliContext } from '../main.ts';
+import { invalid } from '#kernel/errors.ts';
+import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
 
 type Assessment = {

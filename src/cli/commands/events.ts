@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
-import { TowerError } from '../../kernel/errors.ts';
-import type { CliContext } from '../main.ts';
+import { TowerError } from '#kernel/errors.ts';
+import type { CliContext } from '../context.ts';
 import { plain, table } from '../table.ts';
 
 type Event = {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { invalid } from '../../kernel/errors.ts';
-import type { CliContext } from '../main.ts';
+import { invalid } from '#kernel/errors.ts';
+import type { CliContext } from '../context.ts';
 import { card, table } from '../table.ts';
 
 type Info = {

@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { invalid } from '../../kernel/errors.ts';
-import { wholeNumber } from '../../kernel/query.ts';
+import { invalid } from '#kernel/errors.ts';
+import { wholeNumber } from '#kernel/query.ts';
+import type { CliContext } from '../context.ts';
 import { numberOf, readColumn } from '../csv-column.ts';
-import type { CliContext } from '../main.ts';
 import { table } from '../table.ts';
 
 type Point = { step: number; timestamp: string | null; value: number; lower: number | null; upper: number | null };

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CliContext } from '../main.ts';
+import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
 
 type History = {

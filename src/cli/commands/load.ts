@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
-import { loadTools } from '../../compose.ts';
-import { invalid, TowerError } from '../../kernel/errors.ts';
+import { invalid, TowerError } from '#kernel/errors.ts';
+import { loadTools } from '../../offline.ts';
+import type { CliContext } from '../context.ts';
 import { numberOf } from '../csv-column.ts';
-import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
 
 type ScriptFlags = {

@@ -1,8 +1,8 @@
 import { cpus, freemem, hostname, totalmem } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { invalid } from '../../kernel/errors.ts';
-import type { CliContext } from '../main.ts';
+import { invalid } from '#kernel/errors.ts';
+import type { CliContext } from '../context.ts';
 import { sparkline, table } from '../table.ts';
 
 type Identity = { metric: string; resource: string; labels: Record<string, string> };

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import { notFound } from '../../kernel/errors.ts';
-import type { CliContext } from '../main.ts';
+import { notFound } from '#kernel/errors.ts';
+import type { CliContext } from '../context.ts';
 import { card, table } from '../table.ts';
 import { addDriftCommands } from './drift.ts';
 import { addHistoryCommand } from './history.ts';
-import { addJudgementCommands } from './judgement.ts';
+import { addJudgementCommands } from './promotion.ts';
 
 type Model = {
   registry?: string;

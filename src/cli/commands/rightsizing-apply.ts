@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { TowerError } from '../../kernel/errors.ts';
+import { TowerError } from '#kernel/errors.ts';
+import type { CliContext } from '../context.ts';
 import { numberOf } from '../csv-column.ts';
 import { followJob } from '../follow-job.ts';
-import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
 import { type SizeFlags, sizeBody, sizeOptions } from './rightsizing-flags.ts';
 

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
-import { invalid, publicText } from '../../kernel/errors.ts';
+import { invalid, publicText } from '#kernel/errors.ts';
+import type { CliContext } from '../context.ts';
 import { numberOf, onGrid, readColumn } from '../csv-column.ts';
-import type { CliContext } from '../main.ts';
 import { table } from '../table.ts';
 import { addApplyCommands } from './rightsizing-apply.ts';
 import { horizonOption, type SizeFlags, sizeBody, sizeOptions } from './rightsizing-flags.ts';

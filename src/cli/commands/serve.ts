@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
-import { readConfig } from '../../config.ts';
-import { invalid } from '../../kernel/errors.ts';
-import type { CliContext } from '../main.ts';
+import { readConfig } from '#config/config.ts';
+import { invalid } from '#kernel/errors.ts';
+import type { CliContext } from '../context.ts';
 
 type ServeFlags = { host?: string; port?: string; config?: boolean; reload?: boolean };
 
@@ -30,7 +30,7 @@ export function addServeCommand(
         ...(flags.host ? { API_HOST: flags.host } : {}),
         ...(flags.port ? { API_PORT: flags.port } : {}),
       };
-      if (flags.config) context.out(JSON.stringify(readConfig(env).config, null, 2));
+      if (flags.config) context.out(JSON.stringify(readConfig(env, 'serve').config, null, 2));
       else await serve(env);
     });
 }

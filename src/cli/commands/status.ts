@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { exitCodes } from '../client.ts';
-import type { CliContext } from '../main.ts';
+import type { CliContext } from '../context.ts';
 import { card } from '../table.ts';
 
 type Health = {

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { migrateStore, placeOf, storeCopies } from '../../compose.ts';
-import { packageVersion, readConfig } from '../../config.ts';
-import type { CliContext } from '../main.ts';
+import { packageVersion, readConfig } from '#config/config.ts';
+import { migrateStore, placeOf, storeCopies } from '../../offline.ts';
+import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
 
 type Place = ReturnType<typeof placeOf>;

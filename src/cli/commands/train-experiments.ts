@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { experimentConfigs } from '../../compose.ts';
-import { invalid, TowerError } from '../../kernel/errors.ts';
+import { invalid, TowerError } from '#kernel/errors.ts';
+import { experimentConfigs } from '../../offline.ts';
+import type { CliContext } from '../context.ts';
 import { followJob } from '../follow-job.ts';
-import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
 
 type Running = { experiment_id: string; phase: string; detail: string; share: number | null };

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { invalid, TowerError } from '../../kernel/errors.ts';
+import { invalid, TowerError } from '#kernel/errors.ts';
+import type { CliContext } from '../context.ts';
 import { followJob } from '../follow-job.ts';
-import type { CliContext } from '../main.ts';
 import { card, table } from '../table.ts';
 import { addTrainExperimentCommands } from './train-experiments.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createAudit } from '../../../services/access/audit.ts';
-import { openMasterKey } from '../../../src/store/master-key.ts';
+import { createAudit } from '#services/access/audit.ts';
+import { openMasterKey } from '#store/master-key.ts';
 import { handClock } from '../../support/sources.ts';
 import { roughHand, storeIn } from '../../support/stores.ts';
 import { temporaryFolder } from '../../support/tower.ts';

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createOverview } from '../../../services/acquisition/overview.ts';
-import type { CollectionStatus, HealthAnswer, SystemHealth } from '../../../services/acquisition/overview-schemas.ts';
+import { createOverview } from '#services/acquisition/overview.ts';
+import type { CollectionStatus, HealthAnswer, SystemHealth } from '#services/acquisition/overview-schemas.ts';
 import { fakeKubernetes } from '../../fakes/kubernetes.ts';
 import { writeExperiments } from '../../support/experiments.ts';
 import { freePort } from '../../support/processes.ts';

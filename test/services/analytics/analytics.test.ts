@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createReader, dayMs, hourMs, type Series } from '../../../services/analytics/reader.ts';
-import { createRecorder } from '../../../services/analytics/recorder.ts';
+import { createReader, dayMs, hourMs, type Series } from '#services/analytics/storage/reader.ts';
+import { createRecorder } from '#services/analytics/storage/recorder.ts';
 import { analyticsIn, iso, never } from '../../support/analytics.ts';
 import { temporaryFolder } from '../../support/tower.ts';
 
@@ -209,15 +209,15 @@ describe('sealed hours', () => {
     };
     await clock.advance(40 * dayMs);
     await analytics.seal(never);
-    await analytics.letGo(never);
+    await analytics.deleteExpired(never);
     const half = day - dayMs + hourMs * 5 + hourMs / 2;
     expect(await within(day - dayMs, half, day)).toEqual({ counts: [2, 1], sums: [4, 5], torn: true });
     expect((await analytics.points({ start: iso(day - dayMs), end: iso(day) })).points).toEqual([]);
     await clock.advance(400 * dayMs);
-    await analytics.letGo(never);
+    await analytics.deleteExpired(never);
     expect(await within(day - dayMs, day)).toEqual({ counts: [3], sums: [9], torn: false });
     await clock.advance(1800 * dayMs);
-    await analytics.letGo(never);
+    await analytics.deleteExpired(never);
     expect(await reader.find({})).toEqual([]);
     // A series that went may come again, and is no other one that came meanwhile.
     await analytics.record({ metric: 'cpu', resource: 'other', value: 2 });

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import type { ModelDrift } from '../../../services/drift/schemas.ts';
-import { normal, seededRandom } from '../../../src/kernel/rng.ts';
-import { towerOver } from '../../routes/tower-over.ts';
+import { normal, seededRandom } from '#kernel/rng.ts';
+import type { ModelDrift } from '#services/drift/schemas.ts';
+import { composeInstance } from '../../routes/compose-instance.ts';
 
 const day = 86_400_000;
 const random = seededRandom(8);
 const draw = (n: number, mean = 0) => Array.from({ length: n }, () => mean + normal(random));
 
 async function posting() {
-  const tower = await towerOver();
+  const tower = await composeInstance();
   const at = (ago: number) => new Date(tower.clock.now() - ago * day).toISOString();
   const post = async (observations: object[]) =>
     tower.app.inject({ method: 'POST', url: '/model/DNA/2/observations', payload: { observations } });

@@ -1,4 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { normal, seededRandom } from '#kernel/rng.ts';
+import { standardDeviation } from '#kernel/stats.ts';
+import { mannKendall, theilSen } from '#kernel/trend.ts';
 import {
   binEdges,
   chiSquare,
@@ -8,17 +11,8 @@ import {
   populationStability,
   wasserstein,
   wassersteinOfBins,
-} from '../../../services/drift/distribution-tests.ts';
-import {
-  cusum,
-  cusumUpper,
-  rankInflation,
-  referenceOf,
-  residualCorrelation,
-} from '../../../services/drift/series-tests.ts';
-import { normal, seededRandom } from '../../../src/kernel/rng.ts';
-import { standardDeviation } from '../../../src/kernel/stats.ts';
-import { mannKendall, theilSen } from '../../../src/kernel/trend.ts';
+} from '#services/drift/distribution-tests.ts';
+import { cusum, cusumUpper, rankInflation, referenceOf, residualCorrelation } from '#services/drift/series-tests.ts';
 
 /** Expected values are SciPy 1.17.1’s. */
 const near = (value: number, expected: number, relative = 1e-6) =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { finish } from '../../../services/drift/verdict.ts';
+import { finish } from '#services/drift/verdict.ts';
 import { daily, daysAgo, driftOver, point } from '../../support/drift.ts';
 import { noSignal } from '../../support/sources.ts';
 

@@ -1,0 +1,74 @@
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance, RouteOptions } from 'fastify';
+import findMyWay, { type HTTPMethod } from 'find-my-way';
+import { invalid, type TowerError } from '#kernel/errors.ts';
+
+/** Which registries have a model or an experiment. */
+type Owners = {
+  names: string[];
+  ownersOfModel(name: string): string[];
+  ownersOfExperiment(experimentId: string): string[];
+  /** Registries that were not read yet. */
+  missing(): string[];
+};
+
+/**
+ * Several registries over HTTP: each has its own copy of the routes under `/registries/{name}`. A request without that
+ * prefix is sent to the registry that `?registry=name` names, else to the only one that has the model or experiment in its
+ * path. Where that is not one registry, the request is refused.
+ */
+export function createRegistryDispatch(owners: Owners) {
+  const router = findMyWay({ maxParamLength: 4096 });
+  const refusals = new WeakMap<IncomingMessage, TowerError>();
+  const choices = owners.names.join(', ');
+  const refuse = (request: IncomingMessage, constraint: string): null => {
+    refusals.set(request, invalid(`registry ${constraint}`, { parameter: 'registry', constraint }));
+    return null;
+  };
+  /** @returns the name of the registry; null: none, or the request is refused */
+  const choose = (request: IncomingMessage, path: string): string | null => {
+    const found = router.find((request.method ?? 'GET') as HTTPMethod, path);
+    if (!found) return null;
+    const { model_name: model, experiment_id: experiment } = found.params;
+    const isNamed = model !== undefined || experiment !== undefined;
+    if (!isNamed) return refuse(request, `must be named, as ?registry= and one of ${choices}`);
+    const having = model === undefined ? owners.ownersOfExperiment(experiment!) : owners.ownersOfModel(model);
+    const unread = owners.missing();
+    // A model that no registry has is not found in the first one either.
+    if (having.length <= 1 && unread.length === 0) return having[0] ?? owners.names[0]!;
+    const reason =
+      having.length > 1
+        ? `${having.join(' and ')} have one of this name`
+        : `${unread.join(' and ')} was not read yet and may have one too`;
+    return refuse(request, `must be named, as ?registry= and one of ${choices}: ${reason}`);
+  };
+  return {
+    /** Adds a route, without the prefix, that each registry has a copy of. */
+    add: ({ method, url }: Pick<RouteOptions, 'method' | 'url'>): void => {
+      for (const each of [method].flat() as HTTPMethod[])
+        if (!router.hasRoute(each, url)) router.on(each, url, () => undefined);
+    },
+    /** For Fastify's option of this name. */
+    rewriteUrl: (request: IncomingMessage): string => {
+      const address = request.url ?? '/';
+      const [path = '', query = ''] = address.split('?', 2);
+      if (path.startsWith('/registries/')) return address;
+      const parameters = new URLSearchParams(query);
+      const [name, ...more] = parameters.getAll('registry');
+      if (name === undefined) {
+        const chosen = choose(request, path);
+        return chosen === null ? address : `/registries/${chosen}${address}`;
+      }
+      if (more.length > 0 || !owners.names.includes(name)) {
+        refuse(request, `must be one of ${choices}`);
+        return address;
+      }
+      parameters.delete('registry');
+      return `/registries/${name}${path}${parameters.size > 0 ? `?${parameters}` : ''}`;
+    },
+    /** Answers requests that name no registry, or a wrong one, with 400. */
+    refuseUnclear: (app: FastifyInstance): void => {
+      app.addHook('onRequest', (request, _reply, done) => done(refusals.get(request.raw)));
+    },
+  };
+}

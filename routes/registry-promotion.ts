@@ -1,0 +1,72 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { nextPage } from '#http/replies.ts';
+import { errors, modelName, modelVersion, tags } from '#http/route-schemas.ts';
+import type { Promotion } from '#services/registry/promotion/promotion.ts';
+import {
+  CompareQuery,
+  Comparison,
+  GateRequest,
+  GateResult,
+  HygieneQuery,
+  HygieneReport,
+} from '#services/registry/promotion/promotion-schemas.ts';
+
+const reading = { mirrored: true, access: 'read' } as const;
+
+/** Comparison, gate and hygiene over HTTP. */
+export async function registryPromotionRoutes(
+  instance: FastifyInstance,
+  { promotion }: { promotion: Promotion },
+): Promise<void> {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.get(
+    '/model/:model_name/compare',
+    {
+      config: reading,
+      schema: {
+        tags: [tags.analysis],
+        summary: 'Champion against challenger: metrics, params, tags, and whether they may be compared',
+        params: z.object({ model_name: modelName }),
+        querystring: CompareQuery,
+        response: { 200: Comparison, ...errors(400, 404, 503) },
+      },
+    },
+    async (request) => promotion.compare(request.params.model_name, request.query.versions),
+  );
+  app.post(
+    '/model/:model_name/:model_version/gate',
+    {
+      // It judges and changes nothing: a pipeline that may read may ask.
+      config: { ...reading, audited: false },
+      schema: {
+        tags: [tags.analysis],
+        summary: 'Whether a version may be promoted, rule by rule',
+        params: z.object({ model_name: modelName, model_version: modelVersion }),
+        // A baseline in the address would be passed over, and the gate with it.
+        querystring: z.strictObject({}),
+        body: GateRequest.nullish(),
+        response: { 200: GateResult, ...errors(400, 404, 409, 503) },
+      },
+    },
+    async (request) => promotion.gate(request.params.model_name, request.params.model_version, request.body ?? {}),
+  );
+  app.get(
+    '/models/hygiene',
+    {
+      config: reading,
+      schema: {
+        tags: [tags.analysis],
+        summary: 'What is wrong or missing in the registry',
+        querystring: HygieneQuery,
+        response: { 200: HygieneReport, ...errors(400, 404, 503) },
+      },
+    },
+    async (request, reply) => {
+      const { total, nextPageToken, ...report } = await promotion.hygiene(request.query);
+      nextPage(request, reply, total, nextPageToken);
+      return report;
+    },
+  );
+}

@@ -1,0 +1,180 @@
+import { publicText, TowerError } from '#kernel/errors.ts';
+import type { Log } from '#kernel/log.ts';
+import { restoreLeft } from '../kubernetes/leases.ts';
+import { hashOf } from './anonymise.ts';
+import { type Combination, combinationsOf, configOf } from './experiment-config.ts';
+import { outlasting, withReplicas } from './experiment-lease.ts';
+import { planOf } from './experiment-plan.ts';
+import { type RunDeps, runExperiment, type Setting } from './experiment-run.ts';
+import { tryExperiment } from './experiments.ts';
+import type { ExperimentJob, ExperimentJobRequest, ExperimentProgress } from './job-schemas.ts';
+import { type Grade, validateQuality } from './quality.ts';
+
+/** All experiments of a job: those that may run side by side do, each is tried again where it fails, what is there stays. */
+
+export type BatchDeps = RunDeps & {
+  /** Origins that load tests may be sent to. */
+  targets: string[];
+  log: Log;
+  /** For metrics. */
+  onExperiment: (event: 'job' | 'begin' | 'succeeded' | 'failed' | 'cancelled') => void;
+};
+
+type Result = NonNullable<ExperimentJob['result']>;
+
+/** @throws TowerError `invalid`, `unavailable`; the signal's reason, once all is as it was */
+export async function runBatch(
+  deps: BatchDeps,
+  { id: job, attempts }: { id: string; attempts: number },
+  payload: ExperimentJobRequest,
+  signal: AbortSignal,
+  progress: (now: ExperimentProgress) => void,
+): Promise<Result> {
+  const { namespace, services } = payload;
+  deps.onExperiment('job');
+  const { config, groups, targets, workers, finished, notes } = await planOf(deps, {
+    ...payload,
+    config: configOf(payload.config),
+    job,
+  });
+  const { client, clock } = deps;
+  // Where a tower died while this job was at it, also with the last of its experiments.
+  await outlasting(clock, signal, () => restoreLeft(client, namespace, (each) => each.startsWith(`${job}/`), signal));
+  const holder = `${job}/${attempts}`;
+  const all = services.flatMap((service) => combinationsOf(service, config));
+  const track = trackOf(all.length, deps.clock.now, progress);
+  const grades: Grade[] = [];
+  const failures: Result['failures'] = [];
+  for (const id of finished) {
+    const read = await tryExperiment(deps.folder, id);
+    if (typeof read === 'string') continue;
+    grades.push(validateQuality(read).grade);
+    // What this very job made before it was begun again is not left out.
+    track.settle(id, read.job === job || read.job === hashOf(job) ? 'succeeded' : 'skipped');
+  }
+  const lanes = [...groups];
+  const work = async (over: AbortSignal): Promise<void> => {
+    for (let group = lanes.shift(); group; group = lanes.shift())
+      for (const combination of all) {
+        if (!group.includes(combination.service) || finished.includes(combination.id)) continue;
+        const setting = { job, holder, namespace, target: targets[combination.service]!, config };
+        const outcome = await runPatiently(deps, setting, combination, over, track);
+        if (typeof outcome === 'string') grades.push(outcome);
+        else failures.push(outcome);
+      }
+  };
+  const runLanes = async (over: AbortSignal): Promise<void> => {
+    track.drop(quieting);
+    // One that is cancelled is over when all are: each restores what it changed.
+    const outcomes = await Promise.allSettled(Array.from({ length: workers }, () => work(over)));
+    const broken = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (broken) throw broken.reason;
+  };
+  const none = Object.fromEntries(config.scale_to_zero.map((name) => [name, 0]));
+  const say = (phase: string, detail: string) => track.say(quieting, phase, detail, null);
+  if (config.scale_to_zero.length === 0) await runLanes(signal);
+  // Once for all lanes: what one of them gives back would disturb the others.
+  else
+    await outlasting(clock, signal, () =>
+      withReplicas(deps, { namespace, holder }, none, signal, say, async (_, held) => runLanes(held)),
+    );
+  track.drop(quieting);
+  return resultOf(track, grades, failures, notes);
+}
+
+function resultOf(track: Track, grades: readonly Grade[], failures: Result['failures'], notes: string[]): Result {
+  const count = (grade: Grade) => grades.filter((each) => each === grade).length;
+  const { total, succeeded, failed, skipped } = track.counts();
+  return {
+    status: failed === 0 ? 'completed' : failed === total ? 'failed' : 'completed_with_failures',
+    total_experiments: total,
+    successful_experiments: succeeded,
+    failed_experiments: failed,
+    skipped_experiments: skipped,
+    data_quality: { high_quality: count('high'), medium_quality: count('medium'), low_quality: count('low') },
+    failures,
+    notes,
+  };
+}
+
+const quieting = 'scale_to_zero';
+
+/** Until it is done, or has failed too often. @throws the signal's reason */
+async function runPatiently(
+  deps: BatchDeps,
+  setting: Setting,
+  combination: Combination,
+  signal: AbortSignal,
+  track: Track,
+): Promise<Grade | Result['failures'][number]> {
+  const { id } = combination;
+  for (let attempt = 0; ; attempt += 1) {
+    deps.onExperiment('begin');
+    try {
+      const say = (phase: string, detail: string, share: number | null) => track.say(id, phase, detail, share);
+      const { grade } = await outlasting(
+        deps.clock,
+        signal,
+        () => runExperiment(deps, setting, combination, signal, say),
+        (why) => say('waiting', why, null),
+      );
+      deps.onExperiment('succeeded');
+      track.settle(id, 'succeeded');
+      return grade;
+    } catch (error) {
+      deps.onExperiment(signal.aborted ? 'cancelled' : 'failed');
+      signal.throwIfAborted();
+      deps.log.warn({ err: error, experiment: id, attempt }, 'an experiment failed');
+      // What is wrong by rule is so the next time as well.
+      const isLasting = error instanceof TowerError && (error.code === 'invalid' || error.code === 'not_found');
+      if (attempt >= setting.config.max_retries || isLasting) {
+        track.settle(id, 'failed');
+        return { experiment_id: id, error: publicText(error), attempts: attempt + 1 };
+      }
+      track.say(id, 'waiting', `failed, and is tried again: ${publicText(error)}`, null);
+      // Three of them outlast the lease of a job that died.
+      await deps.clock.sleep(30_000, signal);
+    }
+  }
+}
+
+type Track = ReturnType<typeof trackOf>;
+type Settled = 'succeeded' | 'failed' | 'skipped';
+
+/** How far a job is. */
+function trackOf(total: number, now: () => number, tell: (progress: ExperimentProgress) => void) {
+  const settled = new Map<string, Settled>();
+  const running = new Map<string, ExperimentProgress['running'][number]>();
+  const begunMs = now();
+  let before = 0;
+  const counts = () => {
+    const count = (wanted: Settled) => [...settled.values()].filter((each) => each === wanted).length;
+    return { total, succeeded: count('succeeded'), failed: count('failed'), skipped: count('skipped') };
+  };
+  const publish = () => {
+    const done = settled.size - before;
+    const each = done > 0 ? (now() - begunMs) / done : null;
+    tell({
+      finished: settled.size,
+      ...counts(),
+      running: [...running.values()],
+      eta_seconds: each === null ? null : Math.round((each * (total - settled.size)) / 1000),
+    });
+  };
+  return {
+    counts,
+    say: (id: string, phase: string, detail: string, share: number | null) => {
+      running.set(id, { experiment_id: id, phase, detail, share });
+      publish();
+    },
+    drop: (id: string) => {
+      if (running.delete(id)) publish();
+    },
+    settle: (id: string, outcome: Settled) => {
+      // What was there at the beginning says nothing of how long one takes.
+      if (!running.delete(id)) before += 1;
+      settled.set(id, outcome);
+      publish();
+    },
+  };
+}

@@ -1,0 +1,207 @@
+import { readFile } from 'node:fs/promises';
+import { parse, stringify } from 'yaml';
+import { z } from 'zod';
+import { invalid, notFound } from '#kernel/errors.ts';
+import { writeText } from '#kernel/files.ts';
+import { checkScenario, Scenario, scenarios } from '../load/scenario.ts';
+import { generators } from '../load/thread.ts';
+import { experimentId } from './experiments.ts';
+
+/** What is to be tried out: how many replicas, under the load of how many users, doing what, for how long. */
+
+const between = (least: number, most: number) =>
+  z.number('must be a number').min(least, `must be ${least} at least`).max(most, `must be ${most} at most`);
+const whole = (least: number, most: number) =>
+  z.int('must be a whole number').min(least, `must be ${least} at least`).max(most, `must be ${most} at most`);
+const several = <Item extends z.ZodType>(item: Item) =>
+  z
+    .array(item, 'must be a list')
+    .min(1, 'must hold one at least')
+    .max(50, 'must hold 50 at most')
+    .refine((items) => new Set(items).size === items.length, 'must not hold the same twice');
+const serviceName = z
+  .string('must be a text')
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a name as Kubernetes has them');
+/** Scenarios are part of file names. */
+const scenarioName = z.string('must be a text').regex(/^[a-z]{1,63}$/, 'must be lower-case letters');
+const origin = z
+  .string('must be a text')
+  .refine(
+    (text) => /^https?:\/\/[^/?#@]+\/?$/.test(text) && URL.canParse(text),
+    'must be http(s)://host[:port], without a path',
+  );
+
+/** What is missing is so, too; a key too many has an error of its own. */
+const mapping = {
+  error: (issue: { code?: string }) => (issue.code === 'invalid_type' ? 'must be a mapping' : undefined),
+};
+
+const SteadyState = z.strictObject(
+  {
+    experiment_duration_minutes: between(0.02, 1440).describe('Of steady load, between the ramps'),
+    replica_counts: several(whole(1, 1000)),
+    load_levels_users: several(whole(1, 100_000)),
+    test_scenarios: several(scenarioName).describe('browsing, checkout, or one of custom_scenarios'),
+  },
+  mapping,
+);
+
+export const ExperimentConfig = z
+  .strictObject(
+    {
+      training: z.strictObject({ steady_state_config: SteadyState }, mapping),
+      max_parallel_workers: whole(1, 16)
+        .default(1)
+        .describe('Experiments at the same time, of services that share nothing'),
+      cpu_limit_per_worker: between(1, 256)
+        .default(2)
+        .describe('Cores a load generator may use; it is one thread, so 1 at least'),
+      memory_limit_per_worker: between(0.25, 64).default(2).describe('GiB a load generator may use'),
+      jmeter_thread_ramp_up: between(0, 3600).default(30).describe('Seconds over which users come'),
+      jmeter_thread_ramp_down: between(0, 3600).default(30).describe('Seconds over which they go'),
+      jmeter_think_time: between(0.01, 3600).default(2).describe('Seconds a user waits before each request'),
+      metrics_collection_interval: whole(1, 3600).default(30).describe('Seconds between two rows'),
+      prometheus_query_timeout: between(1, 600).default(10).describe('Seconds for one query'),
+      max_retries: whole(0, 20).default(3).describe('How often an experiment that failed is tried again'),
+      pods_ready_timeout: whole(1, 86_400).default(300).describe('Seconds until all pods must be ready'),
+      load_generator: z
+        .enum(generators, `must be ${generators.join(' or ')}`)
+        .default('open model')
+        .describe('jmeter: users wait for answers before they ask again; it takes JMETER_HOME'),
+      target_url: origin
+        .optional()
+        .describe('Where users go; one of LOAD_TARGETS, and that one where there is only one'),
+      target_urls: z
+        .record(serviceName, origin)
+        .default({})
+        .describe('The same by service, where they have doors of their own'),
+      shared_backends: z
+        .array(z.array(serviceName).min(2, 'must hold two at least'))
+        .default([])
+        .describe('Services that use the same backend; they are never under experiment at the same time'),
+      scale_to_zero: z
+        .array(serviceName)
+        .default([])
+        .describe('Workloads that would disturb, without pods meanwhile: loadgenerator'),
+      custom_scenarios: z.record(scenarioName, Scenario.omit({ name: true })).default({}),
+      anonymize: z
+        .boolean('must be true or false')
+        .default(false)
+        .describe('Keep no address, and the namespace as a hash'),
+    },
+    mapping,
+  )
+  .superRefine((config, context) => {
+    const unknown = config.training.steady_state_config.test_scenarios.filter(
+      (name) => !Object.hasOwn(scenarios, name) && !Object.hasOwn(config.custom_scenarios, name),
+    );
+    for (const name of unknown)
+      context.addIssue({
+        code: 'custom',
+        path: ['training', 'steady_state_config', 'test_scenarios'],
+        message: `has no scenario ${name}; there are ${[...Object.keys(scenarios), ...Object.keys(config.custom_scenarios)].join(', ')}`,
+      });
+  });
+export type ExperimentConfig = z.infer<typeof ExperimentConfig>;
+
+/** Every rule that is broken, by the name of the key; empty where none is. */
+export function validateConfig(config: unknown): string[] {
+  const judged = ExperimentConfig.safeParse(config);
+  if (!judged.success)
+    return judged.error.issues.flatMap((issue) =>
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((key) => `${[...issue.path, key].join('.')} is no key of it`)
+        : [`${issue.path.join('.') || 'the configuration'} ${issue.message}`],
+    );
+  return Object.entries(judged.data.custom_scenarios).flatMap(([name, scenario]) => {
+    try {
+      checkScenario({ ...scenario, name });
+      return [];
+    } catch (error) {
+      return [`custom_scenarios.${name}: ${(error as Error).message}`];
+    }
+  });
+}
+
+/** @throws TowerError `invalid` that names every key that breaks a rule */
+export function configOf(value: unknown): ExperimentConfig {
+  const errors = validateConfig(value);
+  if (errors.length > 0) throw invalid(`config: ${errors.join('; ')}`, { parameter: 'config', errors });
+  return ExperimentConfig.parse(value);
+}
+
+/** From a YAML or JSON file. @throws TowerError `invalid` */
+export async function loadConfig(file: string | URL): Promise<ExperimentConfig> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw invalid(`the configuration ${String(file)} cannot be read (${error.code})`, { parameter: 'config-file' });
+  });
+  let value: unknown;
+  try {
+    value = parse(text);
+  } catch (error) {
+    throw invalid(`the configuration is no YAML: ${(error as Error).message.split('\n')[0]}`, {
+      parameter: 'config-file',
+    });
+  }
+  return configOf(value);
+}
+
+/** Writes it so that `loadConfig` gives the same again. @throws TowerError `invalid` */
+export async function saveConfig(config: ExperimentConfig, file: string): Promise<void> {
+  await writeText(file, stringify(configOf(config)));
+}
+
+/** Configurations that come with this program: the seed's for small clusters, and its default. */
+const shippedNames = ['resource-optimized', 'default'];
+
+/** @throws TowerError `not_found` that names those there are */
+export async function shippedConfig(name = 'resource-optimized'): Promise<ExperimentConfig> {
+  if (!shippedNames.includes(name))
+    throw notFound(`there is no configuration ${name}; there are ${shippedNames.join(' and ')}`);
+  return loadConfig(new URL(`../../../config/${name}.yaml`, import.meta.url));
+}
+
+export type Combination = { id: string; service: string; scenario: string; replicas: number; users: number };
+
+/** All that is to be tried out of one service, replicas by replicas, from the least load to the greatest. */
+export function combinationsOf(service: string, { training }: ExperimentConfig): Combination[] {
+  const { replica_counts, test_scenarios, load_levels_users } = training.steady_state_config;
+  return replica_counts.flatMap((replicas) =>
+    test_scenarios.flatMap((scenario) =>
+      load_levels_users.map((users) => ({
+        id: experimentId(service, scenario, replicas, users),
+        service,
+        scenario,
+        replicas,
+        users,
+      })),
+    ),
+  );
+}
+
+export const scenarioOf = (config: ExperimentConfig, name: string): Scenario => {
+  const own = config.custom_scenarios[name];
+  const scenario = own ? { ...own, name } : scenarios[name as keyof typeof scenarios];
+  // Every pause is as long as the configuration says, as JMeter's timer would have it.
+  return { ...scenario, think_seconds: [config.jmeter_think_time, config.jmeter_think_time] };
+};
+
+/**
+ * Services that must not be under experiment at the same time, together: those that users reach through the same door, since
+ * each would see the other's load, and those that are said to share a backend.
+ * @param targetOf - where users of a service go
+ */
+export function isolationGroups(
+  services: readonly string[],
+  { shared_backends }: Pick<ExperimentConfig, 'shared_backends'>,
+  targetOf: (service: string) => string,
+): string[][] {
+  let groups: string[][] = services.map((service) => [service]);
+  const join = (together: readonly string[]) => {
+    const touched = groups.filter((group) => group.some((service) => together.includes(service)));
+    if (touched.length > 1) groups = [...groups.filter((group) => !touched.includes(group)), touched.flat()];
+  };
+  for (const same of Map.groupBy(services, targetOf).values()) join(same);
+  for (const sharing of shared_backends) join(sharing);
+  return groups;
+}

@@ -1,0 +1,102 @@
+import type { Clock } from '#kernel/clock.ts';
+import { isPassing, misconfigured, unavailable } from '#kernel/errors.ts';
+import type { KubernetesClient } from '../kubernetes/client.ts';
+import { type Held, hold, keepHold, restore } from '../kubernetes/leases.ts';
+import { scaleOf, scaleWorkload } from '../kubernetes/workloads.ts';
+
+/** Workloads that have other replicas for a while, and servers that are away for one. */
+
+export type Phase = 'scaling' | 'waiting' | 'load' | 'collecting' | 'restoring';
+export type Say = (phase: Phase, detail: string, share: number | null) => void;
+
+/** Longest time of one try to restore replicas. */
+const restoringMs = 8_000;
+
+/**
+ * Does something while workloads have so many replicas, and gives them back what they had. The signal that is handed on aborts
+ * where another job has one of them by then.
+ */
+export async function withReplicas<Result>(
+  { client, clock }: { client: KubernetesClient; clock: Clock },
+  { namespace, holder }: { namespace: string; holder: string },
+  replicas: Record<string, number>,
+  signal: AbortSignal,
+  say: Say,
+  work: (selectors: Record<string, string>, signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const over = new AbortController();
+  const both = AbortSignal.any([signal, over.signal]);
+  const held: Held[] = [];
+  const selectors: Record<string, string> = {};
+  const renewing = keepHold(client, clock, held, over.signal, (error) => over.abort(error));
+  try {
+    for (const [service, wanted] of Object.entries(replicas)) {
+      say('scaling', `${service} to ${wanted}`, null);
+      const read = async () => {
+        const { scale } = await scaleOf(client, namespace, service, both);
+        return { formerReplicas: scale.spec.replicas ?? 0 };
+      };
+      held.push(await hold(client, clock, { namespace, service, holder }, read, both));
+      selectors[service] = (await scaleWorkload(client, namespace, service, wanted, both)).selector;
+    }
+    return await work(selectors, both);
+  } catch (error) {
+    // Why it was ended says more than that it was.
+    if (over.signal.aborted && !signal.aborted) throw over.signal.reason;
+    throw error;
+  } finally {
+    over.abort();
+    await renewing;
+    say('restoring', held.map((each) => `${each.service} to ${each.formerReplicas}`).join(', '), null);
+    await restoreAll(client, clock, held, signal);
+  }
+}
+
+/** Until all is as it was; when everything is to end, what cannot be done in time is left to the lease. */
+async function restoreAll(
+  client: KubernetesClient,
+  clock: Clock,
+  held: readonly Held[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (let tries = 0; ; tries += 1) {
+    const limit = AbortSignal.timeout(restoringMs);
+    const outcomes = await Promise.allSettled(held.map((each) => restore(client, each, limit)));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (!failed) return;
+    if (signal.aborted || tries >= mostTries)
+      throw unavailable(
+        'the former replicas could not be restored yet; their Lease keeps them, and it is tried again',
+        failed.reason,
+      );
+    await clock.sleep(pauseMs, signal).catch(() => undefined);
+  }
+}
+
+/** Half an hour of an API server or a Prometheus that is away. */
+const mostTries = 60;
+const pauseMs = 30_000;
+
+/**
+ * Outlasts servers that are away for a while.
+ * @throws as `work` what does not pass; `unavailable` where that takes too long, which nobody is to wait for once more; the
+ * signal's reason
+ */
+export async function outlasting<Result>(
+  clock: Clock,
+  signal: AbortSignal,
+  work: () => Promise<Result>,
+  onWait: (why: string) => void = () => undefined,
+): Promise<Result> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isPassing(error)) throw error;
+      if (tries >= mostTries) throw misconfigured(`${error.message}, for half an hour`);
+      onWait(error.message);
+      await clock.sleep(pauseMs, signal);
+    }
+  }
+}

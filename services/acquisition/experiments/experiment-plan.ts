@@ -1,0 +1,108 @@
+import { invalid } from '#kernel/errors.ts';
+import { sum } from '#kernel/stats.ts';
+import { allowedTarget } from '../load/jobs.ts';
+import { hashOf } from './anonymise.ts';
+import { combinationsOf, type ExperimentConfig, isolationGroups } from './experiment-config.ts';
+import { listExperiments, tryExperiment } from './experiments.ts';
+import type { ExperimentJobRequest, ExperimentPlan } from './job-schemas.ts';
+import { validateQuality } from './quality.ts';
+
+/** What is to be tried out, in which order, and where users go. */
+
+/** @throws TowerError `invalid` for a target nobody allowed, or none */
+function targetsOf(allowed: readonly string[], { config }: Planned): (service: string) => string {
+  const own = Object.entries(config.target_urls).map(([service, url]): [string, string] => [
+    service,
+    allowedTarget(allowed, url, `config.target_urls.${service}`),
+  ]);
+  const byService = new Map(own);
+  const only = allowed.length === 1 ? allowed[0] : undefined;
+  const common = config.target_url ?? only;
+  const usual = common === undefined ? null : allowedTarget(allowed, common, 'config.target_url');
+  return (service) => {
+    const target = byService.get(service) ?? usual;
+    if (target !== null) return target;
+    throw invalid(
+      `config.target_url must say where users go: ${allowed.length === 0 ? 'LOAD_TARGETS allows none' : `one of ${allowed.join(', ')}`}`,
+      { parameter: 'config.target_url' },
+    );
+  };
+}
+
+type Planned = Omit<ExperimentJobRequest, 'config'> & {
+  config: ExperimentConfig;
+  /** The job that is planned, where it was begun before. */
+  job?: string;
+};
+
+/** What a job would do, and what of it is there already. @throws TowerError `invalid` */
+export async function planOf(
+  { folder, targets }: { folder: string; targets: string[] },
+  request: Planned,
+): Promise<ExperimentPlan> {
+  const { namespace, config, services, job } = request;
+  refuseContradictions(services, config);
+  const targetOf = targetsOf(targets, request);
+  const groups = isolationGroups(services, config, targetOf);
+  const all = services.flatMap((service) => combinationsOf(service, config));
+  const there = new Set(await listExperiments(folder));
+  const finished: string[] = [];
+  let again = 0;
+  const notes: string[] = [];
+  const minutes = config.training.steady_state_config.experiment_duration_minutes;
+  for (const { id } of all.filter((each) => there.has(each.id))) {
+    const read = await tryExperiment(folder, id);
+    // Without its JSON, which is written last, it is half of one.
+    if (typeof read === 'string' || read.startedAt === null) continue;
+    if (read.namespace !== null && read.namespace !== namespace && read.namespace !== hashOf(namespace))
+      throw invalid(`${id} is there already, of namespace ${read.namespace}: use another EXPERIMENTS_DIRECTORY`, {
+        parameter: 'namespace',
+      });
+    // What a job of this tower made and nobody can learn from is made once more, but not by the same job.
+    const isOurs = read.job !== null;
+    const isSame = job !== undefined && (read.job === job || read.job === hashOf(job));
+    if (isOurs && !isSame && validateQuality(read).grade === 'low') {
+      again += 1;
+      continue;
+    }
+    if (read.durationMinutes !== minutes)
+      notes.push(`${id} is there already, of ${read.durationMinutes} minutes in the place of ${minutes}: it stays`);
+    finished.push(id);
+  }
+  if (again > 0) notes.push(`${again} that are there are of low quality, and are made once more`);
+  const { jmeter_thread_ramp_up: up, jmeter_thread_ramp_down: down } = config;
+  const workers = Math.min(request.max_workers ?? config.max_parallel_workers, groups.length);
+  const counts = groups.map(
+    (group) => all.filter(({ id, service }) => group.includes(service) && !finished.includes(id)).length,
+  );
+  return {
+    namespace,
+    config,
+    groups,
+    targets: Object.fromEntries(services.map((service) => [service, targetOf(service)])),
+    workers,
+    total_experiments: all.length,
+    finished,
+    least_minutes: Math.max(Math.max(0, ...counts), sum(counts) / workers) * (minutes + (up + down) / 60),
+    notes,
+  };
+}
+
+/** Where users of all its services go. @throws TowerError `invalid` */
+export function doorsOf(allowed: readonly string[], request: Planned): Set<string> {
+  return new Set(request.services.map(targetsOf(allowed, request)));
+}
+
+const mostExperiments = 20_000;
+
+function refuseContradictions(services: readonly string[], { training, scale_to_zero }: ExperimentConfig): void {
+  const both = services.find((service) => scale_to_zero.includes(service));
+  if (both !== undefined)
+    throw invalid(`${both} is to be tried and is in config.scale_to_zero`, { parameter: 'config.scale_to_zero' });
+  const { replica_counts, load_levels_users, test_scenarios } = training.steady_state_config;
+  const count = services.length * replica_counts.length * load_levels_users.length * test_scenarios.length;
+  if (count > mostExperiments)
+    throw invalid(`${count} experiments are too many for one job; ${mostExperiments} are the most`, {
+      parameter: 'config.training.steady_state_config',
+    });
+}

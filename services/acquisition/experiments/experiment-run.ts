@@ -1,0 +1,257 @@
+import { type Clock, isoTime } from '#kernel/clock.ts';
+import { conflict } from '#kernel/errors.ts';
+import { sum } from '#kernel/stats.ts';
+import type { KubernetesClient } from '../kubernetes/client.ts';
+import { waitForPods } from '../kubernetes/pods.ts';
+import { autoscalersOf, isOf, scaleOf } from '../kubernetes/workloads.ts';
+import type { LoadRun, RunResult } from '../load/generator.ts';
+import type { Scenario } from '../load/scenario.ts';
+import type { Load } from '../load/thread.ts';
+import type { Collected, Stretch } from '../prometheus/collect.ts';
+import type { Workload } from '../prometheus/metric-queries.ts';
+import { anonymise } from './anonymise.ts';
+import { type Combination, type ExperimentConfig, scenarioOf } from './experiment-config.ts';
+import { outlasting, type Say, withReplicas } from './experiment-lease.ts';
+import { experimentOf, loadExperiment, saveExperiment } from './experiments.ts';
+import { type Quality, validateQuality } from './quality.ts';
+
+/** One experiment: so many replicas, under the load of so many users; what it showed, on disk; and all as it was before. */
+
+export type RunDeps = {
+  client: KubernetesClient;
+  /** @throws TowerError `unavailable` where Prometheus does not answer */
+  answering(signal: AbortSignal): Promise<void>;
+  collect(workload: Workload, stretch: Stretch, signal: AbortSignal): Promise<Collected>;
+  load: Load;
+  /** Until what happened is in Prometheus. */
+  scrapeMs: number;
+  folder: string;
+  clock: Clock;
+};
+
+export type Setting = {
+  job: string;
+  /** The job, a slash, and which attempt of it: who was given up for dead and wakes up is not who went on. */
+  holder: string;
+  namespace: string;
+  target: string;
+  config: ExperimentConfig;
+};
+
+/**
+ * @throws TowerError `conflict` where an autoscaler or another job acts on the service or pods do not become ready,
+ * `not_found`, `unavailable` where somebody does not answer, `invalid` where no request was made; the signal's reason. Whatever
+ * it throws, replicas are what they were, or the lease says what they are to be.
+ */
+export async function runExperiment(
+  deps: RunDeps,
+  setting: Setting,
+  combination: Combination,
+  signal: AbortSignal,
+  say: Say,
+): Promise<Quality> {
+  const { client, clock } = deps;
+  const { namespace, config, holder } = setting;
+  const { service, replicas } = combination;
+  await refuseAutoscaled(client, namespace, service, signal);
+  // Load that nobody measures is load for nothing.
+  await deps.answering(signal);
+  return withReplicas(deps, { namespace, holder }, { [service]: replicas }, signal, say, async (selectors, held) => {
+    const { ready, ...now } = await waitForPods(client, clock, {
+      namespace,
+      selector: selectors[service]!,
+      wanted: replicas,
+      timeoutMs: config.pods_ready_timeout * 1000,
+      signal: held,
+      onChange: (each) => say('waiting', waitingText(each, replicas), null),
+    });
+    if (!ready)
+      throw conflict(`after ${config.pods_ready_timeout} s pods are not ready: ${waitingText(now, replicas)}`);
+    return measure(deps, setting, combination, held, say);
+  });
+}
+
+function waitingText({ pods, waiting }: { pods: number; waiting: { pod: string; why: string }[] }, wanted: number) {
+  const shown = waiting.slice(0, 3).map(({ pod, why }) => `${pod} ${why}`);
+  const more = waiting.length > 3 ? [`${waiting.length - 3} more`] : [];
+  return [`${pods - waiting.length} of ${wanted} ready`, ...shown, ...more].join('; ');
+}
+
+/** It would undo what an experiment sets. */
+async function refuseAutoscaled(client: KubernetesClient, namespace: string, service: string, signal: AbortSignal) {
+  const { kind } = await scaleOf(client, namespace, service, signal);
+  const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
+  const hpa = hpas?.find((each) => isOf(each, kind, service))?.metadata.name;
+  if (hpa !== undefined)
+    throw conflict(
+      `the HorizontalPodAutoscaler ${hpa} sets the replicas of ${service}; experiments do so themselves: take it away meanwhile`,
+      { service, hpa },
+    );
+}
+
+async function measure(
+  deps: RunDeps,
+  setting: Setting,
+  combination: Combination,
+  signal: AbortSignal,
+  say: Say,
+): Promise<Quality> {
+  const { clock, folder } = deps;
+  const { namespace, config } = setting;
+  const minutes = config.training.steady_state_config.experiment_duration_minutes;
+  const begunMs = clock.now();
+  const result = await underLoad(deps, setting, combination, signal, say);
+  say('collecting', 'until Prometheus has it', null);
+  await clock.sleep(deps.scrapeMs, signal);
+  const stepMs = config.metrics_collection_interval * 1000;
+  // On whole steps, so that there are as many rows as the duration has, and one.
+  const startMs = Math.ceil((begunMs + config.jmeter_thread_ramp_up * 1000) / stepMs) * stepMs;
+  const stretch = {
+    startMs,
+    endMs: startMs + minutes * 60_000,
+    stepMs,
+    queryTimeoutMs: config.prometheus_query_timeout * 1000,
+  };
+  // What was measured is there minutes later too.
+  const collected = await outlasting(
+    clock,
+    signal,
+    () => collectAll(deps, { namespace, service: combination.service }, stretch, signal),
+    (why) => say('collecting', why, null),
+  );
+  await save(folder, setting, combination, result, collected);
+  // Graded as everybody will read it.
+  return validateQuality(await loadExperiment(folder, combination.id));
+}
+
+/** A column that was not answered in time is asked for once more; what is never answered is empty. */
+async function collectAll(deps: RunDeps, workload: Workload, stretch: Stretch, signal: AbortSignal) {
+  for (let tries = 0; ; tries += 1) {
+    const collected = await deps.collect(workload, stretch, signal);
+    if (!collected.columns.some(({ unanswered }) => unanswered) || tries >= mostAsked) return collected;
+    await deps.clock.sleep(30_000, signal);
+  }
+}
+
+const mostAsked = 4;
+
+/** Both files, by the seed's names and more. */
+async function save(
+  folder: string,
+  { namespace, config, target, job }: Setting,
+  combination: Combination,
+  result: RunResult,
+  { startMs, endMs, stepMs, size, columns: all, warnings }: Collected,
+): Promise<void> {
+  // What the seed's files have is there, empty or not; of the rest what is known.
+  const columns = all.filter(({ name, known }) => seedColumns.includes(name) || known > 0);
+  const data = {
+    ...combination,
+    rows: size,
+    columns: Object.fromEntries(columns.map(({ name, values }) => [`${name}_value`, values])),
+  };
+  const circumstances = {
+    namespace,
+    scenario: combination.scenario,
+    job,
+    target,
+    duration_minutes: config.training.steady_state_config.experiment_duration_minutes,
+    metrics_collection_interval: stepMs / 1000,
+    collection_start: isoTime(startMs),
+    collection_end: isoTime(endMs),
+    load_test: {
+      generator: config.load_generator,
+      script_path: null,
+      // Who waits for answers sends what the service lets them.
+      offered_requests_per_second:
+        config.load_generator === 'jmeter' ? null : combination.users / config.jmeter_think_time,
+      ...result,
+    },
+    metrics: Object.fromEntries(
+      all.map(({ name, unit, formula, known, trouble }) => [
+        name,
+        { _type: 'DataFrame', shape: [size, 2], columns: ['timestamp', 'value'], unit, formula, known, trouble },
+      ]),
+    ),
+    missing: all.filter(({ known }) => known === 0).map(({ name }) => name),
+    warnings,
+    unified_csv_path: `${combination.id}.csv`,
+  };
+  const { grade, checks } = validateQuality(experimentOf(data, circumstances));
+  await saveExperiment(folder, data, {
+    ...(config.anonymize ? anonymise(circumstances) : circumstances),
+    data_quality: qualityOf(grade, checks),
+    status: grade === 'high' ? 'completed' : 'completed_with_warnings',
+  });
+}
+
+/** As the seed's files have it, and more. */
+function qualityOf(grade: Quality['grade'], checks: Quality['checks']) {
+  const said = checks.map(({ name, passed, detail }) => [name, { passed, details: detail }] as const);
+  const named = Object.fromEntries(said);
+  return {
+    status: grade === 'high' ? 'passed' : 'warnings',
+    warnings: said.filter(([, { passed }]) => !passed).map(([name, { details }]) => `${name}: ${details}`),
+    // What the seed calls so: nothing that is no number.
+    checks: { ...named, nan_values: named['plausibility'] },
+    grade,
+  };
+}
+
+/** Without queries of one's own, `request_rate` and what follows are nobody's; these are in every file. */
+const seedColumns = [
+  'cpu_cores',
+  'mem_bytes',
+  'net_rx_bytes',
+  'net_tx_bytes',
+  'pod_restarts',
+  'replica_count',
+  'node_cpu_util',
+  'node_mem_util',
+  'network_activity_rate',
+  'processing_intensity',
+  'service_stability',
+  'resource_pressure',
+];
+
+async function underLoad(
+  deps: RunDeps,
+  { config, target }: Setting,
+  { id, scenario: name, users }: Combination,
+  signal: AbortSignal,
+  say: Say,
+): Promise<RunResult> {
+  const scenario = scenarioOf(config, name);
+  const { jmeter_thread_ramp_up: up, jmeter_thread_ramp_down: down, jmeter_think_time: think } = config;
+  // A step more than it is to be steady for, since rows are on whole steps.
+  const steady =
+    config.training.steady_state_config.experiment_duration_minutes * 60 + config.metrics_collection_interval;
+  const durationSeconds = up + steady + down;
+  const run: LoadRun = {
+    target,
+    arrivalsPerSecond: users / (think * requestsOfRound(scenario)),
+    users,
+    durationSeconds,
+    rampUpSeconds: up,
+    rampDownSeconds: down,
+    mostUsers: Math.max(1000, 10 * users),
+    timeoutMs: 30_000,
+  };
+  say('load', `${users} users for ${Math.round(durationSeconds)} s`, 0);
+  const task = {
+    name: id,
+    generator: config.load_generator,
+    scenario,
+    run,
+    memoryMiB: Math.ceil(config.memory_limit_per_worker * 1024),
+  };
+  return deps.load(task, signal, ({ elapsed_seconds, requests, failed }) =>
+    say('load', `${requests} requests, ${failed} failed`, Math.min(1, elapsed_seconds / durationSeconds)),
+  );
+}
+
+/** On average. The start is once for each user, and mostly over when the ramp is. */
+function requestsOfRound({ rounds }: Scenario): number {
+  const weights = sum(rounds.map(({ weight }) => weight));
+  return sum(rounds.map(({ weight, steps }) => weight * steps.length)) / weights;
+}

@@ -1,0 +1,240 @@
+import { readdir, readFile, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readCsv } from '#kernel/csv.ts';
+import { invalid, notFound, publicText } from '#kernel/errors.ts';
+import { writeText } from '#kernel/files.ts';
+
+/** Load experiments on disk: one CSV of steps and one JSON of circumstances each, in the format of docs/forecast.md. */
+
+/** Counts and times of the load test that ran meanwhile; null where the file does not say. */
+export type LoadTest = {
+  total: number | null;
+  successful: number | null;
+  /** Of its requests, 0 to 1. */
+  successRate: number | null;
+  durationSeconds: number | null;
+  /** Requests per second. */
+  throughput: number | null;
+  /** Requests per second that were to be sent between the ramps. */
+  offered: number | null;
+  /** That were begun, and those that were not since too many users were there. */
+  rounds: number | null;
+  turnedAway: number | null;
+  /** 95th percentile of its answers, in milliseconds. */
+  p95Ms: number | null;
+};
+
+export type Experiment = {
+  id: string;
+  service: string;
+  scenario: string;
+  /** As it was set. */
+  replicas: number;
+  users: number;
+  durationMinutes: number | null;
+  /** Time between two rows; null where the file does not say. */
+  stepSeconds: number | null;
+  startedAt: string | null;
+  /** Where it ran, and the job that made it; null where the file does not say. */
+  namespace: string | null;
+  job: string | null;
+  loadTest: LoadTest | null;
+  /** Rows × columns; NaN where a cell is empty. The infinity of a division by zero is kept. */
+  rows: number;
+  columns: Record<string, Float64Array>;
+};
+
+/** What names an experiment; they are in the file's name and in each row. */
+const labels = ['timestamp', 'experiment_id', 'service', 'scenario', 'replica_count', 'load_users'];
+const fileName = /^(?<service>[a-z0-9][a-z0-9-]*)_(?<scenario>[a-z]+)_replicas_(?<replicas>\d+)_users_(?<users>\d+)$/;
+
+export const experimentId = (service: string, scenario: string, replicas: number, users: number): string =>
+  `${service}_${scenario}_replicas_${replicas}_users_${users}`;
+
+/** Ids of the experiments in a folder, by name; those of one service where one is named. */
+export async function listExperiments(folder: string, service?: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [] as string[];
+    throw invalid(`EXPERIMENTS_DIRECTORY cannot be read (${error.code})`, { parameter: 'EXPERIMENTS_DIRECTORY' });
+  });
+  return names
+    .filter((name) => name.endsWith('.csv'))
+    .map((name) => name.slice(0, -4))
+    .filter((id) => {
+      const groups = fileName.exec(id)?.groups;
+      return groups !== undefined && (service === undefined || groups['service'] === service);
+    })
+    .sort();
+}
+
+/** @throws TowerError `invalid` for a file that is none, `not_found` where there is none */
+export async function loadExperiment(folder: string, id: string): Promise<Experiment> {
+  const groups = fileName.exec(id)?.groups;
+  if (!groups)
+    throw invalid('an experiment is called <service>_<scenario>_replicas_<n>_users_<n>', { parameter: 'id' });
+  const read = async (file: string) =>
+    readFile(join(folder, file), 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw invalid(`${file} cannot be read (${error.code})`);
+    });
+  const [csv, json] = await Promise.all([read(`${id}.csv`), read(`${id}.json`)]);
+  if (csv === null) throw notFound(`there is no experiment ${id}`, { id });
+  return {
+    id,
+    service: groups['service']!,
+    scenario: groups['scenario']!,
+    replicas: Number(groups['replicas']),
+    users: Number(groups['users']),
+    ...circumstancesOf(json, id),
+    ...stepsOf(csv, id),
+  };
+}
+
+function stepsOf(csv: string, id: string): Pick<Experiment, 'rows' | 'columns'> {
+  const rows = readCsv(csv);
+  const names = Object.keys(rows[0] ?? {}).filter((name) => !labels.includes(name));
+  const columns = names.map((name): [string, Float64Array] => [
+    name,
+    Float64Array.from(rows, (row, i) => {
+      const cell = (row[name] ?? '').trim();
+      if (/^(nan)?$/i.test(cell)) return Number.NaN;
+      if (/^[+-]?inf(inity)?$/i.test(cell))
+        return cell.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+      const value = Number(cell);
+      if (Number.isNaN(value)) throw invalid(`${id}.csv: ${name} in row ${i + 1} is no number`);
+      return value;
+    }),
+  ]);
+  return { rows: rows.length, columns: Object.fromEntries(columns) };
+}
+
+type Circumstances = Pick<
+  Experiment,
+  'durationMinutes' | 'stepSeconds' | 'startedAt' | 'namespace' | 'job' | 'loadTest'
+>;
+
+function circumstancesOf(json: string | null, id: string): Circumstances {
+  if (json === null)
+    return { durationMinutes: null, stepSeconds: null, startedAt: null, namespace: null, job: null, loadTest: null };
+  let said: unknown;
+  try {
+    said = JSON.parse(json);
+  } catch {
+    throw invalid(`${id}.json is no JSON`);
+  }
+  if (!isObject(said)) throw invalid(`${id}.json is no JSON object`);
+  return circumstancesIn(said);
+}
+
+/** An experiment before it is on disk, as it will be read from there. */
+export const experimentOf = (data: Saved, circumstances: Record<string, unknown>): Experiment => ({
+  ...data,
+  ...circumstancesIn(circumstances),
+});
+
+function circumstancesIn(said: Record<string, unknown>): Circumstances {
+  const load = said['load_test'];
+  return {
+    durationMinutes: numberOr(said['duration_minutes']),
+    stepSeconds: numberOr(said['metrics_collection_interval']),
+    startedAt: textOr(said['collection_start']),
+    namespace: textOr(said['namespace']),
+    job: textOr(said['job']),
+    loadTest: isObject(load) ? loadTestOf(load) : null,
+  };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function loadTestOf(load: Record<string, unknown>): LoadTest {
+  const [total, successful] = [numberOr(load['total_requests']), numberOr(load['successful_requests'])];
+  return {
+    total,
+    successful,
+    // From the counts: `success_rate` is a share in some files and per cent in others.
+    successRate:
+      total !== null && total > 0 && successful !== null && successful >= 0 && successful <= total
+        ? successful / total
+        : null,
+    durationSeconds: numberOr(load['duration_seconds']),
+    throughput: numberOr(load['throughput']),
+    offered: numberOr(load['offered_requests_per_second']),
+    rounds: numberOr(load['rounds']),
+    turnedAway: numberOr(load['turned_away']),
+    p95Ms: numberOr(load['p95_response_time']),
+  };
+}
+
+const numberOr = (value: unknown): number | null =>
+  typeof value === 'number' && Number.isFinite(value) ? value : null;
+const textOr = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+
+type Saved = Pick<Experiment, 'id' | 'service' | 'scenario' | 'replicas' | 'users' | 'rows' | 'columns'>;
+
+/**
+ * Writes both files, the JSON last: an experiment without one was not finished.
+ * @param circumstances - goes into the JSON as it is, under `experiment_id` and `target_service`
+ */
+export async function saveExperiment(
+  folder: string,
+  { id, service, scenario, replicas, users, rows, columns }: Saved,
+  circumstances: Record<string, unknown>,
+): Promise<void> {
+  const names = Object.keys(columns);
+  const cellOf = (value: number) =>
+    Number.isNaN(value) ? '' : Number.isFinite(value) ? String(value) : value > 0 ? 'inf' : '-inf';
+  const lines = Array.from({ length: rows }, (_, i) =>
+    [`t_${i}`, id, service, scenario, replicas, users, ...names.map((name) => cellOf(columns[name]![i]!))].join(','),
+  );
+  await writeText(
+    join(folder, `${id}.csv`),
+    `${[...labels, ...names].join(',')}\n${lines.map((line) => `${line}\n`).join('')}`,
+  );
+  const about = {
+    experiment_id: id,
+    target_service: service,
+    replica_count: replicas,
+    load_users: users,
+    ...circumstances,
+  };
+  await writeText(join(folder, `${id}.json`), `${JSON.stringify(about, null, 2)}\n`);
+}
+
+/** Deletes the files of experiments, of one service where one is named. Gives how many there were. */
+export async function deleteExperiments(folder: string, service?: string): Promise<number> {
+  const ids = await listExperiments(folder, service);
+  for (const id of ids)
+    for (const file of [`${id}.json`, `${id}.csv`])
+      await unlink(join(folder, file)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw invalid(`${file} cannot be deleted (${error.code})`);
+      });
+  return ids.length;
+}
+
+/** When it ran, with the whole of its load test, and where; null where nobody can tell. */
+export async function tryTimes(
+  folder: string,
+  id: string,
+): Promise<{ fromMs: number; toMs: number; namespace: string | null } | null> {
+  const json = await readFile(join(folder, `${id}.json`), 'utf8').catch(() => null);
+  let said: unknown;
+  try {
+    said = JSON.parse(json ?? '');
+  } catch {
+    return null;
+  }
+  if (!isObject(said)) return null;
+  const { startedAt, durationMinutes, namespace } = circumstancesIn(said);
+  const load = isObject(said['load_test']) ? said['load_test'] : {};
+  const steadyMs = Date.parse(startedAt ?? '');
+  const known = (ms: number[]) => ms.filter((each) => !Number.isNaN(each));
+  const begun = known([steadyMs, Date.parse(textOr(load['start_time']) ?? '')]);
+  const ended = known([steadyMs + (durationMinutes ?? 0) * 60_000, Date.parse(textOr(load['end_time']) ?? '')]);
+  return begun.length === 0 ? null : { fromMs: Math.min(...begun), toMs: Math.max(...ended, ...begun), namespace };
+}
+
+/** An experiment, or why it cannot be read. */
+export async function tryExperiment(folder: string, id: string): Promise<Experiment | string> {
+  return loadExperiment(folder, id).catch((error: unknown) => publicText(error));
+}

@@ -1,0 +1,253 @@
+import type { Clock } from '#kernel/clock.ts';
+import { unavailable } from '#kernel/errors.ts';
+import { mean } from '#kernel/stats.ts';
+import type { Collected, PodUsage, Stretch } from '../prometheus/collect.ts';
+import { type ColumnName, checkWorkload, type Workload } from '../prometheus/metric-queries.ts';
+import { type HeldShares, type SharesTo, setShares } from './autoscalers.ts';
+import { type KubernetesClient, requiredCluster } from './client.ts';
+import {
+  type Former,
+  type Held,
+  hold,
+  keepHold,
+  letGo,
+  putSizesBack,
+  release,
+  renew,
+  restore,
+  restoreLeft,
+} from './leases.ts';
+import { amountOf, type Condition, isSameAmount, type Workload as KubernetesWorkload, type Pod } from './objects.ts';
+import { ending, type Readiness, readinessOf, whyNotReady } from './pods.ts';
+import {
+  type Found,
+  findWorkload,
+  isRolledOut,
+  podsOf,
+  type Resources,
+  resizePod,
+  type Sized,
+  setResources,
+  sizedOf,
+  writtenOf,
+} from './resources.ts';
+import { workloadPath, workloadsOf } from './workloads.ts';
+
+/** What there is in a cluster, and what is changed there for those who size. */
+export type Cluster = ReturnType<typeof createCluster>;
+
+type Deps = Measured & {
+  /** Null where no cluster is configured. */
+  client: KubernetesClient | null;
+  clock: Clock;
+};
+
+type Measured = {
+  collect(
+    workload: Workload,
+    stretch: Stretch,
+    signal: AbortSignal,
+    names: readonly ColumnName[],
+  ): Promise<Pick<Collected, 'columns'>>;
+  /** Share of throttled periods, pod by pod. */
+  throttled(workload: Workload, stretch: Stretch, signal: AbortSignal): Promise<PodUsage[]>;
+};
+
+/** How a workload does; null where nobody measures it. `throttledOf`: each pod by itself. */
+export type Signals = {
+  throttled: number | null;
+  errors: number | null;
+  latencyMs: number | null;
+  throttledOf: Record<string, number>;
+};
+/** `resizing`: why a resize in place is not done yet. */
+export type PodState = {
+  name: string;
+  ready: boolean;
+  /** How often each container has begun again, and whether it was for memory the last time. */
+  runs: { container: string; restarts: number; oomKilled: boolean }[];
+  resizing: { why: string; forGood: boolean } | null;
+  containers: Sized[];
+  /** Those that are started before the others and stay. */
+  sidecars: Sized[];
+  /** What the pod asks for as a whole, where that is said. */
+  requests: Resources['requests'];
+};
+
+type ResizeOptions = { dryRun?: boolean; signal?: AbortSignal | undefined };
+type RolloutOptions = { timeoutMs: number; signal: AbortSignal; onChange: (now: Readiness) => void };
+
+/** So often it is looked whether a rollout is done. */
+const lookMs = 2_000;
+
+export function createCluster({ client, clock, ...measured }: Deps) {
+  const cluster = () => requiredCluster(client);
+  return {
+    /** @throws TowerError `unavailable` */
+    workloads: async (namespace: string) => workloadsOf(cluster(), checkedNamespace(namespace)),
+    /** @throws TowerError `invalid` for names Kubernetes does not allow, `not_found`, `unavailable` */
+    find: async (target: Workload, signal?: AbortSignal) => {
+      checkWorkload(target);
+      return findWorkload(cluster(), target.namespace, target.service, signal);
+    },
+    /** What is written of it; null where no cluster is configured. @throws TowerError `not_found`, `unavailable` */
+    written: async ({ namespace, service }: Workload, signal: AbortSignal) =>
+      client && writtenOf(client, namespace, service, signal),
+    /** Has the API server judge what would be set. @throws TowerError `invalid` for what it refuses, `unavailable` */
+    judge: async (target: Workload, { kind }: Found, containers: Sized[], signal?: AbortSignal) =>
+      setResources(cluster(), { ...target, kind }, containers, { dryRun: true, ...(signal ? { signal } : {}) }),
+    /** Takes hold of a workload for a job, and writes down what it is like then. @throws TowerError `conflict`, `unavailable` */
+    hold: async (
+      held: Pick<Held, 'namespace' | 'service' | 'holder'>,
+      read: () => Promise<Former>,
+      signal?: AbortSignal,
+    ) => hold(cluster(), clock, held, read, signal),
+    /** Says now and then that the job is at it, until the signal aborts; tells where another one has it. */
+    keep: (held: Held, over: AbortSignal, onLost: (error: unknown) => void) =>
+      keepHold(cluster(), clock, [held], over, onLost),
+    /** @throws TowerError `conflict` where the hold is lost */
+    renew: async (held: Held, signal: AbortSignal) => renew(cluster(), clock, held, signal),
+    isSameAmount,
+    amountOf,
+    /** Lets it be as it is. @throws TowerError `unavailable` */
+    release: async (held: Held) => release(cluster(), held),
+    /** Sets requests and limits back, and goes on holding it. @throws TowerError `unavailable` */
+    putSizesBack: async (held: Held) => putSizesBack(cluster(), held),
+    /** Lets go of it once its pods are back; false: it stays held until then. @throws TowerError `unavailable` */
+    letGo: async (held: Held) => letGo(cluster(), held),
+    /** Makes it what it was, and lets go of it as `letGo` does. @throws TowerError `unavailable` */
+    restore: async (held: Held) => restore(cluster(), held),
+    /** Undoes what a job left behind when its tower ended. @returns and throws as `restoreLeft` */
+    restoreOf: async (namespace: string, job: string, signal?: AbortSignal) =>
+      restoreLeft(cluster(), namespace, (each) => each.startsWith(`${job}/`), signal),
+    /** One pod, in place. @throws TowerError `not_found` on Kubernetes before 1.33, `invalid`, `unavailable` */
+    resize: async ({ namespace }: Workload, pod: string, containers: Sized[], options: ResizeOptions) =>
+      resizePod(cluster(), namespace, pod, containers, options),
+    /** Targets of an autoscaler that are shares of requests. @returns and throws as `setShares` */
+    setShares: async ({ namespace }: Workload, scaler: HeldShares, to: SharesTo) =>
+      setShares(cluster(), namespace, scaler, to),
+    /** All pods, by a rollout; what they wait for where it is not done in time. @throws TowerError `invalid`, `unavailable` */
+    rollOut: async (target: Workload, found: Found, containers: Sized[], options: RolloutOptions): Promise<Readiness> =>
+      rollOut(cluster(), clock, target, found, containers, options),
+    /** Until all pods are those of the template; what they wait for where that takes too long. @throws TowerError `unavailable` */
+    settled: async (target: Workload, found: Found, options: RolloutOptions): Promise<Readiness> =>
+      untilRolledOut(cluster(), clock, target, found, options),
+    /** @throws TowerError `unavailable` */
+    pods: async ({ namespace }: Workload, { selector }: Found, signal?: AbortSignal): Promise<PodState[]> =>
+      (await podsOf(cluster(), namespace, { labelSelector: selector }, signal)).flatMap(podState),
+    /** Means over a stretch of time. @throws TowerError `unavailable` where Prometheus does not answer */
+    signals: (target: Workload, startMs: number, endMs: number, signal: AbortSignal): Promise<Signals> =>
+      signalsOf(measured, target, startMs, endMs, signal),
+  };
+}
+
+/** @throws TowerError `invalid` */
+function checkedNamespace(namespace: string): string {
+  checkWorkload({ namespace, service: 'any' });
+  return namespace;
+}
+
+async function signalsOf(
+  { collect, throttled }: Measured,
+  target: Workload,
+  startMs: number,
+  endMs: number,
+  signal: AbortSignal,
+): Promise<Signals> {
+  const stepMs = Math.max(1000, Math.floor((endMs - startMs) / 20 / 1000) * 1000);
+  const stretch = { startMs, endMs, stepMs };
+  const names = ['cpu_throttle_ratio', 'error_ratio', 'latency_p95_ms'] as const;
+  const [{ columns }, pods] = await Promise.all([
+    collect(target, stretch, signal, names),
+    throttled(target, stretch, signal),
+  ]);
+  const silent = columns.find(({ unanswered }) => unanswered);
+  if (silent) throw unavailable(`${silent.name}: ${silent.trouble}`);
+  const [all, errors, latencyMs] = names.map((name) => meanOf(columns.find((each) => each.name === name)?.values));
+  const throttledOf = pods.flatMap(({ pod, values }) => {
+    const share = meanOf(values);
+    return share === null ? [] : [[pod, share] as const];
+  });
+  return {
+    throttled: all ?? null,
+    errors: errors ?? null,
+    latencyMs: latencyMs ?? null,
+    throttledOf: Object.fromEntries(throttledOf),
+  };
+}
+
+/** The workload says when it is done: its pods look alike, whichever template they are of. */
+async function rollOut(
+  client: KubernetesClient,
+  clock: Clock,
+  target: Workload,
+  { kind, selector }: Found,
+  containers: Sized[],
+  { timeoutMs, signal, onChange }: RolloutOptions,
+): Promise<Readiness> {
+  await setResources(client, { ...target, kind }, containers, { signal });
+  return untilRolledOut(client, clock, target, { kind, selector }, { timeoutMs, signal, onChange });
+}
+
+async function untilRolledOut(
+  client: KubernetesClient,
+  clock: Clock,
+  { namespace, service }: Workload,
+  { kind, selector }: Pick<Found, 'kind' | 'selector'>,
+  { timeoutMs, signal, onChange }: RolloutOptions,
+): Promise<Readiness> {
+  const endMs = clock.now() + timeoutMs;
+  for (;;) {
+    const path = workloadPath(namespace, kind, service);
+    const workload = await client.call<KubernetesWorkload>({ method: 'GET', path }, signal);
+    const pods = await podsOf(client, namespace, { labelSelector: selector }, signal);
+    const { waiting, ...all } = readinessOf(pods, workload.spec.replicas ?? 1);
+    // Quotas and limits of the namespace judge pods, not the workload that makes them.
+    const refused = workload.status?.conditions?.find(
+      (each) => each.type === 'ReplicaFailure' && each.status === 'True',
+    );
+    const unmade = refused ? [{ pod: 'a new pod', why: `cannot be made: ${refused.message ?? refused.reason}` }] : [];
+    // Pods that end are of the workload still, whatever it says.
+    const ready = isRolledOut(workload) && !waiting.some(({ why }) => why === ending);
+    const now = { ...all, waiting: [...unmade, ...waiting], ready };
+    if (now.ready || clock.now() >= endMs) return now;
+    onChange(now);
+    await clock.sleep(lookMs, signal);
+  }
+}
+
+function meanOf(values: Float64Array | undefined): number | null {
+  const known = [...(values ?? [])].filter(Number.isFinite);
+  return known.length === 0 ? null : mean(known);
+}
+
+/** Of one that serves; what has ended or is about to says nothing. */
+function podState(pod: Pod): PodState[] {
+  const { phase, observedGeneration, containerStatuses: statuses = [], conditions = [] } = pod.status ?? {};
+  if (phase === 'Failed' || phase === 'Succeeded' || pod.metadata.deletionTimestamp !== undefined) return [];
+  const said = conditions.find(({ type }) => type === 'PodResizePending' || type === 'PodResizeInProgress');
+  // Before the node has looked it says nothing, as afterwards.
+  const isUnseen = (observedGeneration ?? Number.POSITIVE_INFINITY) < (pod.metadata.generation ?? 0);
+  const resizing: Partial<Condition> | undefined =
+    said ?? (isUnseen ? { type: 'the node has not seen it yet' } : undefined);
+  return [
+    {
+      name: pod.metadata.name,
+      ready: whyNotReady(pod) === null,
+      runs: statuses.map(({ name, restartCount, state, lastState }) => ({
+        container: name,
+        restarts: restartCount,
+        oomKilled: state?.terminated?.reason === 'OOMKilled' || lastState?.terminated?.reason === 'OOMKilled',
+      })),
+      resizing: resizing
+        ? {
+            why: [resizing.reason ?? resizing.type, resizing.message].filter(Boolean).join(': '),
+            forGood: resizing.reason === 'Infeasible',
+          }
+        : null,
+      containers: (pod.spec?.containers ?? []).map(sizedOf),
+      requests: pod.spec?.resources?.requests,
+      sidecars: (pod.spec?.initContainers ?? []).filter((each) => each.restartPolicy === 'Always').map(sizedOf),
+    },
+  ];
+}

@@ -1,0 +1,280 @@
+import { z } from 'zod';
+import { invalid } from '#kernel/errors.ts';
+import type { Mesh, Preset } from './presets.ts';
+import { replicasWanted, type StateName, stateNames, stateQueries } from './state-queries.ts';
+
+/**
+ * What is asked of Prometheus about a workload. Where its series come from differs from cluster to cluster: presets for
+ * the common ones, and a file for the rest.
+ */
+
+/** `pods`: one series per pod and container of the workload; `columns`: one series each, the seed's names and more. */
+export type MetricQueries = {
+  columns: Record<ColumnName, Column>;
+  pods: Record<PodSeries, string>;
+  state: Record<StateName, string>;
+};
+export type Column = { unit: string; query: string };
+
+export const columnNames = [
+  'cpu_cores',
+  'mem_bytes',
+  'net_rx_bytes',
+  'net_tx_bytes',
+  'pod_restarts',
+  'replica_count',
+  'node_cpu_util',
+  'node_mem_util',
+  'mem_peak_bytes',
+  'cpu_throttle_ratio',
+  'oom_kills',
+  'fs_bytes',
+  'request_rate',
+  'error_ratio',
+  'latency_p95_ms',
+  'pods_ready',
+  'cpu_request_cores',
+  'mem_request_bytes',
+  'cpu_pressure_ratio',
+  'cpu_limit_cores',
+  'mem_limit_bytes',
+  'replicas_wanted',
+] as const;
+export type ColumnName = (typeof columnNames)[number];
+
+export const podSeries = ['cpu', 'memory', 'throttled'] as const;
+export type PodSeries = (typeof podSeries)[number];
+/** What picks the series of each source out of all that a Prometheus has; not said: as the preset has it. */
+export type Sources = { cadvisor: string | undefined; kubeState: string | undefined };
+
+/**
+ * `$A`: what series of cAdvisor have, `$S`: of kube-state-metrics. `$C`: container series of cAdvisor; `$N`: its network
+ * series, which belong to the pod; `$K`: kube-state-metrics; `$J`: what leaves only the workload's pods, those that are gone as well.
+ */
+const selectorsOf: Record<Preset, Record<'A' | 'S' | 'C' | 'N' | 'K' | 'J', string>> = {
+  'kube-prometheus-stack': {
+    A: 'job="kubelet",metrics_path="/metrics/cadvisor"',
+    S: 'job="kube-state-metrics"',
+    C: '$A,namespace="$ns",container!="",image!=""$x',
+    N: '$A,namespace="$ns"$x',
+    K: '$S,namespace="$ns"$x',
+    J: ' * on(namespace,pod) group_left(workload) max by(namespace,pod,workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload="$svc"$x})',
+  },
+  plain: {
+    A: '',
+    S: '',
+    C: '$A,namespace="$ns",container!="",container!="POD",pod=~"$pods"$x',
+    N: '$A,namespace="$ns",pod=~"$pods"$x',
+    K: '$S,namespace="$ns"$x',
+    J: '',
+  },
+};
+
+const containers = (inner: string) => `max by(namespace,pod,container)(${inner}) $J`;
+
+/** How much more there is than four scrapes, or the step and two scrapes, ago. */
+const risen = (metric: string) => `max by(namespace,pod,container)(increase(${metric}{$C}[$r])) $J`;
+const throttled = (sum: string) =>
+  `${sum}(${risen('container_cpu_cfs_throttled_periods_total')}) / ${sum}(${risen('container_cpu_cfs_periods_total')})`;
+
+const devices = (metric: string) => `max by(namespace,pod,container,device)(rate(${metric}{$C}[$w])) $J`;
+
+const asked = (part: 'requests' | 'limits', resource: 'cpu' | 'memory') =>
+  `sum(max by(namespace,pod,container)(kube_pod_container_resource_${part}{$K$kp,resource="${resource}"}) $J)`;
+
+/** Node figures are of the nodes the workload's pods ran on would need a join that few clusters can answer: of all nodes. */
+const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'latency_p95_ms'>, Column> = {
+  cpu_cores: { unit: 'cores', query: `sum(${containers('rate(container_cpu_usage_seconds_total{$C}[$w])')})` },
+  mem_bytes: { unit: 'bytes', query: `sum(${containers('container_memory_working_set_bytes{$C}')})` },
+  net_rx_bytes: {
+    unit: 'bytes/s',
+    query: 'sum(max by(namespace,pod,interface)(rate(container_network_receive_bytes_total{$N}[$w])) $J)',
+  },
+  net_tx_bytes: {
+    unit: 'bytes/s',
+    query: 'sum(max by(namespace,pod,interface)(rate(container_network_transmit_bytes_total{$N}[$w])) $J)',
+  },
+  pod_restarts: {
+    unit: 'restarts in four scrapes, or in the step and two scrapes where that is longer',
+    query: 'sum(max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) $J)',
+  },
+  replica_count: {
+    unit: 'replicas',
+    query:
+      'max(kube_deployment_status_replicas_available{$K,deployment="$svc"} or kube_statefulset_status_replicas_available{$K,statefulset="$svc"})',
+  },
+  node_cpu_util: { unit: '%', query: '100 * (1 - avg(rate(node_cpu_seconds_total{mode="idle"$x}[$w])))' },
+  node_mem_util: {
+    unit: '%',
+    query:
+      '100 * (1 - sum(node_memory_MemAvailable_bytes{instance=~".*"$x}) / sum(node_memory_MemTotal_bytes{instance=~".*"$x}))',
+  },
+  mem_peak_bytes: {
+    unit: 'bytes',
+    query: `max(sum by(pod)(${containers('max_over_time(container_memory_working_set_bytes{$C}[$s])')}))`,
+  },
+  cpu_throttle_ratio: {
+    unit: 'share',
+    query: throttled('sum'),
+  },
+  oom_kills: {
+    unit: 'kills in four scrapes, or in the step and two scrapes where that is longer',
+    // Where cAdvisor does not tell, a container that began again and was last ended for memory.
+    query: `sum(${risen('container_oom_events_total')}) or sum(((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) * on(namespace,pod,container) max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"})) $J)`,
+  },
+  fs_bytes: {
+    unit: 'bytes/s',
+    query: `sum(${devices('container_fs_reads_bytes_total')}) + sum(${devices('container_fs_writes_bytes_total')})`,
+  },
+  pods_ready: {
+    unit: 'pods',
+    query: 'count((max by(namespace,pod)(kube_pod_status_ready{$K$kp,condition="true"}) == 1) $J)',
+  },
+  cpu_request_cores: { unit: 'cores', query: asked('requests', 'cpu') },
+  mem_request_bytes: { unit: 'bytes', query: asked('requests', 'memory') },
+  cpu_limit_cores: { unit: 'cores, of containers that have a limit', query: asked('limits', 'cpu') },
+  mem_limit_bytes: { unit: 'bytes, of containers that have a limit', query: asked('limits', 'memory') },
+  replicas_wanted: { unit: 'replicas', query: replicasWanted },
+  cpu_pressure_ratio: {
+    unit: 's/s',
+    query: `max(${containers('rate(container_pressure_cpu_waiting_seconds_total{$C}[$w])')})`,
+  },
+};
+
+const istio = 'reporter="destination",destination_workload_namespace="$ns",destination_workload="$svc"$x';
+const requests: Record<Mesh, Record<'request_rate' | 'error_ratio' | 'latency_p95_ms', Column>> = {
+  none: {
+    request_rate: { unit: '1/s', query: '' },
+    error_ratio: { unit: 'share', query: '' },
+    latency_p95_ms: { unit: 'ms', query: '' },
+  },
+  istio: {
+    request_rate: { unit: '1/s', query: `sum(rate(istio_requests_total{${istio}}[$w]))` },
+    error_ratio: {
+      unit: 'share',
+      // What fails by gRPC does so with status 200.
+      query: `((sum(rate(istio_requests_total{${istio},response_code=~"5.."}[$w])) or vector(0)) + (sum(rate(istio_requests_total{${istio},response_code!~"5..",grpc_response_status!~"0|"}[$w])) or vector(0))) / sum(rate(istio_requests_total{${istio}}[$w]))`,
+    },
+    latency_p95_ms: {
+      unit: 'ms',
+      query: `histogram_quantile(0.95, sum by(le)(rate(istio_request_duration_milliseconds_bucket{${istio}}[$w])))`,
+    },
+  },
+};
+
+const pods: MetricQueries['pods'] = {
+  cpu: `sum by(pod,container)(${containers('rate(container_cpu_usage_seconds_total{$C}[$w])')})`,
+  memory: `max by(pod,container)(${containers('max_over_time(container_memory_working_set_bytes{$C}[$s])')})`,
+  throttled: throttled('sum by(pod)'),
+};
+
+const text = z.string('must be a PromQL text').max(4000);
+/** What a file may say anew: any column or pod series. */
+const QueryFile = z.strictObject({
+  columns: z
+    .partialRecord(z.enum(columnNames), z.strictObject({ unit: z.string().optional(), query: text }))
+    .default({}),
+  pods: z.partialRecord(z.enum(podSeries), text).default({}),
+  state: z.partialRecord(z.enum(stateNames), text).default({}),
+});
+
+/**
+ * The queries of a preset and a mesh, with those a YAML or JSON file has in their place.
+ * @param selector - what every series must have besides, such as `cluster="eu1"`
+ * @throws TowerError `invalid` for a file that breaks a rule
+ */
+export async function metricQueries(
+  preset: Preset,
+  mesh: Mesh,
+  file: string | null,
+  selector: string,
+  sources: Sources = { cadvisor: undefined, kubeState: undefined },
+): Promise<MetricQueries> {
+  const fill = (query: string) => {
+    const { A, S, C, N, K, J } = selectorsOf[preset];
+    const of = (selector: string) => (selector === '' ? '' : `${selector},`);
+    const ofPods = preset === 'plain' ? ',pod=~"$pods"' : '';
+    return query
+      .replaceAll('$kp', ofPods)
+      .replaceAll('$C', C)
+      .replaceAll('$N', N)
+      .replaceAll('$K', K)
+      .replaceAll('$J', J)
+      .replaceAll('$A,', of(sources.cadvisor ?? A))
+      .replaceAll('$S,', of(sources.kubeState ?? S))
+      .replaceAll('$x', selector === '' ? '' : `,${selector}`);
+  };
+  const given = file === null ? { columns: {}, pods: {}, state: {} } : await readQueries(file);
+  const columns = Object.entries({ ...common, ...requests[mesh] }).map(([name, column]): [string, Column] => {
+    const own = given.columns[name as ColumnName];
+    return [name, { unit: own?.unit ?? column.unit, query: fill(own?.query ?? column.query) }];
+  });
+  return {
+    columns: Object.fromEntries(columns) as Record<ColumnName, Column>,
+    pods: byName(podSeries, (name) => fill(given.pods[name] ?? pods[name])),
+    state: byName(stateNames, (name) => fill(given.state[name] ?? stateQueries[name](preset))),
+  };
+}
+
+const byName = <Name extends string>(names: readonly Name[], of: (name: Name) => string): Record<Name, string> =>
+  Object.fromEntries(names.map((name) => [name, of(name)])) as Record<Name, string>;
+
+async function readQueries(file: string) {
+  const { parse } = await import('yaml');
+  let read: unknown;
+  try {
+    read = parse(file);
+  } catch (error) {
+    throw invalid(`PROMETHEUS_QUERIES_FILE is no YAML: ${(error as Error).message.split('\n')[0]}`, {
+      parameter: 'PROMETHEUS_QUERIES_FILE',
+    });
+  }
+  const judged = QueryFile.safeParse(read ?? {});
+  if (judged.success) return judged.data;
+  const rules = judged.error.issues.map((issue) => {
+    const at = issue.path.join('.') || 'the file';
+    const known = { columns: columnNames, pods: podSeries, state: stateNames }[at] ?? ['columns', 'pods', 'state'];
+    return issue.code === 'unrecognized_keys'
+      ? `${at} has no ${issue.keys.join(', ')}; ${issue.path.length > 1 ? 'it has unit and query' : `there are ${known.join(', ')}`}`
+      : `${at} ${issue.message.replace('Invalid input: expected record', 'must be an object of names')}`;
+  });
+  throw invalid(`PROMETHEUS_QUERIES_FILE: ${rules.join('; ')}`, { parameter: 'PROMETHEUS_QUERIES_FILE' });
+}
+
+/** A workload in a namespace; names as Kubernetes allows them, so that they can stand in a query. */
+export type Workload = { namespace: string; service: string };
+
+export const isName = (text: string): boolean => /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(text);
+
+/** @throws TowerError `invalid` for what is no name of Kubernetes */
+export function checkWorkload({ namespace, service }: Workload): void {
+  const rule = 'must be a name of Kubernetes: lower-case letters, digits, - and ., 253 at most, no - or . at an end';
+  for (const [parameter, name] of Object.entries({ namespace, service }))
+    if (!isName(name)) throw invalid(`${parameter} ${rule}`, { parameter, constraint: rule });
+}
+
+/** What Kubernetes makes the ends of pods' names of: no vowels, nothing that looks alike. */
+const letters = '[bcdfghjklmnpqrstvwxz2456789]';
+
+/** A rate needs four scrapes. */
+export const rateWindowMs = (stepMs: number, scrapeMs: number): number => Math.max(stepMs, 4 * scrapeMs);
+
+/** An increase looks from one sample to another: of two stretches that only touch, what happens between them is in neither. */
+export const riseWindowMs = (stepMs: number, scrapeMs: number): number => Math.max(stepMs + 2 * scrapeMs, 4 * scrapeMs);
+
+/**
+ * A query for a workload. A rate needs four scrapes at least; an increase covers the step and what is between two.
+ * @param scrapeMs - time between two scrapes
+ */
+export function queryFor(query: string, { namespace, service }: Workload, stepMs: number, scrapeMs: number): string {
+  const seconds = (ms: number) => `${Math.ceil(ms / 1000)}s`;
+  const name = service.replaceAll('.', String.raw`\\.`);
+  const rate = seconds(rateWindowMs(stepMs, scrapeMs));
+  return query
+    .replaceAll('$pods', `${name}-${letters}{5,10}-${letters}{5}|${name}-${letters}{5}|${name}-[0-9]+`)
+    .replaceAll('$ns', namespace)
+    .replaceAll('$svc', service)
+    .replaceAll('$w', rate)
+    .replaceAll('$r', seconds(riseWindowMs(stepMs, scrapeMs)))
+    .replaceAll('$s', seconds(Math.max(stepMs, 2 * scrapeMs)));
+}

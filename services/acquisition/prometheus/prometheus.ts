@@ -1,0 +1,217 @@
+import type { Clock } from '#kernel/clock.ts';
+import { invalid, misconfigured, publicText, type TowerError } from '#kernel/errors.ts';
+import type { HttpAnswer, HttpClient } from '#kernel/http-client.ts';
+
+/** What a server with Prometheus’ HTTP API has: Prometheus itself, Thanos, Mimir, VictoriaMetrics. */
+export type Prometheus = ReturnType<typeof createPrometheus>;
+
+/** One series on a grid: `values[i]` at `startMs + i * stepMs`, NaN where there is no sample or no number. */
+export type GridSeries = { labels: Record<string, string>; values: Float64Array };
+export type Grid = { startMs: number; stepMs: number; size: number; series: GridSeries[]; warnings: string[] };
+
+export type Connection = {
+  reachable: boolean;
+  version: string | null;
+  latency_ms: number | null;
+  error: string | null;
+};
+
+/** Steps of one answer. Prometheus gives 11,000 at most; these many of some hundred series are read without holding up anything. */
+const partSteps = 1_000;
+/** What lies so far back does not change any more: a sender that was cut off has caught up. */
+const settledMs = 60 * 60_000;
+/** Most points that are kept of earlier answers: 16 MB. */
+const mostCached = 2_000_000;
+/** Most series in one answer, and most values of all of them together: 80 MB. */
+const mostSeries = 5_000;
+const mostValues = 10_000_000;
+
+type Part = { series: GridSeries[]; warnings: string[] };
+type Ask = { query: string; fromMs: number; toMs: number; stepMs: number };
+
+export function createPrometheus({ http, clock }: { http: HttpClient; clock: Clock }) {
+  const cache = createPartCache(clock.now);
+  const askPart = async (ask: Ask, signal?: AbortSignal): Promise<Part> => {
+    const { fromMs, toMs, stepMs, query } = ask;
+    const key = `${stepMs} ${fromMs} ${toMs} ${query}`;
+    const known = cache.get(key);
+    if (known) return known;
+    const range = { query, start: String(fromMs / 1000), end: String(toMs / 1000), step: String(stepMs / 1000) };
+    const part = partOf(dataOf(await http.get('/api/v1/query_range', range, signal), query), ask);
+    // An answer with warnings is that of a store of which a part is away.
+    // One without series may be filled in afterwards.
+    const isWhole = part.warnings.length === 0 && part.series.length > 0;
+    if (toMs < clock.now() - settledMs && isWhole) cache.set(key, part);
+    return part;
+  };
+  return {
+    /** Whether it answers, and what it is. Never throws. */
+    testConnection: async (signal?: AbortSignal): Promise<Connection> => {
+      const begun = performance.now();
+      try {
+        dataOf(await http.get('/api/v1/query', { query: 'vector(1)' }, signal), 'vector(1)');
+        const latency_ms = Math.round(performance.now() - begun);
+        return { reachable: true, version: await versionOf(http, signal), latency_ms, error: null };
+      } catch (error) {
+        return { reachable: false, version: null, latency_ms: null, error: publicText(error) };
+      }
+    },
+    /**
+     * The values at one moment, NaN where they are no numbers.
+     * @param onWarning - of answers that may not be whole
+     * @throws TowerError `invalid` for a query it does not take, `unavailable` where it does not answer
+     */
+    instant: async (query: string, atMs: number, signal?: AbortSignal, onWarning?: (warning: string) => void) => {
+      const data = dataOf(await http.get('/api/v1/query', { query, time: String(atMs / 1000) }, signal), query);
+      for (const warning of data.warnings) onWarning?.(warning);
+      return data.result.map(({ metric = {}, value }) => ({ labels: metric, value: numberOf(value?.[1]) }));
+    },
+    /**
+     * The values at whole multiples of the step from `startMs` to `endMs`, on one grid.
+     * @throws TowerError `invalid` for a query it does not take or with too much of an answer, `unavailable` where it
+     * does not answer
+     */
+    range: (query: string, startMs: number, endMs: number, stepMs: number, signal?: AbortSignal): Promise<Grid> =>
+      gridOf({ query, fromMs: startMs, toMs: endMs, stepMs }, async (ask) => askPart(ask, signal)),
+    close: () => http.close(),
+  };
+}
+
+async function gridOf(ask: Ask, askPart: (ask: Ask) => Promise<Part>): Promise<Grid> {
+  const { query, fromMs, toMs, stepMs } = ask;
+  const startMs = Math.ceil(fromMs / stepMs) * stepMs;
+  const size = Math.max(0, Math.floor((toMs - startMs) / stepMs) + 1);
+  const all = new Map<string, GridSeries>();
+  const warnings = new Set<string>();
+  if (size === 0) return { startMs, stepMs, size, series: [], warnings: [] };
+  for await (const { atMs, part } of partsOf(ask, askPart)) {
+    for (const warning of part.warnings) warnings.add(warning);
+    for (const { labels, values } of part.series) {
+      const key = JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
+      if (!all.has(key)) refuseMore(all.size + 1, size, query);
+      const whole = all.get(key) ?? { labels, values: new Float64Array(size).fill(Number.NaN) };
+      all.set(key, whole);
+      place(whole.values, values, Math.round((atMs - startMs) / stepMs));
+    }
+  }
+  return { startMs, stepMs, size, series: [...all.values()], warnings: [...warnings] };
+}
+
+function refuseMore(series: number, size: number, query: string): void {
+  if (series > mostSeries || series * size > mostValues)
+    throw invalid(
+      `the query has ${series} series of ${size} steps or more; ${mostSeries} series and ${mostValues} values are the most: narrow it, or take a longer step or less history`,
+      { parameter: 'query', query, most_values: mostValues },
+    );
+}
+
+/** Parts reach beyond the range: what falls outside the grid is left out. */
+function place(into: Float64Array, values: Float64Array, at: number): void {
+  const from = Math.max(0, -at);
+  const to = Math.min(values.length, into.length - at);
+  if (to > from) into.set(values.subarray(from, to), at + from);
+}
+
+/** Parts lie on a grid of their own; the last one ends with the range. */
+async function* partsOf(ask: Ask, askPart: (ask: Ask) => Promise<Part>): AsyncGenerator<{ atMs: number; part: Part }> {
+  const { fromMs, toMs, stepMs } = ask;
+  const span = partSteps * stepMs;
+  const first = Math.ceil(fromMs / stepMs) * stepMs;
+  for (let at = Math.floor(first / span) * span; at <= toMs; at += span) {
+    const whole = at + span - stepMs <= toMs;
+    // A whole part is asked for as such, so that it can be kept; of others only what is wanted.
+    const wanted = { ...ask, fromMs: whole ? at : Math.max(at, first), toMs: whole ? at + span - stepMs : toMs };
+    yield { atMs: wanted.fromMs, part: await askPart(wanted) };
+  }
+}
+
+type Result = { metric?: Record<string, string>; value?: [number, string]; values?: [number, string][] };
+type Data = { resultType: string; result: Result[]; warnings: string[] };
+
+/** @throws TowerError `invalid` where the query is at fault, `unavailable` for what is no answer */
+function dataOf({ status, json }: HttpAnswer, query: string): Data {
+  const body = json as
+    | { status?: string; error?: string; errorType?: string; data?: Omit<Data, 'warnings'>; warnings?: string[] }
+    | undefined;
+  if (status === 200 && body?.status === 'success' && Array.isArray(body.data?.result))
+    return { ...body.data, warnings: body.warnings ?? [] };
+  throw refusalOf(status, body, query);
+}
+
+function refusalOf(status: number, body: { error?: unknown } | undefined, query: string): TowerError {
+  if (status === 401 || status === 403)
+    return misconfigured(
+      `Prometheus answered ${status}: PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, or PROMETHEUS_TOKEN, do not let in`,
+    );
+  if (status === 404)
+    return misconfigured(
+      'Prometheus answered 404: PROMETHEUS_URL is not where its API is (what stands before /api/v1)',
+    );
+  if (status >= 300 && status < 400)
+    return misconfigured(`Prometheus answered ${status}, a redirect: set PROMETHEUS_URL to where it leads`);
+  if (typeof body?.error === 'string')
+    return invalid(`Prometheus refused the query: ${body.error.slice(0, 500)}`, { parameter: 'query', query });
+  return misconfigured(`what answers at PROMETHEUS_URL is no Prometheus (status ${status})`);
+}
+
+function partOf({ result, warnings }: Data, { fromMs, toMs, stepMs, query }: Ask): Part {
+  if (result.length > mostSeries)
+    throw invalid(`the query has ${result.length} series, more than ${mostSeries}; narrow it`, {
+      parameter: 'query',
+      query,
+    });
+  const size = Math.floor((toMs - fromMs) / stepMs) + 1;
+  const series = result.map(({ metric = {}, values = [] }) => {
+    const grid = new Float64Array(size).fill(Number.NaN);
+    for (const [at, text] of values) {
+      const i = Math.round((at * 1000 - fromMs) / stepMs);
+      if (i >= 0 && i < size) grid[i] = numberOf(text);
+    }
+    return { labels: metric, values: grid };
+  });
+  return { series, warnings };
+}
+
+/** NaN and the infinities are no numbers to go on with. */
+const numberOf = (text: string | undefined): number => {
+  const value = Number(text ?? Number.NaN);
+  return Number.isFinite(value) ? value : Number.NaN;
+};
+
+/** VictoriaMetrics and Mimir answer build information in their own ways, or not at all. */
+async function versionOf(http: HttpClient, signal?: AbortSignal): Promise<string | null> {
+  const answer = await http.get('/api/v1/status/buildinfo', {}, signal).catch(() => null);
+  const { data } = (answer?.json ?? {}) as { data?: { version?: string } };
+  return data?.version || null;
+}
+
+/** Parts asked for before, the longest unused one forgotten first, and each after an hour: what is backfilled is seen then. */
+function createPartCache(now: () => number) {
+  const parts = new Map<string, { part: Part; points: number; atMs: number }>();
+  let points = 0;
+  return {
+    get: (key: string): Part | undefined => {
+      const found = parts.get(key);
+      if (!found) return undefined;
+      parts.delete(key);
+      if (now() - found.atMs > settledMs) {
+        points -= found.points;
+        return undefined;
+      }
+      parts.set(key, found);
+      return found.part;
+    },
+    set: (key: string, part: Part): void => {
+      // Texts count as eight characters a point; series without values have labels all the same.
+      const size = part.series.reduce((total, { values }) => total + values.length + 40, Math.ceil(key.length / 8));
+      if (size > mostCached || parts.has(key)) return;
+      parts.set(key, { part, points: size, atMs: now() });
+      points += size;
+      for (const [oldest, { points: gone }] of parts) {
+        if (points <= mostCached) break;
+        parts.delete(oldest);
+        points -= gone;
+      }
+    },
+  };
+}

@@ -1,0 +1,74 @@
+import type { Preset } from './presets.ts';
+
+/** What a workload and its namespace are like now, as kube-state-metrics tells it. */
+
+/** What is asked as of now; `oom_limits` over all of the history. */
+export const stateNames = [
+  'requests',
+  'limits',
+  'oom_limits',
+  'replicas',
+  'hpa',
+  'hpa_targets',
+  'native_sidecars',
+  'heaps',
+  'nodes',
+  'limit_ranges',
+  'quotas',
+  'workloads',
+] as const;
+export type StateName = (typeof stateNames)[number];
+
+export const replicasWanted =
+  'max(kube_deployment_spec_replicas{$K,deployment="$svc"} or kube_statefulset_replicas{$K,statefulset="$svc"})';
+const ofContainers = (metric: string) =>
+  `max by(container,resource)(max by(namespace,pod,container,resource)(${metric}{$K$kp,resource=~"cpu|memory"}) $J)`;
+
+const hpa =
+  'max by(namespace,horizontalpodautoscaler)(kube_horizontalpodautoscaler_info{$K,scaletargetref_name="$svc"})';
+
+const ofLimitRanges = (constraint: string) =>
+  `kube_limitrange{$K,type="Container",resource=~"cpu|memory",constraint="${constraint}"}`;
+const ofQuotas = (type: string) =>
+  `kube_resourcequota{$K,type="${type}",resource=~"cpu|memory|requests.cpu|requests.memory|limits.memory"}`;
+
+const replicasOf = {
+  deployment: 'kube_deployment_spec_replicas',
+  statefulset: 'kube_statefulset_replicas',
+  daemonset: 'kube_daemonset_status_desired_number_scheduled',
+};
+
+/** As templates, see `selectorsOf`. */
+export const stateQueries: Record<StateName, (preset: Preset) => string> = {
+  requests: () => ofContainers('kube_pod_container_resource_requests'),
+  limits: () => ofContainers('kube_pod_container_resource_limits'),
+  // The limits containers had when they were killed: the reason stays for as long as the pod does, so only when they begin
+  // again it is about that.
+  oom_limits: () =>
+    'max by(container)(max by(namespace,pod,container)(kube_pod_container_resource_limits{$K$kp,resource="memory"}) * on(namespace,pod,container) (max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"}) > 0) and on(namespace,pod,container) ((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) $J))',
+  replicas: () => replicasWanted,
+  hpa: () => hpa,
+  hpa_targets: () =>
+    `max by(horizontalpodautoscaler,metric_name,metric_target_type)(kube_horizontalpodautoscaler_spec_target_metric{$K} * on(namespace,horizontalpodautoscaler) group_left() ${hpa})`,
+  // Init containers that go on running; those that do not are gone by the time they are looked for.
+  native_sidecars: () => 'group by(container)(max by(namespace,pod,container)(kube_pod_init_container_info{$K$kp}) $J)',
+  // What a JVM may fill, by Micrometer or the JMX exporter; pools without a bound are below 0.
+  heaps: () =>
+    'max by(container)((sum by(namespace,pod,container)(jvm_memory_max_bytes{namespace="$ns",area="heap"$kp$x} > 0) + sum by(namespace,pod,container)(jvm_memory_committed_bytes{namespace="$ns",area="nonheap"$kp$x})) $J)',
+  nodes: () => 'max by(resource)(kube_node_status_allocatable{resource=~"cpu|memory"$x})',
+  // The strictest of what the namespace demands of each container.
+  limit_ranges: () =>
+    `max by(resource,constraint)(${ofLimitRanges('min')}) or min by(resource,constraint)(${ofLimitRanges('max')})`,
+  // What is left of it.
+  quotas: () =>
+    `min by(resource)(max by(resourcequota,resource)(${ofQuotas('hard')}) - max by(resourcequota,resource)(${ofQuotas('used')}))`,
+  workloads: (preset) =>
+    preset === 'plain'
+      ? Object.entries(replicasOf)
+          .map(
+            ([kind, metric]) =>
+              `label_replace(label_replace(group by(${kind})(${metric}{$K}), "workload", "$1", "${kind}", "(.*)"), "workload_type", "${kind}", "", "")`,
+          )
+          .join(' or ')
+      : 'group by(workload,workload_type)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload_type=~"deployment|statefulset|daemonset"$x})',
+};

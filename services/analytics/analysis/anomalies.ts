@@ -1,0 +1,167 @@
+import { bad, decimalNumber } from '#kernel/query.ts';
+import { median } from '#kernel/stats.ts';
+import { createYielder } from '#kernel/yield-event-loop.ts';
+import { levelsOf, usualStep, widthFor } from '../query/levels.ts';
+import { choice, filterOfMetric, spanOf } from '../query/query.ts';
+import { dayMs, lowerBound, type Reader, type Series, type Span } from '../storage/reader.ts';
+import type { AnomaliesAnswer, AnomaliesQuery, Anomaly } from './analysis-schemas.ts';
+import { createDetector, type Judgement } from './detector.ts';
+import { amongPeers, byDeviations, byEsd, halfTheTime, type Outlier } from './outliers.ts';
+
+/** What was unusual, by the way that was asked for. */
+
+export const methods = ['calibrated', 'zscore', 'esd', 'peers'] as const;
+
+/** Series one question may be about. */
+const mostSeries = 100;
+/** What the detector learns from before it judges: so many points, a week of days at least. */
+const mostWarmUp = 6_000;
+const [leastWarmUpMs, mostWarmUpMs] = [8 * dayMs, 35 * dayMs];
+/** Of all at once: each outlier takes a look at all the others. */
+const mostAtOnce = 5_000;
+
+/** @throws TowerError `invalid` */
+export async function detectAnomalies(reader: Reader, now: number, query: AnomaliesQuery): Promise<AnomaliesAnswer> {
+  const filter = filterOfMetric(query);
+  const method = choice(
+    'method',
+    query.method,
+    methods,
+    query.threshold_stddevs === undefined ? 'calibrated' : 'zscore',
+  );
+  const threshold = decimalNumber('threshold_stddevs', query.threshold_stddevs ?? '2.5', 0.1, 100);
+  const span = spanOf(query, now + 1);
+  const series = await reader.find(filter);
+  if (series.length > mostSeries)
+    throw bad(
+      'metric',
+      `has ${series.length} series, of which ${mostSeries} can be judged at once: name a resource or label`,
+      filter.metric,
+    );
+  const notes: string[] = [];
+  const found: Anomaly[] = [];
+  if (method === 'peers') found.push(...(await peersApart(reader, series, span, notes)));
+  else for (const each of series) found.push(...(await ofSeries(reader, each, span, method, threshold, notes)));
+  found.sort((a, b) => (a.timestamp < b.timestamp ? -1 : 1));
+  return { method, threshold: method === 'zscore' ? threshold : 1, series: series.length, anomalies: found, notes };
+}
+
+/** `warmUp`: points before the span the calibrated detector learns from. */
+export async function ofSeries(
+  reader: Reader,
+  series: Series,
+  span: Span,
+  method: 'calibrated' | 'zscore' | 'esd',
+  threshold: number,
+  notes: string[],
+  warmUp = mostWarmUp,
+): Promise<Anomaly[]> {
+  const from = method === 'calibrated' ? span.start - (await learningMs(reader, series, span, warmUp)) : span.start;
+  const { times, values } = await reader.points(series.id, { start: from, end: span.end });
+  const kept = [...times.keys()].filter((i) => Number.isFinite(values[i]));
+  if (kept.length < 3) {
+    notes.push(`${nameOf(series)}: ${kept.length} points are too few to judge by`);
+    return [];
+  }
+  if (method === 'esd' && kept.length > mostAtOnce) {
+    notes.push(
+      `${nameOf(series)}: ${kept.length} points are more than esd judges at once (${mostAtOnce}): ask for a shorter time`,
+    );
+    return [];
+  }
+  const [at, value] = [kept.map((i) => times[i]!), kept.map((i) => values[i]!)];
+  const step = median(at.slice(1).map((time, i) => time - at[i]!));
+  const anomaly = (i: number, rest: Pick<Anomaly, 'expected' | 'score' | 'zscore' | 'reason'>): Anomaly => ({
+    timestamp: new Date(at[i]!).toISOString(),
+    metric: series.metric,
+    resource: series.resource,
+    labels: series.labels,
+    value: value[i]!,
+    ...rest,
+  });
+  if (method === 'calibrated')
+    return (await alarms(at, value, step, span.start, warmUp)).map(({ index, judgement }) =>
+      anomaly(index, {
+        expected: judgement.expected,
+        score: judgement.score,
+        zscore: null,
+        reason: inWords(judgement, value[index]!),
+      }),
+    );
+  const outliers: Outlier[] = method === 'zscore' ? byDeviations(value, threshold) : await byEsd(at, value, step);
+  return outliers.map(({ index, score, expected, zscore }) =>
+    anomaly(index, {
+      expected,
+      score,
+      zscore,
+      reason:
+        method === 'zscore'
+          ? `${figure(value[index]!)} is ${figure(Math.abs(zscore))} standard deviations from the mean of the time asked for, ${figure(expected)}`
+          : `${figure(value[index]!)} where ${figure(expected)} is usual: ${figure(Math.abs(zscore))} median deviations off, more than chance makes in ${value.length} points`,
+    }),
+  );
+}
+
+/** How long ago so many points begin. */
+async function learningMs(reader: Reader, series: Series, span: Span, warmUp: number): Promise<number> {
+  const step = (await usualStep(reader, series, span.end)) ?? 0;
+  return Math.min(mostWarmUpMs, Math.max(leastWarmUpMs, warmUp * step));
+}
+
+async function alarms(at: number[], value: number[], step: number, start: number, warmUp: number) {
+  const detector = createDetector(step);
+  const breath = createYielder();
+  const first = Math.max(0, lowerBound(at, start) - warmUp);
+  const found: { index: number; judgement: Judgement }[] = [];
+  for (let index = first; index < at.length; index += 1) {
+    if (breath.due()) await breath.yieldNow();
+    const judgement = detector.see(at[index]!, value[index]!);
+    if (judgement.alarm && at[index]! >= start) found.push({ index, judgement });
+  }
+  return found;
+}
+
+function inWords({ channel, expected, rarity }: Judgement, value: number): string {
+  const rare = rarity >= 6 ? 'less than once in a million points' : `once in ${figure(10 ** rarity)} points`;
+  const usual = expected === null ? '' : ` where ${figure(expected)} is usual`;
+  const what = {
+    level: `${figure(value)}${usual} at this time of day: so far off`,
+    change: `a jump to ${figure(value)}${usual}: one so large comes`,
+    shift: `the last points together are off their level, now ${figure(value)}${usual}: so far`,
+    volatility: `the last points waver more or less than before, now ${figure(value)}${usual}: so much`,
+  }[channel];
+  return `${what} ${rare}`;
+}
+
+const figure = (value: number): string => String(Number(value.toPrecision(3)));
+const nameOf = ({ metric, resource }: Series): string => `${metric} of ${resource}`;
+
+async function peersApart(reader: Reader, series: Series[], span: Span, notes: string[]): Promise<Anomaly[]> {
+  if (series.length < 5) {
+    notes.push(`${series.length} series are too few to compare: five are needed`);
+    return [];
+  }
+  const steps = await Promise.all(series.map((each) => usualStep(reader, each, span.end)));
+  const width = widthFor(span, 300, Math.max(...steps.map((step) => step ?? 0)));
+  const columns: Map<number, number>[] = [];
+  for (const each of series)
+    columns.push(new Map((await levelsOf(reader, [each], span, width)).map(({ at, value }) => [at, value])));
+  const moments = [...new Set(columns.flatMap((column) => [...column.keys()]))].sort((a, b) => a - b);
+  const rows = moments.map((at) => columns.map((column) => column.get(at) ?? null));
+  return amongPeers(rows).map(({ peer, share }) => {
+    const { metric, resource, labels } = series[peer]!;
+    const [at, value] = [...columns[peer]!].at(-1)!;
+    const others = median(rows.at(moments.indexOf(at))!.filter((other) => other !== null));
+    return {
+      timestamp: new Date(at).toISOString(),
+      metric,
+      resource,
+      labels,
+      value,
+      expected: others,
+      score: share / halfTheTime,
+      zscore: null,
+      reason: `apart from its peers for ${Math.round(100 * share)} % of the time: ${figure(value)} where they have ${figure(others)}`,
+    };
+  });
+}

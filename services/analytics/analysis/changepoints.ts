@@ -1,0 +1,55 @@
+import { lagOneCorrelation, median } from '#kernel/stats.ts';
+
+/**
+ * Where the level of a series changes for good: exact penalised segmentation (PELT, Killick, Fearnhead and Eckley 2012) by
+ * squared error. The noise is taken from differences of neighbours, which a change of level hardly touches, and the penalty
+ * grows with how much neighbours resemble each other: noise that wanders is no change.
+ * @returns the index each new level begins at
+ */
+export function changepoints(values: readonly number[], shortest = 2): number[] {
+  const n = values.length;
+  if (n < 2 * shortest) return [];
+  const steps = values.slice(1).map((value, i) => Math.abs(value - values[i]!));
+  const noise = (1.4826 * median(steps)) / Math.SQRT2;
+  if (noise === 0 && new Set(values).size === 1) return [];
+  const wander = lagOneCorrelation(withoutLevels(values, Math.max(12, 4 * shortest)));
+  // The variance of a mean of wandering noise is (1 + r) / (1 - r) times that of its values, theirs 1 / (1 - r) times that
+  // of the differences.
+  const penalty = 3 * (noise || smallestStep(steps)) ** 2 * Math.log(n) * ((1 + wander) / (1 - wander) ** 2);
+  return cuts(values, shortest, penalty);
+}
+
+/** Half the time nothing changes at all: the least change there is stands for the noise. */
+const smallestStep = (steps: number[]): number => Math.min(...steps.filter((step) => step > 0)) / 4;
+
+/** What is left when running medians are taken off: levels are not autocorrelation. */
+const withoutLevels = (values: readonly number[], span: number): number[] =>
+  values.map((value, i) => value - median(values.slice(Math.max(0, i - span), i + span + 1)));
+
+function cuts(values: readonly number[], shortest: number, penalty: number): number[] {
+  const n = values.length;
+  const center = median(values);
+  const [sums, squares] = [new Float64Array(n + 1), new Float64Array(n + 1)];
+  for (const [i, value] of values.entries()) {
+    sums[i + 1] = sums[i]! + (value - center);
+    squares[i + 1] = squares[i]! + (value - center) ** 2;
+  }
+  const cost = (from: number, to: number) =>
+    squares[to]! - squares[from]! - (sums[to]! - sums[from]!) ** 2 / (to - from);
+  const best = new Float64Array(n + 1).fill(Number.POSITIVE_INFINITY);
+  best[0] = -penalty;
+  const last = new Int32Array(n + 1);
+  let candidates: number[] = [];
+  for (let to = shortest; to <= n; to += 1) {
+    candidates.push(to - shortest);
+    for (const from of candidates) {
+      const total = best[from]! + cost(from, to) + penalty;
+      if (total < best[to]!) [best[to], last[to]] = [total, from];
+    }
+    // No later end can make these the best beginning again.
+    candidates = candidates.filter((from) => best[from]! + cost(from, to) <= best[to]!);
+  }
+  const found: number[] = [];
+  for (let at = last[n]!; at > 0; at = last[at]!) found.push(at);
+  return found.toReversed();
+}

@@ -1,0 +1,115 @@
+import { median } from '#kernel/stats.ts';
+import { dayMs } from '../storage/reader.ts';
+import { createTail } from './tail.ts';
+
+/**
+ * An online detector of one series. Four looks at each point: how far it is from what this time of day usually has, how far
+ * from the point before, how far the last points together are from the many before, and whether they waver more or less.
+ * Each is calibrated by its own tail, their rarities are added. Nothing is looked at twice; a point costs microseconds.
+ */
+export type Detector = {
+  /** Judges a point by those before it, and takes it among them. Not for what is not finite. */
+  see(at: number, value: number): Judgement;
+};
+
+export const channels = ['level', 'change', 'shift', 'volatility'] as const;
+export type Channel = (typeof channels)[number];
+
+export type Judgement = {
+  /** Above 1 the point is anomalous. */
+  score: number;
+  /** Whether an alarm is due: anomalous, and more so than any of the last points. */
+  alarm: boolean;
+  /** What this time of day usually has, or the last points where that is not known; null at first. */
+  expected: number | null;
+  /** The look that saw the most, and -log10 of how often it sees as much. */
+  channel: Channel;
+  rarity: number;
+};
+
+/** The sum of rarities at which a point is anomalous: one in a thousand points of production servers is an alarm then. */
+const threshold = 7.5;
+/** So many points an alarm must exceed. */
+const hold = 100;
+/** Days that a time of day is remembered. */
+const days = 7;
+const shortSpan = 12;
+const longSpan = 288;
+/** Differences of less than this share of a usual value are no difference. */
+const floorShare = 1e-3;
+
+/** @param stepMs the usual time between two points: what of a day is one slot */
+export function createDetector(stepMs: number): Detector {
+  const perDay = dayMs / stepMs;
+  const slots = new Map<number, number[]>();
+  const recent: number[] = [];
+  const tails = { level: createTail(), change: createTail(), shift: createTail(), volatility: createTail() };
+  const scores: number[] = [];
+  let count = 0;
+  const rarities = (looks: Record<Channel, number>, floors: Record<Channel, number>): Record<Channel, number> => {
+    const found = { level: 0, change: 0, shift: 0, volatility: 0 };
+    for (const channel of channels) {
+      if (count >= 2 * shortSpan) found[channel] = tails[channel].rarity(looks[channel], floors[channel]);
+      tails[channel].learn(looks[channel]);
+    }
+    return found;
+  };
+  return {
+    see: (at, value) => {
+      const slot = slotOf(slots, at, stepMs, perDay);
+      const expected = usual(slot, recent);
+      const [near, far] = [momentsOf([...recent.slice(-shortSpan + 1), value]), momentsOf(recent)];
+      const floor = floorShare * Math.abs(far.mean);
+      const looks = {
+        level: expected === null ? 0 : Math.abs(value - expected),
+        change: recent.length === 0 ? 0 : Math.abs(value - recent.at(-1)!),
+        shift: recent.length < shortSpan ? 0 : Math.abs(near.mean - far.mean),
+        volatility: recent.length < 2 * shortSpan ? 0 : wavering(near.spread, far.spread, floor),
+      };
+      const found = rarities(looks, { level: floor, change: floor, shift: floor, volatility: 0.05 });
+      const score = channels.reduce((sum, channel) => sum + found[channel], 0) / threshold;
+      const alarm = score > 1 && scores.every((earlier) => earlier < score);
+      const channel = channels.reduce((a, b) => (found[b] > found[a] ? b : a));
+      keep(scores, score, hold);
+      keep(recent, value, longSpan);
+      if (slot) keep(slot, value, days);
+      count += 1;
+      return { score, alarm, expected, channel, rarity: found[channel] };
+    },
+  };
+}
+
+/** The values this time of day had on the last days; null where a day has too few steps to speak of times of day. */
+function slotOf(slots: Map<number, number[]>, at: number, stepMs: number, perDay: number): number[] | null {
+  if (perDay < 8) return null;
+  const time = Math.floor((at % dayMs) / stepMs);
+  const values = slots.get(time) ?? [];
+  slots.set(time, values);
+  return values;
+}
+
+function usual(slot: number[] | null, recent: number[]): number | null {
+  if (slot && slot.length >= 2) return median(slot);
+  return recent.length >= shortSpan ? median(recent) : null;
+}
+
+/** The logarithm of how much more, or less, the last points waver than the many before. */
+function wavering(near: number, far: number, floor: number): number {
+  const least = 0.05 * far + floor;
+  return least === 0 ? 0 : Math.abs(Math.log((near + least) / (far + least)));
+}
+
+function momentsOf(values: readonly number[]): { mean: number; spread: number } {
+  let [mean, squares] = [0, 0];
+  for (const [i, value] of values.entries()) {
+    const apart = value - mean;
+    mean += apart / (i + 1);
+    squares += apart * (value - mean);
+  }
+  return { mean, spread: values.length > 0 ? Math.sqrt(squares / values.length) : 0 };
+}
+
+function keep(list: number[], value: number, most: number): void {
+  list.push(value);
+  if (list.length > most) list.shift();
+}

@@ -1,0 +1,88 @@
+import { mean, median, studentUpperQuantile } from '#kernel/stats.ts';
+import { createYielder } from '#kernel/yield-event-loop.ts';
+import { usualLevels } from './decompose.ts';
+
+/** Looks at a whole stretch at once: the seed's z-score, generalised ESD, and peers. */
+
+/** `score`: above 1 it is an outlier. */
+export type Outlier = { index: number; score: number; expected: number; zscore: number };
+
+/**
+ * Values more than so many standard deviations from the mean of all: the outlier is in its own yardstick, so it masks
+ * itself and others; on a flat line there is none.
+ */
+export function byDeviations(values: readonly number[], threshold: number): Outlier[] {
+  const expected = mean(values);
+  const spread = Math.sqrt(mean(values.map((value) => (value - expected) ** 2)));
+  // What is left of a flat line is rounding.
+  if (!(spread > 1e-12 * Math.abs(expected))) return [];
+  return values.flatMap((value, index) => {
+    const zscore = (value - expected) / spread;
+    return Math.abs(zscore) > threshold ? [{ index, score: Math.abs(zscore) / threshold, expected, zscore }] : [];
+  });
+}
+
+/** Chance of one outlier too many; most outliers, as a share of the values. */
+const significance = 0.05;
+const mostShare = 0.02;
+
+/**
+ * Generalised ESD (Rosner 1983) with median and median deviation on what is left when a series' trend and seasons are taken off
+ * (S-H-ESD: Hochenbaum, Vallis and Kejariwal 2017). Needs two days to know times of day, three weeks to know those of the week.
+ */
+export async function byEsd(times: readonly number[], values: readonly number[], stepMs: number): Promise<Outlier[]> {
+  const breath = createYielder();
+  const { usual, parameters } = await usualLevels(times, values, stepMs);
+  const left = values.map((value, i) => value - usual[i]!);
+  const n = left.length;
+  // Degrees of freedom; of short series half are left at least.
+  const freed = Math.sqrt(n / Math.max(n / 2, n - parameters));
+  const most = Math.min(100, Math.max(1, Math.floor(n * mostShare)));
+  const inside = new Set(left.keys());
+  const taken: Outlier[] = [];
+  let outliers = 0;
+  for (let k = 1; k <= most && n - k > 2; k += 1) {
+    if (breath.due()) await breath.yieldNow();
+    const rest = [...inside].map((i) => left[i]!);
+    const center = median(rest);
+    const spread = freed * 1.4826 * median(rest.map((value) => Math.abs(value - center)));
+    if (spread === 0) break;
+    const index = [...inside].reduce((a, b) => (Math.abs(left[b]! - center) > Math.abs(left[a]! - center) ? b : a));
+    const zscore = (left[index]! - center) / spread;
+    const t = studentUpperQuantile(significance / (2 * (n - k + 1)), n - k - 1);
+    const limit = ((n - k) * t) / Math.sqrt((n - k - 1 + t * t) * (n - k + 1));
+    inside.delete(index);
+    taken.push({ index, score: Math.abs(zscore) / limit, expected: usual[index]! + center, zscore });
+    // The last one beyond its limit says how many there are: earlier ones may be masked.
+    if (Math.abs(zscore) > limit) outliers = k;
+  }
+  return taken.slice(0, outliers).sort((a, b) => a.index - b.index);
+}
+
+const fewestPeers = 5;
+const deviations = 3.5;
+/** Peers that are apart for a larger share of the time are outliers. */
+export const halfTheTime = 0.5;
+
+/**
+ * Which of many peers are apart from the others for more than half the time: beyond 3.5 median deviations of all peers at
+ * that moment (a deviation being a thousandth of the median at least). `rows`: a value of each peer, or null, per moment.
+ */
+export function amongPeers(rows: readonly (readonly (number | null)[])[]): { peer: number; share: number }[] {
+  const peers = rows[0]?.length ?? 0;
+  const [apart, seen] = [new Float64Array(peers), new Float64Array(peers)];
+  for (const row of rows) {
+    const values = row.filter((value) => value !== null);
+    if (values.length < fewestPeers) continue;
+    const center = median(values);
+    const spread = Math.max(1.4826 * median(values.map((value) => Math.abs(value - center))), 1e-3 * Math.abs(center));
+    for (const [peer, value] of row.entries()) {
+      if (value === null) continue;
+      seen[peer]! += 1;
+      if (Math.abs(value - center) > deviations * spread) apart[peer]! += 1;
+    }
+  }
+  return Array.from(apart, (count, peer) => ({ peer, share: seen[peer]! > 0 ? count / seen[peer]! : 0 })).filter(
+    ({ share }) => share > halfTheTime,
+  );
+}

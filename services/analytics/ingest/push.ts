@@ -1,0 +1,73 @@
+import { invalid } from '#kernel/errors.ts';
+import type { RecordAnswer } from '../schemas.ts';
+import type { NewPoint } from '../storage/keys.ts';
+import { dayMs } from '../storage/reader.ts';
+import { type createRecorder, tooManySeries } from '../storage/recorder.ts';
+import type { Retention } from '../storage/seal.ts';
+import { readExposition } from './exposition.ts';
+import { pointsOfLabels, readWriteRequest } from './remote-write.ts';
+import { aheadMs } from './rows.ts';
+
+/** What Prometheus and its friends push. */
+
+type Recorder = ReturnType<typeof createRecorder>;
+type Rules = { now: number; retention: Retention };
+
+/** Why a point cannot be kept; null where it can. */
+function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: Rules): string | null {
+  if (metric === '') return 'it has no name';
+  if (at > now + aheadMs) return 'its time is more than an hour ahead';
+  if (at < now - retention.dayDays * dayMs) return `its time is more than ${retention.dayDays} days ago`;
+  const texts = [metric, resource, ...Object.entries(labels).flat()];
+  if (texts.some((text) => text.length > 1024)) return 'a name or label has more than 1024 characters';
+  return Object.keys(labels).length > 64 ? 'it has more than 64 labels' : null;
+}
+
+/**
+ * Takes a remote-write request. What can be kept is, NaN with its bits; the sender is told of the rest once it is.
+ * @throws TowerError `invalid` for bytes that are none, and for points that cannot be kept
+ */
+export async function takeWrite(bytes: Uint8Array, recorder: Recorder, rules: Rules): Promise<void> {
+  const points = read(bytes).flatMap(({ labels, samples }) => pointsOfLabels(labels, samples));
+  const faults = new Map(points.map((point) => [point, fault(point, rules)]));
+  for (const point of await recorder.record(points.filter((each) => faults.get(each) === null)))
+    faults.set(point, tooManySeries);
+  const wrong = [...faults.values()].filter((reason) => reason !== null);
+  if (wrong.length > 0)
+    throw invalid(`${wrong.length} of ${points.length} points were not recorded; the first: ${wrong[0]!}`, {
+      parameter: 'body',
+    });
+}
+
+function read(bytes: Uint8Array): ReturnType<typeof readWriteRequest> {
+  try {
+    return readWriteRequest(bytes);
+  } catch (error) {
+    const reason = error instanceof RangeError ? error.message : 'it holds a text that is no UTF-8';
+    throw invalid(`the body is no remote-write request: ${reason}`, { parameter: 'body' });
+  }
+}
+
+/** Takes lines of the text exposition format; each is judged for itself, those refused are in the answer by their number. */
+export async function takeText(text: string, recorder: Recorder, rules: Rules): Promise<RecordAnswer> {
+  const points = new Map<NewPoint, number>();
+  const results: RecordAnswer['results'] = [];
+  const refuse = (index: number, reason: string) => results.push({ index, recorded: false, field: null, reason });
+  for (const line of readExposition(text)) {
+    if ('reason' in line) {
+      refuse(line.line, line.reason);
+      continue;
+    }
+    const [point] = pointsOfLabels(line.labels, [{ at: line.at ?? rules.now, value: line.value }]) as [NewPoint];
+    const reason = Number.isFinite(point.value) ? fault(point, rules) : 'its value is not finite';
+    if (reason === null) points.set(point, line.line);
+    else refuse(line.line, reason);
+  }
+  const refused = await recorder.record([...points.keys()]);
+  for (const point of refused) refuse(points.get(point)!, tooManySeries);
+  return {
+    recorded: points.size - refused.size,
+    refused: results.length,
+    results: results.sort((a, b) => a.index - b.index),
+  };
+}

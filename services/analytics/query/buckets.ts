@@ -1,0 +1,81 @@
+import { invalid } from '#kernel/errors.ts';
+import { dayMs, floorTo, type Span } from '../storage/reader.ts';
+
+/** Calendar buckets: hours, days, weeks (from Monday) and months as the clocks and calendars of a time zone have them. */
+export const granularities = ['MINUTE', 'HOUR', 'DAY', 'WEEK', 'MONTH'] as const;
+export type Granularity = (typeof granularities)[number];
+
+/** Most buckets of one answer. */
+const mostBuckets = 20_000;
+
+/** Least lengths, for a first estimate. */
+const usualMs: Record<Granularity, number> = {
+  MINUTE: 60_000,
+  HOUR: 3_600_000,
+  DAY: dayMs,
+  WEEK: 7 * dayMs,
+  MONTH: 28 * dayMs,
+};
+
+/**
+ * The buckets that begin with the one `start` falls into and end with the one before `end`. A day on which clocks change
+ * has 23 or 25 hours.
+ * @throws TowerError `invalid` for a zone nobody knows, or more buckets than an answer may have
+ */
+export async function bucketsOf({ start, end }: Span, granularity: Granularity, zone: string): Promise<Span[]> {
+  if ((end - start) / usualMs[granularity] > mostBuckets)
+    throw invalid(`that would be more than ${mostBuckets} buckets: ask for a shorter time or a coarser granularity`, {
+      parameter: 'granularity',
+    });
+  const edges =
+    granularity === 'MINUTE'
+      ? even(floorTo(start, 60_000), end, 60_000)
+      : await calendar(start, end, granularity, zone);
+  return edges.slice(0, -1).map((edge, i) => ({ start: edge, end: edges[i + 1]! }));
+}
+
+/** From `first` on, until `end` is behind. */
+const even = (first: number, end: number, step: number): number[] =>
+  Array.from({ length: Math.max(0, Math.ceil((end - first) / step)) + 1 }, (_, i) => first + i * step);
+
+async function calendar(
+  start: number,
+  end: number,
+  granularity: Exclude<Granularity, 'MINUTE'>,
+  zone: string,
+): Promise<number[]> {
+  // 60 modules' worth of calendar: loaded when first needed.
+  const { Temporal } = await import('temporal-polyfill');
+  const now = Temporal.Instant.fromEpochMilliseconds(start).toZonedDateTimeISO(zone);
+  if (granularity === 'HOUR') {
+    // Hours go on evenly whatever clocks do; where a zone is half an hour off, so are they.
+    const into = now.minute * 60_000 + now.second * 1000 + now.millisecond;
+    return even(start - into, end, 3_600_000);
+  }
+  const day = now.startOfDay();
+  let at =
+    granularity === 'DAY'
+      ? day
+      : granularity === 'WEEK'
+        ? day.subtract({ days: day.dayOfWeek - 1 })
+        : day.with({ day: 1 });
+  at = at.startOfDay();
+  const step = { DAY: { days: 1 }, WEEK: { weeks: 1 }, MONTH: { months: 1 } }[granularity];
+  const edges = [at.epochMilliseconds];
+  while (edges.at(-1)! < end) {
+    // A day may begin at one in the morning, where clocks change at midnight.
+    at = at.add(step).startOfDay();
+    edges.push(at.epochMilliseconds);
+  }
+  return edges;
+}
+
+/** Whether this runtime knows the zone: `Europe/Berlin`, `UTC`. */
+export function isZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}

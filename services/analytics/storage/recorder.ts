@@ -1,0 +1,158 @@
+import { TowerError } from '#kernel/errors.ts';
+import { createYielder } from '#kernel/yield-event-loop.ts';
+import type { MetricTables } from '#store/metric-tables.ts';
+import type { MetricStore, Transaction } from '#store/store.ts';
+import { labelsText, type NewPoint } from './keys.ts';
+
+type Waiting = {
+  points: readonly NewPoint[];
+  done: (refused: Set<NewPoint>) => void;
+  failed: (error: unknown) => void;
+};
+
+/** Rows of one statement: its parameters are bounded. */
+const mostRows = 1_000;
+
+/** Writes points: what arrives within one turn of the event loop is one transaction. */
+export function createRecorder({ store, mostSeries }: { store: MetricStore; mostSeries: number }) {
+  let waiting: Waiting[] = [];
+  let writing: Promise<void> | null = null;
+  /** Ids of series by their keys; as many as there may be series. */
+  const ids = new Map<string, number>();
+  const write = async () => {
+    // Others of this turn come along.
+    await new Promise((next) => setImmediate(next));
+    while (waiting.length > 0) {
+      const batch = waiting;
+      waiting = [];
+      await writeTogether(batch).catch(async (error: unknown) => {
+        if (error instanceof TowerError && error.code === 'unavailable') {
+          for (const each of batch) each.failed(error);
+          return;
+        }
+        // One of them must not spoil the others'.
+        for (const each of batch) await writeTogether([each]).catch(each.failed);
+      });
+    }
+    writing = null;
+  };
+  const writeTogether = async (batch: Waiting[]) => {
+    const refused = new Set<NewPoint>();
+    try {
+      await writeAll(
+        store,
+        batch.flatMap(({ points }) => points),
+        ids,
+        mostSeries,
+        refused,
+      );
+    } catch (error) {
+      // Series the transaction made are gone with it.
+      ids.clear();
+      throw error;
+    }
+    for (const { done } of batch) done(refused);
+  };
+  return {
+    /**
+     * Resolves when they are committed, with those of them that were refused because there are too many series. A point at a
+     * time that is there already takes its place.
+     */
+    record: (points: readonly NewPoint[]): Promise<Set<NewPoint>> =>
+      new Promise((done, failed) => {
+        waiting.push({ points, done, failed });
+        writing ??= write();
+      }),
+  };
+}
+
+/** Why a point of a series beyond the bound is refused. */
+export const tooManySeries = 'there are as many series as METRICS_MAX_SERIES allows; is a label never the same twice?';
+
+async function writeAll(
+  store: MetricStore,
+  points: readonly NewPoint[],
+  ids: Map<string, number>,
+  mostSeries: number,
+  refused: Set<NewPoint>,
+): Promise<void> {
+  const db = await store.db();
+  const breath = createYielder();
+  await db.transaction().execute(async (trx) => {
+    const rows = new Map<string, MetricTables['points']>();
+    const room = { left: null as number | null, most: mostSeries };
+    for (const point of points) {
+      if (breath.due()) await breath.yieldNow();
+      const series_id = await idOf(trx, point, ids, room);
+      if (series_id === null) refused.add(point);
+      // Of several at one time the last one counts.
+      else rows.set(`${series_id} ${point.at}`, { series_id, at: point.at, ...storedValue(point.value) });
+    }
+    const all = [...rows.values()];
+    for (let from = 0; from < all.length; from += mostRows) {
+      if (breath.due()) await breath.yieldNow();
+      await trx
+        .insertInto('points')
+        .values(all.slice(from, from + mostRows))
+        .onConflict((at) =>
+          at
+            .columns(['series_id', 'at'])
+            .doUpdateSet((row) => ({ value: row.ref('excluded.value'), bits: row.ref('excluded.bits') })),
+        )
+        .execute();
+    }
+  });
+}
+
+/** How many more series there may be; counted when the first new one comes. */
+type Room = { left: number | null; most: number };
+
+/** The id of the point's series, made where there is room; else null. */
+async function idOf(
+  trx: Transaction<MetricTables>,
+  { metric, resource, labels }: NewPoint,
+  ids: Map<string, number>,
+  room: Room,
+): Promise<number | null> {
+  const row = { metric, resource, labels: labelsText(labels) };
+  const key = JSON.stringify([metric, resource, row.labels]);
+  const known = ids.get(key);
+  if (known !== undefined) return known;
+  const there = await trx
+    .selectFrom('series')
+    .select('id')
+    .where('metric', '=', metric)
+    .where('resource', '=', resource)
+    .where('labels', '=', row.labels)
+    .executeTakeFirst();
+  const id = there?.id ?? (await newSeries(trx, row, room));
+  if (id !== null) ids.set(key, id);
+  return id;
+}
+
+async function newSeries(
+  trx: Transaction<MetricTables>,
+  row: { metric: string; resource: string; labels: string },
+  room: Room,
+): Promise<number | null> {
+  room.left ??=
+    room.most -
+    (
+      await trx
+        .selectFrom('series')
+        .select((each) => each.fn.countAll<number>().as('count'))
+        .executeTakeFirstOrThrow()
+    ).count;
+  if (room.left <= 0) return null;
+  room.left -= 1;
+  return (await trx.insertInto('series').values(row).returning('id').executeTakeFirstOrThrow()).id;
+}
+
+/** SQL has no NaN, and one NaN is not the other: its bits are kept. */
+export function storedValue(value: number): { value: number | null; bits: Uint8Array | null } {
+  if (!Number.isNaN(value)) return { value, bits: null };
+  return { value: null, bits: new Uint8Array(Float64Array.of(value).buffer) };
+}
+
+export const valueOf = ({ value, bits }: { value: number | null; bits: Uint8Array | null }): number =>
+  bits ? new DataView(bits.buffer, bits.byteOffset, 8).getFloat64(0, true) : value!;

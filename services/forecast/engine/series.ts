@@ -1,0 +1,202 @@
+import { invalid } from '#kernel/errors.ts';
+import { median } from '#kernel/stats.ts';
+
+/**
+ * A series as members see it: evenly spaced, complete, finite. `periods`: lengths of its seasons in steps, shortest
+ * first; `start` and `step`: milliseconds, null where the series has no clock.
+ */
+export type Series = {
+  values: Float64Array;
+  periods: number[];
+  start: number | null;
+  step: number | null;
+  /** One step is a calendar month; `step` is then a month's mean length. */
+  monthly?: boolean;
+};
+
+/** The time of a step (milliseconds), null without a clock. */
+export function timeAt(
+  { start, step, monthly }: Pick<Series, 'start' | 'step' | 'monthly'>,
+  index: number,
+): number | null {
+  if (start === null || step === null) return null;
+  if (!monthly) return start + index * step;
+  const time = new Date(start);
+  time.setUTCMonth(time.getUTCMonth() + index);
+  return time.getTime();
+}
+
+export type Prepared = {
+  series: Series;
+  /** Steps between the last value that was there and the end of the series as it was given: they are forecast too. */
+  trailing: number;
+  /** What had to be done to it, for people. */
+  notes: string[];
+};
+
+const hour = 3_600_000;
+/** Days and weeks for what is faster than a day, then weeks and years. */
+const clockPeriods = [24 * hour, 168 * hour, 365.25 * 24 * hour];
+
+/** Values above this overflow when squared and summed. */
+const largest = 1e150;
+const mostPoints = 20_000;
+/** Steps without a value at the end: they are forecast before those that are asked for. */
+const mostTrailing = 1_000;
+
+/**
+ * Puts a series on an even grid, fills its gaps and finds its seasons. Times are milliseconds, in any order, one for
+ * each value, or null. Missing values are null or NaN.
+ * @throws TowerError `invalid`: nothing there, values out of range, times that are none or too sparse for a grid
+ */
+export function prepareSeries(
+  raw: readonly (number | null)[],
+  times: readonly number[] | null,
+  wanted: { step?: number | null; periods?: number[] | null } = {},
+): Prepared {
+  const notes: string[] = [];
+  const placed = times ? onGrid(raw, times, wanted.step ?? null, notes) : withoutClock(raw, wanted.step ?? null);
+  const { start, step, monthly } = placed;
+  let { values } = placed;
+  for (const [index, value] of values.entries())
+    if (Math.abs(value) > largest)
+      throw invalid(`the value at position ${index} is beyond ±${largest}`, { parameter: 'values' });
+  const first = values.findIndex((value) => !Number.isNaN(value));
+  if (first === -1) throw invalid('there is no value in this series', { parameter: 'values' });
+  const last = values.findLastIndex((value) => !Number.isNaN(value));
+  const trailing = values.length - 1 - last;
+  if (trailing > mostTrailing)
+    throw invalid(`the last ${trailing} values are missing; ${mostTrailing} may be`, { parameter: 'values' });
+  const begin = Math.max(first, last + 1 - mostPoints);
+  // Where the cut falls into a gap, the series begins after it.
+  values = values.slice(begin + values.slice(begin).findIndex((value) => !Number.isNaN(value)), last + 1);
+  if (last + 1 - first > mostPoints) notes.push(`only the last ${mostPoints} points were used`);
+  const missing = values.reduce((count, value) => count + (Number.isNaN(value) ? 1 : 0), 0);
+  const periods = wanted.periods ?? (step === null ? foundPeriods(values) : periodsOfStep(step));
+  if (missing > values.length / 2)
+    throw invalid(
+      `${missing} of ${values.length} values are missing: too many to fill in${times ? ' (is the step right?)' : ''}`,
+      { parameter: 'values' },
+    );
+  const usable = periods.filter((period) => Number.isInteger(period) && period > 1 && values.length >= 2 * period);
+  if (missing > 0) {
+    fillGaps(values, usable[0] ?? 1);
+    notes.push(`${missing} of ${values.length} values were missing and are filled in`);
+  }
+  if (trailing > 0) notes.push(`the last ${trailing} values were missing; the forecast begins after them`);
+  const begun = timeAt({ start, step, monthly }, last + 1 - values.length);
+  return { series: { values, periods: usable, start: begun, step, monthly }, trailing, notes };
+}
+
+const withoutClock = (raw: readonly (number | null)[], step: number | null) => ({
+  values: Float64Array.from(raw, (value) => finiteOrNaN(value)),
+  start: null as number | null,
+  step,
+  monthly: false,
+});
+
+const finiteOrNaN = (value: number | null): number => (value !== null && Number.isFinite(value) ? value : Number.NaN);
+
+/** Several values for one step are averaged. */
+function onGrid(raw: readonly (number | null)[], times: readonly number[], wanted: number | null, notes: string[]) {
+  if (times.length !== raw.length)
+    throw invalid(`there are ${times.length} timestamps for ${raw.length} values`, { parameter: 'timestamps' });
+  const points = raw.map((value, i) => ({ at: times[i]!, value: finiteOrNaN(value) })).sort((a, b) => a.at - b.at);
+  const wrong = points.find(({ at }) => !Number.isFinite(at));
+  if (wrong) throw invalid('a timestamp is no time', { parameter: 'timestamps' });
+  const gaps = points.slice(1).map(({ at }, i) => at - points[i]!.at);
+  const step = wanted ?? (gaps.some((gap) => gap > 0) ? median(gaps.filter((gap) => gap > 0)) : null);
+  const start = points[0]?.at ?? 0;
+  if (step === null && points.length > 1) throw invalid('all timestamps are the same', { parameter: 'timestamps' });
+  if (step === null) return { values: Float64Array.from(points, ({ value }) => value), start, step, monthly: false };
+  const monthly = wanted === null && isMonthLong(step) && isMonthly(points.map(({ at }) => at));
+  const slotOf = (at: number) => (monthly ? monthOf(at) - monthOf(start) : Math.round((at - start) / step));
+  const count = slotOf(points.at(-1)!.at) + 1;
+  if (count > 10 * raw.length + 1000)
+    throw invalid(`${raw.length} values spread over ${count} steps of ${step} ms are too sparse`, {
+      parameter: 'timestamps',
+    });
+  const [sums, counts] = [new Float64Array(count), new Float64Array(count)];
+  for (const { at, value } of points) {
+    const slot = slotOf(at);
+    if (Number.isNaN(value)) continue;
+    sums[slot] = sums[slot]! + value;
+    counts[slot] = counts[slot]! + 1;
+  }
+  if (counts.some((n) => n > 1)) notes.push('several values of one time step were averaged');
+  return { values: sums.map((sum, i) => sum / counts[i]!), start, step: monthly ? meanMonth : step, monthly };
+}
+
+const meanMonth = (365.25 / 12) * 24 * hour;
+const isMonthLong = (step: number): boolean => step >= 27 * 24 * hour && step <= 32 * 24 * hour;
+const monthOf = (at: number): number => new Date(at).getUTCFullYear() * 12 + new Date(at).getUTCMonth();
+
+/** The same day of each month, as of a list of months. Not after the 28th: February would not have it. */
+function isMonthly(sorted: number[]): boolean {
+  const days = new Set(sorted.map((at) => new Date(at).getUTCDate()));
+  return (
+    sorted.length > 2 &&
+    days.size === 1 &&
+    sorted.every((at, i) => i === 0 || (monthOf(at) > monthOf(sorted[i - 1]!) && new Date(at).getUTCDate() <= 28))
+  );
+}
+
+/** Seasons a clock suggests; members find out whether they are there. */
+export function periodsOfStep(step: number): number[] {
+  const periods = clockPeriods.map((length) => Math.round(length / step)).filter((period) => period >= 4);
+  // Of days the week is the shortest; a month has no length in steps but a year has twelve of them.
+  if (isMonthLong(step)) return [12];
+  return step < 24 * hour ? periods.slice(0, 2) : periods;
+}
+
+/**
+ * The season of a series without a clock: the lag of the highest peak of the autocorrelation, once the trend is off,
+ * if it stands clearly above chance. One season or none.
+ */
+function foundPeriods(given: Float64Array): number[] {
+  const values = given.filter((value) => !Number.isNaN(value));
+  const n = values.length;
+  if (n < 12) return [];
+  const slope = (values[n - 1]! - values[0]!) / (n - 1);
+  const center = values.reduce((total, value, i) => total + value - slope * i, 0) / n;
+  const flat = values.map((value, i) => value - slope * i - center);
+  const power = flat.reduce((total, value) => total + value * value, 0);
+  if (power === 0) return [];
+  const most = Math.min(Math.floor(n / 3), 400);
+  const shared = Array.from({ length: most + 2 }, (_, lag) => {
+    let total = 0;
+    for (let i = lag; i < n; i += 1) total += flat[i]! * flat[i - lag]!;
+    return (total / power) * (n / (n - lag));
+  });
+  let best = 0;
+  for (let lag = 2; lag <= most; lag += 1) {
+    const isPeak = shared[lag]! > shared[lag - 1]! && shared[lag]! >= shared[lag + 1]!;
+    if (
+      isPeak &&
+      shared[lag]! > Math.max(0.3, 3 / Math.sqrt(n)) &&
+      shared[lag]! > (shared[best === 0 ? most + 1 : best] ?? 0) * 1.02
+    )
+      best = lag;
+  }
+  return best > 1 ? [best] : [];
+}
+
+/** Short gaps by a straight line; longer ones by the season before (or after), moved to fit the ends. */
+function fillGaps(values: Float64Array, period: number): void {
+  for (let from = 0; from < values.length; from += 1) {
+    if (!Number.isNaN(values[from]!)) continue;
+    let to = from;
+    while (Number.isNaN(values[to]!)) to += 1;
+    const [before, after] = [values[from - 1]!, values[to]!];
+    const length = to - from + 1;
+    const like = (i: number) => (period > 1 && length > period / 4 ? (values[i - period] ?? Number.NaN) : Number.NaN);
+    const seasonal = [like(from - 1), like(to)];
+    for (let i = from; i < to; i += 1) {
+      const share = (i - from + 1) / length;
+      const line = before + (after - before) * share;
+      const shape = like(i) - (seasonal[0]! + (seasonal[1]! - seasonal[0]!) * share);
+      values[i] = Number.isNaN(shape) ? line : line + shape;
+    }
+    from = to;
+  }
+}

@@ -1,0 +1,136 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readCsv } from '#kernel/csv.ts';
+import { invalid, notFound, publicText } from '#kernel/errors.ts';
+
+/** Load experiments as the collector writes them: one CSV of steps and one JSON of circumstances each. */
+
+/** What a network sees of each step, in this order. The first two are the experiment's own settings. */
+export const features = [
+  'replica_count',
+  'load_users',
+  'cpu_cores_value',
+  'mem_bytes_value',
+  'net_rx_bytes_value',
+  'net_tx_bytes_value',
+  'pod_restarts_value',
+  'replica_count_value',
+  'node_cpu_util_value',
+  'node_mem_util_value',
+  'network_activity_rate_value',
+  'processing_intensity_value',
+  'service_stability_value',
+  'resource_pressure_value',
+] as const;
+
+/** What is predicted: CPU in cores, memory in bytes, replicas. */
+export const targets = ['cpu_cores_value', 'mem_bytes_value', 'replica_count_value'] as const;
+
+/** `values`: rows × features, row by row, without holes. `successRate`: of its load test, 0 to 1; null where unknown. */
+export type Experiment = {
+  id: string;
+  scenario: string;
+  replicas: number;
+  users: number;
+  rows: number;
+  values: Float64Array;
+  successRate: number | null;
+};
+
+export type TrainingData = { service: string; experiments: Experiment[]; notes: string[] };
+
+const fileName = /^(?<service>.+)_(?<scenario>[a-z]+)_replicas_(?<replicas>\d+)_users_(?<users>\d+)\.csv$/;
+
+/**
+ * All experiments of a service, by name. Files that cannot be used are named in the notes and left out; so are those whose
+ * load test failed, if there are others.
+ * @throws TowerError `not_found` where there are none, `invalid` for a name that cannot be a service
+ */
+export async function loadTrainingData(folder: string, service: string): Promise<TrainingData> {
+  checkServiceName(service);
+  const names = await readdir(folder).catch(() => [] as string[]);
+  const mine = names.filter((name) => fileName.exec(name)?.groups?.['service'] === service).sort();
+  const notes: string[] = [];
+  const experiments: Experiment[] = [];
+  for (const name of mine) {
+    try {
+      experiments.push(await readExperiment(folder, name, notes));
+    } catch (error) {
+      notes.push(`${name} was left out: ${publicText(error)}`);
+    }
+  }
+  if (experiments.length === 0)
+    throw notFound(`there are no experiments of ${service} in EXPERIMENTS_DIRECTORY`, {
+      service,
+      ...(notes.length > 0 ? { notes } : {}),
+    });
+  const succeeded = experiments.filter(({ successRate }) => successRate === null || successRate >= 0.95);
+  const failed = experiments.length - succeeded.length;
+  // Where there are no others they are better than nothing, which is said.
+  const isLeftOut = failed > 0 && succeeded.length > 0;
+  if (failed > 0)
+    notes.push(
+      `in ${failed} of ${experiments.length} experiments less than 95 % of the load test’s requests succeeded: they show the service with less load than their names say${isLeftOut ? ', and were left out' : ''}`,
+    );
+  return { service, experiments: isLeftOut ? succeeded : experiments, notes };
+}
+
+/** Names become parts of paths. */
+export function checkServiceName(service: string): void {
+  if (!/^[A-Za-z0-9](?:[\w-]{0,251}[A-Za-z0-9])?$/.test(service))
+    throw invalid('a service is named with letters, digits, - and _', { parameter: 'service' });
+}
+
+async function readExperiment(folder: string, name: string, notes: string[]): Promise<Experiment> {
+  const { scenario = '', replicas, users } = fileName.exec(name)?.groups ?? {};
+  const rows = readCsv(await readFile(join(folder, name), 'utf8'));
+  if (rows.length === 0) throw invalid('it has no rows');
+  const absent = features.filter((feature) => !(feature in rows[0]!));
+  if (absent.length > 0) throw invalid(`it has no column ${absent.join(', ')}`);
+  const values = new Float64Array(rows.length * features.length);
+  for (const [column, feature] of features.entries()) {
+    const cells = rows.map((row) => row[feature]!.trim());
+    const wrong = cells.findIndex((cell) => !isMissing(cell) && !Number.isFinite(Number(cell)));
+    if (wrong >= 0) throw invalid(`${feature} in row ${wrong + 1} is no number`);
+    const known = heldOver(cells.map((cell) => (isMissing(cell) ? Number.NaN : Number(cell))));
+    if (!known) {
+      if (targets.some((target) => target === feature)) throw invalid(`${feature} is empty`);
+      notes.push(`${name}: ${feature} is empty and tells nothing`);
+    }
+    for (let row = 0; row < rows.length; row += 1) values[row * features.length + column] = known?.[row] ?? 0;
+  }
+  const successRate = await successRateOf(join(folder, name.replace(/csv$/, 'json')));
+  return {
+    id: name.slice(0, -4),
+    scenario,
+    replicas: Number(replicas),
+    users: Number(users),
+    rows: rows.length,
+    values,
+    successRate,
+  };
+}
+
+/** The collector writes the infinity of a division by zero as it is. */
+const isMissing = (cell: string): boolean => /^([+-]?(nan|inf(inity)?))?$/i.test(cell);
+
+/** Holes keep the value before them, or after them at the start; null where there is no value at all. */
+function heldOver(values: number[]): number[] | null {
+  const first = values.find((value) => !Number.isNaN(value));
+  if (first === undefined) return null;
+  let last = first;
+  return values.map((value) => (last = Number.isNaN(value) ? last : value));
+}
+
+/** Of the load test, 0 to 1, from its counts. */
+async function successRateOf(file: string): Promise<number | null> {
+  try {
+    const { load_test } = JSON.parse(await readFile(file, 'utf8')) as {
+      load_test?: { total_requests?: unknown; successful_requests?: unknown };
+    };
+    const [all, good] = [Number(load_test?.total_requests), Number(load_test?.successful_requests)];
+    return all > 0 && Number.isFinite(good) ? good / all : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { notFound, publicText, unavailable } from '#kernel/errors.ts';
+import { writeAtomically } from '#kernel/files.ts';
+import { fromKeras, toKeras } from '../lstm/keras-files.ts';
+import { checkServiceName, type Experiment, features } from './experiments.ts';
+import type { Evaluation } from './pipeline.ts';
+import type { Fitted } from './pipeline-members.ts';
+
+/** Trained models as files: one JSON each, with a checksum, written whole or not at all. */
+
+/** Ends of experiments a recommendation may start from. */
+export type Ending = { id: string; scenario: string; replicas: number; users: number; rows: number[][] };
+
+export type SavedModel = {
+  service: string;
+  trained_at: string;
+  library_version: string;
+  /** Of the experiments it was made from. */
+  fingerprint: string;
+  samples: number;
+  training_seconds: number;
+  fitted: Fitted;
+  /** On the experiments held back, when it was trained. */
+  evaluation: Evaluation;
+  endings: Ending[];
+  notes: string[];
+};
+
+/** `error`: why the file cannot be used; the other models load all the same. */
+export type Listed = { service: string; model: SavedModel } | { service: string; error: string };
+
+const schemaVersion = 1;
+export const modelFile = (service: string): string => `${service}_lstm_prophet_pipeline.json`;
+const ending = modelFile('');
+
+/** @returns the file's path */
+export async function saveModel(folder: string, model: SavedModel): Promise<string> {
+  checkServiceName(model.service);
+  const { weights, shape, ridge, residuals, ...fitted } = model.fitted;
+  const keras = toKeras(shape, weights);
+  const body = JSON.stringify({
+    ...model,
+    fitted: { ...fitted, ridge: ridge.map((row) => [...row]), residuals: residuals.map((row) => [...row]) },
+    keras: { json: keras.json, weights: Buffer.from(keras.data).toString('base64') },
+  });
+  const path = join(folder, modelFile(model.service));
+  // The checksum is of the text as it stands there, so that no second way of writing JSON is needed to check it.
+  await writeAtomically(
+    path,
+    chunks(`{"schema_version":${schemaVersion},"checksum":"${checksumOf(body)}","model":${body}}\n`),
+  );
+  return path;
+}
+
+async function* chunks(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text);
+}
+
+const checksumOf = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/**
+ * @throws TowerError `not_found` where there is none, `unavailable` for a file that is damaged or of a newer program
+ */
+export async function loadModel(folder: string, service: string): Promise<SavedModel> {
+  checkServiceName(service);
+  const text = await readFile(join(folder, modelFile(service)), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT')
+      throw notFound(`there is no trained model of ${service}; POST /api/v1/services/${service}/train makes one`, {
+        service,
+      });
+    throw unavailable(`the model of ${service} cannot be read (${error.code})`, error);
+  });
+  return parseModel(text, service);
+}
+
+function parseModel(text: string, service: string): SavedModel {
+  const damaged = (why: string, cause?: unknown) =>
+    unavailable(`the model file of ${service} ${why}; train it again`, cause);
+  const head = /^\{"schema_version":(\d+),"checksum":"([0-9a-f]{64})","model":/.exec(text);
+  if (!head) throw damaged('is damaged: it does not begin as it should');
+  if (Number(head[1]) > schemaVersion)
+    throw damaged(`has schema ${head[1]}, newer than this program’s ${schemaVersion}`);
+  const body = text.slice(head[0].length, -2);
+  if (checksumOf(body) !== head[2]) throw damaged('is damaged: its checksum is another');
+  const { keras, fitted, ...model } = JSON.parse(body) as SavedModel & { keras: { json: unknown; weights: string } };
+  const { shape, weights } = fromKeras({ json: keras.json, data: Buffer.from(keras.weights, 'base64') });
+  const numbers = (rows: ArrayLike<number>[]) => rows.map((row) => Float64Array.from(row));
+  return {
+    ...model,
+    fitted: { ...fitted, shape, weights, ridge: numbers(fitted.ridge), residuals: numbers(fitted.residuals) },
+  };
+}
+
+/** Services of which there are files. */
+export async function servicesIn(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch(() => [] as string[]);
+  return names
+    .filter((name) => name.endsWith(ending))
+    .map((name) => name.slice(0, -ending.length))
+    .sort();
+}
+
+/** Every model there is, also those whose files cannot be used. */
+export async function listModels(folder: string): Promise<Listed[]> {
+  return Promise.all(
+    (await servicesIn(folder)).map(async (service): Promise<Listed> => {
+      try {
+        return { service, model: await loadModel(folder, service) };
+      } catch (error) {
+        return { service, error: publicText(error) };
+      }
+    }),
+  );
+}
+
+/** Of everything training sees: another value, row or experiment gives another one. */
+export function fingerprintOf(experiments: Experiment[]): string {
+  const hash = createHash('sha256');
+  for (const { id, rows, values } of experiments)
+    hash.update(`${id} ${rows}\n`).update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  return hash.digest('hex');
+}
+
+/** The last `window` rows of each experiment. */
+export const endingsOf = (experiments: Experiment[], window: number): Ending[] =>
+  experiments
+    .filter(({ rows }) => rows >= window)
+    .map(({ id, scenario, replicas, users, rows, values }) => ({
+      id,
+      scenario,
+      replicas,
+      users,
+      rows: Array.from({ length: window }, (_, i) => [
+        ...values.subarray((rows - window + i) * features.length, (rows - window + i + 1) * features.length),
+      ]),
+    }));

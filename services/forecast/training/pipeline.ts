@@ -1,0 +1,234 @@
+import { blend, fixedShares, type Weighted, weigh } from '../engine/fusion.ts';
+import { meanAbsoluteError } from '../engine/scores.ts';
+import type { KernelBuild } from '../lstm/kernels.ts';
+import type { LstmShape } from '../lstm/parameter-layout.ts';
+import type { Epoch, LabelledWindows, Trained as TrainedNet, TrainSettings } from '../lstm/train.ts';
+import { type Experiment, features, targets } from './experiments.ts';
+import { type Fitted, fitRidge, predictAll } from './pipeline-members.ts';
+import { fewestWindows, type PipelineSettings } from './pipeline-settings.ts';
+import {
+  type Place,
+  partsOf,
+  placesIn,
+  scalingOf,
+  splitExperiments,
+  targetColumns,
+  valueAt,
+  windowsOf,
+} from './windows.ts';
+
+/**
+ * The capacity model of one service: from the last steps of an experiment to the next one's CPU, memory and replicas.
+ * Persistence, a ridge regression, a Prophet-style trend and one LSTM for all three targets, weighed on experiments they
+ * have not seen.
+ */
+
+/** Scores on experiments that took no part in training. `r2` is null where the target never changes there. */
+export type TargetScores = { mse: number; mae: number; r2: number | null };
+export type Evaluation = {
+  windows: number;
+  experiments: string[];
+  /** By target, then by method: persistence, ridge, prophet, lstm, fixed_blend, fused. */
+  methods: Record<string, Record<string, TargetScores>>;
+  /** What it said of how often a recommendation would suffice, and how often it did. */
+  confidence: number;
+  sufficed: number;
+};
+
+export type Trained = {
+  fitted: Fitted;
+  evaluation: Evaluation;
+  samples: number;
+  history: Epoch[];
+  warm: boolean;
+};
+
+/** Trains the network: by our own kernels, or by TensorFlow.js. */
+export type TrainNet = (
+  shape: LstmShape,
+  windows: LabelledWindows,
+  settings: TrainSettings,
+) => TrainedNet | Promise<TrainedNet>;
+
+/**
+ * Trains on three fifths of the experiments, chooses weights on one fifth, is judged on the last.
+ * @throws RangeError where there are too few experiments or windows
+ */
+export async function trainPipeline(
+  experiments: Experiment[],
+  settings: PipelineSettings,
+  buffers: number[],
+  before: Fitted | null,
+  trainNet: TrainNet,
+): Promise<Trained> {
+  const { window, build } = settings;
+  const warm =
+    before !== null &&
+    before.window === window &&
+    JSON.stringify(before.shape.units) === JSON.stringify(settings.units);
+  const split = splitExperiments(experiments, settings.seed, warm ? before.parts : {});
+  const { train, validation, test } = split;
+  const usable = placesIn(train, window).length;
+  if (
+    train.length === 0 ||
+    usable < fewestWindows ||
+    placesIn(validation, window).length === 0 ||
+    placesIn(test, window).length === 0
+  )
+    throw new RangeError(
+      `${experiments.length} experiments give ${usable} windows of ${window} steps to learn from; it takes ${fewestWindows}, and longer experiments or a shorter window give more`,
+    );
+  const scaling = warm ? before.scaling : scalingOf(train);
+  const shape: LstmShape = {
+    window,
+    features: features.length,
+    units: settings.units,
+    dense: settings.dense,
+    outputs: targets.length,
+    dropout: settings.dropout,
+  };
+  const windows = windowsOf(train, window, scaling);
+  const { weights, history } = await trainNet(shape, windows, netSettings(settings, warm ? before : null));
+  const ridge = targetColumns.map((_, target) => fitRidge(placesIn(train, window), target, scaling));
+  const blank: Fitted = {
+    window,
+    shape,
+    weights,
+    scaling,
+    ridge,
+    fusion: [],
+    residuals: [],
+    buffers,
+    // Experiments that are gone may come back.
+    parts: { ...(warm ? before.parts : {}), ...partsOf(split) },
+  };
+  const fitted = weighOn(validation, blank, build);
+  return {
+    fitted,
+    evaluation: evaluate(test, fitted, build),
+    samples: usable,
+    history,
+    warm,
+  };
+}
+
+function netSettings(settings: PipelineSettings, before: Fitted | null): TrainSettings {
+  return {
+    epochs: before ? Math.min(settings.warmEpochs, settings.epochs) : settings.epochs,
+    batch: settings.batch,
+    rate: before ? settings.rate / 2 : settings.rate,
+    // The middle of what may come, not its mean: single jumps would draw that away from everything else.
+    loss: { kind: 'pinball', levels: [0.5] },
+    clipNorm: 1,
+    validationShare: 0.15,
+    patience: settings.patience,
+    shuffle: true,
+    seed: settings.seed,
+    from: before?.weights ?? null,
+  };
+}
+
+function weighOn(validation: Experiment[], blank: Fitted, build: KernelBuild): Fitted {
+  const { places, said } = predictAll(validation, blank, build);
+  const fusion = said.map((methods, target) =>
+    weigh(
+      Object.entries(methods).map(([name, predicted]) => {
+        const error = meanAbsoluteError(actualsOf(places, target), predicted);
+        return { name, forecasts: [], error, failure: null, earliest: null };
+      }),
+    ),
+  );
+  const residuals = said.map((methods, target) => {
+    const fused = fuse(methods, fusion[target]!, places.length);
+    return fused.map((value, i) => actualOf(places[i]!, target) - value).sort();
+  });
+  return { ...blank, fusion, residuals };
+}
+
+const actualOf = ({ experiment, next }: Place, target: number): number =>
+  valueAt(experiment, next, targetColumns[target]!);
+
+const actualsOf = (places: Place[], target: number): Float64Array =>
+  Float64Array.from(places, (place) => actualOf(place, target));
+
+const fuse = (methods: Record<string, Float64Array>, weights: Weighted[], count: number): Float64Array =>
+  Float64Array.from({ length: count }, (_, i) =>
+    weights.reduce((total, { name, weight }) => total + (weight > 0 ? weight * methods[name]![i]! : 0), 0),
+  );
+
+/** Scores of every method on experiments the model was not trained on. */
+export function evaluate(experiments: Experiment[], fitted: Fitted, build: KernelBuild): Evaluation {
+  const { places, said } = predictAll(experiments, fitted, build);
+  let [stated, sufficed] = [0, 0];
+  const methods = said.map((each, target) => {
+    const fused = fuse(each, fitted.fusion[target]!, places.length);
+    const fixed = blend([fixedShares.prophet, fixedShares.lstm], [each['prophet']!, each['lstm']!]);
+    for (const [i, value] of fused.entries()) {
+      const recommended = recommendedOf(fitted, target, value);
+      stated += probabilityOf(fitted, target, value, recommended);
+      sufficed += actualOf(places[i]!, target) <= recommended ? 1 : 0;
+    }
+    const actual = actualsOf(places, target);
+    return Object.fromEntries(
+      Object.entries({ ...each, fixed_blend: fixed, fused }).map(([name, values]) => [name, scoresOf(actual, values)]),
+    );
+  });
+  const all = places.length * targets.length;
+  return {
+    windows: places.length,
+    experiments: experiments.map(({ id }) => id),
+    methods: Object.fromEntries(targets.map((target, i) => [target, methods[i]!])),
+    confidence: stated / all,
+    sufficed: sufficed / all,
+  };
+}
+
+function scoresOf(actual: Float64Array, predicted: Float64Array): TargetScores {
+  const n = actual.length;
+  const mean = actual.reduce((total, value) => total + value / n, 0);
+  const spread = actual.reduce((total, value) => total + (value - mean) ** 2 / n, 0);
+  const mse = actual.reduce((total, value, i) => total + (value - predicted[i]!) ** 2 / n, 0);
+  return { mse, mae: meanAbsoluteError(actual, predicted), r2: spread > 0 ? 1 - mse / spread : null };
+}
+
+const [memoryTarget, replicaTarget] = [1, 2];
+
+/** The prediction with its buffer; bytes and replicas are whole, replicas one at least. */
+export function recommendedOf({ buffers }: Fitted, target: number, predicted: number): number {
+  const buffered = Math.max(0, predicted) * buffers[target]!;
+  if (target === memoryTarget) return Math.ceil(buffered);
+  return target === replicaTarget ? Math.max(1, Math.round(buffered)) : buffered;
+}
+
+/** How often, by its errors on experiments it had not seen, the next value is no more than this. */
+export function probabilityOf({ residuals }: Fitted, target: number, predicted: number, limit: number): number {
+  const errors = residuals[target]!;
+  // A prediction of 1.9999998 replicas that is 0.0000004 too low is right.
+  const needed = (error: number) => (target === replicaTarget ? Math.round(predicted + error) : predicted + error);
+  const within = errors.reduce((count, error) => count + (needed(error) <= limit ? 1 : 0), 0);
+  // One more on either side: what was never seen is not impossible.
+  return (within + 1) / (errors.length + 2);
+}
+
+/** The three predictions for the step after a window of rows (features each), and what each member says. */
+export function predictNext(
+  rows: number[][],
+  fitted: Fitted,
+  build: KernelBuild,
+): { predicted: number; members: Record<string, number> }[] {
+  const values = Float64Array.from([...rows, rows.at(-1)].flat());
+  const experiment: Experiment = {
+    id: '',
+    scenario: '',
+    replicas: 0,
+    users: 0,
+    rows: rows.length + 1,
+    values,
+    successRate: null,
+  };
+  const { said } = predictAll([experiment], fitted, build);
+  return said.map((methods, target) => ({
+    predicted: fuse(methods, fitted.fusion[target]!, 1)[0]!,
+    members: Object.fromEntries(Object.entries(methods).map(([name, [value]]) => [name, value!])),
+  }));
+}

@@ -1,0 +1,75 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeAtomically } from '#kernel/files.ts';
+import type { Store } from '#store/store.ts';
+import { checkServiceName } from './experiments.ts';
+import { modelFile, servicesIn } from './model-library.ts';
+
+/**
+ * Trained models of all towers over one store. A tower works with the files in its own folder; what another one trained is
+ * written there before it is read.
+ */
+export type SharedModels = {
+  /** Leaves this tower's file of a service for the others. */
+  leave(service: string): Promise<void>;
+  /** Brings what another tower has trained since; null = of every service. Files nobody else has are left for the others. */
+  bring(service: string | null): Promise<void>;
+};
+
+export function createSharedModels(store: Store, folder: string): SharedModels {
+  /** When those in the folder were trained, of those that were left or brought by this process. */
+  const known = new Map<string, string>();
+  const read = (service: string) => readFile(pathOf(folder, service), 'utf8').catch(() => null);
+  const trainedAt = async (service: string) => timeIn(await read(service));
+  const leave = async (service: string): Promise<void> => {
+    const body = await read(service);
+    const trained_at = timeIn(body);
+    if (body === null || trained_at === '') return;
+    const db = await store.db();
+    await db
+      .insertInto('trained_models')
+      .values({ service, trained_at, body })
+      .onConflict((on) =>
+        on.column('service').doUpdateSet({ trained_at, body }).where('trained_models.trained_at', '<', trained_at),
+      )
+      .execute();
+    known.set(service, trained_at);
+  };
+  return {
+    leave,
+    bring: async (service) => {
+      const db = await store.db();
+      const all = db.selectFrom('trained_models').select(['service', 'trained_at']);
+      const rows = await (service === null ? all : all.where('service', '=', service)).execute();
+      const shared = new Set(rows.map((row) => row.service));
+      const mine = service === null ? await servicesIn(folder) : [service];
+      for (const name of mine.filter((each) => !shared.has(each))) await leave(name);
+      for (const row of rows.filter((each) => known.get(each.service) !== each.trained_at)) {
+        // This tower's own may be newer: the store was away when it should have been left.
+        if ((await trainedAt(row.service)) >= row.trained_at) {
+          await leave(row.service);
+          continue;
+        }
+        const { body } = await db
+          .selectFrom('trained_models')
+          .select('body')
+          .where('service', '=', row.service)
+          .executeTakeFirstOrThrow();
+        await writeAtomically(pathOf(folder, row.service), once(body));
+        known.set(row.service, row.trained_at);
+      }
+    },
+  };
+}
+
+/** When a model was trained, by its file; '' where there is none. */
+const timeIn = (file: string | null): string => /"trained_at":"([^"]+)"/.exec(file ?? '')?.[1] ?? '';
+
+function pathOf(folder: string, service: string): string {
+  checkServiceName(service);
+  return join(folder, modelFile(service));
+}
+
+async function* once(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text);
+}

@@ -1,0 +1,152 @@
+import { invalid, notFound } from '#kernel/errors.ts';
+import type { ModelVersion, RegisteredModel } from '../snapshot/snapshot.ts';
+import { type Stage, type StageSource, stages } from '../snapshot/stages.ts';
+import type { HistoryQuery, ModelHistory, Turn } from './event-schemas.ts';
+import { type Events, parseTime } from './events.ts';
+import type { RegistryEvent } from './journal-events.ts';
+
+type Deps = {
+  events: Events;
+  registry: string;
+  /** The model as the mirror has it; null where it has none, undefined while nothing is known of the registry. */
+  model: (name: string) => RegisteredModel | null | undefined;
+};
+
+/**
+ * Who had a stage when, from the journal; what goes on now, and what has no event, from the mirror.
+ * @throws `not_found` for a model that neither knows, `invalid` for a query that breaks a rule
+ */
+export async function historyOf(deps: Deps, name: string, query: HistoryQuery): Promise<ModelHistory> {
+  const stage = parseStage(query.stage);
+  const [events, span] = await Promise.all([deps.events.ofModel(deps.registry, name), deps.events.span(deps.registry)]);
+  const model = deps.model(name);
+  if (!model && events.length === 0) {
+    const now = await deps.events.nameNow(deps.registry, name);
+    const why = now === null ? 'is neither in MLflow nor in the journal' : `is called ${JSON.stringify(now)} now`;
+    throw notFound(`Model ${JSON.stringify(name)} ${why}`, { parameter: 'model_name', value: name });
+  }
+  // What was recorded of another source is no history of this one.
+  const own = events.filter((event) => span === null || event.observedAt >= span.since);
+  const turns = turnsOf(own, model ?? null, stage);
+  for (const turn of turns)
+    turn.in_registry = model === undefined ? null : versionOf(model, turn.version) !== undefined;
+  const current = (model?.versions ?? []).filter((item) => item.stage === stage).map((item) => item.version);
+  return {
+    name,
+    stage,
+    recorded_since: span?.since ?? null,
+    current,
+    at: query.at === undefined ? null : holdersAt(turns, query.at, span),
+    ...rollback(turns, current, stage, span?.since ?? null),
+    turns,
+  };
+}
+
+function parseStage(text: string | undefined): Stage {
+  const stage = stages.find((known) => known.toLowerCase() === (text ?? 'Production').toLowerCase());
+  const constraint = `must be one of ${stages.join(', ')}`;
+  if (!stage)
+    throw invalid(`stage ${constraint}, not ${JSON.stringify(text)}`, { parameter: 'stage', constraint, value: text });
+  return stage;
+}
+
+/** Every stretch of time in which a version had the stage, newest first. */
+export function turnsOf(events: RegistryEvent[], model: RegisteredModel | null, stage: Stage): Turn[] {
+  const turns: Turn[] = [];
+  const open = new Map<string, Turn>();
+  const begin = (version: string, facts: Facts, event: RegistryEvent | null): Turn => {
+    const turn: Turn = {
+      version,
+      run_id: facts.run_id ?? versionOf(model, version)?.runId ?? null,
+      stage_source: facts.stage_source,
+      from: event && seenBy(event),
+      from_not_before: event && event.notBefore,
+      until: null,
+      until_not_before: null,
+      ended_by: null,
+      in_registry: null,
+    };
+    turns.push(turn);
+    open.set(version, turn);
+    return turn;
+  };
+  for (const event of events) {
+    if (event.version === null) continue;
+    const [before, after] = [event.before as Facts | null, event.after as Facts | null];
+    if (before?.stage === stage && after?.stage !== stage) {
+      // A turn without a beginning began before anything was recorded.
+      const turn = open.get(event.version) ?? begin(event.version, before, null);
+      turn.run_id ??= before.run_id ?? null;
+      turn.until = seenBy(event);
+      turn.until_not_before = event.notBefore;
+      turn.ended_by = event.type === 'model_version.deleted' ? 'version_deleted' : 'stage_changed';
+      open.delete(event.version);
+    }
+    if (after?.stage === stage && !open.has(event.version)) begin(event.version, after, event);
+  }
+  for (const version of model?.versions ?? []) {
+    if (version.stage === stage && !open.has(version.version)) begin(version.version, factsOf(version), null);
+  }
+  return turns.sort(newestFirst);
+}
+
+type Facts = { stage: Stage; stage_source: StageSource; run_id?: string | null };
+
+const factsOf = (version: ModelVersion): Facts => ({ stage: version.stage, stage_source: version.stageSource });
+
+/** The earliest moment by which it had certainly happened: what MLflow says, where that fits between the two looks. */
+const seenBy = ({ type, changedAt, notBefore, observedAt }: RegistryEvent): string =>
+  type === 'model_version.stage_changed' && changedAt !== null && changedAt > notBefore && changedAt < observedAt
+    ? changedAt
+    : observedAt;
+
+function newestFirst(a: Turn, b: Turn): number {
+  const [endA, endB] = [a.until ?? '9', b.until ?? '9'];
+  if (endA !== endB) return endA < endB ? 1 : -1;
+  const [fromA, fromB] = [a.from ?? '', b.from ?? ''];
+  if (fromA !== fromB) return fromA < fromB ? 1 : -1;
+  return Number(b.version) - Number(a.version);
+}
+
+function rollback(turns: Turn[], current: string[], stage: Stage, since: string | null) {
+  const earlier = turns.filter((turn) => turn.until !== null && !current.includes(turn.version));
+  const target = earlier.find((turn) => turn.in_registry);
+  if (target) {
+    return {
+      rollback_target: target.version,
+      rollback_reason: `version ${target.version} was ${stage} until ${target.until} and still exists`,
+    };
+  }
+  const recorded = since === null ? 'nothing was recorded yet' : `recording began at ${since}`;
+  const reason =
+    earlier.length > 0
+      ? `the versions that were ${stage} before are not in MLflow any more`
+      : `no other version is known to have been ${stage}; ${recorded}`;
+  return { rollback_target: null, rollback_reason: reason };
+}
+
+/** Between two looks nobody knows the moment: such versions are named apart. */
+function holdersAt(turns: Turn[], text: string, span: { since: string; until: string } | null): ModelHistory['at'] {
+  const time = parseTime('at', text) ?? '';
+  if (span === null || time < span.since) return { time, versions: null, uncertain: [] };
+  if (time > span.until) {
+    const constraint = `must not be later than the last look at the registry, ${span.until}`;
+    throw invalid(`at ${constraint}`, { parameter: 'at', constraint, value: text });
+  }
+  const certain = turns.filter(
+    (turn) =>
+      (turn.from === null || turn.from <= time) && (turn.until_not_before === null || time <= turn.until_not_before),
+  );
+  const possible = turns.filter(
+    (turn) =>
+      !certain.includes(turn) &&
+      (turn.from_not_before === null || turn.from_not_before < time) &&
+      (turn.until === null || time < turn.until),
+  );
+  return { time, versions: versionsOf(certain), uncertain: versionsOf(possible) };
+}
+
+const versionsOf = (turns: Turn[]): string[] => [...new Set(turns.map((turn) => turn.version))];
+
+const versionOf = (model: RegisteredModel | null, version: string): ModelVersion | undefined =>
+  model?.versions.find((item) => item.version === version);

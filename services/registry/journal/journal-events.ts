@@ -1,0 +1,77 @@
+import { isoTime } from '#kernel/clock.ts';
+import { createYielder } from '#kernel/yield-event-loop.ts';
+import type { Transaction } from '#store/store.ts';
+import type { Change, EventType } from './diff.ts';
+/** Changes as rows of the journal. */
+
+export type Writing = {
+  at: string;
+  readAt: string;
+  notBefore: string;
+  revision: number;
+  missed: ReadonlyMap<string, string>;
+};
+
+const eventsAtOnce = 200;
+
+export async function insertEvents(
+  transaction: Transaction,
+  registry: string,
+  changes: Change[],
+  look: Writing,
+): Promise<RegistryEvent[]> {
+  const events: RegistryEvent[] = [];
+  const breath = createYielder();
+  for (let from = 0; from < changes.length; from += eventsAtOnce) {
+    if (breath.due()) await breath.yieldNow();
+    const some = changes.slice(from, from + eventsAtOnce).map((change) => ({
+      ...change,
+      registry,
+      changedAt: isoTime(change.changedAt),
+      notBefore: lastThere(change, look.missed) ?? look.notBefore,
+      observedAt: look.at,
+    }));
+    const inserted = await transaction
+      .insertInto('registry_events')
+      .values(some.map(eventRow))
+      .returning('id')
+      .execute();
+    const ids = inserted.map((row) => row.id).sort((a, b) => a - b);
+    for (const [index, event] of some.entries()) events.push({ ...event, id: ids[index] ?? 0 });
+  }
+  return events;
+}
+
+/** What is deleted was missing at a look before: it was last there at the one before that. */
+function lastThere({ type, name, version }: Change, missed: ReadonlyMap<string, string>): string | undefined {
+  if (!type.endsWith('.deleted')) return undefined;
+  return (version === null ? undefined : missed.get(`${version}\n${name}`)) ?? missed.get(name);
+}
+
+const eventRow = (event: Omit<RegistryEvent, 'id'>) => ({
+  registry: event.registry,
+  type: event.type,
+  name: event.name,
+  version: event.version,
+  alias: event.alias,
+  before: event.before === null ? null : JSON.stringify(event.before),
+  after: event.after === null ? null : JSON.stringify(event.after),
+  changed_at: event.changedAt,
+  not_before: event.notBefore,
+  observed_at: event.observedAt,
+});
+
+/** A change as it was written down. It happened after `notBefore` and was seen at `observedAt` (ISO 8601). */
+export type RegistryEvent = {
+  id: number;
+  registry: string;
+  type: EventType;
+  name: string;
+  version: string | null;
+  alias: string | null;
+  before: unknown;
+  after: unknown;
+  changedAt: string | null;
+  notBefore: string;
+  observedAt: string;
+};

@@ -1,0 +1,56 @@
+import type { RegisteredModel } from '../snapshot/snapshot.ts';
+import { isSame, type ModelState, type VersionState } from './diff.ts';
+
+/**
+ * What is held true of a model after a look at it. What is missing for the first time is held to be there still, for
+ * a list that changes while it is paged through can skip something; what is missing twice is gone.
+ * @param missed filled with what was missing now, and when it was last there (`seenAt`)
+ */
+export function modelAfterPoll(
+  before: ModelState | null,
+  seen: RegisteredModel | null,
+  missedBefore: ReadonlyMap<string, string>,
+  missed: Map<string, string>,
+  seenAt: string,
+): ModelState | null {
+  const isGone = (key: string) => {
+    if (missedBefore.has(key)) return true;
+    missed.set(key, seenAt);
+    return false;
+  };
+  if (!seen) return before && isGone(before.name) ? null : before;
+  if (seen.unlisted && before) return modelAfterPoll(before, asListed(seen, before), missedBefore, missed, seenAt);
+  const there = new Set(seen.versions.map((item) => item.version));
+  const sameModel = before !== null && isSame(before, seen);
+  const lost = before?.versions.filter((item) => !there.has(item.version)) ?? [];
+  const held = sameModel ? lost.filter((item) => !isGone(`${item.version}\n${seen.name}`)) : [];
+  if (held.length === 0) return seen;
+  const versions = [...seen.versions, ...held.map((item) => withoutAlias(item, seen))].sort(
+    (a, b) => Number(a.version) - Number(b.version),
+  );
+  return { ...seen, versions };
+}
+
+/**
+ * A server that lists the versions of a model but not the model tells nothing of its aliases and tags: those, and what
+ * they make of its stages, are taken to be as they were.
+ */
+function asListed(
+  seen: RegisteredModel,
+  { createdAt, description, tags, aliases, versions }: ModelState,
+): RegisteredModel {
+  const known = new Map(versions.map((item) => [item.version, item]));
+  const withStage = seen.versions.map((item) => {
+    const before = known.get(item.version);
+    return before && before.currentStage === item.currentStage
+      ? { ...item, stage: before.stage, stageSource: before.stageSource }
+      : item;
+  });
+  return { ...seen, unlisted: false, createdAt, description, tags, aliases, versions: withStage };
+}
+
+/** What an alias made of a version ends when the alias is elsewhere, whether the version is still there or not. */
+function withoutAlias(item: VersionState, { aliases }: RegisteredModel): VersionState {
+  const isNamed = Object.values(aliases).includes(item.version);
+  return item.stageSource === 'alias' && !isNamed ? { ...item, stage: 'None', stageSource: 'none' } : item;
+}

@@ -1,0 +1,193 @@
+import type { Clock } from '#kernel/clock.ts';
+import { unavailable } from '#kernel/errors.ts';
+import { bad } from '#kernel/query.ts';
+import { createYielder } from '#kernel/yield-event-loop.ts';
+import { eventInfo, type StreamQuery } from './event-schemas.ts';
+import { type EventFilter, type Events, parseFilter, passes } from './events.ts';
+import type { RegistryEvent } from './journal-events.ts';
+
+/** The journal as server-sent events: what was missed first, then what happens. */
+export type EventStream = {
+  /**
+   * Frames of one client, of one registry or of all (null), until `signal` aborts or the tower stops. A client that reads slowly is waited for and
+   * then served from the journal: nothing piles up, nothing is skipped.
+   * @throws `invalid` for a query that breaks a rule, `unavailable` when there are too many clients
+   */
+  open(
+    query: StreamQuery,
+    registry: string | null,
+    lastEventId: string | undefined,
+    signal: AbortSignal,
+  ): Promise<AsyncGenerator<string>>;
+  publish(events: RegistryEvent[]): void;
+  /** Tells what another tower over the same store has written. */
+  catchUp(): Promise<void>;
+  clients(): number;
+  stop(): void;
+};
+
+type Options = { events: Events; clock: Clock; maxClients: number; heartbeatMs?: number };
+
+const batch = 500;
+/** Newest events, kept so that a thousand clients do not ask the journal a thousand times. */
+const recentEvents = 2000;
+
+type Framed = { event: RegistryEvent; text: string };
+
+export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_000 }: Options): EventStream {
+  const stopping = new AbortController();
+  const newest = createRecent(events);
+  const seats = createSeats(maxClients);
+  let published = 0;
+  const waiting = new Set<() => void>();
+  const wakeAll = () => {
+    for (const wake of waiting) wake();
+  };
+
+  const tell = (made: RegistryEvent[], isNext: boolean) => {
+    published += 1;
+    newest.add(made, isNext);
+    wakeAll();
+  };
+
+  async function* frames(
+    filter: EventFilter,
+    resumeAt: number | null,
+    signal: AbortSignal,
+    release: () => void,
+  ): AsyncGenerator<string> {
+    const over = AbortSignal.any([signal, stopping.signal]);
+    try {
+      const start = await beginning(events, resumeAt);
+      let { cursor } = start;
+      yield start.text;
+      const breath = createYielder();
+      while (!over.aborted) {
+        const before = published;
+        const found = await newest.after(cursor);
+        const text = found.flatMap((item) => (passes(filter, item.event) ? item.text : [])).join('');
+        cursor = found.at(-1)?.event.id ?? cursor;
+        if (text !== '') yield text;
+        if (breath.due()) await breath.yieldNow();
+        if (found.length > 0 || published !== before) continue;
+        if (!(await waitFor(waiting, clock, heartbeatMs, over))) yield ': still here\n\n';
+      }
+    } finally {
+      release();
+    }
+  }
+
+  return {
+    open: async (query, registry, lastEventId, signal) => {
+      const filter = { ...parseFilter(query), registry };
+      const resumeAt = parseEventId(lastEventId ?? query.last_event_id);
+      return frames(filter, resumeAt, signal, seats.take(signal));
+    },
+    publish: (made) => tell(made, false),
+    catchUp: async () => {
+      if (waiting.size > 0) tell(await newest.missed(), true);
+    },
+    clients: seats.taken,
+    stop: () => {
+      stopping.abort(new Error('stopping'));
+      wakeAll();
+    },
+  };
+}
+
+/** So many clients at most. */
+function createSeats(most: number) {
+  let taken = 0;
+  return {
+    taken: () => taken,
+    /** @returns what frees the seat; it is freed too when the client is gone before its first frame */
+    take: (signal: AbortSignal): (() => void) => {
+      if (taken >= most) throw unavailable(`${most} clients follow the stream already (STREAM_MAX_CLIENTS)`);
+      taken += 1;
+      let isTaken = true;
+      const free = () => {
+        if (isTaken) taken -= 1;
+        isTaken = false;
+      };
+      signal.addEventListener('abort', free, { once: true });
+      return free;
+    },
+  };
+}
+
+/** The first frame, which tells a client that comes back what it missed for good, and where to go on from. */
+async function beginning(events: Events, resumeAt: number | null): Promise<{ text: string; cursor: number }> {
+  const { first, last } = await events.bounds();
+  const hello = 'retry: 3000\n\n';
+  if (resumeAt === null) return { text: hello, cursor: last };
+  // An id that was never given comes from another journal.
+  if (resumeAt > last) return { text: hello + gap(resumeAt, last + 1), cursor: last };
+  const isLate = first !== null && resumeAt > 0 && resumeAt + 1 < first;
+  return { text: isLate ? hello + gap(resumeAt, first) : hello, cursor: resumeAt };
+}
+
+/** The newest events, kept with their text: all there are after `since`. */
+function createRecent(events: Events) {
+  let recent: Framed[] = [];
+  let since: number | null = null;
+  const last = () => recent.at(-1)?.event.id ?? since;
+  return {
+    /** `isNext`: they are all there are after the newest one known. Otherwise another tower may have made some in between. */
+    add: (made: RegistryEvent[], isNext: boolean): void => {
+      const newest = last();
+      const fresh = made.filter(({ id }) => newest === null || id > newest);
+      const [first] = fresh;
+      if (!first) return;
+      if (newest === null || !(isNext || first.id === newest + 1)) {
+        recent = [];
+        since = first.id - 1;
+      }
+      recent = [...recent, ...fresh.map(framed)];
+      if (recent.length <= recentEvents) return;
+      since = recent.at(-recentEvents - 1)?.event.id ?? since;
+      recent = recent.slice(-recentEvents);
+    },
+    /** Events after the newest one in memory; none while there is nothing in memory. */
+    missed: async (): Promise<RegistryEvent[]> => {
+      const newest = last();
+      return newest === null ? [] : events.after(newest, recentEvents);
+    },
+    /** Events after `cursor`, from memory where it reaches back that far. */
+    after: async (cursor: number): Promise<Framed[]> => {
+      if (since === null || cursor < since) return (await events.after(cursor, batch)).map(framed);
+      const from = recent.findIndex((item) => item.event.id > cursor);
+      return from < 0 ? [] : recent.slice(from, from + batch);
+    },
+  };
+}
+
+/** @returns whether something happened, rather than the time being up */
+async function waitFor(waiting: Set<() => void>, clock: Clock, ms: number, over: AbortSignal): Promise<boolean> {
+  if (over.aborted) return true;
+  const enough = new AbortController();
+  const wake = () => enough.abort();
+  waiting.add(wake);
+  try {
+    await clock.sleep(ms, AbortSignal.any([enough.signal, over]));
+    return false;
+  } catch {
+    return true;
+  } finally {
+    waiting.delete(wake);
+  }
+}
+
+const framed = (event: RegistryEvent): Framed => ({
+  event,
+  text: `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(eventInfo(event))}\n\n`,
+});
+
+/** Said to a client that comes back after what it missed was forgotten. */
+const gap = (after: number, before: number): string =>
+  `event: gap\ndata: ${JSON.stringify({ after_id: after, before_id: before, reason: 'older events are not kept any more' })}\n\n`;
+
+function parseEventId(text: string | undefined): number | null {
+  if (text === undefined || text === '') return null;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw bad('Last-Event-ID', 'must be the id of an event, a whole number', text);
+}

@@ -1,0 +1,129 @@
+import { createHash } from 'node:crypto';
+import { createYielder, forEachYielding } from '#kernel/yield-event-loop.ts';
+import { Experiment, experiment, ModelInfo, type ModelListQuery, modelInfo } from '../schemas.ts';
+import type { ExperimentRow, ModelVersion } from '../snapshot/snapshot.ts';
+import { type AliasTable, effectiveStage } from '../snapshot/stages.ts';
+import { type ListKind, parseListQuery } from './list-query.ts';
+
+/** A list as it goes over the wire: made once, sent many times. `tag` changes when the bytes do. */
+export type ListAnswer = { json: Buffer; tag: string; total: number; nextPageToken: string | null };
+
+const cachedBytesLimit = 128 * 1024 * 1024;
+const cachedAnswersLimit = 64;
+const itemsPerChunk = 250;
+
+type Kept = { answer: Promise<ListAnswer>; bytes: number };
+
+/** Answers list queries over arrays that never change; answers about one array are kept as long as the array is. */
+export function createLists(maxLimit: number, aliasTable: AliasTable) {
+  const versionKind = versionsAs(aliasTable);
+  const keptOf = new WeakMap<object, Map<string, Kept>>();
+
+  const answer = <Item>(items: readonly Item[], query: ModelListQuery, kind: ListKind<Item>): Promise<ListAnswer> => {
+    const kept = keptOf.get(items) ?? new Map<string, Kept>();
+    keptOf.set(items, kept);
+    const key = JSON.stringify(query);
+    const same = kept.get(key);
+    if (same) return same.answer;
+    const fresh: Kept = { answer: makeAnswer(items, query, kind, maxLimit), bytes: 0 };
+    kept.set(key, fresh);
+    fresh.answer.then(
+      ({ json }) => {
+        fresh.bytes = json.byteLength;
+        forgetOldest(kept);
+      },
+      () => kept.delete(key),
+    );
+    return fresh.answer;
+  };
+
+  return {
+    versions: (items: readonly ModelVersion[], query: ModelListQuery) => answer(items, query, versionKind),
+    experiments: (items: readonly ExperimentRow[], query: ModelListQuery) => answer(items, query, experimentKind),
+  };
+}
+
+/** Keeps the memory of answers bounded; the newest one always stays. */
+function forgetOldest(kept: Map<string, Kept>): void {
+  let bytes = [...kept.values()].reduce((sum, item) => sum + item.bytes, 0);
+  for (const [key, item] of kept) {
+    if ((bytes <= cachedBytesLimit && kept.size <= cachedAnswersLimit) || kept.size === 1) return;
+    kept.delete(key);
+    bytes -= item.bytes;
+  }
+}
+
+async function makeAnswer<Item>(
+  items: readonly Item[],
+  query: ModelListQuery,
+  kind: ListKind<Item>,
+  maxLimit: number,
+): Promise<ListAnswer> {
+  const { limit, keep, compare, isAfter, tokenAfter, toJson } = parseListQuery(query, kind, maxLimit);
+  const matching: Item[] = [];
+  await forEachYielding(items, (item) => {
+    if (keep(item)) matching.push(item);
+  });
+  // Arrays of a snapshot are in the default order already.
+  if (query.order_by !== undefined) matching.sort(compare);
+  const from = isAfter ? matching.findIndex(isAfter) : 0;
+  const page = from < 0 ? [] : matching.slice(from, from + limit);
+  const last = page.at(-1);
+  const more = last !== undefined && from + page.length < matching.length;
+  const json = await jsonArray(page, toJson);
+  const tag = createHash('sha1').update(json).digest('base64url');
+  return { json, tag, total: matching.length, nextPageToken: more ? tokenAfter(last) : null };
+}
+
+async function jsonArray<Item>(items: Item[], toJson: (item: Item) => unknown): Promise<Buffer> {
+  const breath = createYielder();
+  const chunks: Buffer[] = [];
+  for (let from = 0; from < items.length; from += itemsPerChunk) {
+    if (breath.due()) await breath.yieldNow();
+    const text = JSON.stringify(items.slice(from, from + itemsPerChunk).map(toJson));
+    chunks.push(Buffer.from(`${from === 0 ? '[' : ','}${text.slice(1, -1)}`));
+  }
+  return items.length === 0 ? Buffer.from('[]') : Buffer.concat([...chunks, Buffer.from(']')]);
+}
+
+const versionsAs = (aliasTable: AliasTable): ListKind<ModelVersion> => ({
+  name: (item) => item.name,
+  key: (item) => [item.registry === undefined ? item.name : `${item.name}\n${item.registry}`, Number(item.version)],
+  defaultOrder: 'name',
+  tags: (item) => item.tags,
+  metrics: (item) => item.run?.metrics ?? {},
+  hasMetrics: true,
+  aliases: (item) => item.aliases,
+  stage: (item, by) => {
+    if (by === 'stage') return item.currentStage;
+    return by === 'alias' ? effectiveStage('None', item.aliases, aliasTable).stage : item.stage;
+  },
+  sortKeys: {
+    name: (item) => item.name,
+    version: (item) => Number(item.version),
+    stage: (item) => item.stage,
+    creation_timestamp: (item) => item.createdAt,
+    last_updated_timestamp: (item) => item.updatedAt,
+  },
+  fields: Object.keys(ModelInfo.shape),
+  toJson: modelInfo,
+});
+
+const experimentKind: ListKind<ExperimentRow> = {
+  name: (item) => item.name,
+  key: (item) => [`${item.experimentId.padStart(20, '0')}${item.registry ?? ''}`, 0],
+  defaultOrder: 'experiment_id',
+  tags: (item) => item.tags,
+  metrics: () => ({}),
+  hasMetrics: false,
+  aliases: () => [],
+  stage: () => null,
+  sortKeys: {
+    experiment_id: (item) => item.experimentId.padStart(20, '0'),
+    name: (item) => item.name,
+    creation_time: (item) => item.createdAt,
+    last_update_time: (item) => item.updatedAt,
+  },
+  fields: Object.keys(Experiment.shape),
+  toJson: experiment,
+};

@@ -1,0 +1,208 @@
+import { z } from 'zod';
+import { StageName } from '../schemas.ts';
+import { GateRule, GateRules } from './gate-rules.ts';
+
+/** JSON of comparison, gate and hygiene. */
+const one = z.string().max(512, 'may have 512 characters at most');
+const Side = z.object({
+  version: z.string(),
+  stage: StageName,
+  aliases: z.array(z.string()),
+  run_id: z.string().nullable(),
+  creation_timestamp: z.iso.datetime().nullable(),
+});
+
+export const MetricComparison = z
+  .object({
+    name: z.string(),
+    direction: z.enum(['higher', 'lower', 'unknown']).describe('What is better; unknown = nobody has said'),
+    champion: z.number().nullable(),
+    challenger: z.number().nullable(),
+    change: z.number().nullable(),
+    change_pct: z.number().nullable().describe('null where the champion has 0 or nothing'),
+    better: z.enum(['champion', 'challenger', 'equal']).nullable().describe('null where that cannot be said'),
+  })
+  .meta({ id: 'MetricComparison' });
+export type MetricComparison = z.infer<typeof MetricComparison>;
+
+const Difference = z.object({ name: z.string(), champion: z.string().nullable(), challenger: z.string().nullable() });
+const Dataset = z.object({ name: z.string(), digest: z.string() });
+
+export const CompareQuery = z.strictObject({
+  versions: one
+    .optional()
+    .describe('Champion and challenger, e.g. 3,4; default: what is in production, and the newest in staging or of all'),
+});
+
+export const Comparison = z
+  .object({
+    name: z.string(),
+    champion: Side,
+    challenger: Side,
+    comparable: z.enum(['yes', 'warn', 'unknown']).describe('Whether the metrics were measured on the same data'),
+    comparable_reason: z.string(),
+    datasets: z.object({ champion: z.array(Dataset), challenger: z.array(Dataset) }).nullable(),
+    metrics: z.array(MetricComparison),
+    summary: z.object({ challenger_better: z.int(), champion_better: z.int(), equal: z.int(), undecided: z.int() }),
+    params: z.array(Difference).nullable().describe('Those that differ; null where a run is not known'),
+    params_reason: z.string().nullable(),
+    tags: z.array(Difference).describe('Those that differ'),
+  })
+  .meta({
+    examples: [
+      {
+        name: 'churn-predictor',
+        champion: {
+          version: '3',
+          stage: 'Production',
+          aliases: ['champion'],
+          run_id: '0d6c35d3a1f2',
+          creation_timestamp: '2026-09-05T07:00:00.000Z',
+        },
+        challenger: {
+          version: '4',
+          stage: 'Staging',
+          aliases: [],
+          run_id: '77aa35d3a1f2',
+          creation_timestamp: '2026-11-05T07:00:00.000Z',
+        },
+        comparable: 'yes',
+        comparable_reason: 'both were measured on holdout-2026',
+        datasets: {
+          champion: [{ name: 'holdout-2026', digest: '9b3f' }],
+          challenger: [{ name: 'holdout-2026', digest: '9b3f' }],
+        },
+        metrics: [
+          {
+            name: 'accuracy',
+            direction: 'higher',
+            champion: 0.9371,
+            challenger: 0.9412,
+            change: 0.0041,
+            change_pct: 0.4375,
+            better: 'challenger',
+          },
+        ],
+        summary: { challenger_better: 1, champion_better: 0, equal: 0, undecided: 0 },
+        params: [{ name: 'learning_rate', champion: '0.001', challenger: '0.003' }],
+        params_reason: null,
+        tags: [{ name: 'validated', champion: 'true', challenger: null }],
+      },
+    ],
+  });
+export type Comparison = z.infer<typeof Comparison>;
+
+export const GateRequest = z
+  .strictObject({
+    baseline: one.optional().describe('Version to compare with; default: what is in production'),
+    rules: GateRules.min(1, 'must hold one rule at least')
+      .optional()
+      .describe('Instead of the rules of GATE_RULES_FILE'),
+  })
+  .meta({
+    examples: [
+      { rules: [{ metric: 'accuracy', max_loss_pct: 1 }, { tag: 'validated', equals: 'true' }, { owner: true }] },
+    ],
+  });
+export type GateRequest = z.infer<typeof GateRequest>;
+
+export const GateResult = z
+  .object({
+    name: z.string(),
+    version: z.string(),
+    baseline: z.string().nullable(),
+    status: z.enum(['pass', 'fail']).describe('pass: every rule passed'),
+    evaluated_at: z.iso.datetime(),
+    rules: z.array(z.object({ rule: GateRule, passed: z.boolean(), reason: z.string() })),
+  })
+  .meta({
+    examples: [
+      {
+        name: 'churn-predictor',
+        version: '4',
+        baseline: '3',
+        status: 'fail',
+        evaluated_at: '2026-11-20T10:30:00.000Z',
+        rules: [
+          {
+            rule: { metric: 'accuracy', max_loss_pct: 1 },
+            passed: true,
+            reason: "accuracy is 0.9412, the baseline's (version 3) is 0.9371; higher is better",
+          },
+          { rule: { tag: 'validated', equals: 'true' }, passed: false, reason: 'there is no tag validated' },
+        ],
+      },
+    ],
+  });
+export type GateResult = z.infer<typeof GateResult>;
+
+export const findingKinds = [
+  'dangling_alias',
+  'several_production_versions',
+  'stage_alias_conflict',
+  'missing_run',
+  'unmonitored_production',
+  'no_metrics',
+  'no_owner',
+  'no_description',
+  'stale_model',
+] as const;
+
+export const HygieneQuery = z.strictObject({
+  kind: one.optional().describe(`Only this kind: ${findingKinds.join(', ')}`),
+  name: one.optional().describe('Only this model'),
+  scope: one.optional().describe('deployed (default): versions in production and staging; all: every version'),
+  limit: one.optional().describe('Most findings wanted, 1 to 10000; default 1000'),
+  page_token: one.optional().describe('Where to go on: the value from the Link header'),
+});
+export type HygieneQuery = z.infer<typeof HygieneQuery>;
+
+const FindingInfo = z
+  .object({
+    kind: z.enum(findingKinds),
+    name: z.string(),
+    version: z.string().nullable(),
+    alias: z.string().nullable(),
+    detail: z.string(),
+  })
+  .meta({ id: 'HygieneFinding' });
+export type Finding = z.infer<typeof FindingInfo>;
+
+export const HygieneReport = z
+  .object({
+    checked_models: z.int(),
+    checked_versions: z.int(),
+    scope: z.enum(['deployed', 'all']),
+    counts: z.record(z.enum(findingKinds), z.int()).describe('Of all findings, whatever kind or name was asked for'),
+    findings: z.array(FindingInfo),
+  })
+  .meta({
+    examples: [
+      {
+        checked_models: 6,
+        checked_versions: 8,
+        scope: 'deployed',
+        counts: {
+          dangling_alias: 1,
+          several_production_versions: 0,
+          stage_alias_conflict: 0,
+          missing_run: 0,
+          unmonitored_production: 2,
+          no_metrics: 0,
+          no_owner: 0,
+          no_description: 1,
+          stale_model: 0,
+        },
+        findings: [
+          {
+            kind: 'dangling_alias',
+            name: 'churn-predictor',
+            version: '9',
+            alias: 'canary',
+            detail: 'the alias canary points at version 9, which is gone',
+          },
+        ],
+      },
+    ],
+  });
+export type HygieneReport = z.infer<typeof HygieneReport>;

@@ -1,0 +1,20 @@
+import { type CompareDeps, compareVersions } from './compare.ts';
+import { type GateDeps, judge } from './gate.ts';
+import { type HygieneDeps, hygieneOf } from './hygiene.ts';
+import type { Comparison, GateRequest, GateResult, HygieneQuery, HygieneReport } from './promotion-schemas.ts';
+
+/** What is to be thought of models: which version is better, whether one may be promoted, what is wrong or missing. */
+export type Promotion = {
+  /** @throws `not_found`, `invalid` */
+  compare(name: string, versions: string | undefined): Promise<Comparison>;
+  /** @throws `not_found`, `conflict` where there are no rules */
+  gate(name: string, version: string, request: GateRequest): Promise<GateResult>;
+  /** @throws `invalid`, `unavailable` */
+  hygiene(query: HygieneQuery): Promise<HygieneReport & { total: number; nextPageToken: string | null }>;
+};
+
+export const createPromotion = (deps: CompareDeps & GateDeps & HygieneDeps): Promotion => ({
+  compare: (name, versions) => compareVersions(deps, name, versions),
+  gate: (name, version, request) => judge(deps, name, version, request),
+  hygiene: (query) => hygieneOf(deps, query),
+});

@@ -1,0 +1,104 @@
+import type { ExperimentRow, ModelRow, RunRow, VersionRow } from '../snapshot/snapshot.ts';
+import { finiteOrNull, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
+
+/**
+ * MLflow's JSON into rows. MLflow leaves out empty lists and unset fields, writes NaN and infinity as
+ * strings, ids and versions as strings, and times as numbers of milliseconds; older servers write some
+ * numbers as strings. Anything may be missing, so nothing here throws.
+ */
+type Json = Record<string, unknown>;
+
+export const records = (value: unknown): Json[] => (Array.isArray(value) ? (value as Json[]) : []);
+export const record = (value: unknown): Json => (typeof value === 'object' && value !== null ? (value as Json) : {});
+export const text = (value: unknown): string =>
+  typeof value === 'string' ? value : value == null ? '' : String(value);
+
+const time = (value: unknown): number | null => {
+  const ms = Number(value ?? Number.NaN);
+  return Number.isFinite(ms) && ms > 0 ? ms : null;
+};
+
+const number = (value: unknown): number | null => finiteOrNull(Number(value ?? Number.NaN));
+
+const keyValues = (value: unknown): Record<string, string> =>
+  sortedRecord(records(value).map((item) => [text(item['key']), text(item['value'])] as const));
+
+export const experimentRow = (json: Json): ExperimentRow => ({
+  experimentId: text(json['experiment_id']),
+  name: text(json['name']),
+  artifactLocation: text(json['artifact_location']),
+  lifecycleStage: text(json['lifecycle_stage']) || 'active',
+  createdAt: time(json['creation_time']),
+  updatedAt: time(json['last_update_time']),
+  tags: keyValues(json['tags']),
+});
+
+export const modelRow = (json: Json): ModelRow => ({
+  name: text(json['name']),
+  createdAt: time(json['creation_timestamp']),
+  updatedAt: time(json['last_updated_timestamp']),
+  description: text(json['description']),
+  tags: keyValues(json['tags']),
+  aliases: sortedRecord(records(json['aliases']).map((item) => [text(item['alias']), text(item['version'])] as const)),
+});
+
+export const versionRow = (json: Json): VersionRow => ({
+  name: text(json['name']),
+  version: text(json['version']),
+  createdAt: time(json['creation_timestamp']),
+  updatedAt: time(json['last_updated_timestamp']),
+  currentStage: text(json['current_stage']) || 'None',
+  description: text(json['description']),
+  source: text(json['source']),
+  status: text(json['status']) || 'READY',
+  runId: text(json['run_id']) || null,
+  tags: keyValues(json['tags']),
+});
+
+export function runRow(json: Json): RunRow {
+  const info = record(json['info']);
+  const metrics = records(record(json['data'])['metrics']);
+  const endedAt = time(info['end_time']);
+  return {
+    runId: text(info['run_id'] ?? info['run_uuid']),
+    experimentId: text(info['experiment_id']),
+    status: text(info['status']),
+    deleted: info['lifecycle_stage'] === 'deleted',
+    startedAt: time(info['start_time']),
+    endedAt,
+    metrics: sortedRecord(metrics.map((metric) => [text(metric['key']), number(metric['value'])] as const)),
+    lateMetrics: metrics
+      .filter((metric) => endedAt !== null && Number(metric['timestamp']) > endedAt)
+      .map((metric) => text(metric['key']))
+      .sort(),
+  };
+}
+
+export function run(json: Json): Run {
+  const { lateMetrics: _, ...row } = runRow(json);
+  const data = record(json['data']);
+  return {
+    ...row,
+    name: text(record(json['info'])['run_name']),
+    params: keyValues(data['params']),
+    tags: keyValues(data['tags']),
+  };
+}
+
+export const runDetail = (json: Json): RunDetail => ({
+  ...run(json),
+  datasets: records(record(json['inputs'])['dataset_inputs']).map((input) => {
+    const dataset = record(input['dataset']);
+    return { name: text(dataset['name']), digest: text(dataset['digest']) };
+  }),
+});
+
+/** A metric of get-history, of get-history-bulk (`run_id` in each row) or of a logged model (`dataset_name` too). */
+export const metricPoint = (json: Json, runId: string): MetricPoint => ({
+  metric: text(json['key']),
+  value: number(json['value']),
+  at: time(json['timestamp']) ?? 0,
+  step: Number(json['step'] ?? 0),
+  runId: text(json['run_id']) || runId,
+  dataset: text(json['dataset_name']) || null,
+});

@@ -1,0 +1,191 @@
+import { join } from 'node:path';
+import type { Clock } from '#kernel/clock.ts';
+import { notFound } from '#kernel/errors.ts';
+import type { RunRow, VersionRow } from '../snapshot/snapshot.ts';
+import { foldersIn, lastLine, metricLines, readCard, readValues, text, time } from './mlruns-files.ts';
+import { isFinished, type Known, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
+
+/** Runs, their metrics and what was measured later, from an `mlruns` folder. */
+
+const runStatus: Record<string, string> = { 1: 'RUNNING', 2: 'SCHEDULED', 3: 'FINISHED', 4: 'FAILED', 5: 'KILLED' };
+
+type Card = Record<string, unknown>;
+
+/** Experiments that are not deleted and deleted ones, which live in `.trash`. `models` is the registry, not an experiment. */
+export async function experimentFolders(root: string): Promise<string[]> {
+  const live = (await foldersIn(root)).filter((name) => name !== 'models');
+  return [...live, ...(await foldersIn(join(root, '.trash'))).map((name) => join('.trash', name))];
+}
+
+/** Runs behind the versions; a version does not say which experiment its run is in, so all folder names are looked at. */
+export async function readRunsOfVersions(
+  root: string,
+  clock: Clock,
+  versions: VersionRow[],
+  known: Known | null,
+  signal: AbortSignal,
+): Promise<RunRow[]> {
+  const wanted = new Set(versions.flatMap((version) => version.runId ?? []));
+  const finished = (known?.rows.runs ?? []).filter((run) => isFinished(run.status) && !known?.reread(run.runId));
+  const kept = new Map(finished.map((run) => [run.runId, run]));
+  const runs: RunRow[] = [];
+  for (const [runId, folder] of await runFolders(root, wanted)) {
+    signal.throwIfAborted();
+    const run = kept.get(runId) ?? (await readRun(folder, clock));
+    if (run) runs.push(run);
+  }
+  return runs;
+}
+
+async function runFolders(root: string, wanted: Set<string>): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  if (wanted.size === 0) return found;
+  for (const experiment of await experimentFolders(root)) {
+    for (const name of await foldersIn(join(root, experiment))) {
+      if (wanted.has(name)) found.set(name, join(root, experiment, name));
+    }
+  }
+  return found;
+}
+
+async function readRun(folder: string, clock: Clock): Promise<RunRow | null> {
+  const card = await readCard(folder, clock, 'status');
+  if (!card) return null;
+  const endedAt = time(card['end_time']);
+  const last = (await readValues(join(folder, 'metrics'))).map(
+    ([key, content]) => [key, lastLine(metricLines(content))] as const,
+  );
+  return {
+    runId: text(card['run_id'] ?? card['run_uuid']),
+    experimentId: text(card['experiment_id']),
+    status: runStatus[text(card['status'])] ?? text(card['status']),
+    deleted: card['lifecycle_stage'] === 'deleted',
+    startedAt: time(card['start_time']),
+    endedAt,
+    metrics: sortedRecord(last.map(([key, line]) => [key, line?.value ?? null] as const)),
+    lateMetrics: last.filter(([, line]) => line && endedAt !== null && line.at > endedAt).map(([key]) => key),
+  };
+}
+
+export async function readRuns(
+  root: string,
+  clock: Clock,
+  experimentId: string,
+  limit: number,
+  signal: AbortSignal,
+): Promise<Run[]> {
+  const cards: { card: Card; folder: string }[] = [];
+  for await (const card of runCards(root, clock, experimentId, signal))
+    if (isActive(card)) cards.push({ card, folder: text(card['folder']) });
+  cards.sort((a, b) => (time(b.card['start_time']) ?? 0) - (time(a.card['start_time']) ?? 0));
+  const runs: Run[] = [];
+  for (const { folder } of cards.slice(0, limit)) {
+    signal.throwIfAborted();
+    const run = await wholeRun(folder, clock);
+    if (run) runs.push(run);
+  }
+  return runs;
+}
+
+async function wholeRun(folder: string, clock: Clock): Promise<Run | null> {
+  const [card, run] = [await readCard(folder, clock, 'status'), await readRun(folder, clock)];
+  if (!card || !run) return null;
+  const { lateMetrics: _, ...row } = run;
+  const [params, tags] = await Promise.all([readValues(join(folder, 'params')), readValues(join(folder, 'tags'))]);
+  return {
+    ...row,
+    name: text(card['run_name'] ?? card['name']),
+    params: Object.fromEntries(params),
+    tags: Object.fromEntries(tags),
+  };
+}
+
+/** The cards of an experiment's runs, each with the `folder` it lies in. */
+async function* runCards(root: string, clock: Clock, experimentId: string, signal: AbortSignal): AsyncGenerator<Card> {
+  const folder = (await experimentFolders(root)).find(
+    (name) => name === experimentId || name === join('.trash', experimentId),
+  );
+  if (!folder) throw notFound(`Experiment ${experimentId} not found in MLflow`);
+  for (const name of await foldersIn(join(root, folder))) {
+    signal.throwIfAborted();
+    const card = await readCard(join(root, folder, name), clock, 'artifact_uri');
+    // `models`, `datasets`, `traces` and `tags` lie beside the runs; only a run card has a status.
+    if (card && 'status' in card) yield { ...card, folder: join(root, folder, name) };
+  }
+}
+
+export async function readHistory(
+  root: string,
+  runIds: string[],
+  metrics: string[],
+  signal: AbortSignal,
+): Promise<MetricPoint[]> {
+  const points: MetricPoint[] = [];
+  for (const [runId, folder] of await runFolders(root, new Set(runIds))) {
+    signal.throwIfAborted();
+    for (const [metric, content] of await readValues(join(folder, 'metrics'))) {
+      if (!metrics.includes(metric)) continue;
+      for (const { at, value, step } of metricLines(content))
+        points.push({ metric, value, at, step, runId, dataset: null });
+    }
+  }
+  return points;
+}
+
+export async function readLoggedModel(root: string, modelId: string): Promise<MetricPoint[]> {
+  for (const experiment of await experimentFolders(root)) {
+    if (!(await foldersIn(join(root, experiment, 'models'))).includes(modelId)) continue;
+    const files = await readValues(join(root, experiment, 'models', modelId, 'metrics'));
+    return files.flatMap(([metric, content]) =>
+      metricLines(content).map(({ at, value, step, rest: [runId, dataset] }) => ({
+        metric,
+        value,
+        at,
+        step,
+        runId: runId ?? '',
+        dataset: dataset ?? null,
+      })),
+    );
+  }
+  return [];
+}
+
+/** A run that is gone is missing from the answer. */
+export async function readRunsById(
+  root: string,
+  clock: Clock,
+  ids: string[],
+  signal: AbortSignal,
+): Promise<RunDetail[]> {
+  const runs: RunDetail[] = [];
+  for (const folder of (await runFolders(root, new Set(ids))).values()) {
+    signal.throwIfAborted();
+    const run = await wholeRun(folder, clock);
+    if (run) runs.push({ ...run, datasets: await datasetsOf(folder, clock) });
+  }
+  return runs;
+}
+
+/** A run's inputs name datasets, whose cards lie beside the runs of their experiment. */
+async function datasetsOf(folder: string, clock: Clock): Promise<RunDetail['datasets']> {
+  const found: RunDetail['datasets'] = [];
+  for (const name of await foldersIn(join(folder, 'inputs'))) {
+    const input = await readCard(join(folder, 'inputs', name), clock, 'source_id');
+    const card = input && (await readCard(join(folder, '..', 'datasets', text(input['source_id'])), clock, 'digest'));
+    if (card) found.push({ name: text(card['name']), digest: text(card['digest']) });
+  }
+  return found;
+}
+
+export async function countRuns(
+  root: string,
+  clock: Clock,
+  experimentId: string,
+  signal: AbortSignal,
+): Promise<number> {
+  let count = 0;
+  for await (const card of runCards(root, clock, experimentId, signal)) if (isActive(card)) count += 1;
+  return count;
+}
+
+const isActive = (card: Card): boolean => card['lifecycle_stage'] !== 'deleted';

@@ -1,0 +1,73 @@
+import { TowerError } from '#kernel/errors.ts';
+import type { HttpAnswer, HttpClient, Query } from '#kernel/http-client.ts';
+import { record, records, text } from './mlflow-json.ts';
+
+/** MLflow's searches, page by page, and what it says when it cannot answer. */
+
+export const api = '/api/2.0/mlflow';
+export const experimentsPerPage = 1000;
+
+type Json = Record<string, unknown>;
+
+/** All items of a search. @throws `unavailable` */
+export async function readAll(
+  client: HttpClient,
+  path: string,
+  query: Query,
+  field: string,
+  signal: AbortSignal,
+): Promise<Json[]> {
+  const all: Json[] = [];
+  for await (const page of pages(client, { get: path, query }, field, signal)) all.push(...page);
+  return all;
+}
+
+type Search = { get: string; query: Query } | { post: string; body: Json };
+
+/** Pages of a search. Stops at a missing or repeated token and at an empty page: servers give both. */
+export async function* pages(
+  client: HttpClient,
+  search: Search,
+  field: string,
+  signal: AbortSignal,
+): AsyncGenerator<Json[]> {
+  const tokens = new Set<string>();
+  let token: string | undefined;
+  do {
+    const answer =
+      'get' in search
+        ? await client.get(search.get, { ...search.query, page_token: token }, signal)
+        : await client.post(search.post, token ? { ...search.body, page_token: token } : search.body, signal);
+    const json = record(expectJson(answer));
+    const items = records(json[field]);
+    if (items.length > 0) yield items;
+    token = items.length > 0 ? text(json['next_page_token']) : '';
+    if (tokens.has(token)) return;
+    tokens.add(token);
+  } while (token);
+}
+
+/** @throws TowerError saying what MLflow (or whatever answered in its place) said instead */
+export function expectJson(answer: HttpAnswer): unknown {
+  if (answer.status === 200 && answer.json !== undefined) return answer.json;
+  const said = plainLine(text(record(answer.json)['error_code']) || answer.text);
+  throw new TowerError('unavailable', explain(answer.status, said), { cause: new Error(answer.text.slice(0, 500)) });
+}
+
+function explain(status: number, said: string): string {
+  if (status === 200)
+    return 'MLFLOW_TRACKING_URI answered with something that is not JSON; is it the address of an MLflow server?';
+  if (status === 401)
+    return 'MLflow refused the credentials (401); check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN';
+  if (status === 403) return `MLflow refused the call (403: ${said})`;
+  if (status === 404) return 'MLflow has no such API at MLFLOW_TRACKING_URI (404); is a path prefix missing or wrong?';
+  if (status >= 300 && status < 400) return `MLFLOW_TRACKING_URI redirects (${status}); set it to the final address`;
+  return `MLflow answered ${status}${said ? ` (${said})` : ''}`;
+}
+
+const plainLine = (body: string): string => (body.includes('<') ? '' : body.trim().split('\n')[0]?.slice(0, 120)) ?? '';
+
+/** Without repetition; of those with one key the last. */
+export function unique<T>(items: T[], keyOf: (item: T) => string): T[] {
+  return [...new Map(items.map((item) => [keyOf(item), item])).values()];
+}

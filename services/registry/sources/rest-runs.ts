@@ -1,0 +1,174 @@
+import type { HttpClient } from '#kernel/http-client.ts';
+import { forEachYielding } from '#kernel/yield-event-loop.ts';
+import type { ExperimentRow, RunRow, VersionRow } from '../snapshot/snapshot.ts';
+import { experimentRow, metricPoint, record, records, run, runDetail, runRow } from './mlflow-json.ts';
+import { api, expectJson, experimentsPerPage, pages, readAll, unique } from './rest-pages.ts';
+import { isFinished, type Known, type MetricPoint, type Run, type RunDetail } from './source.ts';
+
+/** Runs, their metrics and what was measured later, from an MLflow server. */
+
+const runsPerBatch = 100;
+const batchesAtOnce = 4;
+const runsPerPage = 1000;
+const historyPerPage = 25_000;
+
+/** Runs of an experiment that is newer than the last whole read are not found by a search through the known ones. */
+export async function readNewRuns(client: HttpClient, versions: VersionRow[], found: RunRow[], signal: AbortSignal) {
+  const there = new Set(found.map((run) => run.runId));
+  const missing = [...new Set(versions.flatMap(({ runId }) => (runId && !there.has(runId) ? [runId] : [])))];
+  const answers = await Promise.all(
+    // A run that is gone for good is missing every time; the newest are those that matter.
+    missing.slice(-10).map((runId) => client.get(`${api}/runs/get`, { run_id: runId }, signal)),
+  );
+  return answers.flatMap((answer) => (answer.status === 200 ? [runRow(record(record(answer.json)['run']))] : []));
+}
+
+/** Runs behind the versions: finished ones we know are kept, the others read in batches by id. */
+export async function readRunsOfVersions(
+  client: HttpClient,
+  rows: { experiments: ExperimentRow[]; versions: VersionRow[] },
+  known: Known | null,
+  signal: AbortSignal,
+): Promise<RunRow[]> {
+  const wanted = new Set<string>();
+  await forEachYielding(rows.versions, ({ runId }) => {
+    if (runId !== null && /^[\w-]+$/.test(runId)) wanted.add(runId);
+  });
+  const runs: RunRow[] = [];
+  await forEachYielding(known?.rows.runs ?? [], (run) => {
+    if (isFinished(run.status) && !known?.reread(run.runId) && wanted.delete(run.runId)) runs.push(run);
+  });
+  const experimentIds = rows.experiments.map((item) => item.experimentId);
+  const batches = inBatches([...wanted], runsPerBatch).values();
+  // A few at a time: a queue of thousands would be sent to a server in trouble long after the refresh was given up.
+  const inTurn = async () => {
+    for (const ids of batches) runs.push(...(await readRunBatch(client, ids, experimentIds, signal)));
+  };
+  await Promise.all(Array.from({ length: batchesAtOnce }, inTurn));
+  return runs;
+}
+
+async function readRunBatch(
+  client: HttpClient,
+  ids: string[],
+  experimentIds: string[],
+  signal: AbortSignal,
+): Promise<RunRow[]> {
+  const filter = `attributes.run_id IN (${ids.map((id) => `'${id}'`).join(',')})`;
+  const body = { experiment_ids: experimentIds, filter, run_view_type: 'ALL', max_results: runsPerBatch };
+  const found: RunRow[] = [];
+  for await (const page of pages(client, { post: `${api}/runs/search`, body }, 'runs', signal)) {
+    for (const json of page) found.push(runRow(json));
+  }
+  return unique(found, (item) => item.runId);
+}
+
+export async function readRuns(
+  client: HttpClient,
+  experimentId: string,
+  limit: number,
+  signal: AbortSignal,
+): Promise<Run[]> {
+  const body = {
+    experiment_ids: [experimentId],
+    max_results: Math.min(limit, runsPerPage),
+    order_by: ['attributes.start_time DESC'],
+  };
+  const found: Run[] = [];
+  for await (const page of pages(client, { post: `${api}/runs/search`, body }, 'runs', signal)) {
+    for (const json of page) found.push(run(json));
+    if (found.length >= limit) break;
+  }
+  return unique(found, (item) => item.runId).slice(0, limit);
+}
+
+/** A run that is gone is missing from the answer. */
+export async function readRunsById(client: HttpClient, ids: string[], signal: AbortSignal): Promise<RunDetail[]> {
+  const answers = await Promise.all(ids.map((id) => client.get(`${api}/runs/get`, { run_id: id }, signal)));
+  return answers.flatMap((answer) => (answer.status === 200 ? [runDetail(record(record(answer.json)['run']))] : []));
+}
+
+export async function countRuns(client: HttpClient, experimentId: string, signal: AbortSignal): Promise<number> {
+  let count = 0;
+  const body = { experiment_ids: [experimentId], max_results: runsPerPage };
+  for await (const page of pages(client, { post: `${api}/runs/search`, body }, 'runs', signal)) count += page.length;
+  return count;
+}
+
+/** A value that cannot be written in a filter is one no run can be found by. */
+export async function readTaggedRuns(
+  client: HttpClient,
+  tags: Record<string, string>,
+  signal: AbortSignal,
+): Promise<Run[]> {
+  const quoted = (value: string) => (value.includes("'") ? `"${value}"` : `'${value}'`);
+  if (Object.values(tags).some((value) => value.includes("'") && value.includes('"'))) return [];
+  const filter = Object.entries(tags)
+    .map(([key, value]) => `tags.\`${key}\` = ${quoted(value)}`)
+    .join(' and ');
+  const query = { max_results: experimentsPerPage, view_type: 'ACTIVE_ONLY' };
+  const experiments = await readAll(client, `${api}/experiments/search`, query, 'experiments', signal);
+  const body = {
+    experiment_ids: experiments.map((json) => experimentRow(json).experimentId),
+    filter,
+    max_results: runsPerPage,
+  };
+  const found: Run[] = [];
+  for await (const page of pages(client, { post: `${api}/runs/search`, body }, 'runs', signal)) {
+    for (const json of page) found.push(run(json));
+  }
+  return unique(found, (item) => item.runId);
+}
+
+/** Histories one metric of up to 100 runs a call where the server can, else run by run. */
+export async function readHistory(
+  client: HttpClient,
+  runIds: string[],
+  metrics: string[],
+  signal: AbortSignal,
+): Promise<MetricPoint[]> {
+  const points: MetricPoint[] = [];
+  for (const metric of metrics) {
+    for (const ids of inBatches(runIds, 100)) {
+      const query = { run_id: ids, metric_key: metric, max_results: historyPerPage };
+      const answer = await client.get('/ajax-api/2.0/mlflow/metrics/get-history-bulk', query, signal);
+      const rows = answer.status === 200 ? records(record(answer.json)['metrics']) : [];
+      // The bulk call has no paging: a full answer may be a cut one.
+      const whole = answer.status === 200 && answer.json !== undefined && rows.length < historyPerPage;
+      const more = whole
+        ? rows.map((json) => metricPoint(json, ''))
+        : await readHistoryOneByOne(client, ids, metric, signal);
+      for (const point of more) points.push(point);
+    }
+  }
+  return points;
+}
+
+async function readHistoryOneByOne(
+  client: HttpClient,
+  runIds: string[],
+  metric: string,
+  signal: AbortSignal,
+): Promise<MetricPoint[]> {
+  const perRun = runIds.map(async (runId) => {
+    const query = { run_id: runId, metric_key: metric, max_results: historyPerPage };
+    const rows = await readAll(client, `${api}/metrics/get-history`, query, 'metrics', signal);
+    return rows.map((json) => metricPoint(json, runId));
+  });
+  return (await Promise.all(perRun)).flat();
+}
+
+export async function readLoggedModel(
+  client: HttpClient,
+  modelId: string,
+  signal: AbortSignal,
+): Promise<MetricPoint[]> {
+  const answer = await client.get(`${api}/logged-models/${encodeURIComponent(modelId)}`, {}, signal);
+  if (answer.status === 404) return [];
+  const model = record(record(expectJson(answer))['model']);
+  return records(record(model['data'])['metrics']).map((json) => metricPoint(json, ''));
+}
+
+function inBatches<T>(items: T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+}

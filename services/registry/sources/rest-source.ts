@@ -1,0 +1,174 @@
+import type { HttpClient } from '#kernel/http-client.ts';
+import { forEachYielding } from '#kernel/yield-event-loop.ts';
+import type { ModelRow, RegistryRows, VersionRow } from '../snapshot/snapshot.ts';
+import { versionKey } from '../snapshot/snapshot.ts';
+import { experimentRow, modelRow, versionRow } from './mlflow-json.ts';
+import { api, expectJson, experimentsPerPage, pages, readAll, unique } from './rest-pages.ts';
+import {
+  countRuns,
+  readHistory,
+  readLoggedModel,
+  readNewRuns,
+  readRuns,
+  readRunsById,
+  readRunsOfVersions,
+  readTaggedRuns,
+} from './rest-runs.ts';
+import type { Known, ModelRows, RegistrySource } from './source.ts';
+
+const modelsPerPage = 1000;
+// The first read takes as much as it can from one moment of a live list. Later ones have the first to be checked
+// against, and take small pages: parsing a large one would hold up the requests that are answered meanwhile.
+const versionsPerFirstPage = 10_000;
+const versionsPerPage = 1_000;
+
+/** Reads a registry from an MLflow server, 2.x or 3.x, by bulk reads only. */
+export function createRestSource(client: HttpClient, label: string, fingerprint: string): RegistrySource {
+  return {
+    label,
+    fingerprint,
+    readRegistry: (known, signal) => readRegistry(client, known, signal),
+    readModels: (names, known, signal) => readModelsByName(client, names, known, signal),
+    readRuns: (experimentId, limit, signal) => readRuns(client, experimentId, limit, signal),
+    readRunsById: (ids, signal) => readRunsById(client, ids, signal),
+    readTaggedRuns: (tags, signal) => readTaggedRuns(client, tags, signal),
+    readHistory: (runIds, metrics, signal) => readHistory(client, runIds, metrics, signal),
+    readLoggedModel: (modelId, signal) => readLoggedModel(client, modelId, signal),
+    countRuns: (experimentId, signal) => countRuns(client, experimentId, signal),
+    ping: async (signal) => {
+      expectJson(await client.get(`${api}/experiments/search`, { max_results: 1 }, signal));
+    },
+    close: () => client.close(),
+  };
+}
+
+async function readRegistry(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<RegistryRows> {
+  const [serverVersion, experiments, models, versions] = await Promise.all([
+    readServerVersion(client, signal),
+    readAll(
+      client,
+      `${api}/experiments/search`,
+      { max_results: experimentsPerPage, view_type: 'ALL' },
+      'experiments',
+      signal,
+    ),
+    readModels(client, known, signal),
+    readVersions(client, known, signal),
+  ]);
+  const rows = {
+    experiments: unique(experiments.map(experimentRow), (item) => item.experimentId),
+    models,
+    versions,
+    serverVersion,
+  };
+  return { ...rows, runs: await readRunsOfVersions(client, rows, known, signal) };
+}
+
+/** All models; a second sweep where an edit between two pages may have hidden one we knew, as for versions. */
+async function readModels(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<ModelRow[]> {
+  const found = new Map<string, ModelRow>();
+  const sweep = async (): Promise<number> => {
+    const query = { max_results: modelsPerPage, order_by: ['name ASC'] };
+    let pageCount = 0;
+    for await (const page of pages(
+      client,
+      { get: `${api}/registered-models/search`, query },
+      'registered_models',
+      signal,
+    )) {
+      pageCount += 1;
+      for (const row of page.map(modelRow)) found.set(row.name, row);
+    }
+    return pageCount;
+  };
+  const pageCount = await sweep();
+  if (pageCount > 1 && known?.rows.models.some((row) => !found.has(row.name))) await sweep();
+  return [...found.values()];
+}
+
+/**
+ * All versions. Paging is by offset over a live order, so an edit between two pages can hide a version:
+ * where the sweep took more than one page and something we knew is gone, a second sweep must agree.
+ */
+async function readVersions(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<VersionRow[]> {
+  const found = new Map<string, VersionRow>();
+  const sweep = async (): Promise<number> => {
+    const query = {
+      max_results: known ? versionsPerPage : versionsPerFirstPage,
+      order_by: ['name ASC', 'version_number ASC'],
+    };
+    let pageCount = 0;
+    for await (const page of pages(client, { get: `${api}/model-versions/search`, query }, 'model_versions', signal)) {
+      pageCount += 1;
+      await forEachYielding(page, (json) => {
+        const row = versionRow(json);
+        found.set(versionKey(row.name, row.version), row);
+      });
+    }
+    return pageCount;
+  };
+  if ((await sweep()) > 1 && known) {
+    let missing = false;
+    await forEachYielding(known.rows.versions, (row) => {
+      missing ||= !found.has(versionKey(row.name, row.version));
+    });
+    if (missing) await sweep();
+  }
+  return [...found.values()];
+}
+
+/** Runs of so many of the newest versions are read again, finished or not: somebody is about to judge them. */
+const newestReread = 200;
+
+function newestRuns(versions: VersionRow[]): (runId: string) => boolean {
+  const newest = [...versions].sort((a, b) => Number(b.version) - Number(a.version)).slice(0, newestReread);
+  const runs = new Set(newest.map((version) => version.runId));
+  return (runId) => runs.has(runId);
+}
+
+/** A few models by name, through the searches: `get` refuses names with `:` or `/` that the searches still know. */
+async function readModelsByName(
+  client: HttpClient,
+  names: string[],
+  known: RegistryRows,
+  signal: AbortSignal,
+): Promise<ModelRows | null> {
+  // A name with both kinds of quotes cannot be written in a filter.
+  if (names.some((name) => name.includes("'") && name.includes('"'))) return null;
+  const [models, versions]: [ModelRow[], VersionRow[]] = [[], []];
+  for (const name of names) {
+    const filter = name.includes("'") ? `name = "${name}"` : `name = '${name}'`;
+    const search = (path: string, max_results: number, field: string) =>
+      readAll(client, `${api}/${path}/search`, { filter, max_results }, field, signal);
+    const [ofModel, ofVersions] = await Promise.all([
+      search('registered-models', 100, 'registered_models'),
+      search('model-versions', versionsPerFirstPage, 'model_versions'),
+    ]);
+    // Databases that compare without regard to case find more than was asked for.
+    models.push(
+      ...unique(
+        ofModel.map(modelRow).filter((row) => row.name === name),
+        (row) => row.name,
+      ),
+    );
+    versions.push(
+      ...unique(
+        ofVersions.map(versionRow).filter((row) => row.name === name),
+        (row) => row.version,
+      ),
+    );
+  }
+  const runs = await readRunsOfVersions(
+    client,
+    { ...known, versions },
+    { rows: known, reread: newestRuns(versions) },
+    signal,
+  );
+  return { models, versions, runs: [...runs, ...(await readNewRuns(client, versions, runs, signal))] };
+}
+
+/** `/version` is missing before 2.1 and may be hidden behind a proxy: then the version is simply not known. */
+async function readServerVersion(client: HttpClient, signal: AbortSignal): Promise<string | null> {
+  const answer = await client.get('/version', {}, signal).catch(() => null);
+  return answer?.status === 200 && /^\d+\.\d+[\w.+-]*$/.test(answer.text.trim()) ? answer.text.trim() : null;
+}

@@ -1,0 +1,151 @@
+import { randomUUID } from 'node:crypto';
+import { type Clock, isoTime } from '#kernel/clock.ts';
+import { notFound } from '#kernel/errors.ts';
+import type { Outbound } from '#kernel/outbound.ts';
+import { countOr } from '#kernel/query.ts';
+import type { DeriveKey } from '#store/master-key.ts';
+import type { Delivery, Outbox } from '#store/outbox.ts';
+import type { OutboxMessage } from '#store/outbox-enqueue.ts';
+import type { Store, Transaction } from '#store/store.ts';
+import type { Selectable, Tables } from '#store/tables.ts';
+import { eventInfo } from '../journal/event-schemas.ts';
+import { type EventFilter, parseFilter, passes } from '../journal/events.ts';
+import type { RegistryEvent } from '../journal/journal-events.ts';
+import type { DeliveryInfo, DeliveryQuery, WebhookCreated, WebhookInfo, WebhookRequest } from './webhook-schemas.ts';
+import { webhookSecret } from './webhook-sender.ts';
+
+/** Who is told of registry events. `webhook-sender.ts` does the telling. */
+export type Webhooks = {
+  /** The one answer that holds the secret. @throws `invalid` */
+  create(request: WebhookRequest, by: string): Promise<WebhookCreated>;
+  list(): Promise<WebhookInfo[]>;
+  /** @throws `not_found` */
+  get(id: string): Promise<WebhookInfo>;
+  /** Deletes it and gives up what was still to be sent. @throws `not_found` */
+  remove(id: string): Promise<void>;
+  /** Sends a message of type `webhook.test`, as any event is sent. @throws `not_found` */
+  test(id: string): Promise<void>;
+  /** @throws `not_found`, `invalid` */
+  deliveries(id: string, query: DeliveryQuery): Promise<DeliveryInfo[]>;
+  /** Sends a delivery again. @throws `not_found`, `conflict` while it is still to be sent */
+  replay(id: string, deliveryId: string): Promise<void>;
+  /** Writes down who is to be told of events, in the transaction that keeps the events. */
+  enqueue(transaction: Transaction, events: RegistryEvent[]): Promise<void>;
+};
+
+type Row = Selectable<Tables['webhooks']>;
+
+const eventsAtOnce = 200;
+
+type Deps = { store: Store; outbox: Outbox; outbound: Outbound; deriveKey: DeriveKey; clock: Clock };
+
+export function createWebhooks(deps: Deps): Webhooks {
+  const { store, outbox } = deps;
+  return {
+    create: (request, by) => create(deps, request, by),
+    list: async () =>
+      (await (await store.db()).selectFrom('webhooks').selectAll().orderBy('created_at').orderBy('id').execute()).map(
+        infoOf,
+      ),
+    get: async (id) => infoOf(await rowOf(store, id)),
+    remove: async (id) => {
+      await rowOf(store, id);
+      await outbox.giveUp(id, 'the webhook was deleted');
+      await (await store.db()).deleteFrom('webhooks').where('id', '=', id).execute();
+    },
+    test: async (id) => {
+      await rowOf(store, id);
+      const at = isoTime(deps.clock.now());
+      const payload = JSON.stringify({ type: 'webhook.test', timestamp: at, data: { webhook_id: id } });
+      const message = { kind: 'webhook', key: `test-${randomUUID()}`, payload, recipients: [id] };
+      const db = await store.db();
+      await db.transaction().execute((transaction) => outbox.enqueue(transaction, [message]));
+      store.notifier.notify('outbox');
+    },
+    deliveries: async (id, query) => {
+      const limit = countOr('limit', query.limit, 100, 1000);
+      await rowOf(store, id);
+      return (await outbox.deliveries(id, limit)).map(deliveryInfo);
+    },
+    replay: async (id, deliveryId) => {
+      await rowOf(store, id);
+      await outbox.replay(id, /^\d{1,15}$/.test(deliveryId) ? Number(deliveryId) : -1);
+      store.notifier.notify('outbox');
+    },
+    enqueue: async (transaction, events) => {
+      const rows = await transaction.selectFrom('webhooks').selectAll().where('state', '=', 'active').execute();
+      if (rows.length === 0) return;
+      for (let from = 0; from < events.length; from += eventsAtOnce)
+        await outbox.enqueue(transaction, messagesFor(rows, events.slice(from, from + eventsAtOnce)));
+    },
+  };
+}
+
+async function create(
+  { store, outbound, deriveKey, clock }: Deps,
+  request: WebhookRequest,
+  by: string,
+): Promise<WebhookCreated> {
+  outbound.check(request.url, 'url');
+  const filter: EventFilter = parseFilter({ type: request.events, name: request.name }, 'events');
+  const row: Row = {
+    id: randomUUID(),
+    url: request.url,
+    description: request.description ?? '',
+    filter: JSON.stringify(filter),
+    state: 'active',
+    created_by: by,
+    created_at: new Date(clock.now()).toISOString(),
+  };
+  await (await store.db()).insertInto('webhooks').values(row).execute();
+  return { ...infoOf(row), secret: webhookSecret(deriveKey, row.id) };
+}
+
+async function rowOf(store: Store, id: string): Promise<Row> {
+  const row = await (await store.db()).selectFrom('webhooks').selectAll().where('id', '=', id).executeTakeFirst();
+  if (!row) throw notFound('There is no such webhook', { parameter: 'webhook_id', value: id });
+  return row;
+}
+
+function messagesFor(rows: Row[], events: RegistryEvent[]): OutboxMessage[] {
+  const wanted = rows.map((row) => ({ id: row.id, filter: JSON.parse(row.filter) as EventFilter }));
+  return events.flatMap((event) => {
+    const recipients = wanted.filter(({ filter }) => passes(filter, event)).map(({ id }) => id);
+    const payload = () => JSON.stringify({ type: event.type, timestamp: event.observedAt, data: eventInfo(event) });
+    return recipients.length > 0 ? [{ kind: 'webhook', key: `event-${event.id}`, payload: payload(), recipients }] : [];
+  });
+}
+
+const infoOf = (row: Row): WebhookInfo => {
+  const { types, name } = JSON.parse(row.filter) as EventFilter;
+  return {
+    id: row.id,
+    url: shownUrl(row.url),
+    description: row.description,
+    events: types,
+    name,
+    state: row.state,
+    created_by: row.created_by,
+    created_at: row.created_at,
+  };
+};
+
+/** Who knows the address of a chat channel can write to it: only the host is shown. */
+const shownUrl = (url: string): string => `${new URL(url).origin}/…`;
+
+const deliveryInfo = (delivery: Delivery): DeliveryInfo => {
+  const { type, data } = JSON.parse(delivery.payload) as { type: string; data: { id?: number } };
+  return {
+    id: delivery.id,
+    webhook_message_id: delivery.key,
+    type,
+    event_id: data.id ?? null,
+    state: delivery.state,
+    attempts: delivery.attempts,
+    uncertain_attempts: delivery.uncertain,
+    last_status: delivery.last_status,
+    last_error: delivery.last_error,
+    last_attempt_at: delivery.last_attempt_at,
+    next_attempt_at: delivery.state === 'due' ? delivery.due_at : null,
+  };
+};

@@ -1,0 +1,136 @@
+import { conflict } from '#kernel/errors.ts';
+import type { Cluster, PodState, Signals } from '#services/acquisition/kubernetes/cluster.ts';
+import { resourcesOf } from '../recommend/outputs.ts';
+import type { SizeAnswer } from '../schemas.ts';
+import type { MovedShares } from './apply-scaling.ts';
+import type { ApplyRequest, Change } from './apply-schemas.ts';
+import type { Found, Sized } from './apply-target.ts';
+
+/** What is to be set, and where. */
+export type Prepared = { found: Found; sized: Sized; changes: Change[]; scaler: MovedShares | null };
+
+/**
+ * What would be set, container by container.
+ * @param pods - those that are resized in place; none where the template is set
+ * @throws TowerError `conflict` where nothing can be
+ */
+export function changesOf(
+  answer: SizeAnswer,
+  found: Found,
+  request: ApplyRequest,
+  isSameAmount: Cluster['isSameAmount'],
+  pods: readonly Pick<PodState, 'containers'>[] = [],
+): Pick<Prepared, 'sized' | 'changes'> {
+  const { containers, replicas } = found;
+  if (answer.status !== 'success')
+    throw conflict(`nothing is recommended: ${answer.reason}`, { reason: answer.reason });
+  if (answer.warnings.length > 0)
+    throw conflict(`what was used may not be known in full: ${answer.warnings[0]}`, { warnings: answer.warnings });
+  if (replicas === 0) throw conflict('it has no pods, so nothing could tell whether they do well: scale it up first');
+  const wants = (resource: 'cpu' | 'memory') => request.resources.includes(resource);
+  const unknown = [wants('cpu') && answer.hpa, wants('memory') && answer.hpa_memory].find(
+    (hpa) => hpa && hpa.name !== found.scaler?.name,
+  );
+  // Whoever asks one cluster about another would size by what is not there.
+  if (unknown)
+    throw conflict(
+      `Prometheus knows the autoscaler ${unknown.name} of it, and the cluster ${found.scaler ? `only ${found.scaler.name}` : 'none'}: if that was not changed just now, PROMETHEUS_URL and KUBERNETES_CONFIG are of two clusters`,
+      { hpa: unknown.name },
+    );
+  const planned = answer.capacity?.replicas ?? null;
+  if (planned !== null && planned !== replicas)
+    throw conflict(
+      `the size is for ${planned} replicas, and there are ${replicas}: scale it first, or say basis: usage, or max_replicas`,
+      { replicas: planned },
+    );
+  const all = answer.containers
+    .filter(({ sidecar, container }) => !sidecar && containers.some(({ name }) => name === container))
+    .map(({ container, cpu, memory }) => ({
+      name: container,
+      resources: resourcesOf({
+        container,
+        cpuCores: wants('cpu') ? cpu.request : null,
+        memoryBytes: wants('memory') ? memory.request : null,
+        cpuLimitCores: wants('cpu') ? cpu.limit : null,
+      }),
+    }));
+  const changes = all.flatMap(({ name, resources }): Change[] => {
+    const of = (all: Sized) => all.find((each) => each.name === name)?.resources ?? {};
+    // Pods that were resized in place before are not what their template says.
+    const formers = pods.length === 0 ? [of(containers)] : pods.map((pod) => of(pod.containers));
+    return (['requests', 'limits'] as const).flatMap((part) =>
+      Object.entries(resources[part] ?? {}).flatMap(([resource, to]): Change[] => {
+        const there = formers.map((former) => former[part]?.[resource as 'cpu' | 'memory'] ?? null);
+        const from = there.find((each) => !isSameAmount(each, to) && (pods.length === 0 || mayHave(part, each)));
+        return from === undefined ? [] : [{ container: name, what: `${part}.${resource}`, from, to }];
+      }),
+    );
+  });
+  if (changes.length === 0) throw conflict('there is nothing to change: it has what is recommended');
+  const sized = all.filter(({ name }) => changes.some(({ container }) => container === name));
+  return { sized, changes };
+}
+
+/** A limit that a pod does not have could not be taken from it again in place. */
+const mayHave = (part: 'requests' | 'limits', there: string | null): boolean => part === 'requests' || there !== null;
+
+/** Of what is to be set what a pod can be given in place, and have taken back. */
+export const inPlaceFor = (sized: Sized, { containers }: Pick<PodState, 'containers'>): Sized =>
+  sized.map(({ name, resources }) => {
+    const there = containers.find((each) => each.name === name)?.resources.limits ?? {};
+    const limits = Object.fromEntries(Object.entries(resources.limits ?? {}).filter(([resource]) => resource in there));
+    return { name, resources: { ...resources, limits } };
+  });
+
+const percent = (share: number): string => `${Math.round(100 * share)} %`;
+
+/**
+ * A pod that was killed, began again, or is not ready any more; or none at all. One that somebody adds or takes away is none.
+ * @param known - how often each container of each had begun again before, see `restartsOf`
+ * @param first - those that were ready
+ */
+export function troubleOf(
+  pods: readonly PodState[],
+  known: ReadonlyMap<string, number>,
+  first: ReadonlySet<string>,
+): string | null {
+  if (pods.length === 0 && first.size > 0) return 'it is gone';
+  for (const { name, ready, runs } of pods) {
+    for (const { container, restarts, oomKilled } of runs) {
+      const again = restarts - (known.get(`${name}/${container}`) ?? 0);
+      if (again > 0) return oomKilled ? `${name} was killed for memory` : `${name} began again ${again} times`;
+    }
+    if (!ready && first.has(name)) return `${name} is not ready any more`;
+  }
+  return null;
+}
+
+/** By pod, a slash, and container. */
+export const restartsOf = (pods: readonly PodState[]): Map<string, number> =>
+  new Map(pods.flatMap(({ name, runs }) => runs.map(({ container, restarts }) => [`${name}/${container}`, restarts])));
+
+/** What rose beyond chance: throttling by 5 % of the periods, errors by 1 % of the requests, latency by a fifth. */
+export function worseThan(before: Signals, after: Signals): string | null {
+  const rose = (
+    name: Exclude<keyof Signals, 'throttledOf'>,
+    most: (was: number) => number,
+    text: (value: number) => string,
+  ) => {
+    const [was, is] = [before[name], after[name]];
+    return was !== null && is !== null && is > most(was) ? `from ${text(was)} to ${text(is)}` : null;
+  };
+  const throttled = rose('throttled', (was) => was + 0.05, percent);
+  const errors = rose(
+    'errors',
+    (was) => was + 0.01,
+    (value) => `${Number((100 * value).toPrecision(3))} %`,
+  );
+  const latency = rose(
+    'latencyMs',
+    (was) => 1.2 * was + 5,
+    (value) => `${Math.round(value)} ms`,
+  );
+  if (throttled) return `throttled CPU periods rose ${throttled}`;
+  if (errors) return `failed requests rose ${errors}`;
+  return latency && `the 95th percentile of latency rose ${latency}`;
+}

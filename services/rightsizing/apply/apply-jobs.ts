@@ -1,0 +1,115 @@
+import { conflict, publicText } from '#kernel/errors.ts';
+import { jobResource } from '#store/job-resource.ts';
+import type { Queue } from '#store/queue.ts';
+import type { QueuedJob, Work } from '#store/queue-job.ts';
+import type { SizeAnswer, SizeRequest } from '../schemas.ts';
+import { applySizes, prepare, undoLeft } from './apply.ts';
+import type { Prepared } from './apply-changes.ts';
+import { scalingNotes, shownScaling } from './apply-scaling.ts';
+import type { ApplyJob, ApplyPlan, ApplyRequest, ApplyResult } from './apply-schemas.ts';
+import { type ApplyDeps, isInPlace } from './apply-steps.ts';
+
+/** Recommendations that are applied, as jobs: begun, looked at, followed, cancelled, which takes back what was changed. */
+
+type Target = { namespace: string; service: string };
+/** Writes down what a job came to, where changes of clusters are written down. */
+export type NoteOutcome = (entry: { action: string; job: string; target: object; details: object }) => Promise<void>;
+/** Told what came of each. */
+export type OnApplied = (outcome: ApplyResult['status'] | 'failed', target: Target, reason: string | null) => void;
+type Deps = ApplyDeps & {
+  queue: Queue;
+  recommend(target: Target, request: SizeRequest): Promise<SizeAnswer>;
+  audit: NoteOutcome;
+  onApplied: OnApplied;
+};
+
+const kind = 'apply';
+
+export function createApplyJobs(deps: Deps) {
+  const { queue, cluster, recommend, audit, onApplied } = deps;
+  const prepared = async (target: Target, request: ApplyRequest) => {
+    const found = await cluster.find(target);
+    const answer = await recommend(target, { ...request, kind: found.kind });
+    return { ...(await prepare(cluster, target, found, answer, request)), answer };
+  };
+  queue.handle(kind, async (job, run) => {
+    const target = targetOf(job.subject);
+    const note = async (details: { status: Parameters<OnApplied>[0]; reason: string | null }) => {
+      onApplied(details.status, target, details.reason);
+      await audit({ action: 'apply a recommendation', job: job.id, target, details });
+    };
+    try {
+      const result = await applied(deps, prepared, job, run);
+      const { steps: _, ...outcome } = result;
+      await note(outcome);
+      return result;
+    } catch (error) {
+      // What is begun again has no outcome yet.
+      if (!run.isStopping()) await note({ status: 'failed', reason: publicText(error) });
+      throw error;
+    }
+  });
+  const { begin, ...jobs } = jobResource<ApplyJob>(queue, kind, 'apply job', ({ subject }) => targetOf(subject));
+  return {
+    ...jobs,
+    /** What would be changed, judged by the API server. @throws TowerError `conflict` for nothing to change, `invalid`, `not_found`, `unavailable` */
+    plan: async (target: Target, request: ApplyRequest): Promise<ApplyPlan> => {
+      const { answer, changes, scaler } = await prepared(target, request);
+      const open = await jobs.open(subjectOf(target));
+      const meanwhile = open ? [`it is being changed by job ${open.id}: this is what would be left to do now`] : [];
+      const inPlace = isInPlace(request)
+        ? [
+            'all pods are resized in place, which holds until they are replaced: their template stays as it is, and new ones ask for what it says; limits they do not have are not set',
+          ]
+        : [];
+      return {
+        dry_run: true,
+        ...target,
+        changes,
+        autoscaler: shownScaling(scaler),
+        confidence: answer.confidence,
+        notes: [...meanwhile, ...inPlace, ...scalingNotes(scaler), ...answer.notes],
+      };
+    },
+    /** @throws TowerError `conflict` while another job of the service is open, else as `plan` */
+    start: async (target: Target, request: ApplyRequest): Promise<ApplyJob> => {
+      await prepared(target, request);
+      return begin(subjectOf(target), request, `${target.service} is being changed`);
+    },
+  };
+}
+
+const subjectOf = ({ namespace, service }: Target): string => `${namespace}/${service}`;
+
+function targetOf(subject: string): Target {
+  const [namespace = '', service = ''] = subject.split('/');
+  return { namespace, service };
+}
+
+/** @throws TowerError `conflict` where its tower ended and somebody else has taken back what it did, else as `applySizes` */
+async function applied(
+  deps: ApplyDeps,
+  prepared: (target: Target, request: ApplyRequest) => Promise<Prepared>,
+  { id, attempts, abandoned, subject, payload }: QueuedJob,
+  { signal, progress, isStopping }: Parameters<Work>[1],
+): Promise<ApplyResult> {
+  const request = JSON.parse(payload) as ApplyRequest;
+  const target = targetOf(subject);
+  const left = await undoLeft(deps, id, target, signal);
+  if (left) return left;
+  // Whoever leads has taken it back, or it was done: what did harm is not to be begun anew.
+  if (abandoned > 0)
+    throw conflict(
+      `the tower ended while ${target.service} was changed, and nothing of it is left to take back: see what it asks for now, and apply again`,
+    );
+  return applySizes(
+    deps,
+    `${id}/${attempts}`,
+    target,
+    async () => prepared(target, request),
+    request,
+    signal,
+    (text) => progress({ step: text }),
+    isStopping,
+  );
+}

@@ -1,0 +1,101 @@
+import { conflict } from '#kernel/errors.ts';
+import type { Cluster, PodState } from '#services/acquisition/kubernetes/cluster.ts';
+import { movedShare } from '../recommend/scaling.ts';
+import type { Scaling } from './apply-schemas.ts';
+import type { Found, Sized } from './apply-target.ts';
+
+/** What becomes of an autoscaler’s targets when what they are shares of is changed. */
+
+type HeldShare = Parameters<Cluster['setShares']>[1]['shares'][number];
+/** `actsAt`: what one pod takes when it acts, once all is done. */
+export type MovedShares = { name: string; shares: (HeldShare & { actsAt: string })[] };
+
+/**
+ * Null where nothing it scales by changes.
+ * @param pods - those there are
+ * @param isInPlace - pods that are made meanwhile ask for what the template says, so that a share would be of neither
+ * @throws TowerError `conflict` where somebody else keeps the targets, or what they are shares of is not known
+ */
+export function movedShares(
+  amountOf: Cluster['amountOf'],
+  { scaler, containers, rolledOut }: Found,
+  sized: Sized,
+  pods: readonly Pick<PodState, 'containers' | 'sidecars' | 'requests'>[],
+  isInPlace: boolean,
+): MovedShares | null {
+  if (!scaler) return null;
+  const { name, keptBy } = scaler;
+  const refused = (why: string) => conflict(`the autoscaler ${name} scales by ${why}`, { hpa: name });
+  const perPod = pods.length > 0 ? pods.map((pod) => [...pod.containers, ...pod.sidecars]) : [containers];
+  const shares = scaler.shares.flatMap(({ isTwice, ...share }): MovedShares['shares'] => {
+    const { resource, container, percent } = share;
+    // Of a pod that asks for something as a whole, that is what shares are of.
+    if (container === null && pods.some(({ requests }) => requests?.[resource] !== undefined)) return [];
+    const toBe = new Map(sized.map((each) => [each.name, amountOf(each.resources.requests?.[resource])]));
+    const counted = perPod.flatMap((all) => all.filter((each) => container === null || each.name === container));
+    const amounts = counted.map((each) => {
+      const now = amountOf(each.resources.requests?.[resource]);
+      return { name: each.name, now, after: toBe.get(each.name) ?? now };
+    });
+    if (amounts.every(({ now, after }) => now === after)) return [];
+    const lacking = amounts.find(({ now }) => now === null);
+    if (lacking)
+      throw refused(
+        `${resource} in per cent of the request, and ${lacking.name} requests none: it cannot work as it is, so nothing can be moved with it`,
+      );
+    if (isTwice) throw refused(`${resource} twice: which of its targets is to move is not known`);
+    const perOne = (of: (each: (typeof amounts)[number]) => number | null) =>
+      amounts.reduce((sum, each) => sum + of(each)!, 0) / perPod.length;
+    const [before, after] = [perOne(({ now }) => now), perOne((each) => each.after)];
+    const held = quantityOf(resource, (percent / 100) * before);
+    if (isInPlace) return [{ ...share, held, next: null, actsAt: held }];
+    const next = Math.max(1, Math.round(100 * movedShare(percent / 100, before, after).moved));
+    return [{ ...share, held, next, actsAt: quantityOf(resource, (next / 100) * after) }];
+  });
+  if (shares.length === 0) return null;
+  if (keptBy !== null)
+    throw refused(
+      `${shares.map((each) => `${each.percent} % of ${each.resource} requested`).join(' and ')}, and ${keptBy} keeps it so: set ${shares.map(nextText).join(' and ')} there, together with the requests`,
+    );
+  if (!rolledOut)
+    throw refused('shares of what its pods request, and they are being replaced: apply it when that is done');
+  return { name, shares };
+}
+
+/** Whole, as autoscalers count: millicores, bytes. */
+const quantityOf = (resource: HeldShare['resource'], amount: number): string =>
+  resource === 'cpu' ? `${Math.max(1, Math.round(1000 * amount))}m` : String(Math.max(1, Math.round(amount)));
+
+const nextText = ({ held, next }: HeldShare): string => (next === null ? held : `${next} %`);
+
+export const shownScaling = (moved: MovedShares | null): Scaling =>
+  moved && {
+    name: moved.name,
+    targets: moved.shares.map(({ resource, container, percent, held, next, actsAt }) => ({
+      resource,
+      container,
+      from: `${percent}%`,
+      meanwhile: held,
+      to: next === null ? held : `${next}%`,
+      acts_at: actsAt,
+    })),
+  };
+
+/** For people: at what it acts, while pods are changed or once they are. */
+export const scalingText = ({ name, shares }: MovedShares, to: 'held' | 'next'): string =>
+  `the autoscaler ${name} acts at ${shares
+    .map(({ resource, percent, held, next, actsAt }) =>
+      to === 'held'
+        ? `${held} of ${resource} a pod while they are changed, which is its ${percent} %`
+        : `${next} % of ${resource} requested, ${actsAt} a pod`,
+    )
+    .join(' and at ')}`;
+
+/** What is another load than before, since a share stays where a service has room to breathe and does not run empty. */
+export const scalingNotes = (moved: MovedShares | null): string[] =>
+  (moved?.shares ?? [])
+    .filter(({ percent, next, held, actsAt }) => next !== null && held !== actsAt && percent !== next)
+    .map(
+      ({ resource, held, next, actsAt }) =>
+        `the autoscaler ${moved!.name} will act at ${actsAt} of ${resource} a pod and not at ${held} as now: ${next} % of the request is the nearest within 50 and 90 %`,
+    );

@@ -1,0 +1,129 @@
+import { z } from 'zod';
+import { among, oneOf, SizeRequest, yes } from '../schemas.ts';
+
+/** Applying a recommendation, as HTTP has it. */
+
+export const ApplyRequest = SizeRequest.extend({
+  dry_run: yes
+    .default(true)
+    .describe('Say what would be changed, and have the API server judge it; nothing is changed'),
+  resources: z
+    .array(oneOf(['cpu', 'memory']))
+    .min(1, 'must name one at least')
+    .default(['cpu', 'memory']),
+  canary: yes
+    .default(true)
+    .describe('Resize one pod in place first (Kubernetes 1.33 and later); not with a single replica'),
+  in_place: yes
+    .optional()
+    .describe(
+      'Resize all pods in place, one after the other, and leave the template as it is; it holds until pods are replaced. Not given: where horizon is 1h',
+    ),
+  watch_seconds: among(1, 86_400, true)
+    .default(600)
+    .describe('How long it is watched, after the canary and at the end'),
+  rollout_seconds: among(1, 86_400, true).default(600).describe('Until all pods must be ready'),
+}).meta({ examples: [{ dry_run: false, canary: true, watch_seconds: 600 }] });
+export type ApplyRequest = z.infer<typeof ApplyRequest>;
+
+const Change = z.object({
+  container: z.string(),
+  what: z.string().describe('requests.cpu, requests.memory, limits.cpu or limits.memory'),
+  from: z.string().nullable(),
+  to: z.string(),
+});
+export type Change = z.infer<typeof Change>;
+
+const Scaling = z
+  .object({
+    name: z.string(),
+    targets: z.array(
+      z.object({
+        resource: z.enum(['cpu', 'memory']),
+        container: z.string().nullable().describe('null: all containers of a pod together'),
+        from: z.string().describe('Of what pods ask for, such as 60%'),
+        meanwhile: z.string().describe('The same as an amount of one pod, while there are pods of both sizes'),
+        to: z
+          .string()
+          .describe('In place the amount, since pods that are made meanwhile ask for what the template says'),
+        acts_at: z.string().describe('What one pod takes when it acts then'),
+      }),
+    ),
+  })
+  .nullable()
+  .describe('Targets of the HorizontalPodAutoscaler that move with what pods ask for');
+export type Scaling = z.infer<typeof Scaling>;
+
+const measured = z.number().nullable().describe('null: nobody measures it');
+const Measured = z.object({ cpu_throttle_ratio: measured, error_ratio: measured, latency_p95_ms: measured });
+
+const ApplyResult = z.object({
+  status: z.enum(['applied', 'undone']),
+  reason: z.string().nullable().describe('Why it was taken back'),
+  canary: z.string().nullable().describe('The pod that was resized first'),
+  changes: z.array(Change),
+  autoscaler: Scaling.default(null),
+  before: Measured,
+  after: Measured,
+  steps: z.array(z.object({ at: z.string(), text: z.string() })),
+});
+export type ApplyResult = z.infer<typeof ApplyResult>;
+
+export const ApplyPlan = z
+  .object({
+    dry_run: z.literal(true),
+    namespace: z.string(),
+    service: z.string(),
+    changes: z.array(Change),
+    autoscaler: Scaling,
+    confidence: z.number().nullable(),
+    notes: z.array(z.string()),
+  })
+  .meta({
+    examples: [
+      {
+        dry_run: true,
+        namespace: 'hipster-shop',
+        service: 'frontend',
+        changes: [{ container: 'server', what: 'requests.cpu', from: '100m', to: '62m' }],
+        autoscaler: {
+          name: 'frontend',
+          targets: [{ resource: 'cpu', container: null, from: '60%', meanwhile: '60m', to: '90%', acts_at: '56m' }],
+        },
+        confidence: 0.83,
+        notes: [],
+      },
+    ],
+  });
+export type ApplyPlan = z.infer<typeof ApplyPlan>;
+
+export const ApplyJob = z
+  .object({
+    id: z.string(),
+    namespace: z.string(),
+    service: z.string(),
+    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
+    attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
+    created_at: z.iso.datetime(),
+    finished_at: z.iso.datetime().nullable(),
+    progress: z.object({ step: z.string() }).nullable(),
+    result: ApplyResult.nullable(),
+    error: z.string().nullable(),
+  })
+  .meta({
+    examples: [
+      {
+        id: '3f0c2a56-5b0e-4b5f-9a53-0f8d7e0f4b11',
+        namespace: 'hipster-shop',
+        service: 'frontend',
+        status: 'running',
+        attempts: 1,
+        created_at: '2026-11-20T10:00:00.000Z',
+        finished_at: null,
+        progress: { step: 'frontend-579b9bff58-t2dbm is resized in place' },
+        result: null,
+        error: null,
+      },
+    ],
+  });
+export type ApplyJob = z.infer<typeof ApplyJob>;

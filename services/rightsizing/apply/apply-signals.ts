@@ -1,0 +1,48 @@
+import type { Clock } from '#kernel/clock.ts';
+import { isPassing } from '#kernel/errors.ts';
+import type { Cluster, Signals } from '#services/acquisition/kubernetes/cluster.ts';
+import type { ApplyRequest } from './apply-schemas.ts';
+
+/** How a service does before and after a change. */
+
+type Measuring = {
+  cluster: Pick<Cluster, 'signals'>;
+  clock: Clock;
+  target: { namespace: string; service: string };
+  request: Pick<ApplyRequest, 'rollout_seconds'>;
+  signal: AbortSignal;
+  say(text: string): void;
+};
+
+/** So often a Prometheus that is away is asked again. */
+const lookMs = 10_000;
+
+/** Throttling of one pod by itself; of latency and errors nobody knows whose they are. */
+export const seenIn = (signals: Signals, pod: string | undefined): Signals =>
+  pod === undefined ? signals : { ...signals, throttled: signals.throttledOf[pod] ?? signals.throttled };
+
+/** Up to now; a Prometheus that is away is waited for. @throws TowerError `unavailable` where that takes too long */
+export async function signalsOf(
+  { cluster, clock, target, request, signal, say }: Measuring,
+  startMs: number,
+): Promise<Signals> {
+  const endMs = clock.now();
+  for (;;) {
+    try {
+      return await cluster.signals(target, startMs, endMs, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isPassing(error) || clock.now() - endMs >= request.rollout_seconds * 1000) throw error;
+      say(`how it does is not known yet: ${error.message}`);
+      await clock.sleep(lookMs, signal);
+    }
+  }
+}
+
+export const unmeasured: Signals = { throttled: null, errors: null, latencyMs: null, throttledOf: {} };
+
+export const shown = ({ throttled, errors, latencyMs }: Signals) => ({
+  cpu_throttle_ratio: throttled,
+  error_ratio: errors,
+  latency_p95_ms: latencyMs,
+});

@@ -1,0 +1,169 @@
+import type { TriedFor } from '#services/acquisition/experiments/load-points.ts';
+import type { Advices, AdviseTask } from '../recommend/advise.ts';
+import { fewestHours, isLong } from '../recommend/explain.ts';
+import type { SizeDeps } from '../recommend/size-deps.ts';
+import type { SizeAnswer, SizeRequest } from '../schemas.ts';
+import { own } from '../strategies/names.ts';
+import { horizonMsOf, hour } from '../usage.ts';
+import { at, type Capacity, type Fitted, fitCapacity, marginAt, type Planned, planFor } from './capacity.ts';
+import { dayByForecast } from './forecast-demand.ts';
+
+/**
+ * What a service will be asked, and what it takes to answer: the quantile of its traffic that the horizon is to keep, by the
+ * forecast engine or as usage's is found, and what one replica takes at its part of that, learned from experiments.
+ */
+
+type Context = { deps: SizeDeps; request: SizeRequest; tried: readonly TriedFor[]; signal: AbortSignal };
+type Stretch = { startMs: number; endMs: number; stepMs: number };
+export type ByCapacity = {
+  answer: SizeAnswer['capacity'];
+  planned: Planned | null;
+  note: string | null;
+  /** What Prometheus says of an answer that may not be whole. */
+  warnings: string[];
+};
+
+/**
+ * `planned` is null where usage is to decide: nobody made experiments, or `answer.reason` says why not.
+ * @param current - replicas there are
+ * @param scaler - what sets replicas, where something does
+ */
+export async function byCapacity(
+  context: Context,
+  target: { namespace: string; service: string },
+  stretch: Stretch,
+  current: number | null,
+  scaler: string | null,
+): Promise<ByCapacity> {
+  const { deps, request } = context;
+  const { points, leftOut } = await deps.history.loadPoints(target);
+  const nothing: ByCapacity = { answer: null, planned: null, note: null, warnings: [] };
+  // The rule of another right-sizer is asked for as it is.
+  if (request.basis === 'usage' || request.strategy !== own) return nothing;
+  const isAsked = request.basis === 'capacity' || request.demand_requests_per_second !== undefined;
+  if (points.length + leftOut === 0 && !isAsked) return nothing;
+  const told = { experiments: points.length, left_out: leftOut };
+  const because = (reason: string): ByCapacity => ({
+    answer: { ...unknown, ...told, reason },
+    planned: null,
+    note: null,
+    warnings: [],
+  });
+  const capacity = fitCapacity(points, 1 - request.violation);
+  if (typeof capacity === 'string')
+    return because(leftOut > 0 ? `${capacity}; ${leftOut} experiments are of low quality` : capacity);
+  if (scaler !== null) return because(`${scaler} sets the replicas, so nobody knows what one of them will be asked`);
+  const found = await demandOf(context, target, stretch, capacity);
+  if (typeof found === 'string') return { ...nothing, answer: { ...answerOf(capacity), ...told, reason: found } };
+  const { demand, by, confidences, warnings } = found;
+  const { min_replicas: least, max_replicas: most } = request;
+  const planned = planFor(capacity, demand, confidences, Math.max(least, current ?? 1), most);
+  const fewest = planFor(capacity, demand, confidences, least).replicas;
+  if (planned.load > capacity.tried * 1.0001)
+    return because(
+      `${most} replicas would each have to bear ${Math.round(planned.load)} requests/s, and none was tried with more than ${Math.round(capacity.tried)}: ${fewest} are needed`,
+    );
+  const tight =
+    planned.replicas < fewest
+      ? `${planned.replicas} replicas bear that and nothing above it; ${fewest} would bear a fifth more`
+      : planned.replicas > fewest
+        ? `by experiments ${fewest} of them would do, with a fifth to spare: scale first, or say max_replicas, to have a size for as many`
+        : null;
+  return {
+    answer: {
+      ...answerOf(capacity, planned.load),
+      ...told,
+      demand_requests_per_second: demand,
+      demand_by: by,
+      replicas: planned.replicas,
+      fewest_replicas: fewest,
+      requests_per_second_of_each: planned.load,
+      reason: null,
+    },
+    planned,
+    note: tight,
+    warnings,
+  };
+}
+
+/** `confidences`: probability that the stated share of the horizon stays below it, by factors of it; null of what is certain. */
+type Demand = {
+  demand: number;
+  by: 'request' | 'forecast' | 'quantiles';
+  confidences: readonly number[] | null;
+  warnings: string[];
+};
+
+/** Requests per second that the stated share of the horizon stays below, or why nobody knows. */
+async function demandOf(
+  { deps, request, tried, signal }: Context,
+  target: { namespace: string; service: string },
+  stretch: Stretch,
+  { loadFrom }: Capacity,
+): Promise<Demand | string> {
+  const expected = request.demand_requests_per_second;
+  if (expected !== undefined) return { demand: expected, by: 'request', confidences: null, warnings: [] };
+  if (loadFrom === 'load_test')
+    return 'experiments counted the requests of the load test, not those of the service: set PROMETHEUS_MESH or a query for request_rate, or say demand_requests_per_second';
+  const rate = await deps.history.requestRate(target, stretch, tried, signal);
+  if (!rate) return 'there is no query for request_rate: set PROMETHEUS_MESH, or say demand_requests_per_second';
+  if (rate.series > 1) return `the query for request_rate has ${rate.series} series, and must have one: take their sum`;
+  const { warnings } = rate;
+  const hours = (rate.values.filter((value) => !Number.isNaN(value)).length * rate.stepMs) / hour;
+  if (!isLong(hours, request.horizon))
+    return `of its request_rate ${hours.toFixed(1)} hours are known; ${fewestHours[request.horizon]} are needed`;
+  // Of a day the engine knows more; an hour is over before it has begun to learn from it.
+  const byForecast =
+    request.horizon === '24h' ? await dayByForecast(deps.forecaster, rate, request.violation, signal) : null;
+  if (byForecast !== null)
+    return { demand: byForecast.level, by: 'forecast', confidences: byForecast.confidences, warnings };
+  const task: AdviseTask = {
+    resource: 'cpu',
+    pods: [{ ...rate, first: 0 }],
+    together: false,
+    horizonMs: horizonMsOf[request.horizon],
+    violation: request.violation,
+    least: 0.001,
+    startupMs: 0,
+    strategies: [own],
+  };
+  const { advised } = await deps.pool.run<Advices>('runAdvise', task, { signal });
+  const { request: demand = null, confidences = null } = advised[0] ?? {};
+  return demand === null || confidences === null
+    ? 'Prometheus has no sample of its request_rate'
+    : { demand, by: 'quantiles', confidences, warnings };
+}
+
+const unknown = {
+  scenario: null,
+  load_from: null,
+  levels: null,
+  tried_requests_per_second: null,
+  cpu: null,
+  memory: null,
+  demand_requests_per_second: null,
+  demand_by: null,
+  replicas: null,
+  fewest_replicas: null,
+  requests_per_second_of_each: null,
+};
+
+/** @param load - that of each replica, where it is known */
+const answerOf = ({ scenario, loadFrom, levels, tried, cpu, memory }: Capacity, load = tried) => ({
+  ...unknown,
+  scenario,
+  load_from: loadFrom,
+  levels,
+  tried_requests_per_second: tried,
+  cpu: curveOf(cpu, tried, load),
+  memory: curveOf(memory, tried, load),
+});
+
+const curveOf = (curve: Fitted, tried: number, load: number) => ({
+  base: curve.base,
+  per_request: curve.perRequest,
+  per_request_squared: curve.perSquare,
+  at_most_tried: at(curve, tried),
+  error: curve.error,
+  margin: marginAt(curve, load),
+});

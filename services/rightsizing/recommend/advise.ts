@@ -1,0 +1,125 @@
+import { feed, sizerFor, strategies } from '../backtest/backtest.ts';
+import { own } from '../strategies/names.ts';
+import { hour, type Resource, sorted, type Usage } from '../usage.ts';
+
+/** One request from what the pods of a container used. */
+
+export type AdviseTask = {
+  resource: Resource;
+  /** One series per pod, all on one grid. `first`: the step it was seen at first. */
+  pods: (Usage & { first: number })[];
+  /** Of all pods together in the place of the busiest one. */
+  together: boolean;
+  horizonMs: number;
+  /** CPU: share of samples above; memory: share of horizons with any. */
+  violation: number;
+  least: number;
+  /** CPU of a pod's first moments says how it starts, not what it needs. */
+  startupMs: number;
+  /** `tower`, or one of the strategies; all = every one of them, for comparison. */
+  strategies: string[];
+};
+
+export type Advised = {
+  strategy: string;
+  /** What it does, in a line; null of the tower’s own. */
+  about: string | null;
+  /** Null where it says nothing. */
+  request: number | null;
+  confidence: number | null;
+  /** The same with other factors of the request, see `keeping.ts`; null where nobody keeps count. */
+  confidences: number[] | null;
+  factor: number | null;
+  experts: { name: string; weight: number; says: number }[];
+};
+
+export type Advices = {
+  advised: Advised[];
+  known: { pods: number; samples: number; firstMs: number | null; lastMs: number | null; hours: number };
+  /** Greatest use of any pod, start-up apart; null of nothing. */
+  peak: number | null;
+  /** Greatest CPU of a pod's first moments; null where no pod began meanwhile. */
+  startupPeak: number | null;
+};
+
+export function advise(task: AdviseTask): Advices {
+  const { resource, horizonMs, violation, least } = task;
+  const [begun, startupPeak] = resource === 'cpu' ? withoutStartup(task.pods, task.startupMs) : [task.pods, null];
+  const hottest = task.together ? totalOf(begun) : hottestOf(begun);
+  const { stepMs, startMs, values } = hottest;
+  const indices = Array.from(values.keys()).filter((i) => !Number.isNaN(values[i]!));
+  const ascending = sorted(values);
+  const advised = task.strategies.map((name): Advised => {
+    if (name === own) {
+      const sizer = sizerFor(resource, stepMs, horizonMs, least, violation);
+      feed(sizer, hottest, null);
+      return { strategy: name, about: null, ...sizer.recommend() };
+    }
+    const strategy = strategies.find((each) => each.name === name)!;
+    const request = strategy.request(resource, begun);
+    return {
+      strategy: name,
+      about: strategy.about,
+      request,
+      confidence: null,
+      confidences: null,
+      factor: null,
+      experts: [],
+    };
+  });
+  const timeOf = (i: number | undefined) => (i === undefined ? null : startMs + i * stepMs);
+  return {
+    advised,
+    known: {
+      pods: begun.filter((pod) => pod.values.some((value) => !Number.isNaN(value))).length,
+      samples: ascending.length,
+      firstMs: timeOf(indices[0]),
+      lastMs: timeOf(indices.at(-1)),
+      hours: (ascending.length * stepMs) / hour,
+    },
+    peak: ascending.at(-1) ?? null,
+    startupPeak,
+  };
+}
+
+/** What the busiest pod used at each step: a request is the same for all of them. */
+export function hottestOf(pods: readonly Usage[]): Usage {
+  const [first] = pods;
+  if (!first) return { startMs: 0, stepMs: 60_000, values: new Float64Array(0) };
+  const values = new Float64Array(first.values.length).fill(Number.NaN);
+  for (const pod of pods)
+    for (let i = 0; i < values.length; i += 1)
+      if (!(pod.values[i]! <= values[i]!) && !Number.isNaN(pod.values[i]!)) values[i] = pod.values[i]!;
+  return { ...first, values };
+}
+
+/** All pods together, step by step. */
+function totalOf(pods: readonly Usage[]): Usage {
+  const [first] = pods;
+  if (!first) return { startMs: 0, stepMs: 60_000, values: new Float64Array(0) };
+  const values = first.values.map((_, i) => {
+    const known = pods.map((pod) => pod.values[i]!).filter((value) => !Number.isNaN(value));
+    return known.length === 0 ? Number.NaN : known.reduce((sum, value) => sum + value, 0);
+  });
+  return { ...first, values };
+}
+
+/**
+ * Pods that began within the history lose their first moments; the peak of those is told. Those that are seen from the first
+ * step of all may have begun there, or Prometheus keeps no more: they lose them too, and tell no peak.
+ */
+function withoutStartup(pods: AdviseTask['pods'], startupMs: number): [Usage[], number | null] {
+  let most: number | null = null;
+  const earliest = Math.min(...pods.map(({ first }) => (first < 0 ? Number.POSITIVE_INFINITY : first)));
+  const cut = pods.map((pod) => {
+    const { first } = pod;
+    if (first <= 0) return pod;
+    const end = first + Math.ceil(startupMs / pod.stepMs);
+    if (first > earliest)
+      for (const value of pod.values.subarray(first, end)) if (!Number.isNaN(value)) most = Math.max(most ?? 0, value);
+    const values = pod.values.slice();
+    values.fill(Number.NaN, first, end);
+    return { ...pod, values };
+  });
+  return [cut, most];
+}

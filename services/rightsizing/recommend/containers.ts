@@ -1,0 +1,41 @@
+import { isoTime } from '#kernel/clock.ts';
+import type { WorkloadState } from '#services/acquisition/prometheus/workload-state.ts';
+import { hour } from '../usage.ts';
+import type { Pods } from './read.ts';
+
+/** Which containers a recommendation is about, and which of them its outputs. */
+
+/** What is injected beside a service, by the names of those who do so. */
+const sidecars =
+  /^(istio-proxy|linkerd-proxy|envoy(-sidecar)?|cloud-sql-proxy|cloudsql-proxy|vault-agent|daprd|fluent-bit|consul-dataplane|kuma-sidecar|jaeger-agent|otc-container)$/;
+
+/** @param template - containers of its own; null where no cluster tells */
+export const isBeside = (name: string, { nativeSidecars }: WorkloadState, template: string[] | null): boolean =>
+  nativeSidecars.includes(name) || (template === null ? sidecars.test(name) : !template.includes(name));
+
+/**
+ * Those that ran until the end; of others an old version had one, or it only began the pod.
+ * @param init - init containers: one that does not go on is over as soon as it is not seen
+ */
+export function containersNow(
+  parts: readonly Pods[],
+  init: readonly string[],
+  now: number,
+): { names: string[]; notes: string[] } {
+  const last = new Map<string, number>();
+  for (const { pods } of parts)
+    for (const { container, lastMs } of pods) last.set(container, Math.max(last.get(container) ?? 0, lastMs ?? 0));
+  const newest = Math.max(0, ...last.values());
+  const all = [...last.keys()].sort();
+  const stepMs = Math.max(...parts.map((part) => part.stepMs));
+  const gone = all.filter((name) => last.get(name)! < newest - (init.includes(name) ? 3 * stepMs : hour));
+  const named = all.filter((name) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name));
+  return {
+    names: named.filter((name) => !gone.includes(name)),
+    notes: [
+      ...(named.length < all.length ? ['series whose container label is no name of Kubernetes were left out'] : []),
+      ...(gone.length > 0 ? [`gone by now, and left out: ${gone.join(', ')}`] : []),
+      ...(last.size > 0 && newest < now - hour ? [`no pod of it was seen since ${isoTime(newest)}`] : []),
+    ],
+  };
+}

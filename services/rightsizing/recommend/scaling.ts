@@ -1,0 +1,134 @@
+import type { Written } from '#services/acquisition/kubernetes/resources.ts';
+import type { WorkloadState } from '#services/acquisition/prometheus/workload-state.ts';
+import { quantity } from '../backtest/plot.ts';
+import type { Planned } from '../capacity/capacity.ts';
+import type { SizeAnswer, SizeRequest } from '../schemas.ts';
+import type { Resource } from '../usage.ts';
+
+/** How many replicas, and what an autoscaler is to do when requests move. */
+
+type Container = SizeAnswer['containers'][number];
+
+/** All replicas together, over what one of them is to have. @param demand - cores they are to have together */
+export function sizeReplicas(
+  request: SizeRequest,
+  { replicas: current, hpa }: WorkloadState,
+  demand: number | null,
+  containers: readonly Container[],
+  planned: Planned | null,
+): SizeAnswer['replicas'] {
+  // As it will be written: whole millicores.
+  const perPod = containers.reduce((sum, each) => sum + Math.ceil(1000 * (each.cpu.request ?? Number.NaN)) / 1000, 0);
+  if (request.kind === 'DaemonSet' || containers.length === 0) return null;
+  const nothing = {
+    current,
+    recommended: null,
+    demand_cores: demand,
+    bound_by: 'nothing' as 'nothing' | 'cap' | 'capacity',
+  };
+  if (hpa) return { ...nothing, explanation: `the autoscaler ${hpa.name} decides` };
+  if (planned) {
+    const text = `by experiments: each is to bear ${Number(planned.load.toPrecision(3))} requests/s`;
+    return { ...nothing, recommended: planned.replicas, bound_by: 'capacity', explanation: text };
+  }
+  if (demand === null || Number.isNaN(perPod))
+    return { ...nothing, explanation: 'not of all containers is known what they need' };
+  // Nobody knows either of them to a hundredth.
+  const needed = Math.max(1, Math.ceil(demand / (perPod * request.target_utilization) - 0.01));
+  const recommended = Math.min(
+    request.max_replicas ?? Number.POSITIVE_INFINITY,
+    Math.max(request.min_replicas, needed),
+  );
+  const bound = recommended > needed ? 'floor' : recommended < needed ? 'cap' : 'usage';
+  const share = request.target_utilization === 1 ? '' : ` at ${Math.round(100 * request.target_utilization)} %`;
+  const text = `all replicas together are to have ${quantity(demand, 'cpu')} cores; one has ${quantity(perPod, 'cpu')}${share}: ${needed}`;
+  return {
+    current,
+    recommended,
+    demand_cores: demand,
+    bound_by: bound,
+    explanation:
+      bound === 'usage' ? text : `${text}, ${bound === 'floor' ? 'raised to min_replicas' : 'lowered to max_replicas'}`,
+  };
+}
+
+/** What a share of one request is of another, kept where a service has room to breathe and does not run empty. */
+export function movedShare(share: number, before: number, after: number) {
+  const exact = (share * before) / after;
+  // One that is outside already is not brought in against the way it has to go.
+  const [low, high] = [Math.min(0.5, share), Math.max(0.9, share)];
+  return { exact, moved: Math.min(high, Math.max(low, exact)), low, high };
+}
+
+/** Utilisation is a share of the request: where the request moves, the target has to, or the autoscaler acts at another load. */
+export function hpaOf(
+  { hpa, containers: current }: WorkloadState,
+  resource: Resource,
+  containers: Container[],
+): SizeAnswer['hpa'] {
+  const scaled = hpa?.metrics.find(({ metric, type }) => metric === resource && type === 'utilization');
+  if (!hpa || !scaled) return null;
+  const requestOf = (container: string) =>
+    (resource === 'cpu' ? current[container]?.cpuRequest : current[container]?.memoryRequest) ?? null;
+  const sum = (values: (number | null)[]) =>
+    values.length === 0 || values.includes(null) ? null : values.reduce<number>((total, value) => total + value!, 0);
+  const before = sum(containers.map(({ container }) => requestOf(container)));
+  // What is injected is not in what is to be applied.
+  const after = sum(containers.map((each) => (each.sidecar ? requestOf(each.container) : each[resource].request)));
+  const { target } = scaled;
+  const common = { name: hpa.name, target_utilization: target };
+  if (before === null || after === null)
+    return {
+      ...common,
+      recommended_target_utilization: null,
+      explanation: `the present requests of ${resource} are not known for all containers, so the target cannot be moved with them`,
+    };
+  const { exact, moved, low, high } = movedShare(target, before, after);
+  const load = (amount: number) => `${quantity(amount, resource)}${resource === 'cpu' ? ' cores' : ''}`;
+  const text = `scales at ${load(target * before)} a pod, which is ${Math.round(100 * exact)} % of what all its containers are to request`;
+  return {
+    ...common,
+    recommended_target_utilization: moved,
+    explanation:
+      moved === exact
+        ? text
+        : `${text}; kept within ${Math.round(100 * low)} and ${Math.round(100 * high)} %, so it will scale at ${quantity(moved * after, resource)}`,
+  };
+}
+
+/**
+ * All that an autoscaler is to scale by, with the targets that move. A list of metrics is replaced whole, so it takes the
+ * cluster’s own; null where that is not known, no target moves, or something else would move it back.
+ */
+export function scalerPatch(
+  scaler: Written['scaler'],
+  targets: Record<Resource, SizeAnswer['hpa']>,
+): { name: string; metrics: object[] } | null {
+  if (!scaler || scaler.keptBy !== null) return null;
+  let moved = false;
+  const metrics = (scaler.spec.metrics ?? []).map((metric) => {
+    const { type, resource } = metric;
+    const target = type === 'Resource' ? targets[resource?.name as Resource] : null;
+    const share = target?.name === scaler.metadata.name ? target.recommended_target_utilization : null;
+    if (!resource || share === null || resource.target?.type !== 'Utilization') return metric;
+    const averageUtilization = Math.round(100 * share);
+    moved ||= averageUtilization !== resource.target.averageUtilization;
+    return { ...metric, resource: { ...resource, target: { ...resource.target, averageUtilization } } };
+  });
+  return moved ? { name: scaler.metadata.name, metrics } : null;
+}
+
+/** Targets that belong to a size, and that its outputs do not set. */
+export const unsetTargets = (
+  patch: ReturnType<typeof scalerPatch>,
+  scaler: Written['scaler'],
+  targets: Record<Resource, SizeAnswer['hpa']>,
+): string[] =>
+  Object.entries(targets).flatMap(([resource, target]) => {
+    const [now, next] = [target?.target_utilization, target?.recommended_target_utilization ?? null];
+    if (!target || patch || next === null || Math.round(100 * next) === Math.round(100 * now!)) return [];
+    const why = scaler?.keptBy ? `${scaler.keptBy} keeps it` : 'it is not known in full';
+    return [
+      `set the target of the autoscaler ${target.name} to ${Math.round(100 * next)} % of ${resource} with the requests: ${why}, so the outputs leave it`,
+    ];
+  });

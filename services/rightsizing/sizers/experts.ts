@@ -1,0 +1,84 @@
+import { day, hour, quantileOf, sorted } from '../usage.ts';
+import { createLogHistogram } from './log-histogram.ts';
+
+/** Simple guesses of what the next stretch of time will ask for. Which of them to listen to is the sizer’s business. */
+
+export type Experts = {
+  names: string[];
+  /** Takes what came next. */
+  add(values: Float64Array): void;
+  /** What each says of the coming horizon; NaN where it has nothing to say. */
+  guesses(): Float64Array;
+};
+
+type Expert = { name: string; guess(past: Past): number };
+/** All that was seen, one step apart. */
+type Past = { values: Float64Array; size: number; stepMs: number; horizonMs: number };
+
+export function createExperts(stepMs: number, horizonMs: number, share: number, least: number): Experts {
+  const halfLives = horizonMs >= day ? [6, 12, 24, 72, 168] : [0.5, 2, 6, 12, 24, 72];
+  const histograms = halfLives.map((hours) => ({ hours, histogram: createLogHistogram(least, hours * hour) }));
+  const all: Expert[] = [
+    ...histograms.map(({ hours, histogram }) => ({
+      name: `quantile with a half-life of ${hours} h`,
+      guess: () => histogram.quantile(share),
+    })),
+    ...[1, 2, 7].map((days) => ({
+      name: days === 1 ? 'same hours of yesterday' : `same hours of ${days} days`,
+      guess: (past: Past) => quantileOf(sameHours(past, days, 0), share),
+    })),
+    { name: 'same hours a week ago', guess: (past) => quantileOf(stretch(past, -7 * day), share) },
+    { name: 'quantile of the last stretch', guess: (past) => quantileOf(stretch(past, -past.horizonMs), share) },
+    { name: 'peak of the last stretch', guess: (past) => stretch(past, -past.horizonMs).at(-1) ?? Number.NaN },
+    ...(horizonMs < day
+      ? [{ name: 'last stretch, as the hours differ', guess: (past: Past) => moved(past, share) }]
+      : []),
+  ];
+  const past: Past = { values: new Float64Array(1024), size: 0, stepMs, horizonMs };
+  return {
+    names: all.map(({ name }) => name),
+    add: (values) => {
+      if (past.size + values.length > past.values.length) {
+        const wider = new Float64Array(2 * (past.size + values.length));
+        wider.set(past.values.subarray(0, past.size));
+        past.values = wider;
+      }
+      past.values.set(values, past.size);
+      for (let i = 0; i < values.length; i += 1) {
+        const value = values[i]!;
+        if (Number.isNaN(value)) continue;
+        for (const { histogram } of histograms) histogram.add(value, (past.size + i) * stepMs);
+      }
+      past.size += values.length;
+    },
+    guesses: () => Float64Array.from(all, ({ guess }) => guess(past)),
+  };
+}
+
+/** The known values of the stretch of the horizon’s length that begins so long from now (negative), ascending. */
+function stretch({ values, size, stepMs, horizonMs }: Past, fromMs: number): Float64Array {
+  const from = size + Math.round(fromMs / stepMs);
+  const to = Math.min(size, from + Math.round(horizonMs / stepMs));
+  return sorted(values.subarray(Math.max(0, from), Math.max(0, to)));
+}
+
+/** Of the coming horizon’s clock times on so many days before; `aheadMs` moves the clock. */
+function sameHours(past: Past, days: number, aheadMs: number): Float64Array {
+  const parts = Array.from({ length: days }, (_, i) => stretch(past, aheadMs - (i + 1) * day));
+  const all = new Float64Array(parts.reduce((total, part) => total + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all.sort();
+}
+
+/** The last stretch, in the proportion of the coming hours to those just gone on the days before. */
+function moved(past: Past, share: number): number {
+  const [coming, gone] = [sameHours(past, 7, 0), sameHours(past, 7, -past.horizonMs)].map((each) =>
+    quantileOf(each, share),
+  );
+  const now = quantileOf(stretch(past, -past.horizonMs), share);
+  return gone! > 0 ? now * Math.min(4, Math.max(0.25, coming! / gone!)) : now;
+}

@@ -1,0 +1,53 @@
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { type Config, experimentsFolderOf } from '#config/config.ts';
+import { createWorkerPool } from '#kernel/worker-pool.ts';
+import { forecastRoutes } from '#routes/forecast.ts';
+import { forecastTrainingRoutes } from '#routes/forecast-training.ts';
+import type { Access } from '#services/access/access.ts';
+import { createForecast, forecastWorker } from '#services/forecast/forecast.ts';
+import { createSharedModels } from '#services/forecast/training/shared-models.ts';
+import { createTraining } from '#services/forecast/training/training.ts';
+import type { Area, Frame } from './area.ts';
+
+/** Forecasts and trained models, on threads of their own. */
+export function forecastArea(frame: Frame, { access }: { access: Access }) {
+  const { config, store, queue, version, clock, log, defer } = frame;
+  const build = config.FORECAST_KERNELS;
+  const pool = createWorkerPool(forecastWorker, { threads: threadsOf(config), queue: config.FORECAST_QUEUE });
+  defer('forecast threads', () => pool.close());
+  // Training takes long: with a thread of its own it does not delay forecasts.
+  const trainingPool = createWorkerPool(forecastWorker, { threads: 1, queue: config.FORECAST_QUEUE });
+  defer('training thread', () => trainingPool.close());
+  const modelsFolder = join(config.DATA_DIRECTORY, 'models');
+  const training = createTraining({
+    pool: trainingPool,
+    experimentsFolder: experimentsFolderOf(config),
+    modelsFolder,
+    queue,
+    shared: store.engine === 'postgres' ? createSharedModels(store, modelsFolder) : null,
+    build,
+    engine: config.FORECAST_ENGINE,
+    buffers: [
+      config.RECOMMENDATION_BUFFER_CPU,
+      config.RECOMMENDATION_BUFFER_MEMORY,
+      config.RECOMMENDATION_BUFFER_REPLICAS,
+    ],
+    version,
+    clock,
+    log,
+  });
+  const forecast = createForecast({ pool, timeoutMs: config.FORECAST_TIMEOUT_SECONDS * 1000, build });
+  const area: Area = {
+    name: 'forecast',
+    routes: async (app) => {
+      await app.register(forecastRoutes, { forecast });
+      await app.register(forecastTrainingRoutes, { training, access, now: clock.now });
+    },
+  };
+  return { forecast, training, area };
+}
+
+/** 0 = one less than there are cores, which the event loop keeps. */
+export const threadsOf = ({ FORECAST_WORKERS: workers }: Config): number =>
+  workers || Math.max(1, availableParallelism() - 1);

@@ -1,0 +1,77 @@
+import type { GaugeReading } from '#kernel/metrics.ts';
+import type { EventStream } from '#services/registry/journal/stream.ts';
+import type { Connection } from '#services/registry/mirror/mirror.ts';
+import type { RegistryParts } from './registry-one.ts';
+
+/** Gauges of the registries. Where there are several, each sample has a label with the registry's name. */
+export function registryGauges(all: RegistryParts[]): GaugeReading[] {
+  const several = all.length > 1;
+  const labels = several ? ['registry'] : [];
+  const own = ({ name }: RegistryParts): Record<string, string> => (several ? { registry: name } : {});
+  const each = (
+    name: string,
+    help: string,
+    read: (parts: RegistryParts) => number | null | Promise<number>,
+  ): GaugeReading => ({
+    name,
+    help,
+    labels,
+    read: () => Promise.all(all.map(async (parts) => ({ of: own(parts), value: await read(parts) }))),
+  });
+  const eachBy = (
+    name: string,
+    help: string,
+    label: string,
+    read: (parts: RegistryParts) => Record<string, number> | null,
+  ): GaugeReading => ({
+    name,
+    help,
+    labels: [...labels, label],
+    read: () =>
+      all.flatMap((parts) =>
+        Object.entries(read(parts) ?? {}).map(([word, value]) => ({ of: { ...own(parts), [label]: word }, value })),
+      ),
+  });
+  const status = ({ registry }: RegistryParts) => registry.status();
+
+  return [
+    eachBy('tower_registry_model_versions', 'Model versions in the mirror, by effective stage', 'stage', (parts) => {
+      const { snapshot } = status(parts);
+      return (
+        snapshot && Object.fromEntries(Object.entries(snapshot.byStage).map(([stage, list]) => [stage, list.length]))
+      );
+    }),
+    eachBy('tower_drift_versions', 'Monitored model versions, by drift status', 'status', ({ drift }) =>
+      drift.overview().assessed_at === null ? null : drift.overview().counts,
+    ),
+    each('tower_monitored_models', 'Monitored model versions', ({ monitoring }) => monitoring.count()),
+    each('tower_registry_cache_age_seconds', 'Age of the mirror', (parts) => seconds(status(parts).ageMs)),
+    each('tower_registry_stale', '1 when the mirror is stale', (parts) => Number(status(parts).stale)),
+    each('tower_registry_sample_data', '1 while sample data is shown', (parts) =>
+      Number(status(parts).origin === 'sample'),
+    ),
+    each('tower_mlflow_up', '1 when the last read of MLflow succeeded; nothing before the first', (parts) =>
+      mlflowUp(status(parts).connection),
+    ),
+    each(
+      'tower_registry_dangling_aliases',
+      'Aliases whose version is gone',
+      (parts) => status(parts).snapshot?.danglingAliases.length ?? null,
+    ),
+    each('tower_registry_journal_failing', '1 while changes cannot be journaled', ({ registry }) =>
+      Number(registry.journalError() !== null),
+    ),
+  ];
+}
+
+/** Clients that are connected to the event stream. */
+export const streamGauge = (stream: EventStream): GaugeReading => ({
+  name: 'tower_stream_clients',
+  help: 'Clients that follow /models/stream',
+  read: () => [{ value: stream.clients() }],
+});
+
+const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1000);
+
+const mlflowUp = (connection: Connection): number | null =>
+  connection === 'connected' || connection === 'disconnected' ? Number(connection === 'connected') : null;

@@ -1,0 +1,197 @@
+import type { FastifyInstance } from 'fastify';
+import { sayAge } from '#http/replies.ts';
+import { driftRoutes } from '#routes/drift.ts';
+import { monitoringRoutes } from '#routes/monitoring.ts';
+import { registryRoutes } from '#routes/registry.ts';
+import { allRegistriesRoutes } from '#routes/registry-all.ts';
+import { registryChangesRoutes } from '#routes/registry-changes.ts';
+import { createRegistryDispatch } from '#routes/registry-dispatch.ts';
+import { registryPromotionRoutes } from '#routes/registry-promotion.ts';
+import { registryWebhooksRoutes } from '#routes/registry-webhooks.ts';
+import type { Access } from '#services/access/access.ts';
+import { healthOf } from '#services/registry/health.ts';
+import { RegistryHealthPart } from '#services/registry/health-schemas.ts';
+import { createEvents } from '#services/registry/journal/events.ts';
+import { createEventStream } from '#services/registry/journal/stream.ts';
+import { createAllRegistries } from '#services/registry/lists/all-registries.ts';
+import { webhookSender } from '#services/registry/webhooks/webhook-sender.ts';
+import { createWebhooks } from '#services/registry/webhooks/webhooks.ts';
+import type { Area, AreaJob, Frame } from './area.ts';
+import { registryGauges, streamGauge } from './registry-gauges.ts';
+import {
+  aliasTableOf,
+  composeOne,
+  jobOf,
+  type RegistryParts,
+  registryMetrics,
+  type SharedParts,
+} from './registry-one.ts';
+
+/** Registers routes once for each registry: as they are for a single one, else under `/registries/{name}`. */
+export type Mount = (
+  app: FastifyInstance,
+  routes: (scope: FastifyInstance, parts: RegistryParts) => Promise<void>,
+) => Promise<void>;
+
+const minute = 60_000;
+
+/**
+ * The registry mirrors with everything about one registry: monitoring, drift, promotion checks, journal; and webhooks.
+ * @throws TowerError `invalid` for a file of gate rules that breaks a rule
+ */
+export async function registryArea(frame: Frame, { access }: { access: Access }) {
+  const { config, secrets, clock } = frame;
+  const shared = composeShared(frame);
+  const metrics = registryMetrics(frame.metrics);
+  const registries: RegistryParts[] = [];
+  for (const setting of secrets.registries) {
+    const parts = await composeOne(frame, shared, metrics, setting);
+    frame.defer(`registry ${setting.name}`, () => parts.registry.stop());
+    await parts.registry.start();
+    registries.push(parts);
+  }
+  const all =
+    registries.length > 1 ? createAllRegistries(registries, config.MAX_MODELS_RETURNED, aliasTableOf(config)) : null;
+  const dispatch = all && createRegistryDispatch(all);
+  const mount: Mount = async (app, routes) => mountEach(app, registries, dispatch, routes);
+  const httpDeps = { access, now: clock.now, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };
+  const users = secrets.registries.map(({ user }) => user ?? null);
+  const area: Area = {
+    name: 'registry',
+    ...(dispatch ? { rewriteUrl: dispatch.rewriteUrl } : {}),
+    routes: async (app) => {
+      await app.register(registryWebhooksRoutes, { webhooks: shared.webhooks });
+      if (all && dispatch) {
+        dispatch.refuseUnclear(app);
+        await app.register(allRegistriesRoutes, { all, changes: registries[0]!.changes, ...httpDeps });
+      }
+      await mount(app, (scope, parts) => routesOfOne(scope, parts, httpDeps));
+    },
+    jobs: jobsOf(frame, registries, shared),
+    leaderJobs: () => registries.map((parts) => refreshJob(frame, parts)),
+    scheduledJobs: [{ kind: 'registry-retention', everyMs: 360 * minute, run: () => prune(frame, shared, registries) }],
+    outboxSenders: { webhook: { send: webhookSender(frame), maxAttempts: config.WEBHOOK_MAX_ATTEMPTS } },
+    gauges: [...registryGauges(registries), streamGauge(shared.stream)],
+    health: {
+      schema: RegistryHealthPart,
+      read: () => healthOf(registries.map((parts, i) => ({ ...parts, user: users[i] ?? null }))),
+    },
+    // One that answers is enough; the others are named in the health.
+    isReady: () => registries.some(({ registry }) => registry.status().snapshot !== null),
+    abort: () => {
+      for (const { registry } of registries) registry.abort();
+    },
+  };
+  return { registries, all, mount, webhooks: shared.webhooks, area };
+}
+
+/** One journal to read and one set of webhooks for all registries. */
+function composeShared(frame: Frame): SharedParts {
+  const { config, store, outbox, outbound, deriveKey, clock } = frame;
+  const events = createEvents(store);
+  const stream = createEventStream({ events, clock, maxClients: config.STREAM_MAX_CLIENTS });
+  return { events, stream, webhooks: createWebhooks({ store, outbox, outbound, deriveKey, clock }) };
+}
+
+async function mountEach(
+  app: FastifyInstance,
+  registries: RegistryParts[],
+  dispatch: ReturnType<typeof createRegistryDispatch> | null,
+  routes: Parameters<Mount>[1],
+): Promise<void> {
+  for (const parts of registries) {
+    const prefix = dispatch ? `/registries/${parts.name}` : '';
+    await app.register(
+      async (scope) => {
+        scope.addHook('onSend', (request, reply, _payload, done) => {
+          if (request.routeOptions.config.mirrored && reply.statusCode < 400)
+            sayAge(reply, parts.registry.provenance());
+          done();
+        });
+        scope.addHook('onRoute', ({ method, url }) => {
+          const plain = url.slice(prefix.length);
+          // Lists over all registries answer under the same path.
+          if (dispatch && !app.hasRoute({ method: [method].flat()[0]!, url: plain }))
+            dispatch.add({ method, url: plain });
+        });
+        await routes(scope, parts);
+      },
+      { prefix },
+    );
+  }
+}
+
+async function routesOfOne(
+  app: FastifyInstance,
+  { registry, changes, promotion, monitoring, drift }: RegistryParts,
+  { access, now, debugEnabled }: { access: Access; now: () => number; debugEnabled: boolean },
+): Promise<void> {
+  await app.register(registryRoutes, { registry, now });
+  await app.register(registryChangesRoutes, { changes, access, now });
+  await app.register(registryPromotionRoutes, { promotion });
+  const connection = () => registry.status().connection;
+  await app.register(monitoringRoutes, { monitoring, connection, debugEnabled });
+  await app.register(driftRoutes, { drift });
+}
+
+function jobsOf({ config, store }: Frame, registries: RegistryParts[], { stream }: SharedParts): AreaJob[] {
+  const intervalMs = Math.max(config.CACHE_REFRESH_INTERVAL_MINUTES, 1) * minute;
+  const ofEach = ({ name, registry, drift }: RegistryParts): AreaJob[] => [
+    {
+      name: jobOf('registry-ping', name),
+      intervalMs: minute,
+      timeoutMs: 10_000,
+      firstAfterMs: minute,
+      step: (signal) => registry.ping(signal),
+    },
+    {
+      name: jobOf('run-count', name),
+      intervalMs,
+      timeoutMs: 30 * minute,
+      firstAfterMs: 2_000,
+      step: (signal) => registry.countRuns(signal),
+    },
+    {
+      name: jobOf('drift', name),
+      intervalMs,
+      timeoutMs: 10 * minute,
+      firstAfterMs: 5_000,
+      step: (signal) => drift.sweep(signal),
+    },
+  ];
+  const follow = ({ name, registry }: RegistryParts): AreaJob => ({
+    name: jobOf('registry-follow', name),
+    intervalMs: 10_000,
+    timeoutMs: minute,
+    firstAfterMs: 0,
+    isRecorded: false,
+    wakeOn: { topic: 'snapshots', about: name },
+    step: () => registry.follow(),
+  });
+  const catchUp: AreaJob = {
+    name: 'events',
+    intervalMs: 10_000,
+    timeoutMs: minute,
+    firstAfterMs: 10_000,
+    isRecorded: false,
+    wakeOn: { topic: 'events' },
+    step: () => stream.catchUp(),
+  };
+  return [...registries.flatMap(ofEach), catchUp, ...(store.engine === 'sqlite' ? [] : registries.map(follow))];
+}
+
+const refreshJob = ({ config }: Frame, { name, registry }: RegistryParts): AreaJob => ({
+  name: jobOf('registry-refresh', name),
+  intervalMs: config.CACHE_REFRESH_INTERVAL_MINUTES * minute,
+  timeoutMs: config.CACHE_TIMEOUT_SECONDS * 1000 + 10_000,
+  // With a snapshot at hand the first requests come first.
+  firstAfterMs: registry.status().snapshot ? 1_000 : 0,
+  nudgeOn: { topic: 'refresh', about: jobOf('registry-refresh', name) },
+  step: () => registry.refresh(),
+});
+
+/** Deletes events and observations that are older than the settings allow. All registries share both tables. */
+async function prune({ config, clock }: Frame, { events }: SharedParts, [first]: RegistryParts[]): Promise<void> {
+  await events.prune(clock.now(), config.EVENTS_RETENTION_DAYS, config.EVENTS_MAX_CHATTER);
+  await first?.drift.prune(clock.now() - config.OBSERVATIONS_RETENTION_DAYS * 1440 * minute);
+}

@@ -1,0 +1,148 @@
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { invalid } from '#kernel/errors.ts';
+import { exitCodes } from '../client.ts';
+import type { CliContext } from '../context.ts';
+import { table } from '../table.ts';
+
+type Difference = { name: string; champion: string | null; challenger: string | null };
+type Comparison = {
+  champion: { version: string; stage: string };
+  challenger: { version: string; stage: string };
+  comparable: string;
+  comparable_reason: string;
+  metrics: {
+    name: string;
+    direction: string;
+    champion: number | null;
+    challenger: number | null;
+    change_pct: number | null;
+    better: string | null;
+  }[];
+  params: Difference[] | null;
+  params_reason: string | null;
+  tags: Difference[];
+};
+type GateResult = {
+  status: 'pass' | 'fail';
+  version: string;
+  baseline: string | null;
+  rules: { rule: object; passed: boolean; reason: string }[];
+};
+type Report = {
+  counts: Record<string, number>;
+  findings: { kind: string; name: string; version: string | null; detail: string }[];
+};
+
+/** `tower models compare|gate|hygiene`: what is to be thought of models. */
+export function addJudgementCommands(models: Command, context: CliContext): void {
+  models
+    .command('compare <name> [champion] [challenger]')
+    .description('champion against challenger; without versions: what is in production and what comes next')
+    .action(async (name: string, champion?: string, challenger?: string) => {
+      if (champion !== undefined && challenger === undefined) throw invalid('name both versions, or none');
+      const query = champion === undefined ? '' : `?versions=${encodeURIComponent(`${champion},${challenger}`)}`;
+      context.print(
+        await context.tower().get<Comparison>(`/model/${encodeURIComponent(name)}/compare${query}`),
+        comparisonText,
+      );
+    });
+
+  models
+    .command('gate <name> <version>')
+    .description('whether a version may be promoted; exit code 1 where it may not')
+    .option('--baseline <version>', 'compare with this version instead of what is in production')
+    .option('--rules <file>', 'rules as YAML or JSON instead of those of the tower')
+    .action(async (name: string, version: string, flags: { baseline?: string; rules?: string }) => {
+      const body = {
+        ...(flags.baseline === undefined ? {} : { baseline: flags.baseline }),
+        ...(await rulesOf(flags.rules)),
+      };
+      const path = `/model/${encodeURIComponent(name)}/${encodeURIComponent(version)}/gate`;
+      const result = await context.tower().post<GateResult>(path, body);
+      context.print(result, gateText);
+      if (result.status === 'fail') process.exitCode = exitCodes.failed;
+    });
+
+  models
+    .command('hygiene')
+    .description('what is wrong or missing in the registry')
+    .option('--kind <kind>', 'only this kind')
+    .option('--name <model>', 'only this model')
+    .option('--all', 'every version, not only those in production and staging')
+    .action(async (flags: { kind?: string; name?: string; all?: boolean }) => {
+      const { all, ...rest } = flags;
+      const query = new URLSearchParams({ ...rest, ...(all ? { scope: 'all' } : {}) });
+      context.print(await context.tower().get<Report>(`/models/hygiene?${query}`), reportText);
+    });
+}
+
+async function rulesOf(path: string | undefined): Promise<{ rules?: unknown }> {
+  if (path === undefined) return {};
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw invalid(`--rules ${path} cannot be read (${error.code})`);
+  });
+  const { parse } = await import('yaml');
+  try {
+    const value = parse(text) as { rules?: unknown } | null;
+    return { rules: value?.rules ?? value };
+  } catch (error) {
+    throw invalid(`--rules ${path} is neither YAML nor JSON: ${(error as Error).message.split('\n')[0]}`);
+  }
+}
+
+function comparisonText({
+  champion,
+  challenger,
+  comparable,
+  comparable_reason,
+  metrics,
+  params,
+  params_reason,
+  tags,
+}: Comparison): string {
+  const head = ['', `v${champion.version} (${champion.stage})`, `v${challenger.version} (${challenger.stage})`];
+  const rows = metrics.map((item) => [
+    item.name,
+    item.champion,
+    item.challenger,
+    item.change_pct === null ? '' : `${signed(item.change_pct)} %`,
+    item.direction,
+    item.better,
+  ]);
+  const parts = [
+    `Comparable: ${comparable} (${comparable_reason})`,
+    metrics.length > 0 ? table([...head, 'CHANGE', 'BETTER IS', 'BETTER'], rows) : 'Neither version has metrics.',
+    differences('Params', params, params_reason),
+    differences('Tags', tags, null),
+  ];
+  return parts.join('\n\n');
+}
+
+const signed = (value: number): string => `${value > 0 ? '+' : ''}${Number(value.toPrecision(3))}`;
+
+function differences(what: string, list: Difference[] | null, reason: string | null): string {
+  if (list === null) return `${what}: ${reason}`;
+  if (list.length === 0) return `${what}: no difference`;
+  return table(
+    [what.toUpperCase(), 'CHAMPION', 'CHALLENGER'],
+    list.map((item) => [item.name, item.champion, item.challenger]),
+  );
+}
+
+function gateText({ status, version, baseline, rules }: GateResult): string {
+  const lines = rules.map(({ passed, reason }) => `${passed ? 'ok  ' : 'FAIL'}  ${reason}`);
+  return [
+    `${status.toUpperCase()}: version ${version}${baseline === null ? '' : ` against version ${baseline}`}`,
+    ...lines,
+  ].join('\n');
+}
+
+function reportText({ counts, findings }: Report): string {
+  if (findings.length === 0) return 'Nothing found.';
+  const rows = findings.map((item) => [item.kind, item.name, item.version, item.detail]);
+  const sums = Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([kind, count]) => `${count} ${kind}`);
+  return `${table(['KIND', 'MODEL', 'VERSION', 'DETAIL'], rows, 90)}\n\n${sums.join(', ')}`;
+}

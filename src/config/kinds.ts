@@ -1,0 +1,30 @@
+import { z } from 'zod';
+
+/** Kinds of settings. A variable that is set but empty counts as not set. */
+
+/** `true`, `false` and their usual synonyms. */
+export const flag = (value: boolean) =>
+  z
+    .enum(['true', 'false', '1', '0', 'yes', 'no', 'on', 'off'], 'must be true or false')
+    .default(value ? 'true' : 'false')
+    .transform((text) => ['true', '1', 'yes', 'on'].includes(text));
+
+/** A number within bounds, whole unless said otherwise. */
+export const number = (value: number, min: number, max: number, whole = true) => {
+  const rule = `must be a ${whole ? 'whole ' : ''}number from ${min} to ${max}`;
+  const bounded = z.coerce.number(rule).min(min, rule).max(max, rule);
+  return (whole ? bounded.int(rule) : bounded).default(value);
+};
+
+export const text = () => z.string().optional();
+/** Comma-separated items. */
+export const list = (value: string) =>
+  z
+    .string()
+    .default(value)
+    .transform((items) =>
+      items
+        .split(',')
+        .map((item) => item.trim())
+        .filter(Boolean),
+    );

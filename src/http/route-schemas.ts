@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import { ErrorBody } from './errors.ts';
+
+const errorMeaning: Record<number, string> = {
+  400: 'A value breaks a rule; the error names both',
+  401: 'Nobody knows who is asking: credentials or signature are missing or wrong',
+  403: 'Whoever is asking may not do this',
+  404: 'There is no such thing',
+  409: 'Not possible in the present state',
+  429: 'Too many requests from this address',
+  431: 'Address and headers together are longer than 16 KB',
+  503: 'Nothing to answer from: MLflow is down or was not read yet, or the tower is overloaded',
+};
+
+/** Made once: each copy of a schema costs the start a little. */
+const errorAnswers = Object.fromEntries(
+  Object.entries(errorMeaning).map(([status, text]) => [status, ErrorBody.describe(text)]),
+);
+
+/** Error answers of a route, for its schema. 429 and 431 go without saying: every route has them. */
+export const errors = (...statuses: (400 | 401 | 403 | 404 | 409 | 503)[]) =>
+  Object.fromEntries([...statuses, 429, 431].map((status) => [status, errorAnswers[status]])) as Record<
+    400 | 401 | 403 | 404 | 409 | 429 | 431 | 503,
+    typeof ErrorBody
+  >;
+
+export const tags = {
+  models: 'Models',
+  access: 'Access',
+  changes: 'Changes',
+  monitoring: 'Monitoring',
+  experiments: 'Experiments and runs',
+  analysis: 'Model analysis',
+  cache: 'Cache',
+  forecast: 'Forecast',
+  rightsizing: 'Rightsizing',
+  analytics: 'Analytics',
+  dashboard: 'Dashboard',
+  system: 'System',
+} as const;
+
+/** Path parameters; names may hold anything when percent-encoded. */
+export const modelName = z
+  .string()
+  .describe('Registered model name, percent-encoded: "Genome: variant caller" is Genome%3A%20variant%20caller');
+
+export const modelVersion = z.string().describe('Version number');

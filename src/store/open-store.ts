@@ -1,0 +1,25 @@
+import type { MetricTables } from './metric-tables.ts';
+import { openSqlite } from './sqlite.ts';
+import type { MetricStore, Place, Store } from './store.ts';
+import type { Tables } from './tables.ts';
+
+/**
+ * Opens `tower.db` in a folder and makes it where it is missing, or the same tables in PostgreSQL, and brings them to the
+ * current schema. A write that has returned survives SIGKILL and power cuts (WAL, synchronous=FULL; PostgreSQL's
+ * synchronous_commit).
+ * @throws TowerError `unavailable` with the place and the reason, `conflict` for a newer schema
+ */
+export const openStore = (place: Place): Promise<Store> => open<Tables>(place, 'tower.db');
+
+/**
+ * Opens `metrics.db` beside it. A write that has returned survives SIGKILL; a power cut may take the last seconds, never
+ * the file (WAL, synchronous=NORMAL): sixteen times as many commits a second. PostgreSQL keeps them as it keeps the rest.
+ * @throws TowerError as `openStore`
+ */
+export const openMetricStore = (place: Place): Promise<MetricStore> => open<MetricTables>(place, 'metrics.db');
+
+async function open<T>(place: Place, part: 'tower.db' | 'metrics.db'): Promise<Store<T>> {
+  if (place.databaseUrl === undefined) return openSqlite<T>(place.directory, part);
+  const { openPostgres } = await import('./postgres.ts');
+  return openPostgres<T>(place.databaseUrl, part, place.connections ?? 5);
+}

@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest';
+import { readConfig } from '#config/config.ts';
+import { splitCredentials } from '#config/registries.ts';
+import type { TowerError } from '#kernel/errors.ts';
+import { envExample } from '../support/env-example.ts';
+
+describe('settings', () => {
+  it('.env.example lists every variable with its default (npm test -- -u writes it anew)', async () => {
+    await expect(envExample()).toMatchFileSnapshot('../../.env.example');
+  });
+
+  it('every default of the contract holds', () => {
+    const { config } = readConfig({});
+    expect(config).toMatchObject({
+      API_HOST: '127.0.0.1',
+      API_PORT: 8000,
+      LOG_LEVEL: 'INFO',
+      CACHE_REFRESH_INTERVAL_MINUTES: 30,
+      CACHE_TIMEOUT_SECONDS: 300,
+      ENABLE_CACHE: true,
+      MAX_MODELS_RETURNED: 1000,
+      ENABLE_CACHE_PERSISTENCE: true,
+      CACHE_DIRECTORY: './cache',
+      CACHE_MAX_AGE_HOURS: 24,
+      ENABLE_MOCK_DATA: false,
+      ENABLE_DEBUG_ENDPOINTS: true,
+      RATE_LIMIT_PER_MINUTE: 100,
+      RATE_LIMIT_METRICS_PER_MINUTE: 1000,
+      RATE_LIMIT_HEALTH_PER_MINUTE: 300,
+    });
+  });
+
+  it('every invalid variable is named with its rule, all at once', () => {
+    const wrong = { API_PORT: '99999', ENABLE_CACHE: 'maybe', LOG_LEVEL: 'LOUD', CACHE_TIMEOUT_SECONDS: 'soon' };
+    expect(() => readConfig(wrong)).toThrow(/API_PORT must be a whole number from 0 to 65535, not "99999"/);
+    expect(() => readConfig(wrong)).toThrow(/ENABLE_CACHE must be true or false, not "maybe"/);
+    expect(() => readConfig(wrong)).toThrow(/LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not "LOUD"/);
+    expect(() => readConfig(wrong)).toThrow(/CACHE_TIMEOUT_SECONDS must be a whole number from 1 to 3600, not "soon"/);
+  });
+
+  it('reports every rule about several variables at once, beside those about one', () => {
+    const wrong = {
+      API_PORT: '99999',
+      API_HOST: '0.0.0.0',
+      MLFLOW_TRACKING_URI: 'prod=',
+      JWT_JWKS_URL: 'https://id.example.com/keys',
+      DATABASE_URL: 'postgres://db/tower',
+      METRICS_RETENTION_DAYS: '500',
+    };
+    const parametersOf = (env: Record<string, string>, purpose?: 'serve') => {
+      try {
+        readConfig(env, purpose);
+      } catch (error) {
+        return (error as TowerError).details['parameters'];
+      }
+      return [];
+    };
+    expect(parametersOf(wrong, 'serve')).toEqual([
+      'API_PORT',
+      'MLFLOW_TRACKING_URI',
+      'API_HOST',
+      'AUTH_ENABLED',
+      'ALLOW_UNAUTHENTICATED',
+      'JWT_ISSUER',
+      'TOWER_SECRET_KEY',
+      'METRICS_RETENTION_DAYS',
+      'METRICS_HOURS_RETENTION_DAYS',
+      'METRICS_DAYS_RETENTION_DAYS',
+    ]);
+    // Commands that listen to nobody do not need authentication.
+    expect(parametersOf({ API_HOST: '0.0.0.0' })).toEqual([]);
+    // A variable that breaks its own rule is reported once.
+    expect(parametersOf({ METRICS_RETENTION_DAYS: 'x', METRICS_HOURS_RETENTION_DAYS: '10' })).toEqual([
+      'METRICS_RETENTION_DAYS',
+    ]);
+  });
+
+  it('an empty variable counts as not set', () => {
+    expect(readConfig({ API_PORT: '', MLFLOW_TRACKING_URI: ' ' }).config).toMatchObject({ API_PORT: 8000 });
+  });
+
+  it('secrets and credentials in the address are not part of what may be shown', () => {
+    const { config, secrets } = readConfig({
+      MLFLOW_TRACKING_URI: 'https://dana:hunter2@mlflow.example.com/x?token=abc',
+      MLFLOW_TRACKING_PASSWORD: 's3cret',
+      MLFLOW_TRACKING_TOKEN: 't0ken',
+    });
+    expect(JSON.stringify(config)).not.toMatch(/hunter2|s3cret|t0ken|abc/);
+    expect(config).toMatchObject({
+      MLFLOW_TRACKING_URI: 'https://mlflow.example.com/x',
+      MLFLOW_TRACKING_USERNAME: 'dana',
+    });
+    expect(secrets.registries).toMatchObject([{ name: 'default', password: 'hunter2', token: 't0ken' }]);
+  });
+
+  it.each([
+    'https://u:p@ss@host/x',
+    'https://u:p/ss@host/x',
+    'http://u@host/x',
+  ])('no part of the password in %s is shown', (uri) => {
+    expect(splitCredentials(uri).uri).not.toMatch(/u:|p@|ss@|u@/);
+  });
+
+  it.each([
+    'sqlite:////data/team@corp/mlflow.db',
+    'file:///mnt/team@corp/mlruns',
+    './team@corp/mlruns',
+    'https://mlflow.corp/gw@v1',
+  ])('an @ that is no credential stays where it is: %s', (uri) => {
+    expect(splitCredentials(uri)).toEqual({ uri });
+  });
+
+  it('several registries have names, and credentials of their own', () => {
+    const { config, secrets } = readConfig({
+      MLFLOW_TRACKING_URI: 'prod=https://dana:hunter2@a.example.com , lab-eu=./mlruns',
+      MLFLOW_TRACKING_TOKEN: 'common',
+      MLFLOW_TRACKING_TOKEN_LAB_EU: 'own',
+      MLFLOW_WORKSPACE_PROD: 'team-a',
+    });
+    expect(config.MLFLOW_TRACKING_URI).toBe('prod=https://a.example.com,lab-eu=./mlruns');
+    expect(JSON.stringify(config)).not.toMatch(/hunter2|common|own"/);
+    expect(secrets.registries).toMatchObject([
+      {
+        name: 'prod',
+        uri: 'https://a.example.com',
+        user: 'dana',
+        password: 'hunter2',
+        token: 'common',
+        workspace: 'team-a',
+      },
+      { name: 'lab-eu', uri: './mlruns', token: 'own' },
+    ]);
+    expect(readConfig({ MLFLOW_TRACKING_URI: 'sqlite:///a=b,c.db' }).secrets.registries).toMatchObject([
+      { name: 'default', uri: 'sqlite:///a=b,c.db' },
+    ]);
+  });
+
+  it.each([
+    'prod=',
+    'Prod=./a',
+    'a=./x,a=./y',
+    'a=./x,./y',
+    'sample=./x',
+    'a=./x,',
+  ])('the list %j is refused', (list) => {
+    expect(() => readConfig({ MLFLOW_TRACKING_URI: list })).toThrow(/^MLFLOW_TRACKING_URI must/);
+  });
+
+  it('an @ in a query never changes the host', () => {
+    expect(splitCredentials('https://mlflow.corp/p?user=a@evil.example').uri).toBe('https://mlflow.corp/p');
+  });
+});

@@ -1,0 +1,13 @@
+import { fakeMlflow } from '../fakes/mlflow.ts';
+import { smallRegistry } from '../fakes/small-registry.ts';
+import { handClock } from '../support/sources.ts';
+import { testTower } from '../support/tower.ts';
+
+/** A tower that has read a small fake MLflow once, with a clock the test moves. */
+export async function composeInstance(env: Record<string, string> = {}) {
+  const fake = await fakeMlflow(smallRegistry());
+  const clock = handClock();
+  const tower = await testTower({ MLFLOW_TRACKING_URI: fake.url, ...env }, { clock });
+  await tower.services.registry.refresh();
+  return { ...tower, fake, clock };
+}

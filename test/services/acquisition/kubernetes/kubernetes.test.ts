@@ -1,0 +1,240 @@
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '#kernel/clock.ts';
+import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
+import { amountOf } from '#services/acquisition/kubernetes/objects.ts';
+import { readinessOf, waitForPods, whyNotReady } from '#services/acquisition/kubernetes/pods.ts';
+import { scaleWorkload, workloadsOf } from '#services/acquisition/kubernetes/workloads.ts';
+import { readyStatus } from '../../../fakes/kubernetes.ts';
+import { smallCluster as cluster, quick } from '../../../support/small-cluster.ts';
+
+const waiting = (reason: string, message?: string) => ({
+  phase: 'Pending',
+  conditions: [{ type: 'PodScheduled', status: 'True' }],
+  containerStatuses: [{ name: 'server', ready: false, restartCount: 0, state: { waiting: { reason, message } } }],
+});
+
+describe('a cluster', () => {
+  it('tells what workloads there are, what they ask for and what scales them', async () => {
+    const { fake, client } = await cluster();
+    fake.add('/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers', {
+      apiVersion: 'autoscaling/v2',
+      kind: 'HorizontalPodAutoscaler',
+      metadata: { name: 'web-hpa' },
+      spec: { scaleTargetRef: { kind: 'Deployment', name: 'web' } },
+    });
+    expect(await workloadsOf(client, 'shop')).toEqual([
+      {
+        kind: 'StatefulSet',
+        name: 'cart',
+        replicas: 1,
+        ready_replicas: 1,
+        containers: [
+          {
+            name: 'redis',
+            cpu_request_cores: 0.5,
+            cpu_limit_cores: null,
+            memory_request_bytes: null,
+            memory_limit_bytes: null,
+          },
+        ],
+        hpa: [],
+        vpa: [],
+      },
+      {
+        kind: 'Deployment',
+        name: 'web',
+        replicas: 2,
+        ready_replicas: 2,
+        containers: [
+          {
+            name: 'server',
+            cpu_request_cores: 0.25,
+            cpu_limit_cores: null,
+            memory_request_bytes: 128 * 2 ** 20,
+            memory_limit_bytes: 256 * 2 ** 20,
+          },
+          {
+            name: 'proxy',
+            cpu_request_cores: null,
+            cpu_limit_cores: null,
+            memory_request_bytes: null,
+            memory_limit_bytes: null,
+          },
+        ],
+        hpa: ['web-hpa'],
+        vpa: [],
+      },
+    ]);
+  });
+
+  it('scales through conflicts, and not at all where there is nothing to do', async () => {
+    const { fake, client } = await cluster();
+    let conflicts = 3;
+    fake.trouble(({ method, path }) =>
+      method === 'PUT' && path.endsWith('/scale') && conflicts-- > 0 ? { status: 409 } : undefined,
+    );
+    expect(await scaleWorkload(client, 'shop', 'web', 4)).toEqual({ former: 2, selector: 'app=web' });
+    expect([
+      fake.replicasOf('web'),
+      fake.pods().filter(({ metadata }) => metadata.name.startsWith('web')).length,
+    ]).toEqual([4, 4]);
+    const writes = () => fake.calls.filter((call) => call.startsWith('PUT')).length;
+    const before = writes();
+    await scaleWorkload(client, 'shop', 'web', 4);
+    expect(writes()).toBe(before);
+    await scaleWorkload(client, 'shop', 'cart', 0);
+    expect(fake.replicasOf('cart', 'StatefulSet')).toBe(0);
+    await expect(scaleWorkload(client, 'shop', 'nobody', 1)).rejects.toThrow(
+      'shop has no Deployment or StatefulSet nobody',
+    );
+  });
+
+  it.each([
+    [401, 'does not know who asks', '', 'unavailable'],
+    [
+      403,
+      'does not allow it: User "a" cannot list resource "pods"',
+      'User "a" cannot list resource "pods"',
+      'unavailable',
+    ],
+    [
+      403,
+      'Kubernetes: pods "web" is forbidden: exceeded quota: most',
+      'pods "web" is forbidden: exceeded quota: most',
+      'invalid',
+    ],
+    [503, 'Kubernetes answered 503', 'no rights', 'unavailable'],
+    [422, 'Kubernetes: no rights', 'no rights', 'invalid'],
+  ])('says what an answer %i means, and no token with it: %s', async (status, text, message, code) => {
+    const { fake, client } = await cluster();
+    fake.trouble(() => ({ status, message }));
+    const error = await scaleWorkload(client, 'shop', 'web', 1).catch((each: unknown) => each as Error);
+    expect((error as Error).message).toContain(text);
+    expect(error).toMatchObject({ code });
+    expect(String((error as Error).stack)).not.toContain('a-secret-token');
+  });
+
+  it('asks again after what passes, and says what cannot be reached', async () => {
+    const { fake, client } = await cluster();
+    let left = 2;
+    fake.trouble(() => (left-- > 0 ? { status: 503 } : undefined));
+    expect(await workloadsOf(client, 'shop')).toHaveLength(2);
+    fake.close();
+    await expect(workloadsOf(client, 'shop')).rejects.toThrow('Kubernetes cannot be reached');
+  });
+
+  it.each([
+    ['no-such-file', undefined, 'KUBERNETES_CONFIG cannot be read as a kubeconfig file'],
+    ['in-cluster', undefined, 'KUBERNETES_CONFIG is in-cluster, and this is no pod of one'],
+    [null, 'other', 'KUBERNETES_CONTEXT is not in the file; it has fake'],
+  ])('refuses the settings %s and %s by name', async (config, context, text) => {
+    const { fake } = await cluster();
+    const client = createKubernetesClient({ config: config ?? fake.file, context, timeoutMs: 5000, clock: quick });
+    await expect(workloadsOf(client, 'shop')).rejects.toThrow(text);
+  });
+});
+
+describe('pods', () => {
+  const pod = (status: object, metadata: object = {}) => ({ metadata: { name: 'web-1', ...metadata }, status });
+  it.each([
+    ['ready', pod(readyStatus), null],
+    ['ending', pod(readyStatus, { deletionTimestamp: '2026-11-20T10:00:00Z' }), 'is ending'],
+    [
+      'without a node',
+      pod({
+        phase: 'Pending',
+        conditions: [
+          { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: '0/3 nodes are available' },
+        ],
+      }),
+      'has no node: Unschedulable: 0/3 nodes are available',
+    ],
+    [
+      'without its image',
+      pod(waiting('ImagePullBackOff', 'no such image')),
+      'container server waits: ImagePullBackOff: no such image',
+    ],
+    ['falling again and again', pod(waiting('CrashLoopBackOff')), 'container server waits: CrashLoopBackOff'],
+    ['being made', pod(waiting('ContainerCreating')), 'container server is being created'],
+    [
+      'not ready yet',
+      pod({
+        phase: 'Running',
+        containerStatuses: [{ name: 'server', ready: false, restartCount: 0, state: { running: {} } }],
+      }),
+      'container server runs and is not ready yet',
+    ],
+    ['new', pod({ phase: 'Pending' }), 'has no container yet'],
+  ])('that are %s say so', (_, each, why) => {
+    expect(whyNotReady(each)).toBe(why);
+  });
+
+  it('are ready when all are and none is left over', () => {
+    const ready = pod(readyStatus);
+    expect(readinessOf([ready], 1).ready).toBe(true);
+    expect(readinessOf([ready], 2)).toEqual({ ready: false, pods: 1, waiting: [] });
+    expect(readinessOf([ready, pod(readyStatus, { deletionTimestamp: 'x' })], 1).ready).toBe(false);
+    expect(readinessOf([ready, pod({ phase: 'Failed' })], 1).ready).toBe(true);
+    expect(readinessOf([], 0).ready).toBe(true);
+  });
+
+  it('are watched until they are ready, across watches that end', async () => {
+    const { fake, client } = await cluster();
+    fake.podsAre(() => waiting('ContainerCreating'));
+    await scaleWorkload(client, 'shop', 'web', 3);
+    const names = fake
+      .pods()
+      .filter(({ metadata }) => metadata.name.startsWith('web'))
+      .map(({ metadata }) => metadata.name);
+    const seen: string[] = [];
+    const done = waitForPods(client, quick, {
+      namespace: 'shop',
+      selector: 'app=web',
+      wanted: 3,
+      timeoutMs: 20_000,
+      onChange: ({ waiting: each }) => {
+        seen.push(each.map(({ why }) => why).join());
+        if (seen.length === 1) {
+          fake.setPod(names[2]!, waiting('ImagePullBackOff'));
+          setTimeout(() => fake.endWatches(), 50);
+        }
+        if (each[0]?.why.includes('ImagePullBackOff')) setTimeout(() => fake.setPod(names[2]!, readyStatus), 100);
+      },
+    });
+    expect(await done).toEqual({ ready: true, pods: 3, waiting: [] });
+    expect(seen.some((each) => each.includes('ImagePullBackOff'))).toBe(true);
+    // Watched, not asked again and again.
+    expect(fake.calls.filter((call) => call === 'GET /api/v1/namespaces/shop/pods').length).toBeLessThan(5);
+  });
+
+  it('that are not ready in time are named with what they wait for', async () => {
+    const { fake, client } = await cluster();
+    fake.podsAre(() => waiting('ImagePullBackOff', 'gone'));
+    await scaleWorkload(client, 'shop', 'web', 3);
+    const wait = { namespace: 'shop', selector: 'app=web', wanted: 3, timeoutMs: 200 };
+    const readiness = await waitForPods(client, systemClock, wait);
+    expect(readiness).toMatchObject({
+      ready: false,
+      pods: 3,
+      waiting: [{ why: 'container server waits: ImagePullBackOff: gone' }],
+    });
+    await expect(
+      waitForPods(client, systemClock, { ...wait, timeoutMs: 20_000, signal: AbortSignal.timeout(50) }),
+    ).rejects.toThrow('timeout');
+  });
+});
+
+it.each([
+  ['250m', 0.25],
+  ['1.5', 1.5],
+  ['128Mi', 128 * 2 ** 20],
+  ['1e9', 1e9],
+  ['2G', 2e9],
+  ['100n', 1e-7],
+  ['', null],
+  ['many', null],
+  ['5Q', null],
+])('the quantity %s is %s', (text, amount) => {
+  const read = amountOf(text);
+  expect(read === null ? null : Number(read.toPrecision(12))).toBe(amount);
+});

@@ -1,0 +1,145 @@
+import { describe, expect, it } from 'vitest';
+import { createLog } from '#kernel/log.ts';
+import { createExperimentJobs, type ExperimentDeps } from '#services/acquisition/experiments/experiment-jobs.ts';
+import { hold, renew, restore, restoreLeft } from '#services/acquisition/kubernetes/leases.ts';
+import { findWorkload, setResources } from '#services/acquisition/kubernetes/resources.ts';
+import { scaleWorkload } from '#services/acquisition/kubernetes/workloads.ts';
+import type { Queue } from '#store/queue.ts';
+import { smallCluster as cluster, quick } from '../../../support/small-cluster.ts';
+
+describe('the hold on a workload', () => {
+  const claim = { namespace: 'shop', service: 'web', holder: 'job-1/1' };
+  const held = { ...claim, formerReplicas: 2 };
+  /** As it is when it is looked at. */
+  const asIs = (fake: Awaited<ReturnType<typeof cluster>>['fake']) => async () =>
+    Promise.resolve({ formerReplicas: fake.replicasOf('web')! });
+  const at = (ms: number) => ({ now: () => ms, sleep: async () => undefined });
+  const now = Date.parse('2026-11-20T10:00:00Z');
+
+  it('gives back what it found, also when it is taken up again after a crash', async () => {
+    const { fake, client } = await cluster();
+    await hold(client, at(now), claim, asIs(fake));
+    await scaleWorkload(client, 'shop', 'web', 5);
+    expect(await hold(client, at(now), claim, asIs(fake))).toEqual(held);
+    await restore(client, held);
+    expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
+    await restore(client, held);
+  });
+
+  it('is not given up for dead by who leads because their clocks differ', async () => {
+    const { fake, client } = await cluster();
+    await hold(client, at(now), claim, asIs(fake));
+    await scaleWorkload(client, 'shop', 'web', 5);
+    const noted: object[] = [];
+    // The leader's clock is two minutes ahead.
+    let leads = now + 120_000;
+    const jobs = createExperimentJobs({
+      client,
+      clock: { ...quick, now: () => leads },
+      queue: { handle: () => undefined, list: async () => [{ subject: 'shop' }] } as unknown as Queue,
+      audit: async ({ details }: { details: object }) => void noted.push(details),
+      log: createLog('ERROR', 'json', { write: () => undefined }),
+    } as unknown as ExperimentDeps);
+    const look = async () => jobs.restore(new AbortController().signal);
+    for (let minutes = 1; minutes <= 5; minutes += 1) {
+      await look();
+      await renew(client, at(now + minutes * 60_000), held);
+      leads += 60_000;
+    }
+    expect([fake.replicasOf('web'), fake.leases().length]).toEqual([5, 1]);
+    await look();
+    leads += 59_000;
+    await look();
+    expect(fake.replicasOf('web')).toBe(5);
+    leads += 1_000;
+    expect(noted).toEqual([]);
+    await look();
+    expect([fake.replicasOf('web'), fake.leases(), noted]).toEqual([2, [], [{ restored: ['web'] }]]);
+  });
+
+  it('is not taken by a job whose clock is ahead from one that is at it', async () => {
+    const { fake, client } = await cluster();
+    await hold(client, at(now), claim, asIs(fake));
+    await scaleWorkload(client, 'shop', 'web', 5);
+    const ahead = { ...at(now + 120_000), sleep: async () => renew(client, at(now + 15_000), held) };
+    await expect(hold(client, ahead, { ...claim, holder: 'job-2/1' }, asIs(fake))).rejects.toThrow('job-1/1');
+    expect([fake.replicasOf('web'), fake.leases().length]).toEqual([5, 1]);
+  });
+
+  it('is one job’s at a time, until it is not renewed any more', async () => {
+    const { fake, client } = await cluster();
+    await hold(client, at(now), claim, asIs(fake));
+    const other = { ...claim, holder: 'job-2/1' };
+    await expect(hold(client, at(now + 59_000), other, asIs(fake))).rejects.toThrow(
+      'web in shop is held by another job, job-1/1',
+    );
+    await renew(client, at(now + 30_000), held);
+    await expect(hold(client, at(now + 80_000), other, asIs(fake))).rejects.toThrow('job-1/1');
+    const theirs = await hold(client, at(now + 91_000), other, asIs(fake));
+    expect(theirs).toEqual({ ...other, formerReplicas: 2 });
+    await expect(renew(client, at(now + 92_000), held)).rejects.toThrow(
+      'not held by this job any more, but by job-2/1',
+    );
+    expect(fake.leases()[0]).toMatchObject({
+      spec: { holderIdentity: 'job-2/1', renewTime: '2026-11-20T10:01:31.000000Z' },
+    });
+    // Who was given up for dead and wakes up leaves the other alone.
+    await scaleWorkload(client, 'shop', 'web', 7);
+    await restore(client, held);
+    expect([fake.replicasOf('web'), fake.leases().length]).toEqual([7, 1]);
+    await restore(client, theirs);
+    expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
+    await expect(renew(client, at(now + 92_000), held)).rejects.toThrow('not held by this job any more');
+  });
+
+  it('is undone by anybody when nobody is at it, and what cannot be undone stops nothing else', async () => {
+    const { fake, client } = await cluster();
+    await hold(client, at(now), claim, asIs(fake));
+    await hold(client, at(now), { ...claim, service: 'cart' }, async () => Promise.resolve({ formerReplicas: 1 }));
+    await scaleWorkload(client, 'shop', 'web', 0);
+    await scaleWorkload(client, 'shop', 'cart', 0);
+    const abandoned = async (ms: number, atWork = false) =>
+      restoreLeft(client, 'shop', (_, { spec }) => Date.parse(spec.renewTime!) + 60_000 < now + ms && !atWork);
+    expect(await abandoned(10_000)).toEqual({ restored: [], waiting: [] });
+    expect(await abandoned(70_000, true)).toEqual({ restored: [], waiting: [] });
+    expect(fake.replicasOf('web')).toBe(0);
+    fake.trouble(({ method, path }) =>
+      method === 'PUT' && path.endsWith('cart/scale') ? { status: 422, message: 'no' } : undefined,
+    );
+    await expect(abandoned(70_000)).rejects.toThrow('Kubernetes: no');
+    expect(fake.replicasOf('web')).toBe(2);
+    fake.trouble(() => undefined);
+    expect(await abandoned(70_000)).toEqual({ restored: ['cart'], waiting: [] });
+    expect([fake.replicasOf('cart', 'StatefulSet'), fake.leases()]).toEqual([1, []]);
+  });
+
+  it('undoes what another kind of job had left half done before it begins', async () => {
+    const { fake, client } = await cluster();
+    const resources = () => JSON.stringify(fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!.spec);
+    const before = resources();
+    const found = await findWorkload(client, 'shop', 'web');
+    const target = { namespace: 'shop', service: 'web', kind: found.kind };
+    const former = { kind: found.kind, selector: found.selector, containers: found.containers, pods: [] };
+    // A job that sets sizes dies, then one that sets replicas comes, and dies too; then one that sets sizes again.
+    await hold(client, at(now), claim, async () => Promise.resolve({ formerReplicas: 2, formerResources: former }));
+    await setResources(client, target, [{ name: 'server', resources: { requests: { cpu: '1m' } } }]);
+    const replicas = await hold(client, at(now + 61_000), { ...claim, holder: 'job-2/1' }, asIs(fake));
+    expect(resources()).toBe(before);
+    await scaleWorkload(client, 'shop', 'web', 7);
+    expect(replicas.formerResources).toBeUndefined();
+    const again = await hold(client, at(now + 122_000), { ...claim, holder: 'job-3/1' }, async () =>
+      Promise.resolve({ formerReplicas: fake.replicasOf('web')!, formerResources: former }),
+    );
+    expect([again.formerReplicas, fake.replicasOf('web')]).toEqual([2, 2]);
+    await restore(client, again);
+    expect([resources(), fake.leases()]).toEqual([before, []]);
+  });
+
+  it('is let go of where what is to be done cannot be prepared', async () => {
+    const { fake, client } = await cluster();
+    await expect(hold(client, at(now), claim, async () => Promise.reject(new Error('nothing to do')))).rejects.toThrow(
+      'nothing to do',
+    );
+    expect(fake.leases()).toEqual([]);
+  });
+});

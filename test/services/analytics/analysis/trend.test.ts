@@ -1,0 +1,125 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { normal, seededRandom } from '#kernel/rng.ts';
+import { changepoints } from '#services/analytics/analysis/changepoints.ts';
+import { type Level, trendOf } from '#services/analytics/analysis/trend.ts';
+import { dayMs, hourMs } from '#services/analytics/storage/reader.ts';
+
+const start = Date.UTC(2026, 10, 1);
+const hourly = (values: number[]): Level[] => values.map((value, i) => ({ at: start + i * hourMs, value }));
+/** Noise in which neighbours resemble each other. */
+function wandering(n: number, correlation: number, seed: number): number[] {
+  const random = seededRandom(seed);
+  let last = normal(random);
+  return Array.from({ length: n }, () => {
+    last = correlation * last + Math.sqrt(1 - correlation ** 2) * normal(random);
+    return last;
+  });
+}
+
+describe('a trend', () => {
+  const share = (correlation: number, rise: number) => {
+    const runs = Array.from({ length: 100 }, (_, seed) => {
+      const noise = wandering(168, correlation, seed + 1);
+      return trendOf(hourly(noise.map((value, i) => 10 + value + (rise * i) / 167)), hourMs).p! < 0.05;
+    });
+    return runs.filter(Boolean).length / runs.length;
+  };
+
+  it('is rarely found where there is none, however much neighbours resemble each other', () => {
+    expect(share(0, 0)).toBeLessThan(0.1);
+    expect(share(0.6, 0)).toBeLessThan(0.13);
+    expect(share(0.9, 0)).toBeLessThan(0.17);
+  });
+
+  it('is found where there is one', () => {
+    expect(share(0.6, 1.5)).toBeGreaterThan(0.6);
+  });
+
+  it('is not moved by a few wild values', () => {
+    const random = seededRandom(4);
+    const values = Array.from(
+      { length: 168 },
+      (_, i) => i / 167 + normal(random) / 5 + (i > 112 && i % 7 === 0 ? 20 : 0),
+    );
+    const { slope, direction } = trendOf(hourly(values), hourMs);
+    expect(direction).toBe('INCREASING');
+    expect(slope!.perDay * 7).toBeGreaterThan(0.8);
+    expect(slope!.perDay * 7).toBeLessThan(1.6);
+    expect(slope!.low).toBeLessThan(1.15 / 7);
+    expect(slope!.high).toBeGreaterThan(1 / 7);
+  });
+
+  it('of half a day’s cycle is none, of a week’s rise under a daily cycle is one', () => {
+    const cycle = (i: number) => 20 * Math.sin((2 * Math.PI * i) / 24);
+    const random = seededRandom(5);
+    const noise = Array.from({ length: 108 }, () => normal(random));
+    const flat = trendOf(hourly(noise.map((value, i) => 100 + cycle(i) + value)), hourMs);
+    expect(flat).toMatchObject({ direction: 'STABLE', deseasonalised: true });
+    const rising = trendOf(hourly(noise.map((value, i) => 100 + cycle(i) + value - (10 * i) / 107)), hourMs);
+    expect(rising.direction).toBe('DECREASING');
+    expect(rising.slope!.perDay).toBeCloseTo(-10 / (107 / 24), 0);
+  });
+
+  it('is not called one where it is real but too small to matter', () => {
+    const values = Array.from({ length: 48 }, (_, i) => 1000 + i * 0.01);
+    expect(trendOf(hourly(values), hourMs)).toMatchObject({ direction: 'STABLE', p: expect.closeTo(0, 6) });
+  });
+
+  it('of too few values is not known; of a flat line is none', () => {
+    expect(trendOf(hourly([1, 2, 3]), hourMs)).toMatchObject({ direction: 'INSUFFICIENT_DATA', slope: null });
+    expect(trendOf(hourly(Array.from({ length: 50 }, () => 7)), hourMs)).toMatchObject({
+      direction: 'STABLE',
+      slope: { perDay: 0 },
+      changepoints: [],
+    });
+  });
+
+  it('of any series is no NaN', () => {
+    const value = fc.double({ min: -1e12, max: 1e12, noNaN: true });
+    fc.assert(
+      fc.property(fc.array(value, { maxLength: 90 }), (values) => {
+        const { slope, p } = trendOf(hourly(values), hourMs);
+        for (const figure of [slope?.perDay, slope?.low, slope?.high, p]) expect(Number.isNaN(figure)).toBe(false);
+      }),
+    );
+  });
+});
+
+describe('change points', () => {
+  const levels = (noise: number[], edges: number[], size: number) =>
+    noise.map((value, i) => value + size * edges.filter((edge) => i >= edge).length);
+
+  it('are where the level changed', () => {
+    const found = changepoints(levels(wandering(300, 0, 3), [100, 220], 4));
+    expect(found.length).toBe(2);
+    expect(Math.abs(found[0]! - 100)).toBeLessThanOrEqual(2);
+    expect(Math.abs(found[1]! - 220)).toBeLessThanOrEqual(2);
+  });
+
+  it('are seldom found in noise, even in one that wanders', () => {
+    const count = (correlation: number) =>
+      Array.from({ length: 40 }, (_, seed) => changepoints(wandering(300, correlation, seed + 50)).length).filter(
+        Boolean,
+      ).length;
+    expect(count(0)).toBeLessThanOrEqual(4);
+    expect(count(0.6)).toBeLessThanOrEqual(8);
+  });
+
+  it('of what never or only once changes are none or that one', () => {
+    expect(changepoints(Array.from({ length: 60 }, () => 5))).toEqual([]);
+    expect(changepoints([...Array.from({ length: 30 }, () => 5), ...Array.from({ length: 30 }, () => 9)])).toEqual([
+      30,
+    ]);
+  });
+
+  it('bring a trend’s answer the times and the levels', () => {
+    const values = levels(wandering(60, 0, 9), [30], 10);
+    const [change] = trendOf(
+      values.map((value, i) => ({ at: start + i * dayMs, value })),
+      dayMs,
+    ).changepoints;
+    expect(change!.at).toBe(start + 30 * dayMs);
+    expect(Math.abs(change!.after - change!.before - 10)).toBeLessThan(1);
+  });
+});

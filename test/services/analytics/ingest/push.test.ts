@@ -1,0 +1,182 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { readExposition } from '#services/analytics/ingest/exposition.ts';
+import { readWriteRequest } from '#services/analytics/ingest/remote-write.ts';
+import { unsnap } from '#services/analytics/ingest/snappy.ts';
+import { createReader, hourMs, type Series } from '#services/analytics/storage/reader.ts';
+import { analyticsIn, iso } from '../../../support/analytics.ts';
+
+/** Enough of protocol buffers to write what is read. */
+const varint = (value: bigint): number[] =>
+  value < 128n ? [Number(value)] : [Number(value & 127n) | 128, ...varint(value >> 7n)];
+const part = (field: number, bytes: Iterable<number>): number[] => {
+  const all = [...bytes];
+  return [...varint(BigInt(field * 8 + 2)), ...varint(BigInt(all.length)), ...all];
+};
+const text = (field: number, value: string) => part(field, new TextEncoder().encode(value));
+const sample = (at: number, bits: bigint) =>
+  part(2, [9, ...new Uint8Array(BigUint64Array.of(bits).buffer), 16, ...varint(BigInt.asUintN(64, BigInt(at)))]);
+type Given = { labels: [string, string][]; samples: [at: number, bits: bigint][] };
+const request = (series: Given[]) =>
+  series.flatMap(({ labels, samples }) =>
+    part(1, [
+      ...labels.flatMap(([name, value]) => part(1, [...text(1, name), ...text(2, value)])),
+      ...samples.flatMap(([at, bits]) => sample(at, bits)),
+    ]),
+  );
+/** Literals only: what a compressor may always write. */
+const snap = (bytes: number[]): Uint8Array => {
+  const blocks: number[] = [];
+  for (let from = 0; from < bytes.length; from += 60) {
+    const block = bytes.slice(from, from + 60);
+    blocks.push((block.length - 1) << 2, ...block);
+  }
+  return Uint8Array.from([...varint(BigInt(bytes.length)), ...blocks]);
+};
+const stale = 0x7ff0000000000002n;
+const bitsOf = (value: number) => new BigUint64Array(Float64Array.of(value).buffer)[0]!;
+
+describe('snappy', () => {
+  it('copies what came before, into itself too', () => {
+    // "ab", then ten bytes from two back, then the first three again by a two-byte distance.
+    const bytes = [15, 4, 97, 98, ((10 - 4) << 2) | 1, 2, ((3 - 1) << 2) | 2, 12, 0];
+    expect(new TextDecoder().decode(unsnap(Uint8Array.from(bytes), 100))).toBe('ababababababaab'.slice(0, 12) + 'aba');
+  });
+
+  it('of any bytes gives bytes or a refusal, never more than allowed', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+        try {
+          expect(unsnap(bytes, 500).length).toBeLessThanOrEqual(500);
+        } catch (error) {
+          expect(error).toBeInstanceOf(RangeError);
+        }
+      }),
+    );
+    expect(() => unsnap(Uint8Array.from([255, 255, 255, 255, 15]), 1000)).toThrow('more than 1000 bytes');
+  });
+});
+
+describe('a write request', () => {
+  const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 });
+  const series = fc.record({
+    labels: fc.array(fc.tuple(name, name), { maxLength: 4 }),
+    samples: fc.array(
+      fc.tuple(fc.integer({ min: -(2 ** 45), max: 2 ** 45 }), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })),
+      { maxLength: 5 },
+    ),
+  });
+
+  it('is read as it was written, every bit of a value too', () => {
+    fc.assert(
+      fc.property(fc.array(series, { maxLength: 4 }), (given) => {
+        const read = readWriteRequest(snap(request(given as Given[])));
+        expect(read.map(({ labels }) => labels)).toEqual(given.map(({ labels }) => labels));
+        expect(read.map(({ samples }) => samples.map(({ at, value }) => [at, bitsOf(value)]))).toEqual(
+          given.map(({ samples }) => samples),
+        );
+      }),
+    );
+  });
+
+  it('of any bytes is a request or a clear refusal', async () => {
+    const { analytics } = analyticsIn();
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 80 }), async (bytes) => {
+        const outcome = await analytics.takeWrite(snap([...bytes])).catch((error: unknown) => error);
+        if (outcome !== undefined) expect(outcome).toMatchObject({ code: 'invalid' });
+      }),
+    );
+  });
+
+  it('keeps stale markers, passes statistics without them, and what cannot be kept is said once the rest is', async () => {
+    const { analytics, store, now } = analyticsIn();
+    const labels: [string, string][] = [
+      ['__name__', 'up'],
+      ['instance', 'node-1:9100'],
+      ['job', 'node'],
+    ];
+    const written = analytics.takeWrite(
+      snap(
+        request([
+          {
+            labels,
+            samples: [
+              [now - 30_000, bitsOf(1)],
+              [now - 15_000, stale],
+            ],
+          },
+          { labels, samples: [[now + 2 * hourMs, bitsOf(1)]] },
+        ]),
+      ),
+    );
+    await expect(written).rejects.toThrow(
+      '1 of 3 points were not recorded; the first: its time is more than an hour ahead',
+    );
+    expect((await analytics.series({})).series).toEqual([
+      { metric: 'up', resource: 'node-1:9100', labels: { job: 'node' } },
+    ]);
+    const reader = createReader(store);
+    const [{ id }] = (await reader.find({})) as [Series];
+    const { values } = await reader.points(id, { start: 0, end: now });
+    expect([...new BigUint64Array(values.slice().buffer)]).toEqual([bitsOf(1), stale]);
+    const { groups } = await analytics.aggregate({ metric: 'up', start: iso(now - hourMs) });
+    expect(groups[0]!.buckets).toMatchObject([{ count: 1, sum: 1 }]);
+  });
+});
+
+describe('the text format', () => {
+  it('is read line by line', () => {
+    const lines = readExposition(
+      [
+        '# HELP http_requests_total The total',
+        String.raw`http_requests_total{method="post",path="/a \"b\" \\ c",} 1027 1395066363000`,
+        'metric_without_timestamp_and_labels 12.47',
+        'up{instance="x"} NaN',
+        '',
+        'broken{a=b} 1',
+        'broken{a="b" 1',
+        'no_value',
+        'x 1 2 3',
+        '7x 1',
+      ].join('\n'),
+    );
+    expect(lines).toEqual([
+      {
+        line: 2,
+        labels: [
+          ['__name__', 'http_requests_total'],
+          ['method', 'post'],
+          ['path', String.raw`/a "b" \ c`],
+        ],
+        value: 1027,
+        at: 1_395_066_363_000,
+      },
+      { line: 3, labels: [['__name__', 'metric_without_timestamp_and_labels']], value: 12.47, at: null },
+      {
+        line: 4,
+        labels: [
+          ['__name__', 'up'],
+          ['instance', 'x'],
+        ],
+        value: Number.NaN,
+        at: null,
+      },
+      { line: 6, reason: 'labels must be name="value", with commas between' },
+      { line: 7, reason: 'the labels must end with }' },
+      { line: 8, reason: 'the value must be a number, not ""' },
+      { line: 9, reason: 'after the value only a time in milliseconds may come' },
+      { line: 10, reason: 'it must begin with the name of a metric' },
+    ]);
+  });
+
+  it('pushed is recorded, and what is not finite is named by its line', async () => {
+    const { analytics } = analyticsIn();
+    expect(await analytics.takeText('up{instance="a"} 1\nup{instance="b"} NaN\n')).toEqual({
+      recorded: 1,
+      refused: 1,
+      results: [{ index: 2, recorded: false, field: null, reason: 'its value is not finite' }],
+    });
+    expect((await analytics.points({})).points).toMatchObject([{ metric: 'up', resource: 'a', value: 1 }]);
+  });
+});

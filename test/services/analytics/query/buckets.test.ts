@@ -1,0 +1,79 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { bucketsOf } from '#services/analytics/query/buckets.ts';
+import { dayMs, hourMs } from '#services/analytics/storage/reader.ts';
+import { iso } from '../../../support/analytics.ts';
+
+describe('calendar buckets', () => {
+  const lengths = async (start: string, end: string, granularity: 'HOUR' | 'DAY' | 'WEEK' | 'MONTH', zone: string) =>
+    (await bucketsOf({ start: Date.parse(start), end: Date.parse(end) }, granularity, zone)).map(
+      (bucket) => (bucket.end - bucket.start) / hourMs,
+    );
+
+  it('have days of 23 and 25 hours where clocks change', async () => {
+    expect(await lengths('2026-03-28T12:00:00Z', '2026-03-30T12:00:00Z', 'DAY', 'Europe/Berlin')).toEqual([24, 23, 24]);
+    expect(await lengths('2026-10-24T12:00:00Z', '2026-10-26T12:00:00Z', 'DAY', 'Europe/Berlin')).toEqual([24, 25, 24]);
+    // At midnight: the day begins at one in the morning.
+    expect(await lengths('2026-04-23T12:00:00Z', '2026-04-25T12:00:00Z', 'DAY', 'Africa/Cairo')).toEqual([24, 23, 24]);
+  });
+
+  it('have weeks from Monday and months as long as they are', async () => {
+    const weeks = await bucketsOf(
+      { start: Date.parse('2026-11-18T00:00:00Z'), end: Date.parse('2026-11-24T00:00:00Z') },
+      'WEEK',
+      'UTC',
+    );
+    expect(weeks.map(({ start }) => iso(start))).toEqual(['2026-11-16T00:00:00.000Z', '2026-11-23T00:00:00.000Z']);
+    expect(
+      (await lengths('2024-01-31T10:00:00Z', '2024-04-01T00:00:00Z', 'MONTH', 'UTC')).map((length) => length / 24),
+    ).toEqual([31, 29, 31]);
+  });
+
+  it('have hours that begin where the zone’s do', async () => {
+    const [first] = await bucketsOf(
+      { start: Date.parse('2026-11-18T10:10:00Z'), end: Date.parse('2026-11-18T11:00:00Z') },
+      'HOUR',
+      'Asia/Kolkata',
+    );
+    expect(iso(first!.start)).toBe('2026-11-18T09:30:00.000Z');
+  });
+
+  it('follow one another, cover what was asked for and no bucket more', async () => {
+    const zones = [
+      'UTC',
+      'Europe/Berlin',
+      'America/St_Johns',
+      'Asia/Kolkata',
+      'Africa/Cairo',
+      'Pacific/Apia',
+      'Australia/Lord_Howe',
+    ];
+    const time = fc.integer({ min: Date.parse('2010-01-01'), max: Date.parse('2030-01-01') });
+    const granularity = fc.constantFrom('MINUTE', 'HOUR', 'DAY', 'WEEK', 'MONTH');
+    await fc.assert(
+      fc.asyncProperty(
+        time,
+        fc.integer({ min: 1, max: 10 * dayMs }),
+        granularity,
+        fc.constantFrom(...zones),
+        async (start, length, unit, zone) => {
+          const buckets = await bucketsOf({ start, end: start + length }, unit, zone);
+          expect(buckets[0]!.start).toBeLessThanOrEqual(start);
+          expect(buckets[0]!.end).toBeGreaterThan(start);
+          expect(buckets.at(-1)!.end).toBeGreaterThanOrEqual(start + length);
+          expect(buckets.at(-1)!.start).toBeLessThan(start + length);
+          for (const [i, bucket] of buckets.entries()) {
+            expect(bucket.end).toBeGreaterThan(bucket.start);
+            if (i > 0) expect(bucket.start).toBe(buckets[i - 1]!.end);
+          }
+        },
+      ),
+    );
+  });
+
+  it('are not made by the million', async () => {
+    await expect(bucketsOf({ start: 0, end: 365 * dayMs }, 'MINUTE', 'UTC')).rejects.toThrow(
+      'that would be more than 20000 buckets: ask for a shorter time or a coarser granularity',
+    );
+  });
+});

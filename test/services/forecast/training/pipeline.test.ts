@@ -1,0 +1,259 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { trainLstm } from '#services/forecast/lstm/train.ts';
+import { features, loadTrainingData } from '#services/forecast/training/experiments.ts';
+import {
+  endingsOf,
+  fingerprintOf,
+  listModels,
+  loadModel,
+  modelFile,
+  type SavedModel,
+  saveModel,
+} from '#services/forecast/training/model-library.ts';
+import { predictNext, type TrainNet, trainPipeline } from '#services/forecast/training/pipeline.ts';
+import { type PipelineSettings, pipelineDefaults } from '#services/forecast/training/pipeline-settings.ts';
+import { recommend } from '#services/forecast/training/recommend.ts';
+import {
+  partsOf,
+  placesIn,
+  scalingOf,
+  splitExperiments,
+  targetColumns,
+  valueAt,
+  windowsOf,
+} from '#services/forecast/training/windows.ts';
+import { writeExperiments } from '../../../support/experiments.ts';
+import { temporaryFolder } from '../../../support/tower.ts';
+
+const small: PipelineSettings = { ...pipelineDefaults, units: [12, 8], epochs: 30, patience: 30, rate: 0.01 };
+const buffers = [1.2, 1.15, 1];
+const net: TrainNet = (shape, windows, settings) => trainLstm(shape, windows, settings, 'simd', () => 0);
+const data = async (size: Parameters<typeof writeExperiments>[2] = {}) => {
+  const folder = temporaryFolder();
+  writeExperiments(folder, 'cart', size);
+  return { folder, ...(await loadTrainingData(folder, 'cart')) };
+};
+const train = async (settings = small, size: Parameters<typeof writeExperiments>[2] = {}) => {
+  const { experiments, folder } = await data(size);
+  return {
+    experiments,
+    folder,
+    ...(await trainPipeline(experiments, settings, buffers, null, net)),
+  };
+};
+const modelOf = ({ experiments, fitted, evaluation, samples }: Awaited<ReturnType<typeof train>>): SavedModel => ({
+  service: 'cart',
+  trained_at: '2026-11-20T10:00:00.000Z',
+  library_version: '1',
+  fingerprint: fingerprintOf(experiments),
+  samples,
+  training_seconds: 1,
+  fitted,
+  evaluation,
+  endings: endingsOf(experiments, fitted.window),
+  notes: [],
+});
+
+describe('load experiments', () => {
+  it('are read with their circumstances; holes keep the value before them, failed load tests are told of', async () => {
+    const { experiments, notes } = await data({ failed: 8 });
+    expect(experiments).toHaveLength(8);
+    expect(experiments[0]).toMatchObject({
+      id: 'cart_browsing_replicas_1_users_10',
+      scenario: 'browsing',
+      replicas: 1,
+      users: 10,
+      rows: 50,
+      successRate: 0.1,
+    });
+    expect(experiments.every(({ values }) => values.every(Number.isFinite))).toBe(true);
+    expect(notes).toEqual([
+      expect.stringMatching(/^in 8 of 8 experiments less than 95 % of the load test’s requests succeeded: .* say$/),
+    ]);
+  });
+
+  it('whose load test failed are left out where there are others', async () => {
+    const { experiments, notes } = await data({ failed: 3 });
+    expect(experiments.map(({ successRate }) => successRate)).toEqual([1, 1, 1, 1, 1]);
+    expect(notes).toEqual([expect.stringMatching(/^in 3 of 8 experiments .* names say, and were left out$/)]);
+  });
+
+  it('that are damaged are named and left out, and other services’ and derived files are not looked at', async () => {
+    const { folder } = await data();
+    writeFileSync(join(folder, 'cart_browsing_replicas_9_users_1.csv'), 'timestamp,cpu_cores_value\nt_0,1\n');
+    writeFileSync(join(folder, 'cart_browsing_replicas_9_users_2.csv'), '');
+    const whole = readFileSync(join(folder, 'cart_browsing_replicas_1_users_10.csv'), 'utf8');
+    writeFileSync(join(folder, 'cart_browsing_replicas_9_users_3.csv'), whole.replace(/0\.0\d+/, 'plenty'));
+    writeFileSync(join(folder, 'cart_browsing_replicas_1_users_10_lstm_prophet_ready.csv'), whole);
+    writeExperiments(folder, 'my-cart', { count: 1 });
+    const { experiments, notes } = await loadTrainingData(folder, 'cart');
+    expect(experiments).toHaveLength(8);
+    expect(notes.slice(0, 3)).toEqual([
+      expect.stringMatching(/users_1.csv was left out: it has no column replica_count, load_users, /),
+      'cart_browsing_replicas_9_users_2.csv was left out: it has no rows',
+      'cart_browsing_replicas_9_users_3.csv was left out: cpu_cores_value in row 1 is no number',
+    ]);
+  });
+
+  it.each([['..'], ['a/b'], [''], ['a\u0000']])('of %j are refused: it is no name', async (service) => {
+    await expect(loadTrainingData(temporaryFolder(), service)).rejects.toThrow(/a service is named with letters/);
+  });
+
+  it('of a service that has none are not found', async () => {
+    await expect(loadTrainingData(temporaryFolder(), 'cart')).rejects.toThrow(/no experiments of cart/);
+  });
+});
+
+describe('windows', () => {
+  it('never cross from one experiment into another, and each experiment is in one part alone', async () => {
+    const { experiments } = await data();
+    const { train, validation, test } = splitExperiments(experiments, 1);
+    const ids = [train, validation, test].map((part) => part.map(({ id }) => id));
+    expect(ids.flat().toSorted()).toEqual(experiments.map(({ id }) => id).toSorted());
+    expect(ids.map(({ length }) => length)).toEqual([4, 2, 2]);
+    const places = placesIn(train, 10);
+    expect(places).toHaveLength(4 * 40);
+    const windows = windowsOf(train, 10, scalingOf(train));
+    expect(windows.starts).toHaveLength(places.length);
+    for (const start of windows.starts) expect(Math.floor(start / 50)).toBe(Math.floor((start + 10) / 50));
+  });
+
+  it('keep their part when experiments are added: what was learned from never judges', async () => {
+    const { experiments } = await data({ count: 12 });
+    const before = splitExperiments(experiments.slice(0, 8), 1);
+    const after = splitExperiments(experiments, 5, partsOf(before));
+    for (const part of ['train', 'validation', 'test'] as const)
+      expect(after[part].map(({ id }) => id)).toEqual(expect.arrayContaining(before[part].map(({ id }) => id)));
+    expect(Object.values(after).flat()).toHaveLength(12);
+  });
+
+  it('are scaled by the training part alone', async () => {
+    const { experiments } = await data();
+    const { train, test } = splitExperiments(experiments, 1);
+    const before = scalingOf(train);
+    test[0]!.values.fill(1e9);
+    expect(scalingOf(train)).toEqual(before);
+  });
+});
+
+describe('a service’s model', () => {
+  it('beats persistence where there is something to learn, on experiments it has not seen', async () => {
+    const { evaluation, fitted, history } = await train();
+    const held = Object.entries(fitted.parts).filter(([, part]) => part === 'test');
+    expect(evaluation.experiments).toEqual(held.map(([id]) => id));
+    expect(held).toHaveLength(2);
+    const cpu = evaluation.methods['cpu_cores_value']!;
+    expect(cpu['fused']!.mae).toBeLessThan(cpu['persistence']!.mae * 0.7);
+    expect(cpu['fused']!.r2!).toBeGreaterThan(0.9);
+    expect(evaluation.methods['replica_count_value']!['fused']!.r2!).toBeCloseTo(1, 6);
+    expect(history.at(-1)!.loss).toBeLessThan(history[0]!.loss);
+    expect(Math.abs(evaluation.confidence - evaluation.sufficed)).toBeLessThan(0.1);
+  });
+
+  it('is the same twice, and sooner done from the one before', async () => {
+    const [first, second] = [await train(), await train()];
+    expect(second.fitted).toEqual(first.fitted);
+    const warm = await trainPipeline(first.experiments, small, buffers, first.fitted, net);
+    expect(warm.history).toHaveLength(small.warmEpochs);
+    expect(warm.history[0]!.loss).toBeLessThan(first.history[0]!.loss);
+  });
+
+  it('is refused where there are too few windows', async () => {
+    await expect(train(small, { rows: 14 })).rejects.toThrow(
+      /8 experiments give 16 windows of 10 steps to learn from; it takes 100/,
+    );
+  });
+
+  it('predicts the step after a window as it did while it was judged', async () => {
+    const { experiments, fitted } = await train();
+    const one = experiments[0]!;
+    const rows = Array.from({ length: 10 }, (_, i) => features.map((_, column) => valueAt(one, i, column)));
+    const [cpu] = predictNext(rows, fitted, 'simd');
+    expect(Math.abs(cpu!.predicted - valueAt(one, 10, targetColumns[0]!))).toBeLessThan(0.003);
+  });
+});
+
+describe('a recommendation', () => {
+  const current = { cpu_cores_value: 0.03, mem_bytes_value: 2e7, replica_count: 2, load_users: 21 };
+
+  it('has its buffer, the figure without it, where the window came from, and a probability', async () => {
+    const answer = recommend(modelOf(await train()), current, 'simd');
+    expect(answer).toMatchObject({ status: 'success', buffers: { cpu: 1.2, memory: 1.15, replicas: 1 } });
+    expect(answer.recommendations!.cpu_cores).toBeCloseTo(answer.unbuffered!.cpu_cores * 1.2, 12);
+    expect(answer.recommendations!.memory_bytes / answer.unbuffered!.memory_bytes).toBeCloseTo(1.15, 6);
+    expect(answer.recommendations!.replicas).toBe(2);
+    expect(answer.window_from).toMatchObject({ experiment: 'cart_checkout_replicas_2_users_21', distance: 0 });
+    expect(answer.confidence).toBe(Math.min(...Object.values(answer.targets!).map(({ confidence }) => confidence)));
+    const { members, predicted } = answer.targets!.cpu;
+    expect(predicted).toBeCloseTo(
+      members.reduce((sum, { weight, prediction }) => sum + weight * prediction, 0),
+      12,
+    );
+  });
+
+  it('is not given for what no experiment was like', async () => {
+    const model = modelOf(await train());
+    expect(recommend(model, { ...current, replica_count: 64 }, 'simd')).toMatchObject({
+      status: 'abstained',
+      recommendations: null,
+      reason: expect.stringMatching(/too far away: 64 replicas/),
+    });
+    expect(recommend(model, { ...current, cpu_cores_value: 5 }, 'simd')).toMatchObject({
+      status: 'abstained',
+      confidence: null,
+      reason: expect.stringMatching(/^cpu_cores_value is 5; no experiment the model learned from went above/),
+    });
+    expect(recommend(model, { ...current, scenario: 'siege' }, 'simd')).toMatchObject({
+      status: 'abstained',
+      reason: 'there is no experiment with the scenario siege',
+    });
+  });
+});
+
+describe('the library', () => {
+  it('gives back what was saved', async () => {
+    const folder = temporaryFolder();
+    const model = modelOf(await train());
+    expect(await saveModel(folder, model)).toBe(join(folder, 'cart_lstm_prophet_pipeline.json'));
+    expect(await loadModel(folder, 'cart')).toEqual(model);
+    expect(await listModels(folder)).toEqual([{ service: 'cart', model }]);
+    await expect(loadModel(folder, 'other')).rejects.toThrow(/no trained model of other/);
+  });
+
+  it.each([
+    [
+      'a changed number',
+      (text: string) => text.replace('"samples":', '"samples":1'),
+      /is damaged: its checksum is another/,
+    ],
+    ['an end that is missing', (text: string) => text.slice(0, -20), /is damaged: its checksum is another/],
+    [
+      'a newer schema',
+      (text: string) => text.replace('"schema_version":1', '"schema_version":2'),
+      /has schema 2, newer than this program’s 1/,
+    ],
+    ['nothing in it', () => '', /is damaged: it does not begin as it should/],
+  ])('names a file with %s, and lists the others', async (_name, change, message) => {
+    const folder = temporaryFolder();
+    const model = modelOf(await train());
+    await saveModel(folder, model);
+    await saveModel(folder, { ...model, service: 'front' });
+    const file = join(folder, modelFile('cart'));
+    writeFileSync(file, change(readFileSync(file, 'utf8')));
+    await expect(loadModel(folder, 'cart')).rejects.toThrow(message);
+    const [bad, good] = await listModels(folder);
+    expect(bad).toEqual({ service: 'cart', error: expect.stringMatching(message) });
+    expect(good).toMatchObject({ service: 'front', model: { samples: model.samples } });
+    rmSync(folder, { recursive: true });
+  });
+
+  it('knows the experiments by their content', async () => {
+    const { experiments } = await data();
+    const before = fingerprintOf(experiments);
+    expect(fingerprintOf(experiments)).toBe(before);
+    experiments[3]!.values[7] = 1;
+    expect(fingerprintOf(experiments)).not.toBe(before);
+  });
+});

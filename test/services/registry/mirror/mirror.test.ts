@@ -1,0 +1,239 @@
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { unavailable } from '#kernel/errors.ts';
+import { createMirror } from '#services/registry/mirror/mirror.ts';
+import type { MirrorOptions } from '#services/registry/mirror/refresh.ts';
+import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
+import type { Known, RegistrySource } from '#services/registry/sources/source.ts';
+import { manyRows } from '../../../support/rows.ts';
+import { aliasTable, handClock, settle } from '../../../support/sources.ts';
+import { keptLog, temporaryFolder } from '../../../support/tower.ts';
+
+const hour = 3_600_000;
+
+/** A source in memory: what it gives and whether it answers is decided by the test. */
+function toySource(rows: RegistryRows, fingerprint = 'toy') {
+  const source = {
+    label: `toy://${fingerprint}`,
+    fingerprint,
+    rows: rows as RegistryRows | null,
+    down: false,
+    reads: 0,
+    known: [] as (Known | null)[],
+    gate: null as Promise<void> | null,
+    readRegistry: async (known: Known | null, signal: AbortSignal) => {
+      source.reads += 1;
+      source.known.push(known);
+      if (source.gate) {
+        const aborted = new Promise((_, reject) =>
+          signal.addEventListener('abort', () => reject(signal.reason as Error)),
+        );
+        await Promise.race([source.gate, aborted]);
+      }
+      if (source.down) throw unavailable('toy is down');
+      return source.rows;
+    },
+    readRuns: async () => [],
+    readRunsById: async () => [],
+    readHistory: async () => [],
+    readLoggedModel: async () => [],
+    countRuns: async () => 0,
+    ping: async () => {
+      if (source.down) throw unavailable('toy is down');
+    },
+    close: async () => undefined,
+  };
+  return source satisfies RegistrySource;
+}
+
+async function mirrorOf(source: RegistrySource | null, more: Partial<MirrorOptions> = {}) {
+  const { log, text } = keptLog();
+  const clock = handClock();
+  const folder = temporaryFolder();
+  const mirror = await createMirror({
+    source,
+    openSample: null,
+    cachePath: join(folder, 'cache', 'registry.jsonl'),
+    aliasTable,
+    timeoutMs: 60_000,
+    maxAgeMs: 24 * hour,
+    rereadEvery: 3,
+    cacheEnabled: true,
+    monitoredRunIds: async () => new Set(),
+    clock,
+    log,
+    ...more,
+  });
+  onTestFinished(() => mirror.stop());
+  return { mirror, clock, logText: text, folder, cachePath: more.cachePath ?? join(folder, 'cache', 'registry.jsonl') };
+}
+
+describe('the mirror', () => {
+  it('is ready at once from a cache file, with its true age, before the source is asked', async () => {
+    const source = toySource(manyRows(3, 2));
+    const first = await mirrorOf(source);
+    await first.mirror.refresh();
+    const second = await mirrorOf(toySource(manyRows(3, 2)), { cachePath: first.cachePath, clock: first.clock });
+    await first.clock.advance(2 * hour);
+    await second.mirror.start();
+    expect(second.mirror.status()).toMatchObject({
+      ageMs: 2 * hour,
+      stale: false,
+      connection: 'connecting',
+      origin: 'mlflow',
+    });
+    expect(second.mirror.status().snapshot?.versions).toHaveLength(6);
+  });
+
+  it('an old cache is served and called stale until it is refreshed', async () => {
+    const first = await mirrorOf(toySource(manyRows(1, 1)));
+    await first.mirror.refresh();
+    await first.clock.advance(25 * hour);
+    const second = await mirrorOf(toySource(manyRows(2, 1)), { cachePath: first.cachePath, clock: first.clock });
+    await second.mirror.start();
+    expect(second.mirror.status()).toMatchObject({ stale: true, ageMs: 25 * hour });
+    await second.mirror.refresh();
+    expect(second.mirror.status()).toMatchObject({ stale: false, ageMs: 0 });
+    expect(second.mirror.status().snapshot?.versions).toHaveLength(2);
+  });
+
+  it('keeps serving when the source goes down, and says so', async () => {
+    const source = toySource(manyRows(2, 1));
+    const { mirror, clock } = await mirrorOf(source);
+    await mirror.refresh();
+    source.down = true;
+    await clock.advance(hour);
+    await expect(mirror.refresh()).rejects.toThrow('toy is down');
+    expect(mirror.status()).toMatchObject({
+      connection: 'disconnected',
+      stale: true,
+      ageMs: hour,
+      lastError: 'toy is down',
+    });
+    expect(mirror.status().snapshot?.versions).toHaveLength(2);
+    source.down = false;
+    await mirror.refresh();
+    expect(mirror.status()).toMatchObject({ connection: 'connected', stale: false, lastError: null });
+  });
+
+  it('refreshes asked for at the same time are one read', async () => {
+    const source = toySource(manyRows(1, 1));
+    const { mirror } = await mirrorOf(source);
+    const [a, b] = await Promise.all([mirror.refresh(), mirror.refresh()]);
+    expect(a).toBe(b);
+    expect(source.reads).toBe(1);
+  });
+
+  it('a read-through never joins a read that began before it was asked', async () => {
+    const source = toySource(manyRows(1, 1));
+    let open = () => {};
+    source.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    const { mirror } = await mirrorOf(source);
+    const early = mirror.readThrough();
+    await settle();
+    const late = [mirror.readThrough(), mirror.readThrough()];
+    open();
+    await Promise.all([early, ...late]);
+    expect(source.reads).toBe(2);
+  });
+
+  it('a snapshot is never changed: who holds one keeps what it had', async () => {
+    const source = toySource(manyRows(2, 2));
+    const { mirror } = await mirrorOf(source);
+    const before = await mirror.refresh();
+    source.rows = manyRows(1, 1);
+    await mirror.refresh();
+    expect(before.versions).toHaveLength(4);
+    expect(mirror.status().snapshot?.versions).toHaveLength(1);
+  });
+
+  it('"unchanged" keeps the snapshot and makes it young again', async () => {
+    const source = toySource(manyRows(2, 1));
+    const { mirror, clock } = await mirrorOf(source);
+    const before = await mirror.refresh();
+    source.rows = null;
+    await clock.advance(hour);
+    const after = await mirror.refresh();
+    expect(after.versions).toBe(before.versions);
+    expect(mirror.status().ageMs).toBe(0);
+  });
+
+  it('finished runs are read again at every n-th refresh, those of monitored versions at each', async () => {
+    const source = toySource(manyRows(1, 1));
+    const { mirror } = await mirrorOf(source, { monitoredRunIds: async () => new Set(['watched']) });
+    for (let round = 0; round < 5; round += 1) await mirror.refresh();
+    expect(source.known.map((known) => known?.reread('plain') ?? null)).toEqual([null, false, false, true, false]);
+    expect(source.known.map((known) => known?.reread('watched') ?? null)).toEqual([null, true, true, true, true]);
+  });
+
+  it('a refresh that takes too long is given up, with the setting in the message', async () => {
+    const source = toySource(manyRows(1, 1));
+    source.gate = new Promise(() => {});
+    const { mirror } = await mirrorOf(source, { timeoutMs: 20 });
+    await expect(mirror.refresh()).rejects.toThrow('could not be read within 0.02 s (CACHE_TIMEOUT_SECONDS)');
+  });
+
+  it.each([
+    ['corrupt', 'half a fi'],
+    ['foreign', '{"format":"something else"}\n{"sha256":"x"}\n'],
+  ])('a %s cache file is set aside with a clear log line, and the tower starts anyway', async (_reason, content) => {
+    const { mirror, folder, logText } = await mirrorOf(toySource(manyRows(1, 1)));
+    mkdirSync(join(folder, 'cache'));
+    writeFileSync(join(folder, 'cache', 'registry.jsonl'), content);
+    await mirror.start();
+    expect(mirror.status().snapshot).toBeNull();
+    expect(logText()).toMatch(/the cache file is not used: .*; the registry will be read afresh/);
+    expect(readdirSync(join(folder, 'cache'))).toEqual([expect.stringMatching(/^registry\.jsonl\.(corrupt|foreign)$/)]);
+    await mirror.refresh();
+    expect(mirror.status().snapshot?.versions).toHaveLength(1);
+  });
+
+  it('a cache that cannot be written is said and does not stop the refresh', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'file'), '');
+    const { mirror, logText } = await mirrorOf(toySource(manyRows(1, 1)), {
+      cachePath: join(folder, 'file', 'registry.jsonl'),
+    });
+    await mirror.refresh();
+    expect(mirror.status().snapshot?.versions).toHaveLength(1);
+    expect(mirror.status().lastPersistError).toMatch(/ENOTDIR|EEXIST/);
+    expect(logText()).toContain('the cache file could not be written');
+  });
+});
+
+describe('sample data', () => {
+  const openSample = async () => toySource(manyRows(4, 1), 'sample');
+
+  it('stands in for a server that cannot be reached, is never persisted, and goes at the first answer', async () => {
+    const source = toySource(manyRows(1, 1));
+    source.down = true;
+    const { mirror, cachePath, logText } = await mirrorOf(source, { openSample });
+    await mirror.start();
+    await expect(mirror.refresh()).rejects.toThrow('toy is down');
+    expect(mirror.status()).toMatchObject({ origin: 'sample', connection: 'disconnected', stale: true });
+    expect(mirror.status().snapshot?.versions).toHaveLength(4);
+    expect(logText()).toContain('SAMPLE DATA');
+    expect(existsSync(cachePath)).toBe(false);
+    source.down = false;
+    await mirror.refresh();
+    expect(mirror.status()).toMatchObject({ origin: 'mlflow', connection: 'connected' });
+    expect(mirror.status().snapshot?.versions).toHaveLength(1);
+    expect(source.known.at(-1)).toBeNull();
+  });
+
+  it('never takes the place of a real cache, however stale', async () => {
+    const first = await mirrorOf(toySource(manyRows(1, 1)));
+    await first.mirror.refresh();
+    await first.clock.advance(1000 * hour);
+    const down = toySource(manyRows(1, 1));
+    down.down = true;
+    const { mirror } = await mirrorOf(down, { openSample, cachePath: first.cachePath, clock: first.clock });
+    await mirror.start();
+    await mirror.refresh().catch(() => undefined);
+    expect(mirror.status()).toMatchObject({ origin: 'mlflow', stale: true });
+    expect(mirror.status().snapshot?.versions).toHaveLength(1);
+  });
+});

@@ -1,0 +1,247 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createMirror, type Mirror } from '#services/registry/mirror/mirror.ts';
+import type { MirrorOptions } from '#services/registry/mirror/refresh.ts';
+import { createSharedSnapshots } from '#services/registry/mirror/shared-snapshots.ts';
+import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
+import type { RegistrySource } from '#services/registry/sources/source.ts';
+import type { Store } from '#store/store.ts';
+import { journalIn, snapshotFrom, told } from '../../../support/journal.ts';
+import { versionRow } from '../../../support/rows.ts';
+import { aliasTable, handClock } from '../../../support/sources.ts';
+import { storeIn } from '../../../support/stores.ts';
+import { keptLog, temporaryFolder } from '../../../support/tower.ts';
+
+/** A registry in which each model has one alias, which moves from version to version. */
+type World = Record<string, number>;
+
+function rowsOf(world: World): RegistryRows {
+  const names = Object.keys(world);
+  return {
+    experiments: [],
+    models: names.map((name) => ({
+      name,
+      createdAt: 1,
+      updatedAt: 1,
+      description: '',
+      tags: {},
+      aliases: { champion: String(world[name]) },
+    })) as unknown as RegistryRows['models'],
+    versions: names.map((name) => versionRow({ name })),
+    runs: [],
+    serverVersion: null,
+  };
+}
+
+type More = { fingerprint?: string; wholeTakes?: () => Promise<void>; onSwap?: MirrorOptions['onSwap'] };
+
+/** A tower's mirror of this world, over a store it shares. */
+async function towerOver(store: Store, world: World, clock: ReturnType<typeof handClock>, more: More = {}) {
+  const { log, text } = keptLog();
+  const source = {
+    fingerprint: more.fingerprint ?? 'f',
+    label: 'toy',
+    close: async () => undefined,
+    ping: async () => undefined,
+    readRegistry: async () => {
+      const rows = rowsOf(world);
+      await more.wholeTakes?.();
+      return rows;
+    },
+    readModels: async (names: string[]) => {
+      const { models, versions } = rowsOf(world);
+      const isMeant = ({ name }: { name: string }) => names.includes(name);
+      return { models: models.filter(isMeant), versions: versions.filter(isMeant), runs: [] };
+    },
+  } as unknown as RegistrySource;
+  const mirror = await createMirror({
+    source,
+    openSample: null,
+    cachePath: null,
+    shared: createSharedSnapshots(store, 'default', log),
+    aliasTable,
+    timeoutMs: 5_000,
+    maxAgeMs: 1e9,
+    rereadEvery: 100,
+    monitoredRunIds: async () => new Set<string>(),
+    clock,
+    log,
+    cacheEnabled: true,
+    ...(more.onSwap ? { onSwap: more.onSwap } : {}),
+  });
+  return { ...mirror, logText: text };
+}
+
+const seen = (mirror: Mirror): World =>
+  Object.fromEntries(
+    [...(mirror.status().snapshot?.models.values() ?? [])].map(({ name, aliases }) => [
+      name,
+      Number(aliases['champion']),
+    ]),
+  );
+
+describe('towers that share what they read', () => {
+  it('follow each other: the whole, and models by name', async () => {
+    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
+    const [a, b] = [await towerOver(store, world, clock), await towerOver(store, world, clock)];
+    await a.refresh();
+    await b.follow();
+    expect(seen(b)).toEqual(world);
+    expect(b.status()).toMatchObject({ connection: 'connected', stale: false });
+    world.x = 2;
+    await a.refreshModel('x');
+    await b.follow();
+    expect(seen(b)).toEqual(world);
+    // Nothing new in it, but it is younger.
+    const before = b.status().snapshot;
+    await clock.advance(60_000);
+    await a.refresh();
+    await b.follow();
+    expect(b.status().snapshot?.readAt).toBe(a.status().snapshot?.readAt);
+    expect(b.status().snapshot?.readAt).toBeGreaterThan(before?.readAt ?? 0);
+  });
+
+  it('lose none of two models that two of them read by name before they heard of each other', async () => {
+    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
+    const [a, b] = [await towerOver(store, world, clock), await towerOver(store, world, clock)];
+    await a.refresh();
+    await b.follow();
+    Object.assign(world, { x: 2, y: 2 });
+    await a.refreshModel('x');
+    await b.refreshModel('y');
+    await a.follow();
+    await b.follow();
+    expect([seen(a), seen(b)]).toEqual([world, world]);
+  });
+
+  it('do not go back in time when a model is read by name while the whole is written down', async () => {
+    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
+    let hold: Promise<void> = Promise.resolve();
+    const swapped = Promise.withResolvers<void>();
+    const a = await towerOver(store, world, clock, {
+      onSwap: async (_, look) => {
+        if (look.names) return;
+        swapped.resolve();
+        await hold;
+      },
+    });
+    const gate = Promise.withResolvers<void>();
+    hold = gate.promise;
+    const whole = a.refresh();
+    await swapped.promise;
+    world.x = 2;
+    await a.refreshModel('x');
+    gate.resolve();
+    await whole;
+    await a.follow();
+    expect(seen(a)).toEqual(world);
+  });
+
+  it('keep what another one read by name while one read the whole', async () => {
+    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
+    const [gate, begun] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let slow = false;
+    const wholeTakes = async () => {
+      if (!slow) return;
+      begun.resolve();
+      await gate.promise;
+    };
+    const [a, b] = [await towerOver(store, world, clock, { wholeTakes }), await towerOver(store, world, clock)];
+    await a.refresh();
+    await b.follow();
+    slow = true;
+    await clock.advance(1_000);
+    const whole = a.refresh();
+    await begun.promise;
+    world.x = 2;
+    await b.refreshModel('x');
+    gate.resolve();
+    await whole;
+    await b.follow();
+    expect([seen(a), seen(b)]).toEqual([world, world]);
+  });
+
+  it('read by themselves where for 15 s nobody left them anything they can use', async () => {
+    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1 }, handClock()];
+    const other = await towerOver(store, { z: 9 }, clock, { fingerprint: 'other' });
+    await other.refresh();
+    const a = await towerOver(store, world, clock);
+    await a.follow();
+    expect(a.status().snapshot).toBeNull();
+    expect(a.logText()).toContain('another tower over this store reads the registry from another source');
+    await clock.advance(15_000);
+    await a.follow();
+    expect(seen(a)).toEqual(world);
+  });
+
+  it('never see a model older than before, and all see the newest that anyone read', async () => {
+    const op = fc.oneof(
+      fc.record({ do: fc.constant('move' as const), model: fc.constantFrom('x', 'y', 'z') }),
+      fc.record({ do: fc.constant('whole' as const), tower: fc.nat(2) }),
+      fc.record({ do: fc.constant('follow' as const), tower: fc.nat(2) }),
+      fc.record({ do: fc.constant('named' as const), tower: fc.nat(2), model: fc.constantFrom('x', 'y', 'z') }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.array(op, { minLength: 1, maxLength: 3 }), { maxLength: 12 }), async (rounds) => {
+        const [store, clock] = [storeIn(temporaryFolder()), handClock()];
+        const world: World = { x: 1, y: 1, z: 1 };
+        const towers: Mirror[] = [];
+        for (let i = 0; i < 3; i += 1) towers.push(await towerOver(store, world, clock));
+        await towers[0]!.refresh();
+        const last = towers.map(() => ({}) as World);
+        const newest: World = { ...world };
+        for (const round of rounds) {
+          await clock.advance(1_000);
+          // Those of one round happen at once.
+          await Promise.all(
+            round.map(async (each) => {
+              if (each.do === 'move') world[each.model]! += 1;
+              else if (each.do === 'follow') await towers[each.tower]!.follow();
+              else if (each.do === 'whole') await towers[each.tower]!.refresh();
+              else if (towers[each.tower]!.status().snapshot) await towers[each.tower]!.refreshModel(each.model);
+            }),
+          );
+          for (const [i, tower] of towers.entries()) {
+            for (const [name, value] of Object.entries(seen(tower))) {
+              expect(value).toBeGreaterThanOrEqual(last[i]![name] ?? 0);
+              newest[name] = Math.max(newest[name]!, value);
+            }
+            last[i] = seen(tower);
+          }
+        }
+        for (const tower of towers) await tower.follow();
+        for (const tower of towers) await tower.follow();
+        for (const tower of towers) expect(seen(tower)).toEqual(newest);
+        for (const tower of towers) await tower.stop();
+        await store.close();
+      }),
+      { numRuns: process.env['SOAK'] === '1' ? 200 : 30 },
+    );
+  });
+});
+
+it('a whole look that began before another tower saw a change does not tell it backwards', async () => {
+  const folder = temporaryFolder();
+  const [follower, leader] = [journalIn(folder), journalIn(folder)];
+  const [one, two, three] = [rowsOf({ x: 1 }), rowsOf({ x: 2 }), rowsOf({ x: 3 })];
+  const t0 = Date.UTC(2026, 10, 20);
+  const record = async (
+    { journal }: typeof leader,
+    rows: typeof one,
+    from: number,
+    at: number,
+    names: string[] | null,
+  ) => journal.record(await snapshotFrom(rows, from), { from, at, names: names && new Set(names) });
+  await record(follower, one, t0, t0, null);
+  // The leader, new and knowing nothing yet, reads for a minute what was there at its beginning.
+  await record(follower, two, t0 + 30_000, t0 + 31_000, ['x']);
+  await record(leader, one, t0 + 1_000, t0 + 60_000, null);
+  expect(leader.made).toEqual([]);
+  expect(leader.journal.isUncertain()).toBe(true);
+  await record(leader, three, t0 + 70_000, t0 + 71_000, null);
+  const moves = [...follower.made, ...leader.made].filter(({ alias }) => alias !== null);
+  expect(moves.map(told)).toEqual([
+    'model_version_alias.moved x v2 @champion "1" -> "2"',
+    'model_version_alias.moved x v3 @champion "2" -> "3"',
+  ]);
+});

@@ -1,0 +1,97 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { buildSnapshot, type RegistryRows } from '#services/registry/snapshot/snapshot.ts';
+import { runRow, versionRow } from '../../../support/rows.ts';
+import { aliasTable } from '../../../support/sources.ts';
+
+const rowsOf = (more: Partial<RegistryRows>): RegistryRows => ({
+  experiments: [],
+  models: [],
+  versions: [],
+  runs: [],
+  serverVersion: null,
+  ...more,
+});
+const model = (name: string, aliases: Record<string, string> = {}, tags: Record<string, string> = {}) => ({
+  name,
+  createdAt: 1,
+  updatedAt: 1,
+  description: '',
+  tags,
+  aliases,
+});
+
+describe('a snapshot', () => {
+  it('sorts versions as numbers: 10 comes after 9', async () => {
+    const versions = ['10', '9', '2', '1'].map((version) => versionRow({ version }));
+    expect((await buildSnapshot(rowsOf({ versions }), 0, aliasTable)).versions.map((item) => item.version)).toEqual([
+      '1',
+      '2',
+      '9',
+      '10',
+    ]);
+  });
+
+  it('leaves out versions that raw stores mark as deleted, and names the alias they left', async () => {
+    const versions = [
+      versionRow({ version: '1' }),
+      versionRow({ version: '2', currentStage: 'Deleted_Internal', source: 'REDACTED-SOURCE-PATH' }),
+    ];
+    const snapshot = await buildSnapshot(
+      rowsOf({ versions, models: [model('model', { old: '2', champion: '1' })] }),
+      0,
+      aliasTable,
+    );
+    expect(snapshot.versions.map((item) => item.version)).toEqual(['1']);
+    expect(snapshot.danglingAliases).toEqual([{ name: 'model', alias: 'old', version: '2' }]);
+  });
+
+  it('two Production versions of one model are both in production', async () => {
+    const versions = ['1', '2'].map((version) => versionRow({ version, currentStage: 'Production' }));
+    expect((await buildSnapshot(rowsOf({ versions }), 0, aliasTable)).byStage.Production).toHaveLength(2);
+  });
+
+  it('a version whose run is gone has no metrics rather than wrong ones', async () => {
+    const versions = [versionRow({ runId: 'gone' }), versionRow({ version: '2', runId: 'here' })];
+    const snapshot = await buildSnapshot(
+      rowsOf({ versions, runs: [runRow({ runId: 'here', deleted: true, metrics: { a: 1 } })] }),
+      0,
+      aliasTable,
+    );
+    expect(snapshot.versions.map((item) => item.run?.metrics ?? null)).toEqual([null, { a: 1 }]);
+  });
+
+  it.each([
+    [{ type: 'classification' }, 'classifier'],
+    [{ model_type: 'Regressor' }, 'regressor'],
+    [{ task: 'binary classification' }, 'classifier'],
+    [{ task: 'ranking' }, null],
+    [{}, null],
+  ])('tags %j say that it is a %s', async (tags, type) => {
+    const snapshot = await buildSnapshot(
+      rowsOf({ versions: [versionRow({ tags: tags as Record<string, string> })] }),
+      0,
+      aliasTable,
+    );
+    expect(snapshot.versions[0]?.modelType).toBe(type);
+  });
+
+  it('holds each version once, indexed by name and stage, whatever the names', async () => {
+    const version = fc.record({
+      name: fc.string({ unit: 'grapheme', minLength: 1 }),
+      version: fc.integer({ min: 1, max: 20 }).map(String),
+      currentStage: fc.constantFrom('None', 'Staging', 'Production', 'Archived'),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(version), async (list) => {
+        const versions = list.map((item) => versionRow(item));
+        const snapshot = await buildSnapshot(rowsOf({ versions }), 0, aliasTable);
+        const keys = new Set(versions.map((item) => JSON.stringify([item.name, item.version])));
+        expect(new Set(snapshot.versions.map((item) => JSON.stringify([item.name, item.version])))).toEqual(keys);
+        expect(snapshot.versions).toHaveLength(keys.size);
+        expect(Object.values(snapshot.byStage).flat()).toHaveLength(keys.size);
+        for (const item of snapshot.versions) expect(snapshot.models.get(item.name)?.versions).toContain(item);
+      }),
+    );
+  });
+});

@@ -1,0 +1,217 @@
+import { describe, expect, it } from 'vitest';
+import { unavailable } from '#kernel/errors.ts';
+import { readyStatus } from '../../../fakes/kubernetes.ts';
+import { former, killed, type Measured, quiet, applyWorld as world } from '../../../support/apply-world.ts';
+
+const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
+
+/** Whether it stays is said by what Prometheus measured. */
+describe('what was applied', () => {
+  it.each([
+    ['throttled', { ...quiet, throttled: 0.2 }, 'throttled CPU periods rose from 1 % to 20 %'],
+    ['errors', { ...quiet, errors: 0.03 }, 'failed requests rose from 0 % to 3 %'],
+    ['latency', { ...quiet, latencyMs: 140 }, 'the 95th percentile of latency rose from 80 ms to 140 ms'],
+  ])('is taken back where %s gets worse, to the last field', async (_, after, reason) => {
+    for (const signals of [
+      [quiet, after],
+      [quiet, quiet, after],
+    ]) {
+      const { fake, tower, resources, ofPods } = await world({ signals });
+      const result = await tower().run();
+      expect(result.status).toBe('undone');
+      expect(result.reason).toContain(reason);
+      expect([resources(), fake.leases()]).toEqual([former, []]);
+      expect(ofPods().map(({ requests }: { requests?: object }) => requests)).toEqual([
+        former.requests,
+        former.requests,
+        former.requests,
+      ]);
+    }
+  });
+
+  it('judges the one pod by its own throttling, not by the mean of all', async () => {
+    const signals: Measured[] = [quiet];
+    const { fake, tower, resources } = await world({ replicas: 10, signals });
+    const first = fake.pods()[0]!.metadata.name!;
+    signals.push({ ...quiet, throttled: 0.045, throttledOf: { [first]: 0.4 } });
+    const { status, canary, reason } = await tower().run();
+    expect([status, canary, reason]).toEqual([
+      'undone',
+      first,
+      `${first}: throttled CPU periods rose from 1 % to 40 %`,
+    ]);
+    expect(resources()).toEqual(former);
+  });
+
+  it('waits for a Prometheus that is away, and takes back what nobody can judge', async () => {
+    const away = unavailable('Prometheus answered 503');
+    for (const [times, expected] of [
+      [3, { status: 'applied' }],
+      [
+        1000,
+        { status: 'undone', reason: expect.stringContaining('nobody could say how it does: Prometheus answered 503') },
+      ],
+    ] as const) {
+      let asked = 0;
+      const signals = async () => {
+        asked += 1;
+        if (asked > 1 && asked <= 1 + times) throw away;
+        return quiet;
+      };
+      const { tower, resources } = await world({ signals: [signals] });
+      expect(await tower().run()).toMatchObject(expected);
+      expect(resources()).toEqual(expected.status === 'applied' ? wanted : former);
+    }
+    const never = await world({ signals: [async () => Promise.reject(away)] });
+    await expect(never.tower().run()).rejects.toThrow('Prometheus answered 503');
+    expect([never.resources(), never.ofPods(), never.fake.leases()]).toEqual([former, [former, former, former], []]);
+  });
+
+  it('is set in place, pod by pod, where it is for an hour, and the template stays', async () => {
+    const { fake, tower, resources, ofPods } = await world();
+    const { run, said } = tower();
+    const result = await run({ horizon: '1h' });
+    expect(result.status).toBe('applied');
+    // A limit that is not there could not be taken away again in place.
+    const inPlace = { requests: wanted.requests, limits: { cpu: '1' } };
+    expect([resources(), ofPods(), fake.leases()]).toEqual([former, [inPlace, inPlace, inPlace], []]);
+    expect(result.changes.map(({ what }) => what)).toEqual(['requests.cpu', 'requests.memory']);
+    expect(fake.calls.filter((call) => call.startsWith('PATCH') && !call.endsWith('?dryRun'))).toHaveLength(3);
+    expect(fake.calls.filter((call) => call.includes('/deployments/web') && call.startsWith('PATCH'))).toEqual([]);
+    expect(said).toContain('it stays, until pods are replaced: their template is as it was');
+    // A rollout where that is asked for.
+    const rolled = await world();
+    await rolled.tower().run({ horizon: '1h', in_place: false });
+    expect(rolled.resources()).toEqual(wanted);
+  });
+
+  it('is taken back from every pod where it was set in place and does harm', async () => {
+    const worse = { ...quiet, errors: 0.2 };
+    for (const signals of [
+      [quiet, worse],
+      [quiet, quiet, worse],
+    ]) {
+      const { fake, tower, resources, ofPods } = await world({ signals });
+      expect((await tower().run({ in_place: true })).status).toBe('undone');
+      expect([resources(), ofPods(), fake.leases()]).toEqual([former, [former, former, former], []]);
+      // None of them is gone for it.
+      expect(fake.calls.filter((call) => call.startsWith('DELETE') && call.includes('/pods/'))).toEqual([]);
+    }
+    // What somebody made of the template meanwhile is theirs.
+    const edited = await world({ signals: [quiet, worse] });
+    const theirs = { ...former, limits: { cpu: '3' } };
+    edited.fake.trouble(({ method, path }) => {
+      const { spec } = edited.fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!;
+      const { containers } = (spec as { template: { spec: { containers: { resources: object }[] } } }).template.spec;
+      if (method === 'PATCH' && path.endsWith('/resize')) containers[0]!.resources = theirs;
+      return undefined;
+    });
+    expect((await edited.tower().run({ in_place: true })).status).toBe('undone');
+    expect(edited.resources()).toEqual(theirs);
+    expect(edited.fake.calls.filter((call) => /^PATCH .*\/deployments\//.test(call))).toEqual([]);
+    // Also of one pod alone, which nothing is tried out on.
+    const alone = await world({ replicas: 1, signals: [quiet, worse] });
+    expect(await alone.tower().run({ in_place: true })).toMatchObject({ status: 'undone', canary: null });
+    expect((alone.ofPods() as { requests: object }[]).map(({ requests }) => requests)).toEqual([former.requests]);
+  });
+
+  it('in place is compared with what pods have, which need not be what their template says', async () => {
+    const { fake, tower, resources, ofPods } = await world();
+    await tower().run({ in_place: true });
+    // The template asks for what was recommended by now; pods do not.
+    const [deployment] = fake.list('/apis/apps/v1/namespaces/shop/deployments') as unknown as {
+      spec: { template: { spec: { containers: { resources: object }[] } } };
+    }[];
+    expect(deployment!.spec.template.spec.containers[0]!.resources).toEqual(former);
+    for (const pod of fake.pods()) {
+      const spec = pod.spec as { containers: { resources: object }[] };
+      spec.containers[0]!.resources = { requests: { cpu: '200m', memory: '90Mi' }, limits: { cpu: '1' } };
+    }
+    const again = await tower(undefined, 2).run({ in_place: true });
+    expect(again.changes).toEqual([{ container: 'server', what: 'requests.cpu', from: '200m', to: '62m' }]);
+    expect([resources(), (ofPods() as { requests: object }[]).map(({ requests }) => requests)]).toEqual([
+      former,
+      Array(3).fill(wanted.requests),
+    ]);
+    await expect(tower(undefined, 3).run({ in_place: true })).rejects.toThrow('there is nothing to change');
+  });
+
+  it('in place is taken back where one pod is killed while another is resized', async () => {
+    const { fake, tower, ofPods } = await world();
+    let resizes = 0;
+    fake.trouble(({ method, path }) => {
+      if (method !== 'PATCH' || !path.endsWith('/resize')) return undefined;
+      resizes += 1;
+      // The third real one: the second pod, which was done, is killed meanwhile.
+      const second = fake.calls.filter((call) => call.endsWith('/resize')).at(-2)!;
+      if (resizes === 4) fake.setPod(second.split('/').at(-2)!, killed);
+      return undefined;
+    });
+    const result = await tower().run({ in_place: true });
+    expect(result.reason).toMatch(/^web-\w+ was killed for memory$/);
+    expect(ofPods()).toEqual([former, former, former]);
+  });
+
+  it('is taken back where a pod begins again to be resized and is not ready after it', async () => {
+    const { fake, tower, resources } = await world();
+    fake.trouble(({ method, path }) => {
+      const resized = fake.calls
+        .findLast((call) => call.endsWith('/resize'))
+        ?.split('/')
+        .at(-2);
+      const isThere = fake.pods().some(({ metadata }) => metadata.name === resized);
+      if (method === 'GET' && path.endsWith('/pods') && resized !== undefined && isThere)
+        fake.setPod(resized, { ...readyStatus, conditions: [{ type: 'Ready', status: 'False' }] });
+      return undefined;
+    });
+    const result = await tower().run({ rollout_seconds: 60 });
+    expect(result).toMatchObject({ status: 'undone', reason: `${result.canary} is not ready any more` });
+    expect([resources(), fake.leases()]).toEqual([former, []]);
+  });
+
+  it('sees what happens to pods that have the names of those there were', async () => {
+    const { fake, tower } = await world({ kind: 'StatefulSet' });
+    const runs = (restartCount: number, lastState: object) => ({
+      ...readyStatus,
+      containerStatuses: [{ name: 'server', ready: true, restartCount, state: { running: {} }, lastState }],
+    });
+    for (const { metadata } of fake.pods()) fake.setPod(metadata.name, runs(5, {}));
+    let looks = 0;
+    fake.trouble(({ method, path }) => {
+      // The second time they are looked at after all were replaced.
+      const isReplaced = fake.calls.some((call) => call === 'PATCH /apis/apps/v1/namespaces/shop/statefulsets/web');
+      if (isReplaced && method === 'GET' && path.endsWith('/pods') && ++looks === 3)
+        for (const { metadata } of fake.pods())
+          fake.setPod(metadata.name, runs(1, { terminated: { reason: 'OOMKilled' } }));
+      return undefined;
+    });
+    const result = await tower().run({ canary: false, watch_seconds: 60 });
+    expect([result.status, result.reason]).toEqual(['undone', 'web-0 was killed for memory']);
+  });
+
+  it('leaves what somebody makes of it while its pods come back', async () => {
+    const { fake, tower, resources } = await world({ signals: [quiet, quiet, { ...quiet, errors: 0.2 }] });
+    const theirs = { ...former, requests: { cpu: '700m', memory: '256Mi' } };
+    let patches = 0;
+    fake.trouble(({ method, path }) => {
+      if (method === 'PATCH' && path.endsWith('/deployments/web')) patches += 1;
+      // It was judged, set, and taken back.
+      const { spec } = fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!;
+      const { containers } = (spec as { template: { spec: { containers: { resources: object }[] } } }).template.spec;
+      if (method === 'GET' && path.endsWith('/pods') && patches === 3) containers[0]!.resources = theirs;
+      return undefined;
+    });
+    expect((await tower().run()).status).toBe('undone');
+    expect(resources()).toEqual(theirs);
+  });
+
+  it('does not say that it stays where somebody else has set everything back', async () => {
+    const { fake, tower } = await world();
+    fake.trouble(({ method, path }) => {
+      const isReplaced = fake.calls.some((call) => call === 'PATCH /apis/apps/v1/namespaces/shop/deployments/web');
+      if (isReplaced && method === 'GET' && path.endsWith('/pods')) fake.dropLeases();
+      return undefined;
+    });
+    await expect(tower().run()).rejects.toThrow('web is not held by this job any more');
+  });
+});

@@ -1,0 +1,189 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { riseWindowMs } from '#services/acquisition/prometheus/metric-queries.ts';
+import type { Sampled } from '../../../support/cluster-series.ts';
+import { cautiousPrometheus, prometheusOver } from '../../../support/cluster-series.ts';
+
+import { now, series, stepMs, towerOver, withoutHpa } from '../../../support/sized-tower.ts';
+
+/** What a recommendation must not forget, and what it must not take for more than it is. */
+
+const fourDays = { history_days: 4 };
+const state = (name: string, labels: Record<string, string>, value: number, ms = now - 60_000): Sampled => ({
+  name,
+  labels: { job: 'kube-state-metrics', namespace: 'shop', ...labels },
+  samples: [[ms, value]],
+});
+const [pod, container] = ['web-7d9f8b6c5d-ddddd', 'web'];
+const containerOf = async (given: Sampled[], name = 'web', asked: object = fourDays) => {
+  const answer = await (await towerOver(given)).recommend('web', asked);
+  return { ...answer.containers.find((each) => each.container === name)!, answer };
+};
+
+/** A kill, with the limit there was at that time and that is there no more. */
+function kill(atMs: number, limit: number): Sampled[] {
+  const of = (name: string, labels: object, samples: Sampled['samples']): Sampled => ({
+    name,
+    labels: { job: 'kube-state-metrics', namespace: 'shop', pod, container, ...labels },
+    samples,
+  });
+  const steps = (from: number, to: number, value: (ms: number) => number) =>
+    Array.from({ length: Math.floor((to - from) / stepMs) + 1 }, (_, i): [number, number] => [
+      from + i * stepMs,
+      value(from + i * stepMs),
+    ]);
+  const [from, to] = [atMs - 12 * 3_600_000, atMs + 12 * 3_600_000];
+  return [
+    of(
+      'kube_pod_container_resource_limits',
+      { resource: 'memory' },
+      steps(from, to, () => limit),
+    ),
+    of(
+      'kube_pod_container_status_last_terminated_reason',
+      { reason: 'OOMKilled' },
+      steps(atMs, to, () => 1),
+    ),
+    of(
+      'kube_pod_container_status_restarts_total',
+      {},
+      steps(from, now, (ms) => (ms >= atMs ? 1 : 0)),
+    ),
+  ];
+}
+
+describe('a recommendation does not forget', { timeout: 30_000 }, () => {
+  const bare = withoutHpa.filter(({ name }) => name !== 'kube_pod_container_resource_requests');
+
+  it('a kill or a heap of a container that asks for nothing now', async () => {
+    const { memory } = await containerOf([...bare, ...kill(now - 86_400_000, 512 * 2 ** 20)]);
+    expect(memory).toMatchObject({ bound_by: 'oom', current_request: null });
+    expect(memory.request).toBeCloseTo(1.2 * 512 * 2 ** 20, -1);
+    const heap = [
+      state('jvm_memory_max_bytes', { pod, container, area: 'heap', id: 'all' }, 2 ** 30),
+      state('jvm_memory_committed_bytes', { pod, container, area: 'nonheap', id: 'all' }, 2 ** 27),
+    ];
+    expect((await containerOf([...bare, ...heap])).memory).toMatchObject({
+      bound_by: 'heap',
+      request: 2 ** 30 + 2 ** 27,
+    });
+  });
+
+  it('a kill at any moment: some look sees it rise from one scrape to the next', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(10, 15, 30, 60, 120), fc.nat(3_600), fc.nat(119), (scrape, at, offset) => {
+        const stepMs = 300_000;
+        const windowMs = riseWindowMs(stepMs, scrape * 1000);
+        const [before, after] = [Math.floor((at - offset) / scrape), Math.floor((at - offset) / scrape) + 1].map(
+          (i) => (i * scrape + offset) * 1000,
+        ) as [number, number];
+        const look = Math.ceil(after / stepMs) * stepMs;
+        expect(look - windowMs).toBeLessThan(before);
+      }),
+    );
+  });
+
+  it('a kill when a cap is below it: nothing is promised then, and it says so', async () => {
+    const { memory } = await containerOf([...withoutHpa, ...kill(now - 86_400_000, 512 * 2 ** 20)], 'web', {
+      ...fourDays,
+      max_memory_bytes: 400 * 2 ** 20,
+    });
+    expect(memory).toMatchObject({ request: 400 * 2 ** 20, bound_by: 'cap', confidence: null });
+    expect(memory.explanation).toMatch(
+      /was raised above the limit at which a pod was killed, 614 MiB, which was lowered to the cap, 400 MiB: the stated violation is not kept$/,
+    );
+  });
+
+  it('what a rule of others is, and which pods it was asked about', async () => {
+    const { cpu } = await containerOf(withoutHpa, 'web', { ...fourDays, strategy: 'krr_simple_limit' });
+    expect(cpu.explanation).toMatch(
+      /^by the rule of krr_simple_limit \(CPU: 66th percentile of 14 days of all pods together; .*\); 3 pods, \d+ samples/,
+    );
+  });
+
+  it('an autoscaler whose metrics nobody tells', async () => {
+    const info = series.filter(({ name }) => name === 'kube_horizontalpodautoscaler_info');
+    const { answer } = await containerOf([...withoutHpa, ...info]);
+    expect(answer.replicas).toMatchObject({ recommended: null, explanation: 'the autoscaler web decides' });
+    expect(answer.notes).toContain('the autoscaler web scales by something kube-state-metrics does not tell');
+  });
+});
+
+describe('a recommendation does not take for more than it is', { timeout: 30_000 }, () => {
+  it('an answer of which a part may be missing: it says so, and is not applied', async () => {
+    const { recommend } = await towerOver(null, {
+      PROMETHEUS_URL: await cautiousPrometheus(await prometheusOver(withoutHpa, now), 'store eu-2 is away'),
+    });
+    const { status, warnings, notes } = await recommend('web', fourDays);
+    expect([status, warnings]).toEqual(['success', ['store eu-2 is away']]);
+    expect(notes).toContain('Prometheus warns that an answer may not be whole: store eu-2 is away');
+    // What it has may be all there is.
+    const { reason } = await recommend('elsewhere', fourDays);
+    expect(reason).toBe(
+      'Prometheus knows no container of it in the last 4 days; but it warns that an answer may not be whole: store eu-2 is away',
+    );
+  });
+
+  it('savings of a sidecar, which is not in what is to be applied', async () => {
+    const { answer } = await containerOf(withoutHpa);
+    const [proxy, web] = answer.containers;
+    const { cpu_core_hour, memory_gib_hour, monthly_saving } = answer.cost;
+    const worth = (cores: number, bytes: number) => cores * cpu_core_hour + (bytes / 2 ** 30) * memory_gib_hour;
+    expect(proxy!.cpu.request).not.toBeCloseTo(proxy!.cpu.current_request!, 2);
+    const own = worth(0.5 - web!.cpu.request!, 256 * 2 ** 20 - web!.memory.request!);
+    expect(monthly_saving).toBeCloseTo(730 * 2 * own, 6);
+  });
+
+  it('an init container that is over', async () => {
+    const migrate = (name: string, value: (i: number) => number): Sampled => ({
+      name,
+      labels: {
+        namespace: 'shop',
+        pod,
+        job: 'kubelet',
+        metrics_path: '/metrics/cadvisor',
+        container: 'migrate',
+        image: 'web:1',
+      },
+      samples: Array.from({ length: 3 }, (_, i) => [now - 5_100_000 + i * 300_000, value(i)]),
+    });
+    const began = [
+      migrate('container_cpu_usage_seconds_total', (i) => i * 60),
+      migrate('container_memory_working_set_bytes', () => 5e7),
+      state('kube_pod_init_container_info', { pod, container: 'migrate' }, 1),
+    ];
+    const { answer } = await containerOf([...withoutHpa, ...began]);
+    expect(answer.containers.map((each) => each.container)).toEqual(['istio-proxy', 'web']);
+    expect(answer.replicas!.recommended).not.toBeNull();
+    expect(answer.cost.monthly_saving).not.toBeNull();
+  });
+
+  it('the edge of what Prometheus keeps for a start', async () => {
+    const edge = now - 3 * 86_400_000;
+    const kept = withoutHpa
+      .filter(({ labels }) => labels['pod'] !== 'web-7d9f8b6c5d-ccccc')
+      .map((each) =>
+        each.name === 'container_cpu_usage_seconds_total' && each.labels['container'] === 'web'
+          ? {
+              ...each,
+              samples: each.samples.flatMap(([ms, value]): Sampled['samples'] =>
+                ms < edge ? [] : [[ms, value + (ms > edge ? 1200 : 0)]],
+              ),
+            }
+          : each,
+      );
+    expect((await containerOf(kept)).startup_peak_cores).toBeNull();
+    expect((await containerOf(withoutHpa)).startup_peak_cores).toBeGreaterThan(0.5);
+  });
+
+  it('a name that is none, which whoever runs the output would run', async () => {
+    const label = {
+      name: 'namespace_workload_pod:kube_pod_owner:relabel',
+      labels: { namespace: 'shop', pod: 'x', workload: 'x\ntouch /tmp/y #', workload_type: 'deployment' },
+      samples: [[now - 60_000, 1]] as [number, number][],
+    };
+    const { call } = await towerOver([...withoutHpa, label]);
+    const { body } = await call('/api/v1/rightsizing/shop/recommendations', {});
+    expect([...body.recommendations, ...body.failures].map(({ service }) => service).sort()).toEqual(['idle', 'web']);
+  });
+});
