@@ -1,10 +1,9 @@
 import { isoTime } from '#kernel/clock.ts';
 import { conflict, notFound, unavailable } from '#kernel/errors.ts';
 import { createLists, type ListAnswer } from './lists/lists.ts';
-import { createMirror, type Mirror, type MirrorStatus } from './mirror/mirror.ts';
+import { createMirror, type Mirror, type MirrorOptions, type MirrorStatus } from './mirror/mirror.ts';
 import { createOnDemandReads } from './mirror/on-demand-reads.ts';
 import type { Reading } from './mirror/read-cache.ts';
-import type { MirrorOptions } from './mirror/refresh.ts';
 import { createRunCount, type RunTotal } from './mirror/run-count.ts';
 import type { CacheInfo, CacheStats, ModelListQuery, Run } from './schemas.ts';
 import type { ModelVersion, RegisteredModel, Snapshot } from './snapshot/snapshot.ts';

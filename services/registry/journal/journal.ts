@@ -2,7 +2,7 @@ import type { Clock } from '#kernel/clock.ts';
 import type { Log } from '#kernel/log.ts';
 import { createYielder, forEachYielding } from '#kernel/yield-event-loop.ts';
 import type { Store, Transaction } from '#store/store.ts';
-import type { Poll } from '../mirror/refresh.ts';
+import type { Poll } from '../mirror/mirror.ts';
 import type { RegisteredModel, Snapshot } from '../snapshot/snapshot.ts';
 import { type Change, diffModel, findRenames, type ModelState } from './diff.ts';
 import { insertEvents, type RegistryEvent, type Writing } from './journal-events.ts';

@@ -1,10 +1,14 @@
-import { publicText, TowerError, unavailable } from '#kernel/errors.ts';
-import { fileFacts } from '#kernel/files.ts';
-import { buildSnapshot, type Snapshot } from '../snapshot/snapshot.ts';
+import type { Clock } from '#kernel/clock.ts';
+import { TowerError, unavailable } from '#kernel/errors.ts';
+import type { Log } from '#kernel/log.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { RegistrySource } from '../sources/source.ts';
-import { removeCacheFile, takeCache } from './cache-start.ts';
-import { type MirrorOptions, refreshModels, refreshOnce, type State, sampleOf } from './refresh.ts';
-import { followOnce, share } from './sharing.ts';
+import { createMirrorState, type MirrorState } from './mirror-state.ts';
+import { createPersistence, type Persistence } from './persistence.ts';
+import { createReader, type ReaderOptions } from './reader.ts';
+import { createRefresher } from './refresh.ts';
+import type { SharedSnapshots } from './shared-snapshots.ts';
+import { createSharing } from './sharing.ts';
 
 /** `not_configured`: there is no source but the sample; `connecting`: not tried yet. */
 export const connections = ['connected', 'disconnected', 'connecting', 'not_configured'] as const;
@@ -24,185 +28,232 @@ export type MirrorStatus = {
   lastPersistError: string | null;
 };
 
+/** Which part of the registry was read between which times (milliseconds since 1970). `names` null: all models. */
+export type Poll = { from: number; at: number; names: ReadonlySet<string> | null };
+
+export type MirrorOptions = Omit<ReaderOptions, 'clock'> & {
+  /** The configured registry; null: none, the sample is all there is. */
+  source: RegistrySource | null;
+  /** Opens the sample registry; null: sample data must not be shown. */
+  openSample: (() => Promise<RegistrySource>) | null;
+  cachePath: string | null;
+  /** Snapshots of the other instances over the same store; null: there are none. */
+  shared?: SharedSnapshots | null;
+  timeoutMs: number;
+  maxAgeMs: number;
+  clock: Clock;
+  log: Log;
+  onRefresh?: (outcome: { ok: boolean; seconds: number }) => void;
+  /** The source is gone or back: the leader should refresh soon. */
+  onNews?: () => void;
+  /** Gets every snapshot that this instance read from the configured source. */
+  onSwap?: (snapshot: Snapshot, poll: Poll) => Promise<void>;
+};
+
 /** The registry in memory: one snapshot at a time, refreshed from the source, kept in a file. */
 export type Mirror = {
   /** Loads the cache file, or the sample where nothing else is configured. Returns fast; never asks a server. */
   start(): Promise<void>;
-  /** Reads the source and swaps the snapshot; calls while one is under way share it. */
+  /** Reads the source and swaps the snapshot; concurrent calls share one read. @throws `unavailable` */
   refresh(): Promise<Snapshot>;
-  /** Takes over what another tower read later. @throws `unavailable` */
+  /** Takes over what another instance read later. @throws `unavailable` */
   follow(): Promise<void>;
-  /** A snapshot read after this call was made. */
+  /** A snapshot of a read that began after this call. */
   readThrough(): Promise<Snapshot>;
-  /** Reads one model by name, or everything where the source cannot. Calls that come while one is under way wait for one more. */
+  /** Reads one model by name, or everything where the source cannot. Calls during a read share the next one. */
   refreshModel(name: string): Promise<void>;
   status(): MirrorStatus;
   source(): RegistrySource;
   clearCacheFile(): Promise<boolean>;
   cacheFile(): Promise<{ bytes: number; modifiedAt: number } | null>;
-  /** Learns from a read elsewhere that the source does not answer. */
+  /** A read elsewhere found that the source does not answer. */
   markUnreachable(error: TowerError): void;
-  /** A light look whether the source answers. @throws `unavailable` */
+  /** Checks whether the source answers, without a read. @throws `unavailable` */
   ping(signal: AbortSignal): Promise<void>;
-  /** Gives up what is being read. */
+  /** Gives up reads under way. */
   abort(): void;
   stop(): Promise<void>;
 };
 
-/** So long a tower waits for another one to leave it the registry. */
-const patienceMs = 15_000;
+/** Max wait for a shared snapshot before reading MLflow directly. */
+const maxFollowWaitMs = 15_000;
 
 export async function createMirror(options: MirrorOptions): Promise<Mirror> {
+  const { source, clock, log, onNews } = options;
   const stopping = new AbortController();
-  const state = firstState(options, options.source ?? (await sampleOf(options)));
-  let nothingSince: number | null = null;
-  const refresh = (): Promise<Snapshot> => {
-    state.inFlight ??= refreshAndShare(options, state, stopping.signal).finally(() => {
-      state.inFlight = null;
-    });
-    return state.inFlight;
-  };
-  const refreshNext = (after: Promise<Snapshot>): Promise<Snapshot> => {
-    state.next ??= after
-      .catch(() => undefined)
-      .then(() => {
-        state.next = null;
-        return refresh();
-      });
-    return state.next;
-  };
-  // What stops does not answer either: that is no news.
-  const learn = (error: TowerError): void => {
-    if (!stopping.signal.aborted) sawTrouble(options, state, error);
+  const sample = source ? null : await openSampleOf(options);
+  const state = createMirrorState(source ?? sample!, source ? 'mlflow' : 'sample', clock);
+  const { reader, refresher, persistence, sharing } = assemble(options, state, stopping.signal);
+  const reads = createReads(async () => {
+    const read = await refresher.whole();
+    return state.content().snapshot ?? read;
+  });
+  let waitingSince: number | null = null;
+  const markUnreachable = (error: TowerError): void => {
+    // A read that stopping gave up says nothing about the source.
+    if (stopping.signal.aborted || !source || state.content().source !== source) return;
+    if (!state.failed(error)) return;
+    log.warn({ reason: state.lastError() }, 'MLflow does not answer; answering from memory');
+    onNews?.();
   };
   return {
-    start: () => (options.source ? startFromCache(options, state) : startFromSample(options, state, refresh)),
-    refresh,
+    start: () =>
+      source ? startFromCache(state, persistence, reader.build, log) : startFromSample(state, reads.now, log),
+    refresh: reads.now,
     follow: async () => {
-      if (await followOnce(options, state, stopping.signal)) return;
-      // Nobody has left anything this tower can use: after a while it reads by itself.
-      nothingSince ??= options.clock.now();
-      if (options.clock.now() - nothingSince >= patienceMs) await refresh();
+      if (!sharing || (await sharing.follow())) return;
+      waitingSince ??= clock.now();
+      if (clock.now() - waitingSince >= maxFollowWaitMs) await reads.now();
     },
-    readThrough: () => (state.inFlight ? refreshNext(state.inFlight) : refresh()),
-    refreshModel: byName(async (names) => {
-      if (await refreshModels(options, state, names, stopping.signal)) await share(options, state, stopping.signal);
-      else await (state.inFlight ? refreshNext(state.inFlight) : refresh());
+    readThrough: reads.after,
+    refreshModel: batched(async (names) => {
+      if (!(await refresher.models(names))) await reads.after();
     }),
-    status: () => statusOf(options, state),
-    source: () => state.source,
-    clearCacheFile: async () => (options.cachePath ? removeCacheFile(options.cachePath) : false),
-    cacheFile: async () => (options.cachePath ? fileFacts(options.cachePath) : null),
-    markUnreachable: learn,
-    ping: (signal) => pingOnce(options, state, signal, learn),
+    status: () => statusOf(options, state, reads.isReading(), persistence.lastError()),
+    source: () => state.content().source,
+    clearCacheFile: persistence.remove,
+    cacheFile: persistence.facts,
+    markUnreachable,
+    ping: async (signal) => {
+      if (!source) return;
+      await ping(source, signal).catch((error: TowerError) => {
+        markUnreachable(error);
+        throw error;
+      });
+      if (state.connected() !== false) return;
+      // An instance that follows another one does not read, so this is where it learns of it.
+      if (sharing && state.content().snapshot) state.answered();
+      onNews?.();
+    },
     abort: () => stopping.abort(new Error('stopping')),
     stop: async () => {
       stopping.abort(new Error('stopping'));
-      await state.inFlight?.catch(() => undefined);
-      await options.source?.close();
-      if (state.source !== options.source) await state.source.close();
+      await reads.settled();
+      await source?.close();
+      if (state.content().source !== source) await state.content().source.close();
     },
   };
 }
 
-async function refreshAndShare(options: MirrorOptions, state: State, stopping: AbortSignal): Promise<Snapshot> {
-  const fresh = await refreshOnce(options, state, stopping);
-  await share(options, state, stopping);
-  return state.snapshot ?? fresh;
+/**
+ * The parts around the state, subscribed in this order: notes of what is to be published and read again, the journal, the
+ * cache file, the other instances.
+ */
+function assemble(options: MirrorOptions, state: MirrorState, stopping: AbortSignal) {
+  const { source, shared, clock, log, onSwap, onNews } = options;
+  const reader = createReader(options);
+  const sharing = shared && source ? createSharing({ shared, source, state, reader, stopping, log }) : null;
+  if (sharing) state.subscribe(sharing.mark);
+  const refresher = createRefresher({ ...options, state, reader, stopping, onFailure: () => onNews?.() });
+  state.subscribe((swap) => {
+    if (swap.origin === 'sample' || (swap.cause !== 'read' && swap.cause !== 'models')) return undefined;
+    const names = swap.cause === 'models' ? swap.names : null;
+    return onSwap?.(swap.snapshot, { from: swap.from, at: clock.now(), names });
+  });
+  const persistence = createPersistence(options.cachePath, state, log);
+  if (sharing) state.subscribe(sharing.publish);
+  return { reader, refresher, persistence, sharing };
 }
 
-async function pingOnce(
-  options: MirrorOptions,
-  state: State,
-  signal: AbortSignal,
-  learn: (error: TowerError) => void,
-): Promise<void> {
-  if (!options.source) return;
-  try {
-    await options.source.ping(signal);
-  } catch (error) {
-    const trouble = error instanceof TowerError ? error : unavailable('MLflow did not answer in time', error);
-    learn(trouble);
-    throw trouble;
-  }
-  if (state.connected !== false) return;
-  // Who follows another tower's reads learns here that it would not have to.
-  if (options.shared && state.snapshot) Object.assign(state, { connected: true, lastError: null });
-  options.onNews?.();
+/** @throws `internal` where it must not be shown */
+async function openSampleOf({ openSample }: MirrorOptions): Promise<RegistrySource> {
+  if (!openSample) throw new TowerError('internal', 'no registry and no sample configured');
+  return openSample();
 }
 
-/** One read at a time; whoever asks while the next one has not begun shares it. */
-function byName(read: (names: ReadonlySet<string>) => Promise<void>): (name: string) => Promise<void> {
-  let wanted = new Set<string>();
+/** Whole reads, one at a time. */
+function createReads(read: () => Promise<Snapshot>) {
+  let current: Promise<Snapshot> | null = null;
+  let next: Promise<Snapshot> | null = null;
+  const now = (): Promise<Snapshot> => {
+    current ??= read().finally(() => {
+      current = null;
+    });
+    return current;
+  };
+  return {
+    /** Joins the read under way, or begins one. */
+    now,
+    /** A read that begins after this call; calls during one read share the next. */
+    after: (): Promise<Snapshot> => {
+      if (!current) return now();
+      next ??= current
+        .catch(() => undefined)
+        .then(() => {
+          next = null;
+          return now();
+        });
+      return next;
+    },
+    isReading: () => current !== null,
+    settled: async (): Promise<void> => {
+      await current?.catch(() => undefined);
+    },
+  };
+}
+
+/** One read at a time; calls that come before the next one begins share it. */
+function batched(read: (names: ReadonlySet<string>) => Promise<void>): (name: string) => Promise<void> {
+  let waiting = new Set<string>();
   let reading: Promise<void> = Promise.resolve();
   return (name) => {
-    if (wanted.size === 0) {
+    if (waiting.size === 0) {
       reading = reading
         .catch(() => undefined)
         .then(() => {
-          const names = wanted;
-          wanted = new Set();
+          const names = waiting;
+          waiting = new Set();
           return read(names);
         });
     }
-    wanted.add(name);
+    waiting.add(name);
     return reading;
   };
 }
 
-const firstState = (options: MirrorOptions, source: RegistrySource): State => ({
-  source,
-  origin: options.source ? 'mlflow' : 'sample',
-  snapshot: null,
-  connected: null,
-  lastError: null,
-  lastPersistError: null,
-  rounds: 0,
-  inFlight: null,
-  next: null,
-  touched: new Set(),
-  revision: null,
-  unshared: new Map(),
-  isWholeUnshared: false,
-  sharing: Promise.resolve(),
-});
+const ping = (source: RegistrySource, signal: AbortSignal): Promise<void> =>
+  source.ping(signal).catch((error: unknown) => {
+    throw error instanceof TowerError ? error : unavailable('MLflow did not answer in time', error);
+  });
 
-function sawTrouble(options: MirrorOptions, state: State, error: TowerError): void {
-  if (!options.source || state.source !== options.source) return;
-  const isNews = state.connected !== false;
-  state.connected = false;
-  state.lastError = publicText(error);
-  if (!isNews) return;
-  options.log.warn({ reason: state.lastError }, 'MLflow does not answer; the mirror goes on from memory');
-  options.onNews?.();
+async function startFromSample(state: MirrorState, read: () => Promise<Snapshot>, log: Log): Promise<void> {
+  await read();
+  log.info({ source: state.content().source.label }, 'MLFLOW_TRACKING_URI is not set: this is SAMPLE DATA, not yours');
 }
 
-async function startFromSample(options: MirrorOptions, state: State, refresh: () => Promise<Snapshot>): Promise<void> {
-  await refresh();
-  options.log.info({ source: state.source.label }, 'MLFLOW_TRACKING_URI is not set: this is SAMPLE DATA, not yours');
+async function startFromCache(
+  state: MirrorState,
+  { load }: Persistence,
+  build: ReturnType<typeof createReader>['build'],
+  log: Log,
+): Promise<void> {
+  const { source } = state.content();
+  const cached = await load(source.fingerprint);
+  if (!cached) return;
+  state.resume(cached.rounds);
+  const snapshot = await build(cached.rows, cached.readAt);
+  await state.swap({ cause: 'cache', snapshot, source, origin: 'mlflow', revision: null });
+  const readAt = new Date(cached.readAt).toISOString();
+  log.info({ versions: snapshot.versions.length, read_at: readAt }, 'ready from the cache file');
 }
 
-async function startFromCache(options: MirrorOptions, state: State): Promise<void> {
-  const loaded = options.cachePath ? await takeCache(options.cachePath, state.source.fingerprint, options.log) : null;
-  if (!loaded) return;
-  state.rounds = loaded.rounds;
-  state.snapshot = await buildSnapshot(loaded.rows, loaded.readAt, options.aliasTable);
-  const readAt = new Date(loaded.readAt).toISOString();
-  options.log.info({ versions: state.snapshot.versions.length, read_at: readAt }, 'ready from the cache file');
-}
-
-function statusOf(options: MirrorOptions, state: State): MirrorStatus {
-  const { snapshot, origin, connected, lastError, lastPersistError } = state;
-  const ageMs = snapshot ? Math.max(0, options.clock.now() - snapshot.readAt) : null;
+function statusOf(
+  { source, maxAgeMs }: MirrorOptions,
+  state: MirrorState,
+  refreshing: boolean,
+  lastPersistError: string | null,
+): MirrorStatus {
+  const { snapshot, origin, source: readFrom } = state.content();
+  const [ageMs, connected] = [state.ageMs(), state.connected()];
   return {
     origin,
-    sourceLabel: (options.source ?? state.source).label,
+    sourceLabel: (source ?? readFrom).label,
     snapshot,
     ageMs,
-    stale: connected === false || (ageMs !== null && ageMs > options.maxAgeMs),
-    refreshing: state.inFlight !== null,
-    connection: options.source ? connectionOf(connected) : 'not_configured',
-    lastError,
+    stale: connected === false || (ageMs !== null && ageMs > maxAgeMs),
+    refreshing,
+    connection: source ? connectionOf(connected) : 'not_configured',
+    lastError: state.lastError(),
     lastPersistError,
   };
 }

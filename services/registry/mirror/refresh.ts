@@ -1,215 +1,118 @@
 import type { Clock } from '#kernel/clock.ts';
-import { publicText, TowerError, unavailable } from '#kernel/errors.ts';
+import { TowerError, unavailable } from '#kernel/errors.ts';
 import type { Log } from '#kernel/log.ts';
-import { buildSnapshot, type RegistryRows, type Snapshot } from '../snapshot/snapshot.ts';
-import type { AliasTable } from '../snapshot/stages.ts';
-import type { ModelRows, RegistrySource } from '../sources/source.ts';
-import { saveCache } from './cache-file.ts';
-import type { SharedSnapshots } from './shared-snapshots.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { RegistrySource } from '../sources/source.ts';
+import type { MirrorState } from './mirror-state.ts';
+import type { Reader } from './reader.ts';
 
-/** How the mirror is brought up to date: whole, or a few models of it. */
-
-export type MirrorOptions = {
-  /** The configured registry; null = none configured, the sample is all there is. */
+export type RefreshOptions = {
+  state: MirrorState;
+  reader: Reader;
+  /** The configured registry; null: none, the sample is all there is. */
   source: RegistrySource | null;
-  /** Opens the sample registry; null = sample data must not be shown. */
+  /** Opens the sample registry; null: sample data must not be shown. */
   openSample: (() => Promise<RegistrySource>) | null;
-  cachePath: string | null;
-  /** What other towers over the same store read; null where there are none. */
-  shared?: SharedSnapshots | null;
-  aliasTable: AliasTable;
   timeoutMs: number;
-  maxAgeMs: number;
-  rereadEvery: number;
-  /** Runs whose metrics may change after their end: those of monitored versions. */
-  monitoredRunIds: () => Promise<Set<string>>;
+  stopping: AbortSignal;
   clock: Clock;
   log: Log;
-  onRefresh?: (outcome: { ok: boolean; seconds: number }) => void;
-  /** The source is gone, or back, or something was missed: somebody should refresh soon. */
-  onNews?: () => void;
-  /** Takes every snapshot of the configured source, and which models of it are new; null = all of it. */
-  onSwap?: (snapshot: Snapshot, look: Poll) => Promise<void>;
-  /** false: nothing that was read before is reused. */
-  cacheEnabled: boolean;
+  onRefresh?: ((outcome: { ok: boolean; seconds: number }) => void) | undefined;
+  /** The source does not answer any more. */
+  onFailure: () => void;
 };
 
-/** Between which moments the registry was looked at, and at which models of it; null = at all of them. */
-export type Poll = { from: number; at: number; names: ReadonlySet<string> | null };
+/** Brings the mirror up to date: whole, or some models of it. */
+export function createRefresher(options: RefreshOptions) {
+  const { state, reader, timeoutMs, stopping, clock } = options;
+  /** Models read by name while a whole read is under way, which may have seen them as they were before. */
+  const touched = new Set<string>();
+  state.subscribe((swap) => {
+    if (swap.cause === 'models') for (const name of swap.names) touched.add(name);
+  });
+  return {
+    /** Reads the source whole and swaps the snapshot. @throws `unavailable` */
+    whole: async (): Promise<Snapshot> => {
+      const source = options.source ?? state.content().source;
+      // Other instances may publish during the read: that is found out when this read is published after this revision.
+      const { revision } = state.content();
+      const origin = options.source ? 'mlflow' : 'sample';
+      const wasConnected = state.connected() === true;
+      const { snapshot, swapped } = await timed(options, async (signal) => {
+        touched.clear();
+        const { snapshot: before, source: former } = state.content();
+        let fresh = await reader.readAll(source, former === source ? before : null, state.rounds(), signal);
+        while (touched.size > 0) {
+          const names = new Set(touched);
+          touched.clear();
+          fresh = (await reader.readModels(source, fresh, names, signal)) ?? fresh;
+        }
+        // Nothing is awaited between the last look at `touched` and the swap.
+        return {
+          snapshot: fresh,
+          swapped: state.swap({ cause: 'read', from: fresh.readAt, snapshot: fresh, source, origin, revision }),
+        };
+      });
+      if (!wasConnected)
+        options.log.info({ versions: snapshot.versions.length, source: source.label }, 'read the registry');
+      await swapped;
+      return snapshot;
+    },
+    /**
+     * Reads some models by name and swaps the snapshot for one that has them as they are now.
+     * @returns false where the source cannot do so, or there is no snapshot yet
+     */
+    models: async (names: ReadonlySet<string>): Promise<boolean> => {
+      const signal = AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)]);
+      for (;;) {
+        const { snapshot: before, source, origin, revision } = state.content();
+        if (!before || origin === 'sample') return false;
+        const from = clock.now();
+        const snapshot = await reader.readModels(source, before, names, signal);
+        if (!snapshot) return false;
+        // A whole read that was swapped in meanwhile may have seen them later than this one did: read again.
+        if (await state.swap({ cause: 'models', from, names, snapshot, source, origin, revision }, before)) return true;
+      }
+    },
+  };
+}
 
-/** What changes while the mirror lives. `source` is what `snapshot` was read from. */
-export type State = {
-  source: RegistrySource;
-  origin: 'mlflow' | 'sample';
-  snapshot: Snapshot | null;
-  connected: boolean | null;
-  lastError: string | null;
-  lastPersistError: string | null;
-  /** Successful refreshes so far, those before a restart included. */
-  rounds: number;
-  inFlight: Promise<Snapshot> | null;
-  /** The read that begins when the one in flight is over, for those who must not share it. */
-  next: Promise<Snapshot> | null;
-  /** Models read by name while a whole read was under way, which may have seen them as they were before. */
-  touched: Set<string>;
-  /** The shared revision `snapshot` was made from; null where it was made from none. */
-  revision: number | null;
-  /** What was read and not left for other towers yet: models by name with the moment, and whether it is the whole. */
-  unshared: Map<string, number>;
-  isWholeUnshared: boolean;
-  /** What is being left or taken. */
-  sharing: Promise<void>;
-};
-
-/** Reads the source whole and swaps the snapshot. @throws `unavailable` */
-export async function refreshOnce(options: MirrorOptions, state: State, stopping: AbortSignal): Promise<Snapshot> {
-  state.touched.clear();
-  const { revision } = state;
+/** Limits and reports one whole read; its failure is the mirror's. */
+async function timed<T>(options: RefreshOptions, read: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { state, timeoutMs, stopping, onRefresh } = options;
   const started = performance.now();
-  const from = options.source ?? state.source;
-  // Ends with the refresh, so that calls still queued when one of them failed are not sent any more.
+  // Ends with the read, so that calls still queued when one of them failed are not sent any more.
   const over = new AbortController();
-  const limit = AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs), over.signal]);
-  const report = (ok: boolean) => options.onRefresh?.({ ok, seconds: (performance.now() - started) / 1000 });
-  let fresh: Snapshot;
+  const limit = AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs), over.signal]);
+  const report = (ok: boolean) => onRefresh?.({ ok, seconds: (performance.now() - started) / 1000 });
   try {
-    fresh = await readSource(options, state, from, limit);
-    // What was read by name meanwhile may be newer than what this read saw of it.
-    while (state.touched.size > 0) {
-      const names = new Set(state.touched);
-      state.touched.clear();
-      fresh = await withModels(options, fresh, from, names, limit);
-    }
+    const result = await read(limit);
+    report(true);
+    return result;
   } catch (error) {
-    const failure = asUnavailable(error, limit, options.timeoutMs);
-    state.connected = false;
-    state.lastError = publicText(failure);
+    const failure = asUnavailable(error, limit, timeoutMs);
+    state.failed(failure);
     report(false);
-    if (!stopping.aborted) options.onNews?.();
-    if (!state.snapshot && options.openSample && !stopping.aborted) await showSample(options, state, stopping);
+    if (!stopping.aborted) {
+      options.onFailure();
+      await showSample(options);
+    }
     throw failure;
   } finally {
-    over.abort(new Error('the refresh is over'));
-  }
-  if (state.connected !== true)
-    options.log.info({ versions: fresh.versions.length, source: from.label }, 'the registry was read');
-  if (state.source !== from) await state.source.close();
-  state.source = from;
-  state.origin = options.source ? 'mlflow' : 'sample';
-  // Others may have left something while it was read: that is found out when it is left for them.
-  Object.assign(state, { snapshot: fresh, revision, isWholeUnshared: true });
-  state.connected = true;
-  state.lastError = null;
-  state.rounds += 1;
-  report(true);
-  if (state.origin === 'mlflow')
-    await options.onSwap?.(fresh, { from: fresh.readAt, at: options.clock.now(), names: null });
-  await persist(options, state, fresh);
-  return fresh;
-}
-
-/**
- * Reads a few models by name and swaps the snapshot for one that has them as they are now. Nothing else of it is any
- * younger, so its age stays.
- * @returns false where the source has no such way, or there is nothing yet to put them into
- */
-export async function refreshModels(
-  options: MirrorOptions,
-  state: State,
-  names: ReadonlySet<string>,
-  stopping: AbortSignal,
-): Promise<boolean> {
-  const { source, snapshot, origin } = state;
-  if (!snapshot || origin === 'sample' || !source.readModels) return false;
-  const limit = AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs)]);
-  const from = options.clock.now();
-  const parts = await source.readModels([...names], snapshot.rows, limit);
-  if (!parts) return false;
-  const fresh = await splice(options, snapshot, names, parts);
-  // A whole read was swapped in meanwhile, which may have seen these later than this one did.
-  if (state.snapshot !== snapshot) return refreshModels(options, state, names, stopping);
-  state.snapshot = fresh;
-  if (options.shared) for (const name of names) state.unshared.set(name, from);
-  if (state.inFlight) for (const name of names) state.touched.add(name);
-  await options.onSwap?.(fresh, { from, at: options.clock.now(), names });
-  return true;
-}
-
-async function withModels(
-  options: MirrorOptions,
-  snapshot: Snapshot,
-  source: RegistrySource,
-  names: ReadonlySet<string>,
-  signal: AbortSignal,
-): Promise<Snapshot> {
-  const parts = await source.readModels?.([...names], snapshot.rows, signal);
-  return parts ? splice(options, snapshot, names, parts) : snapshot;
-}
-
-export function splice(
-  options: MirrorOptions,
-  { rows, readAt }: Snapshot,
-  names: ReadonlySet<string>,
-  parts: ModelRows,
-) {
-  const read = new Set(parts.runs.map((run) => run.runId));
-  const merged: RegistryRows = {
-    ...rows,
-    models: [...rows.models.filter((row) => !names.has(row.name)), ...parts.models],
-    versions: [...rows.versions.filter((row) => !names.has(row.name)), ...parts.versions],
-    runs: [...rows.runs.filter((run) => !read.has(run.runId)), ...parts.runs],
-  };
-  return buildSnapshot(merged, readAt, options.aliasTable);
-}
-
-async function readSource(
-  options: MirrorOptions,
-  state: State,
-  from: RegistrySource,
-  signal: AbortSignal,
-): Promise<Snapshot> {
-  const { snapshot, rounds } = state;
-  const everything = rounds > 0 && rounds % options.rereadEvery === 0;
-  const monitored = await options.monitoredRunIds();
-  const reread = (runId: string) => everything || monitored.has(runId);
-  const readAt = options.clock.now();
-  const known = options.cacheEnabled && snapshot && from === state.source ? { rows: snapshot.rows, reread } : null;
-  const rows = await from.readRegistry(known, signal);
-  if (rows) return buildSnapshot(rows, readAt, options.aliasTable);
-  if (snapshot) return { ...snapshot, readAt };
-  throw new TowerError('internal', 'a source said "unchanged" before it was ever read');
-}
-
-export async function persist(options: MirrorOptions, state: State, { rows, readAt }: Snapshot): Promise<void> {
-  if (!options.cachePath || state.origin === 'sample') return;
-  const { fingerprint, label } = state.source;
-  try {
-    await saveCache(options.cachePath, rows, { fingerprint, source: label, readAt, rounds: state.rounds });
-    state.lastPersistError = null;
-  } catch (error) {
-    state.lastPersistError = error instanceof Error ? error.message : String(error);
-    options.log.warn(
-      { err: error, file: options.cachePath },
-      'the cache file could not be written; the mirror goes on in memory',
-    );
+    over.abort(new Error('the read is over'));
   }
 }
 
-async function showSample(options: MirrorOptions, state: State, signal: AbortSignal): Promise<void> {
-  const sample = await sampleOf(options);
-  const rows = await sample.readRegistry(null, signal);
+/** Sample data in place of a registry that was never read, where the settings allow it. */
+async function showSample({ state, reader, openSample, stopping, clock, log }: RefreshOptions): Promise<void> {
+  if (state.content().snapshot || !openSample) return;
+  const source = await openSample();
+  const rows = await source.readRegistry(null, stopping);
   if (!rows) return;
-  state.snapshot = await buildSnapshot(rows, options.clock.now(), options.aliasTable);
-  state.source = sample;
-  state.origin = 'sample';
+  const snapshot = await reader.build(rows, clock.now());
+  await state.swap({ cause: 'sample', snapshot, source, origin: 'sample', revision: null });
   const text = 'MLflow cannot be reached: SAMPLE DATA is shown until it answers (ENABLE_MOCK_DATA=true)';
-  options.log.warn({ reason: state.lastError }, text);
-}
-
-/** Opens the sample registry. @throws `internal` where it must not be shown */
-export async function sampleOf(options: MirrorOptions): Promise<RegistrySource> {
-  if (!options.openSample) throw new TowerError('internal', 'no registry and no sample configured');
-  return options.openSample();
+  log.warn({ reason: state.lastError() }, text);
 }
 
 function asUnavailable(error: unknown, limit: AbortSignal, timeoutMs: number): TowerError {

@@ -1,121 +1,140 @@
-import { buildSnapshot } from '../snapshot/snapshot.ts';
-import { type MirrorOptions, persist, type State, splice } from './refresh.ts';
-import type { Head } from './shared-snapshots.ts';
+import type { Log } from '#kernel/log.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { RegistrySource } from '../sources/source.ts';
+import type { MirrorState } from './mirror-state.ts';
+import type { Reader } from './reader.ts';
+import type { Head, SharedSnapshots } from './shared-snapshots.ts';
 
 /**
- * How towers over one store share what they read of the registry. What a tower has is derived from a revision; it leaves its
- * own as the next one after that. Where another tower was faster, what that one read later is taken over or read again.
+ * Instances over one store share what they read, by optimistic concurrency on one row that holds the newest snapshot (its
+ * revision, and the models read by name since the whole was read).
+ *
+ *   leader                 store               follower
+ *   read, swap
+ *   merge head if newer <- head
+ *   put after head      -> revision n + 1
+ *                          notify           -> follow: take revision n + 1, swap
+ *
+ * A put after a revision that is not the newest fails; the instance merges the newest one and puts again. Merging keeps, of
+ * each part, what was read last: the later whole, and models that were read by name after it.
  */
 
-/** One after the other: what is left and what is taken must not cross. */
-function inTurn<T>(state: State, work: () => Promise<T>): Promise<T> {
-  const done = state.sharing.then(work);
-  state.sharing = done.then(
-    () => undefined,
-    () => undefined,
-  );
-  return done;
+type Options = {
+  shared: SharedSnapshots;
+  /** The configured registry. */
+  source: RegistrySource;
+  state: MirrorState;
+  reader: Reader;
+  stopping: AbortSignal;
+  log: Log;
+};
+
+/** A put that loses to another instance more often than this is given up until the next read. */
+const maxPuts = 10;
+
+export function createSharing(options: Options) {
+  const { shared, source, state, log } = options;
+  /** What this instance has read and not published yet: models by name with the time, and whether there is a whole read. */
+  const unshared: Unshared = { models: new Map(), isWhole: false };
+  let last: Promise<unknown> = Promise.resolve();
+  /** One after the other: publishing and following must not cross. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = last.then(work);
+    last = done.catch(() => undefined);
+    return done;
+  };
+  return {
+    /** Subscriber, before all others: notes what is to be published, at the moment of the swap. */
+    mark: (swap: Parameters<Parameters<MirrorState['subscribe']>[0]>[0]): void => {
+      if (swap.cause === 'read') unshared.isWhole = swap.origin === 'mlflow';
+      if (swap.cause === 'models') for (const name of swap.names) unshared.models.set(name, swap.from);
+      if (swap.cause === 'shared') unshared.isWhole = false;
+    },
+    /** Subscriber, after all others: publishes what this instance has read. A failure is logged, and no failure of the read. */
+    publish: async ({ cause, origin }: { cause: string; origin: string }): Promise<void> => {
+      if (origin === 'sample' || (cause !== 'read' && cause !== 'models')) return;
+      await inTurn(() => publish(options, unshared)).catch((error: unknown) =>
+        log.warn({ err: error }, 'failed to publish the snapshot'),
+      );
+    },
+    /** Takes over what another instance published; that one journaled it. @returns whether there is a snapshot to answer from */
+    follow: (): Promise<boolean> =>
+      inTurn(async () => {
+        const head = await shared.head(source.fingerprint);
+        const { snapshot, revision } = state.content();
+        if (!head || head.revision === revision) return snapshot !== null;
+        // This instance has read the whole later, and is about to publish it.
+        if (unshared.isWhole && snapshot && snapshot.readAt >= head.readAt) return true;
+        await take(options, unshared);
+        return state.content().snapshot !== null;
+      }),
+  };
 }
 
-/** More towers than that are not faster than one in a row. */
-const mostTries = 10;
+type Unshared = { models: Map<string, number>; isWhole: boolean };
 
-/** Leaves what this tower has read for the others: the whole, or models by name. What cannot be left is no trouble to the reader. */
-export async function share(options: MirrorOptions, state: State, signal: AbortSignal): Promise<void> {
-  if (!options.shared || state.origin === 'sample') return;
-  await inTurn(state, () => leave(options, state, signal)).catch((error: unknown) => {
-    options.log.warn({ err: error }, 'what was read of the registry could not be left for the other towers');
-  });
-}
-
-async function leave(options: MirrorOptions, state: State, signal: AbortSignal): Promise<void> {
-  const { shared } = options;
-  for (let tries = 0; shared && tries < mostTries; tries += 1) {
-    const { source } = state;
+async function publish(options: Options, unshared: Unshared): Promise<void> {
+  const { shared, state, source } = options;
+  for (let puts = 0; puts < maxPuts; puts += 1) {
     const head = await shared.head(source.fingerprint);
-    if (head && head.revision !== state.revision) await catchUp(options, state, head, signal);
-    const { snapshot, unshared } = state;
-    if (!snapshot || (unshared.size === 0 && !state.isWholeUnshared)) return;
-    const mine = new Map(unshared);
-    const kept = [...(head?.named ?? [])].filter(([, at]) => at >= snapshot.readAt);
+    if (head && head.revision !== state.content().revision && !(await merge(options, unshared, head))) continue;
+    const { snapshot } = state.content();
+    if (!snapshot || (unshared.models.size === 0 && !unshared.isWhole)) return;
+    const mine = new Map(unshared.models);
+    const isWhole = unshared.isWhole;
+    // Models that others read by name, as long as the whole is not younger.
+    const named = [...(head?.named ?? [])].filter(([, at]) => at >= snapshot.readAt);
     const about = {
       fingerprint: source.fingerprint,
       source: source.label,
       readAt: snapshot.readAt,
-      rounds: state.rounds,
+      rounds: state.rounds(),
     };
-    const isWhole = state.isWholeUnshared;
-    const revision = await shared.put(snapshot.rows, about, new Map([...kept, ...mine]), head?.revision ?? null);
+    const revision = await shared.put(snapshot.rows, about, new Map([...named, ...mine]), head?.revision ?? null);
     if (revision === null) continue;
-    state.revision = revision;
-    for (const [name, at] of mine) if (unshared.get(name) === at) unshared.delete(name);
-    // A whole read that came meanwhile is left by its own call.
-    if (isWhole && state.snapshot === snapshot) state.isWholeUnshared = false;
+    state.published(revision);
+    for (const [name, at] of mine) if (unshared.models.get(name) === at) unshared.models.delete(name);
+    // A whole read that came meanwhile is published by its own call.
+    if (isWhole && state.content().snapshot === snapshot) unshared.isWhole = false;
     return;
   }
 }
 
-/** Brings what this tower has up to what another has left since. */
-async function catchUp(options: MirrorOptions, state: State, head: Head, signal: AbortSignal): Promise<void> {
-  const mine = state.origin === 'mlflow' ? state.snapshot : null;
-  if (!mine || head.readAt > mine.readAt || !state.isWholeUnshared) {
-    await take(options, state, signal);
-    return;
-  }
-  // This tower read the whole later: what others read by name since it began is newer still.
-  const names = [...head.named].filter(([, at]) => at >= mine.readAt).map(([name]) => name);
-  await readAgain(options, state, names, signal);
-  state.revision = head.revision;
-}
-
-/** Takes over what is shared, but for what this tower itself has read since and not left yet. @returns whether there was anything */
-async function take(options: MirrorOptions, state: State, signal: AbortSignal): Promise<boolean> {
-  const { source, shared } = options;
-  if (!source || !shared) return false;
-  const before = state.snapshot;
-  const mine = state.origin === 'mlflow' ? before : null;
-  const taken = await shared.take(source.fingerprint, mine?.rows ?? null);
-  if (!taken) return false;
-  const { rows, head } = taken;
-  const fresh =
-    mine && rows === mine.rows
-      ? { ...mine, readAt: head.readAt }
-      : await buildSnapshot(rows, head.readAt, options.aliasTable);
-  // Read by this tower meanwhile: whoever did so leaves it next, and comes by here again.
-  if (state.snapshot !== before) return true;
-  if (state.source !== source) await state.source.close();
-  Object.assign(state, { source, origin: 'mlflow', snapshot: fresh, revision: head.revision, isWholeUnshared: false });
-  if (state.connected === null) Object.assign(state, { connected: true, lastError: null });
-  await readAgain(options, state, [...state.unshared.keys()], signal);
-  await persist(options, state, state.snapshot ?? fresh);
+/** Merges what another instance published since. @returns false where a read of this instance came in between */
+async function merge(options: Options, unshared: Unshared, head: Head): Promise<boolean> {
+  const { state } = options;
+  const { snapshot, origin } = state.content();
+  const mine = origin === 'mlflow' ? snapshot : null;
+  if (!mine || head.readAt > mine.readAt || !unshared.isWhole) return take(options, unshared);
+  // This instance read the whole later: newer are only the models that others read by name since it began.
+  const names = new Set([...head.named].filter(([, at]) => at >= mine.readAt).map(([name]) => name));
+  const merged = await reread(options, mine, names);
+  if (state.content().snapshot !== mine) return false;
+  if (merged !== mine) await state.swap({ ...state.content(), cause: 'reread', snapshot: merged }, mine);
+  state.published(head.revision);
   return true;
 }
 
-async function readAgain(options: MirrorOptions, state: State, names: string[], signal: AbortSignal): Promise<void> {
-  for (;;) {
-    const { snapshot, source } = state;
-    if (!snapshot || names.length === 0 || !source.readModels) return;
-    const parts = await source.readModels(names, snapshot.rows, signal);
-    if (!parts) return;
-    const fresh = await splice(options, snapshot, new Set(names), parts);
-    if (state.snapshot !== snapshot) continue;
-    state.snapshot = fresh;
-    return;
-  }
+/** Takes over the shared snapshot, with the models that this instance has read by name since and not published yet. */
+async function take(options: Options, unshared: Unshared): Promise<boolean> {
+  const { shared, source, state, reader } = options;
+  const { snapshot: before, origin } = state.content();
+  const mine = origin === 'mlflow' ? before : null;
+  const taken = await shared.take(source.fingerprint, mine?.rows ?? null);
+  if (!taken) return true;
+  const { rows, head } = taken;
+  const theirs = mine && rows === mine.rows ? { ...mine, readAt: head.readAt } : await reader.build(rows, head.readAt);
+  const snapshot = await reread(options, theirs, new Set(unshared.models.keys()));
+  const { revision } = head;
+  return state.swap({ cause: 'shared', snapshot, source, origin: 'mlflow', revision }, before);
 }
 
-/**
- * Takes over what another tower has left. Its changes were journaled by that tower.
- * @returns whether there is anything to answer from
- */
-export async function followOnce(options: MirrorOptions, state: State, signal: AbortSignal): Promise<boolean> {
-  const { source, shared } = options;
-  if (!source || !shared) return true;
-  return inTurn(state, async () => {
-    const head = await shared.head(source.fingerprint);
-    if (!head || head.revision === state.revision) return state.snapshot !== null;
-    // This tower has read the whole later and is about to leave it.
-    if (state.isWholeUnshared && state.snapshot && state.snapshot.readAt >= head.readAt) return true;
-    return (await take(options, state, signal)) || state.snapshot !== null;
-  });
+/** The snapshot with some models as they are now; as it is where the source cannot read models by name. */
+async function reread(
+  { reader, source, stopping }: Options,
+  snapshot: Snapshot,
+  names: ReadonlySet<string>,
+): Promise<Snapshot> {
+  if (names.size === 0) return snapshot;
+  return (await reader.readModels(source, snapshot, names, stopping)) ?? snapshot;
 }

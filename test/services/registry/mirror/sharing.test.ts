@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { MirrorOptions } from '#services/registry/mirror/mirror.ts';
 import { createMirror, type Mirror } from '#services/registry/mirror/mirror.ts';
-import type { MirrorOptions } from '#services/registry/mirror/refresh.ts';
 import { createSharedSnapshots } from '#services/registry/mirror/shared-snapshots.ts';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import type { RegistrySource } from '#services/registry/sources/source.ts';

@@ -1,0 +1,118 @@
+import type { Clock } from '#kernel/clock.ts';
+import { publicText, type TowerError } from '#kernel/errors.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { RegistrySource } from '../sources/source.ts';
+
+/**
+ * The one owner of what the mirror holds. Whoever has read something hands it to `swap`; subscribers (journal, cache file,
+ * sharing) are told of every swap, and change nothing here but by another swap.
+ */
+
+export type Content = {
+  snapshot: Snapshot | null;
+  /** What `snapshot` was read from. */
+  source: RegistrySource;
+  origin: 'mlflow' | 'sample';
+  /** Shared revision that `snapshot` derives from; null: none. */
+  revision: number | null;
+};
+
+export type Swap = Content & { snapshot: Snapshot } & (
+    | {
+        /** A whole read of this instance, which began at `from` (milliseconds since 1970). */
+        cause: 'read';
+        from: number;
+      }
+    | {
+        /** A read of this instance of some models by name. */
+        cause: 'models';
+        from: number;
+        names: ReadonlySet<string>;
+      }
+    /**
+     * shared: what another instance read. reread: models that were read again to merge both. cache: the file at the start.
+     * sample: sample data in place of the registry.
+     */
+    | { cause: 'shared' | 'reread' | 'cache' | 'sample' }
+  );
+
+type Subscriber = (swap: Swap) => Promise<void> | void;
+
+export type MirrorState = ReturnType<typeof createMirrorState>;
+
+/** @param source - what is mirrored first: the configured registry, or the sample where none is configured */
+export function createMirrorState(source: RegistrySource, origin: Content['origin'], clock: Pick<Clock, 'now'>) {
+  let content: Content = { snapshot: null, source, origin, revision: null };
+  const connection = createConnection();
+  let rounds = 0;
+  const subscribers: Subscriber[] = [];
+  return {
+    content: (): Readonly<Content> => content,
+    ...connection,
+    /** Whole reads so far, those before a restart included. */
+    rounds: () => rounds,
+    ageMs: () => (content.snapshot ? Math.max(0, clock.now() - content.snapshot.readAt) : null),
+    /** Subscribers are called in the order of their subscription; each is awaited. */
+    subscribe: (subscriber: Subscriber): void => void subscribers.push(subscriber),
+    /**
+     * Replaces the content and tells the subscribers.
+     * @param expected - the snapshot that the new one was made from
+     * @returns false, with nothing changed, where another snapshot took its place meanwhile
+     */
+    swap: async (swap: Swap, expected?: Snapshot | null): Promise<boolean> => {
+      if (expected !== undefined && content.snapshot !== expected) return false;
+      const before = content;
+      const { snapshot, source, origin, revision } = swap;
+      content = { snapshot, source, origin, revision };
+      if (swap.cause === 'read') {
+        connection.answered();
+        rounds += 1;
+      }
+      // What another instance read says that the source answers, as long as this one has not tried.
+      if (swap.cause === 'shared' && connection.connected() === null) connection.answered();
+      const told = tellAll(subscribers, swap);
+      // The configured source stays open while sample data is shown in its place.
+      if (before.origin === 'sample' && before.source !== source) await before.source.close();
+      await told;
+      return true;
+    },
+    /** The snapshot was published as this revision. */
+    published: (revision: number): void => {
+      content = { ...content, revision };
+    },
+    /** The rounds before a restart. */
+    resume: (before: number): void => {
+      rounds = before;
+    },
+  };
+}
+
+/** In order, and as far as possible at once: up to the first subscriber that takes time nothing is awaited. */
+const tellAll = (subscribers: readonly Subscriber[], swap: Swap): Promise<void> | null =>
+  subscribers.reduce(
+    (before: Promise<void> | null, subscriber) =>
+      before === null ? (subscriber(swap) ?? null) : before.then(() => subscriber(swap)),
+    null,
+  );
+
+/** Whether the configured source answers. */
+function createConnection() {
+  let connected: boolean | null = null;
+  let lastError: string | null = null;
+  return {
+    /** At the last try; null before the first. */
+    connected: () => connected,
+    lastError: () => lastError,
+    /** The source did not answer. What there is goes on being answered, and is stale. @returns whether that is news */
+    failed: (error: TowerError): boolean => {
+      const isNews = connected !== false;
+      connected = false;
+      lastError = publicText(error);
+      return isNews;
+    },
+    answered: (): void => {
+      connected = true;
+      lastError = null;
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import type { Clock } from '#kernel/clock.ts';
+import { TowerError } from '#kernel/errors.ts';
+import { buildSnapshot, type RegistryRows, type Snapshot } from '../snapshot/snapshot.ts';
+import type { AliasTable } from '../snapshot/stages.ts';
+import type { ModelRows, RegistrySource } from '../sources/source.ts';
+
+export type ReaderOptions = {
+  aliasTable: AliasTable;
+  /** Metrics of finished runs are read again at every n-th read. */
+  rereadEvery: number;
+  /** Runs whose metrics may change after their end: those of monitored versions. */
+  monitoredRunIds: () => Promise<Set<string>>;
+  /** false: every read is from scratch. */
+  cacheEnabled: boolean;
+  clock: Pick<Clock, 'now'>;
+};
+
+/** Makes snapshots of what a source has. Holds nothing. */
+export type Reader = ReturnType<typeof createReader>;
+
+export function createReader({ aliasTable, rereadEvery, monitoredRunIds, cacheEnabled, clock }: ReaderOptions) {
+  return {
+    /**
+     * The whole registry.
+     * @param known - the last snapshot of the same source, of which finished runs are taken over; null: none
+     * @param rounds - reads before this one
+     */
+    readAll: async (
+      source: RegistrySource,
+      known: Snapshot | null,
+      rounds: number,
+      signal: AbortSignal,
+    ): Promise<Snapshot> => {
+      const everything = rounds > 0 && rounds % rereadEvery === 0;
+      const monitored = await monitoredRunIds();
+      const reread = (runId: string) => everything || monitored.has(runId);
+      const readAt = clock.now();
+      const rows = await source.readRegistry(cacheEnabled && known ? { rows: known.rows, reread } : null, signal);
+      if (rows) return buildSnapshot(rows, readAt, aliasTable);
+      if (known) return { ...known, readAt };
+      throw new TowerError('internal', 'a source said "unchanged" before it was ever read');
+    },
+    /**
+     * The snapshot with some models as they are now. Its age stays, for nothing else of it is any younger.
+     * @returns null where the source cannot read models by name
+     */
+    readModels: async (
+      source: RegistrySource,
+      snapshot: Snapshot,
+      names: ReadonlySet<string>,
+      signal: AbortSignal,
+    ): Promise<Snapshot | null> => {
+      const parts = await source.readModels?.([...names], snapshot.rows, signal);
+      return parts ? buildSnapshot(spliced(snapshot.rows, names, parts), snapshot.readAt, aliasTable) : null;
+    },
+    /** A snapshot of rows that were read before. */
+    build: (rows: RegistryRows, readAt: number): Promise<Snapshot> => buildSnapshot(rows, readAt, aliasTable),
+  };
+}
+
+/** Rows in which some models are replaced. */
+function spliced(rows: RegistryRows, names: ReadonlySet<string>, parts: ModelRows): RegistryRows {
+  const read = new Set(parts.runs.map((run) => run.runId));
+  return {
+    ...rows,
+    models: [...rows.models.filter((row) => !names.has(row.name)), ...parts.models],
+    versions: [...rows.versions.filter((row) => !names.has(row.name)), ...parts.versions],
+    runs: [...rows.runs.filter((run) => !read.has(run.runId)), ...parts.runs],
+  };
+}

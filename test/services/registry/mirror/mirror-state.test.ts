@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import { unavailable } from '#kernel/errors.ts';
+import { createMirrorState, type Swap } from '#services/registry/mirror/mirror-state.ts';
+import type { Snapshot } from '#services/registry/snapshot/snapshot.ts';
+import type { RegistrySource } from '#services/registry/sources/source.ts';
+
+const snapshotAt = (readAt: number) => ({ readAt }) as Snapshot;
+
+function sourceNamed(label: string) {
+  const closed: string[] = [];
+  const source = { label, close: async () => void closed.push(label) } as unknown as RegistrySource;
+  return { source, closed };
+}
+
+function stateOver(origin: 'mlflow' | 'sample' = 'mlflow') {
+  const configured = sourceNamed('mlflow');
+  const state = createMirrorState(configured.source, origin, { now: () => 5_000 });
+  const read = (readAt: number, more: Partial<Swap> = {}): Swap =>
+    ({
+      cause: 'read',
+      from: readAt,
+      snapshot: snapshotAt(readAt),
+      source: configured.source,
+      origin,
+      revision: null,
+      ...more,
+    }) as Swap;
+  return { state, read, ...configured };
+}
+
+describe('createMirrorState', () => {
+  it('tells subscribers of a swap one after the other, the first before swap returns to its caller', async () => {
+    const { state, read } = stateOver();
+    const told: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    state.subscribe(() => void told.push('first'));
+    state.subscribe(async () => {
+      await gate.promise;
+      told.push('second');
+    });
+    state.subscribe(() => void told.push('third'));
+    const swapped = state.swap(read(1_000));
+    expect(told).toEqual(['first']);
+    expect(state.content().snapshot?.readAt).toBe(1_000);
+    gate.resolve();
+    expect(await swapped).toBe(true);
+    expect(told).toEqual(['first', 'second', 'third']);
+    expect(state.ageMs()).toBe(4_000);
+  });
+
+  it('changes nothing and tells nobody where another snapshot took the place of the expected one', async () => {
+    const { state, read } = stateOver();
+    await state.swap(read(1_000));
+    const told: number[] = [];
+    state.subscribe(({ snapshot }) => void told.push(snapshot.readAt));
+    expect(await state.swap(read(3_000), snapshotAt(1_000))).toBe(false);
+    expect(await state.swap(read(3_000), null)).toBe(false);
+    expect([told, state.content().snapshot?.readAt, state.rounds()]).toEqual([[], 1_000, 1]);
+    expect(await state.swap(read(3_000), state.content().snapshot)).toBe(true);
+    expect(told).toEqual([3_000]);
+  });
+
+  it('is connected by a read, disconnected by a failure, which is news once, and keeps answering meanwhile', async () => {
+    const { state, read } = stateOver();
+    expect([state.connected(), state.lastError(), state.ageMs()]).toEqual([null, null, null]);
+    await state.swap(read(1_000, { cause: 'shared' }));
+    expect([state.connected(), state.rounds()]).toEqual([true, 0]);
+    expect([state.failed(unavailable('down')), state.failed(unavailable('still down'))]).toEqual([true, false]);
+    expect([state.connected(), state.lastError()]).toEqual([false, 'still down']);
+    // What another instance read does not say that this one can reach the source.
+    await state.swap(read(2_000, { cause: 'shared' }));
+    expect(state.connected()).toBe(false);
+    await state.swap(read(3_000));
+    expect([state.connected(), state.lastError(), state.rounds()]).toEqual([true, null, 1]);
+  });
+
+  it('closes the sample when the registry takes its place, and never the configured source', async () => {
+    const { state, read, source, closed } = stateOver();
+    const sample = sourceNamed('sample');
+    await state.swap(read(1_000, { cause: 'sample', source: sample.source, origin: 'sample' }));
+    expect([closed, sample.closed, state.content().origin]).toEqual([[], [], 'sample']);
+    await state.swap(read(2_000, { source }));
+    expect([closed, sample.closed, state.content().origin]).toEqual([[], ['sample'], 'mlflow']);
+  });
+});
