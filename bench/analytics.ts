@@ -10,7 +10,7 @@ import { createReader, dayMs, hourMs } from '#services/analytics/storage/reader.
 import { createRecorder } from '#services/analytics/storage/recorder.ts';
 import { sealHours } from '#services/analytics/storage/seal.ts';
 import { openMetricStore } from '#store/open-store.ts';
-import { type Place } from '#store/store.ts';
+import type { Place } from '#store/store.ts';
 import { startPostgres } from '../test/support/postgres-server.ts';
 import { type PlainTable, plainPostgres, plainSqlite } from './analytics/plain.ts';
 import { median, type Report } from './support/report.ts';

@@ -1,9 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { dataHelp } from './support/data.ts';
 import { createReport } from './support/report.ts';
 
 /**
  * `npm run bench [name] [-- --json] [-- --only part]`: runs one benchmark, or all of them. Prints a table, or with
- * `--json` one line per claim. Exit code 1 when a claim does not hold.
+ * `--json` one line per claim. Exit code 1 when a claim does not hold. BENCH_DATA names the folder with the real series.
  */
 const args = process.argv.slice(2);
 const json = args.includes('--json');
@@ -18,6 +19,7 @@ if (name !== undefined && !existsSync(`${here}/${name}.ts`)) {
   console.error(`There is no benchmark ${name}; there are: ${names.join(', ')}`);
   process.exit(2);
 }
+if (process.env['BENCH_DATA'] === undefined) console.error(dataHelp);
 const report = createReport(json);
 for (const each of name === undefined ? names : [name]) {
   const { bench } = (await import(`./${each}.ts`)) as {

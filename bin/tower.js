@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that an old Node can say what is missing instead of failing to parse.
+import { existsSync } from 'node:fs';
+
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 22 || (major === 22 && minor < 19)) {
   console.error(`The control tower needs Node 22.19 or later; this is ${process.versions.node}.`);
@@ -8,9 +10,16 @@ if (major < 22 || (major === 22 && minor < 19)) {
   );
   process.exit(2);
 }
+const program = new URL('../dist/tower.js', import.meta.url);
+if (!existsSync(program)) {
+  console.error('dist/ is missing: run npm ci, or npm run build.');
+  process.exit(2);
+}
+const { setFlagsFromString } = await import('node:v8');
 const { enableCompileCache, flushCompileCache } = await import('node:module');
-// Compiled code is kept between starts; written out early, so that a killed tower leaves it too.
+// Nearly all that a start allocates stays: a young generation that grows at once is collected less often (80 ms of a start).
+setFlagsFromString('--semi-space-growth-factor=16');
+// Compiled code is kept between starts; written out early, so that a killed process leaves it too.
 enableCompileCache();
-setTimeout(flushCompileCache, 5000).unref();
-const { run } = await import('#cli/main.ts');
-await run(process.argv.slice(2), { serve: async (env) => (await import('../src/main.ts')).serve(env) });
+setTimeout(() => flushCompileCache(), 5000).unref();
+await import(program.href);

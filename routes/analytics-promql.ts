@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { compressed } from '#http/compression.ts';
 import { answerAsPrometheus } from '#http/prometheus-errors.ts';
 import { errors, tags } from '#http/route-schemas.ts';
 import type { Analytics } from '#services/analytics/analytics.ts';
@@ -35,21 +36,23 @@ export async function analyticsPromqlRoutes(
   const query = { ...about('A question in PromQL about one moment'), response: { 200: QueryAnswer, ...faults } };
   app.get(
     '/prometheus/api/v1/query',
-    { config: reading, schema: { ...query, querystring: InstantQuery } },
+    { config: reading, compress: compressed, schema: { ...query, querystring: InstantQuery } },
     async (request) => success(await (await promql()).instant(request.query)),
   );
-  app.post('/prometheus/api/v1/query', { config: asking, schema: { ...query, body: InstantQuery } }, async (request) =>
-    success(await (await promql()).instant(request.body)),
+  app.post(
+    '/prometheus/api/v1/query',
+    { config: asking, compress: compressed, schema: { ...query, body: InstantQuery } },
+    async (request) => success(await (await promql()).instant(request.body)),
   );
   const range = { ...about('A question in PromQL about a stretch of time'), response: { 200: QueryAnswer, ...faults } };
   app.get(
     '/prometheus/api/v1/query_range',
-    { config: reading, schema: { ...range, querystring: RangeQuery } },
+    { config: reading, compress: compressed, schema: { ...range, querystring: RangeQuery } },
     async (request) => success(await (await promql()).range(request.query)),
   );
   app.post(
     '/prometheus/api/v1/query_range',
-    { config: asking, schema: { ...range, body: RangeQuery } },
+    { config: asking, compress: compressed, schema: { ...range, body: RangeQuery } },
     async (request) => success(await (await promql()).range(request.body)),
   );
   namesRoutes(instance, promql, version);
@@ -61,11 +64,13 @@ function namesRoutes(instance: FastifyInstance, promql: Analytics['promql'], ver
   const series = { ...about('Labels of the series a selector means'), response: { 200: SeriesAnswer, ...faults } };
   app.get(
     '/prometheus/api/v1/series',
-    { config: reading, schema: { ...series, querystring: SeriesQuery } },
+    { config: reading, compress: compressed, schema: { ...series, querystring: SeriesQuery } },
     async (request) => success(await (await promql()).series(request.query)),
   );
-  app.post('/prometheus/api/v1/series', { config: asking, schema: { ...series, body: SeriesQuery } }, async (request) =>
-    success(await (await promql()).series(request.body)),
+  app.post(
+    '/prometheus/api/v1/series',
+    { config: asking, compress: compressed, schema: { ...series, body: SeriesQuery } },
+    async (request) => success(await (await promql()).series(request.body)),
   );
   const labels = { ...about('Names of labels'), response: { 200: NamesAnswer, ...faults } };
   app.get(

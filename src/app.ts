@@ -4,6 +4,7 @@ import { serializerCompiler } from 'fastify-type-provider-zod';
 import type { Area } from '#areas/area.ts';
 import type { Config } from '#config/config.ts';
 import { registerAuthentication } from '#http/auth.ts';
+import { registerCompression } from '#http/compression.ts';
 import { handleErrors, handleUnknownPaths, refuseAddress, refuseBytes, validatorCompiler } from '#http/errors.ts';
 import { registerLimits } from '#http/limits.ts';
 import { registerDocs } from '#http/openapi.ts';
@@ -39,6 +40,7 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
     done();
   });
   await registerLimits(app, config);
+  await registerCompression(app);
   registerAuthentication(app, parts.services.access, log);
   handleUnknownPaths(app, clock.now);
   await registerDocs(app, version);

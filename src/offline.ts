@@ -35,7 +35,7 @@ export async function loadTools() {
     import('#services/acquisition/load/scenario.ts'),
     import('#services/acquisition/load/jmeter.ts'),
     import('#services/acquisition/load/k6.ts'),
-    import('#services/acquisition/load/results.ts'),
+    import('#services/acquisition/load/jtl.ts'),
     import('#services/acquisition/load/generator.ts'),
     import('#services/acquisition/load/jmeter-run.ts'),
     import('yaml'),

@@ -86,6 +86,7 @@ const rules: Rule[] = [
     'src/offline.ts',
     { value: ['services', 'src/store', 'src/kernel', 'src/frame.ts', 'src/areas/access.ts'], type: ['src/config'] },
   ],
+  ['src/tower.ts', { value: ['src/main.ts', 'src/cli'] }],
   ['src/main.ts', { value: ['src/app.ts', 'src/compose.ts', 'src/config', 'src/kernel'] }],
   ['src/cli', { value: ['src/cli', 'src/kernel', 'src/config', 'src/offline.ts'], type: ['services'] }],
   ['bin', { value: ['src'] }],
@@ -127,9 +128,11 @@ function cyclesOf(edges: Map<string, string[]>): string[][] {
   return found;
 }
 
+const packageOf = (specifier: string): string => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+
 /** Packages that a part of ours may import. */
 const packages: [part: string, allowed: string[]][] = [
-  ['src/kernel', ['undici', 'pino', 'prom-client', 'piscina', 'csv-parse/sync', 'csv-parse', 'csv-stringify/sync']],
+  ['src/kernel', ['undici', 'pino', 'prom-client', 'piscina', 'csv-parse', 'csv-stringify']],
   ['src/store', ['kysely', 'pg']],
   ['src/areas', ['fastify', 'zod']],
   [
@@ -138,14 +141,15 @@ const packages: [part: string, allowed: string[]][] = [
       'zod',
       'yaml',
       'jose',
-      '@bsull/augurs/mstl',
+      '@bsull/augurs',
       '@tensorflow/tfjs',
       'temporal-polyfill',
       '@prometheus-io/lezer-promql',
       '@lezer/common',
       're2js',
       '@kubernetes/client-node',
-      '@bufbuild/protobuf/wire',
+      '@bufbuild/protobuf',
+      'csv-parse',
       'lru-cache',
       'undici',
     ],
@@ -192,7 +196,7 @@ describe('the source tree', () => {
     const wrong = imports.filter(({ from, to }) => {
       if (isOurs(to) || to.startsWith('node:') || to.endsWith('.json')) return false;
       const [, allowed] = packages.find(([part]) => from.startsWith(`${part}/`)) ?? [];
-      return allowed !== undefined && !allowed.includes(to);
+      return allowed !== undefined && !allowed.includes(packageOf(to));
     });
     expect(wrong).toEqual([]);
   });

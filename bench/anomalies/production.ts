@@ -1,20 +1,18 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createDetector } from '#services/analytics/analysis/detector.ts';
-import { dataFolder } from '../support/data.ts';
+import { filesOf, folderOf, type Kind } from '../support/data.ts';
 
 /** Servers (SMD, five minutes' means) and virtual machines (Bitbrains) that mostly did their work. */
 function series(): number[][] {
-  const tables = (folder: string) =>
-    readdirSync(join(dataFolder, folder))
-      .filter((file) => file.endsWith('.csv') && file !== 'meta.csv')
-      .map((file) =>
-        readFileSync(join(dataFolder, folder, file), 'utf8')
-          .trim()
-          .split('\n')
-          .slice(1)
-          .map((line) => line.split(',').slice(1)),
-      );
+  const tables = (kind: Kind) =>
+    filesOf(kind, /^(?!meta)[^/]*\.csv$/).map((file) =>
+      readFileSync(join(folderOf(kind), file), 'utf8')
+        .trim()
+        .split('\n')
+        .slice(1)
+        .map((line) => line.split(',').slice(1)),
+    );
   const columns = (rows: string[][]) => rows[0]!.map((_, column) => rows.map((row) => row[column] ?? ''));
   const fiveMinutes = (values: number[]) =>
     Array.from({ length: Math.floor(values.length / 5) }, (_, i) =>

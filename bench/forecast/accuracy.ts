@@ -3,13 +3,13 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Piscina } from 'piscina';
 import { owa } from '#services/forecast/engine/scores.ts';
-import { dataFolder } from '../support/data.ts';
+import { folderOf, hasData } from '../support/data.ts';
 import { median, type Report } from '../support/report.ts';
 import type { SeriesScores } from './accuracy.worker.ts';
 
 /** M4's hourly series: rows of a name and its values, padded with empty cells. */
 function readM4(file: string): Map<string, number[]> {
-  const lines = readFileSync(join(dataFolder, 'm4', file), 'utf8')
+  const lines = readFileSync(join(folderOf('m4'), file), 'utf8')
     .trim()
     .split('\n')
     .slice(1);
@@ -19,6 +19,7 @@ function readM4(file: string): Map<string, number[]> {
 
 /** Every series forecast 48 steps ahead, scored on the test file, which nothing was chosen on. */
 export async function benchAccuracy(report: Report): Promise<void> {
+  if (!hasData(report, 'forecast: OWA on M4 hourly', 'm4')) return;
   const [train, test] = [readM4('Hourly-train.csv'), readM4('Hourly-test.csv')];
   const pool = new Piscina({
     filename: new URL('./accuracy.worker.ts', import.meta.url).href,

@@ -7,16 +7,19 @@ import { type Outcome, replay } from '#services/rightsizing/backtest/replay.ts';
 import { type DayAhead, dayByForecast } from '#services/rightsizing/capacity/forecast-demand.ts';
 import { confidenceOf } from '#services/rightsizing/sizers/coverage.ts';
 import { day, partOf, type Usage } from '#services/rightsizing/usage.ts';
-import { dataFolder } from '../support/data.ts';
+import { filesOf, folderOf } from '../support/data.ts';
 
-/** Requests of a web server over two months as a demand: sized day by day by the sizer, and by the forecast engine. */
+/** Requests of web servers as a demand: sized day by day by the sizer, and by the forecast engine. */
 
 const minute = 60_000;
 const stepMs = 5 * minute;
 
-/** Requests per second, means of five minutes; NaN in its gaps. */
-function nasa(): Usage {
-  const lines = readFileSync(join(dataFolder, 'requests/nasa.csv'), 'utf8').trim().split('\n').slice(1);
+/** Requests per second of a file of counts per minute, means of five minutes; NaN in its gaps. */
+function rateOf(file: string): Usage {
+  const lines = readFileSync(join(folderOf('requests'), file), 'utf8')
+    .trim()
+    .split('\n')
+    .slice(1);
   const counts = lines.map((line) => {
     const [time = '', count] = line.split(',');
     return { at: Date.parse(`${time.replace(' ', 'T')}Z`), count: Number(count) };
@@ -33,9 +36,15 @@ function nasa(): Usage {
   return { startMs, stepMs, values: sums.map((sum, i) => (known[i] === 0 ? Number.NaN : sum / known[i]!)) };
 }
 
-/** Two weeks at a time, as a recommendation sees them. */
-export async function demandOfNasa(): Promise<Record<string, Outcome>> {
-  const usage = nasa();
+/** Each series of requests, two weeks at a time, as a recommendation sees them; null: too short to be replayed. */
+export async function demandOfRequests(): Promise<Record<string, Outcome | null>> {
+  const found: Record<string, Outcome | null> = {};
+  for (const file of filesOf('requests', /\.csv$/))
+    for (const [name, outcome] of Object.entries(await demandOf(rateOf(file)))) found[`${file}, ${name}`] = outcome;
+  return found;
+}
+
+async function demandOf(usage: Usage): Promise<Record<string, Outcome | null>> {
   const settings = { horizonMs: day, warmUpMs: 8 * day, weight: 20, allowed: 0.05, least: 0.01 };
   const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 64 });
   const forecaster = createForecast({ pool, timeoutMs: 60_000, build: 'simd' });
@@ -54,5 +63,5 @@ export async function demandOfNasa(): Promise<Record<string, Outcome>> {
     settings,
   );
   const sizer = replay(usage, 'cpu', ownAdviser('cpu', stepMs, day, 0.01), settings);
-  return { 'forecast engine': engine!, sizer: sizer! };
+  return { 'forecast engine': engine, sizer };
 }

@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import type { Resource, Usage } from '#services/rightsizing/usage.ts';
-import { dataFolder } from '../support/data.ts';
+import { filesOf, folderOf, type Kind } from '../support/data.ts';
 
 /** Real usage, series by series. `tunedOn`: the strategy of ours was chosen looking at it, so it proves nothing. */
 export type Trace = { name: string; usage: Usage; tunedOn: boolean };
@@ -13,53 +13,48 @@ const tunedOn = new Set([
   'machine-2-1',
 ]);
 
-const table = (file: string): string[][] =>
-  readFileSync(join(dataFolder, file), 'utf8')
+const table = (kind: Kind, file: string): string[][] =>
+  readFileSync(join(folderOf(kind), file), 'utf8')
     .trim()
     .split('\n')
     .map((line) => line.trim().split(','));
 const numberOf = (cell: string | undefined): number => (cell === undefined || cell === '' ? Number.NaN : Number(cell));
 const trace = (name: string, usage: Usage): Trace => ({ name, usage, tunedOn: tunedOn.has(name) });
-const csvIn = (folder: string): string[] =>
-  readdirSync(join(dataFolder, folder))
-    .filter((file) => file.endsWith('.csv'))
-    .sort();
 
 /** Virtual machines of Bitbrains: cores used, every five minutes for a month. */
 export function bitbrains(): Trace[] {
-  const [head = [], ...rows] = table('bitbrains/cpu_cores_5min.csv');
-  return head.slice(1).map((name, i) =>
-    trace(name, {
-      startMs: Number(rows[0]![0]) * 1000,
-      stepMs: 300_000,
-      values: Float64Array.from(rows, (row) => numberOf(row[i + 1])),
-    }),
-  );
+  return filesOf('bitbrains', /^(?!meta)[^/]*\.csv$/).flatMap((file) => {
+    const [head = [], ...rows] = table('bitbrains', file);
+    return head.slice(1).map((name, i) =>
+      trace(name, {
+        startMs: Number(rows[0]![0]) * 1000,
+        stepMs: 300_000,
+        values: Float64Array.from(rows, (row) => numberOf(row[i + 1])),
+      }),
+    );
+  });
 }
 
 /** Servers at AWS from NAB: CPU in per cent, taken as a share of one core. */
 export function nab(): Trace[] {
-  const folder = 'nab/data/realAWSCloudwatch';
-  return csvIn(folder)
-    .filter((file) => file.includes('cpu_utilization'))
-    .map((file) => {
-      const rows = table(`${folder}/${file}`).slice(1);
-      const at = rows.map(([time = '']) => Date.parse(`${time.replace(' ', 'T')}Z`));
-      return trace(
-        file.slice(0, -4),
-        gridded(
-          at,
-          rows.map(([, value]) => numberOf(value) / 100),
-          300_000,
-        ),
-      );
-    });
+  return filesOf('nab', /^data\/.*cpu_utilization.*\.csv$/).map((file) => {
+    const rows = table('nab', file).slice(1);
+    const at = rows.map(([time = '']) => Date.parse(`${time.replace(' ', 'T')}Z`));
+    return trace(
+      basename(file, '.csv'),
+      gridded(
+        at,
+        rows.map(([, value]) => numberOf(value) / 100),
+        300_000,
+      ),
+    );
+  });
 }
 
 /** A column of the Server Machine Dataset, each minute for 33 days, scaled to 0..1 there. */
 export function smd(column: 'cpu_r' | 'mem_u', unit: number): Trace[] {
-  return csvIn('smd').map((file) => {
-    const [head = [], ...rows] = table(`smd/${file}`);
+  return filesOf('smd', /\.csv$/).map((file) => {
+    const [head = [], ...rows] = table('smd', file);
     const at = head.indexOf(column);
     return trace(file.slice(0, -4), {
       startMs: 0,
@@ -75,22 +70,19 @@ export function nezha(resource: Resource = 'cpu'): Trace[] {
     cpu: { column: 'CpuUsage(m)', unit: 0.01 },
     memory: { column: 'MemoryUsage(Mi)', unit: 2 ** 20 },
   }[resource];
-  return readdirSync(join(dataFolder, 'nezha-online-boutique'), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('_metric.csv'))
-    .sort()
-    .map((file) => {
-      const [head = [], ...rows] = table(`nezha-online-boutique/${file}`);
-      const [time, used] = [head.indexOf('TimeStamp'), head.indexOf(column)];
-      const at = rows.map((row) => Number(row[time]) * 1000);
-      return trace(
-        file.split('/').at(-1)!.split('-')[0]!,
-        gridded(
-          at,
-          rows.map((row) => numberOf(row[used]) * unit),
-          60_000,
-        ),
-      );
-    });
+  return filesOf('nezha-online-boutique', /_metric\.csv$/).map((file) => {
+    const [head = [], ...rows] = table('nezha-online-boutique', file);
+    const [time, used] = [head.indexOf('TimeStamp'), head.indexOf(column)];
+    const at = rows.map((row) => Number(row[time]) * 1000);
+    return trace(
+      file.split('/').at(-1)!.split('-')[0]!,
+      gridded(
+        at,
+        rows.map((row) => numberOf(row[used]) * unit),
+        60_000,
+      ),
+    );
+  });
 }
 
 /** Rows in any order, on a grid. */

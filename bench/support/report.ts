@@ -17,13 +17,17 @@ export function createReport(json: boolean) {
     note: (text: string) => {
       if (!json) console.log(`  ${text}`);
     },
+    /** Claims that cannot be measured, by name; on standard error, so that JSON lines stay claims. */
+    skip: (names: string, why: string) => {
+      console.error(`skipped: ${names} (${why})`);
+    },
     allHold: () => claims.every((claim) => claim.ok),
     print: () => {
       if (json) {
         for (const claim of claims) console.log(JSON.stringify(claim));
         return;
       }
-      const width = Math.max(...claims.map(({ claim }) => claim.length));
+      const width = Math.max(5, ...claims.map(({ claim }) => claim.length));
       console.log(`\n${'claim'.padEnd(width)}     value    target`);
       for (const { claim, value, target, ok } of claims) {
         console.log(

@@ -1,5 +1,6 @@
 import { isoTimeEver } from '#kernel/clock.ts';
 import { invalid, unavailable } from '#kernel/errors.ts';
+import { entryUrl } from '#kernel/program-files.ts';
 import type { WorkerPool } from '#kernel/worker-pool.ts';
 import type { Backtest } from './engine/backtest.ts';
 import type { Forecast as Fused } from './engine/engine.ts';
@@ -14,7 +15,7 @@ import type { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest }
 export type Forecast = ReturnType<typeof createForecast>;
 
 /** The file of the pool's threads. */
-export const forecastWorker = new URL('./forecast.worker.ts', import.meta.url);
+export const forecastWorker = entryUrl('forecast.worker');
 
 type Deps = { pool: WorkerPool; timeoutMs: number; build: KernelBuild };
 

@@ -1,5 +1,6 @@
 import type { Clock } from '#kernel/clock.ts';
 import { invalid, notFound, publicText, TowerError, unavailable } from '#kernel/errors.ts';
+import { entryUrl } from '#kernel/program-files.ts';
 import type { WorkerPool } from '#kernel/worker-pool.ts';
 import type { Cluster } from '#services/acquisition/kubernetes/cluster.ts';
 import type { History } from '#services/acquisition/prometheus/history.ts';
@@ -22,7 +23,7 @@ import { day, horizonMsOf, hour, stepMsOf, strideOf, type Usage } from './usage.
 export type Rightsizing = ReturnType<typeof createRightsizing>;
 
 /** The file of the pool's threads. */
-export const rightsizingWorker = new URL('./rightsizing.worker.ts', import.meta.url);
+export const rightsizingWorker = entryUrl('rightsizing.worker');
 
 type Target = { namespace: string; service: string };
 type Deps = {

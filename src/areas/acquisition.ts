@@ -9,7 +9,6 @@ import { acquisitionLoadRoutes } from '#routes/acquisition-load.ts';
 import { acquisitionOverviewRoutes } from '#routes/acquisition-overview.ts';
 import type { Access } from '#services/access/access.ts';
 import { createAcquisition } from '#services/acquisition/acquisition.ts';
-import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import { metricQueries } from '#services/acquisition/prometheus/metric-queries.ts';
 import type { Area, Frame } from './area.ts';
 
@@ -40,7 +39,7 @@ export async function acquisitionArea(frame: Frame, { access, models, audit }: N
     scrapeMs: config.PROMETHEUS_SCRAPE_SECONDS * 1000,
     clock,
     experimentsFolder: experimentsFolderOf(config),
-    kubernetes: kubernetesClient(frame),
+    kubernetes: await kubernetesClient(frame),
     models,
     queue,
     audit,
@@ -123,14 +122,17 @@ function acquisitionMetrics({ counter, gauge, histogram }: Metrics) {
 }
 
 /** Null where no cluster is configured. @throws TowerError `invalid` for a file that is not there */
-function kubernetesClient({ config, clock }: Frame) {
+async function kubernetesClient({ config, clock, random }: Frame) {
   if (config.KUBERNETES_CONFIG === undefined) return null;
   if (config.KUBERNETES_CONFIG !== 'in-cluster') readNamedFile('KUBERNETES_CONFIG', config.KUBERNETES_CONFIG);
+  // Loaded only where a cluster is configured.
+  const { createKubernetesClient } = await import('#services/acquisition/kubernetes/client.ts');
   return createKubernetesClient({
     config: config.KUBERNETES_CONFIG,
     context: config.KUBERNETES_CONTEXT,
     timeoutMs: config.KUBERNETES_TIMEOUT_SECONDS * 1000,
     clock,
+    random,
   });
 }
 

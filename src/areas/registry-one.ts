@@ -7,10 +7,10 @@ import type { Metrics } from '#kernel/metrics.ts';
 import { createDrift, type Drift } from '#services/drift/drift.ts';
 import { createMonitoring, type Monitoring } from '#services/monitoring/monitoring.ts';
 import { type Changes, createChanges } from '#services/registry/changes.ts';
-import { type Events } from '#services/registry/journal/events.ts';
+import type { Events } from '#services/registry/journal/events.ts';
 import { createJournal } from '#services/registry/journal/journal.ts';
-import { type RegistryEvent } from '#services/registry/journal/journal-events.ts';
-import { type EventStream } from '#services/registry/journal/stream.ts';
+import type { RegistryEvent } from '#services/registry/journal/journal-events.ts';
+import type { EventStream } from '#services/registry/journal/stream.ts';
 import { createSharedSnapshots } from '#services/registry/mirror/shared-snapshots.ts';
 import { readGateRules } from '#services/registry/promotion/gate-rules.ts';
 import { createPromotion, type Promotion } from '#services/registry/promotion/promotion.ts';
@@ -21,7 +21,7 @@ import { writeSample } from '#services/registry/sources/sample.ts';
 import type { RegistrySource } from '#services/registry/sources/source.ts';
 import { createSqliteSource } from '#services/registry/sources/sqlite-source.ts';
 import { createMlflowWebhook } from '#services/registry/webhooks/mlflow-webhook.ts';
-import { type Webhooks } from '#services/registry/webhooks/webhooks.ts';
+import type { Webhooks } from '#services/registry/webhooks/webhooks.ts';
 import type { Frame } from './area.ts';
 /** Wiring of one registry: the mirror, the monitored set, the journal, promotion checks and drift. */
 

@@ -1,3 +1,4 @@
+import { createParser } from 'eventsource-parser';
 import { TowerError } from '#kernel/errors.ts';
 
 /** Calls to a running tower. */
@@ -76,18 +77,15 @@ export function createTowerClient(
   };
 }
 
-/** The frames of a stream of server-sent events (WHATWG HTML, 9.2); comments are left out. */
+/** The frames of a stream of server-sent events (WHATWG HTML, 9.2). */
 async function* framesOf(response: Response): AsyncGenerator<Frame> {
-  let text = '';
+  const frames: Frame[] = [];
+  const parser = createParser({
+    onEvent: ({ id, event, data }) => void frames.push({ id: id ?? null, event: event ?? 'message', data }),
+  });
   for await (const chunk of (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
-    text += chunk;
-    const frames = text.split('\n\n');
-    text = frames.pop() ?? '';
-    for (const frame of frames) {
-      const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(frame)?.[1] ?? null;
-      const data = field('data');
-      if (data !== null) yield { id: field('id'), event: field('event') ?? 'message', data };
-    }
+    parser.feed(chunk);
+    yield* frames.splice(0);
   }
 }
 

@@ -5,7 +5,7 @@ import { publicText, TowerError } from '#kernel/errors.ts';
 import { createTowerClient, exitCodeOf, exitCodes } from './client.ts';
 import { addServeCommand } from './commands/serve.ts';
 import type { CliContext } from './context.ts';
-import { plain } from './table.ts';
+import { plain } from './plain-text.ts';
 
 type Io = { env?: Record<string, string | undefined>; out?: (text: string) => void; err?: (text: string) => void };
 

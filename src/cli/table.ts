@@ -1,3 +1,6 @@
+import stringWidth from 'string-width';
+import { plain } from './plain-text.ts';
+
 /** A table for people: columns as wide as their widest cell, cut at `maxWidth`; numbers to the right. */
 export function table(headings: string[], rows: unknown[][], maxWidth = 48): string {
   const cells = [headings, ...rows.map((row) => row.map(cellText))];
@@ -22,11 +25,11 @@ export function card(
   entries: [string, unknown][],
   columns = process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY,
 ): string {
-  const widest = Math.max(...entries.map(([name]) => name.length));
+  const widest = Math.max(...entries.map(([name]) => width(name)));
   const indented = `\n${' '.repeat(widest + 2)}`;
   const room = Math.max(20, columns - widest - 2);
   return entries
-    .map(([name, value]) => `${name.padEnd(widest)}  ${inLines(cellText(value), room).join(indented)}`)
+    .map(([name, value]) => `${fit(plain(name), widest, false)}  ${inLines(cellText(value), room).join(indented)}`)
     .join('\n');
 }
 
@@ -43,9 +46,6 @@ function inLines(text: string, room: number): string[] {
 
 const cellText = (value: unknown): string => plain(textOf(value));
 
-/** Names come from a registry anybody may write to: no control characters reach the terminal. */
-export const plain = (text: string): string => text.replaceAll(/\p{Cc}/gu, ' ');
-
 function textOf(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
   if (Array.isArray(value)) return value.length > 0 ? value.map(textOf).join(', ') : '-';
@@ -54,10 +54,24 @@ function textOf(value: unknown): string {
   return entries.join(' ') || '-';
 }
 
-const width = (text: string): number => [...text].length;
+/** Columns of a terminal that a text takes: two for CJK and emoji, none for combining characters. */
+const width = (text: string): number => stringWidth(text);
+
+const graphemes = new Intl.Segmenter();
+
+/** The beginning of a text that takes as many columns at most. */
+function start(text: string, columns: number): string {
+  let [taken, used] = ['', 0];
+  for (const { segment } of graphemes.segment(text)) {
+    used += width(segment);
+    if (used > columns) break;
+    taken += segment;
+  }
+  return taken;
+}
 
 function fit(text: string, columns: number, right: boolean): string {
-  const cut = width(text) > columns ? `${[...text].slice(0, columns - 1).join('')}…` : text;
+  const cut = width(text) > columns ? `${start(text, columns - 1)}…` : text;
   const blank = ' '.repeat(columns - width(cut));
   return right ? blank + cut : cut + blank;
 }

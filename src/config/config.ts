@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { TowerError } from '#kernel/errors.ts';
+import { packageJson } from '#kernel/program-files.ts';
 import { accessSettings } from './access.ts';
 import { acquisitionSettings } from './acquisition.ts';
 import { analyticsSettings } from './analytics.ts';
@@ -162,4 +163,4 @@ export const experimentsFolderOf = (config: Config): string =>
 
 /** The version of this program, as package.json has it. */
 export const packageVersion = (): string =>
-  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+  (JSON.parse(readFileSync(packageJson, 'utf8')) as { version: string }).version;

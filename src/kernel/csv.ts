@@ -1,4 +1,8 @@
-import { invalid } from './errors.ts';
+import { CsvError, parse } from 'csv-parse/sync';
+import { invalid, type TowerError } from './errors.ts';
+
+/** A record of a CSV file is no longer than this: a quote that does not end would swallow the rest of the file. */
+const maxRecordBytes = 1_048_576;
 
 /**
  * Rows of a CSV file (RFC 4180) by its header. Line ends may be LF, CRLF or CR; rows that are too short have no value there,
@@ -6,7 +10,7 @@ import { invalid } from './errors.ts';
  * @throws TowerError `invalid` for a row with more cells than the header, a name that is there twice, a quote that does not end
  */
 export function readCsv(text: string): Record<string, string>[] {
-  const [head = [], ...rows] = splitCsv(text.replace(/^\uFEFF?\s*/, ''));
+  const [head = [], ...rows] = recordsOf(text.replace(/^\uFEFF?\s*/, ''));
   const names = withoutEnd(head.map((name) => name.trim()));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw invalid(`the column ${JSON.stringify(twice)} is there twice`);
@@ -27,32 +31,24 @@ export function readCsv(text: string): Record<string, string>[] {
 /** Without the empty cells a spreadsheet leaves behind. */
 const withoutEnd = (cells: string[]): string[] => cells.slice(0, cells.findLastIndex((cell) => cell !== '') + 1);
 
-function splitCsv(text: string): string[][] {
-  const rows: string[][] = [];
-  let row: string[] = [];
-  let cell = '';
-  let quoted = false;
-  const endRow = () => {
-    row.push(cell);
-    rows.push(row);
-    [row, cell] = [[], ''];
-  };
-  for (let i = 0; i < text.length; i += 1) {
-    const char = text[i]!;
-    if (quoted) {
-      if (char !== '"') cell += char;
-      else if (text[i + 1] === '"') cell += text[(i += 1)];
-      else quoted = false;
-    } else if (char === '"') quoted = true;
-    else if (char === ',') {
-      row.push(cell);
-      cell = '';
-    } else if (char === '\n' || char === '\r') {
-      if (char === '\r' && text[i + 1] === '\n') i += 1;
-      endRow();
-    } else cell += char;
+function recordsOf(text: string): string[][] {
+  try {
+    return parse(text, {
+      record_delimiter: ['\r\n', '\n', '\r'],
+      relax_column_count: true,
+      max_record_size: maxRecordBytes,
+    });
+  } catch (error) {
+    throw csvFault(error);
   }
-  if (quoted) throw invalid('there is a quote that does not end');
-  endRow();
-  return rows;
+}
+
+/** What is wrong with the quotes of a CSV file, as `invalid` with the line; any other error as it is. */
+export function csvFault(error: unknown): TowerError {
+  if (!(error instanceof CsvError)) throw error;
+  const line = typeof error['lines'] === 'number' ? `line ${error['lines']}: ` : '';
+  if (error.code === 'CSV_QUOTE_NOT_CLOSED') return invalid(`${line}there is a quote that does not end`);
+  if (error.code === 'CSV_MAX_RECORD_SIZE')
+    return invalid(`${line}a row is too long; there may be a quote that does not end`);
+  return invalid(`${line}there is a quote where none may be; a quote within a quoted cell must be doubled`);
 }

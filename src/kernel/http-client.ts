@@ -1,4 +1,5 @@
 import type { Dispatcher, request } from 'undici';
+import { backoffMs } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import { invalid, TowerError, unavailable } from './errors.ts';
 import type { Random } from './rng.ts';
@@ -47,8 +48,7 @@ export function authorization(
 type Call = { method: 'GET' | 'POST'; path: string; url: string; body: string | null };
 
 const retryableStatus = new Set([408, 429, 500, 502, 503, 504]);
-const firstBackoffMs = 250;
-const longestBackoffMs = 30_000;
+const backoff = { firstMs: 250, maxMs: 30_000 };
 
 /**
  * JSON over HTTP with a bounded number of calls in flight, time limits, and retries with back-off.
@@ -96,9 +96,11 @@ async function withRetries(options: HttpClientOptions, wire: Wire, call: Call, s
     const outcome = await attemptCall(options, wire, call, signal);
     if ('answer' in outcome) return outcome.answer;
     if (attempt >= options.maxRetries || signal?.aborted) throw outcome.error;
-    await options.clock.sleep(outcome.retryAfterMs ?? backoffMs(attempt, options.random), signal).catch(() => {
-      throw outcome.error;
-    });
+    await options.clock
+      .sleep(outcome.retryAfterMs ?? backoffMs(backoff, attempt + 1, options.random), signal)
+      .catch(() => {
+        throw outcome.error;
+      });
   }
 }
 
@@ -152,13 +154,8 @@ function connectionError(options: HttpClientOptions, error: unknown, signal?: Ab
   return unavailable(`${options.serverName} cannot be reached${code ? ` (${code})` : ''}`, error);
 }
 
-/** 250 ms, doubling, at most 30 s, with up to half of it taken off by chance. */
-export function backoffMs(attempt: number, random: Random): number {
-  return Math.min(firstBackoffMs * 2 ** attempt, longestBackoffMs) * (0.5 + 0.5 * random());
-}
-
 /** Retry-After in seconds or as a date, capped; null where there is none or it makes no sense. */
-export function retryAfterMs(header: string, clock: Clock, capMs = longestBackoffMs): number | null {
+export function retryAfterMs(header: string, clock: Clock, capMs = backoff.maxMs): number | null {
   if (header === '') return null;
   const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - clock.now();
   return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), capMs);

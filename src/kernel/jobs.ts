@@ -1,3 +1,4 @@
+import { backoffMs } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import { publicText } from './errors.ts';
 import type { Log } from './log.ts';
@@ -76,11 +77,11 @@ export function startJobs(jobs: Job[], deps: JobsDeps): Jobs {
   };
 }
 
-/** How long to wait before the next run. */
-export function nextDelayMs(job: Job, failuresInARow: number, random: Random): number {
-  const retry = firstRetryMs * 2 ** Math.min(failuresInARow - 1, 20);
-  const delay = failuresInARow > 0 ? Math.min(retry, job.intervalMs) : job.intervalMs;
-  return Math.round(delay * (0.9 + 0.2 * random()));
+/** Time until the next run: the interval, within a tenth; after a failure a back-off that is no longer than it. */
+export function nextDelayMs({ intervalMs }: Job, failuresInARow: number, random: Random): number {
+  if (failuresInARow > 0)
+    return Math.round(backoffMs({ firstMs: firstRetryMs, maxMs: intervalMs }, failuresInARow, random));
+  return Math.round(intervalMs * (0.9 + 0.2 * random()));
 }
 
 /** `again`: somebody wants a run that begins after now; `soon`: somebody learned, while it ran, that it should run soon. */

@@ -1,17 +1,10 @@
-import { createRequire } from 'node:module';
 import type {
   Counter as CounterType,
   Gauge as GaugeType,
   Histogram as HistogramType,
   Registry as RegistryType,
 } from 'prom-client';
-
-// The package's index loads its default metrics too, and those OpenTelemetry: 80 modules nobody needs before the first scrape.
-const require = createRequire(import.meta.url);
-const Counter = require('prom-client/lib/counter.js') as typeof CounterType;
-const Gauge = require('prom-client/lib/gauge.js') as typeof GaugeType;
-const Histogram = require('prom-client/lib/histogram.js') as typeof HistogramType;
-const Registry = require('prom-client/lib/registry.js') as typeof RegistryType;
+import { Counter, Gauge, Histogram, Registry } from './prom-client-parts.ts';
 
 /** The instance's own metrics, rendered as Prometheus text 0.0.4 or OpenMetrics 1.0. */
 export type Metrics = ReturnType<typeof createMetrics>;

@@ -5,7 +5,7 @@ import { conflict } from '#kernel/errors.ts';
 import type { Part } from './migrate.ts';
 import { openMetricStore, openStore } from './open-store.ts';
 import { openSqlite } from './sqlite.ts';
-import { type Place, type Store, type Transaction } from './store.ts';
+import type { Place, Store, Transaction } from './store.ts';
 
 /** Rows from one engine to the other, all of a part or none. */
 

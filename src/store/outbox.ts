@@ -1,3 +1,4 @@
+import { backoffMs } from '#kernel/backoff.ts';
 import type { Clock } from '#kernel/clock.ts';
 import { conflict, notFound } from '#kernel/errors.ts';
 import type { Log } from '#kernel/log.ts';
@@ -56,8 +57,7 @@ const considered = 200;
 const atOnceToOne = 4;
 /** What is on its way for longer than any attempt takes has lost its sender. */
 const lostMs = 600_000;
-const firstBackoffMs = 5_000;
-const longestBackoffMs = 3_600_000;
+const backoff = { firstMs: 5_000, maxMs: 3_600_000 };
 
 type Senders = Map<string, { send: Sender; maxAttempts: number }>;
 
@@ -269,10 +269,9 @@ const asFailure = (error: unknown): Attempt => ({
   error: error instanceof Error ? error.message : String(error),
 });
 
-/** 5 s, doubling, at most an hour, with up to a quarter taken off by chance; later where the receiver says so. */
+/** Later than the back-off where the receiver says so. */
 function waitMs(outcome: { retryAfterMs?: number }, attempts: number, random: Random): number {
-  const backoff = Math.min(firstBackoffMs * 2 ** (attempts - 1), longestBackoffMs) * (0.75 + 0.25 * random());
-  return Math.max(backoff, Math.min(outcome.retryAfterMs ?? 0, longestBackoffMs));
+  return Math.max(backoffMs(backoff, attempts, random), Math.min(outcome.retryAfterMs ?? 0, backoff.maxMs));
 }
 
 async function replay(store: Store, clock: Clock, recipient: string, id: number): Promise<void> {

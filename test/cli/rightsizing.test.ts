@@ -113,7 +113,7 @@ describe('tower rightsizing', () => {
         'row 2 is not a whole number of steps of 1500 s after the first; say another --step, or leave --time out',
       ],
       [['a,b,c'], 'row 1 has 3 cells, and the header 2; a cell with a comma in it must be quoted'],
-      [['a,"b'], 'there is a quote that does not end'],
+      [['a,"b'], 'line 2: there is a quote that does not end'],
     ] as const) {
       writeFileSync(csv, `time,cores\n${body.join('\n')}\n`);
       expect((await tower(...asked)).err).toBe(`tower: ${error}`);

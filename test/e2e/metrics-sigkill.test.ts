@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { seededRandom } from '#kernel/rng.ts';
 import { createReader } from '#services/analytics/storage/reader.ts';
 import { openMetricStore } from '#store/open-store.ts';
-import { type Place } from '#store/store.ts';
+import type { Place } from '#store/store.ts';
 import { start } from '../support/processes.ts';
 import { onPostgres, placeIn, roughHand } from '../support/stores.ts';
 import { temporaryFolder } from '../support/tower.ts';

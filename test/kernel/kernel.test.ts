@@ -3,9 +3,10 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { backoffMs } from '#kernel/backoff.ts';
 import { systemClock } from '#kernel/clock.ts';
 import { removeLeftovers, writeAtomically } from '#kernel/files.ts';
-import { backoffMs, parseTolerantJson, retryAfterMs } from '#kernel/http-client.ts';
+import { parseTolerantJson, retryAfterMs } from '#kernel/http-client.ts';
 import { createReleaser } from '#kernel/lifecycle.ts';
 import { createLog, readable } from '#kernel/log.ts';
 import { normal, seededRandom } from '#kernel/rng.ts';
@@ -68,7 +69,11 @@ describe('the HTTP client’s parts', () => {
   });
 
   it('backs off by doubling up to half a minute', () => {
-    expect([0, 1, 2, 10].map((attempt) => backoffMs(attempt, () => 1))).toEqual([250, 500, 1000, 30_000]);
+    const backoff = { firstMs: 250, maxMs: 30_000 };
+    expect([1, 2, 3, 11, 5000].map((failures) => backoffMs(backoff, failures, () => 1))).toEqual([
+      250, 500, 1000, 30_000, 30_000,
+    ]);
+    expect(backoffMs(backoff, 3, () => 0)).toBe(500);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { createQueue } from '#store/queue.ts';
-import { type QueuedJob, type Work } from '#store/queue-job.ts';
+import type { QueuedJob, Work } from '#store/queue-job.ts';
 import type { Store } from '#store/store.ts';
 import { handClock } from '../support/sources.ts';
 import { roughHand, storeIn } from '../support/stores.ts';

@@ -1,5 +1,5 @@
 import { createJournal, type JournalOptions } from '#services/registry/journal/journal.ts';
-import { type RegistryEvent } from '#services/registry/journal/journal-events.ts';
+import type { RegistryEvent } from '#services/registry/journal/journal-events.ts';
 import { buildSnapshot, type RegistryRows, type Snapshot } from '#services/registry/snapshot/snapshot.ts';
 import { aliasTable, handClock } from './sources.ts';
 import { storeIn } from './stores.ts';

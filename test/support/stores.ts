@@ -5,7 +5,7 @@ import { Client } from 'pg';
 import { inject } from 'vitest';
 import { createNotifier } from '#store/notifier.ts';
 import { openMetricStore, openStore } from '#store/open-store.ts';
-import { type MetricStore, type Place, type Store } from '#store/store.ts';
+import type { MetricStore, Place, Store } from '#store/store.ts';
 import { whenTestIsOver } from './cleanup.ts';
 
 declare module 'vitest' {

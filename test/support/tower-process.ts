@@ -2,11 +2,11 @@ import { resolve } from 'node:path';
 import { whenTestIsOver } from './cleanup.ts';
 import { freePort, type Started, start, untilAnswers } from './processes.ts';
 
-const bin = resolve(import.meta.dirname, '../../bin/tower.js');
+const program = resolve(import.meta.dirname, '../../src/tower.ts');
 
 /** Runs `tower …` as a user does, with this Node. */
 export function towerCommand(args: string[], options: { cwd: string; env?: Record<string, string> }): Started {
-  const started = start(process.execPath, [bin, ...args], options);
+  const started = start(process.execPath, [program, ...args], options);
   whenTestIsOver(() => started.stop('SIGKILL'));
   return started;
 }

@@ -3,6 +3,7 @@ import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { invalid, notFound } from '#kernel/errors.ts';
 import { writeText } from '#kernel/files.ts';
+import { assetUrl } from '#kernel/program-files.ts';
 import { checkScenario, Scenario, scenarios } from '../load/scenario.ts';
 import { generators } from '../load/thread.ts';
 import { experimentId } from './experiments.ts';
@@ -152,13 +153,13 @@ export async function saveConfig(config: ExperimentConfig, file: string): Promis
 }
 
 /** Configurations that come with this program: the seed's for small clusters, and its default. */
-const shippedNames = ['resource-optimized', 'default'];
+const shippedNames = ['resource-optimized', 'default'] as const;
 
 /** @throws TowerError `not_found` that names those there are */
 export async function shippedConfig(name = 'resource-optimized'): Promise<ExperimentConfig> {
-  if (!shippedNames.includes(name))
-    throw notFound(`there is no configuration ${name}; there are ${shippedNames.join(' and ')}`);
-  return loadConfig(new URL(`../../../config/${name}.yaml`, import.meta.url));
+  const shipped = shippedNames.find((each) => each === name);
+  if (!shipped) throw notFound(`there is no configuration ${name}; there are ${shippedNames.join(' and ')}`);
+  return loadConfig(assetUrl(`config/${shipped}.yaml`));
 }
 
 export type Combination = { id: string; service: string; scenario: string; replicas: number; users: number };

@@ -1,7 +1,8 @@
 import { invalid, publicText, TowerError } from '#kernel/errors.ts';
 import { jobResource } from '#store/job-resource.ts';
 import type { Queue } from '#store/queue.ts';
-import { type KubernetesClient, requiredCluster } from '../kubernetes/client.ts';
+import type { KubernetesClient } from '../kubernetes/client.ts';
+import { requiredCluster } from '../kubernetes/cluster-errors.ts';
 import { leaseSeconds, restoreLeft } from '../kubernetes/leases.ts';
 import type { Lease } from '../kubernetes/objects.ts';
 import { scaleOf } from '../kubernetes/workloads.ts';

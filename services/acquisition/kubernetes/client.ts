@@ -3,8 +3,10 @@ import { request as requestHttp } from 'node:http';
 import { type RequestOptions, request as requestHttps } from 'node:https';
 import { createInterface } from 'node:readline';
 import type { KubeConfig } from '@kubernetes/client-node';
+import { backoffMs } from '#kernel/backoff.ts';
 import type { Clock } from '#kernel/clock.ts';
 import { conflict, invalid, misconfigured, notFound, TowerError, unavailable } from '#kernel/errors.ts';
+import type { Random } from '#kernel/rng.ts';
 
 /**
  * Calls to the API server of a cluster. The library says where it is and who asks: kubeconfig, plugins, tokens that change,
@@ -17,13 +19,6 @@ export type KubernetesClient = {
   /** Changes as they come, until the server ends it or the signal aborts. @throws TowerError as `call` */
   watch<Item>(path: string, query: Record<string, string>, signal: AbortSignal): AsyncGenerator<Change<Item>>;
 };
-
-/** @throws TowerError `unavailable` where no cluster is configured */
-export function requiredCluster(client: KubernetesClient | null): KubernetesClient {
-  if (client) return client;
-  throw misconfigured('there is no cluster: set KUBERNETES_CONFIG', { parameter: 'KUBERNETES_CONFIG' });
-}
-
 export type Call = {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   path: string;
@@ -42,12 +37,14 @@ export type ClientOptions = {
   context: string | undefined;
   timeoutMs: number;
   clock: Clock;
+  random?: Random;
 };
 
 const mostTries = 4;
 const worthAnotherTry = new Set([429, 500, 502, 503, 504]);
 
 export function createKubernetesClient(options: ClientOptions): KubernetesClient {
+  const { random = Math.random } = options;
   let loading: Promise<KubeConfig> | null = null;
   const configured = async (): Promise<KubeConfig> => {
     loading ??= loadConfig(options);
@@ -85,14 +82,14 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
           if (status < 300) return JSON.parse(text) as Result;
           const again = status === 429 || (isRepeatable(call) && worthAnotherTry.has(status));
           if (!again || attempt >= mostTries) throw errorOf(status, text);
-          await pause(options.clock, waitOf(response, attempt), signal);
+          await pause(options.clock, waitOf(response, attempt, random), signal);
         } catch (error) {
           signal?.throwIfAborted();
           if (error instanceof TowerError) throw error;
           if (limit.aborted) throw unavailable(`Kubernetes did not answer within ${options.timeoutMs / 1000} s`, error);
           if (attempt >= mostTries || !isRepeatable(call))
             throw unavailable(`Kubernetes cannot be reached${codeOf(error)}`, error);
-          await pause(options.clock, 500 * 2 ** attempt, signal);
+          await pause(options.clock, backoffMs(backoff, attempt, random), signal);
         }
       }
     },
@@ -195,10 +192,12 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** Retry-After, or a second, doubling. */
-function waitOf(response: IncomingMessage, attempt: number): number {
+const backoff = { firstMs: 1_000, maxMs: 30_000 };
+
+/** Retry-After, or the back-off. */
+function waitOf(response: IncomingMessage, attempt: number, random: Random): number {
   const said = Number(response.headers['retry-after']);
-  return said > 0 ? Math.min(said * 1000, 30_000) : 500 * 2 ** attempt;
+  return said > 0 ? Math.min(said * 1000, 30_000) : backoffMs(backoff, attempt, random);
 }
 
 /** @throws the signal's own reason */
@@ -218,9 +217,6 @@ const codeOf = (error: unknown): string => {
   const { code } = error as { code?: unknown };
   return typeof code === 'string' ? ` (${code})` : '';
 };
-
-/** Whether a quota, a limit of the namespace or a webhook refused it, which may do otherwise the next time. */
-export const isByAdmission = (error: TowerError): boolean => error.details['refused_by'] === 'admission';
 
 /** What the API server says names objects and rights, and nothing that is secret. */
 function errorOf(status: number, text: string): TowerError {

@@ -4,7 +4,8 @@ import { mean } from '#kernel/stats.ts';
 import type { Collected, PodUsage, Stretch } from '../prometheus/collect.ts';
 import { type ColumnName, checkWorkload, type Workload } from '../prometheus/metric-queries.ts';
 import { type HeldShares, type SharesTo, setShares } from './autoscalers.ts';
-import { type KubernetesClient, requiredCluster } from './client.ts';
+import type { KubernetesClient } from './client.ts';
+import { requiredCluster } from './cluster-errors.ts';
 import {
   type Former,
   type Held,

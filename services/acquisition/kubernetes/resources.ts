@@ -1,6 +1,7 @@
 import { conflict, notFound, TowerError } from '#kernel/errors.ts';
 import { type HeldShares, keeperOf, sharesOf } from './autoscalers.ts';
-import { isByAdmission, type KubernetesClient } from './client.ts';
+import type { KubernetesClient } from './client.ts';
+import { isByAdmission } from './cluster-errors.ts';
 import {
   type Autoscaler,
   type Container,

@@ -1,3 +1,4 @@
+import { parseCookie } from 'undici';
 import type { Clock } from '#kernel/clock.ts';
 import type { Random } from '#kernel/rng.ts';
 import { judgeSamples, type LoadResult, type Sample } from './results.ts';
@@ -27,10 +28,6 @@ export type LoadRun = {
   mostUsers: number;
   timeoutMs: number;
 };
-
-/** As many as it takes for each to come back every ten seconds. */
-export const usualUsers = (arrivalsPerSecond: number): number => Math.max(1, Math.round(10 * arrivalsPerSecond));
-
 export type LoadProgress = { elapsed_seconds: number; requests: number; failed: number; users: number };
 export type RunResult = LoadResult & {
   /** Different ones. */
@@ -119,7 +116,7 @@ export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): P
 /** Share of users. */
 const mostTurnedAway = 0.05;
 
-type Session = { cookies: Map<string, string>; isNew: boolean };
+type Session = { cookies: Cookies; isNew: boolean };
 
 /** One round, after the start where it is a user's first. Whose request failed goes on, as users do. */
 async function oneRound(
@@ -156,7 +153,7 @@ async function oneRound(
 async function request(
   { method, path, form, expect_text }: Step,
   drawn: Record<string, string>,
-  cookies: Map<string, string>,
+  cookies: Cookies,
   { target, timeoutMs }: LoadRun,
   tools: Tools,
 ): Promise<string | null> {
@@ -170,8 +167,13 @@ async function request(
   try {
     for (let hops = 0; hops <= mostHops; hops += 1) {
       if (url.origin !== origin) return `leads to ${url.origin}, which is not under test`;
-      const response = await tools.fetch(url, { ...call, headers: cookieHeader(cookies), redirect: 'manual', signal });
-      takeCookies(response, cookies);
+      const response = await tools.fetch(url, {
+        ...call,
+        headers: cookieHeader(cookies, tools.clock.now()),
+        redirect: 'manual',
+        signal,
+      });
+      takeCookies(response, cookies, tools.clock.now());
       const text = await response.text();
       const location = response.headers.get('location');
       if (response.status >= 300 && response.status < 400 && location !== null) {
@@ -193,13 +195,23 @@ async function request(
 
 const mostHops = 5;
 
-const cookieHeader = (cookies: Map<string, string>): Record<string, string> =>
-  cookies.size === 0 ? {} : { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') };
+type Cookies = Map<string, { value: string; expiresMs: number }>;
 
-/** Names and values are enough: all requests go to one server and a session is short. */
-function takeCookies(response: Response, cookies: Map<string, string>): void {
+function cookieHeader(cookies: Cookies, nowMs: number): Record<string, string> {
+  for (const [name, { expiresMs }] of cookies) if (expiresMs <= nowMs) cookies.delete(name);
+  const text = [...cookies].map(([name, { value }]) => `${name}=${value}`).join('; ');
+  return text === '' ? {} : { cookie: text };
+}
+
+/** Domains and paths are not looked at: all requests go to one server and a session is short. */
+function takeCookies(response: Response, cookies: Cookies, nowMs: number): void {
   for (const line of response.headers.getSetCookie()) {
-    const [, name, value] = /^\s*([^=;\s]+)=([^;]*)/.exec(line) ?? [];
-    if (name !== undefined && value !== undefined) cookies.set(name, value);
+    const cookie = parseCookie(line);
+    if (!cookie || cookie.name === '') continue;
+    const { name, value, maxAge, expires } = cookie;
+    // Max-Age has precedence over Expires (RFC 6265, 5.3); what has expired by then is deleted.
+    const expiresMs =
+      maxAge === undefined ? Number(expires ?? Number.POSITIVE_INFINITY) : maxAge > 0 ? nowMs + maxAge * 1000 : 0;
+    cookies.set(name, { value, expiresMs });
   }
 }

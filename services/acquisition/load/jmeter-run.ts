@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { invalid, misconfigured } from '#kernel/errors.ts';
+import { entryUrl } from '#kernel/program-files.ts';
 import type { LoadProgress, RunResult } from './generator.ts';
 import { jmeterPlan } from './jmeter.ts';
 import type { LoadResult } from './results.ts';
@@ -101,7 +102,7 @@ export async function runJmeter(
     '-Jsummariser.interval=6',
     ...more,
   ];
-  const child = fork(new URL('./jmeter-child.ts', import.meta.url), args, {
+  const child = fork(entryUrl('jmeter-child'), args, {
     stdio: ['ignore', 'pipe', 'ignore', 'ipc'],
     // In a group of its own, so that both can be ended at once.
     detached: true,

@@ -1,11 +1,11 @@
 import { invalid } from '#kernel/errors.ts';
 import { jobResource } from '#store/job-resource.ts';
 import type { Queue } from '#store/queue.ts';
-import { type LoadRun, usualUsers } from './generator.ts';
+import type { LoadRun } from './generator.ts';
 import { checkJmeter, type Jmeter } from './jmeter-run.ts';
 import type { LoadJob, LoadJobRequest } from './job-schemas.ts';
 import { kinds } from './load-targets.ts';
-import { checkScenario, type Scenario, scenarios } from './scenario.ts';
+import { checkScenario, type Scenario, scenarios, usualUsers } from './scenario.ts';
 import type { Load } from './thread.ts';
 
 /** Load tests as a resource: queued, looked at, followed, cancelled. */

@@ -1,5 +1,4 @@
 import { createHistogram } from 'node:perf_hooks';
-import { readCsv } from '#kernel/csv.ts';
 import { invalid } from '#kernel/errors.ts';
 
 /** What a load test showed, by the words of the seed; times in milliseconds. */
@@ -31,40 +30,6 @@ export type LoadResult = {
 const leastSuccess = 0.95;
 
 export type Sample = { startMs: number; elapsedMs: number; label: string; ok: boolean; why: string };
-
-/**
- * A JTL file of JMeter, as CSV. Its exit code says nothing: it is 0 when every request failed.
- * @throws TowerError `invalid` for a file that is none, or has no request
- */
-export const judgeJtl = (csv: string): LoadResult => judgeSamples(samplesOf(csv));
-
-/** @throws TowerError `invalid` for what is none */
-export function samplesOf(csv: string): Sample[] {
-  const rows = readCsv(csv);
-  const needed = ['timeStamp', 'elapsed', 'label', 'success'];
-  const absent = needed.filter((name) => !(name in (rows[0] ?? {})));
-  if (rows.length > 0 && absent.length > 0)
-    throw invalid(`this is no JTL file as CSV: it has no column ${absent.join(', ')}`, { parameter: 'jtl' });
-  return rows.map((row, i): Sample => {
-    const [startMs, elapsedMs] = [Number(row['timeStamp']), Number(row['elapsed'])];
-    if (!Number.isFinite(startMs) || !(elapsedMs >= 0))
-      throw invalid(`row ${i + 1} of the JTL file has no time`, { parameter: 'jtl' });
-    const ok = row['success'] === 'true';
-    return {
-      startMs,
-      elapsedMs,
-      label: row['label'] ?? '',
-      ok,
-      why: ok ? '' : whyOf(row),
-    };
-  });
-}
-
-/** Where there was no answer at all, what was expected of it says nothing. */
-function whyOf({ responseCode = '', responseMessage = '', failureMessage = '' }: Record<string, string>): string {
-  if (responseCode.startsWith('Non HTTP')) return responseMessage.replace('Non HTTP response message: ', '');
-  return failureMessage || `${responseCode} ${responseMessage}`.trim();
-}
 
 /** @throws TowerError `invalid` where there is none */
 export function judgeSamples(samples: readonly Sample[]): LoadResult {

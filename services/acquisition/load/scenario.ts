@@ -200,3 +200,6 @@ export function planAt(target: string, users: number, durationSeconds: number, r
   const [duration, ramp] = [Math.ceil(durationSeconds), Math.ceil(rampSeconds)];
   return { users, durationSeconds: duration, rampSeconds: ramp, protocol, host: url.hostname, port };
 }
+
+/** As many as it takes for each to come back every ten seconds. */
+export const usualUsers = (arrivalsPerSecond: number): number => Math.max(1, Math.round(10 * arrivalsPerSecond));

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { invalid } from '#kernel/errors.ts';
+import { entryUrl } from '#kernel/program-files.ts';
 import { createWorkerPool } from '#kernel/worker-pool.ts';
 import type { LoadProgress, LoadRun, RunResult } from './generator.ts';
 import type { LoadResult } from './results.ts';
@@ -44,7 +45,7 @@ async function onThread<Result>(
   signal: AbortSignal,
   onProgress?: (progress: LoadProgress) => void,
 ): Promise<Result> {
-  const pool = createWorkerPool(new URL('./load.worker.ts', import.meta.url), { threads: 1, queue: 1, memoryMiB });
+  const pool = createWorkerPool(entryUrl('load.worker'), { threads: 1, queue: 1, memoryMiB });
   try {
     const result = await pool.run<Result | { refused: string }>(name, input, {
       signal,

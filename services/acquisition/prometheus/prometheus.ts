@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '#kernel/clock.ts';
 import { invalid, misconfigured, publicText, type TowerError } from '#kernel/errors.ts';
 import type { HttpAnswer, HttpClient } from '#kernel/http-client.ts';
@@ -185,33 +186,14 @@ async function versionOf(http: HttpClient, signal?: AbortSignal): Promise<string
   return data?.version || null;
 }
 
-/** Parts asked for before, the longest unused one forgotten first, and each after an hour: what is backfilled is seen then. */
-function createPartCache(now: () => number) {
-  const parts = new Map<string, { part: Part; points: number; atMs: number }>();
-  let points = 0;
-  return {
-    get: (key: string): Part | undefined => {
-      const found = parts.get(key);
-      if (!found) return undefined;
-      parts.delete(key);
-      if (now() - found.atMs > settledMs) {
-        points -= found.points;
-        return undefined;
-      }
-      parts.set(key, found);
-      return found.part;
-    },
-    set: (key: string, part: Part): void => {
-      // Texts count as eight characters a point; series without values have labels all the same.
-      const size = part.series.reduce((total, { values }) => total + values.length + 40, Math.ceil(key.length / 8));
-      if (size > mostCached || parts.has(key)) return;
-      parts.set(key, { part, points: size, atMs: now() });
-      points += size;
-      for (const [oldest, { points: gone }] of parts) {
-        if (points <= mostCached) break;
-        parts.delete(oldest);
-        points -= gone;
-      }
-    },
-  };
-}
+/** Parts that were read before, the least recently used one dropped first, and each after an hour: backfilled data is seen then. */
+const createPartCache = (now: () => number) =>
+  new LRUCache<string, Part>({
+    maxSize: mostCached,
+    // In points: texts count as eight characters a point; series without values have labels all the same.
+    sizeCalculation: ({ series }, key) =>
+      series.reduce((total, { values }) => total + values.length + 40, Math.ceil(key.length / 8)),
+    ttl: settledMs,
+    perf: { now },
+    ttlResolution: 0,
+  });

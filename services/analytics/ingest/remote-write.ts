@@ -1,3 +1,4 @@
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import type { NewPoint } from '../storage/keys.ts';
 import { unsnap } from './snappy.ts';
 
@@ -18,73 +19,70 @@ type Labelled = { labels: [name: string, value: string][]; samples: { at: number
 export function readWriteRequest(bytes: Uint8Array): Labelled[] {
   const found: Labelled[] = [];
   let samples = 0;
-  for (const { field, part } of fieldsOf(unsnap(bytes, mostBytes))) {
-    if (field !== 1 || !part) continue;
-    const series = seriesOf(part);
+  eachField(unsnap(bytes, mostBytes), (field, wireType, reader) => {
+    if (field !== 1 || wireType !== WireType.LengthDelimited) return false;
+    const series = seriesOf(reader.bytes());
     samples += series.samples.length;
     if (samples > mostSamples) throw tooMany();
     found.push(series);
-  }
+    return true;
+  });
   return found;
 }
 
 function seriesOf(bytes: Uint8Array): Labelled {
   const series: Labelled = { labels: [], samples: [] };
-  for (const { field, part } of fieldsOf(bytes)) {
-    if (field === 1 && part) {
-      const label = ['', ''] as [string, string];
-      for (const inner of fieldsOf(part))
-        if ((inner.field === 1 || inner.field === 2) && inner.part) label[inner.field - 1] = utf8.decode(inner.part);
-      series.labels.push(label);
-    }
-    if (field === 2 && part) {
-      const sample = { at: 0, value: 0 };
-      for (const inner of fieldsOf(part)) {
-        if (inner.field === 1 && inner.double !== null) sample.value = inner.double;
-        if (inner.field === 2 && inner.int !== null) sample.at = Number(BigInt.asIntN(64, inner.int));
-      }
-      if (series.samples.push(sample) > mostSamples) throw tooMany();
-    }
-  }
+  eachField(bytes, (field, wireType, reader) => {
+    if (wireType !== WireType.LengthDelimited || (field !== 1 && field !== 2)) return false;
+    if (field === 1) series.labels.push(labelOf(reader.bytes()));
+    else if (series.samples.push(sampleOf(reader.bytes())) > mostSamples) throw tooMany();
+    return true;
+  });
   return series;
+}
+
+function labelOf(bytes: Uint8Array): [name: string, value: string] {
+  const label: [string, string] = ['', ''];
+  eachField(bytes, (field, wireType, reader) => {
+    if (wireType !== WireType.LengthDelimited || (field !== 1 && field !== 2)) return false;
+    label[field - 1] = reader.string();
+    return true;
+  });
+  return label;
+}
+
+function sampleOf(bytes: Uint8Array): { at: number; value: number } {
+  const sample = { at: 0, value: 0 };
+  eachField(bytes, (field, wireType, reader) => {
+    if (field === 1 && wireType === WireType.Bit64) sample.value = reader.double();
+    else if (field === 2 && wireType === WireType.Varint) sample.at = Number(reader.int64());
+    else return false;
+    return true;
+  });
+  return sample;
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-type Field = { field: number; int: bigint | null; double: number | null; part: Uint8Array | null };
-
-/** The fields of a message, in order. */
-function* fieldsOf(bytes: Uint8Array): Generator<Field> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let at = 0;
-  const varint = (): bigint => {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = view.getUint8(at);
-      at += 1;
-      value |= BigInt(byte & 127) << shift;
-      if (byte < 128) return value;
+/**
+ * Calls `read` for each field of a message, in order.
+ * @param read - false: the field is none that it knows, and is passed over
+ */
+function eachField(
+  bytes: Uint8Array,
+  read: (field: number, wireType: WireType, reader: BinaryReader) => boolean,
+): void {
+  const reader = new BinaryReader(bytes, (part) => utf8.decode(part));
+  try {
+    while (reader.pos < reader.len) {
+      const [field, wireType] = reader.tag();
+      if (!read(field, wireType, reader)) reader.skip(wireType, field);
     }
-    throw new RangeError('a number is too long');
-  };
-  while (at < bytes.length) {
-    const key = Number(varint());
-    const found: Field = { field: key >> 3, int: null, double: null, part: null };
-    const kind = key & 7;
-    if (kind === 0) found.int = varint();
-    else if (kind === 1) {
-      found.double = view.getFloat64(at, true);
-      at += 8;
-    } else if (kind === 2) {
-      const length = Number(varint());
-      if (length > bytes.length - at) throw new RangeError('a part is longer than the whole');
-      found.part = bytes.subarray(at, at + length);
-      at += length;
-    } else if (kind === 5) {
-      view.getUint32(at);
-      at += 4;
-    } else throw new RangeError(`there is no kind ${kind} of field`);
-    yield found;
+  } catch (error) {
+    if (error instanceof RangeError) throw error;
+    throw new RangeError(
+      `it is no message in protocol buffers: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }
 

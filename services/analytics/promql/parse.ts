@@ -1,5 +1,6 @@
 import type { SyntaxNode } from '@lezer/common';
 import { parser } from '@prometheus-io/lezer-promql';
+import { LRUCache } from 'lru-cache';
 import { RE2JS } from 're2js';
 import { TowerError } from '#kernel/errors.ts';
 import { execution } from './vector.ts';
@@ -134,7 +135,7 @@ export function matches({ op, value }: Matcher, text: string): boolean {
   return regexOf(value).matches(text) === (op === '=~');
 }
 
-const compiled = new Map<string, RE2JS>();
+const compiled = new LRUCache<string, RE2JS>({ max: 1000 });
 
 /** RE2, as Prometheus has it: it takes time in proportion to the text, whatever the expression. @throws SyntaxFault */
 export function regexOf(source: string): RE2JS {
@@ -142,7 +143,6 @@ export function regexOf(source: string): RE2JS {
   if (known) return known;
   try {
     const made = RE2JS.compile(source);
-    if (compiled.size > 1000) compiled.clear();
     compiled.set(source, made);
     return made;
   } catch {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { assetUrl } from '#kernel/program-files.ts';
 import type { Kernels } from './kernel-functions.ts';
 import { plainKernels } from './plain-kernels.ts';
 
@@ -9,7 +10,10 @@ import { plainKernels } from './plain-kernels.ts';
  */
 export type KernelBuild = 'simd' | 'fma' | 'plain' | 'plain64';
 
-const files = { simd: './kernels.wasm', fma: './kernels-fma.wasm' };
+const files = {
+  simd: 'services/forecast/lstm/kernels.wasm',
+  fma: 'services/forecast/lstm/kernels-fma.wasm',
+} as const;
 
 /** What is used of WebAssembly here: its types come with those of browsers only. */
 type Wasm = {
@@ -25,7 +29,7 @@ export function openKernels(build: KernelBuild, bytes: number): Kernels {
   if (build === 'plain') return plainKernels(new Float32Array(bytes / 4));
   if (build === 'plain64') return plainKernels(new Float64Array(bytes / 4));
   const memory = new wasm.Memory({ initial: Math.ceil(bytes / 65_536) });
-  const module = compiled.get(build) ?? new wasm.Module(readFileSync(new URL(files[build], import.meta.url)));
+  const module = compiled.get(build) ?? new wasm.Module(readFileSync(assetUrl(files[build])));
   compiled.set(build, module);
   const { exports } = new wasm.Instance(module, { env: { memory } });
   const views = { floats: new Float32Array(memory.buffer), ints: new Int32Array(memory.buffer) };

@@ -1,4 +1,4 @@
-import { type Kernels } from './kernel-functions.ts';
+import type { Kernels } from './kernel-functions.ts';
 import { type KernelBuild, openKernels } from './kernels.ts';
 import { type LstmShape, layoutOf, type ParameterBlock, type ParameterLayout } from './parameter-layout.ts';
 

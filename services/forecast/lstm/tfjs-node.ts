@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process';
+import { entryUrl } from '#kernel/program-files.ts';
 import type { LstmShape } from './parameter-layout.ts';
 import type { Epoch, LabelledWindows, Trained, TrainSettings } from './train.ts';
 
@@ -41,7 +42,7 @@ export async function trainInChild(
 
 function ask(question: ChildQuestion, onEpoch: (epoch: Epoch) => void): Promise<ChildAnswer> {
   // Typed arrays cross over as they are.
-  const child = fork(new URL('./tfjs-child.ts', import.meta.url), { serialization: 'advanced', stdio: 'ignore' });
+  const child = fork(entryUrl('tfjs-child'), { serialization: 'advanced', stdio: 'ignore' });
   return new Promise<ChildAnswer>((resolve, reject) => {
     child.on('message', (answer: ChildAnswer) => {
       if (answer.kind === 'epoch') onEpoch(answer.epoch);

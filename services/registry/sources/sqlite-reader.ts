@@ -1,86 +1,60 @@
-import { Worker } from 'node:worker_threads';
 import { TowerError } from '#kernel/errors.ts';
-import type { SqliteJob, SqliteNews } from './sqlite.worker.ts';
+import { entryUrl } from '#kernel/program-files.ts';
+import { createWorkerPool } from '#kernel/worker-pool.ts';
+import { createYielder } from '#kernel/yield-event-loop.ts';
 import type { TableRead, TableRows } from './sqlite-query.ts';
 
 /** Tables by name; a table the store does not have is an empty list. */
 export type Tables = Record<string, TableRows>;
 
-/** One worker thread that reads SQLite files; started at the first read, idle in between. */
+/** A thread that reads SQLite files: node:sqlite is synchronous. Started at the first read, ended when idle. */
 export type SqliteReader = {
-  /** Gives up, and ends the thread, when the signal aborts: a read of a hung file system has no other end. */
+  /**
+   * Ends the thread when the signal aborts: a read of a hung file system has no other end.
+   * @throws TowerError `unavailable` with the path and the reason
+   */
   read(path: string, reads: TableRead[], signal: AbortSignal): Promise<Tables>;
   close(): Promise<void>;
 };
 
-type Waiting = { tables: Tables; resolve: (tables: Tables) => void; reject: (error: Error) => void; path: string };
+/** Reads that may wait for the thread. */
+const maxWaiting = 256;
 
 export function createSqliteReader(): SqliteReader {
-  const waiting = new Map<number, Waiting>();
-  let worker: Worker | null = null;
-  let lastId = 0;
-
-  const giveUp = (reason: string): void => {
-    for (const [id, job] of waiting) {
-      waiting.delete(id);
-      job.reject(unreadable(job.path, reason));
-    }
-  };
-  const end = async (reason: string): Promise<void> => {
-    const ending = worker;
-    worker = null;
-    giveUp(reason);
-    await ending?.terminate();
-  };
-  const start = (): Worker => {
-    const started = new Worker(new URL('./sqlite.worker.ts', import.meta.url));
-    started.on('message', (news: SqliteNews) => receive(waiting, news));
-    started.on('error', (error) => {
-      if (worker === started) worker = null;
-      giveUp(error.message);
-    });
-    return started;
-  };
-
+  const pool = createWorkerPool(entryUrl('sqlite.worker'), { threads: 1, queue: maxWaiting });
+  const isClosed = new AbortController();
   return {
     read: async (path, reads, signal) => {
       signal.throwIfAborted();
-      worker ??= start();
-      // Something awaits the answer, so the worker must keep the process alive until it came.
-      worker.ref();
-      lastId += 1;
-      const answer = new Promise<Tables>((resolve, reject) =>
-        waiting.set(lastId, { tables: {}, resolve, reject, path }),
-      );
-      worker.postMessage({ id: lastId, path, reads } satisfies SqliteJob);
-      const abort = () => void end('the time allowed is over');
-      signal.addEventListener('abort', abort, { once: true });
-      return answer.finally(() => {
-        signal.removeEventListener('abort', abort);
-        if (waiting.size === 0) worker?.unref();
-      });
+      const chunks = await pool
+        .run<[table: string, json: string][]>('readChunks', { path, reads }, { signal })
+        .catch((error: unknown) => {
+          throw unreadable(path, reasonOf(error, signal, isClosed.signal));
+        });
+      return parsed(chunks);
     },
-    close: () => end('the reader was closed'),
+    close: async () => {
+      isClosed.abort();
+      await pool.close();
+    },
   };
 }
 
-function receive(waiting: Map<number, Waiting>, news: SqliteNews): void {
-  const job = waiting.get(news.id);
-  if (!job) return;
-  if (news.kind === 'rows') {
-    const rows = JSON.parse(news.json) as TableRows;
-    const known = job.tables[news.table];
-    if (known) known.push(...rows);
-    else job.tables[news.table] = rows;
-    return;
+/** Rows travel as JSON text, so that parsing them can yield to the event loop. */
+async function parsed(chunks: [table: string, json: string][]): Promise<Tables> {
+  const tables: Tables = {};
+  const yielder = createYielder();
+  for (const [table, json] of chunks) {
+    (tables[table] ??= []).push(...(JSON.parse(json) as TableRows));
+    if (yielder.due()) await yielder.yieldNow();
   }
-  if (news.kind === 'restart') {
-    job.tables = {};
-    return;
-  }
-  waiting.delete(news.id);
-  if (news.kind === 'done') job.resolve(job.tables);
-  else job.reject(unreadable(job.path, news.reason));
+  return tables;
+}
+
+function reasonOf(error: unknown, signal: AbortSignal, closed: AbortSignal): string {
+  if (closed.aborted) return 'the reader was closed';
+  if (signal.aborted) return 'timed out';
+  return error instanceof Error ? error.message : String(error);
 }
 
 const unreadable = (path: string, reason: string): TowerError =>

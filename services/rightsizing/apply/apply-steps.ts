@@ -6,7 +6,7 @@ import { inPlaceFor, type Prepared, restartsOf, troubleOf, worseThan } from './a
 import { scalingText } from './apply-scaling.ts';
 import type { ApplyRequest } from './apply-schemas.ts';
 import { seenIn, signalsOf } from './apply-signals.ts';
-import { type Sized } from './apply-target.ts';
+import type { Sized } from './apply-target.ts';
 
 /** What is done to pods when a recommendation is applied: each step says what is wrong then, or nothing. */
 

@@ -19,7 +19,7 @@ import {
   tryOut,
   untilBack,
 } from './apply-steps.ts';
-import { type Found } from './apply-target.ts';
+import type { Found } from './apply-target.ts';
 
 /**
  * Sets what was recommended: in one pod first, then in all, and takes it back where the service does worse. Whatever happens on

@@ -2,7 +2,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { TowerError } from '#kernel/errors.ts';
 import type { CliContext } from '../context.ts';
-import { plain, table } from '../table.ts';
+import { plain } from '../plain-text.ts';
+import { table } from '../table.ts';
 
 type Event = {
   id: number;

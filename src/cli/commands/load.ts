@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
@@ -98,10 +98,18 @@ function addRunCommands(load: Command, context: CliContext): void {
     .description('what a JMeter run showed; exit code 1 where less than 95 % of its requests succeeded')
     .action(async (file: string) => {
       const { judgeJtl } = await loadTools();
-      const result = judgeJtl(await textOf(file));
+      const result = await judgeJtl(bytesOf(file));
       context.print(result, resultText);
       refuseLow(result);
     });
+}
+
+async function* bytesOf(file: string): AsyncGenerator<Buffer> {
+  try {
+    yield* createReadStream(file);
+  } catch (error) {
+    throw invalid(`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
 }
 
 const textOf = async (file: string): Promise<string> =>
@@ -247,7 +255,7 @@ function countOf(flag: string, text: string, most: number): number {
 }
 
 const percent = (share: number): string => `${Number((100 * share).toFixed(1))} %`;
-type Result = ReturnType<Awaited<ReturnType<typeof loadTools>>['judgeJtl']>;
+type Result = Awaited<ReturnType<Awaited<ReturnType<typeof loadTools>>['judgeJtl']>>;
 
 const resultText = (result: Result): string =>
   [

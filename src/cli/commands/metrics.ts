@@ -1,6 +1,7 @@
 import { cpus, freemem, hostname, totalmem } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { stringify } from 'csv-stringify/sync';
 import { invalid } from '#kernel/errors.ts';
 import type { CliContext } from '../context.ts';
 import { sparkline, table } from '../table.ts';
@@ -115,8 +116,7 @@ async function query(context: CliContext, metric: string | undefined, flags: Fla
     .tower()
     .get<{ points: Point[]; truncated: boolean }>(path('metrics', metric, flags));
   const rows = points.map((point) => [point.timestamp, point.metric, point.resource, point.labels, point.value]);
-  if (csv)
-    return context.out([['timestamp', 'metric', 'resource', 'labels', 'value'], ...rows].map(csvLine).join('\n'));
+  if (csv) return context.out(stringify([['timestamp', 'metric', 'resource', 'labels', 'value'], ...rows]).trimEnd());
   context.print(points, () =>
     [
       table(['TIME', 'METRIC', 'RESOURCE', 'LABELS', 'VALUE'], rows),
@@ -126,12 +126,6 @@ async function query(context: CliContext, metric: string | undefined, flags: Fla
     ].join('\n'),
   );
 }
-
-const csvLine = (cells: unknown[]): string =>
-  cells
-    .map((cell) => (cell === null ? '' : typeof cell === 'object' ? JSON.stringify(cell) : String(cell)))
-    .map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell))
-    .join(',');
 
 const aggregateText = ({ groups, notes }: Aggregate): string =>
   [

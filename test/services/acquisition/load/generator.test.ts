@@ -98,6 +98,44 @@ describe('the load generator', () => {
     expect((result.requests['home']!.total - result.users) / result.rounds!).toBeLessThan(0.1);
   });
 
+  it('sends a cookie until it expires or the server deletes it', async () => {
+    const clock = handMoved();
+    const sent: string[] = [];
+    const answers = [
+      ['a=1; Path=/', 'b=2; Max-Age=3600', 'c=3'],
+      [
+        'a=; Max-Age=0',
+        'b=; Expires=Thu, 01 Jan 1970 00:00:00 GMT',
+        'c=4; Max-Age=0; Expires=Fri, 01 Jan 2100 00:00:00 GMT',
+      ],
+      [],
+    ];
+    const shop: typeof fetch = async (_, init) => {
+      sent.push(new Headers(init?.headers).get('cookie') ?? '');
+      const response = new Response('a page');
+      for (const line of answers[sent.length - 1] ?? []) response.headers.append('set-cookie', line);
+      return response;
+    };
+    const scenario = await readScenario('name: own\nrounds: [{name: a, steps: [{name: home, path: /}]}]\n');
+    let isOver = false;
+    const done = runLoad(
+      scenario,
+      { target: 'http://shop', arrivalsPerSecond: 1, durationSeconds: 8, users: 1, mostUsers: 1, timeoutMs: 60_000 },
+      {
+        clock,
+        random: seededRandom(5),
+        fetch: shop,
+        signal: new AbortController().signal,
+        onProgress: () => undefined,
+      },
+    ).finally(() => {
+      isOver = true;
+    });
+    await clock.passUntil(() => isOver);
+    await done;
+    expect(sent.slice(0, 3)).toEqual(['', 'a=1; b=2; c=3', '']);
+  });
+
   it('goes nowhere but where it was sent, whatever a scenario has in it', async () => {
     const [shop, other] = [await fakeBoutique(), await fakeBoutique()];
     for (const path of ['//127.0.0.1:{port}/', '/\\127.0.0.1:{port}/']) {

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { jmeterPlan } from '#services/acquisition/load/jmeter.ts';
 import { summaryOf } from '#services/acquisition/load/jmeter-run.ts';
+import { judgeJtl } from '#services/acquisition/load/jtl.ts';
 import { k6Script } from '#services/acquisition/load/k6.ts';
-import { judgeJtl } from '#services/acquisition/load/results.ts';
 import { type LoadPlan, planAt, readScenario, scenarios } from '#services/acquisition/load/scenario.ts';
 import { judgeOnThread } from '#services/acquisition/load/thread.ts';
 import { temporaryFolder } from '../../../support/tower.ts';
@@ -87,13 +87,13 @@ describe('a scenario of one’s own', () => {
 const header = 'timeStamp,elapsed,label,responseCode,responseMessage,success,failureMessage\n';
 
 describe('the judgement of a JMeter run', () => {
-  it('counts what succeeded, whatever its exit code was', () => {
+  it('counts what succeeded, whatever its exit code was', async () => {
     const rows = Array.from(
       { length: 100 },
       (_, i) =>
         `${1_760_000_000_000 + i * 100},${i + 1},${i % 2 ? 'cart' : 'home'},${i < 6 ? 500 : 200},${i < 6 ? 'Internal' : 'OK'},${i >= 6},`,
     );
-    expect(judgeJtl(header + rows.join('\n'))).toMatchObject({
+    expect(await judgeJtl([header + rows.join('\n')])).toMatchObject({
       total_requests: 100,
       failed_requests: 6,
       success_rate: 0.94,
@@ -107,7 +107,7 @@ describe('the judgement of a JMeter run', () => {
       throughput: 10,
       requests: { home: { total: 50, failed: 3, failures: { '500 Internal': 3 } } },
     });
-    expect(judgeJtl(`${header}1760000000000,0,home,200,OK,true,`)).toMatchObject({
+    expect(await judgeJtl([`${header}1760000000000,0,home,200,OK,true,`])).toMatchObject({
       low_quality: false,
       throughput: 1,
       min_response_time: 1,
@@ -119,19 +119,44 @@ describe('the judgement of a JMeter run', () => {
     [header, /^the load test made no request$/],
     ['a,b\n1,2\n', /^this is no JTL file as CSV: it has no column timeStamp, elapsed, label, success$/],
     [`${header}soon,1,home,200,OK,true,\n`, /^row 1 of the JTL file has no time$/],
-  ])('refuses what is none: %j', (csv, text) => {
-    expect(() => judgeJtl(csv)).toThrow(text);
+  ])('refuses what is none: %j', async (csv, text) => {
+    await expect(judgeJtl([csv])).rejects.toThrow(text);
+  });
+
+  describe('with a stray quote', () => {
+    const row = (i: number, label = 'home') => `${1_760_000_000_000 + i},${i % 90},${label},200,OK,true,\n`;
+    const file = (labels: Record<number, string>) =>
+      header + Array.from({ length: 60_000 }, (_, i) => row(i, labels[i])).join('');
+    const chunksOf = (text: string) => text.match(/[^]{1,70000}/g) ?? [];
+
+    it.each<[string, Record<number, string>, number]>([
+      ['opening a cell', { 3: '"home' }, 4],
+      ['within a cell', { 20_000: 'ho"me' }, 20_001],
+      ['closing a cell that was never opened', { 59_000: 'home"' }, 59_001],
+      ['twice, thousands of rows apart', { 3: '"home', 50_000: 'home"' }, 4],
+      ['twice, in rows next to each other', { 30_000: '"home', 30_001: 'home"' }, 30_001],
+    ])('%s, names the row and reports no figures', async (_, labels, at) => {
+      await expect(judgeJtl(chunksOf(file(labels)))).rejects.toMatchObject({
+        code: 'invalid',
+        details: { parameter: 'jtl', row: at },
+      });
+    });
+
+    it('in the last row, which was cut off, leaves out that row alone', async () => {
+      for (const cut of ['1760000060000,9', '1760000060000,90,"ho', '1760000060000,90,home,200,OK,tru', '17600'])
+        expect(await judgeJtl([header + row(0) + row(1) + cut])).toMatchObject({ total_requests: 2 });
+    });
   });
 });
 
-it('what JMeter could not send says why in the words of the connection, not of what was expected of an answer', () => {
+it('what JMeter could not send says why in the words of the connection, not of what was expected of an answer', async () => {
   const head = 'timeStamp,elapsed,label,responseCode,responseMessage,threadName,dataType,success,failureMessage';
   const rows = [
-    '1,2,a,Non HTTP response code: org.apache.http.conn.HttpHostConnectException,Non HTTP response message: Connect to 127.0.0.1:1 failed: Connection refused,t,,false,Test failed: text expected to contain /order/',
-    '3,2,a,200,OK,t,text,false,Test failed: text expected to contain /order/',
-    '5,2,a,503,Service Unavailable,t,text,false,',
+    '1000,2,a,Non HTTP response code: org.apache.http.conn.HttpHostConnectException,Non HTTP response message: Connect to 127.0.0.1:1 failed: Connection refused,t,,false,Test failed: text expected to contain /order/',
+    '1003,2,a,200,OK,t,text,false,Test failed: text expected to contain /order/',
+    '1005,2,a,503,Service Unavailable,t,text,false,',
   ];
-  expect(judgeJtl([head, ...rows].join('\n')).requests['a']!.failures).toEqual({
+  expect((await judgeJtl([[head, ...rows].join('\n')])).requests['a']!.failures).toEqual({
     'Connect to 127.0.0.1:1 failed: Connection refused': 1,
     'Test failed: text expected to contain /order/': 1,
     '503 Service Unavailable': 1,

@@ -1,0 +1,48 @@
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { type OutputChunk, rolldown } from 'rolldown';
+import { assets, entries } from '../src/kernel/program-files.ts';
+import { noticeOf } from './notice.ts';
+import { copyDocs } from './static-files.ts';
+
+/**
+ * `npm run build`: makes `dist/`: the server and its commands as one bundle with the libraries it uses, a bundle for each
+ * thread and child process, the files they read, and the licences of all that is in it.
+ */
+
+const root = resolve(import.meta.dirname, '..');
+const dist = join(root, 'dist');
+
+/** Installed beside the bundle: native or WASM parts, worker threads of their own, or loaded only where configured. */
+const external = [/^node:/, /^piscina$/, /^pg$/, /^@kubernetes\/client-node$/, /^@bsull\/augurs/, /^@tensorflow\//];
+
+/** Errors and logs tell names of classes. */
+const keepNames = { function: false, class: true };
+
+const bundle = await rolldown({
+  cwd: root,
+  input: { tower: 'src/tower.ts', ...entries },
+  platform: 'node',
+  external,
+  onLog: (level, log) => {
+    // Libraries in CommonJS test for names of their own with eval and typeof.
+    if (level === 'warn' && log.code !== 'EVAL') console.warn(log.message);
+  },
+});
+rmSync(dist, { recursive: true, force: true });
+const { output } = await bundle.write({
+  dir: dist,
+  format: 'esm',
+  entryFileNames: '[name].js',
+  chunkFileNames: '[name]-[hash].js',
+  minify: { compress: { keepNames }, mangle: { keepNames }, codegen: { removeWhitespace: true } },
+});
+await bundle.close();
+
+mkdirSync(join(dist, 'assets'));
+for (const file of assets) cpSync(join(root, file), join(dist, 'assets', basename(file)));
+await copyDocs(join(dist, 'docs'));
+const chunks = output.filter((file): file is OutputChunk => file.type === 'chunk');
+writeFileSync(join(dist, 'NOTICE'), noticeOf(chunks.flatMap(({ moduleIds }) => moduleIds)));
+const bytes = chunks.reduce((total, { fileName }) => total + readFileSync(join(dist, fileName)).byteLength, 0);
+console.log(`dist/: ${chunks.length} files, ${(bytes / 1e6).toFixed(1)} MB`);

@@ -1,0 +1,28 @@
+import stringWidth from 'string-width';
+import { describe, expect, it } from 'vitest';
+import { plain } from '#cli/plain-text.ts';
+import { card, table } from '#cli/table.ts';
+
+describe('table', () => {
+  it('aligns columns of CJK, emoji and combining characters', () => {
+    const names = ['模型登録', 'e\u0301te\u0301', '👩‍🔬 lab', 'plain'];
+    const [head, ...rows] = table(
+      ['NAME', 'N'],
+      names.map((name, i) => [name, i]),
+    ).split('\n');
+    const columns = [head!, ...rows].map((line) => stringWidth(line));
+    expect(new Set(columns).size).toBe(1);
+  });
+
+  it('cuts what is too wide by columns, and never within a character', () => {
+    const [, row] = table(['NAME'], [['模型登録管理']], 7).split('\n');
+    expect(row).toBe('模型登…');
+    expect(table(['NAME'], [['👩‍🔬👩‍🔬👩‍🔬']], 5).split('\n')[1]).toBe('👩‍🔬👩‍🔬…');
+  });
+
+  it('lets no character through that controls a terminal or turns the direction of text', () => {
+    const evil = ['\u202E', '\u2066', '\u200F', '\u001B[2J', '\u0007', '\u2028'].join('x');
+    expect(plain(evil)).not.toMatch(/[\p{Cc}\p{Bidi_Control}\u2028]/u);
+    expect(card([[`a${evil}`, evil]]).replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Bidi_Control}\u2028]/u);
+  });
+});
