@@ -1,6 +1,6 @@
 import { publicText, TowerError } from '#kernel/errors.ts';
 import type { Log } from '#kernel/log.ts';
-import { restoreLeft } from '../kubernetes/leases.ts';
+import { restoreAbandoned } from '../kubernetes/leases.ts';
 import { hashOf } from './anonymise.ts';
 import { type Combination, combinationsOf, configOf } from './experiment-config.ts';
 import { outlasting, withReplicas } from './experiment-lease.ts';
@@ -39,7 +39,9 @@ export async function runBatch(
   });
   const { client, clock } = deps;
   // Where a tower died while this job was at it, also with the last of its experiments.
-  await outlasting(clock, signal, () => restoreLeft(client, namespace, (each) => each.startsWith(`${job}/`), signal));
+  await outlasting(clock, signal, () =>
+    restoreAbandoned(client, namespace, (each) => each.startsWith(`${job}/`), signal),
+  );
   const holder = `${job}/${attempts}`;
   const all = services.flatMap((service) => combinationsOf(service, config));
   const track = trackOf(all.length, deps.clock.now, progress);

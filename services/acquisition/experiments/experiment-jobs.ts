@@ -3,7 +3,8 @@ import { jobResource } from '#store/job-resource.ts';
 import type { Queue } from '#store/queue.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { requiredCluster } from '../kubernetes/cluster-errors.ts';
-import { leaseSeconds, restoreLeft } from '../kubernetes/leases.ts';
+import { leaseSeconds } from '../kubernetes/lease-states.ts';
+import { restoreAbandoned } from '../kubernetes/leases.ts';
 import type { Lease } from '../kubernetes/objects.ts';
 import { scaleOf } from '../kubernetes/workloads.ts';
 import { checkJmeter, type Jmeter } from '../load/jmeter-run.ts';
@@ -140,7 +141,7 @@ async function restoreAll(
   const failures: unknown[] = [];
   for (const namespace of new Set(jobs.map(({ subject }) => subject.split('/')[0]!))) {
     // A namespace that is gone, or may not be read, keeps none of the others from it.
-    const { restored } = await restoreLeft(client, namespace, isLeft, signal).catch((error: unknown) => {
+    const { restored } = await restoreAbandoned(client, namespace, isLeft, signal).catch((error: unknown) => {
       failures.push(error);
       return { restored: [] };
     });

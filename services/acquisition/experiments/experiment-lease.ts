@@ -1,7 +1,7 @@
 import type { Clock } from '#kernel/clock.ts';
 import { isPassing, misconfigured, unavailable } from '#kernel/errors.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
-import { type Held, hold, keepHold, restore } from '../kubernetes/leases.ts';
+import { acquire, keepRenewed, restore, type WorkloadLease } from '../kubernetes/leases.ts';
 import { scaleOf, scaleWorkload } from '../kubernetes/workloads.ts';
 
 /** Workloads that have other replicas for a while, and servers that are away for one. */
@@ -26,9 +26,9 @@ export async function withReplicas<Result>(
 ): Promise<Result> {
   const over = new AbortController();
   const both = AbortSignal.any([signal, over.signal]);
-  const held: Held[] = [];
+  const held: WorkloadLease[] = [];
   const selectors: Record<string, string> = {};
-  const renewing = keepHold(client, clock, held, over.signal, (error) => over.abort(error));
+  const renewing = keepRenewed(client, clock, held, over.signal, (error) => over.abort(error));
   try {
     for (const [service, wanted] of Object.entries(replicas)) {
       say('scaling', `${service} to ${wanted}`, null);
@@ -36,7 +36,7 @@ export async function withReplicas<Result>(
         const { scale } = await scaleOf(client, namespace, service, both);
         return { formerReplicas: scale.spec.replicas ?? 0 };
       };
-      held.push(await hold(client, clock, { namespace, service, holder }, read, both));
+      held.push(await acquire(client, clock, { namespace, service, holder }, read, both));
       selectors[service] = (await scaleWorkload(client, namespace, service, wanted, both)).selector;
     }
     return await work(selectors, both);
@@ -56,7 +56,7 @@ export async function withReplicas<Result>(
 async function restoreAll(
   client: KubernetesClient,
   clock: Clock,
-  held: readonly Held[],
+  held: readonly WorkloadLease[],
   signal: AbortSignal,
 ): Promise<void> {
   for (let tries = 0; ; tries += 1) {

@@ -6,18 +6,7 @@ import { type ColumnName, checkWorkload, type Workload } from '../prometheus/met
 import { type HeldShares, type SharesTo, setShares } from './autoscalers.ts';
 import type { KubernetesClient } from './client.ts';
 import { requiredCluster } from './cluster-errors.ts';
-import {
-  type Former,
-  type Held,
-  hold,
-  keepHold,
-  letGo,
-  putSizesBack,
-  release,
-  renew,
-  restore,
-  restoreLeft,
-} from './leases.ts';
+import { createLeases } from './cluster-leases.ts';
 import { amountOf, type Condition, isSameAmount, type Workload as KubernetesWorkload, type Pod } from './objects.ts';
 import { ending, type Readiness, readinessOf, whyNotReady } from './pods.ts';
 import {
@@ -97,30 +86,9 @@ export function createCluster({ client, clock, ...measured }: Deps) {
     /** Has the API server judge what would be set. @throws TowerError `invalid` for what it refuses, `unavailable` */
     judge: async (target: Workload, { kind }: Found, containers: Sized[], signal?: AbortSignal) =>
       setResources(cluster(), { ...target, kind }, containers, { dryRun: true, ...(signal ? { signal } : {}) }),
-    /** Takes hold of a workload for a job, and writes down what it is like then. @throws TowerError `conflict`, `unavailable` */
-    hold: async (
-      held: Pick<Held, 'namespace' | 'service' | 'holder'>,
-      read: () => Promise<Former>,
-      signal?: AbortSignal,
-    ) => hold(cluster(), clock, held, read, signal),
-    /** Says now and then that the job is at it, until the signal aborts; tells where another one has it. */
-    keep: (held: Held, over: AbortSignal, onLost: (error: unknown) => void) =>
-      keepHold(cluster(), clock, [held], over, onLost),
-    /** @throws TowerError `conflict` where the hold is lost */
-    renew: async (held: Held, signal: AbortSignal) => renew(cluster(), clock, held, signal),
+    leases: createLeases(cluster, clock),
     isSameAmount,
     amountOf,
-    /** Lets it be as it is. @throws TowerError `unavailable` */
-    release: async (held: Held) => release(cluster(), held),
-    /** Sets requests and limits back, and goes on holding it. @throws TowerError `unavailable` */
-    putSizesBack: async (held: Held) => putSizesBack(cluster(), held),
-    /** Lets go of it once its pods are back; false: it stays held until then. @throws TowerError `unavailable` */
-    letGo: async (held: Held) => letGo(cluster(), held),
-    /** Makes it what it was, and lets go of it as `letGo` does. @throws TowerError `unavailable` */
-    restore: async (held: Held) => restore(cluster(), held),
-    /** Undoes what a job left behind when its tower ended. @returns and throws as `restoreLeft` */
-    restoreOf: async (namespace: string, job: string, signal?: AbortSignal) =>
-      restoreLeft(cluster(), namespace, (each) => each.startsWith(`${job}/`), signal),
     /** One pod, in place. @throws TowerError `not_found` on Kubernetes before 1.33, `invalid`, `unavailable` */
     resize: async ({ namespace }: Workload, pod: string, containers: Sized[], options: ResizeOptions) =>
       resizePod(cluster(), namespace, pod, containers, options),

@@ -2,21 +2,21 @@ import { type Clock, isoTime } from '#kernel/clock.ts';
 import { conflict, TowerError } from '#kernel/errors.ts';
 import { setShares } from './autoscalers.ts';
 import type { KubernetesClient } from './client.ts';
+import { type LeaseState, leaseSeconds, operations, stateOf } from './lease-states.ts';
 import type { Lease, List } from './objects.ts';
 import { type FormerResources, isSettled, restoreResources } from './resources.ts';
 import { scaleWorkload } from './workloads.ts';
 
 /**
- * Who changes a workload now, and what it was like before: one Lease per workload, in its namespace, that holds both. It is
- * there before anything is changed and goes when all is as it was, so that whoever finds it after a crash can undo what was
- * done, also without this tower's store.
+ * One Lease per workload, in its namespace: who changes the workload now, and what it was like before. It is there before
+ * anything is changed and goes when all is as it was, so that whoever finds it after a crash can undo what was done, also
+ * without this instance's store. `lease-states.ts` has its life as a table.
  */
 
 const managed = 'control-tower';
 const formerReplicas = 'control-tower/former-replicas';
 const formerResources = 'control-tower/former-resources';
-export const leaseSeconds = 60;
-/** So often it is said that somebody is at it. */
+/** Interval of renewals. */
 const renewalMs = 15_000;
 
 const pathOf = (namespace: string, service?: string): string =>
@@ -26,7 +26,7 @@ const nameOf = (service: string): string => `control-tower-${service}`;
 /** Micro-time, as Kubernetes wants it. */
 const microTime = (ms: number): string => isoTime(ms)!.replace('Z', '000Z');
 
-export type Held = {
+export type WorkloadLease = {
   namespace: string;
   service: string;
   holder: string;
@@ -35,25 +35,25 @@ export type Held = {
   formerResources?: FormerResources;
 };
 /** What a workload was like. */
-export type Former = Pick<Held, 'formerReplicas' | 'formerResources'>;
+export type Former = Pick<WorkloadLease, 'formerReplicas' | 'formerResources'>;
 /**
- * Takes hold of a workload, then writes down what it is like. What a holder that died had changed is undone.
- * @param read - what it is like, read once nobody else may change it
- * @throws TowerError `conflict` while somebody else is at it
+ * Acquires the lease of a workload, then records what the workload is like. Changes of a holder that died are undone first.
+ * @param read - the workload's state, read once no other job may change it
+ * @throws TowerError `conflict` while another job has the lease
  */
-export async function hold(
+export async function acquire(
   client: KubernetesClient,
   clock: Clock,
-  { namespace, service, holder }: Pick<Held, 'namespace' | 'service' | 'holder'>,
+  { namespace, service, holder }: Pick<WorkloadLease, 'namespace' | 'service' | 'holder'>,
   read: () => Promise<Former>,
   signal?: AbortSignal,
-): Promise<Held> {
+): Promise<WorkloadLease> {
   const now = microTime(clock.now());
   const lease = await takeLease(client, clock, { namespace, service, holder }, now, signal);
   const known = formerOf(lease);
   // What one that died had changed is undone first, whatever it was.
-  if (known && !(await undo(client, { namespace, service, ...known }, signal)))
-    throw conflict(`${service} in ${namespace} is given back what it had: not all of its pods are back yet`);
+  if (known && !(await undoChanges(client, { namespace, service, ...known }, signal)))
+    throw conflict(`${service} in ${namespace} is being rolled back: not all of its pods are back yet`);
   try {
     const former = await read();
     const { formerReplicas: replicas, formerResources: resources } = former;
@@ -78,7 +78,7 @@ export async function hold(
 async function takeLease(
   client: KubernetesClient,
   clock: Clock,
-  { namespace, service, holder }: Pick<Held, 'namespace' | 'service' | 'holder'>,
+  { namespace, service, holder }: Pick<WorkloadLease, 'namespace' | 'service' | 'holder'>,
   now: string,
   signal?: AbortSignal,
 ): Promise<Lease> {
@@ -96,15 +96,19 @@ async function takeLease(
   const path = pathOf(namespace, service);
   const there = await client.call<Lease>({ method: 'GET', path }, signal);
   const other = there.spec.holderIdentity;
-  if (other === holder) return there;
-  const isHeld = conflict(`${service} in ${namespace} is held by another job, ${other}`, { service, holder: other });
-  if (!isOver(there, clock.now())) throw isHeld;
-  // That is said by two clocks. Who is at it renews meanwhile; where it is gone by then, the other is done.
+  const refused = conflict(`${service} in ${namespace} is leased by another job, ${other}`, { service, holder: other });
+  const action = operations.acquire[stateIn(there, holder, clock)];
+  if (action === 'refuse') throw refused;
+  if (action === 'reuse') return there;
+  // Whether it expired is said by two clocks. A living holder renews meanwhile, which changes the version.
   await clock.sleep(2 * renewalMs, signal);
   const later = await client.call<Lease>({ method: 'GET', path }, signal);
-  if (later.metadata.resourceVersion !== there.metadata.resourceVersion) throw isHeld;
+  if (later.metadata.resourceVersion !== there.metadata.resourceVersion) throw refused;
   return later;
 }
+
+const stateIn = (lease: Lease | null, holder: string, clock: Pick<Clock, 'now'>): LeaseState =>
+  stateOf(lease, holder, lease !== null && formerOf(lease) !== null, clock.now());
 
 function formerOf({ metadata }: Lease): Former | null {
   const text = metadata.annotations?.[formerReplicas] ?? '';
@@ -120,32 +124,32 @@ function formerOf({ metadata }: Lease): Former | null {
   };
 }
 
-const isOver = ({ spec }: Lease, now: number): boolean => {
-  const renewedMs = Date.parse(spec.renewTime ?? '');
-  return Number.isNaN(renewedMs) || renewedMs + (spec.leaseDurationSeconds ?? leaseSeconds) * 1000 < now;
-};
-
-/** @throws TowerError `conflict` where it is lost */
-export async function renew(client: KubernetesClient, clock: Clock, held: Held, signal?: AbortSignal): Promise<void> {
+/** @throws TowerError `conflict` where the lease is lost */
+export async function renew(
+  client: KubernetesClient,
+  clock: Clock,
+  held: WorkloadLease,
+  signal?: AbortSignal,
+): Promise<void> {
   const there = await leaseOf(client, held, signal);
-  if (there?.spec.holderIdentity !== held.holder)
+  if (!there || operations.renew[stateIn(there, held.holder, clock)] === 'lost')
     throw conflict(
-      `${held.service} is not held by this job any more${there ? `, but by ${there.spec.holderIdentity}` : ''}`,
+      `${held.service} is not leased by this job any more${there ? `, but by ${there.spec.holderIdentity}` : ''}`,
     );
   const body = { ...there, spec: { ...there.spec, renewTime: microTime(clock.now()) } };
   const path = pathOf(held.namespace, held.service);
   await client.call({ method: 'PUT', path, body }, signal).catch(async (error: unknown) => {
     // Another renewal of ours, or the same one when its answer was lost, is no loss.
     const now = error instanceof TowerError && error.code === 'conflict' ? await leaseOf(client, held, signal) : null;
-    if (now?.spec.holderIdentity !== held.holder) throw error;
+    if (operations.renew[stateIn(now, held.holder, clock)] === 'lost') throw error;
   });
 }
 
-/** Says now and then that somebody is at it, until the signal aborts; tells where another job has it. Never throws. */
-export async function keepHold(
+/** Renews leases periodically, until the signal aborts. Never throws. @param onLost - told where another job has one */
+export async function keepRenewed(
   client: KubernetesClient,
   clock: Clock,
-  held: readonly Held[],
+  held: readonly WorkloadLease[],
   over: AbortSignal,
   onLost: (error: TowerError) => void,
 ): Promise<void> {
@@ -154,7 +158,7 @@ export async function keepHold(
     for (const each of held) {
       if (over.aborted) return;
       await renew(client, clock, each, over).catch((error: unknown) => {
-        // A server that is away for a moment takes nobody's hold; one that has lost the lease does.
+        // A server that does not answer for a moment has lost no lease.
         if (error instanceof TowerError && error.code === 'conflict') onLost(error);
       });
     }
@@ -163,7 +167,7 @@ export async function keepHold(
 
 async function leaseOf(
   client: KubernetesClient,
-  { namespace, service }: Pick<Held, 'namespace' | 'service'>,
+  { namespace, service }: Pick<WorkloadLease, 'namespace' | 'service'>,
   signal?: AbortSignal,
 ): Promise<Lease | null> {
   return client.call<Lease>({ method: 'GET', path: pathOf(namespace, service) }, signal).catch((error: unknown) => {
@@ -173,19 +177,19 @@ async function leaseOf(
 }
 
 /**
- * Makes a workload what it was, and lets go of it. One that is gone needs nothing, and one that another job holds by now is
- * that job's.
- * @returns false: it stays held until its pods are back, when its autoscaler gets its shares
+ * Rolls a workload back to what it was, and releases it. A workload that is gone needs nothing; one that another job leases by
+ * now is that job's.
+ * @returns false: it stays leased until its pods are back, when its autoscaler gets its shares
  * @throws TowerError `unavailable`
  */
-export async function restore(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<boolean> {
-  if ((await isHolder(client, held, signal)) && !(await undo(client, held, signal))) return false;
+export async function restore(client: KubernetesClient, held: WorkloadLease, signal?: AbortSignal): Promise<boolean> {
+  if ((await isHolder(client, held, signal)) && !(await undoChanges(client, held, signal))) return false;
   await release(client, held, signal);
   return true;
 }
 
-/** Sets requests and limits back, and goes on holding it: an autoscaler’s shares wait for the pods. @throws TowerError `unavailable` */
-export async function putSizesBack(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<void> {
+/** Restores requests and limits, and keeps the lease: an autoscaler’s shares wait for the pods. @throws TowerError `unavailable` */
+export async function restoreSizes(client: KubernetesClient, held: WorkloadLease, signal?: AbortSignal): Promise<void> {
   const { namespace, service, formerResources: resources } = held;
   if (resources && (await isHolder(client, held, signal)))
     await undoSizes(client, { namespace, service, ...resources }, signal);
@@ -200,29 +204,37 @@ async function undoSizes(
   await restoreResources(client, target, signal);
 }
 
-/** Lets go of a workload whose sizes were put back. @returns and throws as `restore` */
-export async function letGo(client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<boolean> {
-  if ((await isHolder(client, held, signal)) && !(await putSharesBack(client, held, signal))) return false;
+/** Releases a workload whose sizes were restored, once its pods are back. @returns and throws as `restore` */
+export async function releaseWhenSettled(
+  client: KubernetesClient,
+  held: WorkloadLease,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  if ((await isHolder(client, held, signal)) && !(await restoreShares(client, held, signal))) return false;
   await release(client, held, signal);
   return true;
 }
 
-const isHolder = async (client: KubernetesClient, held: Held, signal?: AbortSignal): Promise<boolean> =>
-  (await leaseOf(client, held, signal))?.spec.holderIdentity === held.holder;
+const isHolder = async (client: KubernetesClient, held: WorkloadLease, signal?: AbortSignal): Promise<boolean> =>
+  operations.restore[stateOf(await leaseOf(client, held, signal), held.holder, true, 0)] !== 'nothing';
 
 /** @returns as `restore` */
-async function undo(client: KubernetesClient, left: Omit<Held, 'holder'>, signal?: AbortSignal): Promise<boolean> {
+async function undoChanges(
+  client: KubernetesClient,
+  left: Omit<WorkloadLease, 'holder'>,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const { namespace, service, formerReplicas: replicas, formerResources: resources } = left;
   if (resources) await undoSizes(client, { namespace, service, ...resources }, signal);
   // Who sets resources leaves replicas to others.
   else await unlessGone(scaleWorkload(client, namespace, service, replicas, signal));
-  return putSharesBack(client, left, signal);
+  return restoreShares(client, left, signal);
 }
 
 /** Before the pods are back a share would be one of other requests. @returns as `restore` */
-async function putSharesBack(
+async function restoreShares(
   client: KubernetesClient,
-  { namespace, service, formerResources }: Omit<Held, 'holder'>,
+  { namespace, service, formerResources }: Omit<WorkloadLease, 'holder'>,
   signal?: AbortSignal,
 ): Promise<boolean> {
   const { scaler, kind } = formerResources ?? {};
@@ -232,14 +244,15 @@ async function putSharesBack(
   return true;
 }
 
-/** Lets go of a workload as it is. @throws TowerError `unavailable` */
+/** Releases the lease without restoring. @throws TowerError `unavailable` */
 export async function release(
   client: KubernetesClient,
-  held: Omit<Held, 'formerReplicas'>,
+  held: Omit<WorkloadLease, 'formerReplicas'>,
   signal?: AbortSignal,
 ): Promise<void> {
   const lease = await leaseOf(client, held, signal);
-  if (lease?.spec.holderIdentity !== held.holder) return;
+  // Of another job's it does not matter here whether it expired.
+  if (!lease || operations.release[stateOf(lease, held.holder, false, 0)] === 'nothing') return;
   const body = { preconditions: { resourceVersion: lease.metadata.resourceVersion } };
   await unlessGone(client.call({ method: 'DELETE', path: pathOf(held.namespace, held.service), body }, signal));
 }
@@ -253,15 +266,15 @@ const unlessGone = (doing: Promise<unknown>): Promise<void> =>
   );
 
 /**
- * Undoes what holders left behind.
- * @param isLeft - whether a holder will not go on by itself
+ * Rolls back what holders left behind.
+ * @param isAbandoned - whether a holder will not go on by itself
  * @returns the workloads that are as they were; `waiting`: that still wait for their pods, see `restore`
  * @throws TowerError `unavailable`
  */
-export async function restoreLeft(
+export async function restoreAbandoned(
   client: KubernetesClient,
   namespace: string,
-  isLeft: (holder: string, lease: Lease) => boolean,
+  isAbandoned: (holder: string, lease: Lease) => boolean,
   signal?: AbortSignal,
 ): Promise<{ restored: string[]; waiting: string[] }> {
   const query = { labelSelector: `app.kubernetes.io/managed-by=${managed}` };
@@ -270,10 +283,9 @@ export async function restoreLeft(
   const failures: unknown[] = [];
   for (const lease of items) {
     const holder = lease.spec.holderIdentity ?? '';
-    if (!isLeft(holder, lease)) continue;
+    if (!isAbandoned(holder, lease)) continue;
     const service = lease.metadata.name.slice(nameOf('').length);
     const former = formerOf(lease);
-    // Without what it was like nothing had been changed yet.
     const undone = former
       ? restore(client, { namespace, service, holder, ...former }, signal)
       : release(client, { namespace, service, holder }, signal).then(() => null);

@@ -12,7 +12,7 @@ import type { Sized } from './apply-target.ts';
 
 type Target = { namespace: string; service: string };
 export type ApplyDeps = { cluster: Cluster; clock: Clock };
-export type Held = Awaited<ReturnType<Cluster['hold']>>;
+export type WorkloadLease = Awaited<ReturnType<Cluster['leases']['acquire']>>;
 
 /** So often pods are looked at while it is watched whether they do well. */
 const lookMs = 10_000;
@@ -100,7 +100,7 @@ async function resizeOne(run: Run, name: string): Promise<string | null> {
  */
 export async function resizeAll(
   run: Run,
-  held: Held,
+  lease: WorkloadLease,
   canary: string | null,
   others: readonly string[],
 ): Promise<string | null> {
@@ -112,7 +112,7 @@ export async function resizeAll(
   };
   if (canary !== null) await remember(canary);
   for (const name of others) {
-    await run.cluster.renew(held, run.signal);
+    await run.cluster.leases.renew(lease, run.signal);
     const trouble = await resizeOne(run, name);
     // One that went meanwhile has another in its place, of the template.
     if (trouble === `${name} is gone`) continue;
@@ -138,9 +138,9 @@ export async function scaleBy(run: Run, to: 'held' | 'next'): Promise<boolean> {
 }
 
 /** Replaces all pods. @returns what is wrong then, or null */
-export async function replaceAll(run: Run, held: Held): Promise<string | null> {
+export async function replaceAll(run: Run, lease: WorkloadLease): Promise<string | null> {
   const { cluster, target, found, sized, request, signal, step, say } = run;
-  await cluster.renew(held, signal);
+  await cluster.leases.renew(lease, signal);
   step('all pods are being replaced');
   const { ready, pods, waiting } = await cluster.rollOut(target, found, sized, {
     timeoutMs: request.rollout_seconds * 1000,
@@ -149,7 +149,7 @@ export async function replaceAll(run: Run, held: Held): Promise<string | null> {
   });
   if (!ready)
     return `after ${request.rollout_seconds} s not all pods were ready: ${words(waiting) || `${pods} pods, and the rollout is not done`}`;
-  await cluster.renew(held, signal);
+  await cluster.leases.renew(lease, signal);
   await scaleBy(run, 'next');
   step('it is watched how they do');
   // All of them are new, those of a StatefulSet under the names of the old ones.

@@ -6,9 +6,9 @@ import { changesOf, type Prepared } from './apply-changes.ts';
 import { movedShares, shownScaling } from './apply-scaling.ts';
 import type { ApplyRequest, ApplyResult } from './apply-schemas.ts';
 import { shown, signalsOf, unmeasured } from './apply-signals.ts';
+import { type Actions, runStates } from './apply-states.ts';
 import {
   type ApplyDeps,
-  type Held,
   isInPlace,
   type Run,
   replaceAll,
@@ -18,21 +18,23 @@ import {
   sizedFor,
   tryOut,
   untilBack,
+  type WorkloadLease,
 } from './apply-steps.ts';
 import type { Found } from './apply-target.ts';
 
 /**
- * Sets what was recommended: in one pod first, then in all, and takes it back where the service does worse. Whatever happens on
- * the way, the Lease says what it was like, and a job that is begun again after a crash takes back what it finds.
+ * Sets what was recommended: in one pod first, then in all, and rolls it back where the service does worse. `apply-states.ts`
+ * has the steps as a table. Whatever happens on the way, the Lease holds what the workload was like, and a job that is
+ * restarted after a crash rolls back what it finds.
  */
 
 type Target = { namespace: string; service: string };
 
 /**
  * @param holder - the job, a slash, and which attempt of it
- * @param prepare - says what is to be set, once nobody else may change it
- * @param say - what is done now
- * @param isBegunAgain - whether what the signal ends is begun again; else it is told how it ended
+ * @param prepare - what is to be set, computed once no other job may change it
+ * @param say - told the current step
+ * @param isRestarted - whether a job that the signal ends is restarted; else its result says how it ended
  * @throws TowerError `conflict` while another job changes the workload, `invalid` for what the API server refuses,
  * `unavailable`; the signal's reason, once all is as it was
  */
@@ -44,75 +46,112 @@ export async function applySizes(
   request: ApplyRequest,
   signal: AbortSignal,
   say: (text: string) => void,
-  isBegunAgain: () => boolean,
+  isRestarted: () => boolean,
 ): Promise<ApplyResult> {
   const { cluster, clock } = deps;
   const lost = new AbortController();
   const both = AbortSignal.any([signal, lost.signal]);
-  const { held, prepared, canary, others } = await holdFor(deps, holder, target, prepare, request, both);
-  const over = new AbortController();
-  const keeping = cluster.keep(held, over.signal, (error) => lost.abort(error));
-  // A renewal on the way would make another version of the Lease.
-  const stopKeeping = async () => {
-    over.abort();
-    await keeping;
-  };
+  const acquired = await acquireFor(deps, holder, target, prepare, request, both);
+  const renewal = keepRenewed(cluster, acquired.lease, (error) => lost.abort(error));
   const steps: ApplyResult['steps'] = [];
   const step = (text: string) => {
     steps.push({ at: isoTime(clock.now())!, text });
     say(text);
   };
-  let trouble: string | null = null;
   const common = { target, request, signal: both, before: unmeasured, after: unmeasured, step, say };
-  const run: Run = { ...deps, ...prepared, ...common };
-  try {
-    trouble = await changeAll(run, held, canary, others);
-    step(trouble === null ? staying(run) : `taken back: ${trouble}`);
-    if (trouble !== null) {
-      await cluster.putSizesBack(held);
-      await untilBack(run);
-    }
-    await stopKeeping();
-    if (trouble === null) await cluster.release(held);
-    else if (!(await cluster.letGo(held))) step(waitingFor(`the autoscaler ${prepared.scaler?.name}`));
-    else if (run.scaler) step(`the autoscaler ${run.scaler.name} has its share again`);
-    return resultOf(run, trouble, canary, steps);
-  } catch (error) {
-    await stopKeeping();
-    // What it was like is restored before anybody is told; what another job holds by now is that job's.
-    const isBack = await cluster.restore(held).catch((failure: unknown) => {
-      const text = `${trouble === null ? '' : `${trouble}; `}${publicText(error)}; and it could not be taken back yet, which is tried again every minute`;
-      throw new TowerError('unavailable', text, { cause: failure });
-    });
-    if (signal.aborted && !isBegunAgain()) {
-      step('taken back: it was cancelled');
-      if (!isBack) step(waitingFor(`the autoscaler ${prepared.scaler?.name}`));
-      return resultOf(run, trouble ?? 'it was cancelled', canary, steps);
-    }
-    throw lost.signal.aborted && !signal.aborted ? lost.signal.reason : error;
-  }
+  const run: Run = { ...deps, ...acquired.prepared, ...common };
+  const progress: Progress = { reason: null, interruption: null, isSettled: true };
+  const state = await runStates(actionsOf(run, acquired, renewal, progress), (error) => {
+    progress.interruption = error;
+  });
+  const { canary, prepared } = acquired;
+  if (state !== 'interrupted') return resultOf(run, progress.reason, canary, steps);
+  if (!signal.aborted) throw lost.signal.aborted ? lost.signal.reason : progress.interruption;
+  if (isRestarted()) throw progress.interruption;
+  step('taken back: it was cancelled');
+  if (!progress.isSettled) step(waitingFor(`the autoscaler ${prepared.scaler?.name}`));
+  return resultOf(run, progress.reason ?? 'it was cancelled', canary, steps);
 }
 
-/** @returns what is wrong then, or null where all is as it is to be */
-async function changeAll(
-  run: Run,
-  held: Held,
-  canary: string | null,
-  others: readonly string[],
-): Promise<string | null> {
-  const { cluster, clock, request, signal } = run;
-  // Where nobody can say how it does, nobody could say whether it does worse.
-  run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
+/** `reason`: what harm was found. `isSettled`: nothing waits for the leader any more. */
+type Progress = { reason: string | null; interruption: unknown; isSettled: boolean };
+type Renewal = { stop(): Promise<void> };
+
+/** What is done in each state. */
+function actionsOf(run: Run, { lease, canary, others }: Acquired, renewal: Renewal, progress: Progress): Actions {
+  const { cluster, clock, request, signal, step } = run;
+  const checked = (harm: string | null) => {
+    progress.reason = harm;
+    return harm === null ? ('done' as const) : ('harmed' as const);
+  };
+  const done = async (...works: (() => unknown)[]) => {
+    for (const work of works) await work();
+    return 'done' as const;
+  };
+  return {
+    // Where health signals are unavailable before, they cannot show harm afterwards.
+    measuring: () =>
+      done(async () => {
+        run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
+      }),
+    pinning: () => done(() => pinAutoscaler(run)),
+    trying: async () => checked(canary === null ? null : await tryOut(run, canary)),
+    changing: async () =>
+      checked(isInPlace(request) ? await resizeAll(run, lease, canary, others) : await replaceAll(run, lease)),
+    // Another job that took the lease meanwhile has rolled everything back.
+    confirming: () =>
+      done(
+        () => cluster.leases.renew(lease, signal),
+        () => step(staying(run)),
+      ),
+    releasing: () => done(renewal.stop, () => cluster.leases.release(lease)),
+    undoing: () =>
+      done(
+        () => step(`taken back: ${progress.reason}`),
+        () => cluster.leases.restoreSizes(lease),
+        () => untilBack(run),
+        renewal.stop,
+      ),
+    unpinning: () =>
+      done(async () => {
+        progress.isSettled = await cluster.leases.releaseWhenSettled(lease);
+        if (!progress.isSettled) step(waitingFor(`the autoscaler ${run.scaler?.name}`));
+        else if (run.scaler) step(`the autoscaler ${run.scaler.name} has its share again`);
+      }),
+    restoring: () =>
+      done(renewal.stop, async () => {
+        progress.isSettled = await restore(run, lease, progress);
+      }),
+  };
+}
+
+async function pinAutoscaler(run: Run): Promise<void> {
   const { scaler } = run;
-  if (!(await scaleBy(run, 'held')))
-    throw conflict(`the autoscaler ${scaler!.name} was changed just now: look at it, and apply again`);
-  const trouble =
-    (canary === null ? null : await tryOut(run, canary)) ??
-    (isInPlace(request) ? await resizeAll(run, held, canary, others) : await replaceAll(run, held));
-  if (trouble !== null) return trouble;
-  // Whoever took hold of it meanwhile has set everything back.
-  await cluster.renew(held, signal);
-  return null;
+  if (await scaleBy(run, 'held')) return;
+  throw conflict(`the autoscaler ${scaler!.name} was changed just now: look at it, and apply again`);
+}
+
+/** @throws TowerError `unavailable` that names what interrupted it too */
+const restore = ({ cluster }: Run, lease: WorkloadLease, { reason, interruption }: Progress): Promise<boolean> =>
+  cluster.leases.restore(lease).catch((failure: unknown) => {
+    const before = reason === null ? '' : `${reason}; `;
+    throw new TowerError(
+      'unavailable',
+      `${before}${publicText(interruption)}; and it could not be rolled back yet, which is retried every minute`,
+      { cause: failure },
+    );
+  });
+
+/** Renews the lease until it is stopped: a renewal on the way would make another version of it. */
+function keepRenewed(cluster: Cluster, lease: WorkloadLease, onLost: (error: unknown) => void): Renewal {
+  const over = new AbortController();
+  const renewing = cluster.leases.keepRenewed(lease, over.signal, onLost);
+  return {
+    stop: async () => {
+      over.abort();
+      await renewing;
+    },
+  };
 }
 
 const staying = ({ request, scaler, after }: Run): string => {
@@ -126,7 +165,7 @@ const staying = ({ request, scaler, after }: Run): string => {
 };
 
 const waitingFor = (scaler: string): string =>
-  `${scaler} gets its share back when all pods are as before, which is looked at every minute`;
+  `${scaler} gets its share back when all pods are as before, which is checked every minute`;
 
 const resultOf = (
   { changes, scaler, before, after }: Run,
@@ -144,15 +183,17 @@ const resultOf = (
   steps,
 });
 
-/** Takes hold of a workload, and writes down what it is like once nobody else may change it. */
-async function holdFor(
+type Acquired = { lease: WorkloadLease; prepared: Prepared; canary: string | null; others: string[] };
+
+/** Acquires the lease of a workload, and records what it is like once no other job may change it. */
+async function acquireFor(
   { cluster }: ApplyDeps,
   holder: string,
   target: Target,
   prepare: () => Promise<Prepared>,
   request: ApplyRequest,
   signal: AbortSignal,
-) {
+): Promise<Acquired> {
   const chosen = { prepared: null as Prepared | null, canary: null as PodState | null, others: [] as PodState[] };
   const read = async () => {
     chosen.prepared = await prepare();
@@ -171,9 +212,9 @@ async function holdFor(
     const former = { kind: found.kind, selector: found.selector, containers, scaler };
     return { formerReplicas: found.replicas, formerResources: { ...former, pods } };
   };
-  const held = await cluster.hold({ ...target, holder }, read, signal);
+  const lease = await cluster.leases.acquire({ ...target, holder }, read, signal);
   const others = chosen.others.map(({ name }) => name);
-  return { held, prepared: chosen.prepared!, canary: chosen.canary?.name ?? null, others };
+  return { lease, prepared: chosen.prepared!, canary: chosen.canary?.name ?? null, others };
 }
 
 async function canaryOf(
@@ -222,7 +263,7 @@ export async function undoLeft(
   { namespace, service }: Target,
   signal: AbortSignal,
 ): Promise<ApplyResult | null> {
-  const { restored, waiting } = await cluster.restoreOf(namespace, job, signal);
+  const { restored, waiting } = await cluster.leases.restoreOfJob(namespace, job, signal);
   if (![...restored, ...waiting].includes(service)) return null;
   const reason = 'the tower ended while it was applied';
   const texts = [`taken back: ${reason}`, ...(waiting.includes(service) ? [waitingFor('its autoscaler')] : [])];

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { createLog } from '#kernel/log.ts';
 import { createExperimentJobs, type ExperimentDeps } from '#services/acquisition/experiments/experiment-jobs.ts';
-import { hold, renew, restore, restoreLeft } from '#services/acquisition/kubernetes/leases.ts';
+import { acquire, renew, restore, restoreAbandoned } from '#services/acquisition/kubernetes/leases.ts';
 import { findWorkload, setResources } from '#services/acquisition/kubernetes/resources.ts';
 import { scaleWorkload } from '#services/acquisition/kubernetes/workloads.ts';
 import type { Queue } from '#store/queue.ts';
 import { smallCluster as cluster, quick } from '../../../support/small-cluster.ts';
 
-describe('the hold on a workload', () => {
+describe('the lease of a workload', () => {
   const claim = { namespace: 'shop', service: 'web', holder: 'job-1/1' };
   const held = { ...claim, formerReplicas: 2 };
   /** As it is when it is looked at. */
@@ -18,9 +18,9 @@ describe('the hold on a workload', () => {
 
   it('gives back what it found, also when it is taken up again after a crash', async () => {
     const { fake, client } = await cluster();
-    await hold(client, at(now), claim, asIs(fake));
+    await acquire(client, at(now), claim, asIs(fake));
     await scaleWorkload(client, 'shop', 'web', 5);
-    expect(await hold(client, at(now), claim, asIs(fake))).toEqual(held);
+    expect(await acquire(client, at(now), claim, asIs(fake))).toEqual(held);
     await restore(client, held);
     expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
     await restore(client, held);
@@ -28,7 +28,7 @@ describe('the hold on a workload', () => {
 
   it('is not given up for dead by who leads because their clocks differ', async () => {
     const { fake, client } = await cluster();
-    await hold(client, at(now), claim, asIs(fake));
+    await acquire(client, at(now), claim, asIs(fake));
     await scaleWorkload(client, 'shop', 'web', 5);
     const noted: object[] = [];
     // The leader's clock is two minutes ahead.
@@ -59,26 +59,26 @@ describe('the hold on a workload', () => {
 
   it('is not taken by a job whose clock is ahead from one that is at it', async () => {
     const { fake, client } = await cluster();
-    await hold(client, at(now), claim, asIs(fake));
+    await acquire(client, at(now), claim, asIs(fake));
     await scaleWorkload(client, 'shop', 'web', 5);
     const ahead = { ...at(now + 120_000), sleep: async () => renew(client, at(now + 15_000), held) };
-    await expect(hold(client, ahead, { ...claim, holder: 'job-2/1' }, asIs(fake))).rejects.toThrow('job-1/1');
+    await expect(acquire(client, ahead, { ...claim, holder: 'job-2/1' }, asIs(fake))).rejects.toThrow('job-1/1');
     expect([fake.replicasOf('web'), fake.leases().length]).toEqual([5, 1]);
   });
 
   it('is one job’s at a time, until it is not renewed any more', async () => {
     const { fake, client } = await cluster();
-    await hold(client, at(now), claim, asIs(fake));
+    await acquire(client, at(now), claim, asIs(fake));
     const other = { ...claim, holder: 'job-2/1' };
-    await expect(hold(client, at(now + 59_000), other, asIs(fake))).rejects.toThrow(
-      'web in shop is held by another job, job-1/1',
+    await expect(acquire(client, at(now + 59_000), other, asIs(fake))).rejects.toThrow(
+      'web in shop is leased by another job, job-1/1',
     );
     await renew(client, at(now + 30_000), held);
-    await expect(hold(client, at(now + 80_000), other, asIs(fake))).rejects.toThrow('job-1/1');
-    const theirs = await hold(client, at(now + 91_000), other, asIs(fake));
+    await expect(acquire(client, at(now + 80_000), other, asIs(fake))).rejects.toThrow('job-1/1');
+    const theirs = await acquire(client, at(now + 91_000), other, asIs(fake));
     expect(theirs).toEqual({ ...other, formerReplicas: 2 });
     await expect(renew(client, at(now + 92_000), held)).rejects.toThrow(
-      'not held by this job any more, but by job-2/1',
+      'not leased by this job any more, but by job-2/1',
     );
     expect(fake.leases()[0]).toMatchObject({
       spec: { holderIdentity: 'job-2/1', renewTime: '2026-11-20T10:01:31.000000Z' },
@@ -89,17 +89,17 @@ describe('the hold on a workload', () => {
     expect([fake.replicasOf('web'), fake.leases().length]).toEqual([7, 1]);
     await restore(client, theirs);
     expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
-    await expect(renew(client, at(now + 92_000), held)).rejects.toThrow('not held by this job any more');
+    await expect(renew(client, at(now + 92_000), held)).rejects.toThrow('not leased by this job any more');
   });
 
   it('is undone by anybody when nobody is at it, and what cannot be undone stops nothing else', async () => {
     const { fake, client } = await cluster();
-    await hold(client, at(now), claim, asIs(fake));
-    await hold(client, at(now), { ...claim, service: 'cart' }, async () => Promise.resolve({ formerReplicas: 1 }));
+    await acquire(client, at(now), claim, asIs(fake));
+    await acquire(client, at(now), { ...claim, service: 'cart' }, async () => Promise.resolve({ formerReplicas: 1 }));
     await scaleWorkload(client, 'shop', 'web', 0);
     await scaleWorkload(client, 'shop', 'cart', 0);
     const abandoned = async (ms: number, atWork = false) =>
-      restoreLeft(client, 'shop', (_, { spec }) => Date.parse(spec.renewTime!) + 60_000 < now + ms && !atWork);
+      restoreAbandoned(client, 'shop', (_, { spec }) => Date.parse(spec.renewTime!) + 60_000 < now + ms && !atWork);
     expect(await abandoned(10_000)).toEqual({ restored: [], waiting: [] });
     expect(await abandoned(70_000, true)).toEqual({ restored: [], waiting: [] });
     expect(fake.replicasOf('web')).toBe(0);
@@ -121,13 +121,13 @@ describe('the hold on a workload', () => {
     const target = { namespace: 'shop', service: 'web', kind: found.kind };
     const former = { kind: found.kind, selector: found.selector, containers: found.containers, pods: [] };
     // A job that sets sizes dies, then one that sets replicas comes, and dies too; then one that sets sizes again.
-    await hold(client, at(now), claim, async () => Promise.resolve({ formerReplicas: 2, formerResources: former }));
+    await acquire(client, at(now), claim, async () => Promise.resolve({ formerReplicas: 2, formerResources: former }));
     await setResources(client, target, [{ name: 'server', resources: { requests: { cpu: '1m' } } }]);
-    const replicas = await hold(client, at(now + 61_000), { ...claim, holder: 'job-2/1' }, asIs(fake));
+    const replicas = await acquire(client, at(now + 61_000), { ...claim, holder: 'job-2/1' }, asIs(fake));
     expect(resources()).toBe(before);
     await scaleWorkload(client, 'shop', 'web', 7);
     expect(replicas.formerResources).toBeUndefined();
-    const again = await hold(client, at(now + 122_000), { ...claim, holder: 'job-3/1' }, async () =>
+    const again = await acquire(client, at(now + 122_000), { ...claim, holder: 'job-3/1' }, async () =>
       Promise.resolve({ formerReplicas: fake.replicasOf('web')!, formerResources: former }),
     );
     expect([again.formerReplicas, fake.replicasOf('web')]).toEqual([2, 2]);
@@ -135,11 +135,11 @@ describe('the hold on a workload', () => {
     expect([resources(), fake.leases()]).toEqual([before, []]);
   });
 
-  it('is let go of where what is to be done cannot be prepared', async () => {
+  it('is released where what is to be done cannot be prepared', async () => {
     const { fake, client } = await cluster();
-    await expect(hold(client, at(now), claim, async () => Promise.reject(new Error('nothing to do')))).rejects.toThrow(
-      'nothing to do',
-    );
+    await expect(
+      acquire(client, at(now), claim, async () => Promise.reject(new Error('nothing to do'))),
+    ).rejects.toThrow('nothing to do');
     expect(fake.leases()).toEqual([]);
   });
 });

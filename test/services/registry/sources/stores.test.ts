@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
@@ -55,7 +55,9 @@ describe('an SQLite store read without MLflow', () => {
   it('says "unchanged" while nobody writes, and sees a write', async () => {
     const path = join(temporaryFolder(), 'sample.db');
     writeSample(path, now);
-    let time = Date.now() + 60_000;
+    // By the clock of the file, which need not be that of the process.
+    const writtenAt = () => statSync(path).mtimeMs;
+    let time = writtenAt() + 60_000;
     const source = sourceFor(`sqlite:///${path}`, { clock: { now: () => time, sleep: async () => undefined } });
     const rows = await source.readRegistry(null, noSignal);
     if (!rows) throw new Error('nothing was read');
@@ -64,10 +66,11 @@ describe('an SQLite store read without MLflow', () => {
     const file = new DatabaseSync(path);
     file.exec("update registered_models set description = 'changed' where name = 'fraud-detector'");
     file.close();
+    time = writtenAt() + 60_000;
     const changed = await source.readRegistry(known, noSignal);
     expect(changed?.models.find((model) => model.name === 'fraud-detector')?.description).toBe('changed');
     // A file written a moment ago may be written again within the same tick of the file clock.
-    time = Date.now();
+    time = writtenAt() + 1_000;
     expect(await source.readRegistry(known, noSignal)).not.toBeNull();
   });
 

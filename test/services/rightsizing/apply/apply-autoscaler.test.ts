@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
-import { restoreLeft } from '#services/acquisition/kubernetes/leases.ts';
+import { restoreAbandoned } from '#services/acquisition/kubernetes/leases.ts';
 import { amountOf } from '#services/acquisition/kubernetes/objects.ts';
 import { scalingNotes } from '#services/rightsizing/apply/apply-scaling.ts';
 import { answerOf, former, quiet, scalesBy, applyWorld as world } from '../../../support/apply-world.ts';
@@ -202,11 +202,11 @@ describe('what an autoscaler scales in shares of requests', () => {
     const { steps, status } = await tower().run({}, cancel.signal, false);
     expect([status, steps.at(-1)!.text]).toEqual([
       'undone',
-      'the autoscaler web gets its share back when all pods are as before, which is looked at every minute',
+      'the autoscaler web gets its share back when all pods are as before, which is checked every minute',
     ]);
     expect([resources(), scaledBy(), fake.leases().length]).toEqual([former, [absolute('300m')], 1]);
     const client = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock: quick });
-    const left = async () => restoreLeft(client, 'shop', () => true);
+    const left = async () => restoreAbandoned(client, 'shop', () => true);
     expect(await left()).toEqual({ restored: [], waiting: ['web'] });
     const web = fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!;
     web.status = { ...web.status, readyReplicas: 3 };

@@ -212,6 +212,6 @@ describe('what was applied', () => {
       if (isReplaced && method === 'GET' && path.endsWith('/pods')) fake.dropLeases();
       return undefined;
     });
-    await expect(tower().run()).rejects.toThrow('web is not held by this job any more');
+    await expect(tower().run()).rejects.toThrow('web is not leased by this job any more');
   });
 });

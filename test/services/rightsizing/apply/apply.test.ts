@@ -190,7 +190,7 @@ describe('applying a recommendation', () => {
         fake.add(path, { ...lease, spec: { ...lease.spec, holderIdentity: 'job-2/1' } });
       return undefined;
     });
-    await expect(tower().run()).rejects.toThrow('not held by this job any more, but by job-2/1');
+    await expect(tower().run()).rejects.toThrow('not leased by this job any more, but by job-2/1');
     expect([resources(), fake.leases().length]).toEqual([former, 1]);
   });
 

@@ -1,0 +1,38 @@
+import type { Lease } from './objects.ts';
+
+/**
+ * The life of a Lease on a workload, as one table.
+ *
+ *   free ──acquire──▶ acquired ──record──▶ recorded ──(the workload is changed)──▶ recorded
+ *     ▲                  │                    │  ▲                                    │
+ *     └──────release─────┴──────release───────┘  └──take over── expired ◀─not renewed─┘
+ *                                        restore: undo what was changed, then release
+ *
+ * `acquired`: nothing was changed yet. `recorded`: the Lease holds what the workload was like before; it may have been changed.
+ * `expired`: another job's, not renewed in time. `taken`: another job's, renewed in time.
+ */
+export type LeaseState = 'free' | 'acquired' | 'recorded' | 'expired' | 'taken';
+
+/** What each operation of a holder does in each state. */
+export const operations = {
+  /** Another job's Lease that expired is taken over once it is sure that nobody renews it. */
+  acquire: { free: 'create', acquired: 'reuse', recorded: 'reuse', expired: 'take over', taken: 'refuse' },
+  renew: { free: 'lost', acquired: 'update', recorded: 'update', expired: 'lost', taken: 'lost' },
+  /** Of what another job holds by now nothing is undone: that one did. */
+  restore: { free: 'nothing', acquired: 'delete', recorded: 'undo and delete', expired: 'nothing', taken: 'nothing' },
+  release: { free: 'nothing', acquired: 'delete', recorded: 'delete', expired: 'nothing', taken: 'nothing' },
+} as const satisfies Record<string, Record<LeaseState, string>>;
+
+export const leaseSeconds = 60;
+
+/** @param hasFormer - whether the Lease holds what the workload was like */
+export function stateOf(lease: Lease | null, holder: string, hasFormer: boolean, now: number): LeaseState {
+  if (!lease) return 'free';
+  if (lease.spec.holderIdentity === holder) return hasFormer ? 'recorded' : 'acquired';
+  return isExpired(lease, now) ? 'expired' : 'taken';
+}
+
+const isExpired = ({ spec }: Lease, now: number): boolean => {
+  const renewedMs = Date.parse(spec.renewTime ?? '');
+  return Number.isNaN(renewedMs) || renewedMs + (spec.leaseDurationSeconds ?? leaseSeconds) * 1000 < now;
+};

@@ -1,0 +1,74 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Actions, type ApplyState, runStates, transitions } from '#services/rightsizing/apply/apply-states.ts';
+
+type Step = 'done' | 'harmed' | 'interrupted';
+const states = Object.keys(transitions) as (keyof typeof transitions)[];
+
+/** Actions that end as the script says, state by state; what it does not name is done. */
+function scripted(script: Partial<Record<ApplyState, Step>>) {
+  const visited: ApplyState[] = [];
+  const actions = Object.fromEntries(
+    states.map((state) => [
+      state,
+      async () => {
+        visited.push(state);
+        const step = script[state] ?? 'done';
+        if (step === 'interrupted') throw new Error(`${state} failed`);
+        return step;
+      },
+    ]),
+  ) as unknown as Actions;
+  const interruptions: unknown[] = [];
+  return { visited, interruptions, run: () => runStates(actions, (error) => void interruptions.push(error)) };
+}
+
+describe('runStates', () => {
+  it('applies where nothing does harm, and undoes where the canary or all pods do worse', async () => {
+    const applied = scripted({});
+    expect(await applied.run()).toBe('applied');
+    expect(applied.visited).toEqual(['measuring', 'pinning', 'trying', 'changing', 'confirming', 'releasing']);
+    for (const state of ['trying', 'changing'] as const) {
+      const undone = scripted({ [state]: 'harmed' });
+      expect(await undone.run()).toBe('undone');
+      expect(undone.visited.slice(-3)).toEqual([state, 'undoing', 'unpinning']);
+    }
+  });
+
+  it('restores whatever is interrupted, once, and says what interrupted it', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...states.filter((state) => state !== 'restoring')),
+        fc.constantFrom('trying' as const, 'changing' as const, null),
+        async (at, harmedIn) => {
+          const machine = scripted({ ...(harmedIn ? { [harmedIn]: 'harmed' } : {}), [at]: 'interrupted' });
+          const end = await machine.run();
+          const isReached = machine.visited.includes(at);
+          expect(end === 'interrupted').toBe(isReached);
+          expect(machine.visited.filter((state) => state === 'restoring').length).toBe(isReached ? 1 : 0);
+          expect(machine.interruptions.length).toBe(isReached ? 1 : 0);
+          // After harm nothing is ever applied.
+          if (harmedIn && machine.visited.includes(harmedIn)) expect(end).not.toBe('applied');
+        },
+      ),
+    );
+  });
+
+  it('passes on the failure of a restore, and refuses an outcome that a state cannot have', async () => {
+    await expect(scripted({ changing: 'interrupted', restoring: 'interrupted' }).run()).rejects.toThrow(
+      'restoring failed',
+    );
+    const machine = scripted({ measuring: 'harmed' });
+    await expect(machine.run()).rejects.toThrow('measuring cannot end as harmed');
+  });
+
+  it('reaches every state of the table, and ends from each', () => {
+    const reached = new Set<ApplyState>(['measuring']);
+    for (const state of reached) {
+      const next: Partial<Record<string, ApplyState>> =
+        state in transitions ? transitions[state as keyof typeof transitions] : {};
+      for (const each of Object.values(next)) if (each !== undefined) reached.add(each);
+    }
+    expect([...reached].sort()).toEqual([...states, 'applied', 'interrupted', 'undone'].sort());
+  });
+});
