@@ -10,7 +10,7 @@ import { checkJmeter, type Jmeter, loadByJmeter } from './load/jmeter-run.ts';
 import { createLoadJobs } from './load/jobs.ts';
 import { type Load, loadOnThread } from './load/thread.ts';
 import { createOverview } from './overview.ts';
-import { collectColumns, collectPods, type Stretch } from './prometheus/collect.ts';
+import { collectColumns, collectPods, type TimeRange } from './prometheus/collect.ts';
 import { createHistory } from './prometheus/history.ts';
 import type { ColumnName, MetricQueries, Workload } from './prometheus/metric-queries.ts';
 import { createPrometheus, type Prometheus } from './prometheus/prometheus.ts';
@@ -52,7 +52,7 @@ export function createAcquisition(deps: Deps) {
     prometheus
       ? { configured: true, ...(await prometheus.testConnection(signal ?? AbortSignal.timeout(probeMs))) }
       : { configured: false, reachable: false, version: null, latency_ms: null, error: 'PROMETHEUS_URL is not set' };
-  const collect = async (workload: Workload, stretch: Stretch, signal: AbortSignal, names?: readonly ColumnName[]) =>
+  const collect = async (workload: Workload, stretch: TimeRange, signal: AbortSignal, names?: readonly ColumnName[]) =>
     collectColumns(source(), workload, stretch, signal, names);
   const cluster = createCluster({
     client: kubernetes,
@@ -130,7 +130,7 @@ async function rangeOf(prometheus: Prometheus, { query, start, end, step_seconds
   };
 }
 
-function stretchOf(query: MetricsQuery, now: number): Stretch {
+function stretchOf(query: MetricsQuery, now: number): TimeRange {
   const minutes = wholeNumber('duration_minutes', query.duration_minutes ?? '15', 1, mostMinutes);
   const endMs = query.end === undefined ? now : moment('end', query.end);
   const preset = Math.max(15, Math.ceil((minutes * 60) / 30));

@@ -1,8 +1,8 @@
+import type { Reading } from '#kernel/answers.ts';
 import type { Clock } from '#kernel/clock.ts';
 import type { Log } from '#kernel/log.ts';
 import { countOr } from '#kernel/query.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
-import type { Reading } from '#services/registry/mirror/read-cache.ts';
 import type { ModelVersion, RegisteredModel } from '#services/registry/snapshot/snapshot.ts';
 import type { Store } from '#store/store.ts';
 import { assessDistribution } from './assess-distribution.ts';

@@ -1,5 +1,5 @@
+import type { Reading } from '#kernel/answers.ts';
 import { TowerError } from '#kernel/errors.ts';
-import type { Reading } from '#services/registry/mirror/read-cache.ts';
 import type { ModelVersion, RegisteredModel } from '#services/registry/snapshot/snapshot.ts';
 import type { MetricPoint, Run } from '#services/registry/sources/source.ts';
 import type { Posted } from './observations.ts';

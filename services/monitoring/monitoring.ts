@@ -1,6 +1,6 @@
+import type { ListAnswer } from '#kernel/answers.ts';
 import type { Clock } from '#kernel/clock.ts';
 import { invalid, notFound } from '#kernel/errors.ts';
-import type { ListAnswer } from '#services/registry/lists/lists.ts';
 import type { ModelListQuery } from '#services/registry/schemas.ts';
 import type { ModelType, ModelVersion, Snapshot } from '#services/registry/snapshot/snapshot.ts';
 import type { Store } from '#store/store.ts';

@@ -1,17 +1,14 @@
+import type { ListAnswer, Provenance, Reading } from '#kernel/answers.ts';
 import { isoTime } from '#kernel/clock.ts';
 import { conflict, notFound, unavailable } from '#kernel/errors.ts';
-import { createLists, type ListAnswer } from './lists/lists.ts';
+import { createLists } from './lists/lists.ts';
 import { createMirror, type Mirror, type MirrorOptions, type MirrorStatus } from './mirror/mirror.ts';
 import { createOnDemandReads } from './mirror/on-demand-reads.ts';
-import type { Reading } from './mirror/read-cache.ts';
 import { createRunCount, type RunTotal } from './mirror/run-count.ts';
 import type { CacheInfo, CacheStats, ModelListQuery, Run } from './schemas.ts';
 import type { ModelVersion, RegisteredModel, Snapshot } from './snapshot/snapshot.ts';
 import type { Stage } from './snapshot/stages.ts';
 import type { MetricPoint, RunDetail, Run as RunRead } from './sources/source.ts';
-
-/** How old the mirror is and what it was made of, for the headers of every answer. */
-export type Provenance = { ageMs: number | null; stale: boolean; origin: 'mlflow' | 'sample' };
 
 export type Registry = {
   start(): Promise<void>;

@@ -4,6 +4,7 @@ import { entryUrl } from '#kernel/program-files.ts';
 import type { WorkerPool } from '#kernel/worker-pool.ts';
 import type { Cluster } from '#services/acquisition/kubernetes/cluster.ts';
 import type { History } from '#services/acquisition/prometheus/history.ts';
+import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
 import type { NamedWorkload } from '#services/acquisition/prometheus/workload-state.ts';
 import type { Queue } from '#store/queue.ts';
 import { createApplyJobs, type NoteOutcome, type OnApplied } from './apply/apply-jobs.ts';
@@ -25,7 +26,6 @@ export type Rightsizing = ReturnType<typeof createRightsizing>;
 /** The file of the pool's threads. */
 export const rightsizingWorker = entryUrl('rightsizing.worker');
 
-type Target = { namespace: string; service: string };
 type Deps = {
   history: History;
   forecaster: Forecaster;
@@ -45,7 +45,7 @@ const mostServices = 50;
 
 export function createRightsizing(deps: Deps) {
   const { history, clock, timeoutMs, prices } = deps;
-  const size = async (target: Target, request: SizeRequest, gone?: AbortSignal): Promise<SizeAnswer> => {
+  const size = async (target: Workload, request: SizeRequest, gone?: AbortSignal): Promise<SizeAnswer> => {
     const { sizeWorkload } = await import('./recommend/size.ts');
     return inTime(timeoutMs, gone, (signal) => sizeWorkload(deps, target, request, clock.now(), signal));
   };
@@ -164,7 +164,7 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
     ): Promise<BacktestAnswer> => backtestOf(usageOf(values, step_seconds * 1000, start), request, gone),
     /** The busiest pod of a workload's container. @throws TowerError `invalid`, `not_found`, `unavailable` */
     backtestWorkload: async (
-      target: Target,
+      target: Workload,
       { history_days, container, ...request }: WorkloadBacktestRequest,
       gone?: AbortSignal,
     ): Promise<BacktestAnswer> => {

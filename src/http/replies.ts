@@ -2,9 +2,7 @@ import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-
-/** Bytes made once and sent many times. */
-type ListAnswer = { json: Buffer; tag: string; total: number; nextPageToken: string | null };
+import type { ListAnswer, Provenance, Reading } from '#kernel/answers.ts';
 
 const compress = promisify(gzip);
 const compressed = new WeakMap<Buffer, Promise<Buffer>>();
@@ -40,7 +38,7 @@ export function nextPage(request: FastifyRequest, reply: FastifyReply, total: nu
 }
 
 /** Headers of an answer that has an age of its own, other than the mirror's. */
-export function sendReading<T>(reply: FastifyReply, reading: { value: T; ageMs: number; stale: boolean }): T {
+export function sendReading<T>(reply: FastifyReply, reading: Reading<T>): T {
   reply.header('age', String(Math.floor(reading.ageMs / 1000))).header('x-cache-stale', String(reading.stale));
   return reading.value;
 }
@@ -67,8 +65,6 @@ declare module 'fastify' {
     mirrored?: boolean;
   }
 }
-
-type Provenance = { ageMs: number | null; stale: boolean; origin: 'mlflow' | 'sample' };
 
 /** What an answer made of the mirror says of it; an answer that knows its own age keeps it. */
 export function sayAge(reply: FastifyReply, { ageMs, stale, origin }: Provenance): void {

@@ -7,7 +7,7 @@ import { autoscalersOf, isOf, scaleOf } from '../kubernetes/workloads.ts';
 import type { LoadRun, RunResult } from '../load/generator.ts';
 import type { Scenario } from '../load/scenario.ts';
 import type { Load } from '../load/thread.ts';
-import type { Collected, Stretch } from '../prometheus/collect.ts';
+import type { Collected, TimeRange } from '../prometheus/collect.ts';
 import type { Workload } from '../prometheus/metric-queries.ts';
 import { anonymise } from './anonymise.ts';
 import { type Combination, type ExperimentConfig, scenarioOf } from './experiment-config.ts';
@@ -21,7 +21,7 @@ export type RunDeps = {
   client: KubernetesClient;
   /** @throws TowerError `unavailable` where Prometheus does not answer */
   answering(signal: AbortSignal): Promise<void>;
-  collect(workload: Workload, stretch: Stretch, signal: AbortSignal): Promise<Collected>;
+  collect(workload: Workload, stretch: TimeRange, signal: AbortSignal): Promise<Collected>;
   load: Load;
   /** Until what happened is in Prometheus. */
   scrapeMs: number;
@@ -125,7 +125,7 @@ async function measure(
 }
 
 /** A column that was not answered in time is asked for once more; what is never answered is empty. */
-async function collectAll(deps: RunDeps, workload: Workload, stretch: Stretch, signal: AbortSignal) {
+async function collectAll(deps: RunDeps, workload: Workload, stretch: TimeRange, signal: AbortSignal) {
   for (let tries = 0; ; tries += 1) {
     const collected = await deps.collect(workload, stretch, signal);
     if (!collected.columns.some(({ unanswered }) => unanswered) || tries >= mostAsked) return collected;

@@ -1,7 +1,7 @@
 import type { Clock } from '#kernel/clock.ts';
 import { unavailable } from '#kernel/errors.ts';
 import { mean } from '#kernel/stats.ts';
-import type { Collected, PodUsage, Stretch } from '../prometheus/collect.ts';
+import type { Collected, PodUsage, TimeRange } from '../prometheus/collect.ts';
 import { type ColumnName, checkWorkload, type Workload } from '../prometheus/metric-queries.ts';
 import { type HeldShares, type SharesTo, setShares } from './autoscalers.ts';
 import type { KubernetesClient } from './client.ts';
@@ -35,12 +35,12 @@ type Deps = Measured & {
 type Measured = {
   collect(
     workload: Workload,
-    stretch: Stretch,
+    stretch: TimeRange,
     signal: AbortSignal,
     names: readonly ColumnName[],
   ): Promise<Pick<Collected, 'columns'>>;
   /** Share of throttled periods, pod by pod. */
-  throttled(workload: Workload, stretch: Stretch, signal: AbortSignal): Promise<PodUsage[]>;
+  throttled(workload: Workload, stretch: TimeRange, signal: AbortSignal): Promise<PodUsage[]>;
 };
 
 /** How a workload does; null where nobody measures it. `throttledOf`: each pod by itself. */

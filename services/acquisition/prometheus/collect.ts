@@ -14,7 +14,7 @@ import type { Prometheus } from './prometheus.ts';
 /** What Prometheus knows of a workload, over a stretch of time. */
 
 /** `queryTimeoutMs`: longest wait for one query, where it is not that of every call. */
-export type Stretch = { startMs: number; endMs: number; stepMs: number; queryTimeoutMs?: number };
+export type TimeRange = { startMs: number; endMs: number; stepMs: number; queryTimeoutMs?: number };
 
 /** `values[i]` at `startMs + i * stepMs`; NaN where nothing is known. `trouble`: why nothing is. */
 export type CollectedColumn = {
@@ -31,7 +31,7 @@ export type CollectedColumn = {
   unanswered: boolean;
 };
 
-export type Collected = Stretch & { size: number; columns: CollectedColumn[]; warnings: string[] };
+export type Collected = TimeRange & { size: number; columns: CollectedColumn[]; warnings: string[] };
 
 type Source = { prometheus: Prometheus; queries: MetricQueries; scrapeMs: number };
 
@@ -45,7 +45,7 @@ const abreast = 4;
 export async function collectColumns(
   source: Source,
   workload: Workload,
-  stretch: Stretch,
+  stretch: TimeRange,
   signal?: AbortSignal,
   names: readonly ColumnName[] = columnNames,
 ): Promise<Collected> {
@@ -140,7 +140,7 @@ function derived(columns: CollectedColumn[], size: number): CollectedColumn[] {
 export async function collectRequestRate(
   source: Source,
   workload: Workload,
-  { startMs, endMs, stepMs }: Stretch,
+  { startMs, endMs, stepMs }: TimeRange,
   signal?: AbortSignal,
 ) {
   checkWorkload(workload);
@@ -160,7 +160,7 @@ export async function collectPods(
   source: Source,
   workload: Workload,
   which: PodSeries,
-  stretch: Stretch,
+  stretch: TimeRange,
   signal?: AbortSignal,
 ) {
   checkWorkload(workload);

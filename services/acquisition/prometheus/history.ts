@@ -2,7 +2,7 @@ import type { Clock } from '#kernel/clock.ts';
 import { publicText } from '#kernel/errors.ts';
 import { leaveOut, loadPoints, type TriedFor, triedFor } from '../experiments/load-points.ts';
 import type { Cluster } from '../kubernetes/cluster.ts';
-import { collectPods, collectRequestRate, type Stretch } from './collect.ts';
+import { collectPods, collectRequestRate, type TimeRange } from './collect.ts';
 import { type MetricQueries, rateWindowMs, type Workload } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
 import { workloadState, workloadsIn } from './workload-state.ts';
@@ -27,7 +27,7 @@ const writtenMs = 3_000;
 export function createHistory({ source, folder, cluster, clock }: Deps) {
   return {
     /** When load experiments ran in its namespace: what is left out of what follows. @throws TowerError `invalid` */
-    tried: async ({ namespace }: Workload, { startMs }: Stretch) => triedFor(folder, namespace, startMs),
+    tried: async ({ namespace }: Workload, { startMs }: TimeRange) => triedFor(folder, namespace, startMs),
     /**
      * What each container of each pod used; `first`, `lastMs`: the step it was seen at first, and when it was seen last, also where
      * that is left out; `impossible`: samples that no node can have made. @throws TowerError `invalid`, `unavailable`
@@ -35,7 +35,7 @@ export function createHistory({ source, folder, cluster, clock }: Deps) {
     pods: async (
       workload: Workload,
       which: 'cpu' | 'memory',
-      stretch: Stretch,
+      stretch: TimeRange,
       tried: readonly TriedFor[],
       signal?: AbortSignal,
     ) => {
@@ -56,7 +56,7 @@ export function createHistory({ source, folder, cluster, clock }: Deps) {
       return { ...found, pods, impossible };
     },
     /** What it is asked; null where nobody counts. @throws TowerError `invalid`, `unavailable` */
-    requestRate: async (workload: Workload, stretch: Stretch, tried: readonly TriedFor[], signal?: AbortSignal) => {
+    requestRate: async (workload: Workload, stretch: TimeRange, tried: readonly TriedFor[], signal?: AbortSignal) => {
       const { scrapeMs } = source();
       const rate = await collectRequestRate(source(), workload, stretch, signal);
       if (rate) leaveOut(rate.values, rate, tried, rateWindowMs(rate.stepMs, scrapeMs));

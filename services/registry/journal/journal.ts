@@ -10,77 +10,88 @@ import { loadState, rowsAtOnce, type StateRow, stateChanges, writeState } from '
 import { modelAfterPoll } from './polled-model.ts';
 export type Journal = {
   /**
-   * Compares a snapshot with what was journaled last, and writes down what changed together with the new state, in one
-   * transaction: an event is made once, whatever happens in between. The first snapshot ever is the beginning and
-   * makes no events. Something that is missing counts as deleted when it is missing a second time. Never throws.
+   * Compares a snapshot with the recorded state, and records the changes together with the new state in one transaction, so
+   * that each event is recorded once. The first snapshot makes no events. Never throws.
    */
-  record(snapshot: Snapshot, look: Poll): Promise<void>;
-  /** True while something was missed once, or could be two things, and another look should decide. */
+  record(snapshot: Snapshot, poll: Poll): Promise<void>;
+  /** True while something was missed once, or could be two things: another poll should follow soon. */
   isUncertain(): boolean;
-  /** What kept the last snapshot from being journaled; it is tried again with the next. */
+  /** Why the last snapshot could not be journaled; retried with the next. */
   lastError(): string | null;
 };
 
 export type JournalOptions = {
   store: Store;
   registry: string;
-  /** Names where the registry is read from: events are changes of one source, never the difference of two. */
+  /** Fingerprint of the source: events are changes of one source, never the difference of two. */
   source: () => string;
   clock: Clock;
   log: Log;
-  /** Writes what the events promise to others, in the same transaction. */
+  /** Enqueues outbox messages of the events, in the same transaction. */
   enqueue: (transaction: Transaction, events: RegistryEvent[]) => Promise<void>;
-  /** Told of events once they are kept for good. */
+  /** Called with events once they are committed. */
   onEvents: (events: RegistryEvent[]) => void;
 };
 
-/** What is known of a registry from one look to the next. */
-type Known = {
+/**
+ * How a poll of the registry becomes events.
+ *
+ *   poll ─▶ snapshot ─▶ compare with the recorded state ─▶ diff per model ─▶ one transaction:
+ *                                                             revision + 1, only from the revision that was read
+ *                                                             events, numbered in the order of their commits
+ *                                                             outbox messages of the events
+ *                                                             the new state
+ *
+ * A model or version that is missing once stays in the state, and is recorded as deleted when the next poll misses it too
+ * (polled-model.ts). Where another instance has written the journal meanwhile, the transaction fails as a whole; the state is
+ * loaded again and compared anew, without the models that the other instance has seen since this poll began.
+ */
+
+/** The state of a registry as it was recorded, from one poll to the next. */
+type JournalState = {
   models: Map<string, ModelState>;
-  /** When the look was made that this was learned from; null = never looked. */
+  /** When the poll that this was recorded from began; null: none was recorded yet. */
   readAt: string | null;
-  /** Models and versions that were not there at the last look, and the look at which they were. */
+  /** Models and versions that the last poll missed, and when a poll saw them last. */
   missed: Map<string, string>;
-  /** The last look left something for a whole one to decide. */
+  /** The last poll left something for a whole poll to decide. */
   isDoubtful: boolean;
-  /** How often the journal was written: another tower on the same folder may have been faster. */
+  /** Count of writes: optimistic concurrency with other instances over the store. */
   revision: number;
 };
 
 type Step = { name: string; before: ModelState | null; after: ModelState | null; changes: Change[] };
 
-class Overtaken extends Error {}
+class RevisionConflict extends Error {}
 
 export function createJournal(options: JournalOptions): Journal {
-  let known: Known | null = null;
+  let known: JournalState | null = null;
   let lastError: string | null = null;
   let turn: Promise<void> = Promise.resolve();
-  const record = async (snapshot: Snapshot, look: Poll): Promise<void> => {
+  const record = async (snapshot: Snapshot, poll: Poll): Promise<void> => {
     try {
       const isJustLoaded = known === null;
-      known ??= await loadKnown(options);
-      // A look at a few models cannot be the beginning: nothing is known of the others.
-      if (look.names && known.readAt === null) return;
-      const recording = (isJustLoaded ? recordBeside : recordSnapshot)(options, known, snapshot, look);
+      known ??= await loadJournalState(options);
+      // A poll of some models cannot be the first: nothing is known of the others.
+      if (poll.names && known.readAt === null) return;
+      const recording = (isJustLoaded ? recordAfterOtherInstance : recordSnapshot)(options, known, snapshot, poll);
       known = await recording.catch(async (error: unknown) => {
-        // What the other has told is not told again: the comparison is made anew, with what it left.
-        if (error instanceof Overtaken) return recordBeside(options, await loadKnown(options), snapshot, look);
+        // Events that the other instance recorded are not recorded again: compare anew, with its state.
+        if (error instanceof RevisionConflict)
+          return recordAfterOtherInstance(options, await loadJournalState(options), snapshot, poll);
         throw error;
       });
       lastError = null;
     } catch (error) {
-      // What was not written is in the next comparison again: the stored state is older by one look.
+      // The recorded state is older by one poll, so the next comparison finds the same changes.
       known = null;
       lastError = error instanceof Error ? error.message : String(error);
-      options.log.error(
-        { err: error },
-        'what changed in the registry could not be journaled; it will be with the next look',
-      );
+      options.log.error({ err: error }, 'failed to journal changes of the registry; retrying with the next poll');
     }
   };
   return {
-    record: (snapshot, look) => {
-      turn = turn.then(() => record(snapshot, look));
+    record: (snapshot, poll) => {
+      turn = turn.then(() => record(snapshot, poll));
       return turn;
     },
     isUncertain: () => known !== null && (known.missed.size > 0 || known.isDoubtful),
@@ -88,7 +99,7 @@ export function createJournal(options: JournalOptions): Journal {
   };
 }
 
-async function loadKnown({ store, registry, source, log }: JournalOptions): Promise<Known> {
+async function loadJournalState({ store, registry, source, log }: JournalOptions): Promise<JournalState> {
   const db = await store.db();
   const row = await db
     .selectFrom('registry_journals')
@@ -112,30 +123,40 @@ async function loadKnown({ store, registry, source, log }: JournalOptions): Prom
 }
 
 /**
- * Compares with a state another tower may have written while this look was made. What that one saw of a model since the look
- * began must not be told backwards: such models are left to the next look.
+ * Compares with a state that another instance may have recorded during this poll. Models that it saw since the poll began are
+ * left to the next poll: this poll may have seen them as they were before.
  */
-async function recordBeside(options: JournalOptions, known: Known, snapshot: Snapshot, look: Poll): Promise<Known> {
+async function recordAfterOtherInstance(
+  options: JournalOptions,
+  known: JournalState,
+  snapshot: Snapshot,
+  poll: Poll,
+): Promise<JournalState> {
   const db = await options.store.db();
   const rows = await db
     .selectFrom('registry_events')
     .select('name')
     .distinct()
     .where('registry', '=', options.registry)
-    .where('observed_at', '>=', new Date(look.from).toISOString())
+    .where('observed_at', '>=', new Date(poll.from).toISOString())
     .execute();
   const changed = new Set(rows.map(({ name }) => name));
-  if (changed.size === 0) return recordSnapshot(options, known, snapshot, look);
-  const all = look.names ?? new Set([...snapshot.models.keys(), ...known.models.keys()]);
+  if (changed.size === 0) return recordSnapshot(options, known, snapshot, poll);
+  const all = poll.names ?? new Set([...snapshot.models.keys(), ...known.models.keys()]);
   const names = new Set([...all].filter((name) => !changed.has(name)));
-  const after = names.size > 0 ? await recordSnapshot(options, known, snapshot, { ...look, names }) : known;
+  const after = names.size > 0 ? await recordSnapshot(options, known, snapshot, { ...poll, names }) : known;
   return { ...after, isDoubtful: true };
 }
 
-async function recordSnapshot(options: JournalOptions, known: Known, snapshot: Snapshot, look: Poll): Promise<Known> {
-  if (known.readAt === null) return begin(options, snapshot, look);
+async function recordSnapshot(
+  options: JournalOptions,
+  known: JournalState,
+  snapshot: Snapshot,
+  poll: Poll,
+): Promise<JournalState> {
+  if (known.readAt === null) return recordFirstSnapshot(options, snapshot, poll);
   const notBefore = known.readAt;
-  const { models, missed } = look.names ? others(known, look.names) : nothing();
+  const { models, missed } = poll.names ? stateOfOtherModels(known, poll.names) : emptyState();
   const steps: Step[] = [];
   const take = (before: ModelState | null, seen: RegisteredModel | null) => {
     const after = modelAfterPoll(before, seen, known.missed, missed, notBefore);
@@ -144,14 +165,14 @@ async function recordSnapshot(options: JournalOptions, known: Known, snapshot: S
     const changes = diffModel(before, after);
     if (changes.length > 0) steps.push({ name: (after ?? before)?.name ?? '', before, after, changes });
   };
-  const { seen, renames, isDoubtful, vanished } = compareNames(known, snapshot, look.names);
+  const { seen, renames, isDoubtful, vanished } = compareNames(known, snapshot, poll.names);
   await forEachYielding(seen, (model) => {
     take(known.models.get(renames.get(model.name) ?? model.name) ?? null, model);
   });
   await forEachYielding(vanished, (model) => take(model, null));
-  const at = new Date(look.at).toISOString();
-  // The other models were not looked at now: what is known of them is as old as it was.
-  const readAt = look.names ? known.readAt : new Date(look.from).toISOString();
+  const at = new Date(poll.at).toISOString();
+  // Other models were not polled: their state is as old as it was.
+  const readAt = poll.names ? known.readAt : new Date(poll.from).toISOString();
   const { revision } = known;
   const events = await write(options, steps, { at, readAt, notBefore, revision, missed: known.missed });
   if (events.length > 0) options.onEvents(events);
@@ -159,10 +180,14 @@ async function recordSnapshot(options: JournalOptions, known: Known, snapshot: S
 }
 
 /**
- * The first look makes no events, so nothing has to be kept together: the state is written piece by piece, and that it
- * is whole comes last. A beginning that was cut short is begun again.
+ * The first poll makes no events, so it needs no transaction: the state is written piece by piece, and the row that says it is
+ * complete comes last. A first poll that was cut short starts over.
  */
-async function begin({ store, registry, source }: JournalOptions, snapshot: Snapshot, look: Poll): Promise<Known> {
+async function recordFirstSnapshot(
+  { store, registry, source }: JournalOptions,
+  snapshot: Snapshot,
+  poll: Poll,
+): Promise<JournalState> {
   const db = await store.db();
   await db.deleteFrom('registry_state').where('registry', '=', registry).execute();
   const models = new Map<string, ModelState>();
@@ -177,7 +202,7 @@ async function begin({ store, registry, source }: JournalOptions, snapshot: Snap
     put = [];
   }
   await writeState(db, registry, put, []);
-  const [from, at] = [new Date(look.from).toISOString(), new Date(look.at).toISOString()];
+  const [from, at] = [new Date(poll.from).toISOString(), new Date(poll.at).toISOString()];
   const head = { recorded_since: at, read_at: from, source: source(), revision: 1 };
   await db
     .insertInto('registry_journals')
@@ -187,19 +212,19 @@ async function begin({ store, registry, source }: JournalOptions, snapshot: Snap
   return { models, readAt: from, missed: new Map(), isDoubtful: false, revision: 1 };
 }
 
-/** What a look at a few models leaves as it was. */
-const others = ({ models, missed }: Known, names: ReadonlySet<string>) => ({
+/** The state of all models but those that were polled. */
+const stateOfOtherModels = ({ models, missed }: JournalState, names: ReadonlySet<string>) => ({
   models: new Map(models),
   missed: new Map([...missed].filter(([key]) => !names.has(key.slice(key.indexOf('\n') + 1)))),
 });
 
-const nothing = () => ({ models: new Map<string, ModelState>(), missed: new Map<string, string>() });
+const emptyState = () => ({ models: new Map<string, ModelState>(), missed: new Map<string, string>() });
 
-/** Of the models looked at: which are there, which bear a new name, and which are nowhere to be seen. */
-function compareNames(known: Known, snapshot: Snapshot, names: ReadonlySet<string> | null) {
+/** Of the polled models: which were seen, which were renamed, and which are missing. */
+function compareNames(known: JournalState, snapshot: Snapshot, names: ReadonlySet<string> | null) {
   const isMeant = ({ name }: { name: string }) => names === null || names.has(name);
   const looked = [...snapshot.models.values()].filter(isMeant);
-  // Of a few models nobody can tell a new one from one that has a new name; the next whole look can.
+  // In a poll of some models a new one cannot be told from a renamed one; the next whole poll can.
   const couldBeRenamed = (model: RegisteredModel) =>
     names !== null && !known.models.has(model.name) && createdAt(known).has(model.createdAt);
   const seen = looked.filter((model) => !couldBeRenamed(model));
@@ -216,25 +241,25 @@ function compareNames(known: Known, snapshot: Snapshot, names: ReadonlySet<strin
   };
 }
 
-const createdAt = (known: Known): Set<number | null> =>
+const createdAt = (known: JournalState): Set<number | null> =>
   new Set([...known.models.values()].map((model) => model.createdAt).filter((time) => time !== null));
 
-/** One transaction: the events, what they promise, the state they lead to. */
-async function write(options: JournalOptions, steps: Step[], look: Writing): Promise<RegistryEvent[]> {
+/** One transaction: the events, their outbox messages, the new state. */
+async function write(options: JournalOptions, steps: Step[], poll: Writing): Promise<RegistryEvent[]> {
   const { store, registry } = options;
   const db = await store.db();
   return db.transaction().execute(async (transaction) => {
     const { numUpdatedRows } = await transaction
       .updateTable('registry_journals')
-      .set({ read_at: look.readAt, revision: look.revision + 1 })
+      .set({ read_at: poll.readAt, revision: poll.revision + 1 })
       .where('registry', '=', registry)
-      .where('revision', '=', look.revision)
+      .where('revision', '=', poll.revision)
       .executeTakeFirst();
-    if (numUpdatedRows === 0n) throw new Overtaken('another tower has written this journal');
+    if (numUpdatedRows === 0n) throw new RevisionConflict('another instance has written this journal');
     const changes = steps.flatMap((step) => step.changes);
-    // Whoever follows the journal goes by its numbers, which must not appear out of their order.
+    // Followers read by number, so numbers must be committed in their order.
     if (changes.length > 0) await store.inTurn(transaction, 'registry events');
-    const events = await insertEvents(transaction, registry, changes, look);
+    const events = await insertEvents(transaction, registry, changes, poll);
     if (events.length > 0) await options.enqueue(transaction, events);
     const breath = createYielder();
     const [put, drop]: [Parameters<typeof writeState>[2], Parameters<typeof writeState>[3]] = [[], []];

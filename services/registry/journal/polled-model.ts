@@ -2,9 +2,9 @@ import type { RegisteredModel } from '../snapshot/snapshot.ts';
 import { isSame, type ModelState, type VersionState } from './diff.ts';
 
 /**
- * What is held true of a model after a look at it. What is missing for the first time is held to be there still, for
- * a list that changes while it is paged through can skip something; what is missing twice is gone.
- * @param missed filled with what was missing now, and when it was last there (`seenAt`)
+ * The state of a model after a poll. What one poll misses stays: a list that changes while it is paged through can skip
+ * something. What two consecutive polls miss is deleted.
+ * @param missed - filled with what this poll missed, and when it was last seen (`seenAt`)
  */
 export function modelAfterPoll(
   before: ModelState | null,

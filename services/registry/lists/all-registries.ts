@@ -1,10 +1,11 @@
+import type { ListAnswer, Provenance } from '#kernel/answers.ts';
 import { unavailable } from '#kernel/errors.ts';
 import { forEachYielding } from '#kernel/yield-event-loop.ts';
-import type { Provenance, Registry } from '../registry.ts';
+import type { Registry } from '../registry.ts';
 import type { ModelListQuery } from '../schemas.ts';
 import type { ExperimentRow, ModelVersion, Snapshot } from '../snapshot/snapshot.ts';
 import type { AliasTable, Stage } from '../snapshot/stages.ts';
-import { createLists, type ListAnswer } from './lists.ts';
+import { createLists } from './lists.ts';
 
 /** One of several registries. */
 export type Member = { name: string; registry: Registry };

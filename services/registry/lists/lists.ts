@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
+import type { ListAnswer } from '#kernel/answers.ts';
 import { createYielder, forEachYielding } from '#kernel/yield-event-loop.ts';
 import { Experiment, experiment, ModelInfo, type ModelListQuery, modelInfo } from '../schemas.ts';
 import type { ExperimentRow, ModelVersion } from '../snapshot/snapshot.ts';
 import { type AliasTable, effectiveStage } from '../snapshot/stages.ts';
 import { type ListKind, parseListQuery } from './list-query.ts';
-
-/** A list as it goes over the wire: made once, sent many times. `tag` changes when the bytes do. */
-export type ListAnswer = { json: Buffer; tag: string; total: number; nextPageToken: string | null };
 
 const cachedBytesLimit = 128 * 1024 * 1024;
 const cachedAnswersLimit = 64;

@@ -1,10 +1,11 @@
+import type { Reading } from '#kernel/answers.ts';
 import type { Clock } from '#kernel/clock.ts';
 import { notFound, TowerError, unavailable } from '#kernel/errors.ts';
 import { parseRunLimit } from '../lists/list-query.ts';
 import { type Run, runInfo } from '../schemas.ts';
 import type { MetricPoint, RegistrySource, RunDetail, Run as RunRead } from '../sources/source.ts';
 import type { Mirror } from './mirror.ts';
-import { createReadCache, type Reading } from './read-cache.ts';
+import { createReadCache } from './read-cache.ts';
 
 type Options = { cacheEnabled: boolean; readCacheMs: number; timeoutMs: number; clock: Clock };
 

@@ -1,8 +1,6 @@
+import type { Reading } from '#kernel/answers.ts';
 import type { Clock } from '#kernel/clock.ts';
 import { TowerError } from '#kernel/errors.ts';
-
-/** Something read on demand, and how old it is. `stale` = a newer read was tried and failed. */
-export type Reading<T> = { value: T; ageMs: number; stale: boolean };
 
 type Entry<T> = { value: T[]; readAt: number };
 

@@ -1,6 +1,6 @@
+import type { Reading } from '#kernel/answers.ts';
 import { invalid, notFound, publicText } from '#kernel/errors.ts';
 import { type Directions, directionOf, improvement } from '#kernel/metric-direction.ts';
-import type { Reading } from '../mirror/read-cache.ts';
 import type { ModelVersion, RegisteredModel } from '../snapshot/snapshot.ts';
 import type { RunDetail } from '../sources/source.ts';
 import type { Comparison, MetricComparison } from './promotion-schemas.ts';

@@ -1,4 +1,5 @@
 import { conflict, publicText } from '#kernel/errors.ts';
+import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
 import { jobResource } from '#store/job-resource.ts';
 import type { Queue } from '#store/queue.ts';
 import type { QueuedJob, Work } from '#store/queue-job.ts';
@@ -11,14 +12,13 @@ import { type ApplyDeps, isInPlace } from './apply-steps.ts';
 
 /** Recommendations that are applied, as jobs: begun, looked at, followed, cancelled, which takes back what was changed. */
 
-type Target = { namespace: string; service: string };
 /** Writes down what a job came to, where changes of clusters are written down. */
 export type NoteOutcome = (entry: { action: string; job: string; target: object; details: object }) => Promise<void>;
 /** Told what came of each. */
-export type OnApplied = (outcome: ApplyResult['status'] | 'failed', target: Target, reason: string | null) => void;
+export type OnApplied = (outcome: ApplyResult['status'] | 'failed', target: Workload, reason: string | null) => void;
 type Deps = ApplyDeps & {
   queue: Queue;
-  recommend(target: Target, request: SizeRequest): Promise<SizeAnswer>;
+  recommend(target: Workload, request: SizeRequest): Promise<SizeAnswer>;
   audit: NoteOutcome;
   onApplied: OnApplied;
 };
@@ -27,7 +27,7 @@ const kind = 'apply';
 
 export function createApplyJobs(deps: Deps) {
   const { queue, cluster, recommend, audit, onApplied } = deps;
-  const prepared = async (target: Target, request: ApplyRequest) => {
+  const prepared = async (target: Workload, request: ApplyRequest) => {
     const found = await cluster.find(target);
     const answer = await recommend(target, { ...request, kind: found.kind });
     return { ...(await prepare(cluster, target, found, answer, request)), answer };
@@ -53,7 +53,7 @@ export function createApplyJobs(deps: Deps) {
   return {
     ...jobs,
     /** What would be changed, judged by the API server. @throws TowerError `conflict` for nothing to change, `invalid`, `not_found`, `unavailable` */
-    plan: async (target: Target, request: ApplyRequest): Promise<ApplyPlan> => {
+    plan: async (target: Workload, request: ApplyRequest): Promise<ApplyPlan> => {
       const { answer, changes, scaler } = await prepared(target, request);
       const open = await jobs.open(subjectOf(target));
       const meanwhile = open ? [`it is being changed by job ${open.id}: this is what would be left to do now`] : [];
@@ -72,16 +72,16 @@ export function createApplyJobs(deps: Deps) {
       };
     },
     /** @throws TowerError `conflict` while another job of the service is open, else as `plan` */
-    start: async (target: Target, request: ApplyRequest): Promise<ApplyJob> => {
+    start: async (target: Workload, request: ApplyRequest): Promise<ApplyJob> => {
       await prepared(target, request);
       return begin(subjectOf(target), request, `${target.service} is being changed`);
     },
   };
 }
 
-const subjectOf = ({ namespace, service }: Target): string => `${namespace}/${service}`;
+const subjectOf = ({ namespace, service }: Workload): string => `${namespace}/${service}`;
 
-function targetOf(subject: string): Target {
+function targetOf(subject: string): Workload {
   const [namespace = '', service = ''] = subject.split('/');
   return { namespace, service };
 }
@@ -89,7 +89,7 @@ function targetOf(subject: string): Target {
 /** @throws TowerError `conflict` where its tower ended and somebody else has taken back what it did, else as `applySizes` */
 async function applied(
   deps: ApplyDeps,
-  prepared: (target: Target, request: ApplyRequest) => Promise<Prepared>,
+  prepared: (target: Workload, request: ApplyRequest) => Promise<Prepared>,
   { id, attempts, abandoned, subject, payload }: QueuedJob,
   { signal, progress, isStopping }: Parameters<Work>[1],
 ): Promise<ApplyResult> {

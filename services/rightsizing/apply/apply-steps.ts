@@ -2,6 +2,7 @@ import type { Clock } from '#kernel/clock.ts';
 import { conflict, isPassing, publicText, TowerError } from '#kernel/errors.ts';
 import type { Cluster, PodState, Signals } from '#services/acquisition/kubernetes/cluster.ts';
 import type { Readiness } from '#services/acquisition/kubernetes/pods.ts';
+import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
 import { inPlaceFor, type Prepared, restartsOf, troubleOf, worseThan } from './apply-changes.ts';
 import { scalingText } from './apply-scaling.ts';
 import type { ApplyRequest } from './apply-schemas.ts';
@@ -10,7 +11,6 @@ import type { Sized } from './apply-target.ts';
 
 /** What is done to pods when a recommendation is applied: each step says what is wrong then, or nothing. */
 
-type Target = { namespace: string; service: string };
 export type ApplyDeps = { cluster: Cluster; clock: Clock };
 export type WorkloadLease = Awaited<ReturnType<Cluster['leases']['acquire']>>;
 
@@ -20,7 +20,7 @@ const lookMs = 10_000;
 /** What one application knows of itself. */
 export type Run = ApplyDeps &
   Prepared & {
-    target: Target;
+    target: Workload;
     request: ApplyRequest;
     signal: AbortSignal;
     before: Signals;
@@ -32,7 +32,7 @@ export type Run = ApplyDeps &
 /** @throws TowerError `conflict` where that cannot be done in place, `unavailable` where it is not allowed */
 export async function resize(
   cluster: Cluster,
-  target: Target,
+  target: Workload,
   pod: string,
   sized: Prepared['sized'],
   options: { dryRun?: boolean; signal?: AbortSignal | undefined },

@@ -1,6 +1,7 @@
 import { isoTime } from '#kernel/clock.ts';
 import { conflict, publicText, TowerError } from '#kernel/errors.ts';
 import type { Cluster, PodState } from '#services/acquisition/kubernetes/cluster.ts';
+import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
 import type { SizeAnswer } from '../schemas.ts';
 import { changesOf, type Prepared } from './apply-changes.ts';
 import { movedShares, shownScaling } from './apply-scaling.ts';
@@ -28,8 +29,6 @@ import type { Found } from './apply-target.ts';
  * restarted after a crash rolls back what it finds.
  */
 
-type Target = { namespace: string; service: string };
-
 /**
  * @param holder - the job, a slash, and which attempt of it
  * @param prepare - what is to be set, computed once no other job may change it
@@ -41,7 +40,7 @@ type Target = { namespace: string; service: string };
 export async function applySizes(
   deps: ApplyDeps,
   holder: string,
-  target: Target,
+  target: Workload,
   prepare: () => Promise<Prepared>,
   request: ApplyRequest,
   signal: AbortSignal,
@@ -189,7 +188,7 @@ type Acquired = { lease: WorkloadLease; prepared: Prepared; canary: string | nul
 async function acquireFor(
   { cluster }: ApplyDeps,
   holder: string,
-  target: Target,
+  target: Workload,
   prepare: () => Promise<Prepared>,
   request: ApplyRequest,
   signal: AbortSignal,
@@ -219,7 +218,7 @@ async function acquireFor(
 
 async function canaryOf(
   cluster: Cluster,
-  target: Target,
+  target: Workload,
   found: Found,
   request: ApplyRequest,
   signal?: AbortSignal,
@@ -239,7 +238,7 @@ async function canaryOf(
  */
 export async function prepare(
   cluster: Cluster,
-  target: Target,
+  target: Workload,
   found: Found,
   answer: SizeAnswer,
   request: ApplyRequest,
@@ -260,7 +259,7 @@ export async function prepare(
 export async function undoLeft(
   { cluster, clock }: ApplyDeps,
   job: string,
-  { namespace, service }: Target,
+  { namespace, service }: Workload,
   signal: AbortSignal,
 ): Promise<ApplyResult | null> {
   const { restored, waiting } = await cluster.leases.restoreOfJob(namespace, job, signal);

@@ -1,3 +1,4 @@
+import { formatQuantity } from '../quantity.ts';
 import { day, type Resource, type Usage } from '../usage.ts';
 import type { Tested } from './backtest.ts';
 
@@ -50,7 +51,7 @@ export function backtestPlot(
 ${[0.25, 0.5, 0.75, 1]
   .map(
     (share) =>
-      `<line x1="${box.left}" x2="${width - box.right}" y1="${y(share * top)}" y2="${y(share * top)}" stroke="#eee"/><text x="${box.left - 6}" y="${y(share * top) + 4}" text-anchor="end" fill="#666">${quantity(share * top, resource)}</text>`,
+      `<line x1="${box.left}" x2="${width - box.right}" y1="${y(share * top)}" y2="${y(share * top)}" stroke="#eee"/><text x="${box.left - 6}" y="${y(share * top) + 4}" text-anchor="end" fill="#666">${formatQuantity(share * top, resource)}</text>`,
   )
   .join('\n')}
 ${dayMarks(startMs, endMs)
@@ -76,14 +77,6 @@ ${lines.map(({ strategy, colour }, i) => `<text x="${width - box.right + 12}" y=
 const round = (value: number): number => Math.round(value * 10) / 10;
 const escaped = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
-
-/** Cores, or bytes in binary units. */
-export function quantity(value: number, resource: Resource): string {
-  if (resource === 'cpu') return value >= 10 ? value.toFixed(0) : `${Number(value.toPrecision(2))}`;
-  const power = Math.max(0, Math.min(4, Math.floor(Math.log2(Math.max(1, value)) / 10)));
-  return `${Number((value / 1024 ** power).toPrecision(3))} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][power]}`;
-}
-
 /** A series that does not say when it began gets days by number. */
 const dayName = (ms: number): string =>
   ms < 365 * day ? `day ${Math.round(ms / day) + 1}` : new Date(ms).toISOString().slice(5, 10);

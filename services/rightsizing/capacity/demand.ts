@@ -1,4 +1,5 @@
 import type { TriedFor } from '#services/acquisition/experiments/load-points.ts';
+import type { TimeRange } from '#services/acquisition/prometheus/collect.ts';
 import type { Advices, AdviseTask } from '../recommend/advise.ts';
 import { fewestHours, isLong } from '../recommend/explain.ts';
 import type { SizeDeps } from '../recommend/size-deps.ts';
@@ -14,7 +15,6 @@ import { dayByForecast } from './forecast-demand.ts';
  */
 
 type Context = { deps: SizeDeps; request: SizeRequest; tried: readonly TriedFor[]; signal: AbortSignal };
-type Stretch = { startMs: number; endMs: number; stepMs: number };
 export type ByCapacity = {
   answer: SizeAnswer['capacity'];
   planned: Planned | null;
@@ -31,7 +31,7 @@ export type ByCapacity = {
 export async function byCapacity(
   context: Context,
   target: { namespace: string; service: string },
-  stretch: Stretch,
+  stretch: TimeRange,
   current: number | null,
   scaler: string | null,
 ): Promise<ByCapacity> {
@@ -98,7 +98,7 @@ type Demand = {
 async function demandOf(
   { deps, request, tried, signal }: Context,
   target: { namespace: string; service: string },
-  stretch: Stretch,
+  stretch: TimeRange,
   { loadFrom }: Capacity,
 ): Promise<Demand | string> {
   const expected = request.demand_requests_per_second;

@@ -1,8 +1,8 @@
 import { isoTime } from '#kernel/clock.ts';
 import type { TriedFor } from '#services/acquisition/experiments/load-points.ts';
 import type { WorkloadState } from '#services/acquisition/prometheus/workload-state.ts';
-import { quantity } from '../backtest/plot.ts';
 import type { Planned } from '../capacity/capacity.ts';
+import { formatQuantity } from '../quantity.ts';
 import type { SizeAnswer, SizeRequest } from '../schemas.ts';
 import { own } from '../strategies/names.ts';
 import { day, type Resource } from '../usage.ts';
@@ -49,13 +49,13 @@ export function explain(
       : `memory goes above it in ${percent(request.memory_violation)} of all stretches of ${request.horizon} at most`;
   const blend = chosen.experts
     .slice(0, 3)
-    .map(({ name, weight, says }) => `${name} (${quantity(says, resource)}, ${Math.round(100 * weight)} %)`);
+    .map(({ name, weight, says }) => `${name} (${formatQuantity(says, resource)}, ${Math.round(100 * weight)} %)`);
   const rule =
     chosen.about === null
       ? `${promise}: ${blend.join(', ')}, times ${chosen.factor!.toFixed(2)}`
       : `by the rule of ${chosen.strategy} (${chosen.about})`;
   const bound = boundText(chosen.request, bounded!, resource);
-  return `${rule}; ${seen}, peak ${quantity(peak!, resource)}${bound}`;
+  return `${rule}; ${seen}, peak ${formatQuantity(peak!, resource)}${bound}`;
 }
 
 function boundText(unbounded: number, { value, by, needed, neededBy }: Bounded, resource: Resource): string {
@@ -67,9 +67,9 @@ function boundText(unbounded: number, { value, by, needed, neededBy }: Bounded, 
     ? `${boundTexts.floor}, which was `
     : neededBy === by || boundTexts[neededBy] === ''
       ? ''
-      : `${boundTexts[neededBy]}, ${quantity(needed, resource)}, which was `;
+      : `${boundTexts[neededBy]}, ${formatQuantity(needed, resource)}, which was `;
   const cost = value < needed ? ': the stated violation is not kept' : '';
-  return `; ${quantity(unbounded, resource)} was ${first}${boundTexts[by]}, ${quantity(value, resource)}${cost}`;
+  return `; ${formatQuantity(unbounded, resource)} was ${first}${boundTexts[by]}, ${formatQuantity(value, resource)}${cost}`;
 }
 
 export function explainCapacity(
@@ -81,7 +81,7 @@ export function explainCapacity(
 ): string {
   const part = share < 0.999 ? `, ${Math.round(100 * share)} % of it for this container` : '';
   const bound = boundText(unbounded, bounded, resource);
-  return `by experiments: each of ${replicas} replicas is to bear ${Number(load.toPrecision(3))} requests/s${part}: ${quantity(unbounded, resource)}${bound}`;
+  return `by experiments: each of ${replicas} replicas is to bear ${Number(load.toPrecision(3))} requests/s${part}: ${formatQuantity(unbounded, resource)}${bound}`;
 }
 
 export function notesOf(state: WorkloadState, containers: Container[]): string[] {
@@ -120,7 +120,7 @@ export function notesOf(state: WorkloadState, containers: Container[]): string[]
     ),
     ...spiky.map(
       ({ container, startup_peak_cores }) =>
-        `${container} takes ${quantity(startup_peak_cores!, 'cpu')} cores while it starts, more than twice the request: give it a CPU boost at start or no CPU limit, or it will start slowly`,
+        `${container} takes ${formatQuantity(startup_peak_cores!, 'cpu')} cores while it starts, more than twice the request: give it a CPU boost at start or no CPU limit, or it will start slowly`,
     ),
   ];
 }

@@ -1,4 +1,6 @@
 import { stringify } from 'yaml';
+import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
+import type { NamedWorkload } from '#services/acquisition/prometheus/workload-state.ts';
 
 /** A recommendation as what people apply: a patch, a Kustomize patch, Helm values, a VPA object. */
 
@@ -8,7 +10,7 @@ export type ContainerSizes = {
   memoryBytes: number | null;
   cpuLimitCores: number | null;
 };
-export type Target = { namespace: string; service: string; kind: 'Deployment' | 'StatefulSet' | 'DaemonSet' };
+export type OutputTarget = Workload & Pick<NamedWorkload, 'kind'>;
 
 /** YAML 1.1 as kubectl reads it: there Off is a boolean unless it is quoted. */
 const yamlOf = (value: object): string => stringify(value, { aliasDuplicateObjects: false, version: '1.1' });
@@ -47,7 +49,7 @@ export type Beside = {
 };
 
 export function outputsOf(
-  { namespace, service, kind }: Target,
+  { namespace, service, kind }: OutputTarget,
   containers: readonly ContainerSizes[],
   { replicas, scaler }: Beside = { replicas: null, scaler: null },
 ): Outputs {

@@ -1,13 +1,13 @@
 import { TowerError } from '#kernel/errors.ts';
 import type { TriedFor } from '#services/acquisition/experiments/load-points.ts';
-import type { PodUsage } from '#services/acquisition/prometheus/collect.ts';
+import type { PodUsage, TimeRange } from '#services/acquisition/prometheus/collect.ts';
 import type { History } from '#services/acquisition/prometheus/history.ts';
+import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
 import type { SizeRequest } from '../schemas.ts';
 import { day } from '../usage.ts';
 
 /** What is read of a workload before it is sized. */
 
-type Target = { namespace: string; service: string };
 /** `first`: the step it was seen at first, -1 of one that never was; `lastMs`: when last; both also where that is left out of the values. */
 export type SeenPod = PodUsage & { first: number; lastMs: number | null };
 /** `windowMs`: what each value of CPU is the mean of. */
@@ -21,13 +21,12 @@ export type Pods = {
   /** What Prometheus says of answers that may not be whole. */
   warnings: string[];
 };
-type Stretch = { startMs: number; endMs: number; stepMs: number };
 
 /** @param kind - what it is said to be; what Prometheus knows it as where nothing is said */
 export async function readAll(
   history: History,
-  target: Target,
-  wanted: Stretch,
+  target: Workload,
+  wanted: TimeRange,
   kind: SizeRequest['kind'],
   signal: AbortSignal,
 ) {
@@ -53,11 +52,11 @@ const isTooMuch = (error: unknown): boolean =>
 /** Of so many pods that one answer cannot hold it, half the history, and half of that. */
 async function podsOf(
   history: History,
-  target: Target,
-  stretch: Stretch,
+  target: Workload,
+  stretch: TimeRange,
   tried: readonly TriedFor[],
   signal: AbortSignal,
-): Promise<{ stretch: Stretch; cpu: Pods; memory: Pods }> {
+): Promise<{ stretch: TimeRange; cpu: Pods; memory: Pods }> {
   try {
     const [cpu, memory] = await Promise.all([
       history.pods(target, 'cpu', stretch, tried, signal),

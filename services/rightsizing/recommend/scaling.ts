@@ -1,7 +1,7 @@
 import type { Written } from '#services/acquisition/kubernetes/resources.ts';
 import type { WorkloadState } from '#services/acquisition/prometheus/workload-state.ts';
-import { quantity } from '../backtest/plot.ts';
 import type { Planned } from '../capacity/capacity.ts';
+import { formatQuantity } from '../quantity.ts';
 import type { SizeAnswer, SizeRequest } from '../schemas.ts';
 import type { Resource } from '../usage.ts';
 
@@ -41,7 +41,7 @@ export function sizeReplicas(
   );
   const bound = recommended > needed ? 'floor' : recommended < needed ? 'cap' : 'usage';
   const share = request.target_utilization === 1 ? '' : ` at ${Math.round(100 * request.target_utilization)} %`;
-  const text = `all replicas together are to have ${quantity(demand, 'cpu')} cores; one has ${quantity(perPod, 'cpu')}${share}: ${needed}`;
+  const text = `all replicas together are to have ${formatQuantity(demand, 'cpu')} cores; one has ${formatQuantity(perPod, 'cpu')}${share}: ${needed}`;
   return {
     current,
     recommended,
@@ -84,7 +84,7 @@ export function hpaOf(
       explanation: `the present requests of ${resource} are not known for all containers, so the target cannot be moved with them`,
     };
   const { exact, moved, low, high } = movedShare(target, before, after);
-  const load = (amount: number) => `${quantity(amount, resource)}${resource === 'cpu' ? ' cores' : ''}`;
+  const load = (amount: number) => `${formatQuantity(amount, resource)}${resource === 'cpu' ? ' cores' : ''}`;
   const text = `scales at ${load(target * before)} a pod, which is ${Math.round(100 * exact)} % of what all its containers are to request`;
   return {
     ...common,
@@ -92,7 +92,7 @@ export function hpaOf(
     explanation:
       moved === exact
         ? text
-        : `${text}; kept within ${Math.round(100 * low)} and ${Math.round(100 * high)} %, so it will scale at ${quantity(moved * after, resource)}`,
+        : `${text}; kept within ${Math.round(100 * low)} and ${Math.round(100 * high)} %, so it will scale at ${formatQuantity(moved * after, resource)}`,
   };
 }
 

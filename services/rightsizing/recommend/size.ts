@@ -1,6 +1,7 @@
 import { isoTime } from '#kernel/clock.ts';
 import { sum } from '#kernel/stats.ts';
 import type { PodUsage } from '#services/acquisition/prometheus/collect.ts';
+import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
 import type { ContainerState, WorkloadState } from '#services/acquisition/prometheus/workload-state.ts';
 import type { Planned } from '../capacity/capacity.ts';
 import { byCapacity } from '../capacity/demand.ts';
@@ -29,12 +30,10 @@ import type { SizeDeps } from './size-deps.ts';
 
 /** From the history of a workload to a recommendation that explains each of its numbers. */
 
-type Target = { namespace: string; service: string };
-
 /** @throws TowerError `invalid` for names Kubernetes does not allow, `unavailable` where Prometheus or threads do not answer */
 export async function sizeWorkload(
   deps: SizeDeps,
-  target: Target,
+  target: Workload,
   asked: SizeRequest,
   now: number,
   signal: AbortSignal,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readConfig } from '#config/config.ts';
 import { invalid, notFound, TowerError } from '#kernel/errors.ts';
+import type { KeyRequest } from '#services/access/schemas.ts';
 import { openAccess } from '../../offline.ts';
 import type { CliContext } from '../context.ts';
 import { card, table } from '../table.ts';
@@ -30,8 +31,6 @@ export function addAccessCommands(program: Command, context: CliContext): void {
 
 type Door = Awaited<ReturnType<typeof openAccess>>;
 type Here = <T>(work: (door: Door) => Promise<T>) => Promise<T>;
-type Scope = 'read' | 'operate' | 'approve' | 'admin';
-
 function addTokenCommands(program: Command, context: CliContext, here: Here): void {
   const token = program.command('token').description('API keys, made in the data folder of this machine');
 
@@ -126,6 +125,8 @@ async function bytesOf(option: string, path: string | undefined): Promise<Uint8A
     throw invalid(`${option} ${path} cannot be read (${error.code})`);
   });
 }
+
+type Scope = KeyRequest['scopes'][number];
 
 function checkedScope(word: string): Scope {
   if (['read', 'operate', 'approve', 'admin'].includes(word)) return word as Scope;

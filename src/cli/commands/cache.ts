@@ -1,17 +1,7 @@
 import type { Command } from 'commander';
+import type { CacheStats } from '#services/registry/schemas.ts';
 import type { CliContext } from '../context.ts';
 import { card } from '../table.ts';
-
-type Stats = {
-  total_models: number;
-  last_refresh: string | null;
-  cache_age_minutes: number | null;
-  is_stale: boolean;
-  data_source: string;
-  last_error: string | null;
-  persistence: Record<string, unknown>;
-  models_by_stage: Record<string, number>;
-};
 
 /** `tower cache …`: the mirror and its file. */
 export function addCacheCommands(program: Command, context: CliContext): void {
@@ -21,7 +11,7 @@ export function addCacheCommands(program: Command, context: CliContext): void {
     .command('info')
     .description('how old the mirror is and what it holds')
     .action(async () => {
-      const info = await context.tower().get<{ cache_info: Stats }>('/cache/info');
+      const info = await context.tower().get<{ cache_info: CacheStats }>('/cache/info');
       context.print(info, ({ cache_info: stats }) => {
         const { persistence, ...rest } = stats;
         return card([

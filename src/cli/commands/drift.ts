@@ -1,19 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { invalid } from '#kernel/errors.ts';
+import type { VersionDrift } from '#services/drift/schemas.ts';
 import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
 
-type Assessment = {
-  metric?: string;
-  feature?: string;
-  dataset: string | null;
-  status: string;
-  reason: string;
-  n_points?: number;
-  p_adjusted: number | null;
-};
-type VersionDrift = { version: string; stage: string; status: string; reason: string; assessment: Assessment[] };
 type Observed = { metric?: string; value?: string; at?: string; file?: string };
 
 /** `tower models drift` and `tower models observe`: how models do after their training. */
@@ -72,7 +63,14 @@ function driftText(versions: VersionDrift[]): string {
   const rows = versions.flatMap(({ version, stage, status, reason, assessment }) =>
     assessment.length === 0
       ? [[version, stage, null, null, status, reason]]
-      : assessment.map((item) => [version, stage, item.metric ?? item.feature, item.dataset, item.status, item.reason]),
+      : assessment.map((item) => [
+          version,
+          stage,
+          'metric' in item ? item.metric : item.feature,
+          item.dataset,
+          item.status,
+          item.reason,
+        ]),
   );
   return table(['VERSION', 'STAGE', 'MEASURED', 'DATASET', 'STATUS', 'REASON'], rows, 80);
 }

@@ -1,20 +1,11 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { TowerError } from '#kernel/errors.ts';
+import type { EventInfo } from '#services/registry/journal/event-schemas.ts';
 import type { CliContext } from '../context.ts';
 import { plain } from '../plain-text.ts';
 import { table } from '../table.ts';
 
-type Event = {
-  id: number;
-  type: string;
-  name: string;
-  version: string | null;
-  alias: string | null;
-  before: unknown;
-  after: unknown;
-  observed_at: string;
-};
 type Flags = {
   follow?: boolean;
   type?: string[];
@@ -44,7 +35,7 @@ export function addEventCommands(program: Command, context: CliContext): void {
       const query = queryOf(flags);
       query.set('limit', flags.limit);
       if (flags.since !== undefined) query.set('since', flags.since);
-      context.print(await context.tower().get<Event[]>(`/models/events?${query}`), listText);
+      context.print(await context.tower().get<EventInfo[]>(`/models/events?${query}`), listText);
     });
 }
 
@@ -58,7 +49,7 @@ async function follow(context: CliContext, flags: Flags): Promise<void> {
       for await (const { id, event, data } of frames) {
         lastId = id ?? lastId;
         if (event === 'gap') context.out(`# ${(JSON.parse(data) as { reason: string }).reason}`);
-        else context.print(JSON.parse(data) as Event, lineText);
+        else context.print(JSON.parse(data) as EventInfo, lineText);
       }
     } catch (error) {
       const isRefused = error instanceof TowerError && error.code !== 'unavailable';
@@ -76,7 +67,7 @@ function queryOf({ type, name, version }: Flags): URLSearchParams {
   return query;
 }
 
-function listText(events: Event[]): string {
+function listText(events: EventInfo[]): string {
   if (events.length === 0)
     return 'No events match. Events are made of what changes after the tower first saw the registry.';
   const rows = events.map((event) => [
@@ -91,7 +82,7 @@ function listText(events: Event[]): string {
   return table(['ID', 'OBSERVED', 'TYPE', 'MODEL', 'VERSION', 'ALIAS', 'CHANGE'], rows, 60);
 }
 
-const lineText = (event: Event): string =>
+const lineText = (event: EventInfo): string =>
   plain(
     [
       event.observed_at,
@@ -106,7 +97,7 @@ const lineText = (event: Event): string =>
   );
 
 /** Before and after, of a stage only its name. */
-function changeText({ type, before, after }: Event): string {
+function changeText({ type, before, after }: EventInfo): string {
   if (/\.(created|deleted)$/.test(type) && !type.startsWith('model_version_alias')) return '';
   const text = (value: unknown): string => {
     if (value === null) return '-';

@@ -1,23 +1,8 @@
 import type { Command } from 'commander';
 import { invalid } from '#kernel/errors.ts';
+import type { ExperimentAnswer, ExperimentList } from '#services/acquisition/schemas.ts';
 import type { CliContext } from '../context.ts';
 import { card, table } from '../table.ts';
-
-type Info = {
-  experiment_id: string;
-  rows: number;
-  load_success_rate: number | null;
-  quality: string;
-  failed_checks: string[];
-};
-type List = {
-  experiments: Info[];
-  total_experiments: number;
-  data_quality: { high_quality: number; medium_quality: number; low_quality: number };
-  failed_checks: Record<string, number>;
-  unreadable: { experiment_id: string; error: string }[];
-};
-type One = Info & { checks: { name: string; passed: boolean; detail: string }[]; cleaning: string[] };
 
 const path = '/api/v1/acquisition/experiments';
 const ofService = (service: string | undefined): string =>
@@ -31,13 +16,13 @@ export function addExperimentCommands(program: Command, context: CliContext): vo
     .description('all of them, with their quality')
     .option('--service <name>', 'those of one service')
     .action(async ({ service }: { service?: string }) => {
-      context.print(await context.tower().get<List>(`${path}?${ofService(service)}`), listText);
+      context.print(await context.tower().get<ExperimentList>(`${path}?${ofService(service)}`), listText);
     });
   experiments
     .command('show <experiment>')
     .description('the checks of one, and what cleaning takes out')
     .action(async (id: string) => {
-      context.print(await context.tower().get<One>(`${path}/${encodeURIComponent(id)}`), oneText);
+      context.print(await context.tower().get<ExperimentAnswer>(`${path}/${encodeURIComponent(id)}`), oneText);
     });
   program
     .command('clean')
@@ -53,7 +38,7 @@ export function addExperimentCommands(program: Command, context: CliContext): vo
     });
 }
 
-function listText({ experiments, total_experiments, data_quality, failed_checks, unreadable }: List): string {
+function listText({ experiments, total_experiments, data_quality, failed_checks, unreadable }: ExperimentList): string {
   if (total_experiments === 0 && unreadable.length === 0) return 'There is no experiment.';
   const { high_quality, medium_quality, low_quality } = data_quality;
   return [
@@ -80,7 +65,7 @@ function listText({ experiments, total_experiments, data_quality, failed_checks,
   ].join('\n');
 }
 
-const oneText = ({ experiment_id, quality, checks, cleaning }: One): string =>
+const oneText = ({ experiment_id, quality, checks, cleaning }: ExperimentAnswer): string =>
   [
     `${experiment_id}: ${quality} quality`,
     '',

@@ -2,31 +2,11 @@ import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { invalid } from '#kernel/errors.ts';
 import { wholeNumber } from '#kernel/query.ts';
+import type { BacktestAnswer, ForecastAnswer } from '#services/forecast/schemas.ts';
 import type { CliContext } from '../context.ts';
 import { numberOf, readColumn } from '../csv-column.ts';
 import { table } from '../table.ts';
 
-type Point = { step: number; timestamp: string | null; value: number; lower: number | null; upper: number | null };
-type Member = { name: string; weight: number; error: number | null; left_out: string | null };
-type Answer = {
-  forecast: Point[];
-  interval_width: number;
-  confidence: number | null;
-  confidence_tolerance: number;
-  fusion: string;
-  members: Member[];
-  notes: string[];
-};
-type Scores = {
-  name: string;
-  windows: number;
-  mae: number;
-  smape: number;
-  mase: number | null;
-  owa: number | null;
-  coverage: number | null;
-};
-type Tested = { methods: Scores[]; interval_width: number; horizon: number; notes: string[]; picture: string };
 type Flags = {
   csv: string;
   column: string;
@@ -48,7 +28,7 @@ export function addForecastCommands(program: Command, context: CliContext): void
   const forecast = asking(program.command('forecast'))
     .description('forecast a column of a CSV file')
     .action(async (flags: Flags) => {
-      const answer = await context.tower().post<Answer>('/api/v1/forecast', await questionOf(flags));
+      const answer = await context.tower().post<ForecastAnswer>('/api/v1/forecast', await questionOf(flags));
       context.print(answer, forecastText);
     });
   forecast
@@ -60,7 +40,7 @@ export function addForecastCommands(program: Command, context: CliContext): void
       const flags = forecast.opts<Flags>();
       const title = `${flags.column} of ${flags.csv}`;
       const question = { ...(await questionOf(flags)), windows: numberOf('--windows', own.windows), title };
-      const tested = await context.tower().post<Tested>('/api/v1/forecast/backtest', question);
+      const tested = await context.tower().post<BacktestAnswer>('/api/v1/forecast/backtest', question);
       context.print(tested, backtestText);
       if (own.picture !== undefined)
         await writeFile(own.picture, tested.picture).catch((error: NodeJS.ErrnoException) => {
@@ -129,7 +109,7 @@ function forecastText({
   members,
   notes,
   fusion,
-}: Answer): string {
+}: ForecastAnswer): string {
   const rows = forecast.map(({ step, timestamp, value, lower, upper }) => [
     timestamp ?? String(step),
     digits(value),
@@ -162,7 +142,7 @@ function forecastText({
   ].join('\n');
 }
 
-function backtestText({ methods, interval_width, horizon, notes }: Tested): string {
+function backtestText({ methods, interval_width, horizon, notes }: BacktestAnswer): string {
   const rows = methods.map(({ name, windows, mae, smape, mase, owa, coverage }) => [
     name,
     windows,

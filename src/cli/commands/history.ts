@@ -1,21 +1,7 @@
 import type { Command } from 'commander';
+import type { ModelHistory } from '#services/registry/journal/event-schemas.ts';
 import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
-
-type History = {
-  stage: string;
-  recorded_since: string | null;
-  at: { time: string; versions: string[] | null; uncertain: string[] } | null;
-  rollback_target: string | null;
-  rollback_reason: string;
-  turns: {
-    version: string;
-    stage_source: string;
-    from: string | null;
-    until: string | null;
-    ended_by: string | null;
-  }[];
-};
 
 /** `tower models history`: who was in production when. */
 export function addHistoryCommand(models: Command, context: CliContext): void {
@@ -27,13 +13,13 @@ export function addHistoryCommand(models: Command, context: CliContext): void {
     .action(async (name: string, flags: { stage?: string; at?: string }) => {
       const query = new URLSearchParams(Object.entries(flags));
       context.print(
-        await context.tower().get<History>(`/model/${encodeURIComponent(name)}/history?${query}`),
+        await context.tower().get<ModelHistory>(`/model/${encodeURIComponent(name)}/history?${query}`),
         historyText,
       );
     });
 }
 
-function historyText({ stage, recorded_since, at, rollback_target, rollback_reason, turns }: History): string {
+function historyText({ stage, recorded_since, at, rollback_target, rollback_reason, turns }: ModelHistory): string {
   if (at) {
     if (at.versions === null) return `Nothing is known of ${at.time}: recording began ${recorded_since ?? 'not yet'}`;
     const maybe = at.uncertain.length > 0 ? `; perhaps ${at.uncertain.join(', ')}: it changed between two looks` : '';

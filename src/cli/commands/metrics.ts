@@ -3,40 +3,18 @@ import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { stringify } from 'csv-stringify/sync';
 import { invalid } from '#kernel/errors.ts';
+import type {
+  AnomaliesAnswer,
+  BaselinesAnswer,
+  MetricForecastAnswer,
+  TrendAnswer,
+} from '#services/analytics/analysis/analysis-schemas.ts';
+import type { AggregateAnswer, PointsAnswer } from '#services/analytics/schemas.ts';
 import type { CliContext } from '../context.ts';
 import { sparkline, table } from '../table.ts';
 
 type Identity = { metric: string; resource: string; labels: Record<string, string> };
-type Point = Identity & { timestamp: string; value: number | null };
-type Bucket = {
-  start: string;
-  count: number;
-  mean: number;
-  min: number;
-  max: number;
-  percentiles: Record<string, number>;
-};
-type Aggregate = { groups: { resource: string | null; labels: object | null; buckets: Bucket[] }[]; notes: string[] };
-type Anomaly = Identity & { timestamp: string; value: number; expected: number | null; score: number; reason: string };
-type Anomalies = { method: string; series: number; anomalies: Anomaly[]; notes: string[] };
-type Trend = {
-  metric: string;
-  direction: string;
-  slope_per_day: number | null;
-  slope_per_day_low: number | null;
-  slope_per_day_high: number | null;
-  p: number | null;
-  changepoints: { at: string; before: number; after: number }[];
-  start: string;
-  end: string;
-};
-type Forecast = {
-  points: { timestamp: string; value: number; lower: number | null; upper: number | null }[];
-  confidence: number | null;
-  backtest: { windows: number; mae: number } | null;
-  notes: string[];
-};
-type Baselines = { baselines: (Identity & { hours: number; median: number; mad: number })[] };
+type Point = PointsAnswer['points'][number];
 type Flags = Record<string, string | string[] | boolean | undefined>;
 
 const many = (value: string, before: string[] = []): string[] => [...before, value];
@@ -85,21 +63,21 @@ export function addMetricsCommands(program: Command, context: CliContext): void 
     .option('--timezone <zone>', 'whose days and months', 'UTC')
     .option('--group_by <what>', 'none, resource or series', 'none')
     .action(async (metric: string, flags: Flags) =>
-      context.print(await context.tower().get<Aggregate>(path('aggregate', metric, flags)), aggregateText),
+      context.print(await context.tower().get<AggregateAnswer>(path('aggregate', metric, flags)), aggregateText),
     );
   about('anomalies <metric>', 'what was unusual, and why')
     .option('--method <name>', 'calibrated, zscore, esd or peers', 'calibrated')
     .action(async (metric: string, flags: Flags) =>
-      context.print(await context.tower().get<Anomalies>(path('anomalies', metric, flags)), anomaliesText),
+      context.print(await context.tower().get<AnomaliesAnswer>(path('anomalies', metric, flags)), anomaliesText),
     );
   about('trend <metric>', 'whether it rises or falls, and how fast').action(async (metric: string, flags: Flags) =>
-    context.print(await context.tower().get<Trend>(path('trend', metric, flags)), trendText),
+    context.print(await context.tower().get<TrendAnswer>(path('trend', metric, flags)), trendText),
   );
   about('forecast <metric>', 'where it will be')
     .option('--periods_ahead <steps>', 'steps ahead', '10')
     .option('--method <name>', 'fused or exponential_smoothing', 'fused')
     .action(async (metric: string, flags: Flags) =>
-      context.print(await context.tower().get<Forecast>(path('forecast', metric, flags)), forecastText),
+      context.print(await context.tower().get<MetricForecastAnswer>(path('forecast', metric, flags)), forecastText),
     );
   metrics
     .command('baselines [metric]')
@@ -127,7 +105,7 @@ async function query(context: CliContext, metric: string | undefined, flags: Fla
   );
 }
 
-const aggregateText = ({ groups, notes }: Aggregate): string =>
+const aggregateText = ({ groups, notes }: AggregateAnswer): string =>
   [
     ...groups.flatMap(({ resource, labels, buckets }) => [
       ...(resource === null ? [] : [`${resource} ${labels ? JSON.stringify(labels) : ''}`.trimEnd()]),
@@ -155,7 +133,7 @@ const aggregateText = ({ groups, notes }: Aggregate): string =>
     ...noted(notes),
   ].join('\n');
 
-const anomaliesText = ({ anomalies, series, method, notes }: Anomalies): string =>
+const anomaliesText = ({ anomalies, series, method, notes }: AnomaliesAnswer): string =>
   [
     ...(anomalies.length === 0
       ? [`nothing unusual in ${series} series (${method})`]
@@ -185,7 +163,7 @@ function trendText({
   changepoints,
   start,
   end,
-}: Trend): string {
+}: TrendAnswer): string {
   if (slope_per_day === null) return `${metric}: too few points from ${start} to ${end} to say`;
   return [
     `${metric}: ${direction}, ${digits(slope_per_day)} a day (95 %: ${digits(slope_per_day_low)} to ${digits(slope_per_day_high)}), p = ${digits(p)}`,
@@ -193,7 +171,7 @@ function trendText({
   ].join('\n');
 }
 
-const forecastText = ({ points, confidence, backtest, notes }: Forecast): string =>
+const forecastText = ({ points, confidence, backtest, notes }: MetricForecastAnswer): string =>
   [
     table(
       ['FROM', 'FORECAST', 'LOWER 90 %', 'UPPER 90 %'],
@@ -208,7 +186,7 @@ const forecastText = ({ points, confidence, backtest, notes }: Forecast): string
   ].join('\n');
 
 async function printBaselines(context: CliContext, metric: string | undefined, flags: Flags): Promise<void> {
-  context.print(await context.tower().get<Baselines>(path('baselines', metric, flags)), ({ baselines }) =>
+  context.print(await context.tower().get<BaselinesAnswer>(path('baselines', metric, flags)), ({ baselines }) =>
     table(
       ['METRIC', 'RESOURCE', 'LABELS', 'HOURS', 'MEDIAN', 'MAD'],
       baselines.map(({ metric: name, resource, labels, hours, median, mad }) => [
@@ -226,7 +204,7 @@ async function printBaselines(context: CliContext, metric: string | undefined, f
 async function analyze(context: CliContext, component: string): Promise<void> {
   const tower = context.tower();
   const { series } = await tower.get<{ series: Identity[] }>(path('series', undefined, { component }));
-  type Analysis = Pick<Trend, 'metric' | 'direction' | 'slope_per_day'> & {
+  type Analysis = Pick<TrendAnswer, 'metric' | 'direction' | 'slope_per_day'> & {
     last: number | null;
     anomalies: number;
     values: (number | null)[];
@@ -234,8 +212,8 @@ async function analyze(context: CliContext, component: string): Promise<void> {
   const found: Analysis[] = [];
   for (const metric of new Set(series.map((each) => each.metric))) {
     const { points } = await tower.get<{ points: Point[] }>(path('metrics', metric, { component, limit: '60' }));
-    const { direction, slope_per_day } = await tower.get<Trend>(path('trend', metric, { component }));
-    const { anomalies } = await tower.get<Anomalies>(path('anomalies', metric, { component }));
+    const { direction, slope_per_day } = await tower.get<TrendAnswer>(path('trend', metric, { component }));
+    const { anomalies } = await tower.get<AnomaliesAnswer>(path('anomalies', metric, { component }));
     const values = points.map(({ value }) => value).toReversed();
     found.push({
       metric,

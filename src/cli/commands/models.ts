@@ -1,22 +1,11 @@
 import type { Command } from 'commander';
 import { notFound } from '#kernel/errors.ts';
+import type { ModelInfo } from '#services/registry/schemas.ts';
 import type { CliContext } from '../context.ts';
 import { card, table } from '../table.ts';
 import { addDriftCommands } from './drift.ts';
 import { addHistoryCommand } from './history.ts';
 import { addJudgementCommands } from './promotion.ts';
-
-type Model = {
-  registry?: string;
-  name: string;
-  version: string;
-  stage: string;
-  stage_source: string;
-  aliases: string[];
-  model_type: string | null;
-  metrics: Record<string, number | null>;
-  [field: string]: unknown;
-};
 
 type ListFlags = {
   stage?: string;
@@ -48,7 +37,7 @@ export function addModelCommands(program: Command, context: CliContext): void {
       const path = `${flags.monitored ? '/models/monitored' : '/models/all'}${queryOf(flags)}`;
       const tower = context.tower();
       // Without --limit the whole list is wanted, however many pages it takes.
-      const found = flags.limit === undefined ? await tower.list<Model>(path) : await tower.get<Model[]>(path);
+      const found = flags.limit === undefined ? await tower.list<ModelInfo>(path) : await tower.get<ModelInfo[]>(path);
       context.print(found, listText);
     });
 
@@ -56,7 +45,7 @@ export function addModelCommands(program: Command, context: CliContext): void {
     .command('show <name> [version]')
     .description('show a model, or one version of it')
     .action(async (name: string, version: string | undefined) => {
-      const versions = await context.tower().list<Model>(`/model/${encodeURIComponent(name)}/versions`);
+      const versions = await context.tower().list<ModelInfo>(`/model/${encodeURIComponent(name)}/versions`);
       if (version === undefined) return context.print(versions, listText);
       const found = versions.find((item) => item.version === version);
       if (!found)
@@ -116,7 +105,7 @@ function queryOf(flags: ListFlags): string {
   return query.size > 0 ? `?${query}` : '';
 }
 
-function listText(versions: Model[]): string {
+function listText(versions: ModelInfo[]): string {
   if (versions.length === 0) return 'No model versions match.';
   // Over several registries a name alone says too little.
   const several = versions.some((item) => item.registry !== undefined);
@@ -132,9 +121,10 @@ function listText(versions: Model[]): string {
   return table([...(several ? ['REGISTRY'] : []), 'NAME', 'VERSION', 'STAGE', 'ALIASES', 'TYPE', 'METRICS'], rows);
 }
 
-const stageText = (model: Model): string => (model.stage_source === 'alias' ? `${model.stage} (alias)` : model.stage);
+const stageText = (model: ModelInfo): string =>
+  model.stage_source === 'alias' ? `${model.stage} (alias)` : model.stage;
 
-const metricsText = (metrics: Model['metrics']): string =>
+const metricsText = (metrics: ModelInfo['metrics']): string =>
   Object.entries(metrics)
     .map(([name, value]) => `${name}=${value === null ? 'n/a' : Number(value.toPrecision(4))}`)
     .join(' ');

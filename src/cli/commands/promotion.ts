@@ -1,38 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { invalid } from '#kernel/errors.ts';
+import type { Comparison, GateResult, HygieneReport } from '#services/registry/promotion/promotion-schemas.ts';
 import { exitCodes } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
-
-type Difference = { name: string; champion: string | null; challenger: string | null };
-type Comparison = {
-  champion: { version: string; stage: string };
-  challenger: { version: string; stage: string };
-  comparable: string;
-  comparable_reason: string;
-  metrics: {
-    name: string;
-    direction: string;
-    champion: number | null;
-    challenger: number | null;
-    change_pct: number | null;
-    better: string | null;
-  }[];
-  params: Difference[] | null;
-  params_reason: string | null;
-  tags: Difference[];
-};
-type GateResult = {
-  status: 'pass' | 'fail';
-  version: string;
-  baseline: string | null;
-  rules: { rule: object; passed: boolean; reason: string }[];
-};
-type Report = {
-  counts: Record<string, number>;
-  findings: { kind: string; name: string; version: string | null; detail: string }[];
-};
 
 /** `tower models compare|gate|hygiene`: what is to be thought of models. */
 export function addJudgementCommands(models: Command, context: CliContext): void {
@@ -73,7 +45,7 @@ export function addJudgementCommands(models: Command, context: CliContext): void
     .action(async (flags: { kind?: string; name?: string; all?: boolean }) => {
       const { all, ...rest } = flags;
       const query = new URLSearchParams({ ...rest, ...(all ? { scope: 'all' } : {}) });
-      context.print(await context.tower().get<Report>(`/models/hygiene?${query}`), reportText);
+      context.print(await context.tower().get<HygieneReport>(`/models/hygiene?${query}`), reportText);
     });
 }
 
@@ -121,7 +93,7 @@ function comparisonText({
 
 const signed = (value: number): string => `${value > 0 ? '+' : ''}${Number(value.toPrecision(3))}`;
 
-function differences(what: string, list: Difference[] | null, reason: string | null): string {
+function differences(what: string, list: Comparison['params'], reason: string | null): string {
   if (list === null) return `${what}: ${reason}`;
   if (list.length === 0) return `${what}: no difference`;
   return table(
@@ -138,7 +110,7 @@ function gateText({ status, version, baseline, rules }: GateResult): string {
   ].join('\n');
 }
 
-function reportText({ counts, findings }: Report): string {
+function reportText({ counts, findings }: HygieneReport): string {
   if (findings.length === 0) return 'Nothing found.';
   const rows = findings.map((item) => [item.kind, item.name, item.version, item.detail]);
   const sums = Object.entries(counts)

@@ -1,44 +1,14 @@
 import type { Command } from 'commander';
 import { TowerError } from '#kernel/errors.ts';
+import type { ApplyJob, ApplyPlan, ApplyResult } from '#services/rightsizing/apply/apply-schemas.ts';
 import type { CliContext } from '../context.ts';
 import { numberOf } from '../csv-column.ts';
 import { followJob } from '../follow-job.ts';
 import { card, table } from '../table.ts';
 import { type SizeFlags, sizeBody, sizeOptions } from './rightsizing-flags.ts';
 
-type Change = { container: string; what: string; from: string | null; to: string };
-type Autoscaler = {
-  name: string;
-  targets: {
-    resource: string;
-    container: string | null;
-    from: string;
-    meanwhile: string;
-    to: string;
-    acts_at: string;
-  }[];
-};
-type Changes = { changes: Change[]; autoscaler: Autoscaler | null };
-type Plan = Changes & { namespace: string; service: string; confidence: number | null; notes: string[] };
-type Measured = { cpu_throttle_ratio: number | null; error_ratio: number | null; latency_p95_ms: number | null };
-type Result = Changes & {
-  status: string;
-  reason: string | null;
-  canary: string | null;
-  before: Measured;
-  after: Measured;
-  steps: { at: string; text: string }[];
-};
-type Job = {
-  id: string;
-  namespace: string;
-  service: string;
-  status: string;
-  created_at: string;
-  progress: { step: string } | null;
-  result: Result | null;
-  error: string | null;
-};
+type Changes = Pick<ApplyPlan, 'changes' | 'autoscaler'>;
+type Measured = ApplyResult['before'];
 type Flags = SizeFlags & {
   namespace: string;
   service: string;
@@ -70,7 +40,7 @@ export function addApplyCommands(rightsizing: Command, context: CliContext): voi
     .command('applied')
     .description('what was applied, newest first')
     .action(async () => {
-      context.print(await context.tower().get<Job[]>(jobs), (all) =>
+      context.print(await context.tower().get<ApplyJob[]>(jobs), (all) =>
         all.length === 0
           ? 'Nothing has been applied.'
           : table(
@@ -101,8 +71,8 @@ async function apply(context: CliContext, { namespace, service, confirm, ...flag
     rollout_seconds: numberOf('--rollout-seconds', flags.rolloutSeconds),
     dry_run: !confirm,
   };
-  if (!confirm) return context.print(await tower.post<Plan>(path, body), planText);
-  const begun = await tower.post<Job>(path, body);
+  if (!confirm) return context.print(await tower.post<ApplyPlan>(path, body), planText);
+  const begun = await tower.post<ApplyJob>(path, body);
   const job = await followJob(context, jobs, begun, ({ progress }) => context.step(progress?.step ?? ''));
   if (!job.result && job.status === 'cancelled')
     throw new TowerError(
@@ -128,7 +98,7 @@ const changesTable = ({ changes, autoscaler }: Changes): string =>
     ],
   );
 
-const planText = ({ confidence, notes, ...changes }: Plan): string =>
+const planText = ({ confidence, notes, ...changes }: ApplyPlan): string =>
   [
     changesTable(changes),
     '',
@@ -137,7 +107,7 @@ const planText = ({ confidence, notes, ...changes }: Plan): string =>
     'Nothing was changed; --confirm does it.',
   ].join('\n');
 
-const resultText = ({ status, reason, canary, before, after, steps, ...changes }: Result): string =>
+const resultText = ({ status, reason, canary, before, after, steps, ...changes }: ApplyResult): string =>
   [
     changesTable(changes),
     '',

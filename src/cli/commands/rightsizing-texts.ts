@@ -1,70 +1,13 @@
+import type { BacktestAnswer } from '#services/rightsizing/backtest/backtest-schemas.ts';
+import type { BatchAnswer, SizeAnswer, Sizing } from '#services/rightsizing/schemas.ts';
 import { card, table } from '../table.ts';
 
 /** Recommendations and backtests as people read them. */
 
 export type Output = 'table' | 'kubectl' | 'kustomize' | 'helm' | 'vpa';
-type Sizing = {
-  request: number | null;
-  current_request: number | null;
-  current_limit: number | null;
-  limit: number | null;
-  confidence: number | null;
-  bound_by: string;
-  explanation: string;
-  compared: { strategy: string; request: number | null }[];
-};
-export type Cost = {
-  currency: string;
-  monthly_now: number | null;
-  monthly_recommended: number | null;
-  monthly_saving: number | null;
-};
-export type Answer = {
-  namespace: string;
-  service: string;
-  status: string;
-  reason: string | null;
-  containers: { container: string; cpu: Sizing; memory: Sizing }[];
-  replicas: { current: number | null; recommended: number | null; explanation: string } | null;
-  hpa: {
-    name: string;
-    target_utilization: number;
-    recommended_target_utilization: number | null;
-    explanation: string;
-  } | null;
-  hpa_memory: Answer['hpa'];
-  cost: Cost;
-  outputs: Record<'kubectl' | 'kustomize' | 'helm' | 'vpa', string> | null;
-  notes: string[];
-};
-export type Batch = {
-  recommendations: Answer[];
-  failures: { service: string; error: string }[];
-  cost: Cost;
-  left_off: number;
-  next: string | null;
-};
-type Summary = {
-  strategy: string;
-  slack: number;
-  violations: number;
-  violated_windows: number;
-  regret: number;
-  ooms_per_day: number;
-  resizes: number;
-  calibration_error: number | null;
-};
-export type Tested = {
-  resource: string;
-  horizon_seconds: number;
-  windows: number;
-  samples: number;
-  summaries: Summary[];
-  picture: string;
-};
-
+export type Cost = BatchAnswer['cost'];
 /** Two parts of one namespace. */
-export function together(first: Batch, then: Batch): Batch {
+export function together(first: BatchAnswer, then: BatchAnswer): BatchAnswer {
   const sum = (name: 'monthly_now' | 'monthly_recommended' | 'monthly_saving') => {
     const [a, b] = [first.cost[name], then.cost[name]];
     return a === null ? b : b === null ? a : a + b;
@@ -86,7 +29,7 @@ export function together(first: Batch, then: Batch): Batch {
 const comment = (text: string): string => `# ${text.replaceAll(/\s+/g, ' ')}`;
 
 /** What can be applied is one document each; what is not one is a comment there. */
-export function batchText({ recommendations, failures, cost }: Batch, output: Output): string {
+export function batchText({ recommendations, failures, cost }: BatchAnswer, output: Output): string {
   const isTable = output === 'table';
   const said = failures.map(({ service, error }) => `${service}: ${error}`);
   if (isTable)
@@ -104,7 +47,7 @@ export function batchText({ recommendations, failures, cost }: Batch, output: Ou
   return [...documents, ...said.map(comment)].join(output === 'kubectl' ? '\n' : '\n---\n');
 }
 
-export function recommendationText(answer: Answer, output: Output): string {
+export function recommendationText(answer: SizeAnswer, output: Output): string {
   if (answer.outputs === null) {
     const text = `${answer.namespace}/${answer.service}: no recommendation: ${answer.reason}`;
     return output === 'table' ? text : comment(text);
@@ -168,7 +111,7 @@ const hpaText = ({
   target_utilization,
   recommended_target_utilization,
   explanation,
-}: NonNullable<Answer['hpa']>): string => {
+}: NonNullable<SizeAnswer['hpa']>): string => {
   const percent = (share: number) => `${Math.round(100 * share)} %`;
   const to = recommended_target_utilization === null ? '?' : percent(recommended_target_utilization);
   return `${name} ${percent(target_utilization)} → ${to}: ${explanation}`;
@@ -186,7 +129,7 @@ function costText({ currency, monthly_now, monthly_recommended, monthly_saving }
   return `${money(monthly_now)} → ${money(monthly_recommended)} a month, ${monthly_saving >= 0 ? 'saves' : 'costs'} ${money(Math.abs(monthly_saving))}`;
 }
 
-export function backtestText({ summaries, windows, horizon_seconds, resource }: Tested): string {
+export function backtestText({ summaries, windows, horizon_seconds, resource }: BacktestAnswer): string {
   const share = (value: number) => Number(value.toFixed(3));
   const rows = summaries.map(
     ({ strategy, slack, violations, violated_windows, regret, ooms_per_day, resizes, calibration_error }) => [

@@ -1,21 +1,14 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { invalid, publicText } from '#kernel/errors.ts';
+import type { BacktestAnswer } from '#services/rightsizing/backtest/backtest-schemas.ts';
+import type { BatchAnswer, SizeAnswer } from '#services/rightsizing/schemas.ts';
 import type { CliContext } from '../context.ts';
 import { numberOf, onGrid, readColumn } from '../csv-column.ts';
 import { table } from '../table.ts';
 import { addApplyCommands } from './rightsizing-apply.ts';
 import { horizonOption, type SizeFlags, sizeBody, sizeOptions } from './rightsizing-flags.ts';
-import {
-  type Answer,
-  type Batch,
-  backtestText,
-  batchText,
-  type Output,
-  recommendationText,
-  type Tested,
-  together,
-} from './rightsizing-texts.ts';
+import { backtestText, batchText, type Output, recommendationText, together } from './rightsizing-texts.ts';
 
 type RecommendFlags = SizeFlags & {
   namespace: string;
@@ -106,14 +99,14 @@ async function recommend(context: CliContext, flags: RecommendFlags): Promise<vo
   const body = { ...sizeBody(flags), compare: compare === true, ...(kind === undefined ? {} : { kind }) };
   const tower = context.tower();
   if (service !== undefined) {
-    const answer = await tower.post<Answer>(`${path}/${part(namespace)}/${part(service)}/recommendation`, body);
+    const answer = await tower.post<SizeAnswer>(`${path}/${part(namespace)}/${part(service)}/recommendation`, body);
     // A script must not take it for something.
     if (answer.outputs === null) process.exitCode = 1;
     return context.print(answer, (one) => recommendationText(one, output));
   }
   const named = services === undefined ? {} : { services: services.split(',').map((name) => name.trim()) };
   const ask = async (more: object) =>
-    tower.post<Batch>(`${path}/${part(namespace)}/recommendations`, { ...body, ...named, ...more });
+    tower.post<BatchAnswer>(`${path}/${part(namespace)}/recommendations`, { ...body, ...named, ...more });
   let batch = await ask({});
   while (batch.next) {
     context.progress(`${batch.recommendations.length + batch.failures.length} workloads, ${batch.left_off} to go`);
@@ -154,10 +147,10 @@ async function backtestWorkload(
   context: CliContext,
   { prometheus = '', days }: BacktestFlags,
   common: object,
-): Promise<Tested> {
+): Promise<BacktestAnswer> {
   const [, namespace, service] = /^([^/]+)\/([^/]+)$/.exec(prometheus) ?? [];
   if (namespace === undefined || service === undefined) throw invalid('--prometheus must be namespace/service');
-  return context.tower().post<Tested>(`${path}/${part(namespace)}/${part(service)}/backtest`, {
+  return context.tower().post<BacktestAnswer>(`${path}/${part(namespace)}/${part(service)}/backtest`, {
     ...common,
     ...(days === undefined ? {} : { history_days: numberOf('--days', days) }),
   });
@@ -167,10 +160,10 @@ async function backtestCsv(
   context: CliContext,
   { csv, column, time, step }: BacktestFlags,
   common: object,
-): Promise<Tested> {
+): Promise<BacktestAnswer> {
   if (csv === undefined || column === undefined) throw invalid('name --prometheus, or --csv and --column');
   const { values, times } = await readColumn(csv, column, time, null);
   const step_seconds = step === undefined ? null : numberOf('--step', step);
   const grid = times ? onGrid(values, times, step_seconds) : { values, step_seconds: step_seconds ?? 300 };
-  return context.tower().post<Tested>(`${path}/backtest`, { ...common, ...grid, title: `${column} of ${csv}` });
+  return context.tower().post<BacktestAnswer>(`${path}/backtest`, { ...common, ...grid, title: `${column} of ${csv}` });
 }

@@ -1,17 +1,14 @@
 import type { Command } from 'commander';
+import type { CollectionStatus } from '#services/acquisition/overview-schemas.ts';
 import { exitCodes } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { card } from '../table.ts';
 
+/** What of /health is printed line by line. */
 type Health = {
   status: string;
-  jobs: { name: string; status: string; last_error: string | null; next_run_at: string | null }[];
+  jobs: { name: string; status: string; last_error: string | null }[];
 } & Record<string, unknown>;
-type Collection = {
-  system_status: string;
-  services: Record<string, { status: string; experiments: number; models_trained: boolean }>;
-  data_collection: { total_csv_files: number; total_json_files: number; in_progress: boolean };
-};
 
 /** `tower status`: is it well, and how far are experiments and models? Exit code 5 when it is not well. */
 export function addStatusCommand(program: Command, context: CliContext): void {
@@ -24,7 +21,7 @@ export function addStatusCommand(program: Command, context: CliContext): void {
       const query = service === undefined ? '' : `?service=${encodeURIComponent(service)}`;
       const [health, collection] = await Promise.all([
         tower.get<Health>('/health'),
-        tower.get<Collection>(`/api/v1/acquisition/status${query}`),
+        tower.get<CollectionStatus>(`/api/v1/acquisition/status${query}`),
       ]);
       context.print({ ...health, ...collection }, ({ jobs, services, data_collection, ...rest }) =>
         card([

@@ -1,41 +1,17 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { invalid, TowerError } from '#kernel/errors.ts';
+import type {
+  ExperimentJob,
+  ExperimentPlan,
+  ExperimentProgress,
+} from '#services/acquisition/experiments/job-schemas.ts';
 import { experimentConfigs } from '../../offline.ts';
 import type { CliContext } from '../context.ts';
 import { followJob } from '../follow-job.ts';
 import { card, table } from '../table.ts';
 
-type Running = { experiment_id: string; phase: string; detail: string; share: number | null };
-type Progress = { total: number; finished: number; failed: number; running: Running[]; eta_seconds: number | null };
-type Result = {
-  status: string;
-  total_experiments: number;
-  successful_experiments: number;
-  failed_experiments: number;
-  skipped_experiments: number;
-  data_quality: { high_quality: number; medium_quality: number; low_quality: number };
-  failures: { experiment_id: string; error: string; attempts: number }[];
-  notes: string[];
-};
-type Job = {
-  id: string;
-  namespace: string;
-  services: string[];
-  status: string;
-  progress: Progress | null;
-  result: Result | null;
-  error: string | null;
-};
-type Plan = {
-  groups: string[][];
-  targets: Record<string, string>;
-  workers: number;
-  total_experiments: number;
-  finished: string[];
-  least_minutes: number;
-  notes: string[];
-};
+type Result = NonNullable<ExperimentJob['result']>;
 type Flags = { configFile?: string; namespace: string; target?: string; maxWorkers?: string; plan?: boolean };
 
 const path = '/api/v1/acquisition/experiments';
@@ -85,7 +61,7 @@ function addExperimentJobCommands(train: Command, context: CliContext): void {
     .command('experiment-jobs')
     .description('jobs that make experiments, newest first')
     .action(async () => {
-      context.print(await context.tower().get<Job[]>(`${path}/jobs`), (jobs) =>
+      context.print(await context.tower().get<ExperimentJob[]>(`${path}/jobs`), (jobs) =>
         jobs.length === 0
           ? 'No experiment has been made by a job.'
           : table(
@@ -107,7 +83,7 @@ function addExperimentJobCommands(train: Command, context: CliContext): void {
     .command('cancel-experiments <job>')
     .description('end such a job; what is under way is undone')
     .action(async (job: string) => {
-      context.print(await context.tower().delete<Job>(`${path}/jobs/${encodeURIComponent(job)}`), jobText);
+      context.print(await context.tower().delete<ExperimentJob>(`${path}/jobs/${encodeURIComponent(job)}`), jobText);
     });
 }
 
@@ -135,8 +111,8 @@ async function bodyOf(services: string[], { configFile, namespace, target, maxWo
 async function runAll(context: CliContext, services: string[], flags: Flags): Promise<void> {
   const tower = context.tower();
   const body = await bodyOf(services, flags);
-  if (flags.plan) return context.print(await tower.post<Plan>(`${path}/plan`, body), planText);
-  const begun = await tower.post<Job>(`${path}/jobs`, body);
+  if (flags.plan) return context.print(await tower.post<ExperimentPlan>(`${path}/plan`, body), planText);
+  const begun = await tower.post<ExperimentJob>(`${path}/jobs`, body);
   const last = await followJob(context, `${path}/jobs`, begun, ({ progress }) =>
     context.progress(progress === null ? '' : barOf(progress)),
   );
@@ -148,7 +124,7 @@ async function runAll(context: CliContext, services: string[], flags: Flags): Pr
 
 const barWidth = 24;
 
-function barOf({ total, finished, failed, running, eta_seconds }: Progress): string {
+function barOf({ total, finished, failed, running, eta_seconds }: ExperimentProgress): string {
   const full = total === 0 ? barWidth : Math.round((finished / total) * barWidth);
   const now = running.map(({ experiment_id, phase, share }) =>
     [experiment_id, phase, ...(share === null ? [] : [`${Math.round(100 * share)} %`])].join(' '),
@@ -160,7 +136,15 @@ function barOf({ total, finished, failed, running, eta_seconds }: Progress): str
   );
 }
 
-const planText = ({ total_experiments, finished, workers, least_minutes, groups, targets, notes }: Plan): string =>
+const planText = ({
+  total_experiments,
+  finished,
+  workers,
+  least_minutes,
+  groups,
+  targets,
+  notes,
+}: ExperimentPlan): string =>
   card([
     ['experiments', total_experiments],
     ['there already', finished.length],
@@ -184,7 +168,7 @@ function resultText({ data_quality: quality, failures, notes, ...counts }: Resul
   ]);
 }
 
-const jobText = ({ id, status, services, error }: Job): string =>
+const jobText = ({ id, status, services, error }: ExperimentJob): string =>
   card([
     ['job', id],
     ['status', status],

@@ -1,45 +1,11 @@
 import type { Command } from 'commander';
 import { invalid, TowerError } from '#kernel/errors.ts';
+import type { EvaluationAnswer, ModelInfo, TrainingJob } from '#services/forecast/training/training-schemas.ts';
 import type { CliContext } from '../context.ts';
 import { followJob } from '../follow-job.ts';
 import { card, table } from '../table.ts';
 import { addTrainExperimentCommands } from './train-experiments.ts';
 
-type Progress = { epoch: number; epochs: number; loss: number; eta_seconds: number };
-type Result = {
-  model_path: string;
-  training_time: string;
-  data_samples: number;
-  experiments: number;
-  epochs: number;
-  notes: string[];
-};
-type Job = {
-  id: string;
-  service: string;
-  status: string;
-  progress: Progress | null;
-  result: Result | null;
-  error: string | null;
-};
-type Scores = { mse: number; mae: number; r2: number | null };
-type Evaluation = {
-  service_name: string;
-  methods: Record<string, Record<string, Scores>>;
-  fusion_performance: { overall_confidence: number; prediction_accuracy: number };
-  windows: number;
-  experiments: string[];
-  decayed: boolean;
-  decay_reason: string | null;
-  retraining_job: string | null;
-};
-type Model = {
-  service: string;
-  trained_at: string | null;
-  data_samples: number | null;
-  window: number | null;
-  error: string | null;
-};
 type TrainFlags = { service?: string; services?: string; window?: string; epochs?: string; fresh?: boolean };
 
 /** `tower train`: load experiments of services, and models from them. */
@@ -73,7 +39,7 @@ export function addTrainCommands(program: Command, context: CliContext): void {
     .action(async ({ service, retrain }: { service: string; retrain?: boolean }) => {
       const path = `/api/v1/services/${encodeURIComponent(service)}/evaluate`;
       context.print(
-        await context.tower().post<Evaluation>(path, { retrain_if_decayed: retrain === true }),
+        await context.tower().post<EvaluationAnswer>(path, { retrain_if_decayed: retrain === true }),
         evaluationText,
       );
     });
@@ -81,7 +47,7 @@ export function addTrainCommands(program: Command, context: CliContext): void {
     .command('list')
     .description('the models there are')
     .action(async () => {
-      context.print(await context.tower().get<Model[]>('/api/v1/forecast/models'), (models) =>
+      context.print(await context.tower().get<ModelInfo[]>('/api/v1/forecast/models'), (models) =>
         models.length === 0
           ? 'No model has been trained.'
           : table(
@@ -100,8 +66,8 @@ export function addTrainCommands(program: Command, context: CliContext): void {
 }
 
 /** One service that cannot be trained keeps none of the others from it. */
-async function trainAll(context: CliContext, names: string[], flags: TrainFlags): Promise<Job[]> {
-  const jobs: Job[] = [];
+async function trainAll(context: CliContext, names: string[], flags: TrainFlags): Promise<TrainingJob[]> {
+  const jobs: TrainingJob[] = [];
   const refused: unknown[] = [];
   for (const name of names)
     await trainOne(context, name, bodyOf(flags)).then(
@@ -118,7 +84,7 @@ function addJobCommands(train: Command, context: CliContext): void {
     .command('jobs')
     .description('training jobs, newest first')
     .action(async () => {
-      context.print(await context.tower().get<Job[]>('/api/v1/forecast/jobs'), (jobs) =>
+      context.print(await context.tower().get<TrainingJob[]>('/api/v1/forecast/jobs'), (jobs) =>
         table(
           ['JOB', 'SERVICE', 'STATUS', 'EPOCH', 'ERROR'],
           jobs.map(({ id, service, status, progress, error }) => [
@@ -135,7 +101,10 @@ function addJobCommands(train: Command, context: CliContext): void {
     .command('cancel <job>')
     .description('end a training job')
     .action(async (job: string) => {
-      context.print(await context.tower().delete<Job>(`/api/v1/forecast/jobs/${encodeURIComponent(job)}`), jobText);
+      context.print(
+        await context.tower().delete<TrainingJob>(`/api/v1/forecast/jobs/${encodeURIComponent(job)}`),
+        jobText,
+      );
     });
 }
 
@@ -146,9 +115,9 @@ const bodyOf = ({ window, epochs, fresh }: TrainFlags): object => ({
 });
 
 /** Starts a job and follows it to its end; Ctrl-C cancels it. */
-async function trainOne(context: CliContext, service: string, body: object): Promise<Job> {
+async function trainOne(context: CliContext, service: string, body: object): Promise<TrainingJob> {
   const tower = context.tower();
-  const job = await tower.post<Job>(`/api/v1/services/${encodeURIComponent(service)}/train`, body);
+  const job = await tower.post<TrainingJob>(`/api/v1/services/${encodeURIComponent(service)}/train`, body);
   return followJob(context, '/api/v1/forecast/jobs', job, ({ progress, status }) =>
     context.progress(progress === null || status !== 'running' ? '' : barOf(service, progress)),
   );
@@ -156,12 +125,12 @@ async function trainOne(context: CliContext, service: string, body: object): Pro
 
 const barWidth = 24;
 
-function barOf(service: string, { epoch, epochs, loss, eta_seconds }: Progress): string {
+function barOf(service: string, { epoch, epochs, loss, eta_seconds }: NonNullable<TrainingJob['progress']>): string {
   const full = Math.round((epoch / epochs) * barWidth);
   return `${service}  ${'█'.repeat(full)}${'░'.repeat(barWidth - full)}  epoch ${epoch}/${epochs}  loss ${loss.toFixed(4)}  ${Math.ceil(eta_seconds)} s left at most`;
 }
 
-function jobText({ service, status, result, error }: Job): string {
+function jobText({ service, status, result, error }: TrainingJob): string {
   if (!result)
     return card([
       ['service', service],
@@ -191,7 +160,7 @@ function evaluationText({
   decayed,
   decay_reason,
   retraining_job,
-}: Evaluation): string {
+}: EvaluationAnswer): string {
   const rows = Object.entries(methods).flatMap(([target, each]) =>
     Object.entries(each).map(([name, { mse, mae, r2 }]) => [target, name, short(mae), short(mse), short(r2)]),
   );

@@ -274,7 +274,7 @@ describe('the journal and the end of the process', () => {
     broken = true;
     expect(await look(two)).toEqual([]);
     expect(journal.lastError()).toBe('disk full');
-    expect(logText()).toContain('could not be journaled');
+    expect(logText()).toContain('failed to journal changes');
     broken = false;
     expect((await look(three)).map(told)).toEqual([
       'model_version_alias.created DNA v1 @a null -> "1"',
