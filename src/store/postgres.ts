@@ -1,6 +1,6 @@
 import type { ClientBase, ClientConfig, Pool, QueryArrayResult } from 'pg';
 import { invalid, TowerError, unavailable } from '#kernel/errors.ts';
-import { inPostgres, nextMigration, type Part } from './migrate.ts';
+import { nextMigration, type Part } from './migrate.ts';
 import { createNotifier } from './notifier.ts';
 import { listen, within } from './postgres-notifier.ts';
 import type { Store, Transaction, View } from './store.ts';
@@ -124,7 +124,7 @@ async function migratePostgres(client: ClientBase, part: Part, address: string):
   for (;;) {
     const up = nextMigration(part, seen, `${address} has`, 'name another database');
     if (!up) break;
-    for (const statement of up) await client.query(inPostgres(statement));
+    for (const statement of up.postgres) await client.query(statement);
     seen += 1;
   }
   await client.query(
