@@ -1,0 +1,187 @@
+import { sum } from '#kernel/stats.ts';
+import type { PodUsage } from '#services/acquisition/prometheus/collect.ts';
+import type { ContainerState, WorkloadState } from '#services/acquisition/prometheus/workload-state.ts';
+import type { Planned } from '../capacity/capacity.ts';
+import type { SizeAnswer, SizeRequest, Sizing } from '../schemas.ts';
+import { ofOthers, own } from '../strategies/names.ts';
+import { horizonMsOf, type Resource } from '../usage.ts';
+import type { Advices, AdviseTask } from './advise.ts';
+import { boundsOn } from './bounds.ts';
+import { isBeside } from './containers.ts';
+import { explain, explainCapacity, isLong } from './explain.ts';
+import type { Pods } from './read.ts';
+import type { SizeDeps } from './size-deps.ts';
+
+/** Requests and limits of the containers of a workload, from what their pods used and from experiments. */
+
+type Container = SizeAnswer['containers'][number];
+
+/** What containers of a workload are sized with. */
+export type Context = {
+  deps: SizeDeps;
+  request: SizeRequest;
+  state: WorkloadState;
+  /** Containers of its own; null where no cluster tells. */
+  template: string[] | null;
+  signal: AbortSignal;
+  /** What experiments and traffic say; null where usage decides. */
+  planned: Planned | null;
+};
+
+const ofContainer = ({ startMs, stepMs, pods }: Pods, name: string): AdviseTask['pods'] =>
+  pods.filter(({ container }) => container === name).map(({ values, first }) => ({ startMs, stepMs, values, first }));
+
+type Known = { container: string; cpu: Advices; memory: Advices; cpuShare: number; memoryShare: number };
+
+export async function adviseContainer(
+  context: Context,
+  container: string,
+  cpuPods: Pods,
+  memoryPods: Pods,
+): Promise<Known> {
+  const [cpu, memory] = await Promise.all([
+    advised(context, 'cpu', ofContainer(cpuPods, container), cpuPods.windowMs),
+    advised(context, 'memory', ofContainer(memoryPods, container), memoryPods.windowMs),
+  ]);
+  const [cpuShare, memoryShare] = [shareOf(cpuPods, container), shareOf(memoryPods, container)];
+  return { container, cpu, memory, cpuShare, memoryShare };
+}
+
+function sizeContainer(context: Context, { container, cpu, memory, cpuShare, memoryShare }: Known): Container {
+  const current = context.state.containers[container] ?? null;
+  return {
+    container,
+    sidecar: isBeside(container, context.state, context.template),
+    cpu: sizingOf(context, 'cpu', cpu, current, cpuShare),
+    memory: sizingOf(context, 'memory', memory, current, memoryShare),
+    startup_peak_cores: cpu.startupPeak,
+  };
+}
+
+/** A node takes a pod whole: where all its containers are too much for the largest one, each has its part of that. */
+export function onOneNode(context: Context, all: readonly Known[]): Container[] {
+  const sized = all.map((each) => sizeContainer(context, each));
+  const { cpuCores, memoryBytes } = context.state.node;
+  const sumOf = (resource: Resource) => sum(sized.map((each) => each[resource].request ?? 0));
+  const parts = {
+    cpu: (cpuCores ?? Number.POSITIVE_INFINITY) / sumOf('cpu'),
+    memory: (memoryBytes ?? Number.POSITIVE_INFINITY) / sumOf('memory'),
+  };
+  if (!(parts.cpu < 1) && !(parts.memory < 1)) return sized;
+  return all.map((each, i) => {
+    const part = (resource: Resource) => (parts[resource] < 1 ? parts[resource] * sized[i]![resource].request! : null);
+    const node = { cpuCores: part('cpu'), memoryBytes: part('memory') };
+    return sizeContainer({ ...context, state: { ...context.state, node } }, each);
+  });
+}
+
+/** Of what all containers used, since experiments tell them apart no better than by pods. */
+function shareOf({ pods }: Pods, container: string): number {
+  const used = (of: PodUsage[]) =>
+    of.reduce((sum, { values }) => sum + values.reduce((all, value) => all + (Number.isNaN(value) ? 0 : value), 0), 0);
+  const all = used(pods);
+  return all > 0 ? used(pods.filter((pod) => pod.container === container)) / all : 1;
+}
+
+/** Cores that all pods together are to have; null where nothing is known. */
+export async function demandOf(context: Context, { startMs, stepMs, windowMs, pods }: Pods): Promise<number | null> {
+  const request: SizeRequest = { ...context.request, strategy: own, compare: false, startup_seconds: 0 };
+  const usages = pods.map(({ values, first }) => ({ startMs, stepMs, values, first }));
+  return (await advised({ ...context, request }, 'cpu', usages, windowMs, true)).advised[0]?.request ?? null;
+}
+
+async function advised(
+  { deps, request, signal }: Context,
+  resource: Resource,
+  pods: AdviseTask['pods'],
+  windowMs: number,
+  together = false,
+): Promise<Advices> {
+  const others = request.compare ? [own, ...ofOthers] : [];
+  const task: AdviseTask = {
+    resource,
+    pods,
+    together,
+    horizonMs: horizonMsOf[request.horizon],
+    violation: resource === 'cpu' ? request.violation : request.memory_violation,
+    least: resource === 'cpu' ? 0.001 : 2 ** 20,
+    // A mean over so long a window still has the start in it.
+    startupMs: request.startup_seconds === 0 ? 0 : request.startup_seconds * 1000 + windowMs,
+    strategies: [...new Set([request.strategy, ...others])],
+  };
+  return deps.pool.run<Advices>('runAdvise', task, { signal });
+}
+
+/** What a request is based on, and how much that is before floors and caps. */
+type Decision = { basis: 'usage' | 'capacity'; unbounded: number | null; hasEnoughUsage: boolean };
+
+/**
+ * Usage or capacity? CPU follows experiments wherever there are some. Memory follows the larger of both: memory that was used
+ * in production is what kills, whatever an experiment of minutes saw. Usage counts once its history is long enough; beside
+ * experiments memory of a few hours counts too.
+ */
+function decide(
+  resource: Resource,
+  byUsage: number | null,
+  isLongEnough: boolean,
+  byCapacity: number | null,
+): Decision {
+  const isCpu = resource === 'cpu';
+  const hasEnoughUsage = isLongEnough || (!isCpu && byCapacity !== null);
+  const usage = hasEnoughUsage ? byUsage : null;
+  const isCapacity = byCapacity !== null && (isCpu || usage === null || byCapacity > usage);
+  return { basis: isCapacity ? 'capacity' : 'usage', unbounded: isCapacity ? byCapacity : usage, hasEnoughUsage };
+}
+
+function sizingOf(
+  { deps, request, state, planned }: Context,
+  resource: Resource,
+  advices: Advices,
+  current: ContainerState | null,
+  share: number,
+): Sizing {
+  const { known, peak, advised: all } = advices;
+  const chosen = all[0]!;
+  const isCpu = resource === 'cpu';
+  const isLongEnough = isLong(known.hours, request.horizon);
+  const byCapacity = planned && (isCpu ? planned.cpu : planned.memory) * share;
+  const { basis, unbounded, hasEnoughUsage } = decide(resource, chosen.request, isLongEnough, byCapacity);
+  const isCapacity = basis === 'capacity';
+  const bounds = boundsOn(deps.bounds, request, state, resource, unbounded, current);
+  const { value: bounded, by: decided, needed } = bounds ?? { value: null, by: 'nothing' as const, needed: 0 };
+  // Below what is needed nothing is stated. Memory by capacity is more than usage would request, by an unknown margin.
+  const isStated = bounded !== null && bounded >= needed && (isLongEnough || (isCapacity && isCpu));
+  return {
+    request: bounded,
+    limit: bounded === null ? null : isCpu ? cpuLimit(request, bounded, peak, current, state) : bounded,
+    unit: isCpu ? 'cores' : 'bytes',
+    current_request: (isCpu ? current?.cpuRequest : current?.memoryRequest) ?? null,
+    current_limit: (isCpu ? current?.cpuLimit : current?.memoryLimit) ?? null,
+    confidence: isStated ? (isCapacity && isCpu ? planned!.confidence : chosen.confidence) : null,
+    bound_by: isCapacity && decided === 'usage' ? 'capacity' : decided,
+    unbounded,
+    peak,
+    samples: known.samples,
+    pods: known.pods,
+    explanation: isCapacity
+      ? explainCapacity(planned!, resource, share, unbounded!, bounds!)
+      : explain(request, resource, advices, hasEnoughUsage, bounds),
+    experts: chosen.experts,
+    factor: chosen.factor,
+    compared: all.slice(request.compare ? 0 : 1).map(({ strategy, request: says }) => ({ strategy, request: says })),
+  };
+}
+
+/** Where none is asked for, one that is there stays, and rises where the request would be above it. */
+function cpuLimit(
+  { cpu_limit }: SizeRequest,
+  cores: number,
+  peak: number | null,
+  current: ContainerState | null,
+  { range }: WorkloadState,
+): number | null {
+  const most = range.most.cpuCores ?? Number.POSITIVE_INFINITY;
+  if (cpu_limit && peak !== null) return Math.min(most, Math.max(2 * cores, 1.2 * peak));
+  const limit = current?.cpuLimit ?? null;
+  return limit !== null && limit < cores ? Math.min(most, 2 * cores) : null;
+}
