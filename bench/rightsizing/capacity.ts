@@ -1,7 +1,7 @@
 import { normal, type Random, seededRandom } from '#kernel/rng.ts';
 import { mean } from '#kernel/stats.ts';
 import type { LoadPoint } from '#services/acquisition/experiments/load-points.ts';
-import { at, fitCapacity, planFor } from '#services/rightsizing/capacity/capacity.ts';
+import { curveAt, fitCapacity, planFor } from '#services/rightsizing/capacity/capacity.ts';
 
 /**
  * Services that are made up: what they take is a line that bends a little, with noise; how long they take rises as they fill
@@ -95,14 +95,14 @@ export function scoreCapacity(count: number, violation: number, first = 1): Capa
       const capacity = fitCapacity(known, 1 - violation);
       if (typeof capacity === 'string') continue;
       for (const { load, cpu } of points.filter(({ users }) => users === level)) {
-        note('tower', at(capacity.cpu, load), cpu);
+        note('tower', curveAt(capacity.cpu, load), cpu);
         for (const [name, guess] of Object.entries(rivals)) note(name, guess(known, load), cpu);
       }
     }
     const capacity = fitCapacity(points, 1 - violation);
     if (typeof capacity === 'string') continue;
     services += 1;
-    const demand = capacity.tried * (0.5 + 6 * service.random());
+    const demand = capacity.maxLoad * (0.5 + 6 * service.random());
     const { replicas, load, cpu } = planFor(capacity, demand, null, 1);
     for (let i = 0; i < replicas; i += 1) {
       asked += 1;

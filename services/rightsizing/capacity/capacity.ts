@@ -3,48 +3,53 @@ import type { LoadPoint } from '#services/acquisition/experiments/load-points.ts
 import { confidenceAt } from '../sizers/coverage.ts';
 
 /**
- * What one replica takes under load, learned from experiments: a part that is always there, so much per request and second,
- * and, where that foresees levels of load it has not seen better, more the fuller it is. The curve is fitted to relative
- * errors, since twice too little is as bad at a tenth of a core as at ten. How far it is off is known from levels it was not
- * fitted on (leave one level out); the margin at a load is the bound that the next one stays below in the stated share of
- * cases, as the half of them that was nearest to that load says, if logarithms of errors are normal (a prediction interval,
- * with Student’s t).
+ * Capacity of one replica, learned from load experiments.
+ *
+ *   y(x) = base + perRequest x + perSquare x²           cores or bytes at x requests per second; no coefficient below 0
+ *   fit:   minimise Σ (y(xᵢ) / yᵢ - 1)²                 relative errors: twice too little is as bad at 0.1 cores as at 10
+ *   shape: line or curve, whichever has the smaller error when one level of load is left out (leave-one-level-out)
+ *   rᵢ   = ln(yᵢ / y₋ᵢ(xᵢ))                             log ratio of a measurement to the fit without its level
+ *   m(x) = exp(r̄ + t(share, n - 1) s √(1 + 1/n)), ≥ 1   margin: upper prediction bound of the next ratio, from the n ratios
+ *                                                        nearest to x in ln x (half of all, at least 6), taken as normal
+ *   request at x = y(x) m(x)
+ *
+ * r̄ and s are the mean and standard deviation of those n ratios, t the quantile of Student's distribution.
  */
 
 /** `perSquare`: per request and second, squared; 0 where a line does. */
 export type Curve = { base: number; perRequest: number; perSquare: number };
 /**
- * `error`: mean of relative errors at levels that were left out; `off`: their logarithms, and at which load; `share`: of
- * replicas that are to need less than the margin allows for.
+ * `error`: mean absolute relative error at levels that were left out. `logRatios`: rᵢ, and the load it was measured at.
+ * `share`: of replicas that need no more than the margin allows.
  */
-export type Fitted = Curve & { error: number; off: { load: number; by: number }[]; share: number };
+export type Fitted = Curve & { error: number; logRatios: { load: number; by: number }[]; share: number };
 export type Capacity = {
-  /** The scenario that takes most. */
+  /** The scenario with the largest CPU at the same load. */
   scenario: string;
   loadFrom: LoadPoint['loadFrom'];
   experiments: number;
   levels: number;
-  /** Requests per second of one replica, up to which it was tried. */
-  tried: number;
+  /** Largest load of one replica in the experiments, requests per second. */
+  maxLoad: number;
   cpu: Fitted;
   memory: Fitted;
 };
 
-/** A line needs two levels; whether it is one, a third. */
-const fewestLevels = 3;
-/** Who is further off than this on average is no model. */
-const worstError = 0.35;
-/** Nor who has to be multiplied by more than this to be safe: few experiments know little of what is rare. */
-const worstMargin = 2;
+/** Two levels determine a line; a third validates it. */
+const minLevels = 3;
+/** Largest mean error of a model that is used. */
+const maxError = 0.35;
+/** Largest margin of a model that is used: few experiments say little about rare cases. */
+const maxMargin = 2;
 
 /**
- * @param share - of replicas that are to need less than the margin allows for
- * @returns the model of the scenario that takes most, or why there is none
+ * @param share - of replicas that need no more than the margin allows
+ * @returns the model of the scenario with the largest CPU, or the reason why there is none
  */
 export function fitCapacity(points: readonly LoadPoint[], share: number): Capacity | string {
   const bearable = points.filter((point) => !isOverloaded(point, points));
   const counted = bearable.filter(({ loadFrom }) => loadFrom === 'request_rate');
-  // Both at once would be two things under one name.
+  // Load counted by the service and by the load test are two different quantities.
   const alike =
     counted.length >= bearable.length / 2 ? counted : bearable.filter((each) => each.loadFrom === 'load_test');
   if (alike.length === 0) return 'there is no experiment to learn from';
@@ -52,35 +57,35 @@ export function fitCapacity(points: readonly LoadPoint[], share: number): Capaci
   const reasons: string[] = [];
   for (const [scenario, own] of Map.groupBy(alike, (point) => point.scenario)) {
     const levels = Math.min(new Set(own.map(({ users }) => users)).size, levelsOf(own));
-    if (levels < fewestLevels || own.length < fewestLevels) {
-      reasons.push(`${scenario} has ${levels} levels of load, ${fewestLevels} are needed`);
+    if (levels < minLevels || own.length < minLevels) {
+      reasons.push(`${scenario} has ${levels} levels of load, ${minLevels} are needed`);
       continue;
     }
     const cpu = curveOf(own, ({ cpu: cores }) => cores, share);
     const memory = curveOf(own, ({ memory: bytes }) => bytes, share);
-    if (cpu.error > worstError || memory.error > worstError) {
+    if (cpu.error > maxError || memory.error > maxError) {
       const worst = Math.max(cpu.error, memory.error);
       reasons.push(`${scenario}: a level of load that was left out is off by ${Math.round(100 * worst)} % on average`);
       continue;
     }
-    const tried = Math.max(...own.map(({ load }) => load));
-    const margin = Math.max(marginAt(cpu, tried), marginAt(memory, tried));
-    if (margin > worstMargin) {
+    const maxLoad = Math.max(...own.map(({ load }) => load));
+    const margin = Math.max(marginAt(cpu, maxLoad), marginAt(memory, maxLoad));
+    if (margin > maxMargin) {
       reasons.push(
-        `${scenario}: ${own.length} experiments tell too little: to do for ${Number((100 * share).toPrecision(3))} % of replicas, ${margin.toFixed(1)} times as much would be needed`,
+        `${scenario}: ${own.length} experiments are too few for a ${Number((100 * share).toPrecision(3))} % bound: the margin would be ${margin.toFixed(1)}, and at most ${maxMargin} is used`,
       );
       continue;
     }
     const loadFrom = own[0]!.loadFrom;
-    fitted.push({ scenario, loadFrom, experiments: own.length, levels, tried, cpu, memory });
+    fitted.push({ scenario, loadFrom, experiments: own.length, levels, maxLoad, cpu, memory });
   }
   if (fitted.length === 0) return reasons.join('; ');
-  // At the load that all were tried with.
-  const common = Math.min(...fitted.map(({ tried }) => tried));
-  return fitted.toSorted((a, b) => at(b.cpu, common) - at(a.cpu, common))[0]!;
+  // At the largest load that every scenario reached.
+  const common = Math.min(...fitted.map(({ maxLoad }) => maxLoad));
+  return fitted.toSorted((a, b) => curveAt(b.cpu, common) - curveAt(a.cpu, common))[0]!;
 }
 
-/** Loads of a replica that are a tenth apart; nothing is learned from none. */
+/** Count of loads above 0 that are at least 10 % apart. */
 function levelsOf(points: readonly LoadPoint[]): number {
   let [count, last] = [0, 0];
   for (const load of points.map((point) => point.load).toSorted((a, b) => a - b))
@@ -88,45 +93,47 @@ function levelsOf(points: readonly LoadPoint[]): number {
   return count;
 }
 
-/** Who answers many times later than under the least load does not bear it, whatever CPU it takes. */
+/** Latency of 5 × the least one plus 50 ms: the service does not bear that load, whatever CPU it takes. */
 function isOverloaded({ scenario, latencyMs }: LoadPoint, all: readonly LoadPoint[]): boolean {
   const latencies = all.flatMap((each) => (each.scenario === scenario ? (each.latencyMs ?? []) : []));
   return latencyMs !== null && latencyMs > 5 * Math.min(...latencies) + 50;
 }
 
-/** What a replica takes at a load, without a margin. */
-export const at = ({ base, perRequest, perSquare }: Curve, load: number): number =>
+/** y(x), without a margin. */
+export const curveAt = ({ base, perRequest, perSquare }: Curve, load: number): number =>
   base + perRequest * load + perSquare * load ** 2;
 
 function curveOf(points: readonly LoadPoint[], valueOf: (point: LoadPoint) => number, share: number): Fitted {
   const levels = [...new Set(points.map(({ users }) => users))];
-  const judged = (bends: boolean) => {
-    // Logarithms of what was measured, in times of what was foreseen without its level.
-    const off = levels.flatMap((level) => {
+  const validated = (bends: boolean) => {
+    // Of each level, by the curve fitted without it.
+    const logRatios = levels.flatMap((level) => {
       const known = points.filter(({ users }) => users !== level);
       const curve = fitCurve(known, valueOf, bends);
       const left = points.filter(({ users }) => users === level);
       return left.map((point) => {
-        const by = Math.log(Math.max(valueOf(point), tiny) / Math.max(at(curve, point.load), tiny));
+        const by = Math.log(Math.max(valueOf(point), tiny) / Math.max(curveAt(curve, point.load), tiny));
         return { load: point.load, by };
       });
     });
-    return { off, error: mean(off.map(({ by }) => Math.abs(Math.expm1(-by)))), bends };
+    return { logRatios, error: mean(logRatios.map(({ by }) => Math.abs(Math.expm1(-by)))), bends };
   };
-  const [line, curve] = [judged(false), levels.length > fewestLevels ? judged(true) : null];
-  const { off, error, bends } = curve && curve.error < line.error ? curve : line;
-  return { ...fitCurve(points, valueOf, bends), error, off, share };
+  const [line, curve] = [validated(false), levels.length > minLevels ? validated(true) : null];
+  const { logRatios, error, bends } = curve && curve.error < line.error ? curve : line;
+  return { ...fitCurve(points, valueOf, bends), error, logRatios, share };
 }
 
-/** What a replica may take in times of the curve, at a load; 1 at least. */
+/** m(x). */
 export function marginAt(fitted: Fitted, load: number): number {
-  return Math.max(1, offAt(fitted, load, fitted.share));
+  return Math.max(1, ratioQuantileAt(fitted, load, fitted.share));
 }
 
-/** What a replica takes in times of the curve, at a load, is no more than this with the probability `share`. */
-function offAt({ off }: Fitted, load: number, share: number): number {
+/** Quantile of the ratio of need to curve at a load: the ratio stays below it with probability `share`. */
+function ratioQuantileAt({ logRatios }: Fitted, load: number, share: number): number {
   const distance = (each: number) => Math.abs(Math.log(Math.max(each, tiny) / Math.max(load, tiny)));
-  const near = off.toSorted((a, b) => distance(a.load) - distance(b.load)).slice(0, Math.max(6, off.length / 2));
+  const near = logRatios
+    .toSorted((a, b) => distance(a.load) - distance(b.load))
+    .slice(0, Math.max(6, logRatios.length / 2));
   const by = near.map((each) => each.by);
   const spread = standardDeviation(by) * Math.sqrt(1 + 1 / by.length);
   const deviate = studentUpperQuantile(Math.min(share, 1 - share), by.length - 1);
@@ -135,7 +142,7 @@ function offAt({ off }: Fitted, load: number, share: number): number {
 
 const tiny = 1e-9;
 
-/** Least squares of relative errors, in which no part is negative: the best of all choices of parts that has none. */
+/** Non-negative least squares of relative errors: the best of all subsets of coefficients without a negative one. */
 function fitCurve(points: readonly LoadPoint[], valueOf: (point: LoadPoint) => number, bends: boolean): Curve {
   const most = Math.max(tiny, ...points.map(({ load }) => load));
   const rows = points.map((point) => {
@@ -156,7 +163,7 @@ function fitCurve(points: readonly LoadPoint[], valueOf: (point: LoadPoint) => n
   return { base, perRequest: perRequest / most, perSquare: perSquare / most ** 2 };
 }
 
-/** Coefficients with which the columns of each row add up to 1 as nearly as can be (normal equations, elimination). */
+/** Coefficients whose weighted sum of each row is nearest to 1 (normal equations, Gauss-Jordan elimination). */
 function leastSquares(rows: readonly number[][]): number[] {
   const size = rows[0]!.length;
   const of = (i: number, j: number) => sum(rows.map((row) => row[i]! * (j === size ? 1 : row[j]!)));
@@ -180,32 +187,33 @@ export type Planned = {
   confidence: number;
 };
 
-/** What comes above the demand, and what one replica is asked more than another, is borne too. */
+/** Of replicas: for demand above the forecast, and for load that is spread unevenly. */
 const headroom = 1.2;
 
 /**
- * Replicas and their size for so many requests per second, all replicas together: as few as were tried to bear it and a fifth
- * more, since each has a part that is always there. With fewer than that (`most`) `load` may be more than was tried.
- * @param confidences - probability that the demand is no more than that, by factors of it; null of one that is certain
+ * Replicas and requests of each for a demand in requests per second of all replicas together: as few replicas as bear the
+ * demand times `headroom` within the largest load of the experiments, since each has a base. With fewer (`most`) `load` may be
+ * above that.
+ * @param confidences - probability that the demand is at most factor × `demand`, see coverage.ts; null: it is certain
  */
 export function planFor(
-  { tried, cpu, memory }: Capacity,
+  { maxLoad, cpu, memory }: Capacity,
   demand: number,
   confidences: readonly number[] | null,
   least: number,
   most = Number.POSITIVE_INFINITY,
 ): Planned {
-  const replicas = Math.min(most, Math.max(least, Math.ceil((headroom * demand) / tried - 1e-9), 1));
+  const replicas = Math.min(most, Math.max(least, Math.ceil((headroom * demand) / maxLoad - 1e-9), 1));
   const load = demand / replicas;
-  const request = at(cpu, load) * marginAt(cpu, load);
+  const request = curveAt(cpu, load) * marginAt(cpu, load);
   return {
     replicas,
     load,
     cpu: request,
-    memory: at(memory, load) * marginAt(memory, load),
+    memory: curveAt(memory, load) * marginAt(memory, load),
     confidence: mean(
-      chances.map((chance) => {
-        const factor = factorFor(cpu, load, request / offAt(cpu, load, chance));
+      ratioProbabilities.map((chance) => {
+        const factor = loadFactorAt(cpu, load, request / ratioQuantileAt(cpu, load, chance));
         if (confidences) return confidenceAt(confidences, factor);
         return factor >= 1 ? 1 : 0;
       }),
@@ -213,16 +221,16 @@ export function planFor(
   };
 }
 
-/** How far the curve may be off, in so many cases that are as probable as each other. */
-const chances = Array.from({ length: 40 }, (_, i) => (i + 0.5) / 40);
+/** Midpoints of 40 equal probabilities, to integrate over the ratio of need to curve. */
+const ratioProbabilities = Array.from({ length: 40 }, (_, i) => (i + 0.5) / 40);
 
-/** Times the load at which the curve reaches so many cores; it rises. */
-function factorFor(curve: Curve, load: number, cores: number): number {
-  if (at(curve, 0) >= cores) return 0;
+/** Factor of the load at which the curve, which rises, reaches `cores` (bisection). */
+function loadFactorAt(curve: Curve, load: number, cores: number): number {
+  if (curveAt(curve, 0) >= cores) return 0;
   let [low, high] = [0, 4];
   for (let halving = 0; halving < 30; halving += 1) {
     const middle = (low + high) / 2;
-    if (at(curve, middle * load) < cores) low = middle;
+    if (curveAt(curve, middle * load) < cores) low = middle;
     else high = middle;
   }
   return low;

@@ -6,7 +6,7 @@ import type { SizeDeps } from '../recommend/size-deps.ts';
 import type { SizeAnswer, SizeRequest } from '../schemas.ts';
 import { own } from '../strategies/names.ts';
 import { horizonMsOf, hour } from '../usage.ts';
-import { at, type Capacity, type Fitted, fitCapacity, marginAt, type Planned, planFor } from './capacity.ts';
+import { type Capacity, curveAt, type Fitted, fitCapacity, marginAt, type Planned, planFor } from './capacity.ts';
 import { dayByForecast } from './forecast-demand.ts';
 
 /**
@@ -59,9 +59,9 @@ export async function byCapacity(
   const { min_replicas: least, max_replicas: most } = request;
   const planned = planFor(capacity, demand, confidences, Math.max(least, current ?? 1), most);
   const fewest = planFor(capacity, demand, confidences, least).replicas;
-  if (planned.load > capacity.tried * 1.0001)
+  if (planned.load > capacity.maxLoad * 1.0001)
     return because(
-      `${most} replicas would each have to bear ${Math.round(planned.load)} requests/s, and none was tried with more than ${Math.round(capacity.tried)}: ${fewest} are needed`,
+      `${most} replicas would each have to bear ${Math.round(planned.load)} requests/s, and none was tried with more than ${Math.round(capacity.maxLoad)}: ${fewest} are needed`,
     );
   const tight =
     planned.replicas < fewest
@@ -149,21 +149,21 @@ const unknown = {
 };
 
 /** @param load - that of each replica, where it is known */
-const answerOf = ({ scenario, loadFrom, levels, tried, cpu, memory }: Capacity, load = tried) => ({
+const answerOf = ({ scenario, loadFrom, levels, maxLoad, cpu, memory }: Capacity, load = maxLoad) => ({
   ...unknown,
   scenario,
   load_from: loadFrom,
   levels,
-  tried_requests_per_second: tried,
-  cpu: curveOf(cpu, tried, load),
-  memory: curveOf(memory, tried, load),
+  tried_requests_per_second: maxLoad,
+  cpu: curveOf(cpu, maxLoad, load),
+  memory: curveOf(memory, maxLoad, load),
 });
 
 const curveOf = (curve: Fitted, tried: number, load: number) => ({
   base: curve.base,
   per_request: curve.perRequest,
   per_request_squared: curve.perSquare,
-  at_most_tried: at(curve, tried),
+  at_most_tried: curveAt(curve, tried),
   error: curve.error,
   margin: marginAt(curve, load),
 });

@@ -42,19 +42,19 @@ export async function dayByForecast(
   const known = rate.values.findIndex((value) => !Number.isNaN(value));
   const days = known === -1 ? -1 : Math.floor((rate.values.length - known) / perDay) - leastSeenMs / day;
   if (days < 0) return null;
-  const keeping = createCoverageTracker(belief);
+  const coverage = createCoverageTracker(belief);
   let correction = 0;
   for (let ago = days; ; ago -= 1) {
     const end = rate.values.length - ago * perDay;
     const level = await levelAfter(forecaster, rate, end, violation, signal);
     if (level === null) return null;
     const request = level * Math.exp(correction);
-    if (ago === 0) return { level: request, confidences: keeping.confidences() };
+    if (ago === 0) return { level: request, confidences: coverage.confidences() };
     const came = sorted(rate.values.subarray(end, end + perDay));
     if (came.length === 0) continue;
     const above = (level: number) => came.filter((value) => value > level).length / came.length;
     correction += pull * (above(request) - violation);
-    keeping.note(1, (factor) => above(request * factor) <= violation);
+    coverage.add(1, (factor) => above(request * factor) <= violation);
   }
 }
 

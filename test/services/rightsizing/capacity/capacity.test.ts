@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { normal, seededRandom } from '#kernel/rng.ts';
 import type { LoadPoint } from '#services/acquisition/experiments/load-points.ts';
-import { at, type Capacity, fitCapacity, marginAt, planFor } from '#services/rightsizing/capacity/capacity.ts';
+import { type Capacity, curveAt, fitCapacity, marginAt, planFor } from '#services/rightsizing/capacity/capacity.ts';
 
 /** Online Boutique as a seeded simulator would have it: cores and bytes are lines, with noise in proportion. */
 function points(
@@ -43,7 +43,7 @@ describe('the capacity of a replica', () => {
       loadFrom: 'request_rate',
       experiments: 18,
       levels: 6,
-      tried: 37.5,
+      maxLoad: 37.5,
     });
     expect(capacity.cpu.base).toBeCloseTo(0.02, 2);
     expect(Math.abs(capacity.cpu.perRequest / 0.004 - 1)).toBeLessThan(0.05);
@@ -61,7 +61,8 @@ describe('the capacity of a replica', () => {
       const random = seededRandom(10_000 + seed);
       for (let i = 0; i < 20; i += 1) {
         const load = 2 + 30 * random();
-        if ((0.02 + 0.004 * load) * Math.exp(0.08 * normal(random)) > at(cpu, load) * marginAt(cpu, load)) above += 1;
+        if ((0.02 + 0.004 * load) * Math.exp(0.08 * normal(random)) > curveAt(cpu, load) * marginAt(cpu, load))
+          above += 1;
         all += 1;
       }
     }
@@ -72,7 +73,7 @@ describe('the capacity of a replica', () => {
   it('bends where replicas take more the fuller they are', () => {
     const bent = fit(points({ curve: 0.0001, noise: 0.01 }));
     expect(bent.cpu.perSquare).toBeCloseTo(0.0001, 5);
-    expect(at(bent.cpu, 37.5) / (0.02 + 0.004 * 37.5 + 0.0001 * 37.5 ** 2)).toBeCloseTo(1, 1);
+    expect(curveAt(bent.cpu, 37.5) / (0.02 + 0.004 * 37.5 + 0.0001 * 37.5 ** 2)).toBeCloseTo(1, 1);
     expect(fit(points({ noise: 0 })).cpu.perSquare).toBeCloseTo(0, 9);
   });
 
@@ -83,7 +84,7 @@ describe('the capacity of a replica', () => {
 
   it('is what is borne: a replica that answers many times later has had enough', () => {
     const slow = points({ noise: 0 }).map((point) => ({ ...point, latencyMs: point.load > 20 ? 900 : 60 }));
-    expect(fit(slow).tried).toBe(18.75);
+    expect(fit(slow).maxLoad).toBe(18.75);
   });
 
   it.each([
@@ -93,7 +94,7 @@ describe('the capacity of a replica', () => {
     [
       'few that differ much',
       points({ noise: 0.08 }).filter(({ users, replicas }) => users < 30 && replicas === 1),
-      /^browsing: 3 experiments tell too little: to do for 95 % of replicas, \d+\.\d times as much would be needed$/,
+      /^browsing: 3 experiments are too few for a 95 % bound: the margin would be \d+\.\d, and at most 2 is used$/,
     ],
     [
       'chance alone',

@@ -2,21 +2,27 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { normal, seededRandom } from '#kernel/rng.ts';
 import { fitCapacity, planFor } from '#services/rightsizing/capacity/capacity.ts';
-import { confidenceAt, confidenceOf, createCoverageTracker, factors } from '#services/rightsizing/sizers/coverage.ts';
+import {
+  confidenceAt,
+  confidenceOf,
+  coverageFactors,
+  createCoverageTracker,
+} from '#services/rightsizing/sizers/coverage.ts';
 
 describe('how sure it is that a share is kept', () => {
   it('is what was believed at first, then what was seen, and grows with what is asked for', () => {
     fc.assert(
       fc.property(fc.array(fc.double({ min: 0.1, max: 4, noNaN: true }), { maxLength: 60 }), (needed) => {
-        const keeping = createCoverageTracker({ horizons: 12, kept: 0.75 });
-        expect(confidenceOf(keeping.confidences())).toBeCloseTo(0.75, 9);
-        for (const need of needed) keeping.note(1, (factor) => factor >= need);
-        const said = keeping.confidences();
+        const coverage = createCoverageTracker({ horizons: 12, kept: 0.75 });
+        expect(confidenceOf(coverage.confidences())).toBeCloseTo(0.75, 9);
+        for (const need of needed) coverage.add(1, (factor) => factor >= need);
+        const said = coverage.confidences();
         const kept = needed.filter((need) => need <= 1).length;
         expect(confidenceOf(said)).toBeCloseTo((kept + 9) / (needed.length + 12), 9);
         const along = Array.from({ length: 300 }, (_, i) => confidenceAt(said, 0.01 * i));
         expect(along.every((value, i) => value >= 0 && value <= 1 && value >= (along[i - 1] ?? 0) - 1e-12)).toBe(true);
-        for (const [i, factor] of factors.entries()) expect(confidenceAt(said, factor)).toBeCloseTo(said[i]!, 9);
+        for (const [i, factor] of coverageFactors.entries())
+          expect(confidenceAt(said, factor)).toBeCloseTo(said[i]!, 9);
       }),
     );
   });
