@@ -83,7 +83,7 @@ async function composeAreas(frame: Frame) {
 }
 
 function assemble(frame: Frame, { areas, services }: Awaited<ReturnType<typeof composeAreas>>, releaser: Releaser) {
-  const { outbox, queue, store, metrics, instance, defer } = frame;
+  const { queue, store, instance, defer } = frame;
   let runner: JobRunner | null = null;
   const cluster = () => ({
     instance,
@@ -105,8 +105,6 @@ function assemble(frame: Frame, { areas, services }: Awaited<ReturnType<typeof c
     system,
     /** Of the first registry, where there are several. */
     services: { ...services, system },
-    metrics,
-    outbox,
     /** Starts the background jobs, once the instance listens. */
     startJobs: (): void => {
       runner = startJobRunner(frame, areas);

@@ -24,7 +24,7 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
         { host: config.API_HOST },
         'authentication is off (AUTH_ENABLED): whoever reaches the tower may do everything',
       );
-    log.info({ url, docs: `${url}/docs`, source: tower.services.registry.status().sourceLabel }, 'listening');
+    log.info({ url, docs: `${url}/docs` }, 'listening');
     tower.startJobs();
     const signal = await stop;
     log.info({ signal }, 'stopping: open requests are finished first');

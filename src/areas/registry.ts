@@ -78,6 +78,10 @@ export async function registryArea(frame: Frame, { access }: { access: Access })
     },
     // One that answers is enough; the others are named in the health.
     isReady: () => registries.some(({ registry }) => registry.status().snapshot !== null),
+    start: () => {
+      for (const { name, registry } of registries)
+        frame.log.info({ registry: name, source: registry.status().sourceLabel }, 'mirroring');
+    },
     abort: () => {
       for (const { registry } of registries) registry.abort();
     },
