@@ -4,8 +4,8 @@ import { postgresPrograms } from './test/support/postgres-server.ts';
 
 const soak = process.env['SOAK'] === '1';
 
-/** On two cores one worker is preset, which takes nearly twice as long. Soaks count on having a core to themselves. */
-const workers = process.argv.includes('unit') && !soak ? { maxWorkers: Math.max(2, availableParallelism() - 1) } : {};
+/** On two cores one worker is preset, which takes nearly twice as long. */
+const workers = process.argv.includes('unit') ? { maxWorkers: Math.max(2, availableParallelism() - 1) } : {};
 
 export default defineConfig({
   test: {
@@ -23,6 +23,8 @@ export default defineConfig({
       {
         test: {
           name: 'peers',
+          // Real servers have clocks of their own.
+          env: { TEST_CLOCK: 'system' },
           include: ['test/peers/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,

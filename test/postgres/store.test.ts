@@ -6,6 +6,7 @@ import { describe, expect, inject, it, vi } from 'vitest';
 import { run } from '#cli/main.ts';
 import { openMetricStore, openStore } from '#store/open-store.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
+import { testNow } from '../support/sources.ts';
 import { databaseOf, roughHand } from '../support/stores.ts';
 import { temporaryFolder, testTower } from '../support/tower.ts';
 
@@ -228,7 +229,7 @@ describe('tower store over PostgreSQL', () => {
       metric: `m ${i % 40} 名前`,
       resource: `r${i % 30}`,
       value: i,
-      timestamp: new Date(Date.now() - i * 1000).toISOString(),
+      timestamp: new Date(testNow() - i * 1000).toISOString(),
     }));
     await services.analytics.record({ metrics });
     await services.webhooks.create({ url: 'https://example.com/hook' }, 'dana');
