@@ -29,6 +29,8 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 300_000,
           fileParallelism: false,
+          // Files run one at a time come last unless their project has a place of its own.
+          sequence: { groupOrder: 1 },
         },
       },
       ...overPostgres(),
@@ -57,7 +59,7 @@ function overPostgres(): TestProjectConfiguration[] {
         ],
         globalSetup: 'test/support/postgres-for-all.ts',
         // After the peers, some of which measure time.
-        sequence: { groupOrder: 1 },
+        sequence: { groupOrder: 2 },
         testTimeout: soak ? 600_000 : 60_000,
         hookTimeout: 60_000,
       },

@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { TowerError } from '#kernel/errors.ts';
+import { parseAllowed } from '#kernel/outbound.ts';
 import { packageJson } from '#kernel/program-files.ts';
 import { accessSettings } from './access.ts';
 import { acquisitionSettings } from './acquisition.ts';
@@ -74,6 +75,7 @@ export function readConfig(
   const wrong = new Set(issues.flatMap(({ parameters }) => parameters));
   const partial = settings.safeParse(Object.fromEntries(Object.entries(given).filter(([name]) => !wrong.has(name))));
   const registries = attempt(() => registriesOf(partial.data?.MLFLOW_TRACKING_URI, given), issues);
+  attempt(() => parseAllowed(partial.data?.OUTBOUND_ALLOWED_HOSTS ?? []), issues);
   if (partial.data)
     for (const check of crossChecks) {
       const issue = check(partial.data, purpose);

@@ -124,7 +124,7 @@ function outboundError(error: unknown, url: URL, limit: AbortSignal, timeoutMs: 
 type Allowed = { hosts: Set<string>; networks: BlockList };
 
 /** @throws `invalid` for an entry that is none of host, address and network */
-function parseAllowed(entries: string[]): Allowed {
+export function parseAllowed(entries: string[]): Allowed {
   const hosts = new Set<string>();
   const networks = new BlockList();
   for (const entry of entries) {

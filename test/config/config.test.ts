@@ -43,6 +43,7 @@ describe('settings', () => {
       API_PORT: '99999',
       API_HOST: '0.0.0.0',
       MLFLOW_TRACKING_URI: 'prod=',
+      OUTBOUND_ALLOWED_HOSTS: 'example.com, 10.0.0.0/64',
       JWT_JWKS_URL: 'https://id.example.com/keys',
       DATABASE_URL: 'postgres://db/tower',
       METRICS_RETENTION_DAYS: '500',
@@ -58,6 +59,7 @@ describe('settings', () => {
     expect(parametersOf(wrong, 'serve')).toEqual([
       'API_PORT',
       'MLFLOW_TRACKING_URI',
+      'OUTBOUND_ALLOWED_HOSTS',
       'API_HOST',
       'AUTH_ENABLED',
       'ALLOW_UNAUTHENTICATED',
