@@ -11,8 +11,8 @@ import { migrations, type Part } from './migrate.ts';
 import type { Place } from './store.ts';
 
 /**
- * Copies of the data folder: both databases, each at one moment though towers may write meanwhile, and the trained models. The
- * key of the tower is no part of it: who has the copy must not have the key.
+ * Backups of the data folder: a consistent copy of both databases, taken while instances may write, and the trained
+ * models. The secret key (`tower.key`) is not part of a backup: whoever holds the backup must not hold the key.
  */
 
 export type BackedUp = { name: string; bytes: number; sha256: string };
@@ -23,9 +23,9 @@ const databases = Object.keys(migrations) as Part[];
 const manifestName = 'backup.json';
 
 /**
- * Makes a new folder with a copy of the store. One of PostgreSQL is written into database files too: a backup of either
+ * Backs up the store into a new folder. A PostgreSQL store is written into SQLite files too, so a backup of either
  * engine can be restored into either.
- * @throws TowerError `not_found` where there is no store, `conflict` where the target is not empty, `unavailable`
+ * @throws TowerError `not_found` if there is no store, `conflict` if the target is not empty, `unavailable`
  */
 export async function backupStore(place: Place, to: string, version: string, now: number): Promise<Manifest> {
   const { directory, databaseUrl } = place;
@@ -60,11 +60,11 @@ export async function backupStore(place: Place, to: string, version: string, now
   }
 }
 
-/** SQLite's own online copy; what is copied is looked through before it counts. */
+/** Copies with SQLite's online backup API and checks the integrity of the copy. */
 async function copyDatabase(from: string, to: string): Promise<void> {
   const source = new DatabaseSync(from, { readOnly: true });
   try {
-    // All pages in one step: copied bit by bit it would begin again with each write of a tower.
+    // All pages in one step: SQLite restarts a stepwise backup whenever another process writes.
     await backup(source, to, { rate: 2 ** 31 - 1 });
   } finally {
     source.close();
@@ -94,10 +94,7 @@ async function syncAll(folder: string, names: string[]): Promise<void> {
   }
 }
 
-/**
- * Looks through every row of a PostgreSQL, without changing anything.
- * @throws TowerError `unavailable`
- */
+/** Reads every row of a PostgreSQL store without changing anything. @throws TowerError `unavailable` */
 export async function verifyPostgres(databaseUrl: string): Promise<Checked[]> {
   const { inspectPostgres } = await import('./postgres.ts');
   const found: Checked[] = [];
@@ -119,8 +116,8 @@ const newerSchema = (schema: number, known: number): string =>
   `its schema ${schema} is newer than this program, which knows up to ${known}`;
 
 /**
- * Looks through a data folder or a backup: every page of both databases, and the checksums of a backup.
- * @throws TowerError `not_found` where there is neither
+ * Checks the integrity of a data folder or a backup: every page of both databases, and the checksums of a backup.
+ * @throws TowerError `not_found` if the folder has neither
  */
 export async function verifyStore(directory: string): Promise<Checked[]> {
   const names = databases.filter((name) => existsSync(join(directory, name)));
@@ -165,14 +162,14 @@ function readManifest(directory: string): Manifest {
     const manifest = JSON.parse(readFileSync(join(directory, manifestName), 'utf8')) as Manifest;
     if (manifest.format === 1 && Array.isArray(manifest.files)) return manifest;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw invalid(`${join(directory, manifestName)} is missing or damaged: ${directory} is no backup`);
 }
 
 /**
- * Puts a backup into a data folder that has no store yet, or into an empty PostgreSQL (and the models into the folder).
- * @throws TowerError `invalid` for what is no whole backup, `conflict` where there is a store already
+ * Restores a backup into a data folder without a store, or into an empty PostgreSQL (the models into the folder).
+ * @throws TowerError `invalid` if the backup is incomplete, `conflict` if a store exists already
  */
 export async function restoreStore(from: string, place: Place): Promise<Manifest> {
   const { directory, databaseUrl } = place;
@@ -184,7 +181,7 @@ export async function restoreStore(from: string, place: Place): Promise<Manifest
   const wrong = (await verifyStore(from)).filter(({ problems }) => problems.length > 0);
   if (wrong.length > 0)
     throw invalid(wrong.map(({ name, problems }) => `${join(from, name)}: ${problems.join('; ')}`).join('\n'));
-  // A log that was left beside a database would be played into the restored one.
+  // SQLite would replay a leftover write-ahead log into the restored database.
   const left = databases.flatMap((name) => ['', '-wal', '-shm', '-journal'].map((end) => `${name}${end}`));
   const isDatabase = ({ name }: BackedUp) => databases.includes(name as Part);
   const files = databaseUrl === undefined ? manifest.files : manifest.files.filter((file) => !isDatabase(file));
@@ -204,7 +201,7 @@ export async function restoreStore(from: string, place: Place): Promise<Manifest
     }
     for (const part of parts)
       await copyIn(from, part, place).catch(async (error: unknown) => {
-        // All of it or nothing: they were empty before.
+        // The target was empty: either every part is restored or none.
         for (const each of parts) await emptyPart(place, each);
         throw error;
       });

@@ -7,9 +7,11 @@ import { openMetricStore, openStore } from './open-store.ts';
 import { openSqlite } from './sqlite.ts';
 import type { Place, Store, Transaction } from './store.ts';
 
-/** Rows from one engine to the other, all of a part or none. */
+/** Copies rows from one engine to the other; a part is copied completely or not at all. */
 
-/** Every table but `leader`, in an order in which rows only point backwards, with what orders its rows. */
+/**
+ * Every table but `leader`, ordered so that foreign keys point to earlier tables, with the columns that order its rows.
+ */
 const tables: Record<Part, Record<string, string[]>> = {
   'tower.db': {
     monitored_models: ['registry', 'name', 'version'],
@@ -36,15 +38,15 @@ const tables: Record<Part, Record<string, string[]>> = {
 
 export const tablesOf = (part: Part): string[] => Object.keys(tables[part]);
 
-/** Tables whose numbers are given once and never again. */
+/** Tables with auto-increment ids, which must never be reused. */
 const numbered = ['registry_events', 'outbox', 'outbox_deliveries', 'series'];
 
 const rowsAtOnce = 500;
 
-/** What the copy goes through needs no types: it takes rows as they are. */
+/** Untyped rows: the copy does not interpret them. */
 type Rows = Record<string, Record<string, unknown>>;
 
-/** Writes a part of what is in PostgreSQL into a new database file of this folder. */
+/** Writes one part of a PostgreSQL store into a new SQLite file in this folder. */
 export async function copyOut(place: Place, part: Part, folder: string): Promise<void> {
   const from = await opened(place, part);
   try {
@@ -60,12 +62,12 @@ export async function copyOut(place: Place, part: Part, folder: string): Promise
 }
 
 /**
- * Reads a part from the database file of a folder, which is left as it is, into an empty PostgreSQL.
- * @throws TowerError `conflict` where it is not empty
+ * Reads one part from the SQLite file of a folder, without changing that file, into an empty PostgreSQL.
+ * @throws TowerError `conflict` if the PostgreSQL is not empty
  */
 export async function copyIn(folder: string, part: Part, place: Place): Promise<void> {
   const to = await opened(place, part);
-  // Opening brings it to this program's schema: what is kept as a backup must not change.
+  // Opening a file migrates it to the current schema, so a copy is opened: the backup must not change.
   const aside = await mkdtemp(join(tmpdir(), 'tower-restore-'));
   try {
     await copyFile(join(folder, part), join(aside, part));
@@ -84,7 +86,7 @@ export async function copyIn(folder: string, part: Part, place: Place): Promise<
 const opened = async (place: Place, part: Part): Promise<Store<Rows>> =>
   (await (part === 'tower.db' ? openStore(place) : openMetricStore(place))) as unknown as Store<Rows>;
 
-/** Takes every row out of a part of a PostgreSQL that was empty before. */
+/** Deletes every row of one part of a PostgreSQL store that was empty before the restore. */
 export async function emptyPart(place: Place, part: Part): Promise<void> {
   const store = await opened(place, part);
   try {
@@ -100,7 +102,7 @@ export async function emptyPart(place: Place, part: Part): Promise<void> {
   }
 }
 
-/** @throws TowerError `conflict` where there is something already */
+/** @throws TowerError `conflict` if the part has rows */
 export async function refuseFilled(place: Place, part: Part): Promise<void> {
   const store = await opened(place, part);
   try {
@@ -124,7 +126,7 @@ async function copyRows(from: Store<Rows>, to: Store<Rows>, part: Part): Promise
     .execute((reading) =>
       target.transaction().execute(async (writing) => {
         for (const [table, order] of Object.entries(tables[part])) {
-          // The one row a new store begins with.
+          // A new store begins with this one row.
           if (table === 'audit_head') await writing.deleteFrom(table).execute();
           for (let last: Record<string, unknown> | null = null; ; ) {
             const key = sql.join(order.map((column) => sql.ref(column)));
@@ -143,7 +145,7 @@ async function copyRows(from: Store<Rows>, to: Store<Rows>, part: Part): Promise
     );
 }
 
-/** The last number a table has given away, also of rows that are gone. */
+/** The highest id a table has assigned, including those of deleted rows. */
 async function numberOf(store: Store<Rows>, view: Transaction<Rows>, table: string): Promise<number> {
   const { sql } = await import('kysely');
   const found =

@@ -2,26 +2,26 @@ import { conflict, notFound } from '#kernel/errors.ts';
 import type { Queue } from './queue.ts';
 import type { QueuedJob } from './queue-job.ts';
 
-/** Jobs of one kind as users have them: begun, looked at, followed, cancelled. */
+/** Jobs of one kind as an API resource: start, read, follow, cancel. */
 
 const mostListed = 200;
 
 type AnyJob = {
   id: string;
   status: QueuedJob['state'];
-  /** How often it was begun: more than once where a tower ended meanwhile. */
+  /** Number of starts: more than one if an instance stopped while it ran the job. */
   attempts: number;
   created_at: string;
   finished_at: string | null;
-  /** These two are what its kind makes of them. */
+  /** Progress and result have a shape of their own per kind of job. */
   progress: unknown;
   result: unknown;
   error: string | null;
 };
 
 /**
- * @param noun - what users call one, such as `load test`
- * @param own - what a job of this kind has besides what every job has
+ * @param noun - the singular name in messages, such as `load test`
+ * @param own - the fields of this kind of job besides the common ones
  */
 export function jobResource<Job extends AnyJob>(
   queue: Queue,
@@ -50,25 +50,31 @@ export function jobResource<Job extends AnyJob>(
   return {
     /** @throws TowerError `not_found` */
     get,
-    /** @param busy - what is said where another job of the subject is open. @throws TowerError `conflict` then */
+    /**
+     * @param busy - beginning of the message if the subject has an open job.
+     * @throws TowerError `conflict` if the subject has an open job
+     */
     begin: async (subject: string, payload: unknown, busy: string): Promise<Job> => {
       const { job, isNew } = await queue.add({ kind, subject, payload });
       if (!isNew) throw conflict(`${busy} already, by ${noun.replace(/^.* job$/, 'job')} ${job.id}`, { job: job.id });
       return jobOf(job);
     },
-    /** The job of a subject that is queued or running. */
+    /** The subject's queued or running job. */
     open: async (subject: string): Promise<Job | null> => {
       const job = await queue.open(kind, subject);
       return job && jobOf(job);
     },
     /** Newest first. */
     list: async (): Promise<Job[]> => (await queue.list(kind, mostListed)).map(jobOf),
-    /** Ends an open job, once what is under way has ended; a finished one stays as it is. @throws TowerError `not_found` */
+    /**
+     * Cancels an open job and waits for its current step; leaves a finished one unchanged.
+     * @throws TowerError `not_found`
+     */
     cancel: async (id: string): Promise<Job> => {
       await queue.cancel(kind, id);
       return get(id);
     },
-    /** The job whenever it changes, as frames of server-sent events; ends with the job, or when the signal aborts. */
+    /** Server-sent events, one each time the job changes; ends with the job, or when the signal aborts. */
     events: (id: string, over: AbortSignal) => framesOf(queue.follow(kind, id, over), jobOf),
   };
 }

@@ -3,34 +3,35 @@ import { unavailable } from '#kernel/errors.ts';
 import type { Store } from './store.ts';
 
 /**
- * Which of several towers over one store leads: does what is to be done once, like reading the registry by schedule. It
- * is a lease in one row, counted by the database's clock and renewed well before it ends. A tower counts its own part of
- * it from the moment it asked, so that it stops no later than another may begin; one that stood still finds its time over.
- * What a former leader still had under way cannot do harm: rows carry numbers of their own (attempts, revisions).
+ * Leader election among the instances that share one store. The leader runs what must run once, such as scheduled reads
+ * of the registry. Leadership is a lease in one row, timed by the database's clock and renewed well before it expires.
+ * An instance counts its lease from the moment of its request, so it stops no later than another may start; an instance
+ * that was suspended finds its lease expired. Unfinished work of a former leader does no harm: its rows carry attempt
+ * and revision numbers.
  */
 export type Leadership = {
-  /** Whether this tower leads now. */
+  /** Whether this instance is the leader now. */
   leads(): boolean;
   status(): { leads: boolean; leader: string | null };
-  /** Background step: takes or renews the lease. */
+  /** Background step: acquires or renews the lease. */
   step(): Promise<void>;
-  /** Lets another lead at once. */
+  /** Releases the lease at once. */
   resign(): Promise<void>;
 };
 
 type Options = {
   store: Store;
-  /** How this tower is called among the others. */
+  /** Name of this instance in the lease. */
   tower: string;
   clock: Clock;
   onChange: (leads: boolean) => void;
 };
 
-/** A dead leader is followed after this long, and the time of a step (leaseMs / 4) at most. */
+/** Failover takes at most this long plus one step (leaseMs / 4). */
 const leaseMs = 8_000;
 export const renewalMs = leaseMs / 4;
 
-/** Over a folder this tower leads: whoever else works on the same folder does no harm (docs/store.md). */
+/** A data folder has one instance, which leads; a second process on the same folder does no harm (docs/store.md). */
 const alone = (tower: string): Leadership => ({
   leads: () => true,
   status: () => ({ leads: true, leader: tower }),
@@ -40,7 +41,10 @@ const alone = (tower: string): Leadership => ({
 
 export function createLeadership({ store, tower, clock, onChange }: Options): Leadership {
   if (store.engine === 'sqlite') return alone(tower);
-  /** When this tower asked for the lease it has, by two clocks: one goes on when the other is set back. */
+  /**
+   * Time of the request for the current lease, by two clocks: the monotonic one goes on when the wall clock is set
+   * back.
+   */
   let asked: { wall: number; steady: number } | null = null;
   let leader: string | null = null;
   let told = false;
@@ -73,7 +77,7 @@ export function createLeadership({ store, tower, clock, onChange }: Options): Le
   };
 }
 
-/** A question that hangs must not keep this tower from knowing that its time is over. */
+/** A query that hangs must not keep this instance from noticing that its lease expired. */
 async function inTime<T>(asking: Promise<T>, clock: Clock): Promise<T> {
   const answered = new AbortController();
   const late = clock.sleep(leaseMs / 2, answered.signal).then(() => {
@@ -88,7 +92,7 @@ async function inTime<T>(asking: Promise<T>, clock: Clock): Promise<T> {
   }
 }
 
-/** Takes the lease where it is free or this tower's own. @returns whose it is then */
+/** Acquires the lease if it is free or held by this instance. @returns the holder */
 async function take(store: Store, tower: string): Promise<string> {
   const [db, now] = [await store.db(), await store.now()];
   const mine = await db

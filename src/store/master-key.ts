@@ -5,14 +5,14 @@ import { conflict, TowerError } from '#kernel/errors.ts';
 import { makeFolder } from '#kernel/files.ts';
 import type { Store } from './store.ts';
 
-/** Gives a key of 32 bytes for a purpose; the same one each time, and none of them tells anything of another. */
+/** Derives a 32-byte key per purpose: deterministic, and no key reveals another. */
 export type DeriveKey = (purpose: string) => Buffer;
 
 /**
- * The tower's own secret: TOWER_SECRET_KEY, else a file `tower.key` in the data folder that is made at the first
- * start and that only its owner can read. Signing secrets and the audit chain hang on it: keep it with the backups
- * of `tower.db`, apart from them.
- * @throws TowerError `unavailable` where the file cannot be read or made
+ * The secret of the store: TOWER_SECRET_KEY, else the file `tower.key` in the data folder, created at the first start
+ * and readable by its owner only. Webhook signing secrets and the audit chain depend on it: back it up, but apart from
+ * the backups of `tower.db`.
+ * @throws TowerError `unavailable` if the file cannot be read or created
  */
 export function openMasterKey(directory: string, given: string | undefined): DeriveKey {
   const master = given === undefined ? keyFile(join(directory, 'tower.key'), directory) : Buffer.from(given);
@@ -23,7 +23,7 @@ function keyFile(path: string, directory: string): Buffer {
   try {
     makeFolder(directory);
     try {
-      // Fails where the file is there already, also when two towers start at once.
+      // Fails if the file exists, also when two instances start at once.
       writeFileSync(path, `${randomBytes(32).toString('base64url')}\n`, { flag: 'wx', mode: 0o600 });
       chmodSync(path, 0o600);
     } catch (error) {
@@ -39,8 +39,9 @@ function keyFile(path: string, directory: string): Buffer {
 }
 
 /**
- * All towers over one database must sign with one secret, or none could check what another has signed.
- * @throws TowerError `conflict` where the store was begun with another one
+ * Checks that all instances over one database share one secret; with different ones, none could verify what another
+ * signed.
+ * @throws TowerError `conflict` if the store was created with another secret
  */
 export async function requireSameKey(store: Store, deriveKey: DeriveKey): Promise<void> {
   const value = deriveKey('key check').toString('hex');

@@ -1,14 +1,14 @@
 import type { Generated } from 'kysely';
 
-/** The tables of `metrics.db`, as Kysely sees them. Times are milliseconds since 1970. */
+/** Kysely types of the tables in `metrics.db`. Times are milliseconds since 1970. */
 export type MetricTables = {
-  /** `labels`: JSON with sorted names; '{}' for none. */
+  /** `labels`: JSON with sorted names; '{}' for no labels. */
   series: { id: Generated<number>; metric: string; resource: string; labels: string };
-  /** Points of hours that are not sealed, or came after they were. `bits`: the eight bytes of what is not a number. */
+  /** Points of hours that are not sealed, and late points. `bits`: the eight bytes of a value that is not a number. */
   points: { series_id: number; at: number; value: number | null; bits: Uint8Array | null };
   /**
-   * What a sealed hour (or day, `step` long) held. `squares`: squared distances from the mean, summed; `sketch`: for
-   * quantiles; `points`: all of them, compressed, until their retention is over.
+   * Summary of a sealed hour, or of a day (`step`: its length). `squares`: sum of squared distances from the mean;
+   * `sketch`: for quantiles; `points`: the compressed raw points, until their retention ends.
    */
   rollups: {
     series_id: number;

@@ -8,22 +8,22 @@ import { up as observations } from './migrations/0004-observations.ts';
 import { up as severalTowers } from './migrations/0005-several-towers.ts';
 import { up as pointsAndRollups } from './migrations/metrics-0001-points-and-rollups.ts';
 
-/** In order; the schema version of a part is how many of these it has seen. Never edit one that shipped. */
+/** Migrations in order; the schema version of a part is the number applied. Never edit a released one. */
 export const migrations = {
   'tower.db': [monitoringAndJobs, eventsAndOutbox, access, observations, severalTowers],
   'metrics.db': [pointsAndRollups],
 };
 
-/** The two parts of the store, by the names of their files; PostgreSQL has the tables of both in one database. */
+/** The two parts of the store, named after their SQLite files; PostgreSQL holds the tables of both in one database. */
 export type Part = keyof typeof migrations;
 
 /**
- * Brings a file to this program's schema, one transaction per migration.
- * @throws TowerError `conflict` where a newer program has written it
+ * Migrates an SQLite file to the current schema, one transaction per migration.
+ * @throws TowerError `conflict` if a newer version of the program wrote it
  */
 export function migrateSqlite(file: DatabaseSync, path: string, part: Part): void {
   for (;;) {
-    // The version is read inside the write lock: two towers may open one folder at the same moment.
+    // The version is read inside the write lock: two instances may open one folder at the same time.
     file.exec('begin immediate');
     try {
       const seen = Number(file.prepare('pragma user_version').get()?.['user_version'] ?? 0);
@@ -40,7 +40,7 @@ export function migrateSqlite(file: DatabaseSync, path: string, part: Part): voi
   }
 }
 
-/** What is to be done next to a part that has seen so many; null = nothing. @throws TowerError `conflict` */
+/** The next migration of a part that has applied this many; null if none is left. @throws TowerError `conflict` */
 export function nextMigration(part: Part, seen: number, where: string, instead: string): Migration | null {
   const all: Migration[] = migrations[part];
   if (seen > all.length)

@@ -1,2 +1,2 @@
-/** Statements that bring a database from one version of the schema to the next, in the words of each engine. */
+/** SQL statements from one schema version to the next, in each engine's dialect. */
 export type Migration = { sqlite: string[]; postgres: string[] };

@@ -1,14 +1,14 @@
-/** What may be announced: that something of it is new in the store. */
+/** Topics of notifications: which kind of data changed in the store. */
 export type Topic = 'events' | 'queue' | 'settled' | 'snapshots' | 'outbox' | 'leader' | 'refresh';
 
 /**
- * Tells those who wait that something is new, on this tower and, where several share a store, on the others. A hint: it
- * may be lost, so whoever waits looks by itself too, only later.
+ * Notifies listeners that data changed, in this process and, over a shared store, in other instances. A notification
+ * may be lost, so listeners also poll at a longer interval.
  */
 export type Notifier = {
-  /** `about`: what of it, an id or a name. */
+  /** `about`: id or name of what changed. */
   notify(topic: Topic, about?: string): void;
-  /** @returns what ends the listening */
+  /** @returns a function that removes the listener */
   on(topic: Topic, listener: (about: string) => void): () => void;
 };
 

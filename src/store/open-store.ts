@@ -4,16 +4,16 @@ import type { MetricStore, Place, Store } from './store.ts';
 import type { Tables } from './tables.ts';
 
 /**
- * Opens `tower.db` in a folder and makes it where it is missing, or the same tables in PostgreSQL, and brings them to the
- * current schema. A write that has returned survives SIGKILL and power cuts (WAL, synchronous=FULL; PostgreSQL's
- * synchronous_commit).
- * @throws TowerError `unavailable` with the place and the reason, `conflict` for a newer schema
+ * Opens `tower.db` in a folder, created if it is missing, or the same tables in PostgreSQL, and migrates to the current
+ * schema. A committed write survives SIGKILL and power cuts (WAL, synchronous=FULL; PostgreSQL's synchronous_commit).
+ * @throws TowerError `unavailable` with place and reason, `conflict` for a newer schema
  */
 export const openStore = (place: Place): Promise<Store> => open<Tables>(place, 'tower.db');
 
 /**
- * Opens `metrics.db` beside it. A write that has returned survives SIGKILL; a power cut may take the last seconds, never
- * the file (WAL, synchronous=NORMAL): sixteen times as many commits a second. PostgreSQL keeps them as it keeps the rest.
+ * Opens `metrics.db` beside it. A committed write survives SIGKILL; a power cut may lose the last seconds but never
+ * corrupts the file (WAL, synchronous=NORMAL: 16 × the commits per second). PostgreSQL stores both parts with the same
+ * durability.
  * @throws TowerError as `openStore`
  */
 export const openMetricStore = (place: Place): Promise<MetricStore> => open<MetricTables>(place, 'metrics.db');

@@ -1,12 +1,12 @@
 import { createYielder } from '#kernel/yield-event-loop.ts';
 import type { Transaction } from './store.ts';
 
-/** Something to be sent. `key` names the promise: made twice, it is still one. */
+/** A message to deliver. `key` is an idempotency key: enqueued twice, it is stored once. */
 export type OutboxMessage = { kind: string; key: string; payload: string; recipients: string[] };
 
 const rowsAtOnce = 200;
 
-/** Writes messages and who is to get them; one whose key is known is made already. */
+/** Stores messages and their recipients; skips messages whose key is stored already. */
 export async function enqueueMessages(transaction: Transaction, messages: OutboxMessage[], now: number): Promise<void> {
   const at = new Date(now).toISOString();
   const breath = createYielder();

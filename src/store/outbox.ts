@@ -7,7 +7,7 @@ import { enqueueMessages, type OutboxMessage } from './outbox-enqueue.ts';
 import type { Store, Transaction } from './store.ts';
 import type { Selectable, Tables } from './tables.ts';
 
-/** What became of one attempt. `retryAfterMs`: the receiver said when; `final`: trying again is of no use. */
+/** Outcome of one attempt. `retryAfterMs`: the receiver's Retry-After; `final`: a retry cannot succeed. */
 export type Attempt =
   | { ok: true; status: number }
   | { ok: false; status: number | null; error: string; retryAfterMs?: number; final?: boolean };
@@ -21,26 +21,34 @@ export type Sender = (
 export type Delivery = Selectable<Tables['outbox_deliveries']> & { key: string; payload: string };
 
 /**
- * Promises to the outside. They are written in the transaction of the change that caused them and sent by one loop:
- * at least once, under a key that stays the same, with back-off, until they are delivered or given up.
+ * Transactional outbox. Messages are written in the transaction of the change that caused them, and sent by one loop:
+ * at least once, under a stable key, with back-off, until delivered or dead.
  */
 export type Outbox = {
-  /** Names the sender of messages of a kind. @param maxAttempts - a delivery that failed this often is dead */
+  /**
+   * Registers the sender for a kind of message.
+   * @param maxAttempts - a delivery is dead after this many failures
+   */
   handle(kind: string, sender: Sender, maxAttempts: number): void;
-  /** Notify the store's topic `outbox` when the transaction is committed. */
+  /** Enqueues messages. Notify the store's topic `outbox` when the transaction is committed. */
   enqueue(transaction: Transaction, messages: OutboxMessage[]): Promise<void>;
-  /** Before the steps of a tower that leads: what the one before was sending when it ended is to be taken up. */
+  /**
+   * Called when this instance becomes leader: retries the deliveries that the previous leader left in the state
+   * `sending`.
+   */
   begin(): void;
-  /** Background step: sends what is due. Whatever was being sent when the process died is sent again, and counted. */
+  /**
+   * Background step: sends due deliveries. Deliveries interrupted by the end of a process are sent again and counted.
+   */
   step(signal: AbortSignal, mayClaim?: () => boolean): Promise<void>;
   /** Newest first. */
   deliveries(recipient: string, limit: number): Promise<Delivery[]>;
-  /** Sends a delivery again, as it was. @throws `not_found`, `conflict` while it is due anyway */
+  /** Sends a delivery again, unchanged. @throws `not_found`, `conflict` while it is still due */
   replay(recipient: string, id: number): Promise<void>;
-  /** Gives up what is still to be sent to somebody. */
+  /** Cancels the pending deliveries of one recipient. */
   giveUp(recipient: string, reason: string): Promise<void>;
   counts(): Promise<{ due: number; dead: number }>;
-  /** Forgets what was delivered or given up before this moment. */
+  /** Deletes messages that were delivered or dead before this time. */
   prune(before: number): Promise<void>;
 };
 
@@ -52,10 +60,10 @@ type Options = {
   onAttempt: (outcome: 'delivered' | 'failed' | 'dead' | 'uncertain') => void;
 };
 
-/** So many are looked at, and so many of them sent to one recipient at once. */
+/** Deliveries read per step, and deliveries sent to one recipient at once. */
 const considered = 200;
 const atOnceToOne = 4;
-/** What is on its way for longer than any attempt takes has lost its sender. */
+/** A delivery that is `sending` for longer than any attempt can take has lost its sender. */
 const lostMs = 600_000;
 const backoff = { firstMs: 5_000, maxMs: 3_600_000 };
 
@@ -77,7 +85,7 @@ export function createOutbox(options: Options): Outbox {
       try {
         await deliver(options, senders, signal, mayClaim);
       } catch (error) {
-        // What could not be written of an attempt is found again as one nobody knows the end of.
+        // An attempt whose outcome could not be written is recovered as uncertain.
         recovered = false;
         throw error;
       }
@@ -122,7 +130,7 @@ export function createOutbox(options: Options): Outbox {
   };
 }
 
-/** A lane for each recipient, so that one that hangs keeps only itself waiting. */
+/** One lane per recipient, so that a recipient that hangs delays only its own deliveries. */
 async function deliver(
   options: Options,
   senders: Senders,
@@ -154,7 +162,7 @@ async function deliver(
   if (failure) throw (failure as { error: unknown }).error;
 }
 
-/** Somebody has promised more. */
+/** Resolves when further messages are enqueued. */
 function nextRing({ notifier }: Store): { rung: Promise<void>; stop: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return { rung: promise, stop: notifier.on('outbox', () => resolve()) };
@@ -167,7 +175,7 @@ const wholeDeliveries = async (store: Store) =>
     .selectAll('outbox_deliveries')
     .select(['outbox.key', 'outbox.payload']);
 
-/** What was on its way when the process ended may have arrived or not: it is sent again, and said so. */
+/** A delivery that was `sending` when the process ended may have arrived: it is sent again and counted as uncertain. */
 async function recover({ store, log, onAttempt }: Options, before: number): Promise<void> {
   const db = await store.db();
   const { numUpdatedRows } = await db
@@ -187,7 +195,7 @@ async function recover({ store, log, onAttempt }: Options, before: number): Prom
 
 type Claimed = Delivery & { kind: string };
 
-/** Marks what is due as being sent, for good, before anything is sent. */
+/** Marks due deliveries as `sending`, committed before anything is sent. */
 async function claim(store: Store, now: number, busy: string[]): Promise<Claimed[]> {
   const at = new Date(now).toISOString();
   const all = (await wholeDeliveries(store)).select('outbox.kind');
@@ -204,7 +212,7 @@ async function claim(store: Store, now: number, busy: string[]): Promise<Claimed
   if (taken.length === 0) return [];
   const ids = taken.map((delivery) => delivery.id);
   const db = await store.db();
-  // Whoever leads no more may still be at it: what one has taken the other does not get.
+  // A former leader may still run this loop: each delivery is claimed by one of the two.
   const mine = await db
     .updateTable('outbox_deliveries')
     .set((row) => ({ state: 'sending', attempts: row('attempts', '+', 1), last_attempt_at: at }))
@@ -228,7 +236,7 @@ async function attempt(
     ? await sender.send({ key, payload, recipient, attempt: delivery.attempts }, signal).catch(asFailure)
     : { ok: false, status: null, error: `no sender for ${delivery.kind}`, final: true };
   const db = await store.db();
-  // Cut short by the end of the tower: whether it arrived nobody knows.
+  // Interrupted by shutdown: whether the message arrived is unknown.
   if (!outcome.ok && signal.aborted) return putBack(options, delivery);
   const isDead = !outcome.ok && (outcome.final === true || delivery.attempts >= (sender?.maxAttempts ?? 1));
   const state = outcome.ok ? 'delivered' : isDead ? 'dead' : 'due';
@@ -269,7 +277,7 @@ const asFailure = (error: unknown): Attempt => ({
   error: error instanceof Error ? error.message : String(error),
 });
 
-/** Later than the back-off where the receiver says so. */
+/** The back-off, or the receiver's Retry-After if that is longer. */
 function waitMs(outcome: { retryAfterMs?: number }, attempts: number, random: Random): number {
   return Math.max(backoffMs(backoff, attempts, random), Math.min(outcome.retryAfterMs ?? 0, backoff.maxMs));
 }

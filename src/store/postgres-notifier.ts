@@ -8,10 +8,10 @@ type Pg = typeof import('pg');
 const channel = 'control_tower';
 const reconnectMs = 2_000;
 const answerMs = 5_000;
-/** How often it is looked at whether the one that listens still hears. */
+/** Interval between checks of the listening connection. */
 const listenerMs = 30_000;
 
-/** The bell of all towers over this database, by LISTEN and NOTIFY on a connection of its own. */
+/** Notifier of all instances over one database: LISTEN and NOTIFY on a dedicated connection. */
 export function listen(pg: Pg, config: ClientConfig, pool: Pool): { notifier: Notifier; stop(): Promise<void> } {
   const here = createNotifier();
   const me = randomUUID();
@@ -32,7 +32,7 @@ export function listen(pg: Pg, config: ClientConfig, pool: Pool): { notifier: No
   };
 }
 
-/** Anybody may write into the channel: what is none of ours is let pass. */
+/** Any database client may write into the channel: foreign payloads are ignored. */
 function announcementOf(payload: string | undefined): { me: unknown; topic: Topic; about: string } | null {
   try {
     const { me, topic, about } = JSON.parse(payload ?? '') as Record<string, unknown>;
@@ -50,7 +50,7 @@ async function follow(pg: Pg, config: ClientConfig, here: Notifier, me: string, 
       isOver = true;
       over.resolve();
     };
-    // Not the pool's time limit: it waits as long as nobody rings.
+    // The pool's query timeout does not apply: this connection waits for notifications.
     const client = new pg.Client({ ...config, query_timeout: undefined });
     client.on('error', end).on('end', end);
     client.on('notification', ({ payload }) => {
@@ -61,13 +61,13 @@ async function follow(pg: Pg, config: ClientConfig, here: Notifier, me: string, 
     try {
       await client.connect();
       await client.query(`listen ${channel}`);
-      // A connection that went deaf without a word is found out.
+      // Detects a connection that broke silently.
       while (!stopping.aborted && !isOver) {
         await Promise.race([over.promise, systemClock.sleep(listenerMs, stopping).catch(() => undefined)]);
         if (!isOver) await within(answerMs, client.query('select 1'));
       }
     } catch {
-      // Whoever waits for the bell looks by itself meanwhile.
+      // Listeners poll meanwhile.
     }
     stopping.removeEventListener('abort', end);
     await within(1_000, client.end()).catch(() => undefined);
@@ -75,7 +75,7 @@ async function follow(pg: Pg, config: ClientConfig, here: Notifier, me: string, 
   }
 }
 
-/** @throws Error where it takes longer; what was asked may still go on */
+/** @throws Error after the timeout; the work itself may go on */
 export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   const enough = new AbortController();
   const tooLong = systemClock.sleep(ms, enough.signal).then(() => {

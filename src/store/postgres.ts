@@ -7,24 +7,24 @@ import type { Store, Transaction, View } from './store.ts';
 
 type Pg = typeof import('pg');
 
-/** How long a connection may take to come about, and a statement to be answered. */
+/** Timeouts of connecting and of a statement. */
 const connectMs = 5_000;
 const statementMs = 15_000;
-/** A tower that stands still in the middle of a transaction must not hold up the others for ever. */
+/** An instance that is suspended inside a transaction must not block others forever. */
 const idleInTransactionMs = 30_000;
 const oldestVersion = 15;
 
 /**
- * Opens a part of the store in PostgreSQL and brings it to the current schema.
+ * Opens a part of the store in PostgreSQL and migrates it to the current schema.
  * @param url `postgres://user:password@host:port/database`
- * @param connections that are used at once
- * @throws TowerError `unavailable` with host and reason, `conflict` for a newer schema or a database that does not fit
+ * @param connections in the pool
+ * @throws TowerError `unavailable` with host and reason, `conflict` for a newer schema or an unsuitable database
  */
 export async function openPostgres<T>(url: string, part: Part, connections: number): Promise<Store<T>> {
   const pg = await import('pg');
   const config = configOf(pg, url);
   const pool = new pg.Pool({ ...config, max: connections, idleTimeoutMillis: 30_000 });
-  // A connection that breaks while nobody uses it is no news: the next one is made when it is needed.
+  // An idle connection that breaks needs no report: the pool connects again when needed.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));
   try {
@@ -54,7 +54,7 @@ export async function openPostgres<T>(url: string, part: Part, connections: numb
     notifier: listening.notifier,
     close: async () => {
       await listening.stop();
-      // A server that does not answer must not hold up the end.
+      // A server that does not respond must not block shutdown.
       await within(connectMs, db.destroy()).catch(() => undefined);
     },
   };
@@ -74,27 +74,27 @@ function configOf(pg: Pg, url: string): ClientConfig {
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     types: {
-      // Whole numbers of 64 bits, and sums of them.
+      // bigint, and sums of bigint.
       getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
         oid === 20 || oid === 1700 ? exactNumber : pg.types.getTypeParser(oid, format)) as Pg['types']['getTypeParser'],
     },
   };
 }
 
-/** @throws RangeError for what a double cannot hold; nothing of ours is that large */
+/** @throws RangeError for an integer beyond a double's precision; the store has none that large */
 function exactNumber(text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && !Number.isSafeInteger(value)) throw new RangeError(`${text} is too large a number`);
   return value;
 }
 
-/** Host and database, without who comes and by which password. */
+/** Host and database, without credentials. */
 const addressOf = ({ connectionString }: ClientConfig): string => {
   const { host, pathname } = new URL(connectionString ?? '');
   return `postgres://${host}${pathname}`;
 };
 
-/** Checks what the database is and brings the tables to this program's schema, in one transaction. */
+/** Checks the database's settings and migrates the tables, in one transaction. */
 async function prepare(pool: Pool, part: Part, address: string): Promise<void> {
   const client = await pool.connect();
   let broken = true;
@@ -116,7 +116,7 @@ async function prepare(pool: Pool, part: Part, address: string): Promise<void> {
 
 async function migratePostgres(client: ClientBase, part: Part, address: string): Promise<void> {
   await client.query('begin');
-  // Several towers may start at the same moment.
+  // Several instances may start at the same time.
   await client.query("select pg_advisory_xact_lock(hashtext('control-tower schema'))");
   await client.query('create table if not exists schema_versions (part text primary key, version bigint not null)');
   const found = await client.query<{ version: number }>('select version from schema_versions where part = $1', [part]);
@@ -135,8 +135,8 @@ async function migratePostgres(client: ClientBase, part: Part, address: string):
 }
 
 /**
- * What is there of a part, without changing it; every row of its tables is read, which finds pages that cannot be.
- * @returns `schema` null where the part was never made
+ * Inspects a part without changing it; reads every row of its tables, which finds unreadable pages.
+ * @returns `schema` null if the part was never created
  * @throws TowerError `unavailable`
  */
 export async function inspectPostgres(
@@ -160,7 +160,7 @@ export async function inspectPostgres(
     let bytes = 0;
     for (const table of schema === null ? [] : tables) {
       const size = await client.query<{ bytes: number | null; rows: string }>(
-        // The text of a row needs all of it.
+        // Casting a row to text reads all its columns.
         `select pg_total_relation_size(to_regclass($1)) as bytes, (select count(t::text) from ${table} t) as rows`,
         [table],
       );
@@ -174,13 +174,13 @@ export async function inspectPostgres(
   }
 }
 
-/** The pool, but for the words of its errors. */
+/** The pool, with errors translated to TowerError. */
 function explaining(pool: Pool, address: string) {
   const said = async <R>(work: Promise<R>, isTroubleAnyway = false): Promise<R> => {
     try {
       return await work;
     } catch (error) {
-      // The one character its texts cannot hold; SQLite's can.
+      // NUL is the one character that PostgreSQL's text cannot hold, while SQLite's can.
       if ((error as { code?: unknown }).code === '22021') throw invalid('a text must not hold the character U+0000');
       if (!isTroubleAnyway && !isTrouble(error)) throw error;
       throw unavailable(`${address} cannot be used now: ${reasonOf(error)}`, error);
@@ -197,7 +197,8 @@ function explaining(pool: Pool, address: string) {
           said(
             (client.query(text as string, parameters as unknown[]) as unknown as Promise<QueryArrayResult>).catch(
               (error: unknown) => {
-                // What is not the server's own word may still be under way there: nobody else gets this connection.
+                // After an error that the server did not send, the statement may still be running: the connection is
+                // not reused.
                 isBroken ||= !isAnswer(error);
                 throw error;
               },
@@ -209,7 +210,7 @@ function explaining(pool: Pool, address: string) {
   };
 }
 
-/** Classes of SQLSTATE that tell of the server, not of what was asked (PostgreSQL, appendix A). */
+/** SQLSTATE classes of server faults rather than faults of the statement (PostgreSQL, appendix A). */
 const troubles = /^(08|53|57|58|XX|25006|40001|40P01|55P03)/;
 
 const isTrouble = (error: unknown): boolean => {
@@ -217,15 +218,15 @@ const isTrouble = (error: unknown): boolean => {
   return !isAnswer(error) || troubles.test(String((error as { code?: unknown }).code));
 };
 
-/** Whether the server said so itself; anything else is about the connection. */
+/** Whether the server sent the error; any other error is about the connection. */
 const isAnswer = (error: unknown): boolean => {
   const { code } = error as { code?: unknown };
-  // A RangeError is ours, of what the server has answered.
+  // A RangeError comes from our parser of the server's answer.
   return error instanceof RangeError || (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code));
 };
 
 function reasonOf(error: unknown): string {
   const { code, message } = error as { code?: string; message?: string };
-  // Of several addresses tried, each with its own error, none stands in the message.
+  // With several addresses, each has its own error and the message of the whole is empty.
   return message || code || String(error);
 }

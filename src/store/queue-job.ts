@@ -3,14 +3,14 @@ import type { Log } from '#kernel/log.ts';
 import type { Store } from './store.ts';
 import type { Selectable, Tables } from './tables.ts';
 
-/** Work that takes long, kept in the store until it has an outcome. */
+/** Long-running work, kept in the store until it has an outcome. */
 export type QueuedJob = Selectable<Tables['job_queue']>;
 
 /**
- * Does one job. Its result is kept as JSON. It may be begun again on another tower after this one died, so it must not
- * matter if it is done twice; but only one outcome is kept. The signal aborts when the job is cancelled, the tower stops
- * (`isStopping`: it will be begun again), or another tower has taken it over. What a job that is cancelled returns is kept
- * as its result.
+ * Runs one job; the result is stored as JSON. A job may be restarted on another instance after this one died, so
+ * running it twice must do no harm; only one outcome is stored. The signal aborts when the job is cancelled, when this
+ * instance stops (`isStopping`: the job will be restarted), or when another instance has taken it over. A cancelled
+ * job's return value is stored as its result.
  */
 export type Work = (
   job: QueuedJob,

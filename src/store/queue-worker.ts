@@ -2,18 +2,18 @@ import { publicText } from '#kernel/errors.ts';
 import type { QueuedJob, QueueOptions, Work } from './queue-job.ts';
 import type { Store } from './store.ts';
 
-/** What a tower does with a job of the queue: takes it up, speaks for it while it runs, keeps its outcome. */
+/** The worker's side of the queue: claims a job, renews its lease while it runs, stores its outcome. */
 
-/** States of a job that has no outcome yet. */
+/** States without an outcome. */
 export const open = ['queued', 'running'] as const;
 
-/** So long after its worker was last heard of a job is begun again; so often a worker is heard of. */
+/** Lease of a running job, after which another instance restarts it, and the renewal interval. */
 const leaseMs = 12_000;
 const renewalMs = 3_000;
-/** Progress is written this often at most. */
+/** Minimum interval between writes of progress. */
 const progressMs = 250;
 
-/** Takes up the oldest job of a kind that is queued, or whose worker was not heard of for too long. */
+/** Claims the oldest queued job of a kind, or one whose lease expired. */
 export async function claim(options: QueueOptions, kind: string, mostAbandoned: number): Promise<QueuedJob | null> {
   const { store, tower } = options;
   const db = await store.db();
@@ -36,7 +36,7 @@ export async function claim(options: QueueOptions, kind: string, mostAbandoned: 
       await settle(options, kind, due.id, { state: 'failed', error }, due.attempts);
       continue;
     }
-    // Two towers may see the same job; the second finds the count changed and looks again.
+    // Two instances may read the same job; the second finds the attempt count changed and tries the next.
     const job = await db
       .updateTable('job_queue')
       .set({ state: 'running', attempts: due.attempts + 1, abandoned, worker: tower, leased_until: now + leaseMs })
@@ -52,7 +52,10 @@ export async function claim(options: QueueOptions, kind: string, mostAbandoned: 
 
 type Outcome = { state: 'succeeded'; result: string } | { state: 'failed'; error: string } | { state: 'cancelled' };
 
-/** Gives a job its outcome, once. `attempts`: only if it is still this attempt. @returns whether it got it */
+/**
+ * Stores a job's outcome, once. `attempts`: only if this is still the current attempt.
+ * @returns whether it was stored
+ */
 export async function settle(
   { store, clock }: QueueOptions,
   kind: string,
@@ -76,7 +79,7 @@ export async function settle(
   return numUpdatedRows === 1n;
 }
 
-/** Runs a job and keeps its outcome; `abort` ends it, and so does another tower that has it now. */
+/** Runs a job and stores its outcome; `abort` ends the work, and so does a takeover by another instance. */
 export async function runJob(
   options: QueueOptions,
   job: QueuedJob,
@@ -110,7 +113,7 @@ export async function runJob(
   }
 }
 
-/** Of a job that was cancelled meanwhile: what came of it. */
+/** Stores the result of a job that was cancelled while it ran. */
 async function addResult({ store }: QueueOptions, { id, attempts }: QueuedJob, result: string): Promise<void> {
   const db = await store.db();
   await db
@@ -123,7 +126,7 @@ async function addResult({ store }: QueueOptions, { id, attempts }: QueuedJob, r
   store.notifier.notify('queue', id);
 }
 
-/** An outcome is worth waiting for: while the store is away for a moment the job is still this tower's. */
+/** Retries the write of an outcome: during a short outage of the store the job still belongs to this instance. */
 async function patiently(
   { clock, log }: QueueOptions,
   isStopping: () => boolean,
@@ -141,7 +144,7 @@ async function patiently(
   }
 }
 
-/** Cut short by the end of this tower, which is not the job's fault. */
+/** Requeues a job interrupted by the shutdown of this instance. */
 async function putBack(store: Store, { id, attempts }: QueuedJob): Promise<void> {
   const db = await store.db();
   await db
@@ -154,7 +157,7 @@ async function putBack(store: Store, { id, attempts }: QueuedJob): Promise<void>
   store.notifier.notify('queue');
 }
 
-/** Says every few seconds that this tower is at it, until it is over; ends it where another tower has it, or it is settled. */
+/** Renews the lease periodically until the job ends; aborts the job if another instance has it or it has an outcome. */
 async function speakFor(
   { store, clock, log }: QueueOptions,
   job: QueuedJob,
@@ -191,7 +194,7 @@ async function renew(store: Store, { id, attempts }: QueuedJob): Promise<boolean
   return numUpdatedRows === 1n;
 }
 
-/** Keeps now and then how far a job is. */
+/** Writes a job's progress, rate-limited. */
 function progressOf({ store, clock }: QueueOptions, { id, attempts }: QueuedJob) {
   const over = new AbortController();
   let writing: Promise<void> | null = null;
@@ -212,11 +215,11 @@ function progressOf({ store, clock }: QueueOptions, { id, attempts }: QueuedJob)
       while (newest !== written) {
         written = newest;
         await write(newest!);
-        // What is said meanwhile is written after a moment, also where nothing more is said.
+        // Progress reported during the pause is written after it, also if no further report follows.
         await clock.sleep(progressMs, over.signal);
       }
     } catch {
-      // Of what could not be written the next word is a newer one.
+      // A failed write needs no retry: the next report supersedes it.
     } finally {
       writing = null;
     }
@@ -224,10 +227,10 @@ function progressOf({ store, clock }: QueueOptions, { id, attempts }: QueuedJob)
   return {
     say: (now: unknown): void => {
       newest = JSON.stringify(now);
-      // One word said again is there already.
+      // Unchanged progress is not written again.
       if (newest !== written) writing ??= keepUp();
     },
-    /** The newest word, once nothing older can be written over it. */
+    /** The latest progress, after any write in flight has ended. */
     last: async (): Promise<string | null> => {
       over.abort();
       await writing;

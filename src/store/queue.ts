@@ -4,34 +4,34 @@ import { claim, open, runJob, settle } from './queue-worker.ts';
 import type { Store } from './store.ts';
 
 /**
- * Jobs of all towers over one store. Any tower takes up what is queued, one job of a kind at a time, and says every few
- * seconds that it is still at it; a job nobody speaks for is begun again elsewhere.
+ * Job queue of all instances over one store. Any instance claims queued jobs, one at a time per kind, and renews their
+ * leases; a job whose lease expires is restarted on another instance.
  */
 export type Queue = {
   /**
-   * Names who does jobs of a kind. Nothing of that kind is begun before.
-   * @param mostAbandoned - a job whose tower died this often is not begun again: it may be what kills them
+   * Registers the handler of a kind; jobs of a kind without one are not claimed.
+   * @param mostAbandoned - a job is not restarted after this many workers died: it may be what kills them
    */
   handle(kind: string, work: Work, mostAbandoned?: number): void;
   /**
-   * @returns the job, and whether it is new: another one of the same kind and subject may be open, or one of the same key
-   *   may have been queued at any time
+   * @returns the job, and whether it is new: an open job of the same kind and subject, or any job of the same key, is
+   *   returned instead
    */
   add(job: NewJob): Promise<{ job: QueuedJob; isNew: boolean }>;
   get(kind: string, id: string): Promise<QueuedJob | null>;
   /** Newest first. */
   list(kind: string, limit: number): Promise<QueuedJob[]>;
-  /** The job of a subject that has no outcome yet. */
+  /** The subject's job without an outcome. */
   open(kind: string, subject: string): Promise<QueuedJob | null>;
-  /** Ends a job that has no outcome yet; resolves when this tower is no longer at it. */
+  /** Cancels an open job; resolves when this instance has stopped working on it. */
   cancel(kind: string, id: string): Promise<void>;
-  /** The job now, and whenever it changes, until it has an outcome or the signal aborts. */
+  /** Yields the job now and on every change, until it has an outcome or the signal aborts. */
   follow(kind: string, id: string, over: AbortSignal): AsyncGenerator<QueuedJob>;
-  /** Background step: looks for work, and lets another tower have what this one cannot speak for. */
+  /** Background step: claims jobs. */
   step(): Promise<void>;
-  /** Forgets jobs that had their outcome before this moment. */
+  /** Deletes jobs whose outcome is older than this time. */
   prune(before: number): Promise<void>;
-  /** Gives up what is under way: it is queued again. */
+  /** Aborts running jobs and requeues them. */
   stop(): Promise<void>;
 };
 type Running = { done: Promise<void>; abort: AbortController; id: string };
@@ -42,7 +42,7 @@ export function createQueue(options: QueueOptions): Queue {
   const running = new Map<string, Running>();
   let isStopping = false;
   let looking: Promise<void> = Promise.resolve();
-  /** Takes up a job of each kind that this tower is not at. */
+  /** Claims a job of each kind that this instance is not running. */
   const look = (): Promise<void> => {
     looking = looking
       .catch(() => undefined)
@@ -96,7 +96,7 @@ export function createQueue(options: QueueOptions): Queue {
   };
 }
 
-/** What needs no worker. */
+/** Operations that need no worker. */
 function readsOf({ store, clock }: QueueOptions) {
   const one = async (kind: string, id: string): Promise<QueuedJob | null> => {
     const db = await store.db();
@@ -126,7 +126,7 @@ function readsOf({ store, clock }: QueueOptions) {
           if (now !== last) yield job;
           last = now;
           if (!isOpen(job)) return;
-          // Another tower's bell may go unheard.
+          // Another instance's notification may be lost.
           await clock.sleep(1_000, AbortSignal.any([rung.signal, over])).catch(() => undefined);
         } finally {
           stop();
@@ -181,6 +181,6 @@ async function add({ store, clock }: QueueOptions, { kind, subject, payload, key
     const there =
       (key === undefined ? undefined : await keyed.executeTakeFirst()) ?? (await openOf(store, kind, subject));
     if (there) return { job: there, isNew: false };
-    // It had its outcome in between.
+    // The conflicting job got its outcome in between.
   }
 }

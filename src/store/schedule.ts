@@ -1,11 +1,11 @@
 import type { Queue } from './queue.ts';
 
-/** What is due once in so many milliseconds, counted from 1970; kinds of jobs that somebody handles. */
+/** Kinds of jobs and their intervals in milliseconds, counted from 1970. Each kind needs a handler. */
 export type Scheduled = Record<string, number>;
 
 /**
- * Queues the occurrence of each that is due now. It is queued once, whichever tower comes first, for its key is its time;
- * and it has one outcome, whatever becomes of the tower that takes it up. One that nobody queued in its time is left out.
+ * Queues the current occurrence of each kind. The key is the occurrence's time, so it is queued once whichever instance
+ * comes first, and it has one outcome even if its worker dies. Occurrences that were missed are not made up.
  */
 export async function queueOccurrences(queue: Queue, scheduled: Scheduled, now: number): Promise<void> {
   for (const [kind, everyMs] of Object.entries(scheduled)) {

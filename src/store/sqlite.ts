@@ -8,12 +8,12 @@ import { migrateSqlite, type Part } from './migrate.ts';
 import { createNotifier } from './notifier.ts';
 import type { Store, View } from './store.ts';
 
-/** Points may be lost by a power cut, never by the end of the process; what is promised to others by neither. */
+/** Metric points may be lost in a power cut but not when the process ends; the outbox survives both. */
 const synchronous: Record<Part, string> = { 'tower.db': 'full', 'metrics.db': 'normal' };
 
 /**
- * Opens a database file of a folder, makes it where it is missing, and brings it to the current schema.
- * @throws TowerError `unavailable` with the path and the reason, `conflict` for a newer schema
+ * Opens an SQLite file in a folder, created if missing, and migrates it to the current schema.
+ * @throws TowerError `unavailable` with path and reason, `conflict` for a newer schema
  */
 export function openSqlite<T>(directory: string, part: Part): Store<T> {
   const path = join(directory, part);
@@ -32,7 +32,7 @@ export function openSqlite<T>(directory: string, part: Part): Store<T> {
     now: async () => Date.now(),
     notifier: createNotifier(),
     close: async () => {
-      // Kysely closes the file only if it ever used it.
+      // Kysely closes the file only if it was used.
       await (await db)?.destroy();
       if (file.isOpen) file.close();
     },
@@ -44,7 +44,7 @@ function openFile(directory: string, path: string, part: Part): DatabaseSync {
   try {
     makeFolder(directory);
     file = new DatabaseSync(path);
-    // It holds addresses that may be secrets; its companions (-wal, -shm) take its mode.
+    // The file holds webhook addresses, which may be secrets; SQLite gives -wal and -shm the same mode.
     chmodSync(path, 0o600);
     file.exec(
       `pragma busy_timeout = 5000; pragma journal_mode = wal; pragma synchronous = ${synchronous[part]}; pragma foreign_keys = on`,
@@ -63,7 +63,7 @@ function openFile(directory: string, path: string, part: Part): DatabaseSync {
   }
 }
 
-/** Lets Kysely's SQLite dialect, written for another driver, speak to `node:sqlite`. */
+/** Adapts `node:sqlite` to Kysely's SQLite dialect, which was written for another driver. */
 function kyselyDatabase(file: DatabaseSync, path: string): SqliteDatabase {
   const said = <R>(work: () => R): R => {
     try {
@@ -75,13 +75,14 @@ function kyselyDatabase(file: DatabaseSync, path: string): SqliteDatabase {
   return {
     close: () => file.close(),
     prepare: (text) => {
-      // A transaction that reads first and then writes is refused if another process wrote in between; so it waits at its start.
+      // SQLite refuses a transaction that reads and then writes if another process wrote in between; BEGIN IMMEDIATE
+      // waits at the start instead.
       const statement = said(() => file.prepare(text === 'begin' ? 'begin immediate' : text));
       return {
         reader: statement.columns().length > 0,
         all: (parameters) => said(() => statement.all(...(parameters as SQLInputValue[]))),
         run: (parameters) =>
-          // A full disk ends a transaction by itself; to say so a second time would hide why.
+          // A full disk ends the transaction itself; the error of a second rollback would hide the reason.
           text === 'rollback' && !file.isTransaction
             ? { changes: 0, lastInsertRowid: 0 }
             : said(() => statement.run(...(parameters as SQLInputValue[]))),
@@ -91,7 +92,7 @@ function kyselyDatabase(file: DatabaseSync, path: string): SqliteDatabase {
   };
 }
 
-/** Result codes of trouble with the file, not with what was asked (sqlite.org/rescode.html). */
+/** Result codes of file faults rather than faults of the statement (sqlite.org/rescode.html). */
 const troubles = new Map([
   [5, 'another process has held it locked for 5 s'],
   [8, 'it may only be read'],

@@ -3,31 +3,31 @@ import type { MetricTables } from './metric-tables.ts';
 import type { Notifier } from './notifier.ts';
 import type { Tables } from './tables.ts';
 
-/** Everything done on it is kept whole or not at all. Others' statements wait until it is over. */
+/** A transaction: atomic and isolated from other statements. */
 export type Transaction<T = Tables> = KyselyTransaction<T>;
 
-/** What statements are made on: the database, or a transaction of it. */
+/** Where statements run: the database or a transaction. */
 export type View<T = Tables> = Kysely<T>;
 
-/** The door to everything that cannot be rebuilt. */
+/** The database of everything that cannot be rebuilt. */
 export type Store<T = Tables> = {
-  /** `sqlite`: embedded, for one machine; `postgres`: several towers may share it. */
+  /** `sqlite`: embedded, for one machine; `postgres`: may be shared by several instances. */
   engine: 'sqlite' | 'postgres';
-  /** The query builder, loaded at the first query: its 300 modules would hold up every start. */
+  /** The query builder, loaded at the first query: its 300 modules would delay every start. */
   db(): Promise<View<T>>;
   /**
-   * Makes transactions of one name wait for each other until their ends. Those of SQLite do so anyway; those of
-   * PostgreSQL may otherwise be committed in another order than their rows were numbered in.
+   * Serializes transactions of one name until they commit. SQLite always does; in PostgreSQL, transactions may
+   * otherwise commit in another order than their rows are numbered.
    */
   inTurn(transaction: Transaction<T>, name: string): Promise<void>;
-  /** Milliseconds by the clock that all towers over the store have in common. */
+  /** Milliseconds by the clock that all instances over this store share. */
   now(): Promise<number>;
   notifier: Notifier;
   close(): Promise<void>;
 };
 
-/** The metric points. */
+/** The store of metric points. */
 export type MetricStore = Store<MetricTables>;
 
-/** Where the store is: a folder, or a PostgreSQL that has precedence over it. */
+/** Location of the store: a folder, or a PostgreSQL that takes precedence over it. */
 export type Place = { directory: string; databaseUrl?: string | undefined; connections?: number };

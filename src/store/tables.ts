@@ -2,11 +2,11 @@ import type { Generated } from 'kysely';
 
 export type { Selectable, SelectQueryBuilder } from 'kysely';
 
-/** The tables of `tower.db`, as Kysely sees them. Times are ISO 8601 text. */
+/** Kysely types of the tables in `tower.db`. Times are ISO 8601 text. */
 export type Tables = {
-  /** Model versions somebody wants watched. */
+  /** Monitored model versions. */
   monitored_models: {
-    /** `default`, or `sample` for what was watched among sample data. */
+    /** `default`, or `sample` for versions of the sample data. */
     registry: string;
     name: string;
     version: string;
@@ -23,11 +23,11 @@ export type Tables = {
     last_finished_at: string;
     last_error: string | null;
   };
-  /** Since when changes of a registry are recorded, and which read was recorded last. */
+  /** When the journal of a registry began, and its last recorded read. */
   registry_journals: { registry: string; source: string; revision: number; recorded_since: string; read_at: string };
-  /** The registry as it was recorded last: a row per version, and one with version '' for the model itself. */
+  /** The registry as of the last recorded read: a row per version, and one with version '' for the model itself. */
   registry_state: { registry: string; name: string; version: string; state: string };
-  /** What changed. `before` and `after` are JSON; `changed_at` is what MLflow says, where it says anything. */
+  /** Registry changes. `before` and `after` are JSON; `changed_at` is MLflow's timestamp, if it has one. */
   registry_events: {
     id: Generated<number>;
     registry: string;
@@ -41,7 +41,7 @@ export type Tables = {
     not_before: string;
     observed_at: string;
   };
-  /** Who wants to be told of events. `gone`: the receiver said 410. */
+  /** Webhook subscriptions. `gone`: the receiver answered 410. */
   webhooks: {
     id: string;
     url: string;
@@ -51,9 +51,9 @@ export type Tables = {
     created_by: string;
     created_at: string;
   };
-  /** Promises to the outside, written with the change that caused them. `key` makes a promise be made once. */
+  /** Outgoing messages, written with the change that caused them. `key` makes a message unique. */
   outbox: { id: Generated<number>; kind: string; key: string; payload: string; created_at: string };
-  /** One row per recipient. `uncertain` counts attempts of which nobody knows whether they arrived. */
+  /** One row per recipient. `uncertain` counts attempts whose delivery is unknown. */
   outbox_deliveries: {
     id: Generated<number>;
     message_id: number;
@@ -66,9 +66,9 @@ export type Tables = {
     last_error: string | null;
     last_attempt_at: string | null;
   };
-  /** Incoming deliveries that were taken, so that none is taken twice. */
+  /** Ids of accepted incoming deliveries, for deduplication. */
   seen_deliveries: { id: string; seen_at: string };
-  /** Keys for programs. Only the hash of a key is kept; `scopes` are separated by blanks. */
+  /** API keys. Only the hash of a key is stored; `scopes` are separated by blanks. */
   api_keys: {
     id: string;
     name: string;
@@ -80,7 +80,7 @@ export type Tables = {
     last_used_at: string | null;
     revoked_at: string | null;
   };
-  /** A row before a change is made and one after it. `hash` is over the row and the hash before it. */
+  /** Audit log: a row before a change and one after it. `hash` covers the row and the previous hash. */
   audit: {
     seq: number;
     at: string;
@@ -95,9 +95,9 @@ export type Tables = {
     request_id: string;
     hash: string;
   };
-  /** How many rows the audit log has, and the hash of the last one, sealed with the tower's key. */
+  /** Number of rows in the audit log and the hash of the last one, authenticated with the store's key. */
   audit_head: { id: number; count: number; hash: string; seal: string };
-  /** What was posted of a version. `payload` is JSON; `key` makes a repeated post one. */
+  /** Observations of a version. `payload` is JSON; `key` deduplicates repeated posts. */
   observations: {
     registry: string;
     name: string;
@@ -110,7 +110,7 @@ export type Tables = {
     payload: string;
     received_at: string;
   };
-  /** What a metric or feature of a version is measured against, where somebody said so. `payload` is JSON. */
+  /** Pinned reference of a metric or feature of a version. `payload` is JSON. */
   drift_baselines: {
     registry: string;
     name: string;
@@ -120,9 +120,9 @@ export type Tables = {
     pinned_by: string;
     pinned_at: string;
   };
-  /** Which tower leads those over one store. `term` grows with each new leader; `until`: milliseconds of the database's clock. */
+  /** The leader's lease. `term` grows with each new leader; `until`: milliseconds by the database's clock. */
   leader: { id: number; holder: string; term: number; until: number };
-  /** Long work. `key` makes an occurrence be queued once; `attempts` tells one worker's run from the next one's. */
+  /** Job queue. `key` makes an occurrence unique; `attempts` distinguishes one worker's run from the next one's. */
   job_queue: {
     id: string;
     kind: string;
@@ -131,7 +131,7 @@ export type Tables = {
     payload: string;
     state: 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
     attempts: number;
-    /** How often its worker was not heard of any more. */
+    /** Number of times its worker's lease expired. */
     abandoned: number;
     worker: string | null;
     leased_until: number;
@@ -141,21 +141,21 @@ export type Tables = {
     result: string | null;
     error: string | null;
   };
-  /** The registry as some tower read it last, for the others. `content` names what is in it, `body` is a cache file, compressed. */
+  /** The last registry snapshot, shared between instances. `content` is its hash, `body` a compressed cache file. */
   registry_snapshots: {
     registry: string;
     fingerprint: string;
     source: string;
-    /** Grows with each change, so that nobody goes back in time. */
+    /** Grows with each change, so that no instance goes back to an older snapshot. */
     revision: number;
     content: string;
-    /** JSON: models read again by name since `read_at`, and when. */
+    /** JSON: models reread by name since `read_at`, and when. */
     named: string;
     read_at: number;
     body: Uint8Array;
   };
-  /** Derived from the secret the store was begun with. */
+  /** Derived from the secret the store was created with. */
   key_check: { id: number; value: string };
-  /** Models of services, as their files are written. */
+  /** Trained models of services, in their file format. */
   trained_models: { service: string; trained_at: string; body: string };
 };

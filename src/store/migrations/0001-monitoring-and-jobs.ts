@@ -1,6 +1,6 @@
 import type { Migration } from '../migration.ts';
 
-/** The monitored set and the job table. */
+/** Monitored versions and background jobs. */
 export const up: Migration = {
   sqlite: [
     `create table monitored_models (
@@ -21,7 +21,7 @@ export const up: Migration = {
       last_error text
     ) strict`,
   ],
-  // Text is ordered by its bytes, as SQLite does, so that pages of names begin and end alike.
+  // Byte order, as in SQLite, so that pages of names are cut at the same places.
   postgres: [
     `create table monitored_models (
       registry text collate "C" not null,

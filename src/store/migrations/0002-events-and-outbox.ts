@@ -1,6 +1,6 @@
 import type { Migration } from '../migration.ts';
 
-/** What a registry looked like when it was last journaled, what changed since, and what is to be sent to whom. */
+/** The registry as last recorded, its changes, webhook subscriptions and the outbox. */
 export const up: Migration = {
   sqlite: [
     `create table registry_journals (
@@ -64,7 +64,7 @@ export const up: Migration = {
     'create index outbox_deliveries_by_recipient on outbox_deliveries (recipient, id)',
     'create table seen_deliveries (id text primary key, seen_at text not null) strict',
   ],
-  // Text is ordered by its bytes, as SQLite does, so that pages of names begin and end alike.
+  // Byte order, as in SQLite, so that pages of names are cut at the same places.
   postgres: [
     `create table registry_journals (
       registry text collate "C" primary key,

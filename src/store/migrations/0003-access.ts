@@ -1,6 +1,6 @@
 import type { Migration } from '../migration.ts';
 
-/** API keys, and who did what: rows that hang together, with their head and count kept apart. */
+/** API keys, and the audit log: chained rows, with head and count stored apart. */
 export const up: Migration = {
   sqlite: [
     `create table api_keys (
@@ -34,10 +34,10 @@ export const up: Migration = {
       hash text not null,
       seal text not null
     ) strict`,
-    // Sealed at the first start; a head that is missing later was taken away.
+    // Sealed at the first start; a head that is missing later was deleted by hand.
     `insert into audit_head (id, count, hash, seal) values (1, 0, '${'0'.repeat(64)}', '')`,
   ],
-  // Text is ordered by its bytes, as SQLite does, so that pages of names begin and end alike.
+  // Byte order, as in SQLite, so that pages of names are cut at the same places.
   postgres: [
     `create table api_keys (
       id text collate "C" primary key,

@@ -1,6 +1,6 @@
 import type { Migration } from '../migration.ts';
 
-/** What was posted of model versions, and what they are to be measured against. */
+/** Observations of model versions, and their pinned references. */
 export const up: Migration = {
   sqlite: [
     `create table observations (
@@ -28,7 +28,7 @@ export const up: Migration = {
       primary key (registry, name, version, subject)
     ) strict, without rowid`,
   ],
-  // Text is ordered by its bytes, as SQLite does, so that pages of names begin and end alike.
+  // Byte order, as in SQLite, so that pages of names are cut at the same places.
   postgres: [
     `create table observations (
       registry text collate "C" not null,

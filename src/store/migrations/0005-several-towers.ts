@@ -1,6 +1,6 @@
 import type { Migration } from '../migration.ts';
 
-/** What several towers over one store share: who leads, long work, the registry as it was read last, trained models. */
+/** Shared state of several instances: leader, job queue, registry snapshots, trained models. */
 export const up: Migration = {
   sqlite: [
     // `until` and `leased_until` are milliseconds by the clock of the database, or of the one machine.
@@ -28,7 +28,7 @@ export const up: Migration = {
       error text
     ) strict`,
     'create index job_queue_by_kind on job_queue (kind, created_at)',
-    // One at a time for each subject: the second one is refused by whoever keeps the table.
+    // The table allows one open job per kind and subject.
     `create unique index job_queue_open on job_queue (kind, subject) where state in ('queued', 'running')`,
     `create table registry_snapshots (
       registry text primary key,
@@ -40,11 +40,11 @@ export const up: Migration = {
       read_at integer not null,
       body blob not null
     ) strict`,
-    // Tells whether two towers have the same secret, without telling what it is.
+    // Tells whether two instances have the same secret, without revealing it.
     'create table key_check (id integer primary key check (id = 1), value text not null) strict',
     `create table trained_models (service text primary key, trained_at text not null, body text not null) strict`,
   ],
-  // Text is ordered by its bytes, as SQLite does, so that pages of names begin and end alike.
+  // Byte order, as in SQLite, so that pages of names are cut at the same places.
   postgres: [
     `create table leader (
       id bigint primary key check (id = 1),
