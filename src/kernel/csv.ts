@@ -1,13 +1,13 @@
 import { CsvError, parse } from 'csv-parse/sync';
 import { invalid, type TowerError } from './errors.ts';
 
-/** A record of a CSV file is no longer than this: a quote that does not end would swallow the rest of the file. */
+/** Maximum length of a CSV record: an unterminated quote would swallow the rest of the file. */
 const maxRecordBytes = 1_048_576;
 
 /**
- * Rows of a CSV file (RFC 4180) by its header. Line ends may be LF, CRLF or CR; rows that are too short have no value there,
- * and in a file of one column an empty line is a missing value.
- * @throws TowerError `invalid` for a row with more cells than the header, a name that is there twice, a quote that does not end
+ * Rows of a CSV file (RFC 4180) keyed by its header. Line ends may be LF, CRLF or CR. Missing cells at the end of a row
+ * have no value; in a file of one column, an empty line is a missing value.
+ * @throws TowerError `invalid` for a row with more cells than the header, a repeated column name, an unterminated quote
  */
 export function readCsv(text: string): Record<string, string>[] {
   const [head = [], ...rows] = recordsOf(text.replace(/^\uFEFF?\s*/, ''));
@@ -28,7 +28,7 @@ export function readCsv(text: string): Record<string, string>[] {
   });
 }
 
-/** Without the empty cells a spreadsheet leaves behind. */
+/** Without the trailing empty cells that spreadsheets write. */
 const withoutEnd = (cells: string[]): string[] => cells.slice(0, cells.findLastIndex((cell) => cell !== '') + 1);
 
 function recordsOf(text: string): string[][] {
@@ -43,7 +43,7 @@ function recordsOf(text: string): string[][] {
   }
 }
 
-/** What is wrong with the quotes of a CSV file, as `invalid` with the line; any other error as it is. */
+/** Translates csv-parse's quote errors to `invalid` with the line; returns any other error unchanged. */
 export function csvFault(error: unknown): TowerError {
   if (!(error instanceof CsvError)) throw error;
   const line = typeof error['lines'] === 'number' ? `line ${error['lines']}: ` : '';

@@ -1,4 +1,4 @@
-/** The eight ways a call can fail. `src/http/errors.ts` holds the only map from these to HTTP. */
+/** The eight error codes. `src/http/errors.ts` maps them to HTTP; nothing else does. */
 export type ErrorCode =
   | 'invalid'
   | 'unauthenticated'
@@ -9,12 +9,12 @@ export type ErrorCode =
   | 'unavailable'
   | 'internal';
 
-/** What may be shown with an error: names of fields, rules, bounds. Never a secret. */
+/** Details that may be shown with an error: field names, rules, bounds. Never a secret. */
 export type ErrorDetails = Record<string, unknown>;
 
 /**
- * An error with a public text (shown to the caller) and a private cause (logged only).
- * `retryAfterSeconds` is set where trying again can help.
+ * An error with a public text (shown to the client) and a private cause (logged only). `retryAfterSeconds` is set if a
+ * retry can succeed.
  */
 export class TowerError extends Error {
   readonly code: ErrorCode;
@@ -34,15 +34,15 @@ export class TowerError extends Error {
   }
 }
 
-/** A value the caller sent breaks a rule. `parameter` names the field, `constraint` the rule. */
+/** A value from the client breaks a rule. `parameter` names the field, `constraint` the rule. */
 export const invalid = (text: string, details?: ErrorDetails): TowerError =>
   new TowerError('invalid', text, details ? { details } : {});
 
-/** Nobody knows who is asking. */
+/** Authentication is required or failed. */
 export const unauthenticated = (text: string, details?: ErrorDetails): TowerError =>
   new TowerError('unauthenticated', text, details ? { details } : {});
 
-/** Who is asking may not. */
+/** The client is authenticated but lacks the permission. */
 export const forbidden = (text: string, details?: ErrorDetails): TowerError =>
   new TowerError('forbidden', text, details ? { details } : {});
 
@@ -52,18 +52,18 @@ export const notFound = (text: string, details?: ErrorDetails): TowerError =>
 export const conflict = (text: string, details?: ErrorDetails): TowerError =>
   new TowerError('conflict', text, details ? { details } : {});
 
-/** Something outside is down or slow; trying again later can help. */
+/** An external system is down or slow; a retry can succeed. */
 export const unavailable = (text: string, cause?: unknown, retryAfterSeconds = 5): TowerError =>
   new TowerError('unavailable', text, { cause, retryAfterSeconds });
 
-/** Something outside is not as settings say, or does not let in: somebody has to act before trying again can help. */
+/** An external system is misconfigured or denies access; a retry cannot succeed before an operator acts. */
 export const misconfigured = (text: string, details?: ErrorDetails): TowerError =>
   new TowerError('unavailable', text, details ? { details } : {});
 
-/** Whether it is down or slow now, and may not be later. */
+/** Whether the cause is an external system that is down or slow for now. */
 export const isPassing = (error: unknown): error is TowerError =>
   error instanceof TowerError && error.code === 'unavailable' && error.retryAfterSeconds !== undefined;
 
-/** The text of an error that may be shown: ours is public, anybody else's is not. */
+/** The text of an error that may be shown: only our own errors have a public one. */
 export const publicText = (error: unknown): string =>
   error instanceof TowerError ? error.message : 'an unexpected error; the log has the details';

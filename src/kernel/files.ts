@@ -5,11 +5,11 @@ import { basename, dirname, join } from 'node:path';
 import { invalid } from './errors.ts';
 
 /**
- * Writes a file whole or not at all: temporary file beside it, fsync, rename, fsync of the folder.
- * A reader (or a process that starts after a SIGKILL or a power cut) sees the old file or the new one.
+ * Writes a file atomically: temporary file in the same folder, fsync, rename, fsync of the folder. A reader (also after
+ * a SIGKILL or a power cut) sees either the old file or the new one.
  */
 export function writeAtomically(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  // One at a time: two would write into one temporary file.
+  // Serialized: concurrent writes would share one temporary file.
   const done = (writing.get(path) ?? Promise.resolve()).catch(() => undefined).then(() => writeOne(path, chunks));
   writing.set(path, done);
   return done.finally(() => {
@@ -38,7 +38,7 @@ async function writeOne(path: string, chunks: AsyncIterable<Uint8Array>): Promis
   await syncFolder(dirname(path));
 }
 
-/** The same for a text. */
+/** As `writeAtomically`, for text. */
 export const writeText = (path: string, text: string): Promise<void> =>
   writeAtomically(
     path,
@@ -48,8 +48,8 @@ export const writeText = (path: string, text: string): Promise<void> =>
   );
 
 /**
- * Makes a folder and those above it, one at a time: Node's own recursive way never comes back where the parent
- * exists but takes no folders (as under /proc).
+ * Creates a folder and its parents, one at a time: Node's recursive mkdir never returns if the parent exists but
+ * accepts no folders (as under /proc).
  */
 export function makeFolder(path: string): void {
   if (existsSync(path)) return;
@@ -57,16 +57,16 @@ export function makeFolder(path: string): void {
   try {
     mkdirSync(path);
   } catch (error) {
-    // Another process may have been faster.
+    // Another process may have created it.
     if (!existsSync(path)) throw error;
   }
 }
 
-// Host and process id: a restarted container has the same two and overwrites its own leftover,
-// while two towers that share a folder never write into one temporary file.
+// Host and process id: a restarted container has the same two and overwrites its own leftover, while two instances that
+// share a folder never write into one temporary file.
 const temporaryOwner = `${hostname().replaceAll(/[^\w-]/g, '_')}-${process.pid}`;
 
-/** Removes temporary files that a killed process of this host left beside `path`. */
+/** Removes temporary files that a killed process on this host left beside `path`. */
 export async function removeLeftovers(path: string): Promise<void> {
   const [host] = temporaryOwner.split(/-(?=\d+$)/);
   const names = await readdir(dirname(path)).catch(() => []);
@@ -79,7 +79,7 @@ export async function removeLeftovers(path: string): Promise<void> {
   }
 }
 
-/** Moves a file that cannot be used out of the way, under a name that says why; null if it was not there. */
+/** Renames an unusable file to a name that says why; null if there was none. */
 export async function setAside(path: string, reason: string): Promise<string | null> {
   const aside = `${path}.${reason}`;
   try {
@@ -90,14 +90,14 @@ export async function setAside(path: string, reason: string): Promise<string | n
   }
 }
 
-/** Size in bytes and time of last change, or null where there is no file. */
+/** Size in bytes and time of the last change; null if there is no file. */
 export async function fileFacts(path: string): Promise<{ bytes: number; modifiedAt: number } | null> {
   const facts = await stat(path).catch(() => null);
   return facts ? { bytes: facts.size, modifiedAt: facts.mtimeMs } : null;
 }
 
 async function syncFolder(path: string): Promise<void> {
-  // Some file systems refuse to open a folder; the rename itself is still atomic there.
+  // Some file systems refuse to open a folder; the rename is still atomic there.
   const folder = await open(path, 'r').catch(() => null);
   await folder?.sync().catch(() => undefined);
   await folder?.close();
@@ -113,7 +113,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** The text of the file a setting names; undefined where it names none. @throws TowerError `invalid` */
+/** The text of the file that a setting names; undefined if the setting is empty. @throws TowerError `invalid` */
 export function readNamedFile(setting: string, path: string | undefined): string | undefined {
   if (!path) return undefined;
   try {

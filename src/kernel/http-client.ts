@@ -4,29 +4,29 @@ import type { Clock } from './clock.ts';
 import { invalid, TowerError, unavailable } from './errors.ts';
 import type { Random } from './rng.ts';
 
-/** How the calls to one server are made. */
+/** Settings of the client for one server. */
 export type HttpClientOptions = {
-  /** `http(s)://host[:port][/prefix]`, without credentials and without a slash at the end. */
+  /** `http(s)://host[:port][/prefix]`, without credentials and without a trailing slash. */
   baseUrl: string;
-  /** What the server is called in errors, e.g. `MLflow`. */
+  /** Name of the server in errors, e.g. `MLflow`. */
   serverName: string;
   headers: Record<string, string>;
   tls: { ca?: string; cert?: string; insecure: boolean };
   maxInFlight: number;
   timeoutMs: number;
-  /** Longer answers are given up on, and not asked for again: what they are about is too much. */
+  /** Maximum length of an answer; a longer one is an error and is not retried. */
   maxAnswerBytes?: number;
   maxRetries: number;
   clock: Clock;
   random: Random;
-  /** Called once per attempt, for metrics. `status` is 0 where there was no answer. */
+  /** Called once per attempt, for metrics. `status` is 0 if there was no answer. */
   onCall?: (call: { path: string; status: number; seconds: number }) => void;
 };
 
-/** Query values; a list becomes a repeated key. */
+/** Query parameters; a list becomes a repeated key. */
 export type Query = Record<string, string | number | string[] | undefined>;
 
-/** A whole answer. `json` is undefined unless the content type says JSON and the text is JSON. */
+/** A complete answer. `json` is undefined unless the content type is JSON and the text parses. */
 export type HttpAnswer = { status: number; text: string; json: unknown };
 
 export type HttpClient = {
@@ -35,7 +35,7 @@ export type HttpClient = {
   close(): Promise<void>;
 };
 
-/** The Authorization header of a user and password, else of a token; nothing where there is neither. */
+/** The Authorization header for user and password, else for a token; no header without either. */
 export function authorization(
   user: string | undefined,
   password: string | undefined,
@@ -51,9 +51,9 @@ const retryableStatus = new Set([408, 429, 500, 502, 503, 504]);
 const backoff = { firstMs: 250, maxMs: 30_000 };
 
 /**
- * JSON over HTTP with a bounded number of calls in flight, time limits, and retries with back-off.
- * Answers of any status come back as values once retrying is over, except 5xx and 429, which throw
- * `unavailable`, as do broken connections; answers that are too long throw `invalid`. Redirects are not followed (they would carry credentials along).
+ * JSON over HTTP with limited concurrency, timeouts, and retries with back-off. Answers of any status are returned once
+ * retries are used up, except 5xx and 429, which throw `unavailable`, as do broken connections; answers that are too
+ * long throw `invalid`. Redirects are not followed (they would carry credentials along).
  */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   let wire: Promise<Wire> | null = null;
@@ -72,7 +72,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
 
 type Wire = { agent: Dispatcher; request: typeof request };
 
-/** Loaded at the first call, so that a tower with a cache answers before it. */
+/** Loaded at the first call, so that an instance with a cache serves before it is loaded. */
 async function openWire(options: HttpClientOptions): Promise<Wire> {
   const undici = await import('undici');
   const agent = new undici.Agent({
@@ -138,7 +138,7 @@ async function attemptCall(options: HttpClientOptions, wire: Wire, call: Call, s
           most_bytes: options.maxAnswerBytes,
         },
       );
-    // Who does not wait any more says nothing of the server.
+    // A call that the client cancelled says nothing about the server.
     if (!signal?.aborted) report(0);
     return { error: connectionError(options, error, signal), retryAfterMs: null };
   }
@@ -154,14 +154,14 @@ function connectionError(options: HttpClientOptions, error: unknown, signal?: Ab
   return unavailable(`${options.serverName} cannot be reached${code ? ` (${code})` : ''}`, error);
 }
 
-/** Retry-After in seconds or as a date, capped; null where there is none or it makes no sense. */
+/** Retry-After in seconds or as a date, capped; null if missing or malformed. */
 export function retryAfterMs(header: string, clock: Clock, capMs = backoff.maxMs): number | null {
   if (header === '') return null;
   const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - clock.now();
   return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), capMs);
 }
 
-/** JSON.parse that also takes bare NaN and Infinity, as Python writes them; undefined for what is not JSON. */
+/** JSON.parse that also accepts NaN and Infinity, as Python writes them; undefined if the text is not JSON. */
 export function parseTolerantJson(text: string): unknown {
   try {
     return JSON.parse(text);

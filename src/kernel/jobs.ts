@@ -4,13 +4,13 @@ import { publicText } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Random } from './rng.ts';
 
-/** One repeated step. Services own no timers: compose lists every job in one table. */
+/** One periodic job. Services own no timers: every job is registered here. */
 export type Job = {
   name: string;
   intervalMs: number;
-  /** The step's signal aborts after this long. */
+  /** The run's signal aborts after this time. */
   timeoutMs: number;
-  /** How long after start the first run comes; 0 = at once. */
+  /** Delay from start to the first run; 0 = immediately. */
   firstAfterMs: number;
   step: (signal: AbortSignal) => Promise<unknown>;
 };
@@ -37,7 +37,7 @@ type JobsDeps = {
 
 export type Jobs = {
   states(): JobState[];
-  /** Lets a waiting job run within the time of a first retry, because somebody learned that it should. */
+  /** Moves the next run forward to at most the first retry delay, because new information arrived. */
   nudge(name: string): void;
   /** Runs a job now, and once more if it is running. */
   wake(name: string): void;
@@ -47,8 +47,8 @@ export type Jobs = {
 const firstRetryMs = 5_000;
 
 /**
- * Runs each job in a loop of its own: never overlapping itself, intervals jittered by a tenth,
- * after a failure sooner than usual (5 s, doubling, never later than the interval).
+ * Runs each job in its own loop: never overlapping itself, intervals jittered by 10 %, after a failure with back-off
+ * (from 5 s, doubling, at most the interval).
  */
 export function startJobs(jobs: Job[], deps: JobsDeps): Jobs {
   const stopping = new AbortController();
@@ -77,14 +77,14 @@ export function startJobs(jobs: Job[], deps: JobsDeps): Jobs {
   };
 }
 
-/** Time until the next run: the interval, within a tenth; after a failure a back-off that is no longer than it. */
+/** Time until the next run: the interval with jitter; after a failure, a back-off of at most the interval. */
 export function nextDelayMs({ intervalMs }: Job, failuresInARow: number, random: Random): number {
   if (failuresInARow > 0)
     return Math.round(backoffMs({ firstMs: firstRetryMs, maxMs: intervalMs }, failuresInARow, random));
   return Math.round(intervalMs * (0.9 + 0.2 * random()));
 }
 
-/** `again`: somebody wants a run that begins after now; `soon`: somebody learned, while it ran, that it should run soon. */
+/** `again`: a run was requested that starts after now; `soon`: a nudge arrived during the run. */
 type Waiting = { wake: AbortController | null; again: boolean; soon: boolean };
 
 async function runLoop(
@@ -111,7 +111,7 @@ async function runLoop(
   state.nextRunAt = null;
 }
 
-/** @returns whether the wait was cut short by a nudge */
+/** @returns whether a nudge ended the wait */
 async function wait(
   delayMs: number,
   state: JobState,

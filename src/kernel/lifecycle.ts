@@ -1,10 +1,10 @@
 import type { Log } from './log.ts';
 
-/** Things to be undone, in the reverse order of their making. */
+/** Shutdown steps, run in reverse order of registration. */
 export type Releaser = {
-  /** Registers a step for `stop`; later steps run first. */
+  /** Registers a shutdown step; steps registered later run first. */
   defer(name: string, release: () => unknown): void;
-  /** Runs every step once, even if some fail; safe to call twice. */
+  /** Runs every step once, even if some fail; idempotent. */
   stop(): Promise<void>;
 };
 

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 
-/** A structured logger: fields first, sentence second. */
+/** A structured logger: fields first, message second. */
 export type Log = Pick<pino.Logger, 'debug' | 'info' | 'warn' | 'error'>;
 export type RootLog = pino.Logger;
 
@@ -9,7 +9,7 @@ export type LogFormat = 'auto' | 'json' | 'text';
 
 const pinoLevel = { DEBUG: 'debug', INFO: 'info', WARNING: 'warn', ERROR: 'error' } as const;
 
-/** JSON lines for machines; one readable line per event where a person watches the terminal. */
+/** JSON lines for machines; one readable line per event on a terminal. */
 export function createLog(
   level: LogLevel,
   format: LogFormat,
@@ -32,7 +32,7 @@ export function readable(line: string): string {
   };
   const rest = Object.entries(fields).map(([key, value]) => `${key}=${plain(value)}`);
   const head = `${time.slice(11, 19)} ${names[level] ?? level} ${msg ?? ''}`;
-  // Errors of ours say what is wrong in one sentence; of others the stack is all there is.
+  // Our own errors state the cause in one sentence; for others the stack is needed.
   const reason = err?.type === 'TowerError' ? `: ${(err.message ?? '').replaceAll(/\p{Cc}/gu, ' ')}` : '';
   const trace = err && reason === '' ? `\n  ${err.stack ?? err.message ?? ''}` : '';
   return `${[`${head}${reason}`, ...rest].join('  ')}${trace}\n`;

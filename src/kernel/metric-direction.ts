@@ -1,7 +1,7 @@
-/** Whether more of a metric is better; `unknown` = neither is assumed. */
+/** Whether higher values of a metric are better; `unknown` = no assumption. */
 export type Direction = 'higher' | 'lower' | 'unknown';
 
-/** Metrics whose direction somebody has settled, by lower-case name. */
+/** Directions fixed by the user's settings, by lower-case metric name. */
 export type Directions = { higher: ReadonlySet<string>; lower: ReadonlySet<string> };
 
 const higher = new Set(
@@ -16,8 +16,8 @@ const lower = new Set(
 );
 
 /**
- * What is better, by the metric's name: settled by somebody, else by the words the field uses. Looks at the whole name
- * first, then without a prefix such as `val_` or `test/`, without a cut-off such as `@10`, and at its last word.
+ * Direction of a metric by its name: the user's setting, else common terms in the name. Checks the whole name first,
+ * then the name without a prefix such as `val_` or `test/`, without a cut-off such as `@10`, and last its final word.
  */
 export function directionOf(metric: string, settled: Directions): Direction {
   const name = metric.toLowerCase().trim();
@@ -43,6 +43,6 @@ function readings(name: string): string[] {
   return [plain, bare, tail, bare.split('_').at(-1) ?? bare];
 }
 
-/** The change from `before` to `after`, counted so that more is better; null where that cannot be said. */
+/** Change from `before` to `after` with the sign set so that positive is better; null if the direction is unknown. */
 export const improvement = (before: number, after: number, direction: Direction): number | null =>
   direction === 'unknown' ? null : (after - before) * (direction === 'higher' ? 1 : -1);

@@ -10,7 +10,7 @@ import { Counter, Gauge, Histogram, Registry } from './prom-client-parts.ts';
 export type Metrics = ReturnType<typeof createMetrics>;
 
 type Sample = { value: number | null; of?: Record<string, string> };
-/** A gauge that is read at each scrape: a value per set of labels; null = no sample. */
+/** A gauge read at each scrape: one value per set of labels; null = no sample. */
 export type GaugeReading = {
   name: string;
   help: string;
@@ -51,7 +51,7 @@ export function createMetrics(version: string) {
         registers,
         async collect() {
           this.reset();
-          // Of what cannot be read now there is no sample; the rest of the page stands.
+          // A gauge whose read fails has no sample; the rest of the page is unaffected.
           const samples = await Promise.resolve()
             .then(read)
             .catch(() => []);
@@ -59,14 +59,14 @@ export function createMetrics(version: string) {
         },
       });
     },
-    /** The page for an Accept header, and its content type. */
+    /** The metrics page for an Accept header, with its content type. */
     render: async (accept: string): Promise<{ contentType: string; body: string }> => {
       await (defaults ??= addDefaults(text));
       if (!accept.includes('application/openmetrics-text')) {
         return { contentType: text.contentType, body: await text.metrics() };
       }
-      // Rendering counters as OpenMetrics renames them for good, so every page is made of stand-ins: objects that
-      // take everything but their own name from the metric behind them.
+      // Rendering as OpenMetrics renames counters permanently, so each page is rendered from stand-in objects that
+      // delegate everything but the name to the real metric.
       const open = openMetricsRegistry();
       for (const metric of text.getMetricsAsArray()) open.registerMetric(Object.create(metric as object) as never);
       return { contentType: open.contentType, body: await open.metrics() };
@@ -74,7 +74,7 @@ export function createMetrics(version: string) {
   };
 }
 
-/** Make metrics that areas count themselves. */
+/** Factories for the metrics that areas register. */
 function metricFactories(registers: RegistryType[]) {
   const named = <Label extends string>({ labels = [], ...rest }: Named<Label>) => ({
     ...rest,
@@ -90,11 +90,11 @@ function metricFactories(registers: RegistryType[]) {
   };
 }
 
-/** What Node says of itself; counted from the first page on. */
+/** Node.js process metrics; collected from the first scrape on. */
 async function addDefaults(register: RegistryType): Promise<void> {
   const { collectDefaultMetrics } = await import('prom-client');
   collectDefaultMetrics({ register });
-  // Gauges whose names end in _total, which Prometheus reserves for counters.
+  // Gauges whose names end in _total, a suffix that Prometheus reserves for counters.
   for (const name of ['handles', 'requests', 'resources']) register.removeSingleMetric(`nodejs_active_${name}_total`);
 }
 

@@ -4,14 +4,14 @@ import type { Dispatcher, request } from 'undici';
 import { invalid, TowerError, unavailable } from './errors.ts';
 
 /**
- * Calls to addresses that users gave: webhooks, key sets. A name is resolved, what it resolves to is checked, and
- * the connection goes to that very address, so that a name cannot change its mind in between. Redirects are not
- * followed. Not on this way: this machine, private networks, link-local and metadata addresses, multicast.
+ * HTTP calls to addresses that users provide (webhooks, key sets), guarded against SSRF. A host name is resolved, every
+ * resolved address is checked, and the connection goes to a checked address, which defeats DNS rebinding. Redirects are
+ * not followed. Refused: loopback, private networks, link-local and metadata addresses, multicast.
  */
 export type Outbound = {
-  /** @throws `invalid` that names the parameter for an address that may not be called */
+  /** @throws `invalid` with the parameter's name if the address may not be called */
   check(url: string, parameter: string): void;
-  /** @throws `unavailable` for no answer, `invalid` for an address that may not be called */
+  /** @throws `unavailable` without an answer, `invalid` if the address may not be called */
   send(call: OutboundCall, signal: AbortSignal): Promise<OutboundAnswer>;
   close(): Promise<void>;
 };
@@ -23,15 +23,17 @@ type OutboundCall = {
   body?: string /** The answer's body is of no interest, however long it is. */;
   ignoreBody?: boolean;
 };
-/** `text` is at most `maxBytes` long; a longer answer is refused. */
+/** `text` has at most `maxBytes` bytes; a longer answer is an error. */
 export type OutboundAnswer = { status: number; headers: Record<string, string>; text: string };
 
 type Options = {
-  /** Hosts, addresses and networks (CIDR) that may be called although they are private; http is allowed for them too. */
+  /**
+   * Hosts, addresses and networks (CIDR) that may be called although they are private; http is allowed for them too.
+   */
   allowed: string[];
   timeoutMs: number;
   maxBytes: number;
-  /** All addresses of a name; the system's own way where nothing is given. */
+  /** Resolves a host name to all its addresses; the default is the system resolver. */
   resolve?: Resolve;
 };
 
@@ -123,7 +125,7 @@ function outboundError(error: unknown, url: URL, limit: AbortSignal, timeoutMs: 
 
 type Allowed = { hosts: Set<string>; networks: BlockList };
 
-/** @throws `invalid` for an entry that is none of host, address and network */
+/** @throws `invalid` for an entry that is no host name, address or network */
 export function parseAllowed(entries: string[]): Allowed {
   const hosts = new Set<string>();
   const networks = new BlockList();
@@ -147,7 +149,7 @@ export function parseAllowed(entries: string[]): Allowed {
 
 const systemResolve: Resolve = (host, done) => lookup(host, { all: true }, done);
 
-/** Resolves a name and hands on its addresses only if every one of them may be called. */
+/** DNS lookup that returns addresses only if every one of them may be called. */
 const guardedLookup =
   (allowed: Allowed, resolve: Resolve): LookupFunction =>
   (host, options, done) => {
@@ -165,7 +167,7 @@ const guardedLookup =
     });
   };
 
-/** Whether an address is public, or private and allowed. */
+/** Whether an address is public, or private and explicitly allowed. */
 function mayCall(address: string, allowed: Allowed): boolean {
   return isListed(address, allowed) || isPublic(address);
 }
@@ -175,14 +177,14 @@ const isListed = (address: string, { networks }: Allowed): boolean => {
   return networks.check(plain, familyName(plain));
 };
 
-/** Public = may be routed on the internet (IANA special-purpose registries, RFC 6890). */
+/** Public = globally routable (IANA special-purpose registries, RFC 6890). */
 export function isPublic(address: string): boolean {
   const plain = unmapped(address);
   if (isIP(plain) === 4) return !specialV4.check(plain, 'ipv4');
   return globalV6.check(plain, 'ipv6') && !specialV6.check(plain, 'ipv6');
 }
 
-/** `::ffff:10.0.0.1` is 10.0.0.1, however it is written. */
+/** Unwraps IPv4-mapped IPv6 addresses in any notation: `::ffff:10.0.0.1` is 10.0.0.1. */
 function unmapped(address: string): string {
   if (isIP(address) !== 6) return address;
   const host = new URL(`http://[${address.replace(/%.*$/, '')}]`).hostname.slice(1, -1);

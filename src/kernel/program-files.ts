@@ -1,10 +1,10 @@
 /**
- * Files of the program that are found at run time: entries of threads and child processes, and files that are read. In the
- * sources they are where they are written; in the build (`dist/`, see build/build.ts) entries are bundles beside this one,
- * and files are in `dist/assets`.
+ * Paths of program files needed at run time: entries of threads and child processes, and assets. Running from sources,
+ * each file is at its place in the tree; in the build (`dist/`, see build/build.ts) entries are bundles beside this
+ * one, and assets are in `dist/assets`.
  */
 
-/** What runs in a thread or a process of its own. */
+/** Entries that run in a thread or process of their own. */
 export const entries = {
   'forecast.worker': 'services/forecast/forecast.worker.ts',
   'rightsizing.worker': 'services/rightsizing/rightsizing.worker.ts',
@@ -14,7 +14,7 @@ export const entries = {
   'tfjs-child': 'services/forecast/lstm/tfjs-child.ts',
 } as const;
 
-/** What is read as it is. */
+/** Assets, read unchanged. */
 export const assets = [
   'config/default.yaml',
   'config/resource-optimized.yaml',

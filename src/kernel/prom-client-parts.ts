@@ -13,7 +13,7 @@ import histogram from 'prom-client/lib/histogram.js';
 // @ts-expect-error: as above
 import registry from 'prom-client/lib/registry.js';
 
-/** Files of prom-client by themselves: its index loads default metrics, and with them 80 modules, at every start. */
+/** Single files of prom-client: its index would load the default metrics, and with them 80 modules, at every start. */
 export const Counter = counter as typeof CounterType;
 export const Gauge = gauge as typeof GaugeType;
 export const Histogram = histogram as typeof HistogramType;

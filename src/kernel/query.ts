@@ -1,6 +1,6 @@
 import { invalid, type TowerError } from './errors.ts';
 
-/** What texts of a query string mean; each refusal names the parameter and its rule. */
+/** Parsers of query parameters; each error names the parameter and its rule. */
 
 export const bad = (parameter: string, rule: string, value: unknown): TowerError =>
   invalid(`${parameter} ${rule}, not ${JSON.stringify(value)}`, { parameter, constraint: rule, value });
@@ -12,7 +12,7 @@ export function wholeNumber(parameter: string, text: string, min: number, max: n
   return value;
 }
 
-/** A count from 1 to `max`, or what it is where nothing is said. @throws TowerError `invalid` */
+/** A count from 1 to `max`, or the default if the parameter is missing. @throws TowerError `invalid` */
 export const countOr = (parameter: string, text: string | undefined, preset: number, max: number): number =>
   text === undefined ? preset : wholeNumber(parameter, text, 1, max);
 
@@ -23,12 +23,15 @@ export function decimalNumber(parameter: string, text: string, min: number, max:
   return value;
 }
 
-/** A moment in milliseconds: an ISO 8601 time with a zone, or a date, whose first moment is meant (UTC). @throws TowerError `invalid` */
+/**
+ * A time in milliseconds: an ISO 8601 time with a zone, or a date, which means 00:00 UTC.
+ * @throws TowerError `invalid`
+ */
 export function moment(parameter: string, text: string): number {
   const at = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text)
     ? Date.parse(text)
     : Number.NaN;
-  // Years that every calendar and clock here can be asked for.
+  // The years that both calendars and the clocks here can represent.
   if (!(at >= 0 && at < Date.UTC(9_000, 0)))
     throw bad(
       parameter,

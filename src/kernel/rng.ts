@@ -2,8 +2,8 @@
 export type Random = () => number;
 
 /**
- * Seeded generator: the same seed gives the same numbers on every machine.
- * Source: mulberry32 by Tommy Ettinger (public domain), 32 bits of state.
+ * Seeded generator: the same seed gives the same sequence on every machine. Source: mulberry32 by Tommy Ettinger
+ * (public domain), 32 bits of state.
  */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0;

@@ -1,4 +1,4 @@
-/** Plain statistics over arrays of finite numbers. Nothing here knows where they come from. */
+/** Statistics over arrays of finite numbers. */
 
 export const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 export const mean = (values: readonly number[]): number => sum(values) / values.length;
@@ -24,9 +24,9 @@ export const median = (values: readonly number[]): number =>
   );
 
 /**
- * Lag-1 autocorrelation, with the bias of short series taken off: an estimate from n values lies (1 + 3r)/n too low
- * on average (Kendall 1954), and more where a fit was taken off before (`bias` times that). Kept within 0 and 0.9: a
- * negative one only makes tests more careful than they need be.
+ * Lag-1 autocorrelation, corrected for the bias of short series: an estimate from n values is (1 + 3r)/n too low on
+ * average (Kendall 1954), and lower still for the residuals of a fit (`bias` × that). Clamped to 0 to 0.9: a negative
+ * value would only make tests more conservative than needed.
  */
 export function lagOneCorrelation(values: readonly number[], bias = 1): number {
   const center = mean(values);
@@ -37,7 +37,7 @@ export function lagOneCorrelation(values: readonly number[], bias = 1): number {
   return Math.min(0.9, Math.max(0, raw + (bias * (1 + 3 * raw)) / values.length));
 }
 
-/** P(Z > z) of the standard normal (erfc by W. J. Cody’s fits would be finer; this one errs by less than 1.2e-7 of the value: Numerical Recipes 6.2). */
+/** P(Z > z) of the standard normal; relative error below 1.2e-7 (erfc of Numerical Recipes 6.2). */
 export function normalUpper(z: number): number {
   const x = Math.abs(z) / Math.SQRT2;
   const t = 2 / (2 + x);
@@ -56,7 +56,7 @@ export function normalUpper(z: number): number {
   return z >= 0 ? tail : 1 - tail;
 }
 
-/** The z with P(Z > z) = p (Acklam’s rational fit, relative error below 1.2e-9). `p` within 0 and 1, both left out. */
+/** The z with P(Z > z) = p, for 0 < p < 1 (Acklam’s rational approximation, relative error below 1.2e-9). */
 export function normalUpperQuantile(p: number): number {
   const a = [
     -39.69683028665376, 220.9460984245205, -275.9285104469687, 138.357751867269, -30.66479806614716, 2.506628277459239,
@@ -90,7 +90,9 @@ function logGamma(x: number): number {
   return 0.5 * Math.log(2 * Math.PI) + (x - 0.5) * Math.log(t) - t + Math.log(series);
 }
 
-/** P(X > x) of chi-square with so many degrees of freedom: the upper incomplete gamma function (Numerical Recipes 6.2). */
+/**
+ * P(X > x) of chi-square with the given degrees of freedom: upper incomplete gamma function (Numerical Recipes 6.2).
+ */
 export function chiSquareUpper(x: number, degrees: number): number {
   if (x <= 0) return 1;
   const [a, half] = [degrees / 2, x / 2];
@@ -119,7 +121,7 @@ export function chiSquareUpper(x: number, degrees: number): number {
   return front * h;
 }
 
-/** The x with P(X > x) = p of chi-square, by halving. */
+/** The x with P(X > x) = p of chi-square, by bisection. */
 export function chiSquareUpperQuantile(p: number, degrees: number): number {
   let [low, high] = [0, degrees + 20];
   while (chiSquareUpper(high, degrees) > p) high *= 2;
@@ -144,8 +146,8 @@ export function kolmogorovUpper(x: number): number {
 }
 
 /**
- * p-values adjusted for how many there are (Benjamini and Hochberg 1995): calling those at or below q keeps the share
- * of false calls among the calls at q. In the order given.
+ * p-values adjusted for multiple tests (Benjamini and Hochberg 1995): rejecting those at or below q bounds the false
+ * discovery rate by q. Same order as the input.
  */
 export function benjaminiHochberg(pValues: readonly number[]): number[] {
   const order = pValues.map((p, index) => ({ p, index })).sort((a, b) => b.p - a.p);
@@ -158,7 +160,7 @@ export function benjaminiHochberg(pValues: readonly number[]): number[] {
   return adjusted;
 }
 
-/** P(T > t) of Student's t with so many whole degrees of freedom (Abramowitz and Stegun 26.7.3 and 26.7.4). */
+/** P(T > t) of Student's t with whole degrees of freedom (Abramowitz and Stegun 26.7.3 and 26.7.4). */
 export function studentUpper(t: number, degrees: number): number {
   const angle = Math.atan(Math.abs(t) / Math.sqrt(degrees));
   const [sine, cosine] = [Math.sin(angle), Math.cos(angle)];
@@ -171,7 +173,7 @@ export function studentUpper(t: number, degrees: number): number {
   return t >= 0 ? (1 - within) / 2 : (1 + within) / 2;
 }
 
-/** The t with P(T > t) = p of Student's t, by halving. `p` within 0 and a half. */
+/** The t with P(T > t) = p of Student's t, for 0 < p < 0.5, by bisection. */
 export function studentUpperQuantile(p: number, degrees: number): number {
   let [low, high] = [0, 10];
   while (studentUpper(high, degrees) > p && high < 1e9) high *= 2;

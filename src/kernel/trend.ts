@@ -1,12 +1,12 @@
 import { normalUpper, normalUpperQuantile } from './stats.ts';
 
-/** Trends of series, whoever asks. */
+/** Trend tests and slopes of time series. */
 
 export type MannKendall = { statistic: number; p: number };
 
 /**
- * Is there a trend at all: Mann-Kendall, with ties in the variance (Kendall 1975), the variance times `inflation` where
- * values hang together. `sign`: 1 or -1 for a trend that way only, 0 for either. `statistic` is z.
+ * Mann-Kendall trend test with ties in the variance (Kendall 1975). `inflation` multiplies the variance of
+ * autocorrelated series. `sign`: 1 or -1 for a one-sided test, 0 for two-sided. `statistic` is z.
  */
 export function mannKendall(values: readonly number[], sign: -1 | 0 | 1, inflation: number): MannKendall {
   const n = values.length;
@@ -20,7 +20,7 @@ export function mannKendall(values: readonly number[], sign: -1 | 0 | 1, inflati
   return { statistic: z, p: normalUpper(sign * z) };
 }
 
-/** How many times as many values an AR(1) series has as it has independent ones (Yue and Wang 2004). */
+/** Variance inflation of an AR(1) series: number of values divided by the effective sample size (Yue and Wang 2004). */
 export function yueWang(n: number, correlation: number): number {
   let total = 1;
   for (let k = 1; k < n; k += 1) total += 2 * (1 - k / n) * correlation ** k;
@@ -30,8 +30,8 @@ export function yueWang(n: number, correlation: number): number {
 export type Slope = { perDay: number; low: number; high: number };
 
 /**
- * The median of the slopes between all pairs (Theil 1950, Sen 1968), per day, with its interval (`level`) by Sen’s rank
- * method, the variance times `inflation`. Times in days, ascending, no two the same.
+ * Theil-Sen slope per day: the median of all pairwise slopes (Theil 1950, Sen 1968), with Sen’s rank-based interval
+ * (`level`); `inflation` multiplies the variance. Times in days, strictly ascending.
  */
 export function theilSen(days: readonly number[], values: readonly number[], level = 0.9, inflation = 1): Slope {
   const n = days.length;

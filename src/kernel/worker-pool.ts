@@ -1,19 +1,19 @@
 import { MessageChannel } from 'node:worker_threads';
 import { unavailable } from './errors.ts';
 
-/** Threads for what would hold up the event loop. */
+/** Threads for work that would block the event loop. */
 export type WorkerPool = {
   /**
-   * Runs the exported function `name` of the pool's file with `input` in a thread. When the signal aborts, the thread is
-   * ended at once, whatever it does. `onProgress` gets what the function posts to `input.progress`.
-   * @throws the function's error; the signal's reason; `unavailable` where too many wait already
+   * Runs the exported function `name` of the pool's file with `input` in a thread. When the signal aborts, the thread
+   * is terminated at once. `onProgress` receives what the function posts to `input.progress`.
+   * @throws the function's error; the signal's reason; `unavailable` if the waiting queue is full
    */
   run<Result>(name: string, input: object, options?: RunOptions): Promise<Result>;
   close(): Promise<void>;
 };
 type RunOptions = { signal?: AbortSignal; onProgress?: (message: unknown) => void };
 
-/** Nothing is loaded and no thread is started before the first run; idle threads end after a while. */
+/** Lazy: loads nothing and starts no thread before the first run; idle threads end after a while. */
 export function createWorkerPool(
   file: URL,
   { threads, queue, memoryMiB }: { threads: number; queue: number /** Of each thread. */; memoryMiB?: number },

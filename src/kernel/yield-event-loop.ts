@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /**
- * Lets a long loop give the event loop its turn: `if (yielder.due()) await yielder.yieldNow()`.
- * A loop that asks after each small piece of work never holds the event loop for much more than `budgetMs`.
+ * Lets a long loop yield to the event loop: `if (yielder.due()) await yielder.yieldNow()`. A loop that checks after
+ * each small piece of work blocks the event loop for little more than `budgetMs`.
  */
 export type Yielder = { due(): boolean; yieldNow(): Promise<void> };
 
@@ -17,10 +17,10 @@ export function createYielder(budgetMs = 2): Yielder {
   };
 }
 
-/** Items between two looks at the clock, which costs as much as a small piece of work. */
+/** Items between two clock reads, each of which costs as much as a small piece of work. */
 const itemsPerCheck = 16;
 
-/** Calls `work` for every item, letting the event loop in between. */
+/** Calls `work` for every item and yields to the event loop in between. */
 export async function forEachYielding<T>(items: Iterable<T>, work: (item: T) => void): Promise<void> {
   const yielder = createYielder();
   let sinceCheck = 0;
