@@ -53,18 +53,18 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
 function openServer({ config, log, clock, areas }: Parts): FastifyInstance {
   const rewrites = areas.flatMap(({ rewriteUrl }) => (rewriteUrl ? [rewriteUrl] : []));
   return Fastify({
-    // Warnings and errors only: what a tower does is in its own log lines, how often and how fast in /metrics.
+    // Fastify logs warnings and errors only: request counts and latencies are in /metrics.
     loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
     trustProxy: trustedProxies(config.TRUST_PROXY),
     bodyLimit: config.BODY_LIMIT_BYTES,
     // Names of 256 characters of any script, percent-encoded.
     routerOptions: { maxParamLength: 4096 },
-    // A child logger per request costs more than the request; the request id is logged where something is logged.
+    // A child logger per request costs more than the request; log lines add the request id themselves.
     childLoggerFactory: (logger) => logger,
     genReqId: (request) => cleanRequestId(request.headers['x-request-id']) ?? randomUUID(),
     forceCloseConnections: 'idle',
     ...(rewrites[0] ? { rewriteUrl: rewrites[0] } : {}),
-    // Said here, Fastify leaves its own compilers alone: a hundred modules less at the start.
+    // With these set, Fastify does not load its own compilers: 100 modules less at start.
     schemaController: {
       compilersFactory: {
         buildValidator: () => validatorCompiler as never,
@@ -73,24 +73,24 @@ function openServer({ config, log, clock, areas }: Parts): FastifyInstance {
     },
     frameworkErrors: refuseAddress(clock.now),
     clientErrorHandler: refuseBytes(clock.now),
-    // A whole request within this time, however slowly its bytes come.
+    // Timeout for receiving a whole request, however slowly its bytes arrive.
     requestTimeout: 30_000,
-    // Node holds nobody to the one unless the other is shorter.
+    // Node enforces the request timeout only if the headers timeout is shorter.
     http: { connectionsCheckingInterval: 1_000, headersTimeout: 15_000 },
   }) as unknown as FastifyInstance;
 }
 
-/** So many proxies counted from this end, or those at these addresses. */
+/** Number of trusted proxies, counted from this end, or their addresses. */
 const trustedProxies = (setting: Config['TRUST_PROXY']) =>
   typeof setting === 'number' ? (_address: string, hop: number) => hop < setting : setting;
 
-/** What every answer carries. */
+/** Headers of every answer. */
 function addHeaders(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(dataHeaders).header('x-request-id', request.id);
     done();
   });
-  // An open connection would keep a stopping tower waiting for a request that must not come any more.
+  // During shutdown, a kept-alive connection would wait for a next request that must not come.
   let closing = false;
   app.addHook('preClose', async () => {
     closing = true;
@@ -101,7 +101,7 @@ function addHeaders(app: FastifyInstance): void {
   });
 }
 
-/** Clients send the content type with a DELETE too; no body is no body. */
+/** Clients send a content type with DELETE too; an empty body counts as none. */
 function takeEmptyBodies(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) =>
@@ -109,6 +109,6 @@ function takeEmptyBodies(app: FastifyInstance): void {
   );
 }
 
-/** A caller's own request id is kept where it cannot do harm in a log. */
+/** Keeps the client's request id if it is safe in a log line. */
 const cleanRequestId = (header: string | string[] | undefined): string | null =>
   typeof header === 'string' && /^[\w.-]{1,128}$/.test(header) ? header : null;

@@ -33,7 +33,7 @@ export function startJobRunner(frame: Frame, areas: Area[]): JobRunner {
     clock,
     onChange: (leads) => {
       log.info({ instance }, leads ? 'acquired leadership' : 'lost leadership');
-      // One change after the other: the jobs of the last term are over before those of the next begin.
+      // Serialized: the jobs of the last term have ended before those of the next begin.
       changing = changing.then(async () => {
         // A job that ignores its signal must not delay the others.
         await Promise.race([leading?.stop(), clock.sleep(5_000)]);
@@ -126,7 +126,7 @@ const leadershipJob = (step: Job['step']): AreaJob => ({
 });
 
 const outboxJob = ({ outbox }: Frame, leads: () => boolean): AreaJob => ({
-  // Woken by every new message; by its interval for what is to be retried.
+  // A new message triggers a run at once; the interval is for retries.
   name: 'outbox',
   intervalMs: 10_000,
   timeoutMs: 10 * minute,
@@ -135,7 +135,9 @@ const outboxJob = ({ outbox }: Frame, leads: () => boolean): AreaJob => ({
   step: (signal) => outbox.step(signal, leads),
 });
 
-/** An instance that was suspended learns at the next renewal that another one leads; until then it does nothing either. */
+/**
+ * An instance that was suspended learns at its next renewal that another one leads; until then it runs no leader jobs.
+ */
 const whileLeading =
   (step: Job['step'], leads: () => boolean): Job['step'] =>
   async (signal) => {

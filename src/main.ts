@@ -3,10 +3,10 @@ import { TowerError } from '#kernel/errors.ts';
 import { buildApp } from './app.ts';
 import { compose } from './compose.ts';
 
-/** Env in, running tower out: the flags of `tower serve` are environment variables by now. */
+/** Starts the server from environment variables; the flags of `tower serve` are already merged into them. */
 export async function serve(env: Record<string, string | undefined>): Promise<void> {
   const { config, secrets } = readConfig(env, 'serve');
-  // From the first moment on: as process 1 of a container, a signal nobody listens to is ignored.
+  // Registered first: as process 1 of a container, a signal without a handler is ignored.
   const stop = new Promise<string>((resolve) => {
     process.once('SIGTERM', resolve).once('SIGINT', resolve);
   });
@@ -28,7 +28,7 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
     tower.startJobs();
     const signal = await stop;
     log.info({ signal }, 'stopping: open requests are finished first');
-    // A second signal, or requests that never end, must not hold the process.
+    // A second signal, or requests that never end, must not keep the process alive.
     process.once('SIGTERM', () => process.exit(1)).once('SIGINT', () => process.exit(1));
     setTimeout(() => process.exit(1), config.SHUTDOWN_TIMEOUT_SECONDS * 1000).unref();
   } finally {

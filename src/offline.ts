@@ -21,7 +21,7 @@ export async function openAccess(config: Config, secrets: Secrets) {
   return { store, access: createAccess({ ...accessOptions(config, secrets), ...parts }) };
 }
 
-/** Copies of the data folder. */
+/** Backup, restore and verification of the data folder. */
 export const storeCopies = { backupStore, restoreStore, verifyPostgres, verifyStore };
 
 /** Opens both databases, which brings them to this program's schema, and closes them. @throws TowerError as `openStore` */

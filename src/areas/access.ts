@@ -8,7 +8,7 @@ export function accessArea(frame: Frame) {
   const { config, secrets, clock, log } = frame;
   const access = createAccess({ ...accessOptions(config, secrets), ...frame });
   const begin = async (): Promise<void> => {
-    // After the first answers: it is the first to load the query builder.
+    // After the first answers: this job is the first to load the query builder.
     await clock.sleep(1_000);
     await access.audit.begin();
   };
@@ -19,7 +19,9 @@ export function accessArea(frame: Frame) {
     },
     start: () => void begin().catch((error: unknown) => log.error({ err: error }, 'failed to start the audit log')),
   };
-  /** Records what a job changes as what a request changes; a record that fails does not undo the change. */
+  /**
+   * Writes changes made by jobs to the audit log as it does for requests; a record that fails does not undo the change.
+   */
   const recordJob = async ({ action, job, target, details }: JobChange): Promise<void> =>
     access.audit
       .record({
@@ -39,7 +41,7 @@ export function accessArea(frame: Frame) {
 
 type JobChange = { action: string; job: string; target: object; details: object };
 
-/** API keys, and tokens where an issuer of tokens is configured. */
+/** Authentication by API key, and by JWT if an issuer is configured. */
 export function accessOptions(config: Config, secrets: Secrets) {
   const { AUTH_ENABLED: required, JWT_ISSUER: issuer, JWT_JWKS_URL: jwksUrl } = config;
   const { jwtSecret: secret } = secrets;

@@ -136,7 +136,7 @@ async function kubernetesClient({ config, clock, random }: Frame) {
   });
 }
 
-/** An answer is read whole: a thousand steps of some thousand series. */
+/** Maximum bytes of an answer, which is read whole: a thousand steps of some thousand series. */
 const maxPrometheusBytes = 128 * 2 ** 20;
 
 /** Null where none is configured. */

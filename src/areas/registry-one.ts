@@ -25,7 +25,7 @@ import type { Webhooks } from '#services/registry/webhooks/webhooks.ts';
 import type { Frame } from './area.ts';
 /** Wiring of one registry: the mirror, the monitored set, the journal, promotion checks and drift. */
 
-/** What all registries share: one journal to read, one stream, one set of webhooks. */
+/** Shared by all registries: one journal, one event stream, one set of webhooks. */
 export type SharedParts = { events: Events; stream: EventStream; webhooks: Webhooks };
 
 export type RegistryParts = {
@@ -49,7 +49,7 @@ export async function composeOne(
   const { config, secrets, store } = frame;
   const { name } = setting;
   const { clock, log } = frame;
-  // The leader reads it.
+  // Runs on the leader only.
   const refreshSoon = () => store.notifier.notify('refresh', jobOf('registry-refresh', name));
   const onEvents = (made: RegistryEvent[]) => {
     stream.publish(made);
@@ -61,7 +61,7 @@ export async function composeOne(
   const options = { ...registryOptions(frame, metrics, setting), shared };
   const source = () => options.source?.fingerprint ?? '';
   const journal = createJournal({ store, registry: name, source, clock, log, enqueue: webhooks.enqueue, onEvents });
-  // The two need each other: the mirror reads the runs of monitored versions again, monitoring asks what there is.
+  // Mutual dependency: the mirror rereads runs of monitored versions, monitoring looks models up in the mirror.
   let monitoring: Monitoring | null = null;
   const registry = await createRegistry({
     ...options,
@@ -74,7 +74,7 @@ export async function composeOne(
     monitoredRunIds: async () => (await monitoring?.runIds()) ?? new Set(),
     monitoredCount: async () => (await monitoring?.count()) ?? 0,
   });
-  // What is watched among sample data has nothing to do with a real registry of the same tower.
+  // Monitored versions of the sample data are kept apart from those of a real registry.
   const storeName = () => (registry.status().origin === 'sample' ? 'sample' : name);
   monitoring = createMonitoring({ store, mirror: registry, registry: storeName, clock });
   const { refreshModel, status } = registry;

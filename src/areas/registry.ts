@@ -76,7 +76,7 @@ export async function registryArea(frame: Frame, { access }: { access: Access })
       schema: RegistryHealthPart,
       read: () => healthOf(registries.map((parts, i) => ({ ...parts, user: users[i] ?? null }))),
     },
-    // One that answers is enough; the others are named in the health.
+    // One registry that can answer is enough; /health names the others.
     isReady: () => registries.some(({ registry }) => registry.status().snapshot !== null),
     start: () => {
       for (const { name, registry } of registries)
@@ -89,7 +89,7 @@ export async function registryArea(frame: Frame, { access }: { access: Access })
   return { registries, all, mount, webhooks: shared.webhooks, area };
 }
 
-/** One journal to read and one set of webhooks for all registries. */
+/** One journal and one set of webhooks for all registries. */
 function composeShared(frame: Frame): SharedParts {
   const { config, store, outbox, outbound, deriveKey, clock } = frame;
   const events = createEvents(store);
@@ -188,7 +188,7 @@ const refreshJob = ({ config }: Frame, { name, registry }: RegistryParts): AreaJ
   name: jobOf('registry-refresh', name),
   intervalMs: config.CACHE_REFRESH_INTERVAL_MINUTES * minute,
   timeoutMs: config.CACHE_TIMEOUT_SECONDS * 1000 + 10_000,
-  // With a snapshot at hand the first requests come first.
+  // With a cached snapshot, the first requests take precedence over the first read.
   firstAfterMs: registry.status().snapshot ? 1_000 : 0,
   nudgeOn: { topic: 'refresh', about: jobOf('registry-refresh', name) },
   step: () => registry.refresh(),

@@ -71,7 +71,7 @@ export function readConfig(
   );
   const parsed = settings.safeParse(given);
   const issues: Issue[] = parsed.success ? [] : parsed.error.issues.map((issue) => singleIssue(issue, env));
-  // A variable that breaks its own rule is left out here: the combinations of the others are still checked.
+  // Without the variables that break their own rule, the rules about several others are still checked.
   const wrong = new Set(issues.flatMap(({ parameters }) => parameters));
   const partial = settings.safeParse(Object.fromEntries(Object.entries(given).filter(([name]) => !wrong.has(name))));
   const registries = attempt(() => registriesOf(partial.data?.MLFLOW_TRACKING_URI, given), issues);
@@ -88,7 +88,7 @@ export function readConfig(
   return split(parsed.data, registries);
 }
 
-/** What may be shown, and what must not. */
+/** Splits settings into those that may be shown and secrets. */
 function split(all: Settings, registries: RegistrySetting[]): { config: Config; secrets: Secrets } {
   const {
     MLFLOW_TRACKING_PASSWORD: _password,

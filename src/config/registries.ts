@@ -1,8 +1,8 @@
 import { invalid } from '#kernel/errors.ts';
 
-/** One registry to mirror, and how to get in. `uri` undefined = none is configured. */
+/** A mirrored registry and its credentials. `uri` undefined = none is configured. */
 export type RegistrySetting = {
-  /** Its name in the store, in addresses and in answers where there are several. */
+  /** Its name in the store, in URLs and in answers if there are several. */
   name: string;
   uri: string | undefined;
   user: string | undefined;
@@ -11,15 +11,15 @@ export type RegistrySetting = {
   workspace: string | undefined;
 };
 
-/** The name a single registry goes by. */
+/** Name of a single registry. */
 export const onlyRegistry = 'default';
 
 type Env = Record<string, string | undefined>;
 
 /**
- * The registries that MLFLOW_TRACKING_URI names: an address, or a list `name=address,name=address`. User name, password,
- * token and workspace of one of several come from its address or from variables that end with its name
- * (`MLFLOW_TRACKING_TOKEN_PROD`), else from the common ones.
+ * Parses MLFLOW_TRACKING_URI: a URL, or a list `name=url,name=url`. In a list, credentials and workspace of each
+ * registry come from its URL or from variables with its name as suffix (`MLFLOW_TRACKING_TOKEN_PROD`), else from the
+ * variables without suffix.
  * @throws TowerError `invalid` for a list that breaks a rule
  */
 export function registriesOf(uri: string | undefined, env: Env): RegistrySetting[] {
@@ -31,7 +31,7 @@ export function registriesOf(uri: string | undefined, env: Env): RegistrySetting
   });
 }
 
-/** `name=address` pairs; null for what is a single address. */
+/** `name=url` pairs; null if the text is a single URL. */
 function listOf(text: string): { name: string; address: string }[] | null {
   if (!/^\s*[A-Za-z][\w-]*=/.test(text)) return null;
   const entries = text.split(',').map((part) => {
@@ -67,9 +67,9 @@ function withCredentials(
 }
 
 /**
- * Takes user and password out of an http(s) address, as MLflow allows them there; what follows a `?` is dropped,
- * because it may hold a token. Of an address that is no URL, everything up to the last `@` is taken for credentials,
- * so that nothing of them is ever shown; it is refused when it is opened.
+ * Removes user and password from an http(s) URL, where MLflow allows them, and drops the query, which may hold a token.
+ * In a malformed URL everything up to the last `@` counts as credentials, so that none is ever shown; opening the URL
+ * reports the error.
  */
 export function splitCredentials(uri: string): { uri: string; user?: string; password?: string } {
   if (!/^https?:/i.test(uri)) return { uri };

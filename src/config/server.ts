@@ -6,7 +6,7 @@ const isProxySetting = (text: string): boolean =>
   /^(true|false|[0-9])$/.test(text) ||
   text.split(',').every((item) => isIP(item.trim().replace(/\/\d{1,3}$/, '')) !== 0);
 
-/** A number counts proxies from this end: what stands further left in the header is whatever the caller wrote. */
+/** A number counts trusted proxies from this end: entries further left in the header are under the client's control. */
 const proxySetting = (text: string): false | number | string => {
   if (text === 'true') return 1;
   return /^[0-9]$/.test(text) ? Number(text) || false : text === 'false' ? false : text;

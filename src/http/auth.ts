@@ -6,16 +6,19 @@ import type { Caller, Scope } from '#services/access/scopes.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What it takes to call a route. `signed`: the route checks a signature itself. A route without one does not start. */
+    /**
+     * Permission required by a route. `signed`: the route verifies a signature itself. A route without one fails at
+     * start.
+     */
     access?: 'public' | 'signed' | Scope;
-    /** false: a POST that changes nothing, and is not written to the audit log. */
+    /** false: a POST that changes nothing and is not written to the audit log. */
     audited?: boolean;
   }
   interface FastifyRequest {
     caller: Caller;
-    /** What a change led to, for the audit log: the id of what was made. */
+    /** Result of a change for the audit log: the id of the created resource. */
     outcome: Record<string, string> | null;
-    /** The audit log says that this was asked for, and not yet how it ended. */
+    /** Whether the audit log has the row before the change, and not yet the one after it. */
     isNoted: boolean;
   }
 }
@@ -24,8 +27,9 @@ const nobody: Caller = { name: 'nobody', via: 'none', scopes: [] };
 const methodsThatOnlyRead = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
- * The door of the HTTP surface: every route says what it takes, whoever asks is identified before anything else is
- * done, and a change is written to the audit log before it is made. Where that cannot be written, nothing is changed.
+ * Authentication and authorization hooks. Every route declares its permission, every client is authenticated before
+ * anything else runs, and a change is written to the audit log before it is made. If the audit log cannot be written,
+ * nothing is changed.
  */
 export function registerAuthentication(app: FastifyInstance, access: Access, log: RootLog): void {
   app.decorateRequest('caller');
@@ -38,10 +42,10 @@ export function registerAuthentication(app: FastifyInstance, access: Access, log
     return admit(access, request, reply, needed);
   };
   app.addHook('onRoute', (route) => {
-    // What is hidden is the pages of the docs, made of nothing but the program.
+    // Hidden routes are the documentation pages, which contain no data.
     if (!route.config?.access && !route.schema?.hide)
       throw new Error(`the route ${route.url} does not say who may call it (config.access)`);
-    // After the rate limit, which is a hook of each route too: guessing is limited like anything else.
+    // Runs after the rate limit, which is a hook of each route too, so that guessing keys is rate-limited.
     route.onRequest = [...[route.onRequest ?? []].flat(), admitted];
   });
   app.addHook('preHandler', (request, _reply, done) => {
@@ -50,7 +54,7 @@ export function registerAuthentication(app: FastifyInstance, access: Access, log
       request.isNoted = true;
     });
   });
-  // Before the answer leaves, and whether or not anybody still waits for it.
+  // Before the answer is sent, whether or not the client is still connected.
   app.addHook('onSend', async (request, reply) => {
     if (!request.isNoted) return;
     request.isNoted = false;
@@ -63,7 +67,10 @@ export function registerAuthentication(app: FastifyInstance, access: Access, log
   });
 }
 
-/** Ends a stream when whoever follows it may not any more: a key is revoked, a token over. Asked at each frame, twice a minute at most. */
+/**
+ * Ends a stream when its client loses access: a revoked key, an expired token. Called for each frame, checks twice a
+ * minute at most.
+ */
 export async function* whileAdmitted(
   access: Access,
   request: FastifyRequest,
@@ -95,7 +102,7 @@ async function admit(access: Access, request: FastifyRequest, reply: FastifyRepl
   throw forbidden(`This takes the scope ${needed}; ${name} has ${scopes.join(', ') || 'none'}`, { scope: needed });
 }
 
-/** `Authorization: Bearer …`, else `X-API-Key`. */
+/** The key from `Authorization: Bearer …`, else from `X-API-Key`. */
 function credentialsOf({ headers }: FastifyRequest): string | undefined {
   const bearer = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1];
   const key = headers['x-api-key'];
@@ -119,7 +126,7 @@ function note(
     address: ip,
     action: `${method} ${routeOptions.url}`,
     target: { ...(params as object), ...(query as object) },
-    // What no schema has looked at may be anything, however deep.
+    // A body without a schema may be arbitrarily deep, so it is not recorded.
     details: phase === 'done' ? (request.outcome ?? {}) : routeOptions.schema?.body ? body : {},
     status,
     requestId: id,

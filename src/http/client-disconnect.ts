@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import { unavailable } from '#kernel/errors.ts';
 
-/** Aborts when whoever asked is gone before there is an answer: nobody else is to wait for what nobody will read. */
+/** Aborts when the client disconnects before the answer: work nobody will read must not delay other requests. */
 export function abortOnDisconnect({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
   raw.once('close', () => {

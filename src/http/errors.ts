@@ -3,7 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { z } from 'zod';
 import { type ErrorCode, TowerError } from '#kernel/errors.ts';
 
-/** The only place where an error becomes a status. */
+/** The only mapping from error codes to HTTP statuses. */
 const statusOf: Record<ErrorCode, number> = {
   invalid: 400,
   unauthenticated: 401,
@@ -15,7 +15,7 @@ const statusOf: Record<ErrorCode, number> = {
   internal: 500,
 };
 
-/** One error body for every route: `detail` for people and older clients, `error` for programs. */
+/** The error body of every route: `detail` for people and older clients, `error` for programs. */
 export const ErrorBody = z
   .object({
     detail: z.string(),
@@ -43,11 +43,11 @@ export const ErrorBody = z
     ],
   });
 
-/** Answers every error, known or not, with an `ErrorBody`. */
+/** Answers every error with an `ErrorBody`. */
 export function handleErrors(app: FastifyInstance, now: () => number): void {
   app.setErrorHandler((thrown: FastifyError | TowerError, request: FastifyRequest, reply: FastifyReply) => {
     const { error, status } = translate(thrown, request.id);
-    // What is down or not ready yet is in /health and in the log of the job that found out; a probe must not fill the log.
+    // An unavailable dependency is in /health and in the log of the job that noticed; probes must not flood the log.
     if (status === 500)
       request.log.error(
         { err: thrown, request_id: request.id, method: request.method, path: request.routeOptions.url },
@@ -57,7 +57,7 @@ export function handleErrors(app: FastifyInstance, now: () => number): void {
   });
 }
 
-/** Answers what the router itself refuses (a malformed or endless address) in the same form. */
+/** Answers requests that the router refuses (a malformed or too long URL) with an `ErrorBody`. */
 export const refuseAddress = (now: () => number) => (error: FastifyError, _request: unknown, reply: FastifyReply) => {
   void sendError(
     reply,
@@ -68,8 +68,8 @@ export const refuseAddress = (now: () => number) => (error: FastifyError, _reque
 };
 
 /**
- * Answers what Node’s parser refuses before there is a request (headers too long, too slow, or no HTTP at all), in the
- * same form, and ends the connection.
+ * Answers requests that Node’s HTTP parser refuses (headers too long, too slow, not HTTP) with an `ErrorBody`, and
+ * closes the connection.
  */
 export const refuseBytes =
   (now: () => number) =>
@@ -98,7 +98,7 @@ const addressRule: Record<string, string> = {
   FST_ERR_MAX_PARAM_LENGTH: 'a part of it is too long',
 };
 
-/** Answers unknown paths with an `ErrorBody`; they count against the rate limit like any other. */
+/** Answers unknown paths with an `ErrorBody`; they count against the rate limit too. */
 export function handleUnknownPaths(app: FastifyInstance, now: () => number): void {
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => {
     const path = request.url.replace(/\?.*$/, '');
@@ -124,7 +124,7 @@ const bodyOf = ({ code, message, details }: TowerError, now: number): z.infer<ty
 function translate(thrown: FastifyError | TowerError, requestId: string): { error: TowerError; status: number } {
   if (thrown instanceof TowerError) return { error: thrown, status: statusOf[thrown.code] };
   const status = thrown.statusCode ?? 500;
-  // Fastify's own refusals (body too large, not JSON, unknown content type) carry texts made for the caller.
+  // Fastify's own client errors (body too large, not JSON, unknown content type) have public texts.
   if (status === 415)
     return {
       error: new TowerError('invalid', 'content-type must be one that this path takes; /docs says which'),
@@ -141,13 +141,13 @@ function translate(thrown: FastifyError | TowerError, requestId: string): { erro
 
 const mostIssues = 10;
 
-/** Checks a request part against its zod schema; the error names each field and its rule. */
+/** Validates a part of a request against its zod schema; the error names each field and its rule. */
 export function validatorCompiler({ schema, httpPart }: { schema: unknown; httpPart?: string | undefined }) {
   return (data: unknown) => {
     const parsed = (schema as z.ZodType).safeParse(data);
     if (parsed.success) return { value: parsed.data };
     const all = parsed.error.issues.flatMap((issue) => rulesOf(issue, httpPart ?? 'request'));
-    // A list of ten thousand wrong values needs no answer of ten thousand lines.
+    // Caps the issues shown: ten thousand invalid values do not need ten thousand lines.
     const issues = all.slice(0, mostIssues);
     const text = issues.map(({ parameter, constraint }) =>
       /^[A-Z]/.test(constraint) ? constraint : `${parameter} ${constraint}`,
@@ -157,7 +157,7 @@ export function validatorCompiler({ schema, httpPart }: { schema: unknown; httpP
   };
 }
 
-/** Fields and the rules they break; a sentence of its own starts with a capital. */
+/** Fields and the rules they break; a complete sentence starts with a capital. */
 function rulesOf(issue: z.core.$ZodIssue, part: string): { parameter: string; constraint: string }[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({

@@ -8,7 +8,7 @@ import { sendStream, untilClosed } from './replies.ts';
 import { errors } from './route-schemas.ts';
 
 const JobParams = z.object({ job_id: z.uuid('must be the id of a job') });
-/** One server-sent event of a job. */
+/** A server-sent event of a job. */
 const JobFrame = z
   .object({
     id: z.string(),
@@ -18,7 +18,7 @@ const JobFrame = z
   .describe('One for each change, until it ends')
   .meta({ examples: [{ id: '4', event: 'progress', data: '{"progress":{"total":36,"finished":4}}' }] });
 
-/** Of which no more is known here than that it has an id. */
+/** A job of any kind, of which only the id is known here. */
 type AnyJob = { id: string };
 type JobRoutes<Job extends AnyJob> = {
   path: string;
@@ -30,12 +30,12 @@ type JobRoutes<Job extends AnyJob> = {
     cancel(id: string): Promise<Job>;
     events(id: string, over: AbortSignal): AsyncGenerator<string>;
   };
-  /** What it takes to cancel one. */
+  /** Permission required to cancel. */
   cancelling: Scope;
   summaries: { list: string; one: string; cancel: string; events: string };
 };
 
-/** How jobs of a kind are listed, looked at, cancelled and followed. */
+/** Routes to list, read, cancel and follow the jobs of one kind. */
 export function jobRoutes<Job extends AnyJob>(
   instance: FastifyInstance,
   { access, now }: { access: Access; now: () => number },

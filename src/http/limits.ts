@@ -5,10 +5,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '#config/config.ts';
 import { TowerError } from '#kernel/errors.ts';
 
-/** Paths that say whether the tower lives: never refused because it is busy. */
+/** Liveness paths: never refused under load. */
 const signsOfLife = new Set(['/healthz', '/readyz', '/health', '/metrics']);
 
-/** Cross-origin rules, rate limits per client address, and refusal under pressure. */
+/** CORS, rate limits per client address, and refusal under pressure. */
 export async function registerLimits(app: FastifyInstance, config: Config): Promise<void> {
   if (config.CORS_ORIGINS.length > 0) {
     await app.register(cors, {
@@ -56,7 +56,7 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
   });
 }
 
-/** What is left of the limit, as draft-ietf-httpapi-ratelimit-headers has it, made of the older headers beside it. */
+/** RateLimit headers of draft-ietf-httpapi-ratelimit-headers, derived from the older headers beside them. */
 function sayLimit(request: FastifyRequest, reply: FastifyReply): void {
   const limit = reply.getHeader('x-ratelimit-limit');
   if (limit === undefined) return;
@@ -65,7 +65,7 @@ function sayLimit(request: FastifyRequest, reply: FastifyReply): void {
   reply.header('ratelimit-policy', `${policy};q=${limit};w=60`).header('ratelimit', `${policy};r=${left};t=${seconds}`);
 }
 
-/** Health, metrics and everything else are counted apart, so that a dashboard never starves a probe. */
+/** Health, metrics and everything else have separate counters, so that a dashboard never starves a probe. */
 function bucketOf(request: FastifyRequest): 'health' | 'metrics' | 'api' {
   const path = request.routeOptions.url ?? '';
   if (path === '/metrics') return 'metrics';

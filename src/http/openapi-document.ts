@@ -3,7 +3,10 @@ import Fastify, { type RouteOptions } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { errors, tags } from './route-schemas.ts';
 
-/** OpenAPI 3.1 made from the routes' own schemas, by an application that has them all and answers nothing. */
+/**
+ * Builds the OpenAPI 3.1 document from the routes' own schemas, with an application that registers them all and serves
+ * none.
+ */
 export async function describeRoutes(routes: RouteOptions[], version: string): Promise<object> {
   const app = Fastify({ exposeHeadRoutes: false });
   app.setValidatorCompiler(() => () => true).setSerializerCompiler(() => JSON.stringify);
@@ -42,7 +45,7 @@ export async function describeRoutes(routes: RouteOptions[], version: string): P
 
 type Route = Parameters<typeof jsonSchemaTransform>[0];
 
-/** What it takes to call a route, and the two answers to those who may not. */
+/** Permission of a route, and its 401 and 403 answers. */
 function withAccess(route: Route): Route {
   const access = (route.route as { config?: { access?: string } }).config?.access ?? 'public';
   if (access === 'public' || access === 'signed' || !route.schema) return route;
@@ -58,7 +61,7 @@ function withAccess(route: Route): Route {
 
 type Transformed = ReturnType<typeof jsonSchemaTransform>;
 
-/** A success is described by what its operation does. */
+/** The description of a success is the operation's summary. */
 function withDescriptions({ schema, url }: Transformed): Transformed {
   const { summary, response } = (schema ?? {}) as {
     summary?: string;
@@ -70,7 +73,7 @@ function withDescriptions({ schema, url }: Transformed): Transformed {
 
 type Responses = Record<string, { content?: Record<string, unknown> }>;
 
-/** Whatever a route answers with, its errors are JSON. */
+/** Errors are JSON, whatever the content type of a success. */
 function withJsonErrors<T extends { paths?: unknown }>(document: T): T {
   for (const operations of Object.values(
     (document.paths ?? {}) as Record<string, Record<string, { responses?: Responses }>>,
@@ -85,13 +88,13 @@ function withJsonErrors<T extends { paths?: unknown }>(document: T): T {
   return document;
 }
 
-/** Leaves out named schemas nobody refers to, such as the request form of what is only ever an answer. */
+/** Removes named schemas without references, such as the request form of a schema used only in answers. */
 function withoutUnused<T extends { paths?: unknown; components?: { schemas?: Record<string, unknown> } }>(
   document: T,
 ): T {
   const schemas = Object.entries(document.components?.schemas ?? {});
   const used: typeof schemas = [];
-  // What is used refers to others, which are used by that.
+  // Used schemas refer to others, which are used too.
   for (let text = JSON.stringify(document.paths); text !== ''; ) {
     const found = schemas.filter((item) => !used.includes(item) && text.includes(`/schemas/${item[0]}"`));
     used.push(...found);

@@ -4,7 +4,9 @@ import { docsFolder } from '#kernel/program-files.ts';
 import { compressed } from './compression.ts';
 import { pageHeaders } from './security-headers.ts';
 
-/** OpenAPI 3.1 made from the routes' own schemas: /openapi.json, Swagger UI at /docs, ReDoc at /redoc, all served locally. */
+/**
+ * OpenAPI 3.1 from the routes' own schemas: /openapi.json, Swagger UI at /docs, ReDoc at /redoc, all served locally.
+ */
 export async function registerDocs(app: FastifyInstance, version: string): Promise<void> {
   const routes: RouteOptions[] = [];
   app.addHook('onRoute', (route) => void routes.push(route));
@@ -21,12 +23,12 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
     index: false,
     preCompressed: true,
     maxAge: '1d',
-    // A build without the pages is a server without them, and no reason to warn.
+    // A build without the pages is served without them and without a warning.
     suppressWarning: true,
   });
 }
 
-/** Loaded when somebody asks for it: it brings 150 modules, which would hold up every start. */
+/** Loaded at the first request: its 150 modules would delay every start. */
 const describeRoutes = async (routes: RouteOptions[], version: string): Promise<object> =>
   (await import('./openapi-document.ts')).describeRoutes(routes, version);
 

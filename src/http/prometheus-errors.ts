@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance } from 'fastify';
 import { TowerError } from '#kernel/errors.ts';
 
-/** Errors and forms as Prometheus' clients have them, for the routes of one scope. */
+/** Prometheus' error format and parameter forms, for the routes of one scope. */
 export function answerAsPrometheus(app: FastifyInstance): void {
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_, body, done) => {
     const form: Record<string, string | string[]> = {};
@@ -11,7 +11,7 @@ export function answerAsPrometheus(app: FastifyInstance): void {
   });
   app.setErrorHandler((error: FastifyError | TowerError, _request, reply) => {
     const isWrong = error instanceof TowerError ? error.code === 'invalid' : error.statusCode === 400;
-    // Whoever may not ask, asks too often or too much is answered as everywhere.
+    // Authentication, rate-limit and overload errors keep the common format.
     if (!isWrong) throw error;
     const execution = error instanceof TowerError && error.details['errorType'] === 'execution';
     const errorType = execution ? 'execution' : 'bad_data';

@@ -9,8 +9,8 @@ const compressed = new WeakMap<Buffer, Promise<Buffer>>();
 const leastBytesToCompress = 1400;
 
 /**
- * Sends a list: its bytes as they are or gzipped (once per list, off the main thread), 304 where the client
- * has them already, the total in `x-total-count` and the way to the rest in `Link`.
+ * Sends a list: plain or gzipped (compressed once per list, off the main thread), 304 if the client has the current
+ * version, the total in `x-total-count` and the next page in `Link`.
  */
 export async function sendList(
   request: FastifyRequest,
@@ -28,7 +28,7 @@ export async function sendList(
   return reply.header('content-encoding', 'gzip').send(await gzipOnce(answer.json));
 }
 
-/** The total in `x-total-count`, and in `Link` the way to the rest where there is one. */
+/** Sets the total in `x-total-count`, and the next page in `Link` if there is one. */
 export function nextPage(request: FastifyRequest, reply: FastifyReply, total: number, token: string | null): void {
   reply.header('x-total-count', String(total));
   if (token === null) return;
@@ -37,22 +37,22 @@ export function nextPage(request: FastifyRequest, reply: FastifyReply, total: nu
   reply.header('link', `<${next.pathname}${next.search}>; rel="next"`).header('x-next-page-token', token);
 }
 
-/** Headers of an answer that has an age of its own, other than the mirror's. */
+/** Headers of an answer whose age differs from the mirror's. */
 export function sendReading<T>(reply: FastifyReply, reading: Reading<T>): T {
   reply.header('age', String(Math.floor(reading.ageMs / 1000))).header('x-cache-stale', String(reading.stale));
   return reading.value;
 }
 
-/** Sends what comes, as it comes; a client that reads slowly is waited for. */
+/** Streams frames as they come, with back-pressure from slow clients. */
 export const sendStream = (reply: FastifyReply, type: string, chunks: AsyncIterable<string>): FastifyReply =>
   reply
     .header('content-type', type)
     .header('cache-control', 'no-store')
-    // Proxies must hand it on at once.
+    // Tells proxies not to buffer.
     .header('x-accel-buffering', 'no')
     .send(Readable.from(chunks, { highWaterMark: 1 }));
 
-/** Aborts when the answer is over: sent to its end, or whoever asked is gone. */
+/** A signal that aborts when the answer is complete or the client disconnects. */
 export function untilClosed(reply: FastifyReply): AbortSignal {
   const over = new AbortController();
   reply.raw.once('close', () => over.abort(new Error('the client is gone')));
@@ -61,12 +61,12 @@ export function untilClosed(reply: FastifyReply): AbortSignal {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Answers of this route are made of the mirror; their headers say how old it is. */
+    /** Answers of this route come from the mirror; their headers tell its age. */
     mirrored?: boolean;
   }
 }
 
-/** What an answer made of the mirror says of it; an answer that knows its own age keeps it. */
+/** Freshness headers of an answer from the mirror; an answer that sets its own keeps them. */
 export function sayAge(reply: FastifyReply, { ageMs, stale, origin }: Provenance): void {
   reply.header('x-data-source', origin);
   if (reply.hasHeader('age')) return;

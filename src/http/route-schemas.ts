@@ -12,12 +12,12 @@ const errorMeaning: Record<number, string> = {
   503: 'Nothing to answer from: MLflow is down or was not read yet, or the tower is overloaded',
 };
 
-/** Made once: each copy of a schema costs the start a little. */
+/** Shared instances: each copy of a schema costs time at start. */
 const errorAnswers = Object.fromEntries(
   Object.entries(errorMeaning).map(([status, text]) => [status, ErrorBody.describe(text)]),
 );
 
-/** Error answers of a route, for its schema. 429 and 431 go without saying: every route has them. */
+/** Error answers of a route, for its schema. 429 and 431 are added to every route. */
 export const errors = (...statuses: (400 | 401 | 403 | 404 | 409 | 503)[]) =>
   Object.fromEntries([...statuses, 429, 431].map((status) => [status, errorAnswers[status]])) as Record<
     400 | 401 | 403 | 404 | 409 | 429 | 431 | 503,
@@ -39,7 +39,7 @@ export const tags = {
   system: 'System',
 } as const;
 
-/** Path parameters; names may hold anything when percent-encoded. */
+/** Path parameters; names may contain any percent-encoded character. */
 export const modelName = z
   .string()
   .describe('Registered model name, percent-encoded: "Genome: variant caller" is Genome%3A%20variant%20caller');

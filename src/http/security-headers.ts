@@ -1,6 +1,6 @@
 import helmet from 'helmet';
 
-/** For answers that are data: no browser may run, frame or guess anything of them. */
+/** For data: browsers must not run, frame or sniff it. */
 export const dataHeaders: Record<string, string> = {
   'content-security-policy': "default-src 'none';frame-ancestors 'none'",
   'cross-origin-resource-policy': 'same-origin',
@@ -9,10 +9,10 @@ export const dataHeaders: Record<string, string> = {
   'x-frame-options': 'DENY',
 };
 
-/** For the pages of the docs: all that Helmet sets, worked out once. Scripts come from here alone. */
+/** For the documentation pages: all headers of Helmet, computed once. Scripts only from this server. */
 export const pageHeaders: Record<string, string> = headersOf(
   helmet({
-    // The tower speaks plain HTTP; whether there is TLS in front is for the proxy to say.
+    // The server speaks plain HTTP; HSTS is up to the proxy that terminates TLS.
     strictTransportSecurity: false,
     contentSecurityPolicy: {
       directives: {

@@ -5,7 +5,7 @@ import { unavailable } from '#kernel/errors.ts';
 import type { System } from '../system.ts';
 import { errors, tags } from './route-schemas.ts';
 
-/** Probes of a cluster have no credentials, and learn nothing but that the tower lives. */
+/** Kubernetes probes have no credentials; the answer tells only that the server is alive. */
 const open = { access: 'public' } as const;
 const reading = { access: 'read' } as const;
 
