@@ -11,12 +11,12 @@ import type { AuditQuery, AuditRecord } from './schemas.ts';
 import { anyone, type Caller, mayDo, type Scope } from './scopes.ts';
 import { createTokens, type TokenOptions } from './tokens.ts';
 
-/** The door: who is asking, what they may do, and what they did. */
+/** Authentication, authorization and audit. */
 export type Access = {
-  /** Whoever it is, while authentication is off; null = everybody must say who they are. */
+  /** The client of every request while authentication is off; null = authentication is required. */
   anybody: Caller | null;
   mayDo(caller: Caller, needed: Scope): boolean;
-  /** @throws `unauthenticated` for credentials that are missing or wrong */
+  /** @throws `unauthenticated` for missing or invalid credentials */
   identify(credentials: string | undefined): Promise<Caller>;
   keys: Keys;
   audit: Audit;
@@ -26,7 +26,7 @@ export type Access = {
 
 type Options = {
   required: boolean;
-  /** null: no tokens are taken, keys only. */
+  /** null: tokens are not accepted, only keys. */
   tokens: TokenOptions | null;
   store: Store;
   clock: Clock;

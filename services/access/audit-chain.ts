@@ -3,17 +3,17 @@ import { invalid } from '#kernel/errors.ts';
 import type { DeriveKey } from '#store/master-key.ts';
 import type { Tables } from '#store/tables.ts';
 
-/** What makes rows a chain, and how a break in it is found. */
+/** The hash chain of the audit log and its verification. */
 
 export type AuditRow = Tables['audit'];
 export type AuditHead = Omit<Tables['audit_head'], 'id'>;
 
-/** How many rows were found right, and what is wrong with the next; null = nothing is. */
+/** Number of verified rows, and the fault of the next row; null = no fault. */
 export type Verdict = { rows: number; problem: string | null };
 
 export type Chain = ReturnType<typeof chainWith>;
 
-/** Every field by its name: a field under another name must not pass for one that is not there. */
+/** Fields are hashed with their names, so that a renamed field cannot pass for a missing one. */
 export const rowLine = (row: AuditRow): string =>
   JSON.stringify({
     seq: row.seq,
@@ -33,7 +33,7 @@ export const rowLine = (row: AuditRow): string =>
 export const headLine = (head: AuditHead | null): string =>
   JSON.stringify({ head: head && { count: head.count, hash: head.hash, seal: head.seal } });
 
-/** Checks an exported log. Every byte counts: a line that means the same but is written otherwise is an edit. */
+/** Verifies an exported log byte by byte: a line with the same meaning but other bytes counts as an edit. */
 export async function verifyExport(bytes: Uint8Array, chain: Chain, mark: AuditHead | null): Promise<Verdict> {
   const broken = (rows: number, problem: string) => ({ rows, problem });
   const text = Buffer.from(bytes).toString('latin1');
@@ -55,7 +55,7 @@ export async function verifyExport(bytes: Uint8Array, chain: Chain, mark: AuditH
   return verifyAudit(rows, head, chain, mark);
 }
 
-/** The head of an earlier export, which must be whole itself. @throws `invalid` for one that is not */
+/** The head of an earlier export, which must itself be intact. @throws `invalid` if the export is not intact */
 export async function trustedMark(earlier: Uint8Array | null, chain: Chain): Promise<AuditHead | null> {
   const mark = markOf(earlier);
   const { problem } = earlier === null ? { problem: null } : await verifyExport(earlier, chain, null);
@@ -115,7 +115,7 @@ export async function verifyAudit(
 const isAsWritten = (row: Omit<AuditRow, 'hash'>): boolean =>
   Object.values(row).every((value) => typeof value !== 'string' || /^[ -~]*$/.test(value));
 
-/** The keyed hashes a log is made of. */
+/** The HMACs of one audit log. */
 export function chainWith(deriveKey: DeriveKey) {
   const key = deriveKey('audit chain');
   const hmac = (text: string) => createHmac('sha256', key).update(text).digest('hex');

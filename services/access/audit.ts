@@ -17,7 +17,7 @@ import {
   verifyExport,
 } from './audit-chain.ts';
 
-/** What is written down of a change, before it is made (`requested`) and after it (`done`, with its HTTP status). */
+/** Audit record of a change, before it is made (`requested`) and after it (`done`, with the HTTP status). */
 export type AuditEntry = {
   phase: 'requested' | 'done';
   actor: string;
@@ -32,32 +32,33 @@ export type AuditEntry = {
 };
 
 /**
- * Who did what, when, from where. Each row's hash is an HMAC over the row and the hash before it; count and last hash
- * are kept apart under a seal. Without the tower's key no row can be changed, left out, moved, added or cut off
- * without `verify` noticing. Values that may be secret are kept as an HMAC: equal values can be matched, not read.
+ * Tamper-evident log of who did what, when, from where. Each row's hash is an HMAC over the row and the previous hash;
+ * count and last hash are stored apart, authenticated too. Without the store's key, no row can be changed, removed,
+ * moved, added or truncated without `verify` noticing. Values that may be secret are stored as an HMAC: equal values
+ * can be matched, but not read.
  */
 export type Audit = {
-  /** Seals the head of a log that was never written to. */
+  /** Creates the head of an empty log. */
   begin(): Promise<void>;
-  /** @throws `unavailable` where it cannot be written: then nothing must be changed */
+  /** @throws `unavailable` if the record cannot be written: the change must not be made then */
   record(entry: AuditEntry): Promise<void>;
   /** Rows with a smaller number than `before` (null = the newest), newest first. */
   list(before: number | null, limit: number): Promise<{ rows: AuditRow[]; total: number }>;
   /** The whole log as JSON lines, oldest first, the head last. */
   export(): AsyncGenerator<string>;
   /**
-   * Whether the log in the store is whole.
-   * @param earlier an export: the log must go on from it, which shows when it was put back to an earlier state
+   * Verifies the log in the store.
+   * @param earlier an export that the log must continue, which detects a log restored to an earlier state
    */
   verify(earlier?: Uint8Array | null): Promise<Verdict>;
-  /** The same for an exported log. */
+  /** Verifies an exported log. */
   verifyExport(bytes: Uint8Array, earlier?: Uint8Array | null): Promise<Verdict>;
 };
 
 type Deps = { store: Store; clock: Clock; deriveKey: DeriveKey };
 
 const rowsAtOnce = 500;
-/** Longer requests are told by their digest. */
+/** Longer requests are recorded by their digest. */
 const longestDetails = 2_000;
 const secretNames = /secret|token|password|passwd|credential|authorization|(^|_)(api_?)?key$|url/i;
 
@@ -87,7 +88,7 @@ export function createAudit(deps: Deps): Audit {
       return { rows, total };
     },
     export: () => exported(store),
-    // In one transaction: rows that are added meanwhile would be more than the head counts.
+    // One transaction: otherwise concurrent inserts would exceed the head's count.
     verify: async (earlier = null) =>
       (await store.db())
         .transaction()
@@ -107,7 +108,7 @@ async function append({ store, clock }: Deps, chain: Chain, entry: AuditEntry): 
   const db = await store.db();
   try {
     await db.transaction().execute(async (transaction) => {
-      // Writing first takes the lock, so that nobody else goes on from the same head.
+      // Writing first takes the lock, so that no other process continues from the same head.
       const head = await transaction
         .updateTable('audit_head')
         .set((at) => ({ count: at('count', '+', 1) }))
@@ -156,7 +157,7 @@ async function* allRows(db: View): AsyncGenerator<AuditRow> {
   }
 }
 
-/** Printable ASCII only: other bytes can be changed so that they still read as the same text. */
+/** Printable ASCII only: other bytes can be changed so that they still display as the same text. */
 const plain = (text: string): string =>
   text.replaceAll(/[^ -~]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
@@ -165,7 +166,7 @@ const headOf = async (db: View): Promise<AuditHead | null> =>
 
 async function* exported(store: Store): AsyncGenerator<string> {
   const db = await store.db();
-  // The head first: rows that are added meanwhile are beyond it and left for the next export.
+  // The head first: later rows are beyond it and left for the next export.
   const head = await headOf(db);
   for await (const row of allRows(db)) {
     if (row.seq > (head?.count ?? 0)) break;
@@ -180,7 +181,7 @@ function detailsOf(details: unknown, conceal: (value: unknown) => string): strin
   return JSON.stringify({ bytes: Buffer.byteLength(text), sha256: createHash('sha256').update(text).digest('hex') });
 }
 
-/** A copy in which every value whose name says it may be secret is an HMAC. */
+/** A copy in which every value whose name suggests a secret is an HMAC. */
 function concealed(value: unknown, conceal: (value: unknown) => string): unknown {
   if (Array.isArray(value)) return value.map((item) => concealed(item, conceal));
   if (typeof value !== 'object' || value === null) return value;

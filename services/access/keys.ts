@@ -6,23 +6,23 @@ import type { Selectable, Tables } from '#store/tables.ts';
 import type { KeyCreated, KeyInfo, KeyRequest } from './schemas.ts';
 import { type Caller, isScope } from './scopes.ts';
 
-/** Keys for programs: shown once, kept as a hash, with scopes and an end. */
+/** API keys: shown once, stored as a hash, with scopes and an expiry. */
 export type Keys = {
-  /** The one answer that holds the key. */
+  /** The only answer that contains the key. */
   create(request: KeyRequest, by: string): Promise<KeyCreated>;
   list(): Promise<KeyInfo[]>;
-  /** @throws `not_found` for a key that is not there or was revoked before */
+  /** @throws `not_found` for an unknown or already revoked key */
   revoke(id: string): Promise<void>;
-  /** Whose key this is; null for one that is wrong, over or revoked. */
+  /** The client that owns this key; null if the key is invalid, expired or revoked. */
   identify(key: string): Promise<Caller | null>;
 };
 
 type Row = Selectable<Tables['api_keys']>;
 
 const dayMs = 86_400_000;
-/** The time of last use is written at most this often. */
+/** Minimum interval between writes of the time of last use. */
 const useNotedEveryMs = 60_000;
-/** `tower_` id `_` secret: scanners for leaked secrets can tell one when they see it. */
+/** `tower_` id `_` secret: the fixed prefix lets secret scanners recognise leaked keys. */
 const form = /^tower_([a-z0-9]{12})_([A-Za-z0-9_-]{43})$/;
 
 export const looksLikeKey = (text: string): boolean => text.startsWith('tower_');
@@ -73,14 +73,14 @@ async function identify(store: Store, clock: Clock, key: string): Promise<Caller
   const [, id = '', secret = ''] = form.exec(key) ?? [];
   const db = await store.db();
   const row = await db.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst();
-  // A key that is not there costs as much as one that is wrong.
+  // Constant time: an unknown key costs as much as a wrong one.
   const given = Buffer.from(hashOf(secret));
   const fits = timingSafeEqual(given, Buffer.from(row?.hash ?? hashOf('no such key')));
   const now = clock.now();
   if (!row || !fits || stateOf(row, now) !== 'active') return null;
   if (row.last_used_at === null || now - Date.parse(row.last_used_at) > useNotedEveryMs) {
     const at = new Date(now).toISOString();
-    // Nobody waits for it, and nobody is kept out because it cannot be written.
+    // In the background: a failed write of the last use neither delays nor refuses the request.
     db.updateTable('api_keys')
       .set({ last_used_at: at })
       .where('id', '=', id)
@@ -90,7 +90,7 @@ async function identify(store: Store, clock: Clock, key: string): Promise<Caller
   return { name: `key ${row.name} (${id})`, via: 'api_key', scopes: row.scopes.split(' ').filter(isScope) };
 }
 
-/** 256 random bits need no slow hash: nobody can guess them. */
+/** A 256-bit random key needs no slow hash: it cannot be guessed. */
 const hashOf = (secret: string): string => createHash('sha256').update(secret).digest('hex');
 
 function stateOf(row: Row, now: number): KeyInfo['state'] {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { scopes } from './scopes.ts';
 
-/** JSON of keys, of who is asking, and of the audit log. */
+/** JSON of keys, the authenticated client, and the audit log. */
 const ScopeName = z.enum(scopes, `must be one of ${scopes.join(', ')}`);
 
 export const KeyRequest = z

@@ -1,16 +1,16 @@
-/** What somebody may do. `admin` may everything; `operate` and `approve` may read as well, but not do each other's. */
+/** Permissions of a client. `admin` includes all; `operate` and `approve` include reading, but not each other. */
 export const scopes = ['read', 'operate', 'approve', 'admin'] as const;
 export type Scope = (typeof scopes)[number];
 
-/** Who is asking. */
+/** The authenticated client of a request. */
 export type Caller = {
-  /** As the audit log has it: `key ci (a1b2c3)`, the subject of a token, `anonymous`. */
+  /** Name in the audit log: `key ci (a1b2c3)`, the subject of a token, `anonymous`. */
   name: string;
   via: 'none' | 'api_key' | 'jwt' | 'signature' | 'local';
   scopes: readonly Scope[];
 };
 
-/** While authentication is off, whoever reaches the tower may do everything. */
+/** While authentication is off, every client has every permission. */
 export const anyone: Caller = { name: 'anonymous', via: 'none', scopes: ['admin'] };
 
 export const mayDo = (caller: Caller, needed: Scope): boolean =>

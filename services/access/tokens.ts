@@ -4,11 +4,11 @@ import { TowerError, unauthenticated } from '#kernel/errors.ts';
 import type { Outbound } from '#kernel/outbound.ts';
 import { type Caller, isScope } from './scopes.ts';
 
-/** How JSON Web Tokens are checked; null = none are taken. */
+/** JSON Web Token verification; null = tokens are not accepted. */
 export type TokenOptions = {
-  /** For HS256, 32 characters or more; no other algorithm is ever checked with it. */
+  /** Secret for HS256, at least 32 characters; never used with another algorithm. */
   secret: string | undefined;
-  /** Where the public keys are, for RS256, ES256 and EdDSA. */
+  /** URL of the public keys (JWKS) for RS256, ES256 and EdDSA. */
   jwksUrl: string | undefined;
   issuer: string;
   audience: string;
@@ -16,11 +16,11 @@ export type TokenOptions = {
 };
 
 export type Tokens = {
-  /** @throws `unauthenticated` that says what is wrong with the token, `unavailable` where the keys cannot be had */
+  /** @throws `unauthenticated` with the token's fault, `unavailable` if the keys cannot be fetched */
   identify(token: string): Promise<Caller>;
 };
 
-/** What a key of each kind may be used for. A public key is never a secret, and `none` is no algorithm. */
+/** Allowed algorithms per kind of key. A public key never serves as HMAC secret, and `none` is refused. */
 const asymmetric = ['RS256', 'ES256', 'EdDSA', 'Ed25519'];
 
 export function createTokens(options: TokenOptions, { outbound, clock }: { outbound: Outbound; clock: Clock }): Tokens {
@@ -57,7 +57,7 @@ export function createTokens(options: TokenOptions, { outbound, clock }: { outbo
 
 const failureRemembered = 30_000;
 
-/** Read through the guard for addresses, again every 10 minutes, and for 30 s not at all after it could not be read. */
+/** Fetched through the SSRF guard, refreshed every 10 minutes; after a failure, not fetched again for 30 s. */
 async function remoteKeys(url: string, outbound: Outbound, clock: Clock): Promise<JWTVerifyGetKey> {
   const { createRemoteJWKSet, customFetch } = await import('jose');
   let failedAt = Number.NEGATIVE_INFINITY;
@@ -94,7 +94,7 @@ function callerOf(payload: JWTPayload): Caller {
   return { name: sub.slice(0, 256).toWellFormed(), via: 'jwt', scopes: [...new Set(scopes)] };
 }
 
-/** jose's codes, in words that help whoever holds the token and nobody else. */
+/** Translates jose's error codes to texts that help the owner of the token and reveal nothing else. */
 function refusal(error: unknown): TowerError {
   const { code, claim } = error as { code?: string; claim?: string };
   if (code === 'ERR_JWT_EXPIRED') return unauthenticated('The token has expired');

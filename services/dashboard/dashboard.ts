@@ -3,7 +3,7 @@ import type { RunTotal } from '#services/registry/mirror/run-count.ts';
 import type { Snapshot } from '#services/registry/snapshot/snapshot.ts';
 import type { DashboardSummary } from './schemas.ts';
 
-/** What the dashboard needs of its neighbours. */
+/** Dependencies on other areas. */
 export type DashboardSources = {
   registry: { current(): Promise<Snapshot>; runTotal(): RunTotal };
   monitoring: { count(): Promise<number> };
@@ -11,7 +11,7 @@ export type DashboardSources = {
 
 export type Dashboard = { summary(): Promise<DashboardSummary> };
 
-/** The estate in a dozen figures. */
+/** The registry in a dozen figures. */
 export function createDashboard({ registry, monitoring }: DashboardSources): Dashboard {
   return {
     summary: async () => {
@@ -28,7 +28,7 @@ export function createDashboard({ registry, monitoring }: DashboardSources): Das
         last_updated: new Date(snapshot.readAt).toISOString(),
         registered_models: snapshot.models.size,
         archived_models: snapshot.byStage.Archived.length,
-        // Counted before the registry was last read: runs may have come and gone since.
+        // A count made before the last read of the registry: runs may have been added or deleted since.
         total_runs_status: runs.countedAt !== null && runs.countedAt < snapshot.readAt ? 'outdated' : runs.status,
         total_runs_counted_at: isoTime(runs.countedAt),
       };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** Counts for a dashboard: every figure counted, none invented. */
+/** Counts for a dashboard. */
 export const DashboardSummary = z
   .object({
     total_experiments: z.int().describe('Experiments, deleted ones included'),

@@ -12,7 +12,7 @@ import type { Baseline, Posted } from './observations.ts';
 import type { DistributionAssessment, DriftTest } from './schemas.ts';
 import { combined, type Draft, rounded } from './verdict.ts';
 
-/** Samples or histograms of one feature on one dataset: is it distributed as it was? */
+/** Assesses samples or histograms of one feature on one dataset for a change of distribution. */
 
 type Window = { from: number; until: number; n: number } & (
   | { type: 'numeric'; samples: number[] }
@@ -22,9 +22,9 @@ type Window = { from: number; until: number; n: number } & (
 type Item = Exclude<Posted, { kind: 'value' }>;
 
 const dayMs = 86_400_000;
-/** Fewer rows on either side say nothing. */
+/** Minimum rows on either side. */
 const leastRows = 20;
-/** From here on everything is significant, and the size of the effect decides (as Evidently has it). */
+/** With more rows every difference is significant, and the effect size decides (as in Evidently). */
 const manyRows = 1000;
 const effectFloor = 0.1;
 
@@ -35,7 +35,7 @@ export function assessDistribution(
   pinned: Baseline | null,
   warningP: number,
 ): Draft<DistributionAssessment> {
-  // A single value is no distribution; days are.
+  // A pinned single value is no distribution; only pinned days are.
   const days = pinned?.from === null ? null : pinned;
   const { baseline, previous, current, mixed } = windowsOf(items, days);
   const enough = baseline !== null && current !== null && baseline.n >= leastRows && current.n >= leastRows;
@@ -90,14 +90,16 @@ function whyNot(baseline: Window | null, current: Window | null, pinned: Baselin
   return `${baseline.n} and ${current.n} rows; ${leastRows} on each side are needed for a verdict`;
 }
 
-/** The pinned days or the first day; the day before the last; the last day. Only what has the last day's form. */
+/**
+ * Reference (the pinned days, or the first day), previous day and last day. Only observations of the last day's form.
+ */
 function windowsOf(items: Item[], pinned: Baseline | null) {
   const days = new Map([...Map.groupBy(items, (item) => Math.floor(item.at / dayMs))].sort(([a], [b]) => a - b));
   const form = [...days.values()].at(-1)?.at(-1);
   const fits = (item: Item) => form !== undefined && formOf(item) === formOf(form);
   const same = [...days.values()].map((list) => list.filter(fits)).filter((list) => list.length > 0);
   const [last = [], before = []] = same.toReversed();
-  // A day is never measured against itself.
+  // A day is never compared with itself.
   const earlier = same.slice(0, -1);
   const [first = []] = earlier;
   const inPinned =
@@ -116,9 +118,9 @@ function formOf(item: Item): string {
   return item.edges === null ? 'string' : JSON.stringify(item.edges);
 }
 
-/** All that was posted in a window taken together. */
+/** All observations of a window, pooled. */
 function pooled(items: Item[]): Window {
-  // They come in the order of time.
+  // Observations are in order of time.
   const span = { from: items[0]?.at ?? 0, until: items.at(-1)?.at ?? 0 };
   const [first] = items;
   if (first?.kind === 'histogram' && first.edges !== null) {
@@ -140,10 +142,10 @@ function pooled(items: Item[]): Window {
   return { ...span, type: 'categorical', counts, n: [...counts.values()].reduce((sum, count) => sum + count, 0) };
 }
 
-/** More rows than this tell nothing more, and take time to sort. */
+/** Cap on rows: more add no power, and take time to sort. */
 const mostSamples = 10_000;
 
-/** Evenly spaced ones of too many. */
+/** Evenly spaced sample of too many values. */
 const thinned = (samples: number[]): number[] =>
   samples.length <= mostSamples
     ? samples
@@ -185,11 +187,14 @@ function compare(against: DriftTest['against'], before: Window, now: Window, lev
   return tests;
 }
 
-/** With few rows chance alone moves a distribution by about this much, in standard deviations. */
+/** Minimum relevant effect: 0.1 standard deviations, or the expected noise of small samples. */
 const floorOf = (n: number, m: number): number =>
   Math.min(n, m) > manyRows ? effectFloor : Math.max(effectFloor, Math.sqrt(1 / n + 1 / m));
 
-/** The same for the Jensen-Shannon distance: its square is about (bins - 1) (1/n + 1/m) / (8 ln 2) where nothing changed. */
+/**
+ * Expected noise of the Jensen-Shannon distance: without drift its square is approximately (bins - 1) (1/n + 1/m) / (8
+ * ln 2).
+ */
 function noise(before: number[], now: number[]): number {
   const total = (list: number[]) => list.reduce((sum, count) => sum + count, 0);
   const bins = before.filter((count, i) => count + (now[i] ?? 0) > 0).length;

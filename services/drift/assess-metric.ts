@@ -9,23 +9,26 @@ import { combined, type Draft, rounded } from './verdict.ts';
 
 export type MetricRules = {
   directions: Directions;
-  /** Least change that matters, in per cent of the baseline, or in units of a metric that lies between -1 and 1. */
+  /** Smallest relevant change, in per cent of the baseline, or in absolute units for a metric between -1 and 1. */
   minChangePct: number;
   minChange: number;
   warningP: number;
 };
 
 const dayMs = 86_400_000;
-/** Fewer days say nothing; see docs/drift.md for how these were chosen. */
+/** Minimum numbers of days; docs/drift.md says how they were chosen. */
 const leastForTests = 8;
 const leastForCusum = 20;
-/** Days after the baseline that are looked at: an old change is not news, and many values hide a new one. */
+/** Maximum days after the baseline: an old change is not news, and many values mask a recent one. */
 const watched = 120;
-/** So correlated, a series wanders by itself; only what wandering all but never makes is called drift (docs/drift.md). */
+/**
+ * From this autocorrelation on a series wanders by itself, and the evidence for drift must be stronger by this factor
+ * (docs/drift.md).
+ */
 const tooCorrelated = 0.7;
 const strictnessThen = 200;
 
-/** One metric on one dataset, measured after training: did it get worse than it was? */
+/** Assesses one metric on one dataset, measured after training, for a change for the worse. */
 export function assessMetric(
   metric: string,
   dataset: string | null,
@@ -89,10 +92,10 @@ export function assessMetric(
 const values = (days: Day[]): number[] => days.map((day) => day.value);
 const dateOf = (day: Day | undefined): string | null => (day ? new Date(day.at).toISOString() : null);
 
-/** `own` = how many days of the series itself the reference is made of. */
+/** `own` = days of the series itself that the reference consists of. */
 type Base = Reference & { own: number; source: 'pinned' | 'first_points' };
 
-/** What comes first is what later values are measured against: the pinned days, else the first half, 30 at most. */
+/** Reference of later values: the pinned days, else the first half of the series, at most 30 days. */
 function split(days: Day[], pinned: Baseline | null): { reference: Base | null; after: Day[] } {
   if (pinned && pinned.value !== null)
     return {
@@ -124,7 +127,7 @@ function trendOf(days: Day[]): Trend {
   return { slope, correlation: residualCorrelation(at, values(days), slope), days };
 }
 
-/** A reference of few values tells little of how they hang together; the whole series, without its trend, tells more. */
+/** A short reference estimates autocorrelation poorly; the whole series, detrended, estimates it better. */
 const correlated = (reference: Base, trend: Trend | null): Reference => ({
   ...reference,
   correlation: Math.max(reference.correlation, trend?.correlation ?? 0),
@@ -167,7 +170,7 @@ const slopePer30 = ({ perDay, low, high }: Slope) => ({
   high: rounded(high * 30),
 });
 
-/** A metric between -1 and 1 is measured in its own units too: 0.01 of an accuracy matters even where 2 % of it is more. */
+/** A metric between -1 and 1 has an absolute threshold too: 0.01 of an accuracy matters even if 2 % of it is more. */
 const isLarge = (change: number, base: number, { minChangePct, minChange }: MetricRules): boolean =>
   (base !== 0 && Math.abs(change) >= (minChangePct / 100) * Math.abs(base)) ||
   (Math.abs(base) <= 1 && Math.abs(change) >= minChange);

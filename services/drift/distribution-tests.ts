@@ -7,12 +7,16 @@ import {
   standardDeviation,
 } from '#kernel/stats.ts';
 
-/** How far two distributions are apart. Each function takes what was before and what is now. */
+/**
+ * Distances and tests between two distributions. Each function takes the reference first and the current sample second.
+ */
 
-/** Counts per bin or category, the same bins on both sides. */
+/** Counts per bin or category, with the same bins on both sides. */
 export type Counts = readonly number[];
 
-/** Largest distance of the two empirical distribution functions, and its asymptotic p-value (Smirnov 1948). Neither is empty. */
+/**
+ * Two-sample Kolmogorov-Smirnov statistic and its asymptotic p-value (Smirnov 1948). Both samples must not be empty.
+ */
 export function kolmogorovSmirnov(before: readonly number[], now: readonly number[]): { statistic: number; p: number } {
   const [a, b] = [sorted(before), sorted(now)];
   let [i, j, largest] = [0, 0, 0];
@@ -25,7 +29,7 @@ export function kolmogorovSmirnov(before: readonly number[], now: readonly numbe
   return { statistic: largest, p: kolmogorovUpper(largest * Math.sqrt((a.length * b.length) / (a.length + b.length))) };
 }
 
-/** Area between the two distribution functions (Wasserstein-1), in standard deviations of what was before (at least 0.001, as Evidently has it). */
+/** Wasserstein-1 distance in standard deviations of the reference (at least 0.001, as in Evidently). */
 export function wasserstein(before: readonly number[], now: readonly number[]): number {
   const [a, b] = [sorted(before), sorted(now)];
   const all = sorted([...a, ...b]);
@@ -39,7 +43,10 @@ export function wasserstein(before: readonly number[], now: readonly number[]): 
   return area / Math.max(0.001, standardDeviation(before));
 }
 
-/** The same for counts in bins, each taken to lie in the middle of its bin. `edges` has one more than there are bins. */
+/**
+ * Wasserstein-1 distance of binned counts, each at the middle of its bin. `edges` has one more entry than there are
+ * bins.
+ */
 export function wassersteinOfBins(before: Counts, now: Counts, edges: readonly number[]): number {
   const [n, m] = [total(before), total(now)];
   const middles = before.map((_, i) => ((edges[i] ?? 0) + (edges[i + 1] ?? 0)) / 2);
@@ -55,12 +62,12 @@ export function wassersteinOfBins(before: Counts, now: Counts, edges: readonly n
   return area / Math.max(0.001, Math.sqrt(variance));
 }
 
-/** Share of a bin nobody fell into, so that a logarithm of it can be taken (as Evidently has it). */
+/** Share assigned to an empty bin, so that its logarithm exists (as in Evidently). */
 const emptyShare = 1e-4;
 
 /**
- * Population stability index: sum of (q - p) ln(q / p). With no drift it is about (1/n + 1/m) times chi-square with
- * bins - 1 degrees of freedom; `critical` is what that exceeds in 5 of 100 cases, so that small samples are not drift.
+ * Population stability index: sum of (q - p) ln(q / p). Without drift it is approximately (1/n + 1/m) × chi-square with
+ * bins - 1 degrees of freedom; `critical` is its 95 % quantile, so that noise of small samples is not drift.
  */
 export function populationStability(before: Counts, now: Counts): { statistic: number; critical: number } {
   const [p, q] = [shares(before, emptyShare), shares(now, emptyShare)];
@@ -71,7 +78,7 @@ export function populationStability(before: Counts, now: Counts): { statistic: n
   };
 }
 
-/** Jensen-Shannon distance: the root of the divergence in bits; 0 = the same, 1 = nothing in common (Lin 1991). */
+/** Jensen-Shannon distance: square root of the divergence in bits; 0 = identical, 1 = disjoint (Lin 1991). */
 export function jensenShannon(before: Counts, now: Counts): number {
   const [p, q] = [shares(before, 0), shares(now, 0)];
   const half = (from: number[], other: number[]) =>
@@ -82,7 +89,7 @@ export function jensenShannon(before: Counts, now: Counts): number {
   return Math.sqrt(Math.max(0, (half(p, q) + half(q, p)) / 2));
 }
 
-/** Pearson’s chi-square test that both come from one distribution; bins empty on both sides are left out. */
+/** Pearson’s chi-square test of homogeneity; bins that are empty on both sides are skipped. */
 export function chiSquare(before: Counts, now: Counts): { statistic: number; p: number; degrees: number } {
   const [n, m] = [total(before), total(now)];
   let statistic = 0;
@@ -98,7 +105,7 @@ export function chiSquare(before: Counts, now: Counts): { statistic: number; p: 
   return { statistic, p: degrees > 0 ? chiSquareUpper(statistic, degrees) : 1, degrees };
 }
 
-/** Bin edges for both samples together: Sturges’ number of bins of one width over their middle 98 %, open at both ends. */
+/** Common bin edges of both samples: Sturges’ number of equal-width bins over the middle 98 %, open at both ends. */
 export function binEdges(before: readonly number[], now: readonly number[]): number[] {
   const all = sorted([...before, ...now]);
   const bins = Math.max(2, Math.ceil(Math.log2(all.length) + 1));
@@ -108,7 +115,7 @@ export function binEdges(before: readonly number[], now: readonly number[]): num
   return [Number.NEGATIVE_INFINITY, ...inner, Number.POSITIVE_INFINITY];
 }
 
-/** How many values fall into each bin: from its lower edge on, up to the next. */
+/** Histogram counts; a value on an edge belongs to the upper bin. */
 export function countIn(values: readonly number[], edges: readonly number[]): number[] {
   const counts = Array.from({ length: edges.length - 1 }, () => 0);
   for (const value of values) {

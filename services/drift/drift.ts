@@ -24,28 +24,31 @@ import { requireVersion } from './version.ts';
 
 export type Drift = {
   /**
-   * How each version did after its training: values of the last `days` days (1..3650, default 30) by UTC day, and a
-   * verdict made of all values there are. What lies within the training run is a learning curve. Nothing is filled in.
-   * @throws `invalid` for days, `not_found` for the model, `unavailable` where MLflow is down and nothing is remembered
+   * Each version's performance after training: values of the last `days` days (1..3650, default 30) by UTC day, and a
+   * verdict from all values. Values within the training run are a learning curve and do not count. Gaps are not filled.
+   * @throws `invalid` for days, `not_found` for the model, `unavailable` if MLflow is down and nothing is cached
    */
   ofModel(name: string, days: string | undefined): Promise<Reading<ModelDrift>>;
-  /** Takes a batch whole or not at all. @throws `not_found`, `invalid` */
+  /** Stores a batch completely or not at all. @throws `not_found`, `invalid` */
   observe(name: string, version: string, request: ObservationsRequest): Promise<ObservationsTaken>;
   /** @throws `not_found` */
   pin(name: string, version: string, request: BaselineRequest, by: string): Promise<BaselineInfo>;
   unpin(name: string, version: string, subject: string): Promise<void>;
   baselines(name: string, version: string): Promise<BaselineInfo[]>;
-  /** Background step: assesses the monitored versions, all at once, so that many of them do not make many false alarms. */
+  /**
+   * Background step: assesses all monitored versions together, so that the correction for multiple tests covers them
+   * all.
+   */
   sweep(signal: AbortSignal): Promise<void>;
-  /** What the last sweep found. */
+  /** Result of the last sweep. */
   overview(): DriftOverview;
-  /** Forgets what was posted before this moment. */
+  /** Deletes observations older than this time. */
   prune(before: number): Promise<void>;
 };
 
 export type DriftOptions = {
   points: Points;
-  /** The name what is posted is kept under. */
+  /** Name under which its observations are stored. */
   registry: () => string;
   monitored: () => Promise<Set<string>>;
   store: Store;
@@ -56,9 +59,9 @@ export type DriftOptions = {
   evaluationTags: EvaluationTags;
 };
 
-/** A version with what is to be said of it; the drafts wait until it is known how many there are. */
+/** A version with its assessments; the drafts are finished once the number of tests is known. */
 type Look = { version: ModelVersion; measured: Measured[]; drafts: Draft[]; unread: string | null };
-/** What the last sweep found of a version: its p-values count among those of any later look. */
+/** The last sweep's p-values of a version, which count as other tests in later requests. */
 type Swept = { pValues: number[]; entry: DriftOverview['versions'][number] };
 
 const dayMs = 86_400_000;
@@ -125,7 +128,7 @@ function assessing(options: DriftOptions, look: Looker): Pick<Drift, 'ofModel' |
 
 const keyOf = ({ name, version }: ModelVersion): string => `${name}\n${version}`;
 
-/** All drafts of several versions are finished together, and given back to theirs. */
+/** Finishes the drafts of several versions together. */
 function assessed(looks: Look[], others: number[], levels: Levels): { look: Look; assessment: Assessment[] }[] {
   const finished = finish(
     looks.flatMap((item) => item.drafts),
@@ -150,14 +153,14 @@ async function sweepMonitored(
   const names = new Set([...wanted].map((key) => key.slice(0, key.lastIndexOf('\n'))));
   for (const name of names) {
     signal.throwIfAborted();
-    // What was deleted in MLflow has nothing to be assessed.
+    // Versions deleted in MLflow are skipped.
     const model = await points.model(name).catch(() => null);
     const versions = model?.versions.filter((item) => wanted.has(`${name}\n${item.version}`)) ?? [];
     if (!model || versions.length === 0) continue;
     try {
       found.push(...(await look(model, versions)).value);
     } catch (error) {
-      // One that cannot be looked at must not hide the others.
+      // A version that fails must not hide the others.
       log.warn({ err: error, model: name }, 'the drift of a model could not be assessed');
     }
   }
@@ -183,7 +186,7 @@ async function lookAt(
   });
   const looks: Look[] = [];
   for (const version of versions) {
-    // Clients do log times that are still to come.
+    // Clients do log future timestamps.
     const measured = (reading.value.get(version.version) ?? []).filter((point) => point.at <= clock.now());
     const [items, baselines] = [posted.get(version.version) ?? [], pinned.get(version.version) ?? []];
     looks.push({ version, measured, unread, drafts: await draftsOf(measured, items, baselines, rules) });
@@ -191,7 +194,7 @@ async function lookAt(
   return { ...reading, value: looks };
 }
 
-/** A draft per metric and dataset, and per feature and dataset; the event loop has its turn between two. */
+/** A draft per metric and dataset, and per feature and dataset; yields to the event loop in between. */
 async function draftsOf(
   measured: Measured[],
   posted: Posted[],
@@ -243,7 +246,7 @@ function describe(
   };
 }
 
-/** The worst of the assessments, and what they say. */
+/** The worst status of the assessments, with their texts. */
 function conclude(assessment: Assessment[], unread: string | null): { status: VersionDrift['status']; reason: string } {
   const but = unread === null ? '' : `; but ${unread}`;
   if (assessment.length === 0)
@@ -254,7 +257,7 @@ function conclude(assessment: Assessment[], unread: string | null): { status: Ve
   return { status, reason: `${first}${reasons.length > 1 ? `; and ${reasons.length - 1} more like it` : ''}${but}` };
 }
 
-/** One row per UTC day with the last value of each metric on it; days without a value are left out. */
+/** One row per UTC day with the last value of each metric; days without a value are omitted. */
 function rowsOf(points: Measured[]): VersionDrift['metrics_over_time'] {
   const rows = new Map<number, Map<string, number | null>>();
   for (const point of [...points].sort((a, b) => a.at - b.at || a.step - b.step)) {

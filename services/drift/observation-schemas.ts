@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
-/** JSON of what is posted: values of metrics, samples or histograms of features, and baselines. */
+/** JSON of posted observations: metric values, samples or histograms of features, and baselines. */
 const text = (max: number) =>
   z.string('must be a text').min(1, 'must not be empty').max(max, `may have ${max} characters at most`);
-/** Beyond these, sums and squares leave what a number can hold. */
+/** Beyond these bounds, sums and squares overflow. */
 const finite = z.number('must be a number').min(-1e100, 'must be -1e100 at least').max(1e100, 'must be 1e100 at most');
 const count = z.int('must be a whole number').min(0, 'must not be negative').max(1e12, 'must be 1e12 at most');
 const time = z.iso.datetime({

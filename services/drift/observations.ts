@@ -5,10 +5,10 @@ import { createYielder } from '#kernel/yield-event-loop.ts';
 import type { Store } from '#store/store.ts';
 import type { BaselineInfo, BaselineRequest, Observation, ObservationsTaken } from './observation-schemas.ts';
 
-/** Which version something is about. */
+/** The version that an observation is about. */
 export type Target = { registry: string; name: string; version: string };
 
-/** Something posted, as it is judged. Times in milliseconds. */
+/** An observation as it is assessed. Times in milliseconds. */
 export type Posted =
   | { kind: 'value'; subject: string; dataset: string | null; at: number; value: number; n: number | null }
   | { kind: 'samples'; subject: string; dataset: string | null; at: number; samples: number[] | string[] }
@@ -30,13 +30,13 @@ export type Baseline = {
   n: number | null;
 };
 
-/** What was posted of versions, and what they are to be measured against. It survives restarts. */
+/** Stored observations of versions, and pinned baselines. */
 export type Observations = {
-  /** Takes all of a batch or nothing. @throws `invalid` for a time that cannot be */
+  /** Stores a batch completely or not at all. @throws `invalid` for an impossible time */
   add(target: Target, batch: Observation[]): Promise<ObservationsTaken>;
   /**
-   * What is judged of a version, in the order of time: every value, and of each feature the first day, the last two, and
-   * the days that are pinned for it. Older samples are neither read nor parsed.
+   * Observations needed to assess a version, in order of time: every metric value; of each feature, the first day, the
+   * last two, and its pinned days. Other samples are neither read nor parsed.
    */
   of(target: Target, pinned: Baseline[]): Promise<Posted[]>;
   pin(target: Target, request: BaselineRequest, by: string): Promise<BaselineInfo>;
@@ -47,7 +47,7 @@ export type Observations = {
 };
 
 const earliest = Date.UTC(2000, 0, 1);
-/** Clocks of other machines are a little off. */
+/** Tolerance for clocks of other machines. */
 const aheadMs = 300_000;
 
 export function createObservations({ store, clock }: { store: Store; clock: Clock }): Observations {

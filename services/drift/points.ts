@@ -4,7 +4,7 @@ import type { ModelVersion, RegisteredModel } from '#services/registry/snapshot/
 import type { MetricPoint, Run } from '#services/registry/sources/source.ts';
 import type { Posted } from './observations.ts';
 
-/** One value with where it came from. Only what came after training says how a model does. */
+/** A value and its source. Only values measured after training count for drift. */
 export type Measured = {
   metric: string;
   value: number | null;
@@ -16,7 +16,7 @@ export type Measured = {
   dataset: string | null;
 };
 
-/** What drift needs of the registry. */
+/** Dependencies on the registry. */
 export type Points = {
   provenance(): { ageMs: number | null; stale: boolean };
   model(name: string): Promise<RegisteredModel>;
@@ -25,12 +25,13 @@ export type Points = {
   taggedRuns(tags: Record<string, string>): Promise<Reading<Run[]> | null>;
 };
 
-/** Tags by which a run says which version it evaluated. */
+/** Tags with which a run names the version it evaluated. */
 export type EvaluationTags = { model: string; version: string };
 
 /**
- * Every value of some versions of a model, by version: recorded on the logged model it was registered from (MLflow 3),
- * by runs that evaluate it and say so in their tags, in its own run after that run's end, and posted to the tower.
+ * Every value of some versions of a model, by version, from four sources: the logged model that the version was
+ * registered from (MLflow 3), runs that evaluate it (by their tags), its own run after that run's end, and observations
+ * posted here.
  */
 export async function collectPoints(
   points: Points,
@@ -59,7 +60,7 @@ export async function collectPoints(
       ...(await posted(version.version)).flatMap(postedPoint),
     ]);
   }
-  // Which versions there are and which have late values comes from the mirror: the answer is no younger than that.
+  // The mirror tells which versions exist and which have late values: the answer is no fresher than that.
   const readings = [logged, late, ...(evaluations ? [evaluations] : [])];
   const mirror = points.provenance();
   return {
@@ -70,7 +71,7 @@ export async function collectPoints(
   };
 }
 
-/** Most versions have none: not to know of any, because MLflow is down, is said and does not stop the rest. */
+/** Most versions have no logged model: an error of MLflow is reported in the answer and does not stop the rest. */
 const evaluationRuns = (
   points: Points,
   tags: Record<string, string>,
@@ -81,7 +82,7 @@ const evaluationRuns = (
     throw error;
   });
 
-/** Histories of the metrics that have a value after the end of their run; the other runs need not be asked. */
+/** Histories of metrics with a value after the end of their run; other runs are not queried. */
 async function lateHistory(points: Points, versions: ModelVersion[]): Promise<Reading<MetricPoint[]>> {
   const runs = versions.flatMap((version) => (version.run && version.run.lateMetrics.length > 0 ? [version.run] : []));
   if (runs.length === 0) return { value: [], ageMs: 0, stale: false };
@@ -104,16 +105,16 @@ async function loggedModels(points: Points, versions: ModelVersion[]): Promise<R
   };
 }
 
-/** A value of the training run itself counts only when it came after that run's end; what comes late comes from production. */
+/** A value of the training run counts only if it is later than that run's end: late values come from production. */
 function measured(point: MetricPoint, source: 'logged_model' | 'own_run', version: ModelVersion): Measured {
   const { runId, ...rest } = point;
   if (runId !== version.runId) return { ...rest, source, phase: 'evaluation', runId: runId || null };
-  // A training run MLflow no longer has cannot tell when it ended.
+  // A training run that was deleted in MLflow has no known end.
   const endedAt = version.run?.endedAt ?? null;
   return { ...rest, source, phase: endedAt !== null && point.at > endedAt ? 'production' : 'training', runId };
 }
 
-/** The last values of a run that evaluated a version, at the run's end. */
+/** The last values of a run that evaluated a version, dated by the run's end. */
 const evaluationPoints = (run: Run): Measured[] =>
   Object.entries(run.metrics).map(([metric, value]) => ({
     metric,
@@ -146,7 +147,7 @@ const dayMs = 86_400_000;
 
 export type Day = { at: number; value: number };
 
-/** The last value of each UTC day, ascending; days without a number are left out. */
+/** The last value of each UTC day, ascending; days without a number are omitted. */
 export function byDay(points: readonly Measured[]): Day[] {
   const days = new Map<number, number | null>();
   for (const point of [...points].sort((a, b) => a.at - b.at || a.step - b.step))

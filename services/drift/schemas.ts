@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** JSON of drift: what was measured after training, what is thought of it, and what is posted. */
+/** JSON of drift: values measured after training, assessments, and observations. */
 export const DriftQuery = z.strictObject({
   days: z
     .string()

@@ -1,13 +1,13 @@
 import { lagOneCorrelation, mean, standardDeviation } from '#kernel/stats.ts';
 import type { Slope } from '#kernel/trend.ts';
 
-/** Tests on a series of values in time. `sign` = -1 watches for a fall, 1 for a rise, 0 for both. */
+/** Tests of time series. `sign` = -1 detects a fall, 1 a rise, 0 both. */
 export type Sign = -1 | 0 | 1;
 
-/** What a series is measured against; `sd` 0 = it never moved from 0, and nothing can be measured in it. */
+/** Reference of a series; `sd` 0 = constantly 0, against which nothing can be standardised. */
 export type Reference = { mean: number; sd: number; n: number; correlation: number };
 
-/** The least standard deviation, as a share of the mean: values that are all the same would make anything an alarm. */
+/** Minimum standard deviation, as a share of the mean: with identical values, anything would be an alarm. */
 const relativeFloor = 1e-3;
 
 export function referenceOf(values: readonly number[]): Reference {
@@ -19,16 +19,16 @@ export function referenceOf(values: readonly number[]): Reference {
 export type Cusum = {
   statistic: number;
   p: number;
-  /** Where the run of deviations that ended highest began: the likeliest moment of the change; null where there is none. */
+  /** Start of the run of deviations with the largest sum: the likeliest time of the change; null without one. */
   changePoint: number | null;
 };
 
 const slack = 0.5;
 
 /**
- * One-sided CUSUM (Page 1954) of the standardised deviations from a reference, with slack 0.5. Where values hang
- * together with lag-1 correlation r, deviations are measured in long-run standard deviations, sd √((1+r)/(1-r)).
- * The p-value is of the largest sum in so many values, the reference being estimated; see `cusumUpper`.
+ * One-sided CUSUM (Page 1954) of standardised deviations from a reference, with slack 0.5. For a series with lag-1
+ * autocorrelation r, deviations are measured in long-run standard deviations, sd √((1+r)/(1-r)). The p-value is that of
+ * the largest sum over all values, with an estimated reference; see `cusumUpper`.
  */
 export function cusum(values: readonly number[], reference: Reference, sign: Sign): Cusum {
   const scale = reference.sd * Math.sqrt((1 + reference.correlation) / (1 - reference.correlation));
@@ -47,9 +47,9 @@ export function cusum(values: readonly number[], reference: Reference, sign: Sig
 }
 
 /**
- * P(largest one-sided sum ≥ h) where nothing changed, for a reference estimated from `n` independent values and `m`
- * values after it. Read off a table, log-linear in p, between the nearest sizes; beyond its ends the nearest end is
- * taken for n, and m is capped. The table is of 60,000 simulated series per line (seed 20261120; docs/drift.md).
+ * P(largest one-sided sum ≥ h) without a change, for a reference estimated from `n` independent values and `m` values
+ * after it. Interpolated from a table (log-linear in p) between the nearest sizes; n is clamped to the table's ends, m
+ * is capped. The table comes from 60,000 simulated series per line (seed 20261120; docs/drift.md).
  */
 export function cusumUpper(h: number, n: number, m: number): number {
   const levels = levelsAt(n, m);
@@ -61,7 +61,7 @@ export function cusumUpper(h: number, n: number, m: number): number {
   return Math.exp(pLow + ((h - low) / (high - low)) * (pHigh - pLow));
 }
 
-/** The sums that are exceeded with the probabilities of `tableP`. */
+/** The sums that are exceeded with the probabilities in `tableP`. */
 function levelsAt(n: number, m: number): number[] {
   const between = (sizes: number[], size: number) => {
     const clamped = Math.min(sizes.at(-1) ?? size, Math.max(sizes[0] ?? size, size));
@@ -81,7 +81,7 @@ function levelsAt(n: number, m: number): number[] {
 }
 
 const tableP = [0.3, 0.1, 0.05, 0.02, 0.01, 0.001];
-/** Size of the reference, values after it, and the sums exceeded with these probabilities. */
+/** Size of the reference, number of later values, and the sums exceeded with those probabilities. */
 const table = [
   [10, 8, 1.84, 3.52, 4.73, 6.49, 7.9, 13.59],
   [10, 15, 2.56, 4.85, 6.61, 9.3, 11.31, 20.09],
@@ -105,7 +105,10 @@ const table = [
   [30, 120, 4.57, 7.0, 8.83, 12.06, 15.09, 30.36],
 ];
 
-/** How much autocorrelation widens the variance of Mann-Kendall: Hamed and Rao’s (1998) n/n* for autocorrelations r^k; those of ranks are a little smaller (asin). */
+/**
+ * Variance inflation of Mann-Kendall under autocorrelation: n/n* of Hamed and Rao (1998) for autocorrelations r^k;
+ * those of ranks are slightly smaller (asin).
+ */
 export function rankInflation(n: number, correlation: number): number {
   if (correlation <= 0) return 1;
   let total = 0;
@@ -117,12 +120,12 @@ export function rankInflation(n: number, correlation: number): number {
 }
 
 /**
- * Lag-1 correlation of what is left of a series without what changed: without its trend, or without its largest step,
- * whichever leaves less. A change is no sign that values hang together. Choosing the step takes some correlation away
- * with it: three times the bias of a short series is given back (by simulation; docs/drift.md).
+ * Lag-1 autocorrelation of the residuals after removing the trend or the largest step, whichever leaves less variance:
+ * a change is not autocorrelation. Choosing the step removes some autocorrelation with it, which three times the bias
+ * of short series restores (by simulation; docs/drift.md).
  */
 export function residualCorrelation(days: readonly number[], values: readonly number[], slope: Slope): number {
-  // What is left of a line or of two levels without any noise is rounding.
+  // Residuals of a noiseless line or step are rounding errors.
   const isNothing = (left: number[]) => standardDeviation(left) <= 1e-9 * standardDeviation(values);
   const withoutLine = values.map((value, i) => value - slope.perDay * ((days[i] ?? 0) - (days[0] ?? 0)));
   if (isNothing(withoutLine)) return 0;
@@ -135,14 +138,16 @@ export function residualCorrelation(days: readonly number[], values: readonly nu
   return Math.min(line, lagOneCorrelation(left, 3));
 }
 
-/** Where a series is best cut in two levels (least squares), four values or more on each side; null where it is too short. */
+/**
+ * Best split of a series into two levels (least squares), at least four values on each side; null if it is too short.
+ */
 function largestStep(values: readonly number[]): number | null {
   const n = values.length;
   const all = values.reduce((total, value) => total + value, 0);
   let [best, found, left]: [number, number | null, number] = [Number.NEGATIVE_INFINITY, null, 0];
   for (let at = 1; at <= n - 4; at += 1) {
     left += values[at - 1] ?? 0;
-    // What the two means explain is what is not left over.
+    // Maximises the variance explained by the two means.
     const explained = left ** 2 / at + (all - left) ** 2 / (n - at);
     if (at >= 4 && explained > best) [best, found] = [explained, at];
   }

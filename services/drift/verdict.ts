@@ -3,27 +3,27 @@ import type { Assessment, DriftStatus, DriftTest } from './schemas.ts';
 import { driftStatuses } from './schemas.ts';
 
 /**
- * An assessment before it is known how many others were made: `finish` gives it its status. `matters` = the change is
- * for the worse and large enough to matter; `strictness` = how many times stronger the evidence for drift must be.
+ * An assessment before correction for multiple tests; `finish` sets its status. `matters` = the change is for the worse
+ * and large enough to be relevant; `strictness` = factor by which the evidence for drift must be stronger.
  */
 export type Draft<A extends Assessment = Assessment> = {
   assessment: A;
   matters: boolean;
   strictness: number;
-  /** What to say where the change is called one. */
+  /** Text if the change is significant. */
   told: string;
 };
 
 export type Levels = {
-  /** Below this a change is worth a warning. */
+  /** Adjusted p-value below which a change is a warning. */
   warningP: number;
-  /** Below this, adjusted for all series looked at, it is drift. */
+  /** Adjusted p-value, over all assessed series, below which a change is drift. */
   driftP: number;
 };
 
 /**
- * Gives each draft its status.
- * @param others p-values of series looked at in the same refresh that are not among the drafts
+ * Sets the status of each draft.
+ * @param others p-values of series assessed in the same refresh that are not among the drafts
  */
 export function finish(drafts: Draft[], others: number[], levels: Levels): Assessment[] {
   const tested = drafts.filter((draft) => draft.assessment.p !== null);
@@ -46,16 +46,16 @@ export function finish(drafts: Draft[], others: number[], levels: Levels): Asses
   });
 }
 
-/** The worst status of several. */
+/** The worst of several statuses. */
 export const worst = (statuses: DriftStatus[]): DriftStatus =>
   driftStatuses[Math.max(0, ...statuses.map((status) => driftStatuses.indexOf(status)))] ?? 'no_data';
 
-/** One p-value for several tests of the same data (Bonferroni); null where there were none. */
+/** One p-value for several tests of the same data (Bonferroni); null without tests. */
 export function combined(tests: DriftTest[]): number | null {
   const values = tests.flatMap((test) => test.p ?? []);
   return values.length === 0 ? null : Math.min(1, values.length * Math.min(...values));
 }
 
-/** Four digits are what such figures are worth; what left the range of numbers stays at its end. */
+/** Rounds to four digits; clamps values beyond the range of doubles. */
 export const rounded = (value: number): number =>
   Number(Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, value)).toPrecision(4));

@@ -6,30 +6,30 @@ import type { ModelType, ModelVersion, Snapshot } from '#services/registry/snaps
 import type { Store } from '#store/store.ts';
 import type { MonitorAdded, MonitoredEntry, MonitorRemoved, MonitorRequest, MonitorStatus } from './schemas.ts';
 
-/** What monitoring needs of the registry. */
+/** Dependencies on the registry. */
 type Mirror = {
   current(): Promise<Snapshot>;
   listVersions(versions: readonly ModelVersion[], query: ModelListQuery): Promise<ListAnswer>;
 };
 
-/** The set of model versions somebody wants watched; it survives restarts. */
+/** The persistent set of monitored model versions. */
 export type Monitoring = {
-  /** @throws `not_found` for a version the mirror does not hold, `invalid` for one that is monitored already */
+  /** @throws `not_found` for a version that the mirror does not have, `invalid` for one that is monitored already */
   add(name: string, version: string, request: MonitorRequest): Promise<MonitorAdded>;
   /** @throws `not_found` for a version that is not monitored */
   remove(name: string, version: string): Promise<MonitorRemoved>;
   status(name: string, version: string): Promise<MonitorStatus>;
   entries(): Promise<MonitoredEntry[]>;
   count(): Promise<number>;
-  /** Runs of monitored versions, whose metrics are read again at every refresh. */
+  /** Runs of monitored versions, whose metrics are reread at every refresh. */
   runIds(): Promise<Set<string>>;
   /** Monitored versions as `name\nversion`. */
   keys(): Promise<Set<string>>;
-  /** Monitored versions as the registry has them now; the type is the one given when monitoring began. */
+  /** Monitored versions with their current data in the registry; the type is the one given when monitoring began. */
   models(type: ModelType | null, query: ModelListQuery): Promise<ListAnswer>;
 };
 
-/** `registry` = the name what is monitored is kept under. */
+/** `registry` = name under which the set is stored. */
 type Deps = { store: Store; mirror: Mirror; registry: () => string; clock: Clock };
 
 export function createMonitoring({ store, mirror, registry, clock }: Deps): Monitoring {
@@ -42,7 +42,7 @@ export function createMonitoring({ store, mirror, registry, clock }: Deps): Moni
       .orderBy('name')
       .orderBy('version')
       .execute();
-  // The monitored set is ours and can be shown without MLflow; only what MLflow says of it is then unknown.
+  // The set itself is ours and can be shown without MLflow; only MLflow's data is unknown then.
   const snapshotIfAny = () => mirror.current().catch(() => null);
 
   return {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** The monitored set's JSON. */
+/** JSON of monitored versions. */
 export const MonitoredType = z.enum(['classifier', 'regressor'], 'Invalid model type. Must be classifier or regressor');
 
 const registeredBy = z

@@ -6,27 +6,27 @@ import type { MirrorStatus } from './mirror/mirror.ts';
 import type { MlflowWebhook } from './webhooks/mlflow-webhook.ts';
 import type { Webhooks } from './webhooks/webhooks.ts';
 
-/** What changed in the registry, and who is told of it. */
+/** Changes of the registry: events, history, stream, webhooks. */
 export type Changes = {
   /** @throws `invalid` */
   events(query: EventQuery): Promise<EventPage>;
-  /** Who had a stage when. @throws `not_found`, `invalid` */
+  /** Which version had a stage when. @throws `not_found`, `invalid` */
   history(name: string, query: HistoryQuery): Promise<ModelHistory>;
   /** Server-sent events. @throws `invalid`, `unavailable` */
   stream(query: StreamQuery, lastEventId: string | undefined, signal: AbortSignal): Promise<AsyncGenerator<string>>;
-  /** The same two, of all registries. */
+  /** The same two over all registries. */
   allEvents(query: EventQuery): Promise<EventPage>;
   allStream(query: StreamQuery, lastEventId: string | undefined, signal: AbortSignal): Promise<AsyncGenerator<string>>;
-  /** Ends all streams: an open one would hold up the stop. */
+  /** Ends all streams: an open one would delay shutdown. */
   stopStreams(): void;
   webhooks: Webhooks;
   mlflowWebhook: MlflowWebhook;
 };
 
 type Deps = {
-  /** The name its events are kept under. */
+  /** Name under which its events are stored. */
   registry: () => string;
-  /** Of several registries, the one whose events are told; null = all there are. */
+  /** The registry whose events are returned; null = all. */
   only: string | null;
   status: () => MirrorStatus;
   events: Events;

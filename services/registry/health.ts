@@ -1,7 +1,7 @@
 import { isoTime } from '#kernel/clock.ts';
 import type { MirrorStatus } from './mirror/mirror.ts';
 
-/** A registry, and the MLflow user that the mirror reads it with. */
+/** A registry, and the user that the mirror authenticates as. */
 type Watched = {
   name: string;
   user: string | null;
@@ -40,7 +40,7 @@ function registryHealth({ user, registry }: Watched) {
 
 type RegistryHealth = ReturnType<typeof registryHealth> & { name: string };
 
-/** Several registries in one word each: the worst of them, sums of what is known, the oldest age. */
+/** Combines several registries: the worst status, sums of known counts, the oldest age. */
 function combined(each: RegistryHealth[]): ReturnType<typeof registryHealth> {
   const sum = (values: (number | null)[]) => {
     const known = values.filter((value) => value !== null);
@@ -83,7 +83,7 @@ const noticeOf = (connection: MirrorStatus['connection']): string =>
 
 function statusOf({ snapshot, stale, connection, origin }: MirrorStatus) {
   if (!snapshot) return connection === 'disconnected' ? ('degraded' as const) : ('starting' as const);
-  // Sample data in the place of a registry that was asked for is never healthy.
+  // Sample data shown in place of a configured registry is never healthy.
   const standIn = origin === 'sample' && connection !== 'not_configured';
   return stale || standIn ? ('degraded' as const) : ('healthy' as const);
 }

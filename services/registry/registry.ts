@@ -13,44 +13,44 @@ import type { MetricPoint, RunDetail, Run as RunRead } from './sources/source.ts
 export type Registry = {
   start(): Promise<void>;
   stop(): Promise<void>;
-  /** Reads the source now; joins a refresh under way. @throws `unavailable` when the source does not answer */
+  /** Reads the source now; joins a running refresh. @throws `unavailable` if the source does not answer */
   refresh(): Promise<Snapshot>;
-  /** Background step: takes over what another tower over the same store read later. @throws `unavailable` */
+  /** Background step: takes over a newer snapshot of another instance. @throws `unavailable` */
   follow(): Promise<void>;
-  /** Reads one model by name, now. @throws `unavailable` */
+  /** Reads one model by name now. @throws `unavailable` */
   refreshModel(name: string): Promise<void>;
-  /** Background step: a light look whether the source still answers. */
+  /** Background step: a cheap check whether the source still answers. */
   ping(signal: AbortSignal): Promise<void>;
-  /** Gives up whatever is being read, so that stopping does not wait for it. */
+  /** Aborts running reads, so that shutdown need not wait for them. */
   abort(): void;
-  /** The snapshot to answer from. @throws `unavailable` while there is none */
+  /** The current snapshot. @throws `unavailable` while there is none */
   current(): Promise<Snapshot>;
   status(): MirrorStatus;
-  /** What keeps changes from being journaled; null while nothing does. */
+  /** Error that prevents journaling; null without one. */
   journalError(): string | null;
   provenance(): Provenance;
   /** Versions of one effective stage, or all of them. @throws `invalid` for a query that breaks a rule */
   versions(stage: Stage | null, query: ModelListQuery): Promise<ListAnswer>;
-  /** The same query over a list somebody else chose. */
+  /** The same query over a given list. */
   listVersions(versions: readonly ModelVersion[], query: ModelListQuery): Promise<ListAnswer>;
   /** @throws `not_found` */
   model(name: string): Promise<RegisteredModel>;
   experiments(query: ModelListQuery): Promise<ListAnswer>;
-  /** Newest runs of an experiment. @throws `not_found`; `unavailable` when MLflow is down and they were never read */
+  /** Newest runs of an experiment. @throws `not_found`; `unavailable` if MLflow is down and they are not cached */
   runs(experimentId: string, limit: string | undefined): Promise<Reading<Run[]>>;
-  /** Points of metrics of runs, read on demand and remembered for a while. */
+  /** Points of metrics of runs, read on demand and cached. */
   history(runIds: string[], metrics: string[]): Promise<Reading<MetricPoint[]>>;
   loggedModel(modelId: string): Promise<Reading<MetricPoint[]>>;
-  /** Runs with params, tags and datasets; one that is gone is missing. @throws `unavailable` */
+  /** Runs with params, tags and datasets; deleted ones are missing. @throws `unavailable` */
   runDetails(runIds: string[]): Promise<Reading<RunDetail[]>>;
-  /** Runs that bear these tags; null where the source cannot look for them. @throws `unavailable` */
+  /** Runs that have these tags; null if the source cannot search by tag. @throws `unavailable` */
   taggedRuns(tags: Record<string, string>): Promise<Reading<RunRead[]> | null>;
   runTotal(): RunTotal;
   /** Background step: counts all runs, slowly. */
   countRuns(signal: AbortSignal): Promise<void>;
   cacheStats(): Promise<CacheStats>;
   cacheInfo(): Promise<CacheInfo>;
-  /** Removes the cache file. @throws `conflict` where none is kept */
+  /** Deletes the cache file. @throws `conflict` if no cache file is configured */
   clearCache(): Promise<boolean>;
 };
 
@@ -60,7 +60,7 @@ type Settings = {
   readCacheMs: number;
   cacheDirectory: string;
   monitoredCount: () => Promise<number>;
-  /** What keeps the journal from being written; null while nothing does. */
+  /** Error that prevents journaling; null without one. */
   journalError?: () => string | null;
 };
 type Options = MirrorOptions & Settings;
@@ -113,7 +113,7 @@ export async function createRegistry(options: Options): Promise<Registry> {
   };
 }
 
-/** What is answered from the snapshot alone. */
+/** Answers that need only the snapshot. */
 function snapshotAnswers(options: Options, current: () => Promise<Snapshot>) {
   const lists = createLists(options.maxModelsReturned, options.aliasTable);
   return {
@@ -140,7 +140,7 @@ function runCounting(options: Options, mirror: Mirror) {
   return {
     runTotal: () => runCount.total(),
     countRuns: async (signal: AbortSignal) => {
-      // Nothing to count yet is not a failure: the refresh says what is wrong.
+      // An empty registry is no failure: the refresh reports what is wrong.
       const { snapshot } = mirror.status();
       if (!snapshot) return;
       const active = snapshot.experiments.filter((item) => item.lifecycleStage === 'active');

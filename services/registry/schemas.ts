@@ -4,7 +4,7 @@ import type { ExperimentRow, ModelVersion } from './snapshot/snapshot.ts';
 import { stageSources, stages } from './snapshot/stages.ts';
 import type { Run as RunRead } from './sources/source.ts';
 
-/** The registry's JSON: names as in the contract, and the one place where rows become JSON. */
+/** JSON of the registry, with the field names of the documented API; the only place where rows become JSON. */
 
 const time = z.iso.datetime().nullable().describe('ISO 8601, UTC; null where MLflow does not tell');
 const Tags = z.record(z.string(), z.string());
@@ -127,7 +127,7 @@ export const RunList = z.array(Run).meta({
   ],
 });
 
-/** The query of every list of model versions; `list-query.ts` explains and checks the values. */
+/** Query of every list of model versions; `list-query.ts` validates the values. */
 const one = z.string().max(512, 'may have 512 characters at most');
 const many = z.union([one, z.array(one).max(20, 'may be repeated 20 times at most')]);
 export const PageQuery = z.strictObject({
@@ -150,7 +150,7 @@ export const ModelListQuery = PageQuery.extend({
   by: one.optional().describe('What counts as stage: effective (default), stage or alias'),
 });
 export type ModelListQuery = z.infer<typeof ModelListQuery>;
-/** For lists that are of one stage already. */
+/** Query of lists restricted to one stage. */
 export const StageListQuery = ModelListQuery.omit({ stage: true });
 export const RunsQuery = z.strictObject({ limit: one.optional().describe('Longest list wanted, default 100') });
 

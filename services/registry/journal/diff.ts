@@ -1,6 +1,6 @@
 import type { ModelVersion, RegisteredModel } from '../snapshot/snapshot.ts';
 
-/** Every kind of change the mirror can see, in MLflow's own words where it has any. */
+/** Every kind of change that the mirror can detect, in MLflow's terms where there are any. */
 export const eventTypes = [
   'registered_model.created',
   'registered_model.deleted',
@@ -20,18 +20,18 @@ export const eventTypes = [
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 
-/** What of a version is compared. A version of a snapshot is one. */
+/** Compared fields of a version; a version of a snapshot has them all. */
 export type VersionState = Pick<
   ModelVersion,
   'version' | 'createdAt' | 'updatedAt' | 'stage' | 'currentStage' | 'stageSource' | 'status' | 'description' | 'tags'
 > & { runId: string | null; run: { metrics: Record<string, number | null> } | null };
 
-/** What of a model is compared. A model of a snapshot is one. */
+/** Compared fields of a model; a model of a snapshot has them all. */
 export type ModelState = Pick<RegisteredModel, 'name' | 'createdAt' | 'description' | 'tags' | 'aliases'> & {
   versions: readonly VersionState[];
 };
 
-/** One change of one model. `before` and `after` hold what differs; null = was not there, is not there any more. */
+/** One change of one model. `before` and `after` hold the differing fields; null = did not exist, no longer exists. */
 export type Change = {
   type: EventType;
   name: string;
@@ -39,13 +39,13 @@ export type Change = {
   alias: string | null;
   before: unknown;
   after: unknown;
-  /** When it happened, where MLflow tells: it keeps no time of deletions, of tags and of aliases. */
+  /** Time of the change, if MLflow has one: it stores none for deletions, tags and aliases. */
   changedAt: number | null;
 };
 
 /**
- * What happened to one model between two looks at it; null = it is not there. A version (or model) of the same
- * name that was made at another time is another one: the old one was deleted.
+ * Changes of one model between two polls; null = the model does not exist. A version (or model) of the same name with
+ * another creation time is a new one: the old one was deleted.
  */
 export function diffModel(before: ModelState | null, after: ModelState | null): Change[] {
   if (before && after && !isSame(before, after)) return [...diffModel(before, null), ...diffModel(null, after)];
@@ -79,7 +79,9 @@ export function diffModel(before: ModelState | null, after: ModelState | null): 
   return changes;
 }
 
-/** @param add takes a change of this version */
+/**
+ * @param add receives a change of this version
+ */
 function diffVersion(
   before: VersionState | null,
   after: VersionState | null,
@@ -92,7 +94,7 @@ function diffVersion(
   if (!before && after) add('model_version.created', { after: versionFacts(after), changedAt: after.createdAt });
   if (before && !after) add('model_version.deleted', { before: versionFacts(before) });
   if (!before || !after) return;
-  // MLflow notes the time of these two and of nothing else, and only the last one.
+  // MLflow has a timestamp of these two changes only, and only of the latest.
   const changedAt = after.updatedAt === before.updatedAt ? null : after.updatedAt;
   if (before.stage !== after.stage || before.currentStage !== after.currentStage) {
     const isRaw = before.currentStage !== after.currentStage;
@@ -113,8 +115,8 @@ function diffVersion(
 }
 
 /**
- * Of models that vanished and models that appeared at once, those that are one and the same under a new name: made
- * at the same millisecond, and no version tells otherwise. What could be two models is none.
+ * Detects renames among models that disappeared and models that appeared in one poll: the same creation time to the
+ * millisecond, and no contradicting version. Ambiguous cases are not renames.
  * @returns new name -> old name
  */
 export function findRenames(vanished: ModelState[], appeared: ModelState[]): Map<string, string> {
@@ -135,14 +137,14 @@ function couldBeOne(old: ModelState, now: ModelState): boolean {
   return agree && (shared.length > 0 || old.versions.length + now.versions.length === 0);
 }
 
-/** MLflow never reuses a version number within a model, but a model that is made anew begins again at 1. */
+/** MLflow never reuses a version number within a model, but a recreated model starts again at 1. */
 export const isSame = (before: { createdAt: number | null }, after: { createdAt: number | null }): boolean =>
   before.createdAt === null || after.createdAt === null || before.createdAt === after.createdAt;
 
 const byVersion = (model: ModelState | null): Map<string, VersionState> =>
   new Map(model?.versions.map((item) => [item.version, item]));
 
-/** The entries that differ, as they were and as they are; null where none does. */
+/** The differing entries, before and after; null if there are none. */
 function differing<T>(before: Record<string, T>, after: Record<string, T>) {
   const [was, is]: [Record<string, T>, Record<string, T>] = [{}, {}];
   for (const key of Object.keys(before))

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { eventTypes } from './diff.ts';
 import type { RegistryEvent } from './journal-events.ts';
 
-/** JSON of events, of what was in production when, and of the queries over both. */
+/** JSON of events, of stage history, and of their queries. */
 
 const one = z.string().max(512, 'may have 512 characters at most');
 

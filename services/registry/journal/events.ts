@@ -6,26 +6,26 @@ import { type EventType, eventTypes } from './diff.ts';
 import type { EventFilterQuery, EventQuery } from './event-schemas.ts';
 import type { RegistryEvent } from './journal-events.ts';
 
-/** Which events somebody wants. An empty list of types = all. */
+/** Filter of events. An empty list of types = all types. */
 export type EventFilter = { types: EventType[]; name: string | null; version: string | null; registry: string | null };
 
 export type EventPage = { events: RegistryEvent[]; total: number; nextPageToken: string | null };
 
-/** Reading the journal. Events of any registry of this tower. */
+/** Reads of the journal: events of all registries of this store. */
 export type Events = {
-  /** Of one registry, or of all (null). @throws `invalid` for a query that breaks a rule */
+  /** Events of one registry, or of all (null). @throws `invalid` for a query that breaks a rule */
   list(query: EventQuery, registry?: string | null): Promise<EventPage>;
-  /** Events after the one with this id, oldest first. */
+  /** Events with a greater id, oldest first. */
   after(id: number, limit: number): Promise<RegistryEvent[]>;
-  /** Events that tell who had a stage when, of a model and its earlier names, oldest first. */
+  /** Events that determine which version had a stage, of a model and its earlier names, oldest first. */
   ofModel(registry: string, name: string): Promise<RegistryEvent[]>;
-  /** What a model that had this name is called now; null where none had it. */
+  /** Current name of a model that once had this name; null if none did. */
   nameNow(registry: string, name: string): Promise<string | null>;
-  /** The smallest and the largest id there is; null while there is none. `last` counts those that were pruned too. */
+  /** The smallest and the largest id; null while there is none. `last` includes pruned events. */
   bounds(): Promise<{ first: number | null; last: number }>;
-  /** Since when a registry is recorded, and which look at it was recorded last; null = it never was. */
+  /** When recording of a registry began, and its last recorded poll; null = never recorded. */
   span(registry: string): Promise<{ since: string; until: string } | null>;
-  /** Forgets events that are older than `days`, and the oldest beyond `most` of what is not about deployment. */
+  /** Deletes events older than `days`, and the oldest beyond `most` of those that are not about deployment. */
   prune(now: number, days: number, most: number): Promise<number>;
 };
 
@@ -104,7 +104,7 @@ const turningTypes: EventType[] = [
   'model_version.stage_changed',
 ];
 
-/** The last time before `until` that a model of this name got another one. */
+/** The last time before `until` that a model of this name was renamed. */
 async function renamedAway(store: Store, registry: string, name: string, until: number) {
   const db = await store.db();
   return db
@@ -119,13 +119,13 @@ async function renamedAway(store: Store, registry: string, name: string, until: 
     .executeTakeFirst();
 }
 
-/** Follows renames back: what happened under an earlier name happened to this model. */
+/** Follows renames back: events under an earlier name belong to this model. */
 async function eventsOfModel(store: Store, registry: string, name: string): Promise<RegistryEvent[]> {
   const db = await store.db();
   const found: RegistryEvent[] = [];
   let until = Number.MAX_SAFE_INTEGER;
   for (let known: string | null = name; known !== null; ) {
-    // What bore the name before it was taken by another one is another model.
+    // An earlier holder of the name is another model.
     const since = await renamedAway(store, registry, known, until);
     const rows = await db
       .selectFrom('registry_events')
@@ -159,7 +159,7 @@ async function prune(store: Store, now: number, days: number, limit: number): Pr
     .set({ recorded_since: before })
     .where('recorded_since', '<', before)
     .execute();
-  // Metrics of a busy registry change all day; what was in production when must outlive them.
+  // Metrics of a busy registry change all day; the history of deployments must outlive them.
   const noise = db
     .selectFrom('registry_events')
     .select('id')
@@ -170,7 +170,7 @@ async function prune(store: Store, now: number, days: number, limit: number): Pr
 
 const forgottenAtOnce = 2000;
 
-/** Deletes in pieces: one long statement would hold up everybody. */
+/** Deletes in batches: one long statement would block all others. */
 async function forget(
   store: Store,
   ids: SelectQueryBuilder<Tables, 'registry_events', { id: number }>,
@@ -187,7 +187,7 @@ async function forget(
   }
 }
 
-/** Changes that say nothing of what is deployed. */
+/** Changes that do not affect deployment. */
 const chatter: EventType[] = [
   'registered_model.description_changed',
   'registered_model.tags_changed',
@@ -196,7 +196,7 @@ const chatter: EventType[] = [
   'model_version.metrics_changed',
 ];
 
-/** @throws `invalid` that names the parameter and its rule */
+/** @throws `invalid` with the parameter and its rule */
 export function parseFilter({ type, name, version }: EventFilterQuery, parameter = 'type'): EventFilter {
   const wanted = type === undefined ? [] : Array.isArray(type) ? type : [type];
   const types = wanted.flatMap((word) => {
@@ -221,7 +221,7 @@ function parseOrder(text: string | undefined): boolean {
   return order === 'id desc';
 }
 
-/** A moment as the journal writes it. */
+/** A time in the journal's format. */
 export const parseTime = (parameter: string, text: string | undefined): string | null =>
   text === undefined ? null : new Date(moment(parameter, text)).toISOString();
 

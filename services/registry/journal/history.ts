@@ -8,13 +8,14 @@ import type { RegistryEvent } from './journal-events.ts';
 type Deps = {
   events: Events;
   registry: string;
-  /** The model as the mirror has it; null where it has none, undefined while nothing is known of the registry. */
+  /** The model in the mirror; null = not there, undefined = the mirror has no snapshot. */
   model: (name: string) => RegisteredModel | null | undefined;
 };
 
 /**
- * Who had a stage when, from the journal; what goes on now, and what has no event, from the mirror.
- * @throws `not_found` for a model that neither knows, `invalid` for a query that breaks a rule
+ * Which version had a stage when: past periods from the journal; current ones, and those without an event, from the
+ * mirror.
+ * @throws `not_found` for a model that neither has, `invalid` for a query that breaks a rule
  */
 export async function historyOf(deps: Deps, name: string, query: HistoryQuery): Promise<ModelHistory> {
   const stage = parseStage(query.stage);
@@ -25,7 +26,7 @@ export async function historyOf(deps: Deps, name: string, query: HistoryQuery): 
     const why = now === null ? 'is neither in MLflow nor in the journal' : `is called ${JSON.stringify(now)} now`;
     throw notFound(`Model ${JSON.stringify(name)} ${why}`, { parameter: 'model_name', value: name });
   }
-  // What was recorded of another source is no history of this one.
+  // Events of another source are no history of this one.
   const own = events.filter((event) => span === null || event.observedAt >= span.since);
   const turns = turnsOf(own, model ?? null, stage);
   for (const turn of turns)
@@ -50,7 +51,7 @@ function parseStage(text: string | undefined): Stage {
   return stage;
 }
 
-/** Every stretch of time in which a version had the stage, newest first. */
+/** Every period in which a version had the stage, newest first. */
 export function turnsOf(events: RegistryEvent[], model: RegisteredModel | null, stage: Stage): Turn[] {
   const turns: Turn[] = [];
   const open = new Map<string, Turn>();
@@ -74,7 +75,7 @@ export function turnsOf(events: RegistryEvent[], model: RegisteredModel | null, 
     if (event.version === null) continue;
     const [before, after] = [event.before as Facts | null, event.after as Facts | null];
     if (before?.stage === stage && after?.stage !== stage) {
-      // A turn without a beginning began before anything was recorded.
+      // A period without a start event began before recording did.
       const turn = open.get(event.version) ?? begin(event.version, before, null);
       turn.run_id ??= before.run_id ?? null;
       turn.until = seenBy(event);
@@ -94,7 +95,7 @@ type Facts = { stage: Stage; stage_source: StageSource; run_id?: string | null }
 
 const factsOf = (version: ModelVersion): Facts => ({ stage: version.stage, stage_source: version.stageSource });
 
-/** The earliest moment by which it had certainly happened: what MLflow says, where that fits between the two looks. */
+/** Latest possible time of the change: MLflow's timestamp, if it lies between the two polls. */
 const seenBy = ({ type, changedAt, notBefore, observedAt }: RegistryEvent): string =>
   type === 'model_version.stage_changed' && changedAt !== null && changedAt > notBefore && changedAt < observedAt
     ? changedAt
@@ -125,7 +126,7 @@ function rollback(turns: Turn[], current: string[], stage: Stage, since: string 
   return { rollback_target: null, rollback_reason: reason };
 }
 
-/** Between two looks nobody knows the moment: such versions are named apart. */
+/** The exact time between two polls is unknown: such versions are listed separately. */
 function holdersAt(turns: Turn[], text: string, span: { since: string; until: string } | null): ModelHistory['at'] {
   const time = parseTime('at', text) ?? '';
   if (span === null || time < span.since) return { time, versions: null, uncertain: [] };

@@ -2,7 +2,7 @@ import { isoTime } from '#kernel/clock.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
 import type { Transaction } from '#store/store.ts';
 import type { Change, EventType } from './diff.ts';
-/** Changes as rows of the journal. */
+/** Converts changes to rows of the journal. */
 
 export type Writing = {
   at: string;
@@ -42,7 +42,7 @@ export async function insertEvents(
   return events;
 }
 
-/** What is deleted was missing at a look before: it was last there at the one before that. */
+/** A deletion is noticed one poll late: the item was last seen two polls ago. */
 function lastThere({ type, name, version }: Change, missed: ReadonlyMap<string, string>): string | undefined {
   if (!type.endsWith('.deleted')) return undefined;
   return (version === null ? undefined : missed.get(`${version}\n${name}`)) ?? missed.get(name);
@@ -61,7 +61,7 @@ const eventRow = (event: Omit<RegistryEvent, 'id'>) => ({
   observed_at: event.observedAt,
 });
 
-/** A change as it was written down. It happened after `notBefore` and was seen at `observedAt` (ISO 8601). */
+/** A change as recorded. It happened after `notBefore` and was seen at `observedAt` (ISO 8601). */
 export type RegistryEvent = {
   id: number;
   registry: string;

@@ -4,15 +4,15 @@ import type { Tables } from '#store/tables.ts';
 import type { ModelState, VersionState } from './diff.ts';
 
 /**
- * The registry as it was journaled last, kept beside the events: a row per version, and one with version '' for the
- * model itself. It is written in the transaction of the events, so that what comes next is told exactly once,
- * whatever becomes of the process or of the cache file.
+ * The registry as last recorded, stored beside the events: a row per version, and one with version '' for the model
+ * itself. It is written in the transaction of the events, so that each change is recorded exactly once, even if the
+ * process dies or the cache file is lost.
  */
 export const rowsAtOnce = 500;
 
 export type StateRow = Tables['registry_state'];
 
-/** All models of a registry as they were journaled; models without any version too. */
+/** All models of a registry as recorded, including models without versions. */
 export async function loadState(store: Store, registry: string): Promise<Map<string, ModelState>> {
   const db = await store.db();
   const models = new Map<string, Omit<ModelState, 'versions'> & { versions: VersionState[] }>();
@@ -48,7 +48,7 @@ const modelNamed = (name: string): Omit<ModelState, 'versions'> & { versions: Ve
   versions: [],
 });
 
-/** The rows that make the stored state of one model what `after` is; null = the model is gone. */
+/** Row changes that turn the stored state of one model into `after`; null = the model was deleted. */
 export function stateChanges(
   registry: string,
   name: string,
@@ -78,7 +78,7 @@ function rowsOf(registry: string, name: string, model: ModelState | null): Map<s
   ]);
 }
 
-/** Field by field: a version of a snapshot has more than is compared. */
+/** Field by field: a version of a snapshot has more fields than are compared. */
 const kept = (item: VersionState): VersionState => ({
   version: item.version,
   createdAt: item.createdAt,
@@ -93,7 +93,7 @@ const kept = (item: VersionState): VersionState => ({
   run: item.run && { metrics: item.run.metrics },
 });
 
-/** Writes rows of state in pieces, letting the event loop in between. */
+/** Writes state rows in batches and yields to the event loop in between. */
 export async function writeState(
   db: View,
   registry: string,

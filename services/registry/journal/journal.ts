@@ -14,7 +14,7 @@ export type Journal = {
    * that each event is recorded once. The first snapshot makes no events. Never throws.
    */
   record(snapshot: Snapshot, poll: Poll): Promise<void>;
-  /** True while something was missed once, or could be two things: another poll should follow soon. */
+  /** True while something was missed once or is ambiguous: another poll should follow soon. */
   isUncertain(): boolean;
   /** Why the last snapshot could not be journaled; retried with the next. */
   lastError(): string | null;
@@ -47,16 +47,16 @@ export type JournalOptions = {
  * loaded again and compared anew, without the models that the other instance has seen since this poll began.
  */
 
-/** The state of a registry as it was recorded, from one poll to the next. */
+/** The recorded state of a registry, from one poll to the next. */
 type JournalState = {
   models: Map<string, ModelState>;
-  /** When the poll that this was recorded from began; null: none was recorded yet. */
+  /** Start of the poll that was recorded last; null: none was. */
   readAt: string | null;
-  /** Models and versions that the last poll missed, and when a poll saw them last. */
+  /** Models and versions that the last poll missed, with the time they were last seen. */
   missed: Map<string, string>;
-  /** The last poll left something for a whole poll to decide. */
+  /** The last poll left a decision to a whole poll. */
   isDoubtful: boolean;
-  /** Count of writes: optimistic concurrency with other instances over the store. */
+  /** Number of writes, for optimistic concurrency with other instances over the store. */
   revision: number;
 };
 
@@ -72,18 +72,18 @@ export function createJournal(options: JournalOptions): Journal {
     try {
       const isJustLoaded = known === null;
       known ??= await loadJournalState(options);
-      // A poll of some models cannot be the first: nothing is known of the others.
+      // A poll of some models cannot be the first: the other models are unknown.
       if (poll.names && known.readAt === null) return;
       const recording = (isJustLoaded ? recordAfterOtherInstance : recordSnapshot)(options, known, snapshot, poll);
       known = await recording.catch(async (error: unknown) => {
-        // Events that the other instance recorded are not recorded again: compare anew, with its state.
+        // Events recorded by the other instance must not be recorded again: compare anew with its state.
         if (error instanceof RevisionConflict)
           return recordAfterOtherInstance(options, await loadJournalState(options), snapshot, poll);
         throw error;
       });
       lastError = null;
     } catch (error) {
-      // The recorded state is older by one poll, so the next comparison finds the same changes.
+      // The recorded state stays one poll behind, so the next comparison finds the same changes.
       known = null;
       lastError = error instanceof Error ? error.message : String(error);
       options.log.error({ err: error }, 'failed to journal changes of the registry; retrying with the next poll');
@@ -123,8 +123,8 @@ async function loadJournalState({ store, registry, source, log }: JournalOptions
 }
 
 /**
- * Compares with a state that another instance may have recorded during this poll. Models that it saw since the poll began are
- * left to the next poll: this poll may have seen them as they were before.
+ * Compares with a state that another instance may have recorded during this poll. Models recorded since the poll began
+ * are left to the next poll: this poll may have read them before that.
  */
 async function recordAfterOtherInstance(
   options: JournalOptions,
@@ -171,7 +171,7 @@ async function recordSnapshot(
   });
   await forEachYielding(vanished, (model) => take(model, null));
   const at = new Date(poll.at).toISOString();
-  // Other models were not polled: their state is as old as it was.
+  // Models outside this poll keep their state.
   const readAt = poll.names ? known.readAt : new Date(poll.from).toISOString();
   const { revision } = known;
   const events = await write(options, steps, { at, readAt, notBefore, revision, missed: known.missed });
@@ -180,8 +180,8 @@ async function recordSnapshot(
 }
 
 /**
- * The first poll makes no events, so it needs no transaction: the state is written piece by piece, and the row that says it is
- * complete comes last. A first poll that was cut short starts over.
+ * The first poll makes no events, so it needs no transaction: the state is written in batches, and the row that marks
+ * it complete comes last. An interrupted first poll starts over.
  */
 async function recordFirstSnapshot(
   { store, registry, source }: JournalOptions,
@@ -212,7 +212,7 @@ async function recordFirstSnapshot(
   return { models, readAt: from, missed: new Map(), isDoubtful: false, revision: 1 };
 }
 
-/** The state of all models but those that were polled. */
+/** The state of all models outside this poll. */
 const stateOfOtherModels = ({ models, missed }: JournalState, names: ReadonlySet<string>) => ({
   models: new Map(models),
   missed: new Map([...missed].filter(([key]) => !names.has(key.slice(key.indexOf('\n') + 1)))),
@@ -220,11 +220,11 @@ const stateOfOtherModels = ({ models, missed }: JournalState, names: ReadonlySet
 
 const emptyState = () => ({ models: new Map<string, ModelState>(), missed: new Map<string, string>() });
 
-/** Of the polled models: which were seen, which were renamed, and which are missing. */
+/** Classifies the polled models: seen, renamed, missing. */
 function compareNames(known: JournalState, snapshot: Snapshot, names: ReadonlySet<string> | null) {
   const isMeant = ({ name }: { name: string }) => names === null || names.has(name);
   const looked = [...snapshot.models.values()].filter(isMeant);
-  // In a poll of some models a new one cannot be told from a renamed one; the next whole poll can.
+  // A poll of some models cannot distinguish a new model from a renamed one; the next whole poll can.
   const couldBeRenamed = (model: RegisteredModel) =>
     names !== null && !known.models.has(model.name) && createdAt(known).has(model.createdAt);
   const seen = looked.filter((model) => !couldBeRenamed(model));
@@ -244,7 +244,7 @@ function compareNames(known: JournalState, snapshot: Snapshot, names: ReadonlySe
 const createdAt = (known: JournalState): Set<number | null> =>
   new Set([...known.models.values()].map((model) => model.createdAt).filter((time) => time !== null));
 
-/** One transaction: the events, their outbox messages, the new state. */
+/** One transaction: events, their outbox messages, the new state. */
 async function write(options: JournalOptions, steps: Step[], poll: Writing): Promise<RegistryEvent[]> {
   const { store, registry } = options;
   const db = await store.db();
@@ -257,7 +257,7 @@ async function write(options: JournalOptions, steps: Step[], poll: Writing): Pro
       .executeTakeFirst();
     if (numUpdatedRows === 0n) throw new RevisionConflict('another instance has written this journal');
     const changes = steps.flatMap((step) => step.changes);
-    // Followers read by number, so numbers must be committed in their order.
+    // Followers read by id, so ids must be committed in order.
     if (changes.length > 0) await store.inTurn(transaction, 'registry events');
     const events = await insertEvents(transaction, registry, changes, poll);
     if (events.length > 0) await options.enqueue(transaction, events);

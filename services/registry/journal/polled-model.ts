@@ -2,9 +2,9 @@ import type { RegisteredModel } from '../snapshot/snapshot.ts';
 import { isSame, type ModelState, type VersionState } from './diff.ts';
 
 /**
- * The state of a model after a poll. What one poll misses stays: a list that changes while it is paged through can skip
- * something. What two consecutive polls miss is deleted.
- * @param missed - filled with what this poll missed, and when it was last seen (`seenAt`)
+ * State of a model after a poll. Anything missing from one poll is kept: a list that changes while it is paged can skip
+ * items. It counts as deleted when two consecutive polls miss it.
+ * @param missed - receives what this poll missed, with the time it was last seen (`seenAt`)
  */
 export function modelAfterPoll(
   before: ModelState | null,
@@ -32,8 +32,8 @@ export function modelAfterPoll(
 }
 
 /**
- * A server that lists the versions of a model but not the model tells nothing of its aliases and tags: those, and what
- * they make of its stages, are taken to be as they were.
+ * A server that lists versions of a model but not the model itself reveals nothing about its aliases and tags: these,
+ * and the stages that aliases imply, are assumed unchanged.
  */
 function asListed(
   seen: RegisteredModel,
@@ -49,7 +49,7 @@ function asListed(
   return { ...seen, unlisted: false, createdAt, description, tags, aliases, versions: withStage };
 }
 
-/** What an alias made of a version ends when the alias is elsewhere, whether the version is still there or not. */
+/** The stage implied by an alias ends when the alias moves, whether or not the version still exists. */
 function withoutAlias(item: VersionState, { aliases }: RegisteredModel): VersionState {
   const isNamed = Object.values(aliases).includes(item.version);
   return item.stageSource === 'alias' && !isNamed ? { ...item, stage: 'None', stageSource: 'none' } : item;

@@ -6,12 +6,12 @@ import { eventInfo, type StreamQuery } from './event-schemas.ts';
 import { type EventFilter, type Events, parseFilter, passes } from './events.ts';
 import type { RegistryEvent } from './journal-events.ts';
 
-/** The journal as server-sent events: what was missed first, then what happens. */
+/** The journal as server-sent events: missed events first, then live ones. */
 export type EventStream = {
   /**
-   * Frames of one client, of one registry or of all (null), until `signal` aborts or the tower stops. A client that reads slowly is waited for and
-   * then served from the journal: nothing piles up, nothing is skipped.
-   * @throws `invalid` for a query that breaks a rule, `unavailable` when there are too many clients
+   * Frames for one client, of one registry or of all (null), until `signal` aborts or the instance stops. A slow client
+   * is served from the journal at its own pace: nothing is buffered without bound, nothing is skipped.
+   * @throws `invalid` for a query that breaks a rule, `unavailable` if there are too many clients
    */
   open(
     query: StreamQuery,
@@ -20,7 +20,7 @@ export type EventStream = {
     signal: AbortSignal,
   ): Promise<AsyncGenerator<string>>;
   publish(events: RegistryEvent[]): void;
-  /** Tells what another tower over the same store has written. */
+  /** Announces events that another instance over the same store recorded. */
   catchUp(): Promise<void>;
   clients(): number;
   stop(): void;
@@ -29,7 +29,7 @@ export type EventStream = {
 type Options = { events: Events; clock: Clock; maxClients: number; heartbeatMs?: number };
 
 const batch = 500;
-/** Newest events, kept so that a thousand clients do not ask the journal a thousand times. */
+/** Newest events, cached so that a thousand clients do not query the journal a thousand times. */
 const recentEvents = 2000;
 
 type Framed = { event: RegistryEvent; text: string };
@@ -95,12 +95,14 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
   };
 }
 
-/** So many clients at most. */
+/** Limits the number of clients. */
 function createSeats(most: number) {
   let taken = 0;
   return {
     taken: () => taken,
-    /** @returns what frees the seat; it is freed too when the client is gone before its first frame */
+    /**
+     * @returns a function that releases the slot; it is also released if the client disconnects before its first frame
+     */
     take: (signal: AbortSignal): (() => void) => {
       if (taken >= most) throw unavailable(`${most} clients follow the stream already (STREAM_MAX_CLIENTS)`);
       taken += 1;
@@ -115,24 +117,27 @@ function createSeats(most: number) {
   };
 }
 
-/** The first frame, which tells a client that comes back what it missed for good, and where to go on from. */
+/** The first frame: tells a returning client what it missed for good, and where to continue. */
 async function beginning(events: Events, resumeAt: number | null): Promise<{ text: string; cursor: number }> {
   const { first, last } = await events.bounds();
   const hello = 'retry: 3000\n\n';
   if (resumeAt === null) return { text: hello, cursor: last };
-  // An id that was never given comes from another journal.
+  // An id beyond the last one comes from another journal.
   if (resumeAt > last) return { text: hello + gap(resumeAt, last + 1), cursor: last };
   const isLate = first !== null && resumeAt > 0 && resumeAt + 1 < first;
   return { text: isLate ? hello + gap(resumeAt, first) : hello, cursor: resumeAt };
 }
 
-/** The newest events, kept with their text: all there are after `since`. */
+/** Newest events with their serialized text: all events after `since`. */
 function createRecent(events: Events) {
   let recent: Framed[] = [];
   let since: number | null = null;
   const last = () => recent.at(-1)?.event.id ?? since;
   return {
-    /** `isNext`: they are all there are after the newest one known. Otherwise another tower may have made some in between. */
+    /**
+     * `isNext`: they directly follow the newest cached event. Otherwise another instance may have recorded some in
+     * between.
+     */
     add: (made: RegistryEvent[], isNext: boolean): void => {
       const newest = last();
       const fresh = made.filter(({ id }) => newest === null || id > newest);
@@ -147,12 +152,12 @@ function createRecent(events: Events) {
       since = recent.at(-recentEvents - 1)?.event.id ?? since;
       recent = recent.slice(-recentEvents);
     },
-    /** Events after the newest one in memory; none while there is nothing in memory. */
+    /** Events after the newest cached one; none while the cache is empty. */
     missed: async (): Promise<RegistryEvent[]> => {
       const newest = last();
       return newest === null ? [] : events.after(newest, recentEvents);
     },
-    /** Events after `cursor`, from memory where it reaches back that far. */
+    /** Events after `cursor`, from the cache if it reaches back that far. */
     after: async (cursor: number): Promise<Framed[]> => {
       if (since === null || cursor < since) return (await events.after(cursor, batch)).map(framed);
       const from = recent.findIndex((item) => item.event.id > cursor);
@@ -161,7 +166,7 @@ function createRecent(events: Events) {
   };
 }
 
-/** @returns whether something happened, rather than the time being up */
+/** @returns true for a notification, false for the timeout */
 async function waitFor(waiting: Set<() => void>, clock: Clock, ms: number, over: AbortSignal): Promise<boolean> {
   if (over.aborted) return true;
   const enough = new AbortController();
@@ -182,7 +187,7 @@ const framed = (event: RegistryEvent): Framed => ({
   text: `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(eventInfo(event))}\n\n`,
 });
 
-/** Said to a client that comes back after what it missed was forgotten. */
+/** Sent to a client that returns after the events it missed were pruned. */
 const gap = (after: number, before: number): string =>
   `event: gap\ndata: ${JSON.stringify({ after_id: after, before_id: before, reason: 'older events are not kept any more' })}\n\n`;
 

@@ -11,17 +11,17 @@ import { createLists } from './lists.ts';
 export type Member = { name: string; registry: Registry };
 
 /**
- * Several registries in one view: lists over all of them, each item with its registry's name. One that cannot be read is
- * left out and named; the others do not notice.
+ * Lists over several registries, each item with its registry's name. A registry that cannot be read is left out and
+ * named; the others are unaffected.
  */
 export type AllRegistries = {
   names: string[];
-  /** @throws `invalid` for a query that breaks a rule, `unavailable` while none was ever read */
+  /** @throws `invalid` for a query that breaks a rule, `unavailable` while no registry was ever read */
   versions(stage: Stage | null, query: ModelListQuery): Promise<ListAnswer>;
   experiments(query: ModelListQuery): Promise<ListAnswer>;
-  /** The oldest of those shown, and whether any is stale. */
+  /** Age of the oldest registry shown, and whether any is stale. */
   provenance(): Provenance;
-  /** Registries that were never read, and so are in no list. */
+  /** Registries that were never read, and are therefore in no list. */
   missing(): string[];
   /** Registries that have a model of this name. */
   ownersOfModel(name: string): string[];
@@ -43,7 +43,7 @@ export function createAllRegistries(members: Member[], maxLimit: number, aliasTa
     const shown = readable();
     if (shown.length === 0) throw unavailable('none of the registries has been read yet');
     const snapshots = shown.map((item) => item.snapshot);
-    // Made once per set of snapshots: the lists made of it are kept as long as it is.
+    // Built once per set of snapshots, which keeps the cached lists valid.
     if (merging === null || snapshots.length !== mergedOf.length || snapshots.some((item, i) => item !== mergedOf[i])) {
       mergedOf = snapshots;
       merging = merge(shown);
@@ -84,7 +84,7 @@ async function merge(shown: { name: string; snapshot: Snapshot }[]): Promise<Mer
     await forEachYielding(snapshot.versions, (version) => versions.push({ ...version, registry: name }));
     for (const row of snapshot.experiments) experiments.push({ ...row, registry: name });
   }
-  // Lists without an order of their own are given as they are: by name, registry and version.
+  // Lists without a sort parameter are ordered by name, registry and version.
   versions.sort(
     (a, b) =>
       compare(a.name, b.name) || compare(a.registry ?? '', b.registry ?? '') || Number(a.version) - Number(b.version),

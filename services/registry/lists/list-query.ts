@@ -2,24 +2,24 @@ import { bad, countOr } from '#kernel/query.ts';
 import type { ModelListQuery } from '../schemas.ts';
 
 /**
- * What a list query means, for any kind of item. Filters are joined by AND. A page token holds the sort key of the
- * last item given, so a page goes on at the right place even if the registry changed in between.
+ * Parses list queries for any kind of item. Filters are combined with AND. A page token holds the sort key of the last
+ * item returned, so paging continues correctly even if the registry changed in between.
  */
 export type ListKind<Item> = {
   name: (item: Item) => string;
-  /** Tells items apart and breaks ties of every order: a text, then a number. */
+  /** Unique key and tie-breaker of every order: a text, then a number. */
   key: (item: Item) => [string, number];
-  /** The order the items come in. */
+  /** Default order of the items. */
   defaultOrder: string;
   tags: (item: Item) => Record<string, string>;
   metrics: (item: Item) => Record<string, number | null>;
-  /** Whether items of this kind have metrics at all. */
+  /** Whether items of this kind have metrics. */
   hasMetrics: boolean;
   aliases: (item: Item) => string[];
   /** `by` is effective, stage or alias. */
   stage: (item: Item, by: string) => string | null;
   sortKeys: Record<string, (item: Item) => SortValue>;
-  /** Top-level names `fields` may hold. */
+  /** Top-level names accepted in `fields`. */
   fields: readonly string[];
   toJson: (item: Item) => Record<string, unknown>;
 };
@@ -31,13 +31,13 @@ export type ListQuery<Item> = {
   limit: number;
   keep: (item: Item) => boolean;
   compare: (a: Item, b: Item) => number;
-  /** True for items that come after the page token; null without one. */
+  /** Whether an item comes after the page token; null without a token. */
   isAfter: ((item: Item) => boolean) | null;
   tokenAfter: (item: Item) => string;
   toJson: (item: Item) => Record<string, unknown>;
 };
 
-/** @throws TowerError `invalid` that names the parameter and its rule */
+/** @throws TowerError `invalid` with the parameter and its rule */
 export function parseListQuery<Item>(query: ModelListQuery, kind: ListKind<Item>, maxLimit: number): ListQuery<Item> {
   const order = parseOrder(query.order_by, kind);
   const compare = (a: Item, b: Item) => compareKeys(order.key(a), order.key(b), order.descending);
@@ -52,14 +52,14 @@ export function parseListQuery<Item>(query: ModelListQuery, kind: ListKind<Item>
   };
 }
 
-/** A whole number from 1 up; what exceeds `max` is cut to it, because that is what MAX_MODELS_RETURNED promises. */
+/** A whole number from 1; clamped to `max`, as documented for MAX_MODELS_RETURNED. */
 function parseLimit(text: string | undefined, max: number): number {
   if (text === undefined) return max;
   if (!/^[1-9]\d{0,8}$/.test(text)) throw bad('limit', 'must be a whole number from 1', text);
   return Math.min(Number(text), max);
 }
 
-/** Runs come whole and from MLflow itself: at most 1000 at a time, 100 where nothing is said. */
+/** Limit of runs, which are complete and read from MLflow: at most 1000, default 100. */
 export const parseRunLimit = (text: string | undefined): number => countOr('limit', text, 100, 1000);
 
 function parseFilters<Item>(query: ModelListQuery, kind: ListKind<Item>): (item: Item) => boolean {
@@ -98,7 +98,7 @@ const comparisons: Record<string, (value: number, bound: number) => boolean> = {
   '=': (value, bound) => value === bound,
 };
 
-/** MLflow allows letters, digits and `_ - . / :` and blanks in metric names; anything else is a slip. */
+/** MLflow allows letters, digits and `_ - . / :` and blanks in metric names; anything else is a typo. */
 const isMetricName = (name: string): boolean => /^[\p{L}\p{N}_\-. /:]+$/u.test(name);
 
 function metricTest<Item>(text: string, kind: ListKind<Item>): (item: Item) => boolean {
@@ -137,7 +137,7 @@ function parseOrder<Item>(text: string | undefined, kind: ListKind<Item>) {
   };
 }
 
-/** The field, which may hold blanks, and the direction if the last word is one. */
+/** The field, which may contain blanks, and the direction if the last word is one. */
 function splitOrder(text: string): string[] {
   const at = text.lastIndexOf(' ');
   const last = text.slice(at + 1).toLowerCase();
@@ -194,7 +194,7 @@ function parseFields<Item>(text: string | undefined, kind: ListKind<Item>): (ite
 
 const pick = (from: Record<string, unknown>, key: string) => (Object.hasOwn(from, key) ? { [key]: from[key] } : {});
 
-/** Missing values come last, whichever the direction; equal ones go by name and version, ascending. */
+/** Missing values come last in either direction; ties are broken by name and version, ascending. */
 function compareKeys(a: SortKey, b: SortKey, descending: boolean): number {
   const [valueA, nameA, rankA] = a;
   const [valueB, nameB, rankB] = b;

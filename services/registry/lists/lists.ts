@@ -12,7 +12,7 @@ const itemsPerChunk = 250;
 
 type Kept = { answer: Promise<ListAnswer>; bytes: number };
 
-/** Answers list queries over arrays that never change; answers about one array are kept as long as the array is. */
+/** Answers list queries over immutable arrays; answers are cached as long as their array lives. */
 export function createLists(maxLimit: number, aliasTable: AliasTable) {
   const versionKind = versionsAs(aliasTable);
   const keptOf = new WeakMap<object, Map<string, Kept>>();
@@ -41,7 +41,7 @@ export function createLists(maxLimit: number, aliasTable: AliasTable) {
   };
 }
 
-/** Keeps the memory of answers bounded; the newest one always stays. */
+/** Bounds the cache of answers; always keeps the newest. */
 function forgetOldest(kept: Map<string, Kept>): void {
   let bytes = [...kept.values()].reduce((sum, item) => sum + item.bytes, 0);
   for (const [key, item] of kept) {
@@ -62,7 +62,7 @@ async function makeAnswer<Item>(
   await forEachYielding(items, (item) => {
     if (keep(item)) matching.push(item);
   });
-  // Arrays of a snapshot are in the default order already.
+  // Arrays of a snapshot are already in the default order.
   if (query.order_by !== undefined) matching.sort(compare);
   const from = isAfter ? matching.findIndex(isAfter) : 0;
   const page = from < 0 ? [] : matching.slice(from, from + limit);

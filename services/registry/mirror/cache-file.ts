@@ -5,9 +5,9 @@ import { createYielder } from '#kernel/yield-event-loop.ts';
 import type { RegistryRows } from '../snapshot/snapshot.ts';
 
 /**
- * The persisted mirror. A text file of JSON lines: a header that says what it is and where it came from, lines of up
- * to 200 rows each (`{"versions":[…]}`), and a last line with the SHA-256 of every byte before it.
- * A file is used whole or not at all.
+ * The persisted mirror. A text file of JSON lines: a header with format and source, lines of up to 200 rows each
+ * (`{"versions":[…]}`), and a last line with the SHA-256 of all bytes before it. A file is used as a whole or not at
+ * all.
  */
 const format = 'control-tower-registry';
 const schema = 1;
@@ -27,12 +27,12 @@ type Header = {
 export type LoadedCache =
   | { status: 'missing' }
   | { status: 'loaded'; rows: RegistryRows; readAt: number; rounds: number }
-  /** `reason` names the file it is set aside as. */
+  /** `reason` becomes part of the name of the renamed file. */
   | { status: 'unusable'; reason: 'corrupt' | 'foreign' | 'other-schema'; why: string };
 
 const parts = ['experiments', 'models', 'versions', 'runs'] as const;
 
-/** Writes the rows atomically. `rounds` = refreshes so far, so that a restart does not put off the next full one. */
+/** Writes the rows atomically. `rounds` = refreshes so far, so that a restart does not delay the next full one. */
 export function saveCache(
   path: string,
   rows: RegistryRows,
@@ -41,7 +41,7 @@ export function saveCache(
   return writeAtomically(path, encodeCache(rows, about));
 }
 
-/** The bytes of a cache file, a line or two at a time: first the header, last the checksum. */
+/** The bytes of a cache file, in chunks of a line or two: first the header, last the checksum. */
 export async function* encodeCache(
   rows: RegistryRows,
   about: { fingerprint: string; source: string; readAt: number; rounds: number },
@@ -72,7 +72,7 @@ export async function* encodeCache(
   yield Buffer.from(`{"sha256":"${hash.digest('hex')}"}\n`);
 }
 
-/** Reads a cache made from the source with this fingerprint. Never throws: a bad file is an answer. */
+/** Reads a cache file of the source with this fingerprint. Never throws: an unusable file is a result. */
 export async function loadCache(path: string, fingerprint: string): Promise<LoadedCache> {
   const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => error);
   if (bytes instanceof Error) {
@@ -83,7 +83,7 @@ export async function loadCache(path: string, fingerprint: string): Promise<Load
   return decodeCache(bytes, fingerprint);
 }
 
-/** The same for bytes; lets the event loop in between, for they may be many. */
+/** The same for bytes; yields to the event loop, because there may be many. */
 export async function decodeCache(bytes: Buffer, fingerprint: string): Promise<LoadedCache> {
   if (bytes.length === 0) return corrupt('it is empty');
   const lastLine = bytes.lastIndexOf('\n', bytes.length - 2) + 1;

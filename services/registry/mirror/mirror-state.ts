@@ -4,8 +4,8 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { RegistrySource } from '../sources/source.ts';
 
 /**
- * The one owner of what the mirror holds. Whoever has read something hands it to `swap`; subscribers (journal, cache file,
- * sharing) are told of every swap, and change nothing here but by another swap.
+ * The single owner of the mirror's content. Every read is passed to `swap`; subscribers (journal, cache file, sharing)
+ * are called after every swap, and change the content only by another swap.
  */
 
 export type Content = {
@@ -87,7 +87,7 @@ export function createMirrorState(source: RegistrySource, origin: Content['origi
   };
 }
 
-/** In order, and as far as possible at once: up to the first subscriber that takes time nothing is awaited. */
+/** Calls subscribers in order; synchronous up to the first one that returns a promise. */
 const tellAll = (subscribers: readonly Subscriber[], swap: Swap): Promise<void> | null =>
   subscribers.reduce(
     (before: Promise<void> | null, subscriber) =>
@@ -100,10 +100,13 @@ function createConnection() {
   let connected: boolean | null = null;
   let lastError: string | null = null;
   return {
-    /** At the last try; null before the first. */
+    /** Result of the last attempt; null before the first. */
     connected: () => connected,
     lastError: () => lastError,
-    /** The source did not answer. What there is goes on being answered, and is stale. @returns whether that is news */
+    /**
+     * Records that the source did not answer. The content is still served, as stale.
+     * @returns whether the state changed
+     */
     failed: (error: TowerError): boolean => {
       const isNews = connected !== false;
       connected = false;

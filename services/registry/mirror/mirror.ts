@@ -10,7 +10,7 @@ import { createRefresher } from './refresh.ts';
 import type { SharedSnapshots } from './shared-snapshots.ts';
 import { createSharing } from './sharing.ts';
 
-/** `not_configured`: there is no source but the sample; `connecting`: not tried yet. */
+/** `not_configured`: only the sample is available; `connecting`: no attempt has ended yet. */
 export const connections = ['connected', 'disconnected', 'connecting', 'not_configured'] as const;
 export type Connection = (typeof connections)[number];
 
@@ -19,10 +19,10 @@ export type MirrorStatus = {
   sourceLabel: string;
   snapshot: Snapshot | null;
   ageMs: number | null;
-  /** The last try failed, or the snapshot is older than CACHE_MAX_AGE_HOURS. */
+  /** The last attempt failed, or the snapshot is older than CACHE_MAX_AGE_HOURS. */
   stale: boolean;
   refreshing: boolean;
-  /** Whether the configured source answered at the last try. */
+  /** Whether the configured source answered at the last attempt. */
   connection: Connection;
   lastError: string | null;
   lastPersistError: string | null;
@@ -32,45 +32,45 @@ export type MirrorStatus = {
 export type Poll = { from: number; at: number; names: ReadonlySet<string> | null };
 
 export type MirrorOptions = Omit<ReaderOptions, 'clock'> & {
-  /** The configured registry; null: none, the sample is all there is. */
+  /** The configured registry; null: none, only the sample is shown. */
   source: RegistrySource | null;
   /** Opens the sample registry; null: sample data must not be shown. */
   openSample: (() => Promise<RegistrySource>) | null;
   cachePath: string | null;
-  /** Snapshots of the other instances over the same store; null: there are none. */
+  /** Snapshots of other instances over the same store; null: the store is not shared. */
   shared?: SharedSnapshots | null;
   timeoutMs: number;
   maxAgeMs: number;
   clock: Clock;
   log: Log;
   onRefresh?: (outcome: { ok: boolean; seconds: number }) => void;
-  /** The source is gone or back: the leader should refresh soon. */
+  /** The source became reachable or unreachable: the leader should refresh soon. */
   onNews?: () => void;
-  /** Gets every snapshot that this instance read from the configured source. */
+  /** Receives every snapshot that this instance read from the configured source. */
   onSwap?: (snapshot: Snapshot, poll: Poll) => Promise<void>;
 };
 
-/** The registry in memory: one snapshot at a time, refreshed from the source, kept in a file. */
+/** The registry in memory: one snapshot, refreshed from the source and persisted in a file. */
 export type Mirror = {
-  /** Loads the cache file, or the sample where nothing else is configured. Returns fast; never asks a server. */
+  /** Loads the cache file, or the sample if nothing else is configured. Fast; calls no server. */
   start(): Promise<void>;
   /** Reads the source and swaps the snapshot; concurrent calls share one read. @throws `unavailable` */
   refresh(): Promise<Snapshot>;
-  /** Takes over what another instance read later. @throws `unavailable` */
+  /** Takes over a newer snapshot of another instance. @throws `unavailable` */
   follow(): Promise<void>;
   /** A snapshot of a read that began after this call. */
   readThrough(): Promise<Snapshot>;
-  /** Reads one model by name, or everything where the source cannot. Calls during a read share the next one. */
+  /** Reads one model by name, or everything if the source cannot. Calls during a read share the next one. */
   refreshModel(name: string): Promise<void>;
   status(): MirrorStatus;
   source(): RegistrySource;
   clearCacheFile(): Promise<boolean>;
   cacheFile(): Promise<{ bytes: number; modifiedAt: number } | null>;
-  /** A read elsewhere found that the source does not answer. */
+  /** Reports that a read elsewhere got no answer from the source. */
   markUnreachable(error: TowerError): void;
-  /** Checks whether the source answers, without a read. @throws `unavailable` */
+  /** Checks whether the source answers, without reading it. @throws `unavailable` */
   ping(signal: AbortSignal): Promise<void>;
-  /** Gives up reads under way. */
+  /** Aborts running reads. */
   abort(): void;
   stop(): Promise<void>;
 };
@@ -90,7 +90,7 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
   });
   let waitingSince: number | null = null;
   const markUnreachable = (error: TowerError): void => {
-    // A read that stopping gave up says nothing about the source.
+    // A read aborted by shutdown says nothing about the source.
     if (stopping.signal.aborted || !source || state.content().source !== source) return;
     if (!state.failed(error)) return;
     log.warn({ reason: state.lastError() }, 'MLflow does not answer; answering from memory');
@@ -121,7 +121,7 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
         throw error;
       });
       if (state.connected() !== false) return;
-      // An instance that follows another one does not read, so this is where it learns of it.
+      // A follower does not read the source, so it learns the source's state here.
       if (sharing && state.content().snapshot) state.answered();
       onNews?.();
     },
@@ -136,8 +136,8 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
 }
 
 /**
- * The parts around the state, subscribed in this order: notes of what is to be published and read again, the journal, the
- * cache file, the other instances.
+ * Subscribers of the state, in this order: notes for publishing and rereading, the journal, the cache file, the other
+ * instances.
  */
 function assemble(options: MirrorOptions, state: MirrorState, stopping: AbortSignal) {
   const { source, shared, clock, log, onSwap, onNews } = options;
@@ -155,7 +155,7 @@ function assemble(options: MirrorOptions, state: MirrorState, stopping: AbortSig
   return { reader, refresher, persistence, sharing };
 }
 
-/** @throws `internal` where it must not be shown */
+/** @throws `internal` if sample data must not be shown */
 async function openSampleOf({ openSample }: MirrorOptions): Promise<RegistrySource> {
   if (!openSample) throw new TowerError('internal', 'no registry and no sample configured');
   return openSample();
@@ -172,9 +172,9 @@ function createReads(read: () => Promise<Snapshot>) {
     return current;
   };
   return {
-    /** Joins the read under way, or begins one. */
+    /** Joins the running read, or starts one. */
     now,
-    /** A read that begins after this call; calls during one read share the next. */
+    /** A read that starts after this call; calls during one read share the next. */
     after: (): Promise<Snapshot> => {
       if (!current) return now();
       next ??= current
@@ -192,7 +192,7 @@ function createReads(read: () => Promise<Snapshot>) {
   };
 }
 
-/** One read at a time; calls that come before the next one begins share it. */
+/** One read at a time; calls before the next one starts share it. */
 function batched(read: (names: ReadonlySet<string>) => Promise<void>): (name: string) => Promise<void> {
   let waiting = new Set<string>();
   let reading: Promise<void> = Promise.resolve();

@@ -9,10 +9,10 @@ import { createReadCache } from './read-cache.ts';
 
 type Options = { cacheEnabled: boolean; readCacheMs: number; timeoutMs: number; clock: Clock };
 
-/** Longest run list: each run comes whole, with all its metrics, params and tags. */
+/** Maximum length of a run list: each run has all its metrics, params and tags. */
 const mostRuns = 1000;
 
-/** What the source is asked for on demand, and remembered for a while. */
+/** Reads on demand from the source, cached. */
 export function createOnDemandReads(options: Options, mirror: Mirror, stopping: AbortSignal) {
   const remember = {
     freshMs: options.cacheEnabled ? options.readCacheMs : 0,
@@ -20,7 +20,7 @@ export function createOnDemandReads(options: Options, mirror: Mirror, stopping: 
     clock: options.clock,
     isDown: () => mirror.status().connection === 'disconnected',
   };
-  /** A kind of read with a memory of its own; `key` names what is read. */
+  /** A kind of read with its own cache; `key` identifies what is read. */
   const remembered = <T>() => {
     const reads = createReadCache<T>(remember);
     return (key: unknown, read: (source: RegistrySource, signal: AbortSignal) => Promise<T[]>) => {
@@ -35,7 +35,7 @@ export function createOnDemandReads(options: Options, mirror: Mirror, stopping: 
     runs: async (experimentId: string, limitText: string | undefined) => {
       const count = parseRunLimit(limitText);
       checkExperiment(mirror, experimentId);
-      // Two sizes are read and remembered, whatever is asked: a copy for every limit would add up.
+      // Only two lengths are read and cached, whatever the limit: a copy per limit would add up.
       const size = count <= 100 ? 100 : mostRuns;
       const reading = await runs([experimentId, size], async (source, signal) =>
         (await source.readRuns(experimentId, size, signal)).map(runInfo),
@@ -53,11 +53,11 @@ export function createOnDemandReads(options: Options, mirror: Mirror, stopping: 
   };
 }
 
-/** A read that fails tells the mirror that MLflow is gone; while it is gone, nothing is called fresh. */
+/** A failed read marks the source as down; while it is down, no value is fresh. */
 async function tell<T>(mirror: Mirror, read: () => Promise<Reading<T>>): Promise<Reading<T>> {
   try {
     const reading = await read();
-    // An old value in the place of one that could not be read is trouble too.
+    // A stale value in place of a failed read counts as a failure too.
     if (reading.stale) mirror.markUnreachable(unavailable('MLflow did not answer a read on demand'));
     return { ...reading, stale: reading.stale || mirror.status().stale };
   } catch (error) {
@@ -66,7 +66,7 @@ async function tell<T>(mirror: Mirror, read: () => Promise<Reading<T>>): Promise
   }
 }
 
-/** @throws `not_found` for an experiment the mirror does not hold */
+/** @throws `not_found` for an experiment that the mirror does not have */
 function checkExperiment(mirror: Mirror, experimentId: string): void {
   const { snapshot } = mirror.status();
   if (!snapshot || snapshot.experiments.some((item) => item.experimentId === experimentId)) return;

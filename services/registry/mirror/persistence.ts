@@ -6,10 +6,12 @@ import type { RegistryRows } from '../snapshot/snapshot.ts';
 import { loadCache, saveCache } from './cache-file.ts';
 import type { MirrorState } from './mirror-state.ts';
 
-/** The cache file of a mirror: loaded at the start, saved after each whole read. */
+/** The mirror's cache file: loaded at start, saved after each whole read. */
 export type Persistence = ReturnType<typeof createPersistence>;
 
-/** @param path - null: no file is kept */
+/**
+ * @param path - null: no cache file
+ */
 export function createPersistence(path: string | null, state: MirrorState, log: Log) {
   let lastError: string | null = null;
   state.subscribe(async (swap) => {
@@ -25,7 +27,7 @@ export function createPersistence(path: string | null, state: MirrorState, log: 
     }
   });
   return {
-    /** The file's rows, where it is whole and of this source. Another file is set aside and logged. */
+    /** The file's rows, if it is intact and of this source. Otherwise the file is renamed and the reason logged. */
     load: async (fingerprint: string): Promise<{ rows: RegistryRows; readAt: number; rounds: number } | null> => {
       if (path === null) return null;
       await removeLeftovers(path);
@@ -39,7 +41,7 @@ export function createPersistence(path: string | null, state: MirrorState, log: 
     },
     lastError: () => lastError,
     facts: async () => (path === null ? null : fileFacts(path)),
-    /** @returns whether there was a file. @throws `unavailable` where it cannot be removed */
+    /** @returns whether there was a file. @throws `unavailable` if it cannot be deleted */
     remove: async (): Promise<boolean> => {
       if (path === null) return false;
       try {

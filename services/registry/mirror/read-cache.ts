@@ -5,16 +5,16 @@ import { TowerError } from '#kernel/errors.ts';
 type Entry<T> = { value: T[]; readAt: number };
 
 /**
- * Remembers what was read on demand. Younger than `freshMs` it is given as it is; older, it is read again,
- * and where that fails the old value is given and called stale. Reads of one key at one time are one read.
- * What is remembered is bounded by the number of items in all lists together; the oldest are forgotten first.
- * @returns a function that throws what `load` throws where there is nothing to fall back on
+ * Cache of reads on demand. A value younger than `freshMs` is returned directly; an older one is read again, and if
+ * that fails it is returned as stale. Concurrent reads of one key are merged. Bounded by the number of items in all
+ * lists together, least recently read first out.
+ * @returns a function that throws the error of `load` if there is no cached value
  */
 export function createReadCache<T>(options: {
   freshMs: number;
   maxItems: number;
   clock: Clock;
-  /** Whether the source is known not to answer: then what is remembered is given without waiting for it. */
+  /** Whether the source is known to be down: cached values are then returned without waiting for it. */
   isDown: () => boolean;
 }) {
   const { clock, freshMs, maxItems, isDown } = options;
@@ -33,7 +33,7 @@ export function createReadCache<T>(options: {
   };
 
   return async (key: string, read: () => Promise<T[]>): Promise<Reading<T[]>> => {
-    // Nothing is to be fresh: nothing is remembered.
+    // With a freshness of 0, nothing is cached.
     if (freshMs === 0) return { value: await load(key, read), ageMs: 0, stale: false };
     const entry = entries.get(key);
     const ageMs = entry ? clock.now() - entry.readAt : 0;
@@ -51,7 +51,7 @@ export function createReadCache<T>(options: {
       }
       return { value, ageMs: 0, stale: false };
     } catch (error) {
-      // Only trouble upstream may be bridged; "not found" is news.
+      // Only upstream failures fall back to the cache; "not found" is a valid answer.
       if (!entry || (error instanceof TowerError && error.code !== 'unavailable')) throw error;
       return { value: entry.value, ageMs, stale: true };
     }

@@ -6,16 +6,16 @@ import type { ModelRows, RegistrySource } from '../sources/source.ts';
 
 export type ReaderOptions = {
   aliasTable: AliasTable;
-  /** Metrics of finished runs are read again at every n-th read. */
+  /** Every n-th read rereads the metrics of finished runs. */
   rereadEvery: number;
   /** Runs whose metrics may change after their end: those of monitored versions. */
   monitoredRunIds: () => Promise<Set<string>>;
-  /** false: every read is from scratch. */
+  /** false: nothing is reused from the last snapshot. */
   cacheEnabled: boolean;
   clock: Pick<Clock, 'now'>;
 };
 
-/** Makes snapshots of what a source has. Holds nothing. */
+/** Builds snapshots from a source. Stateless. */
 export type Reader = ReturnType<typeof createReader>;
 
 export function createReader({ aliasTable, rereadEvery, monitoredRunIds, cacheEnabled, clock }: ReaderOptions) {
@@ -41,8 +41,8 @@ export function createReader({ aliasTable, rereadEvery, monitoredRunIds, cacheEn
       throw new TowerError('internal', 'a source said "unchanged" before it was ever read');
     },
     /**
-     * The snapshot with some models as they are now. Its age stays, for nothing else of it is any younger.
-     * @returns null where the source cannot read models by name
+     * The snapshot with some models reread. Its age is unchanged, since nothing else in it is newer.
+     * @returns null if the source cannot read models by name
      */
     readModels: async (
       source: RegistrySource,
@@ -53,12 +53,12 @@ export function createReader({ aliasTable, rereadEvery, monitoredRunIds, cacheEn
       const parts = await source.readModels?.([...names], snapshot.rows, signal);
       return parts ? buildSnapshot(spliced(snapshot.rows, names, parts), snapshot.readAt, aliasTable) : null;
     },
-    /** A snapshot of rows that were read before. */
+    /** A snapshot of rows read earlier. */
     build: (rows: RegistryRows, readAt: number): Promise<Snapshot> => buildSnapshot(rows, readAt, aliasTable),
   };
 }
 
-/** Rows in which some models are replaced. */
+/** The rows with some models replaced. */
 function spliced(rows: RegistryRows, names: ReadonlySet<string>, parts: ModelRows): RegistryRows {
   const read = new Set(parts.runs.map((run) => run.runId));
   return {

@@ -9,7 +9,7 @@ import type { Reader } from './reader.ts';
 export type RefreshOptions = {
   state: MirrorState;
   reader: Reader;
-  /** The configured registry; null: none, the sample is all there is. */
+  /** The configured registry; null: none, only the sample is shown. */
   source: RegistrySource | null;
   /** Opens the sample registry; null: sample data must not be shown. */
   openSample: (() => Promise<RegistrySource>) | null;
@@ -22,19 +22,19 @@ export type RefreshOptions = {
   onFailure: () => void;
 };
 
-/** Brings the mirror up to date: whole, or some models of it. */
+/** Refreshes the mirror: the whole registry, or some models. */
 export function createRefresher(options: RefreshOptions) {
   const { state, reader, timeoutMs, stopping, clock } = options;
-  /** Models read by name while a whole read is under way, which may have seen them as they were before. */
+  /** Models read by name during a whole read, which may have read them before that. */
   const touched = new Set<string>();
   state.subscribe((swap) => {
     if (swap.cause === 'models') for (const name of swap.names) touched.add(name);
   });
   return {
-    /** Reads the source whole and swaps the snapshot. @throws `unavailable` */
+    /** Reads the whole source and swaps the snapshot. @throws `unavailable` */
     whole: async (): Promise<Snapshot> => {
       const source = options.source ?? state.content().source;
-      // Other instances may publish during the read: that is found out when this read is published after this revision.
+      // Other instances may publish during the read: publishing this read detects that by the revision.
       const { revision } = state.content();
       const origin = options.source ? 'mlflow' : 'sample';
       const wasConnected = state.connected() === true;
@@ -47,7 +47,7 @@ export function createRefresher(options: RefreshOptions) {
           touched.clear();
           fresh = (await reader.readModels(source, fresh, names, signal)) ?? fresh;
         }
-        // Nothing is awaited between the last look at `touched` and the swap.
+        // Nothing is awaited between the last check of `touched` and the swap.
         return {
           snapshot: fresh,
           swapped: state.swap({ cause: 'read', from: fresh.readAt, snapshot: fresh, source, origin, revision }),
@@ -59,8 +59,8 @@ export function createRefresher(options: RefreshOptions) {
       return snapshot;
     },
     /**
-     * Reads some models by name and swaps the snapshot for one that has them as they are now.
-     * @returns false where the source cannot do so, or there is no snapshot yet
+     * Reads some models by name and swaps in a snapshot with their current state.
+     * @returns false if the source cannot read by name, or there is no snapshot yet
      */
     models: async (names: ReadonlySet<string>): Promise<boolean> => {
       const signal = AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)]);
@@ -70,18 +70,18 @@ export function createRefresher(options: RefreshOptions) {
         const from = clock.now();
         const snapshot = await reader.readModels(source, before, names, signal);
         if (!snapshot) return false;
-        // A whole read that was swapped in meanwhile may have seen them later than this one did: read again.
+        // A whole read swapped in meanwhile may have read these models later than this call did: read again.
         if (await state.swap({ cause: 'models', from, names, snapshot, source, origin, revision }, before)) return true;
       }
     },
   };
 }
 
-/** Limits and reports one whole read; its failure is the mirror's. */
+/** Applies the timeout to one whole read and reports its outcome. */
 async function timed<T>(options: RefreshOptions, read: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { state, timeoutMs, stopping, onRefresh } = options;
   const started = performance.now();
-  // Ends with the read, so that calls still queued when one of them failed are not sent any more.
+  // Aborts when the read ends, so that queued calls are not sent after one of them failed.
   const over = new AbortController();
   const limit = AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs), over.signal]);
   const report = (ok: boolean) => onRefresh?.({ ok, seconds: (performance.now() - started) / 1000 });
@@ -103,7 +103,7 @@ async function timed<T>(options: RefreshOptions, read: (signal: AbortSignal) => 
   }
 }
 
-/** Sample data in place of a registry that was never read, where the settings allow it. */
+/** Shows sample data in place of a registry that was never read, if the settings allow it. */
 async function showSample({ state, reader, openSample, stopping, clock, log }: RefreshOptions): Promise<void> {
   if (state.content().snapshot || !openSample) return;
   const source = await openSample();

@@ -1,12 +1,12 @@
 import type { Clock } from '#kernel/clock.ts';
 import type { RegistrySource } from '../sources/source.ts';
 
-/** All runs of the registry's active experiments; `total` is null until every one has been counted once. */
+/** Number of runs in the registry's active experiments; `total` is null until each was counted once. */
 export type RunTotal = { total: number | null; status: 'counting' | 'complete'; countedAt: number | null };
 
 /**
- * Counts runs slowly, experiment by experiment: MLflow cannot count, it can only list.
- * The known total stands while the next round is under way, with its time.
+ * Counts runs slowly, experiment by experiment: MLflow cannot count, only list. The last total is kept, with its time,
+ * during the next round.
  */
 export function createRunCount(clock: Clock) {
   const counts = new Map<string, number>();
@@ -14,7 +14,7 @@ export function createRunCount(clock: Clock) {
   let origin: RegistrySource | null = null;
   return {
     total: (): RunTotal => complete,
-    /** One round over all experiments. A round that fails is taken up where it stopped. */
+    /** One round over all experiments. A failed round resumes where it stopped. */
     step: async (source: RegistrySource, experimentIds: string[], signal: AbortSignal): Promise<void> => {
       if (origin !== source) {
         origin = source;

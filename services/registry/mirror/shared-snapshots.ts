@@ -6,16 +6,19 @@ import type { Store } from '#store/store.ts';
 import type { RegistryRows } from '../snapshot/snapshot.ts';
 import { decodeCache, encodeCache } from './cache-file.ts';
 
-/** What is shared of the registry, but for its rows. `named`: models read again by name since the whole was read, and when. */
+/** Metadata of the shared snapshot. `named`: models reread by name since the whole read, with the time. */
 export type Head = { revision: number; readAt: number; named: ReadonlyMap<string, number> };
 
-/** The registry as the towers over one store read it: each change of it is a revision, so that nobody goes back in time. */
+/**
+ * The registry as shared by the instances over one store: each change is a revision, so that no instance goes back to
+ * an older one.
+ */
 export type SharedSnapshots = {
-  /** What is there of this source; null where there is nothing. */
+  /** The current metadata for this source; null if there is none. */
   head(fingerprint: string): Promise<Head | null>;
-  /** The rows of what is there, and which revision that is. `mine`: this tower's rows, given back where they are the same. */
+  /** The current rows and their revision. `mine`: this instance's rows, returned if they are identical. */
   take(fingerprint: string, mine: RegistryRows | null): Promise<{ rows: RegistryRows; head: Head } | null>;
-  /** Leaves rows as the next revision. @returns its number; null where another tower was faster than `after` */
+  /** Stores rows as the next revision. @returns its number; null if another instance stored one after `after` first */
   put(
     rows: RegistryRows,
     about: About,
@@ -29,7 +32,7 @@ type About = { fingerprint: string; source: string; readAt: number; rounds: numb
 const [zip, unzip] = [promisify(gzip), promisify(gunzip)];
 
 export function createSharedSnapshots(store: Store, registry: string, log: Log): SharedSnapshots {
-  /** The content this tower left or took last, by its name and as it is in memory. */
+  /** The content this instance stored or read last, by hash. */
   let known: { content: string; rows: RegistryRows } | null = null;
   const found = finder(store, registry, log);
   return {
@@ -42,7 +45,7 @@ export function createSharedSnapshots(store: Store, registry: string, log: Log):
       if (!row) return null;
       if (mine && known?.rows === mine && known.content === row.content) return { rows: mine, head: headOf(row) };
       const db = await store.db();
-      // Whole in one statement: it may be a later revision by now.
+      // One statement, for a consistent row: it may be a later revision by now.
       const whole = await db
         .selectFrom('registry_snapshots')
         .select(['revision', 'content', 'named', 'read_at', 'body'])
@@ -51,7 +54,7 @@ export function createSharedSnapshots(store: Store, registry: string, log: Log):
         .executeTakeFirst();
       if (!whole) return null;
       const cache = await decodeCache(await unzip(whole.body), fingerprint);
-      // Of another version of this program, perhaps: the next read of a tower replaces it.
+      // Perhaps from another version of the program: the next read of any instance replaces it.
       if (cache.status !== 'loaded') return null;
       known = { content: whole.content, rows: cache.rows };
       return { rows: cache.rows, head: headOf(whole) };
@@ -62,7 +65,7 @@ export function createSharedSnapshots(store: Store, registry: string, log: Log):
       const content = made?.content ?? known?.content ?? '';
       const revision = await write(store, registry, about, named, after, content, made?.body ?? null);
       if (revision === null) {
-        // What is there may be other bytes for the same: then all of it is written.
+        // The stored bytes may differ for equal content: then all of it is written.
         if (isSame) known = null;
         return null;
       }
@@ -73,7 +76,7 @@ export function createSharedSnapshots(store: Store, registry: string, log: Log):
   };
 }
 
-/** Finds what is there of a source, without its rows. */
+/** Metadata of the shared snapshot of a source, without its rows. */
 function finder(store: Store, registry: string, log: Log) {
   let isWarned = false;
   return async (fingerprint: string) => {
@@ -100,13 +103,13 @@ const headOf = (row: { revision: number; read_at: number; named: string }): Head
 async function encoded(rows: RegistryRows, about: About): Promise<{ content: string; body: Buffer }> {
   const bytes: Uint8Array[] = [];
   for await (const chunk of encodeCache(rows, about)) bytes.push(chunk);
-  // The head holds the time; what comes after it is the content.
+  // The header has the time; the content follows it.
   const content = createHash('sha256');
   for (const chunk of bytes.slice(1, -1)) content.update(chunk);
   return { content: content.digest('hex'), body: await zip(Buffer.concat(bytes), { level: 1 }) };
 }
 
-/** `body`: null where it is what is there already. */
+/** `body`: null if the stored content is unchanged. */
 async function write(
   store: Store,
   registry: string,
@@ -120,7 +123,7 @@ async function write(
   const row = { fingerprint, source, content, named: JSON.stringify([...named]), read_at: readAt };
   if (after === null) {
     if (body === null) return null;
-    // The first of this source: another source's takes its place.
+    // The first snapshot of this source replaces that of another source.
     const { numInsertedOrUpdatedRows } = await db
       .insertInto('registry_snapshots')
       .values({ registry, ...row, body, revision: 1 })

@@ -29,7 +29,7 @@ type Options = {
   log: Log;
 };
 
-/** A put that loses to another instance more often than this is given up until the next read. */
+/** Retries of a put that lost to another instance, until the next read. */
 const maxPuts = 10;
 
 export function createSharing(options: Options) {
@@ -37,7 +37,7 @@ export function createSharing(options: Options) {
   /** What this instance has read and not published yet: models by name with the time, and whether there is a whole read. */
   const unshared: Unshared = { models: new Map(), isWhole: false };
   let last: Promise<unknown> = Promise.resolve();
-  /** One after the other: publishing and following must not cross. */
+  /** Serialized: publishing and following must not interleave. */
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const done = last.then(work);
     last = done.catch(() => undefined);
@@ -50,20 +50,23 @@ export function createSharing(options: Options) {
       if (swap.cause === 'models') for (const name of swap.names) unshared.models.set(name, swap.from);
       if (swap.cause === 'shared') unshared.isWhole = false;
     },
-    /** Subscriber, after all others: publishes what this instance has read. A failure is logged, and no failure of the read. */
+    /**
+     * Subscriber, after all others: publishes what this instance has read. A failure is logged and does not fail the
+     * read.
+     */
     publish: async ({ cause, origin }: { cause: string; origin: string }): Promise<void> => {
       if (origin === 'sample' || (cause !== 'read' && cause !== 'models')) return;
       await inTurn(() => publish(options, unshared)).catch((error: unknown) =>
         log.warn({ err: error }, 'failed to publish the snapshot'),
       );
     },
-    /** Takes over what another instance published; that one journaled it. @returns whether there is a snapshot to answer from */
+    /** Takes over a snapshot of another instance, which also journaled it. @returns whether there is a snapshot */
     follow: (): Promise<boolean> =>
       inTurn(async () => {
         const head = await shared.head(source.fingerprint);
         const { snapshot, revision } = state.content();
         if (!head || head.revision === revision) return snapshot !== null;
-        // This instance has read the whole later, and is about to publish it.
+        // This instance has a later whole read, which it is about to publish.
         if (unshared.isWhole && snapshot && snapshot.readAt >= head.readAt) return true;
         await take(options, unshared);
         return state.content().snapshot !== null;
@@ -82,7 +85,7 @@ async function publish(options: Options, unshared: Unshared): Promise<void> {
     if (!snapshot || (unshared.models.size === 0 && !unshared.isWhole)) return;
     const mine = new Map(unshared.models);
     const isWhole = unshared.isWhole;
-    // Models that others read by name, as long as the whole is not younger.
+    // Models that others read by name, unless the whole is newer.
     const named = [...(head?.named ?? [])].filter(([, at]) => at >= snapshot.readAt);
     const about = {
       fingerprint: source.fingerprint,
@@ -94,19 +97,19 @@ async function publish(options: Options, unshared: Unshared): Promise<void> {
     if (revision === null) continue;
     state.published(revision);
     for (const [name, at] of mine) if (unshared.models.get(name) === at) unshared.models.delete(name);
-    // A whole read that came meanwhile is published by its own call.
+    // A whole read that arrived meanwhile is published by its own call.
     if (isWhole && state.content().snapshot === snapshot) unshared.isWhole = false;
     return;
   }
 }
 
-/** Merges what another instance published since. @returns false where a read of this instance came in between */
+/** Merges what another instance published since. @returns false if this instance swapped in between */
 async function merge(options: Options, unshared: Unshared, head: Head): Promise<boolean> {
   const { state } = options;
   const { snapshot, origin } = state.content();
   const mine = origin === 'mlflow' ? snapshot : null;
   if (!mine || head.readAt > mine.readAt || !unshared.isWhole) return take(options, unshared);
-  // This instance read the whole later: newer are only the models that others read by name since it began.
+  // This instance's whole read is later: only models that others read by name since it began are newer.
   const names = new Set([...head.named].filter(([, at]) => at >= mine.readAt).map(([name]) => name));
   const merged = await reread(options, mine, names);
   if (state.content().snapshot !== mine) return false;
@@ -129,7 +132,7 @@ async function take(options: Options, unshared: Unshared): Promise<boolean> {
   return state.swap({ cause: 'shared', snapshot, source, origin: 'mlflow', revision }, before);
 }
 
-/** The snapshot with some models as they are now; as it is where the source cannot read models by name. */
+/** The snapshot with some models reread; unchanged if the source cannot read models by name. */
 async function reread(
   { reader, source, stopping }: Options,
   snapshot: Snapshot,

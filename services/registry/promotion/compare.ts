@@ -12,9 +12,9 @@ export type CompareDeps = {
 };
 
 /**
- * Champion against challenger: what differs in metrics, params and tags, and whether the metrics may be compared at
- * all. Without names the champion is what is in production, the challenger the newest version in staging, else the
- * newest version there is.
+ * Compares champion and challenger: differences in metrics, params and tags, and whether the metrics are comparable.
+ * Defaults: the champion is the version in production; the challenger is the newest version in staging, else the newest
+ * version.
  * @throws `not_found` for the model or a version, `invalid` for a query that breaks a rule
  */
 export async function compareVersions(
@@ -65,7 +65,7 @@ function namedPair(model: RegisteredModel, text: string): [ModelVersion, ModelVe
   return [versionOf(model, first), versionOf(model, second)];
 }
 
-/** @throws `not_found` that names the versions there are */
+/** @throws `not_found` with the existing versions */
 export function versionOf(model: RegisteredModel, version: string): ModelVersion {
   const found = model.versions.find((item) => item.version === version);
   if (found) return found;
@@ -122,7 +122,7 @@ function betterOf(gain: number | null, change: number | null): MetricComparison[
   return gain > 0 ? 'challenger' : 'champion';
 }
 
-/** Numbers measured on different data are no comparison; that is said before any verdict. */
+/** Metrics measured on different data are not comparable; this is checked before any verdict. */
 function judgeDatasets(datasets: Comparison['datasets']): Pick<Comparison, 'comparable' | 'comparable_reason'> {
   if (!datasets || datasets.champion.length === 0 || datasets.challenger.length === 0)
     return { comparable: 'unknown', comparable_reason: 'MLflow has no dataset recorded for both runs' };

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { invalid } from '#kernel/errors.ts';
 
-/** The rules of a promotion gate. Each rule is one object with one key that says what it is about. */
+/** Rules of a promotion gate. Each rule is an object with one key that names its kind. */
 const metric = z
   .string('must be the name of a metric')
   .min(1, 'must not be empty')
@@ -44,7 +44,7 @@ export type GateRule = z.infer<typeof GateRule>;
 
 export const GateRules = z.array(GateRule, 'must be a list of rules').max(100, 'may hold 100 rules at most');
 
-/** @throws `invalid` that names the rule and what is wrong with it */
+/** @throws `invalid` with the rule and its fault */
 export async function readGateRules(path: string): Promise<GateRule[]> {
   const refuse = (constraint: string) =>
     invalid(`GATE_RULES_FILE ${path} ${constraint}`, { parameter: 'GATE_RULES_FILE', constraint });

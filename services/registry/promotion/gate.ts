@@ -6,7 +6,7 @@ import type { GateRule } from './gate-rules.ts';
 import type { GateRequest, GateResult } from './promotion-schemas.ts';
 
 export type GateDeps = CompareDeps & {
-  /** Reads the model anew, so that nothing is judged by what it was. */
+  /** Rereads the model, so that the gate evaluates its current state. */
   refreshModel(name: string): Promise<void>;
   rules: GateRule[];
   ownerTags: string[];
@@ -20,9 +20,10 @@ const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 
 /**
- * Whether a version may be promoted: every rule must pass. What is not known does not pass, nor does a version that
- * cannot be looked at now because MLflow does not answer.
- * @throws `not_found` for the model, version or baseline, `invalid` for a version as its own baseline, `conflict` where there are no rules
+ * Evaluates whether a version may be promoted: every rule must pass. Unknown values do not pass, nor does a version
+ * that cannot be reread because MLflow does not answer.
+ * @throws `not_found` for the model, version or baseline, `invalid` for a version as its own baseline, `conflict` if
+ *   there are no rules
  */
 export async function judge(deps: GateDeps, name: string, version: string, request: GateRequest): Promise<GateResult> {
   const rules = request.rules ?? deps.rules;
@@ -101,7 +102,7 @@ function checkMetric(
       `whether more ${rule.metric} is better is not known; METRICS_HIGHER_IS_BETTER or METRICS_LOWER_IS_BETTER can tell`,
     );
   const allowed = 'max_loss' in rule ? rule.max_loss : (Math.abs(base) * rule.max_loss_pct) / 100;
-  // A loss of exactly what is allowed is allowed, whatever the last bits of the numbers say.
+  // Tolerates rounding: a loss of exactly the allowed amount passes.
   const passed = gain >= -allowed - 1e-9 * Math.max(1, Math.abs(base));
   const text = `${rule.metric} is ${round(value)}, the baseline's (version ${baseline.version}) is ${round(base)}; ${direction} is better`;
   return verdict(passed, passed ? text : `${text}: worse by ${round(-gain)}, at most ${round(allowed)} is allowed`);

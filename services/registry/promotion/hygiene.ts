@@ -21,9 +21,9 @@ type Kind = (typeof findingKinds)[number];
 const dayMs = 86_400_000;
 
 /**
- * What is wrong or missing in the registry. Versions are looked at where it matters: in production and staging, or all
- * of them with `scope=all`.
- * @throws `invalid` for a query that breaks a rule, `not_found` for a model that is not there
+ * Finds what is wrong or missing in the registry: by default in production and staging versions, with `scope=all` in
+ * all.
+ * @throws `invalid` for a query that breaks a rule, `not_found` for an unknown model
  */
 export async function hygieneOf(
   deps: HygieneDeps,
@@ -107,7 +107,7 @@ function ofModel(deps: HygieneDeps, model: RegisteredModel, all: boolean, monito
   return found;
 }
 
-/** A stage says one thing and an alias another. */
+/** Stage and alias contradict each other. */
 function stageConflict({ currentStage, aliases }: ModelVersion, table: AliasTable): string | null {
   if (currentStage === 'None') return null;
   const { stage } = effectiveStage('None', aliases, table);

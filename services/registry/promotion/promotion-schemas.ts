@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { StageName } from '../schemas.ts';
 import { GateRule, GateRules } from './gate-rules.ts';
 
-/** JSON of comparison, gate and hygiene. */
+/** JSON of comparisons, gates and hygiene. */
 const one = z.string().max(512, 'may have 512 characters at most');
 const Side = z.object({
   version: z.string(),

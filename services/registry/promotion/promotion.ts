@@ -3,11 +3,11 @@ import { type GateDeps, judge } from './gate.ts';
 import { type HygieneDeps, hygieneOf } from './hygiene.ts';
 import type { Comparison, GateRequest, GateResult, HygieneQuery, HygieneReport } from './promotion-schemas.ts';
 
-/** What is to be thought of models: which version is better, whether one may be promoted, what is wrong or missing. */
+/** Promotion checks: which version is better, whether a version may be promoted, what is wrong or missing. */
 export type Promotion = {
   /** @throws `not_found`, `invalid` */
   compare(name: string, versions: string | undefined): Promise<Comparison>;
-  /** @throws `not_found`, `conflict` where there are no rules */
+  /** @throws `not_found`, `conflict` if there are no rules */
   gate(name: string, version: string, request: GateRequest): Promise<GateResult>;
   /** @throws `invalid`, `unavailable` */
   hygiene(query: HygieneQuery): Promise<HygieneReport & { total: number; nextPageToken: string | null }>;

@@ -2,19 +2,19 @@ import { forEachYielding } from '#kernel/yield-event-loop.ts';
 import type { AliasTable } from './stages.ts';
 import { effectiveStage, type Stage, type StageSource, stageOf } from './stages.ts';
 
-/** What a reader hands over: rows as MLflow has them, times in milliseconds since 1970, UTC. */
+/** Rows from a source, in MLflow's structure; times in milliseconds since 1970, UTC. */
 export type RegistryRows = {
   experiments: ExperimentRow[];
   models: ModelRow[];
   versions: VersionRow[];
-  /** Runs that versions were made by; a run MLflow no longer knows is missing here. */
+  /** Source runs of versions; runs deleted in MLflow are missing. */
   runs: RunRow[];
-  /** MLflow's version where the source tells it. */
+  /** MLflow's version, if the source reports it. */
   serverVersion: string | null;
 };
 
 export type ExperimentRow = {
-  /** In lists over several registries: which one. */
+  /** Registry of the item, in lists over several registries. */
   registry?: string;
   experimentId: string;
   name: string;
@@ -31,7 +31,7 @@ export type ModelRow = {
   updatedAt: number | null;
   description: string;
   tags: Record<string, string>;
-  /** alias -> version; may name versions that are gone. */
+  /** alias -> version; may name deleted versions. */
   aliases: Record<string, string>;
 };
 
@@ -55,17 +55,17 @@ export type RunRow = {
   deleted: boolean;
   startedAt: number | null;
   endedAt: number | null;
-  /** Last value of each metric; null where it is NaN or infinite. */
+  /** Last value of each metric; null if it is NaN or infinite. */
   metrics: Record<string, number | null>;
-  /** Metrics with a point after the end of the run: what may be production data rather than a learning curve. */
+  /** Metrics with a point after the end of the run: possibly production data rather than a learning curve. */
   lateMetrics: string[];
 };
 
 export type ModelVersion = Omit<VersionRow, 'currentStage'> & {
-  /** In lists over several registries: which one. */
+  /** Registry of the item, in lists over several registries. */
   registry?: string;
   currentStage: Stage;
-  /** Effective stage: the stage, else what an alias says. */
+  /** Effective stage: the stage, else the one that an alias implies. */
   stage: Stage;
   stageSource: StageSource;
   aliases: string[];
@@ -77,31 +77,31 @@ export type ModelType = 'classifier' | 'regressor';
 
 export type RegisteredModel = Omit<ModelRow, 'aliases'> & {
   aliases: Record<string, string>;
-  /** The registry listed versions of it, but not the model itself: nothing else is known of it. */
+  /** The registry listed versions of this model, but not the model itself, whose other fields are unknown. */
   unlisted: boolean;
-  /** By version number, ascending. */
+  /** Ascending by version number. */
   versions: ModelVersion[];
 };
 
 export type DanglingAlias = { name: string; alias: string; version: string };
 
-/** One moment of a registry. Never changed once made; a newer one replaces it whole. */
+/** An immutable state of a registry; a newer snapshot replaces it. */
 export type Snapshot = {
-  /** When the source was read. */
+  /** Time at which the source was read. */
   readAt: number;
   rows: RegistryRows;
   experiments: ExperimentRow[];
   models: ReadonlyMap<string, RegisteredModel>;
-  /** All versions by name and version number, ascending. */
+  /** All versions, ascending by name and version number. */
   versions: ModelVersion[];
   byStage: Readonly<Record<Stage, ModelVersion[]>>;
   danglingAliases: DanglingAlias[];
 };
 
 /**
- * Joins rows into a snapshot: prompts and deleted versions dropped, aliases joined, runs linked,
- * duplicates removed, everything sorted. A version whose model is missing from the model list still
- * gets a model (some servers answer the one search and not the other).
+ * Joins rows into a snapshot: drops prompts and deleted versions, joins aliases, links runs, removes duplicates, sorts.
+ * A version whose model is missing from the model list still gets a model (some servers support only one of the two
+ * searches).
  */
 export async function buildSnapshot(rows: RegistryRows, readAt: number, aliasTable: AliasTable): Promise<Snapshot> {
   const runs = new Map<string, RunRow>();
@@ -133,7 +133,7 @@ export async function buildSnapshot(rows: RegistryRows, readAt: number, aliasTab
   return index(rows, readAt, inOrder ? models : new Map([...models].sort(([a], [b]) => (a < b ? -1 : 1))), seen);
 }
 
-/** One key for a version; the separator cannot occur in a version number. */
+/** Map key of a version; the separator cannot occur in a version number. */
 export const versionKey = (name: string, version: string): string => `${version}\n${name}`;
 
 async function index(
@@ -159,7 +159,7 @@ async function index(
   return { readAt, rows, experiments, models, versions, byStage, danglingAliases };
 }
 
-/** Field by field, because a spread per version is what a swap of a large registry spent its time on. */
+/** Field by field: spreading each version dominated the time of a swap of a large registry. */
 function joinVersion(
   row: VersionRow,
   ofModel: ModelType | null,
@@ -201,7 +201,7 @@ async function invertAliases(models: Map<string, RegisteredModel>): Promise<Map<
   return inverted;
 }
 
-/** Ids are whole numbers of up to 18 digits, too long for a number: the shorter one is the smaller one. */
+/** Ids are whole numbers of up to 18 digits, beyond a double's precision: compared by length, then as text. */
 const byExperimentId = (a: ExperimentRow, b: ExperimentRow): number =>
   a.experimentId.length - b.experimentId.length || (a.experimentId < b.experimentId ? -1 : 1);
 
@@ -230,7 +230,7 @@ const typeWords: [RegExp, ModelType][] = [
   [/^regress(or|ion)$/i, 'regressor'],
 ];
 
-/** What the tags `model_type`, `type`, `task` or `task_type` say; null where they say nothing we know. */
+/** Type from the tags `model_type`, `type`, `task` or `task_type`; null if none has a known value. */
 function modelTypeOf(tags: Record<string, string>): ModelType | null {
   for (const key of ['model_type', 'type', 'task', 'task_type']) {
     const word = tags[key];

@@ -1,23 +1,23 @@
-/** MLflow's stages, spelt as MLflow spells them. */
+/** MLflow's stages, in MLflow's spelling. */
 export const stages = ['None', 'Staging', 'Production', 'Archived'] as const;
 export type Stage = (typeof stages)[number];
 
-/** Where the effective stage comes from; `none` = neither stage nor alias says anything. */
+/** Source of the effective stage; `none` = neither stage nor alias. */
 export const stageSources = ['stage', 'alias', 'none'] as const;
 export type StageSource = (typeof stageSources)[number];
 
-/** Lower-case aliases that stand for a stage where no stage is set. */
+/** Lower-case aliases that imply a stage if no stage is set. */
 export type AliasTable = Record<Exclude<Stage, 'None'>, string[]>;
 
-/** MLflow takes stages in any case and stores them capitalised; old stores may hold anything. */
+/** MLflow accepts stages in any case and stores them capitalised; old stores may hold anything. */
 export function stageOf(text: string): Stage {
   return stages.find((stage) => stage.toLowerCase() === text.toLowerCase()) ?? 'None';
 }
 
 /**
- * The stage a version really has: its own stage if one is set, else what its aliases mean.
- * An alias counts when it is in the table (any case), else when it is a production alias of one place,
- * such as `prod-eu`. Where several aliases disagree, Production wins over Staging over Archived.
+ * Effective stage of a version: its own stage if set, else the stage that its aliases imply. An alias implies a stage
+ * if it is in the table (any case) or is a production alias with a suffix, such as `prod-eu`. If several aliases
+ * disagree, Production wins over Staging over Archived.
  */
 export function effectiveStage(
   current: Stage,

@@ -2,9 +2,9 @@ import type { ExperimentRow, ModelRow, RunRow, VersionRow } from '../snapshot/sn
 import { finiteOrNull, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
 
 /**
- * MLflow's JSON into rows. MLflow leaves out empty lists and unset fields, writes NaN and infinity as
- * strings, ids and versions as strings, and times as numbers of milliseconds; older servers write some
- * numbers as strings. Anything may be missing, so nothing here throws.
+ * Converts MLflow's JSON to rows. MLflow omits empty lists and unset fields, writes NaN and infinity as strings, ids
+ * and versions as strings, and times as numbers of milliseconds; older servers write some numbers as strings. Any field
+ * may be missing, so nothing here throws.
  */
 type Json = Record<string, unknown>;
 
@@ -93,7 +93,7 @@ export const runDetail = (json: Json): RunDetail => ({
   }),
 });
 
-/** A metric of get-history, of get-history-bulk (`run_id` in each row) or of a logged model (`dataset_name` too). */
+/** A metric from get-history, get-history-bulk (with `run_id`) or a logged model (with `dataset_name`). */
 export const metricPoint = (json: Json, runId: string): MetricPoint => ({
   metric: text(json['key']),
   value: number(json['value']),

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import type { Clock } from '#kernel/clock.ts';
 import { finiteOrNull } from './source.ts';
 
-/** The files of an MLflow file store: YAML cards, one file per tag, lines of metric values. */
+/** Files of an MLflow file store: YAML metadata, one file per tag, one line per metric value. */
 
-/** A metric line: `timestamp value [step [...]]`; logged models add the run id before the dataset. */
+/** A metric line: `timestamp value [step [...]]`; logged models insert the run id before the dataset. */
 export type MetricLine = { at: number; value: number | null; step: number; rest: string[] };
 
 /**
- * Reads a `meta.yaml`. MLflow rewrites these in place, so a reader may meet half of one, which
- * may still be YAML: where the `key` field is missing it looks again twice.
- * @returns the fields, or null where there is no such file or it stays unreadable
+ * Reads a `meta.yaml`. MLflow rewrites these in place, so a reader may see a partial file, which may still be valid
+ * YAML: if the `key` field is missing, it is read again up to twice.
+ * @returns the fields, or null if the file is missing or stays unreadable
  */
 export async function readCard(folder: string, clock: Clock, key: string): Promise<Record<string, unknown> | null> {
   const { parse } = await import('yaml');
@@ -21,17 +21,17 @@ export async function readCard(folder: string, clock: Clock, key: string): Promi
     const text = await readFile(join(folder, 'meta.yaml'), 'utf8').catch(() => null);
     if (text === null) return null;
     try {
-      // Ids of 18 digits do not fit a double; as big integers they survive.
+      // Ids of 18 digits exceed a double's precision; they are parsed as bigint.
       const card: unknown = parse(text, { intAsBigInt: true });
       if (typeof card === 'object' && card !== null && key in card) return card as Record<string, unknown>;
     } catch {
-      // Half-written: look again.
+      // Partially written: read again.
     }
   }
   return null;
 }
 
-/** Names of the folders in a folder; none where it does not exist. */
+/** Names of subfolders; empty if the folder does not exist. */
 export async function foldersIn(folder: string): Promise<string[]> {
   const entries = await entriesOf(folder);
   return entries
@@ -40,7 +40,7 @@ export async function foldersIn(folder: string): Promise<string[]> {
     .sort();
 }
 
-/** Files under a folder by key: `val/loss` is the file `loss` in the folder `val`. Contents as they are. */
+/** Files under a folder by key, with their contents: `val/loss` is the file `loss` in the folder `val`. */
 export async function readValues(folder: string): Promise<[string, string][]> {
   const values: [string, string][] = [];
   for (const entry of await entriesOf(folder)) {
@@ -68,7 +68,7 @@ export function metricLines(content: string): MetricLine[] {
     }));
 }
 
-/** The last value as MLflow defines it: greatest step, then time, then value. */
+/** The last value by MLflow's definition: greatest step, then time, then value. */
 export function lastLine(lines: MetricLine[]): MetricLine | undefined {
   return lines.reduce<MetricLine | undefined>((last, line) => (last && isBefore(line, last) ? last : line), undefined);
 }

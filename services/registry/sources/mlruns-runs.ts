@@ -5,19 +5,19 @@ import type { RunRow, VersionRow } from '../snapshot/snapshot.ts';
 import { foldersIn, lastLine, metricLines, readCard, readValues, text, time } from './mlruns-files.ts';
 import { isFinished, type Known, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
 
-/** Runs, their metrics and what was measured later, from an `mlruns` folder. */
+/** Runs, metrics and late metric values from an `mlruns` folder. */
 
 const runStatus: Record<string, string> = { 1: 'RUNNING', 2: 'SCHEDULED', 3: 'FINISHED', 4: 'FAILED', 5: 'KILLED' };
 
 type Card = Record<string, unknown>;
 
-/** Experiments that are not deleted and deleted ones, which live in `.trash`. `models` is the registry, not an experiment. */
+/** Active and deleted experiments; the latter are in `.trash`. `models` is the registry, not an experiment. */
 export async function experimentFolders(root: string): Promise<string[]> {
   const live = (await foldersIn(root)).filter((name) => name !== 'models');
   return [...live, ...(await foldersIn(join(root, '.trash'))).map((name) => join('.trash', name))];
 }
 
-/** Runs behind the versions; a version does not say which experiment its run is in, so all folder names are looked at. */
+/** Source runs of versions. A version does not name its run's experiment, so all experiment folders are searched. */
 export async function readRunsOfVersions(
   root: string,
   clock: Clock,
@@ -100,7 +100,7 @@ async function wholeRun(folder: string, clock: Clock): Promise<Run | null> {
   };
 }
 
-/** The cards of an experiment's runs, each with the `folder` it lies in. */
+/** Metadata of an experiment's runs, each with its `folder`. */
 async function* runCards(root: string, clock: Clock, experimentId: string, signal: AbortSignal): AsyncGenerator<Card> {
   const folder = (await experimentFolders(root)).find(
     (name) => name === experimentId || name === join('.trash', experimentId),
@@ -109,7 +109,7 @@ async function* runCards(root: string, clock: Clock, experimentId: string, signa
   for (const name of await foldersIn(join(root, folder))) {
     signal.throwIfAborted();
     const card = await readCard(join(root, folder, name), clock, 'artifact_uri');
-    // `models`, `datasets`, `traces` and `tags` lie beside the runs; only a run card has a status.
+    // `models`, `datasets`, `traces` and `tags` are siblings of the runs; only a run's metadata has a status.
     if (card && 'status' in card) yield { ...card, folder: join(root, folder, name) };
   }
 }
@@ -150,7 +150,7 @@ export async function readLoggedModel(root: string, modelId: string): Promise<Me
   return [];
 }
 
-/** A run that is gone is missing from the answer. */
+/** Deleted runs are missing from the result. */
 export async function readRunsById(
   root: string,
   clock: Clock,
@@ -166,7 +166,7 @@ export async function readRunsById(
   return runs;
 }
 
-/** A run's inputs name datasets, whose cards lie beside the runs of their experiment. */
+/** A run's inputs reference datasets, whose metadata is beside the runs of their experiment. */
 async function datasetsOf(folder: string, clock: Clock): Promise<RunDetail['datasets']> {
   const found: RunDetail['datasets'] = [];
   for (const name of await foldersIn(join(folder, 'inputs'))) {

@@ -15,7 +15,7 @@ import {
 } from './mlruns-runs.ts';
 import { type Known, type RegistrySource, sortedRecord } from './source.ts';
 
-/** Reads an `mlruns` folder (MLflow's file store) with no MLflow at all. Read-only. */
+/** Reads an `mlruns` folder (MLflow's file store) without MLflow. Read-only. */
 export function createMlrunsSource(root: string, label: string, fingerprint: string, clock: Clock): RegistrySource {
   return {
     label,
@@ -62,7 +62,7 @@ async function readRegistry(
   };
 }
 
-/** @throws TowerError `unavailable` for what is no folder, or none that MLflow ever wrote to */
+/** @throws TowerError `unavailable` if the path is no folder, or not one written by MLflow */
 async function checkRoot(root: string): Promise<void> {
   const facts = await stat(root).catch(() => null);
   if (!facts?.isDirectory())

@@ -11,7 +11,7 @@ import { createRestSource } from './rest-source.ts';
 import type { RegistrySource } from './source.ts';
 import { createSqliteSource } from './sqlite-source.ts';
 
-/** Where to read and as whom. `uri` carries no credentials: it is shown. */
+/** Location and credentials of a source. `uri` contains no credentials: it is shown. */
 export type SourceOptions = {
   uri: string;
   user?: string | undefined;
@@ -30,15 +30,12 @@ export type SourceOptions = {
 
 const maxInFlight = 4;
 
-/**
- * The reader for a tracking URI.
- * @throws TowerError `invalid` that names the variable and says what it may hold
- */
+/** Opens the source for a tracking URI. @throws TowerError `invalid` with the variable and what it accepts */
 export function openSource(options: SourceOptions): RegistrySource {
   const { uri, clock } = options;
   if (/^https?:\/\//i.test(uri)) return openRest(options);
   if (/^sqlite:\/\/\//i.test(uri)) {
-    // Three slashes and a relative path, or four and an absolute one, as SQLAlchemy reads it.
+    // Three slashes for a relative path, four for an absolute one, as in SQLAlchemy.
     const path = resolve(uri.slice('sqlite:///'.length).replace(/\?.*$/, ''));
     const workspace = options.workspace ?? 'default';
     return createSqliteSource(path, uri, fingerprint('sqlite', path, workspace), workspace, clock);

@@ -2,7 +2,7 @@ import { TowerError } from '#kernel/errors.ts';
 import type { HttpAnswer, HttpClient, Query } from '#kernel/http-client.ts';
 import { record, records, text } from './mlflow-json.ts';
 
-/** MLflow's searches, page by page, and what it says when it cannot answer. */
+/** Pagination of MLflow's searches, and its error answers. */
 
 export const api = '/api/2.0/mlflow';
 export const experimentsPerPage = 1000;
@@ -24,7 +24,7 @@ export async function readAll(
 
 type Search = { get: string; query: Query } | { post: string; body: Json };
 
-/** Pages of a search. Stops at a missing or repeated token and at an empty page: servers give both. */
+/** Pages of a search. Stops at a missing or repeated token and at an empty page; servers produce all three. */
 export async function* pages(
   client: HttpClient,
   search: Search,
@@ -47,7 +47,7 @@ export async function* pages(
   } while (token);
 }
 
-/** @throws TowerError saying what MLflow (or whatever answered in its place) said instead */
+/** @throws TowerError with the error text of MLflow, or of the proxy that answered instead */
 export function expectJson(answer: HttpAnswer): unknown {
   if (answer.status === 200 && answer.json !== undefined) return answer.json;
   const said = plainLine(text(record(answer.json)['error_code']) || answer.text);
@@ -67,7 +67,7 @@ function explain(status: number, said: string): string {
 
 const plainLine = (body: string): string => (body.includes('<') ? '' : body.trim().split('\n')[0]?.slice(0, 120)) ?? '';
 
-/** Without repetition; of those with one key the last. */
+/** Removes duplicates; of items with one key the last wins. */
 export function unique<T>(items: T[], keyOf: (item: T) => string): T[] {
   return [...new Map(items.map((item) => [keyOf(item), item])).values()];
 }

@@ -5,25 +5,25 @@ import { experimentRow, metricPoint, record, records, run, runDetail, runRow } f
 import { api, expectJson, experimentsPerPage, pages, readAll, unique } from './rest-pages.ts';
 import { isFinished, type Known, type MetricPoint, type Run, type RunDetail } from './source.ts';
 
-/** Runs, their metrics and what was measured later, from an MLflow server. */
+/** Runs, metrics and late metric values from an MLflow server. */
 
 const runsPerBatch = 100;
 const batchesAtOnce = 4;
 const runsPerPage = 1000;
 const historyPerPage = 25_000;
 
-/** Runs of an experiment that is newer than the last whole read are not found by a search through the known ones. */
+/** Searches cover known experiments only: runs of an experiment created after the last whole read are not found. */
 export async function readNewRuns(client: HttpClient, versions: VersionRow[], found: RunRow[], signal: AbortSignal) {
   const there = new Set(found.map((run) => run.runId));
   const missing = [...new Set(versions.flatMap(({ runId }) => (runId && !there.has(runId) ? [runId] : [])))];
   const answers = await Promise.all(
-    // A run that is gone for good is missing every time; the newest are those that matter.
+    // A deleted run is missing at every read, so retries are limited to the newest ones.
     missing.slice(-10).map((runId) => client.get(`${api}/runs/get`, { run_id: runId }, signal)),
   );
   return answers.flatMap((answer) => (answer.status === 200 ? [runRow(record(record(answer.json)['run']))] : []));
 }
 
-/** Runs behind the versions: finished ones we know are kept, the others read in batches by id. */
+/** Source runs of versions: known finished ones are kept, the others read in batches by id. */
 export async function readRunsOfVersions(
   client: HttpClient,
   rows: { experiments: ExperimentRow[]; versions: VersionRow[] },
@@ -40,7 +40,7 @@ export async function readRunsOfVersions(
   });
   const experimentIds = rows.experiments.map((item) => item.experimentId);
   const batches = inBatches([...wanted], runsPerBatch).values();
-  // A few at a time: a queue of thousands would be sent to a server in trouble long after the refresh was given up.
+  // Limited concurrency: a queue of thousands would reach a struggling server long after the refresh was aborted.
   const inTurn = async () => {
     for (const ids of batches) runs.push(...(await readRunBatch(client, ids, experimentIds, signal)));
   };
@@ -82,7 +82,7 @@ export async function readRuns(
   return unique(found, (item) => item.runId).slice(0, limit);
 }
 
-/** A run that is gone is missing from the answer. */
+/** Deleted runs are missing from the result. */
 export async function readRunsById(client: HttpClient, ids: string[], signal: AbortSignal): Promise<RunDetail[]> {
   const answers = await Promise.all(ids.map((id) => client.get(`${api}/runs/get`, { run_id: id }, signal)));
   return answers.flatMap((answer) => (answer.status === 200 ? [runDetail(record(record(answer.json)['run']))] : []));
@@ -95,7 +95,7 @@ export async function countRuns(client: HttpClient, experimentId: string, signal
   return count;
 }
 
-/** A value that cannot be written in a filter is one no run can be found by. */
+/** A value that a filter cannot express matches no run. */
 export async function readTaggedRuns(
   client: HttpClient,
   tags: Record<string, string>,
@@ -120,7 +120,7 @@ export async function readTaggedRuns(
   return unique(found, (item) => item.runId);
 }
 
-/** Histories one metric of up to 100 runs a call where the server can, else run by run. */
+/** Metric histories: one metric of up to 100 runs per call if the server supports it, else run by run. */
 export async function readHistory(
   client: HttpClient,
   runIds: string[],
@@ -133,7 +133,7 @@ export async function readHistory(
       const query = { run_id: ids, metric_key: metric, max_results: historyPerPage };
       const answer = await client.get('/ajax-api/2.0/mlflow/metrics/get-history-bulk', query, signal);
       const rows = answer.status === 200 ? records(record(answer.json)['metrics']) : [];
-      // The bulk call has no paging: a full answer may be a cut one.
+      // The bulk call has no paging: an answer of maximum length may be truncated.
       const whole = answer.status === 200 && answer.json !== undefined && rows.length < historyPerPage;
       const more = whole
         ? rows.map((json) => metricPoint(json, ''))

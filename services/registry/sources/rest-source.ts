@@ -17,12 +17,12 @@ import {
 import type { Known, ModelRows, RegistrySource } from './source.ts';
 
 const modelsPerPage = 1000;
-// The first read takes as much as it can from one moment of a live list. Later ones have the first to be checked
-// against, and take small pages: parsing a large one would hold up the requests that are answered meanwhile.
+// The first read uses large pages, which are close to one consistent state of a live list. Later reads are checked
+// against the first and use small pages: parsing a large one would block concurrent requests.
 const versionsPerFirstPage = 10_000;
 const versionsPerPage = 1_000;
 
-/** Reads a registry from an MLflow server, 2.x or 3.x, by bulk reads only. */
+/** Reads a registry from an MLflow server, 2.x or 3.x, with bulk reads only. */
 export function createRestSource(client: HttpClient, label: string, fingerprint: string): RegistrySource {
   return {
     label,
@@ -64,7 +64,7 @@ async function readRegistry(client: HttpClient, known: Known | null, signal: Abo
   return { ...rows, runs: await readRunsOfVersions(client, rows, known, signal) };
 }
 
-/** All models; a second sweep where an edit between two pages may have hidden one we knew, as for versions. */
+/** All models; a second sweep if an edit between two pages may have hidden a known one, as for versions. */
 async function readModels(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<ModelRow[]> {
   const found = new Map<string, ModelRow>();
   const sweep = async (): Promise<number> => {
@@ -87,8 +87,8 @@ async function readModels(client: HttpClient, known: Known | null, signal: Abort
 }
 
 /**
- * All versions. Paging is by offset over a live order, so an edit between two pages can hide a version:
- * where the sweep took more than one page and something we knew is gone, a second sweep must agree.
+ * All versions. Paging is by offset over a live order, so an edit between two pages can hide a version: if the sweep
+ * took more than one page and a known version is missing, a second sweep must confirm.
  */
 async function readVersions(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<VersionRow[]> {
   const found = new Map<string, VersionRow>();
@@ -117,7 +117,7 @@ async function readVersions(client: HttpClient, known: Known | null, signal: Abo
   return [...found.values()];
 }
 
-/** Runs of so many of the newest versions are read again, finished or not: somebody is about to judge them. */
+/** Source runs of this many newest versions are read again even if finished: these are likely to be evaluated soon. */
 const newestReread = 200;
 
 function newestRuns(versions: VersionRow[]): (runId: string) => boolean {
@@ -126,14 +126,14 @@ function newestRuns(versions: VersionRow[]): (runId: string) => boolean {
   return (runId) => runs.has(runId);
 }
 
-/** A few models by name, through the searches: `get` refuses names with `:` or `/` that the searches still know. */
+/** A few models by name, through the searches: `get` refuses names with `:` or `/`, which the searches accept. */
 async function readModelsByName(
   client: HttpClient,
   names: string[],
   known: RegistryRows,
   signal: AbortSignal,
 ): Promise<ModelRows | null> {
-  // A name with both kinds of quotes cannot be written in a filter.
+  // A filter cannot express a name with both kinds of quotes.
   if (names.some((name) => name.includes("'") && name.includes('"'))) return null;
   const [models, versions]: [ModelRow[], VersionRow[]] = [[], []];
   for (const name of names) {
@@ -144,7 +144,7 @@ async function readModelsByName(
       search('registered-models', 100, 'registered_models'),
       search('model-versions', versionsPerFirstPage, 'model_versions'),
     ]);
-    // Databases that compare without regard to case find more than was asked for.
+    // Databases with case-insensitive comparison return more than was asked for.
     models.push(
       ...unique(
         ofModel.map(modelRow).filter((row) => row.name === name),
@@ -167,7 +167,7 @@ async function readModelsByName(
   return { models, versions, runs: [...runs, ...(await readNewRuns(client, versions, runs, signal))] };
 }
 
-/** `/version` is missing before 2.1 and may be hidden behind a proxy: then the version is simply not known. */
+/** `/version` is missing before 2.1 and may be hidden by a proxy: the version is unknown then. */
 async function readServerVersion(client: HttpClient, signal: AbortSignal): Promise<string | null> {
   const answer = await client.get('/version', {}, signal).catch(() => null);
   return answer?.status === 200 && /^\d+\.\d+[\w.+-]*$/.test(answer.text.trim()) ? answer.text.trim() : null;

@@ -5,10 +5,10 @@ import { makeFolder } from '#kernel/files.ts';
 import { normal, type Random, seededRandom } from '#kernel/rng.ts';
 
 /**
- * Writes the sample registry: an SQLite file in MLflow's own schema, so that a newcomer's tower runs the
- * same code as one over a real store. The same day gives the same file. Teams, stages, aliases, an
- * alias-only model, models without metrics or description, daily values after training for what is in
- * production, and one model (`credit-default-risk`) whose accuracy truly falls over the last 30 days.
+ * Writes the sample registry: an SQLite file in MLflow's own schema, so that an instance without MLflow runs the same
+ * code as one with a real store. The same day gives the same file. It has teams, stages, aliases, a model with aliases
+ * only, models without metrics or description, daily values after training for production versions, and one model
+ * (`credit-default-risk`) whose accuracy really falls over the last 30 days.
  */
 export function writeSample(path: string, now: number): void {
   makeFolder(dirname(path));
@@ -32,7 +32,7 @@ const productionDays = 60;
 const classifiers = ['accuracy', 'precision', 'recall', 'f1_score'];
 const regressors = ['rmse', 'mae', 'r2'];
 
-/** name, team, task, what tells production: a stage, an alias, or nothing. */
+/** name, team, task, how production is marked: by stage, by alias, or not at all. */
 const estate: [string, string, 'classification' | 'regression', 'stage' | 'alias' | 'none'][] = [
   ['churn-predictor', 'growth', 'classification', 'stage'],
   ['credit-default-risk', 'lending', 'classification', 'stage'],
@@ -114,7 +114,7 @@ function fill(file: DatabaseSync, today: number): void {
 
 type History = { runId: string; metric: string; createdAt: number; today: number | null; fades: boolean };
 
-/** Ten epochs within the run, then one value a day up to today for a version that lives in production. */
+/** Ten epochs within the run, then one value a day until today for a version in production. */
 function writeHistory(insert: ReturnType<typeof inserter>, random: Random, history: History): void {
   const { runId, metric, createdAt, today, fades } = history;
   const error = metric === 'rmse' || metric === 'mae';

@@ -1,6 +1,6 @@
 import type { RegistryRows, RunRow } from '../snapshot/snapshot.ts';
 
-/** One value of a metric, as logged; null where it is NaN or infinite. */
+/** One logged value of a metric; null if it is NaN or infinite. */
 export type MetricPoint = {
   metric: string;
   value: number | null;
@@ -10,67 +10,64 @@ export type MetricPoint = {
   dataset: string | null;
 };
 
-/** A run as the run list shows it. */
+/** A run as in the run list. */
 export type Run = Omit<RunRow, 'lateMetrics'> & {
   name: string;
   params: Record<string, string>;
   tags: Record<string, string>;
 };
 
-/** A run with the datasets it read, in the order they were logged. */
+/** A run with its input datasets, in the order they were logged. */
 export type RunDetail = Run & { datasets: { name: string; digest: string }[] };
 
-/** A few models whole: what is not here of a name is not there. */
+/** Complete rows of a few models: whatever is missing for a name does not exist. */
 export type ModelRows = Pick<RegistryRows, 'models' | 'versions' | 'runs'>;
 
 /** What the mirror already has, so that a reader need not fetch it again. */
 export type Known = {
   rows: RegistryRows;
-  /** Runs to read again even though they are finished: those of monitored versions, or all of them at times. */
+  /** Finished runs to read again: those of monitored versions, and periodically all. */
   reread: (runId: string) => boolean;
 };
 
-/**
- * Where a registry is read from. Every method throws TowerError `unavailable` when the source cannot answer;
- * none of them writes.
- */
+/** A source of registry data. Every method throws TowerError `unavailable` if the source cannot answer; none writes. */
 export type RegistrySource = {
-  /** The address as it may be shown: no credentials. */
+  /** The URI without credentials. */
   label: string;
-  /** Names source, user and workspace; a cache made from another one is not ours. */
+  /** Hash of source, user and workspace; a cache file with another one is not used. */
   fingerprint: string;
-  /** The whole registry; null when nothing changed since `known` was read from this very source. */
+  /** The whole registry; null if nothing changed since `known` was read from this source. */
   readRegistry(known: Known | null, signal: AbortSignal): Promise<RegistryRows | null>;
-  /** A few models by name; null where this cannot be asked for. Missing in sources that are read whole as fast. */
+  /** A few models by name; null if the source cannot answer that. Missing in sources where a whole read is as fast. */
   readModels?(names: string[], known: RegistryRows, signal: AbortSignal): Promise<ModelRows | null>;
   /**
    * Newest runs of an experiment, by start time.
-   * @throws TowerError `not_found` where the source itself says there is no such experiment
+   * @throws TowerError `not_found` if the source has no such experiment
    */
   readRuns(experimentId: string, limit: number, signal: AbortSignal): Promise<Run[]>;
-  /** A few runs by id, whatever their state; one that is gone is missing. */
+  /** A few runs by id, in any state; deleted ones are missing. */
   readRunsById(ids: string[], signal: AbortSignal): Promise<RunDetail[]>;
-  /** Runs, not deleted, that bear all of these tags; missing in sources that would have to open every run for it. */
+  /** Runs, not deleted, that have all of these tags; missing in sources that would have to open every run. */
   readTaggedRuns?(tags: Record<string, string>, signal: AbortSignal): Promise<Run[]>;
   /** All points of some metrics of some runs. */
   readHistory(runIds: string[], metrics: string[], signal: AbortSignal): Promise<MetricPoint[]>;
-  /** All points recorded on a logged model (MLflow 3); empty where the source has no such thing. */
+  /** All points of a logged model (MLflow 3); empty if the source has no logged models. */
   readLoggedModel(modelId: string, signal: AbortSignal): Promise<MetricPoint[]>;
-  /** How many runs that are not deleted an experiment has; may be slow. */
+  /** Number of runs, not deleted, of an experiment; may be slow. */
   countRuns(experimentId: string, signal: AbortSignal): Promise<number>;
-  /** A light look whether the source answers. */
+  /** A cheap check whether the source answers. */
   ping(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 };
 
-/** True for a run that will not go on. */
+/** Whether a run has ended. */
 export const isFinished = (status: string): boolean => ['FINISHED', 'FAILED', 'KILLED'].includes(status);
 
-/** SQL stores clip infinity to the largest double; neither is a number anybody measured. */
+/** SQL stores clip infinity to the largest double; neither is a measured value. */
 export const finiteOrNull = (value: number): number | null =>
   Number.isFinite(value) && Math.abs(value) < Number.MAX_VALUE ? value : null;
 
-/** A copy with its keys in order, so that the same registry gives the same text whatever it was read from. */
+/** A copy with sorted keys, so that one registry serializes identically from every kind of source. */
 export function sortedRecord<T>(entries: Iterable<readonly [string, T]>): Record<string, T> {
   return Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
 }

@@ -1,8 +1,8 @@
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 
 /**
- * One read of a table. Columns the schema does not have yet come back as null, and a missing table as no
- * rows: MLflow's schema grew over the years, and its migration ids say less than the tables themselves.
+ * A query of one table. Missing columns are read as null, and a missing table as no rows: MLflow's schema changed over
+ * the years, and its tables tell more than its migration ids.
  */
 export type TableRead = {
   table: string;
@@ -11,7 +11,7 @@ export type TableRead = {
   asText?: string[];
   where?: string;
   values?: SQLInputValue[];
-  /** Only rows of this workspace, where the table knows workspaces. */
+  /** Only rows of this workspace, if the table has workspaces. */
   workspace?: string;
   orderBy?: string;
 };
@@ -19,10 +19,10 @@ export type TableRead = {
 export type TableRows = Record<string, string | number | null>[];
 
 /**
- * Runs reads over one read-only connection, each a short transaction of its own, because a reader that stays
- * open blocks MLflow's commits. If somebody committed meanwhile, all are read again (at most twice): what is
- * handed out belongs to one moment wherever the store holds still that long.
- * @param emit takes up to 500 rows of one table at a time; `restart` says that what came so far is void
+ * Runs queries over one read-only connection, each in a short transaction of its own, because a long-running reader
+ * blocks MLflow's commits. If another process committed in between, all are run again (at most twice), so that the
+ * result is consistent unless the store changes constantly.
+ * @param emit receives up to 500 rows of one table at a time; `restart` invalidates the rows so far
  */
 export function readTables(
   path: string,
@@ -61,7 +61,7 @@ function readTable(file: DatabaseSync, read: TableRead, emit: (table: string, ro
   const values = [...(read.values ?? []), ...(byWorkspace ? [read.workspace as string] : [])];
   let batch: TableRows = [];
   const statement = file.prepare(sql);
-  // Clients log times in nanoseconds too; as plain numbers they would stop the whole read.
+  // Clients log times in nanoseconds too; converted to numbers, they would throw and stop the whole read.
   statement.setReadBigInts(true);
   for (const row of statement.iterate(...values)) {
     batch.push(plainRow(row));

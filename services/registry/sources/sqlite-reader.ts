@@ -4,20 +4,20 @@ import { createWorkerPool } from '#kernel/worker-pool.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
 import type { TableRead, TableRows } from './sqlite-query.ts';
 
-/** Tables by name; a table the store does not have is an empty list. */
+/** Rows by table name; a table missing in the store is an empty list. */
 export type Tables = Record<string, TableRows>;
 
-/** A thread that reads SQLite files: node:sqlite is synchronous. Started at the first read, ended when idle. */
+/** A thread that reads SQLite files, because node:sqlite is synchronous. Started at the first read, ended when idle. */
 export type SqliteReader = {
   /**
-   * Ends the thread when the signal aborts: a read of a hung file system has no other end.
-   * @throws TowerError `unavailable` with the path and the reason
+   * Terminates the thread when the signal aborts: a read from a hung file system never returns.
+   * @throws TowerError `unavailable` with path and reason
    */
   read(path: string, reads: TableRead[], signal: AbortSignal): Promise<Tables>;
   close(): Promise<void>;
 };
 
-/** Reads that may wait for the thread. */
+/** Maximum reads that wait for the thread. */
 const maxWaiting = 256;
 
 export function createSqliteReader(): SqliteReader {
@@ -40,7 +40,7 @@ export function createSqliteReader(): SqliteReader {
   };
 }
 
-/** Rows travel as JSON text, so that parsing them can yield to the event loop. */
+/** Rows are transferred as JSON text, so that parsing them can yield to the event loop. */
 async function parsed(chunks: [table: string, json: string][]): Promise<Tables> {
   const tables: Tables = {};
   const yielder = createYielder();

@@ -4,9 +4,9 @@ import { finiteOrNull, type Run, type RunDetail, sortedRecord } from './source.t
 import type { TableRows } from './sqlite-query.ts';
 import type { Tables } from './sqlite-reader.ts';
 
-/** Rows of MLflow's tables into rows of ours. */
+/** Converts rows of MLflow's tables to our rows. */
 
-/** All tables of a registry into rows. */
+/** Converts all tables of a registry. */
 export async function joinTables(tables: Tables): Promise<RegistryRows> {
   const breath = createYielder();
   const experimentTags = await groupBy(rowsOf(tables, 'experiment_tags'), (row) => text(row['experiment_id']));
@@ -80,7 +80,7 @@ function runRow(row: TableRows[number], metrics: TableRows): RunRow {
   };
 }
 
-/** Runs with their params and tags, in the order they were read. */
+/** Runs with params and tags, in the order read. */
 export async function runsOf(tables: Tables): Promise<Run[]> {
   const byRun = (name: string) => groupBy(rowsOf(tables, name), (row) => text(row['run_uuid']));
   const [metrics, params, tags] = await Promise.all([byRun('latest_metrics'), byRun('params'), byRun('tags')]);

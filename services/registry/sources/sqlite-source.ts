@@ -10,7 +10,7 @@ import { joinTables, rowsOf, runsOf, text, value, withDatasets } from './sqlite-
 const ofVersions = 'run_uuid in (select run_id from model_versions)';
 const runColumns = ['run_uuid', 'experiment_id', 'name', 'status', 'lifecycle_stage', 'start_time', 'end_time'];
 
-/** Reads an MLflow store straight from its SQLite file, with no MLflow server. Read-only. */
+/** Reads an MLflow store from its SQLite file, without an MLflow server. Read-only. */
 export function createSqliteSource(
   path: string,
   label: string,
@@ -52,8 +52,8 @@ export function createSqliteSource(
 }
 
 /**
- * Size and time of the file and its write-ahead log, or null where they cannot tell: a file changed within
- * the last two seconds may change again without showing it, because file times are coarse.
+ * Size and time of the file and its write-ahead log; null if they are unreliable: a file changed within the last two
+ * seconds may change again unnoticed, because file times are coarse.
  */
 async function fileStamp(path: string, clock: Clock): Promise<string | null> {
   const facts = await Promise.all([stat(path).catch(() => null), stat(`${path}-wal`).catch(() => null)]);
@@ -136,14 +136,14 @@ async function readRunsById(
   const datasets = { table: 'datasets', columns: ['dataset_uuid', 'name', 'digest'], where: used, values: ids };
   const reads = runReads(`run_uuid in (${marks})`, ids);
   const tables = await reader.read(path, [...reads, inputs, datasets], signal).catch(async (error: unknown) => {
-    // Stores from before 2.4 have no such tables, and a condition that names one fails.
+    // Stores from before MLflow 2.4 lack these tables, and a condition on a missing table fails.
     if (!(error as Error).message.includes('no such table')) throw error;
     return reader.read(path, reads, signal);
   });
   return withDatasets(await runsOf(tables), tables);
 }
 
-/** Runs that name a model in their tags. */
+/** Runs whose tags name a model. */
 async function readTaggedRuns(
   reader: SqliteReader,
   path: string,

@@ -6,14 +6,15 @@ import type { Store } from '#store/store.ts';
 import type { MlflowDelivery } from '../journal/event-schemas.ts';
 
 /**
- * MLflow's own webhooks (3.3 and later) as a hint that a model changed: the model is read again by name, and what the
- * delivery says of it is never believed. So a test delivery about `example_model` changes nothing unless there is one.
+ * MLflow's own webhooks (3.3 and later), used as a hint that a model changed: the model is reread by name, and the
+ * content of the delivery is not trusted. A test delivery about `example_model` therefore changes nothing, unless that
+ * model exists.
  */
 export type MlflowWebhook = {
   /**
-   * @param headers the request's, names in lower case
-   * @param body the bytes as they came: the signature is over them
-   * @throws `forbidden` where no secret is set, `unauthenticated` for a signature or time that is not right, `invalid`
+   * @param headers of the request, names in lower case
+   * @param body the raw bytes, which the signature covers
+   * @throws `forbidden` if no secret is set, `unauthenticated` for a wrong signature or timestamp, `invalid`
    */
   take(headers: Record<string, string | string[] | undefined>, body: Buffer): Promise<MlflowDelivery>;
 };
@@ -35,7 +36,7 @@ export function createMlflowWebhook(deps: Deps): MlflowWebhook {
       const { event, name } = parseBody(body);
       if (!(await isFirstTime(deps, id))) return { status: 'duplicate', event, model_name: name };
       if (name === null) return { status: 'ignored', event, model_name: null };
-      // MLflow waits for the answer; what is read shows in the lists and in the journal.
+      // MLflow waits for the answer, so the reread happens after it.
       deps.refreshModel(name).catch((error: unknown) => {
         deps.log.warn({ err: error, model: name }, 'a model MLflow told of could not be read; the next refresh will');
       });
@@ -87,7 +88,7 @@ function parseBody(body: Buffer): { event: string; name: string | null } {
   };
 }
 
-/** A delivery is taken once, also across restarts; ids are kept well beyond the time a delivery is valid for. */
+/** Deduplicates deliveries, also across restarts; ids are kept well beyond the validity of a delivery. */
 async function isFirstTime({ store, clock }: Deps, id: string): Promise<boolean> {
   const db = await store.db();
   const now = clock.now();

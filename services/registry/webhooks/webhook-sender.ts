@@ -13,15 +13,15 @@ const longestWaitMs = 3_600_000;
 
 /**
  * Sends events to webhooks, for the outbox. Deliveries follow Standard Webhooks (standardwebhooks.com): the headers
- * webhook-id (the same at every attempt, so that a receiver can tell what it has), webhook-timestamp, and
- * webhook-signature. A 2xx is a delivery, 410 the end of the webhook, anything else a reason to try again.
+ * webhook-id (stable across attempts, so that receivers can deduplicate), webhook-timestamp and webhook-signature. A
+ * 2xx is success, 410 disables the webhook, any other answer is retried.
  */
 export const webhookSender =
   (deps: Deps): Sender =>
   (message, signal) =>
     send(deps, message, signal);
 
-/** A webhook's signing secret. It is stored nowhere: it follows from the tower's own key and the webhook's id. */
+/** A webhook's signing secret. It is not stored: it is derived from the store's key and the webhook's id. */
 export const webhookSecret = (deriveKey: DeriveKey, id: string): string =>
   `whsec_${deriveKey(`webhook ${id}`).toString('base64')}`;
 

@@ -14,22 +14,22 @@ import type { RegistryEvent } from '../journal/journal-events.ts';
 import type { DeliveryInfo, DeliveryQuery, WebhookCreated, WebhookInfo, WebhookRequest } from './webhook-schemas.ts';
 import { webhookSecret } from './webhook-sender.ts';
 
-/** Who is told of registry events. `webhook-sender.ts` does the telling. */
+/** Webhook subscriptions to registry events; `webhook-sender.ts` delivers. */
 export type Webhooks = {
-  /** The one answer that holds the secret. @throws `invalid` */
+  /** The only answer that contains the secret. @throws `invalid` */
   create(request: WebhookRequest, by: string): Promise<WebhookCreated>;
   list(): Promise<WebhookInfo[]>;
   /** @throws `not_found` */
   get(id: string): Promise<WebhookInfo>;
-  /** Deletes it and gives up what was still to be sent. @throws `not_found` */
+  /** Deletes the webhook and cancels its pending deliveries. @throws `not_found` */
   remove(id: string): Promise<void>;
-  /** Sends a message of type `webhook.test`, as any event is sent. @throws `not_found` */
+  /** Sends a message of type `webhook.test`, in the same way as an event. @throws `not_found` */
   test(id: string): Promise<void>;
   /** @throws `not_found`, `invalid` */
   deliveries(id: string, query: DeliveryQuery): Promise<DeliveryInfo[]>;
-  /** Sends a delivery again. @throws `not_found`, `conflict` while it is still to be sent */
+  /** Sends a delivery again. @throws `not_found`, `conflict` while it is pending */
   replay(id: string, deliveryId: string): Promise<void>;
-  /** Writes down who is to be told of events, in the transaction that keeps the events. */
+  /** Enqueues deliveries of events, in the transaction that records the events. */
   enqueue(transaction: Transaction, events: RegistryEvent[]): Promise<void>;
 };
 
@@ -130,7 +130,7 @@ const infoOf = (row: Row): WebhookInfo => {
   };
 };
 
-/** Who knows the address of a chat channel can write to it: only the host is shown. */
+/** The URL of a chat channel is a secret that allows writing to it: only the host is shown. */
 const shownUrl = (url: string): string => `${new URL(url).origin}/…`;
 
 const deliveryInfo = (delivery: Delivery): DeliveryInfo => {
