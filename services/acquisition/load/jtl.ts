@@ -4,24 +4,24 @@ import { invalid, type TowerError } from '#kernel/errors.ts';
 import { judgeSamples, type LoadResult, type Sample } from './results.ts';
 
 /**
- * Reads JTL files of JMeter, as CSV, part by part: a day of load has more rows than a string can hold. A quote too many or
- * too few would join rows to one and lose what is between them, so a row ends where the next one begins, which is known by
- * its two times; each must then have as many cells as the header. Only the last row may be cut off, as it is where JMeter
- * was ended: it is left out.
+ * Reads JMeter's JTL files (CSV) in a stream: a day of load has more rows than a string can hold. A record ends with the
+ * line at which its quotes are balanced. A stray quote would join records and lose the rows between them, so a line within
+ * quotes that is a row by itself is an error. JMeter leaves the last row incomplete, without a line end, when it is killed:
+ * that one is left out.
  */
 
-const maxRowBytes = 65_536;
-const rowsAtOnce = 500;
-const rowStart = /^\d{4,17},\d+,/;
+/** Maximum length of a record, in characters. */
+const maxRecord = 65_536;
+const batchSize = 500;
 const needed = ['timeStamp', 'elapsed', 'label', 'success'] as const;
 
 type Chunks = AsyncIterable<string | Buffer> | Iterable<string | Buffer>;
-/** Where each column is. */
-type Columns = Map<string, number>;
+/** Index of each column. */
+type Columns = { index: Map<string, number>; count: number };
 
 /**
- * What a JTL file shows. JMeter's exit code says nothing: it is 0 when every request failed.
- * @throws TowerError `invalid` for a file that is none, that is damaged, or that has no request
+ * Evaluates a JTL file. JMeter's exit code cannot be used for that: it is 0 even if every request failed.
+ * @throws TowerError `invalid` if the file is no JTL file, is damaged, or has no request
  */
 export async function judgeJtl(chunks: Chunks): Promise<LoadResult> {
   const samples: Sample[] = [];
@@ -32,20 +32,35 @@ export async function judgeJtl(chunks: Chunks): Promise<LoadResult> {
     rows = [];
   };
   for await (const line of linesOf(chunks)) {
-    if (!columns) columns = columnsOf(line);
-    else if (rowStart.test(line)) {
-      if (row !== '') rows.push(row);
-      row = line;
-      if (rows.length === rowsAtOnce) take();
-    } else if (row === '' && line.trim() !== '') throw fault(1, 'has no time');
-    // A beginning of the next row that was cut off before its second time is no part of this one.
-    else if (line.endsWith('\n') || !isWhole(row, columns)) row += line;
-    if (row.length > maxRowBytes) throw fault(samples.length + rows.length + 1, 'is too long');
+    if (row === '' && line.trim() === '') continue;
+    if (!columns) {
+      columns = columnsOf(line);
+      continue;
+    }
+    const at = samples.length + rows.length + 1;
+    if (row !== '' && looksLikeRow(line, columns)) throw fault(at, 'has a quote too many or too few');
+    row += line;
+    if (row.length > maxRecord) throw fault(at, `is longer than ${maxRecord} characters`);
+    if (!line.endsWith('\n') || hasOpenQuote(row)) continue;
+    rows.push(row);
+    row = '';
+    if (rows.length === batchSize) take();
   }
   take();
-  if (columns && isWhole(row, columns)) samples.push(...samplesOf([row], columns, samples.length));
+  if (row.endsWith('\n')) throw fault(samples.length + 1, 'has a quote too many or too few');
+  if (columns && isComplete(row, columns)) samples.push(...samplesOf([row], columns, samples.length));
   return judgeSamples(samples);
 }
+
+const hasOpenQuote = (text: string): boolean => (text.split('"').length - 1) % 2 === 1;
+
+/** Whether a line has all columns, and numbers where the times belong. */
+function looksLikeRow(line: string, { index, count }: Columns): boolean {
+  const cells = line.split(',').map((cell) => cell.trim().replace(/^"|"$/g, ''));
+  return cells.length >= count && [index.get('timeStamp')!, index.get('elapsed')!].every((i) => isNumber(cells[i] ?? ''));
+}
+
+const isNumber = (text: string): boolean => text.trim() !== '' && Number(text) >= 0 && Number.isFinite(Number(text));
 
 /** Lines with their line ends; the last may have none. */
 async function* linesOf(chunks: Chunks): AsyncGenerator<string> {
@@ -59,24 +74,25 @@ async function* linesOf(chunks: Chunks): AsyncGenerator<string> {
       from = end + 1;
     }
     rest = rest.slice(from);
-    if (rest.length > maxRowBytes) throw invalid('a line of the JTL file is too long', { parameter: 'jtl' });
+    if (rest.length > maxRecord)
+      throw invalid(`a line of the JTL file is longer than ${maxRecord} characters`, { parameter: 'jtl' });
   }
   if (rest !== '') yield rest;
 }
 
 function columnsOf(line: string): Columns {
   const [names = []] = recordsOf(line.replace(/^\uFEFF/, ''));
-  const columns = new Map(names.map((name, i) => [name, i]));
-  const absent = needed.filter((name) => !columns.has(name));
+  const index = new Map(names.map((name, i) => [name.trim(), i]));
+  const absent = needed.filter((name) => !index.has(name));
   if (absent.length > 0)
     throw invalid(`this is no JTL file as CSV: it has no column ${absent.join(', ')}`, { parameter: 'jtl' });
-  return columns;
+  return { index, count: names.length };
 }
 
-/** @param before - rows of the file before these */
+/** @param before - number of rows before these */
 function samplesOf(rows: string[], columns: Columns, before: number): Sample[] {
   const records = tryRecords(rows.join(''));
-  const isSound = records?.length === rows.length && records.every((cells) => cells.length === columns.size);
+  const isSound = records?.length === rows.length && records.every((cells) => cells.length === columns.count);
   if (!isSound) throw faultIn(rows, columns, before);
   return records.map((cells, i) => sampleOf(cells, columns, before + i + 1));
 }
@@ -87,16 +103,16 @@ function faultIn(rows: string[], columns: Columns, before: number): TowerError {
     const at = before + i + 1;
     const records = tryRecords(row);
     if (!records) return fault(at, 'has a quote too many or too few');
-    if (records.length !== 1) return fault(at, 'is followed by a line that has no time');
-    if (records[0]!.length !== columns.size)
-      return fault(at, `has ${records[0]!.length} cells, and the header ${columns.size}`);
+    if (records[0]?.length !== columns.count)
+      return fault(at, `has ${records[0]?.length ?? 0} cells, and the header ${columns.count}`);
   }
   return fault(before + 1, 'or one of the next has a quote too many or too few');
 }
 
-const isWhole = (row: string, columns: Columns): boolean => {
-  const records = tryRecords(row);
-  return records?.length === 1 && records[0]!.length === columns.size;
+/** Whether a last row without a line end has all its cells. */
+const isComplete = (row: string, { index, count }: Columns): boolean => {
+  const [cells] = tryRecords(row) ?? [];
+  return cells?.length === count && ['true', 'false'].includes(cells[index.get('success')!] ?? '');
 };
 
 const fault = (row: number, what: string): TowerError =>
@@ -105,7 +121,7 @@ const fault = (row: number, what: string): TowerError =>
 const recordsOf = (text: string): string[][] =>
   parse(text, { record_delimiter: ['\r\n', '\n'], relax_column_count: true, skip_empty_lines: true });
 
-/** Null for quotes that do not fit together. */
+/** Null if the quotes are not valid. */
 function tryRecords(text: string): string[][] | null {
   try {
     return recordsOf(text);
@@ -117,9 +133,10 @@ function tryRecords(text: string): string[][] | null {
 
 /** @param row - counted from the first below the header */
 function sampleOf(cells: string[], columns: Columns, row: number): Sample {
-  const cell = (name: string): string => cells[columns.get(name) ?? -1] ?? '';
+  const cell = (name: string): string => cells[columns.index.get(name) ?? -1] ?? '';
+  for (const name of ['timeStamp', 'elapsed'])
+    if (!isNumber(cell(name))) throw fault(row, `has no number as ${name} (${JSON.stringify(cell(name).slice(0, 40))})`);
   const [startMs, elapsedMs] = [Number(cell('timeStamp')), Number(cell('elapsed'))];
-  if (!Number.isFinite(startMs) || !(elapsedMs >= 0)) throw fault(row, 'has no time');
   const ok = cell('success') === 'true';
   return { startMs, elapsedMs, label: cell('label'), ok, why: ok ? '' : whyOf(cell) };
 }

@@ -118,9 +118,40 @@ describe('the judgement of a JMeter run', () => {
     ['', /^the load test made no request$/],
     [header, /^the load test made no request$/],
     ['a,b\n1,2\n', /^this is no JTL file as CSV: it has no column timeStamp, elapsed, label, success$/],
-    [`${header}soon,1,home,200,OK,true,\n`, /^row 1 of the JTL file has no time$/],
+    [`${header}soon,1,home,200,OK,true,\n`, /^row 1 of the JTL file has no number as timeStamp \("soon"\)$/],
+    [`${header},1,home,200,OK,true,\n`, /^row 1 of the JTL file has no number as timeStamp \(""\)$/],
+    [`${header}1760000000000,1,home,200,OK\n`, /^row 1 of the JTL file has 5 cells, and the header 7$/],
+    [`${header}1760000000000,1,home,200,"OK,true,\n`, /^row 1 of the JTL file has a quote too many or too few$/],
   ])('refuses what is none: %j', async (csv, text) => {
     await expect(judgeJtl([csv])).rejects.toThrow(text);
+  });
+
+  it.each([
+    [
+      'columns in another order',
+      'label,success,timeStamp,elapsed\nhome,true,1760000000000,12\nhome,false,1760000000001,3\n',
+    ],
+    [
+      'every cell quoted',
+      '"timeStamp","elapsed","label","success"\n"1760000000000","12","home","true"\n"1760000000001","3","home","false"\n',
+    ],
+    [
+      'blanks and empty lines',
+      '\n timeStamp, elapsed, label, success\n1760000000000,12,home,true\n\n1760000000001,3,home,false\n  \n',
+    ],
+    ['times with decimals', 'timeStamp,elapsed,label,success\n1.76e12,12.5,home,true\n1760000000001,3,home,false\n'],
+    ['CRLF', 'timeStamp,elapsed,label,success\r\n1760000000000,12,home,true\r\n1760000000001,3,home,false\r\n'],
+    [
+      'columns without a name',
+      'timeStamp,elapsed,label,success,,\n1760000000000,12,home,true,,\n1760000000001,3,home,false,,\n',
+    ],
+    [
+      'a message of several lines that begin with numbers',
+      'timeStamp,elapsed,label,success,failureMessage\n1760000000000,12,home,true,\n1760000000001,3,home,false,"expected\n2024,15,""x""\n2025,16,"\n',
+    ],
+  ])('reads %s', async (_, csv) => {
+    for (const chunks of [[csv], csv.match(/[^]{1,7}/g) ?? []])
+      expect(await judgeJtl(chunks)).toMatchObject({ total_requests: 2, failed_requests: 1 });
   });
 
   describe('with a stray quote', () => {
@@ -143,7 +174,13 @@ describe('the judgement of a JMeter run', () => {
     });
 
     it('in the last row, which was cut off, leaves out that row alone', async () => {
-      for (const cut of ['1760000060000,9', '1760000060000,90,"ho', '1760000060000,90,home,200,OK,tru', '17600'])
+      for (const cut of [
+        '1760000060000,9',
+        '1760000060000,90,"ho',
+        '1760000060000,90,home,200,OK,tru',
+        '17600',
+        '1760000060000,90,home,200,OK,tr,',
+      ])
         expect(await judgeJtl([header + row(0) + row(1) + cut])).toMatchObject({ total_requests: 2 });
     });
   });
