@@ -25,11 +25,9 @@ export function createRegistryDispatch(owners: Owners) {
     refusals.set(request, invalid(`registry ${constraint}`, { parameter: 'registry', constraint }));
     return null;
   };
-  /** @returns the name of the registry; null: none, or the request is refused */
-  const choose = (request: IncomingMessage, path: string): string | null => {
-    const found = router.find((request.method ?? 'GET') as HTTPMethod, path);
-    if (!found) return null;
-    const { model_name: model, experiment_id: experiment } = found.params;
+  /** @returns the name of the registry; null: the request is refused */
+  const choose = (request: IncomingMessage, params: Record<string, string | undefined>): string | null => {
+    const { model_name: model, experiment_id: experiment } = params;
     const isNamed = model !== undefined || experiment !== undefined;
     if (!isNamed) return refuse(request, `must be named, as ?registry= and one of ${choices}`);
     const having = model === undefined ? owners.ownersOfExperiment(experiment!) : owners.ownersOfModel(model);
@@ -43,20 +41,26 @@ export function createRegistryDispatch(owners: Owners) {
     return refuse(request, `must be named, as ?registry= and one of ${choices}: ${reason}`);
   };
   return {
-    /** Adds a route, without the prefix, that each registry has a copy of. */
-    add: ({ method, url }: Pick<RouteOptions, 'method' | 'url'>): void => {
+    /**
+     * Adds a route, without the prefix, that each registry has a copy of.
+     * @param isCombined - whether the same path also answers for all registries, if a request names none
+     */
+    add: ({ method, url }: Pick<RouteOptions, 'method' | 'url'>, isCombined: boolean): void => {
       for (const each of [method].flat() as HTTPMethod[])
-        if (!router.hasRoute(each, url)) router.on(each, url, () => undefined);
+        if (!router.hasRoute(each, url)) router.on(each, url, () => undefined, { isCombined });
     },
     /** For Fastify's option of this name. */
     rewriteUrl: (request: IncomingMessage): string => {
       const address = request.url ?? '/';
       const [path = '', query = ''] = address.split('?', 2);
-      if (path.startsWith('/registries/')) return address;
+      // A target in absolute form (`http://host/…`) is for proxies.
+      const found = address.startsWith('/') ? router.find((request.method ?? 'GET') as HTTPMethod, path) : null;
+      if (!found) return address;
       const parameters = new URLSearchParams(query);
       const [name, ...more] = parameters.getAll('registry');
       if (name === undefined) {
-        const chosen = choose(request, path);
+        if ((found.store as { isCombined: boolean }).isCombined) return address;
+        const chosen = choose(request, found.params);
         return chosen === null ? address : `/registries/${chosen}${address}`;
       }
       if (more.length > 0 || !owners.names.includes(name)) {

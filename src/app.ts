@@ -51,7 +51,8 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
 }
 
 function openServer({ config, log, clock, areas }: Parts): FastifyInstance {
-  const rewrites = areas.flatMap(({ rewriteUrl }) => (rewriteUrl ? [rewriteUrl] : []));
+  const [rewriteUrl, ...others] = areas.flatMap((area) => area.rewriteUrl ?? []);
+  if (others.length > 0) throw new Error('more than one area rewrites URLs');
   return Fastify({
     // Fastify logs warnings and errors only: request counts and latencies are in /metrics.
     loggerInstance: log.child({}, { level: log.level === 'debug' ? 'debug' : 'warn' }),
@@ -63,7 +64,7 @@ function openServer({ config, log, clock, areas }: Parts): FastifyInstance {
     childLoggerFactory: (logger) => logger,
     genReqId: (request) => cleanRequestId(request.headers['x-request-id']) ?? randomUUID(),
     forceCloseConnections: 'idle',
-    ...(rewrites[0] ? { rewriteUrl: rewrites[0] } : {}),
+    ...(rewriteUrl ? { rewriteUrl } : {}),
     // With these set, Fastify does not load its own compilers: 100 modules less at start.
     schemaController: {
       compilersFactory: {

@@ -39,7 +39,7 @@ export type Frame = {
 export type Area = {
   name: string;
   routes?: (app: FastifyInstance) => Promise<void>;
-  /** Changes the path of a request before it is routed. */
+  /** Changes the path of a request before it is routed; one area at most has it. */
   rewriteUrl?: (request: IncomingMessage) => string;
   /** Every instance runs them. */
   jobs?: AreaJob[];

@@ -115,8 +115,8 @@ async function mountEach(
         scope.addHook('onRoute', ({ method, url }) => {
           const plain = url.slice(prefix.length);
           // Lists over all registries answer under the same path.
-          if (dispatch && !app.hasRoute({ method: [method].flat()[0]!, url: plain }))
-            dispatch.add({ method, url: plain });
+          const isCombined = app.hasRoute({ method: [method].flat()[0]!, url: plain });
+          dispatch?.add({ method, url: plain }, isCombined);
         });
         await routes(scope, parts);
       },

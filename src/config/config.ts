@@ -57,14 +57,14 @@ export type Secrets = {
   prometheusToken: string | undefined;
 };
 
-/** `serve`: to listen for requests; `command`: for commands that work on the data folder. */
-type Purpose = 'serve' | 'command';
+/** `serve`: to listen for requests; `sign`: for commands that sign with the store's key; `store`: for those that do not. */
+type Purpose = 'serve' | 'sign' | 'store';
 type Issue = { parameters: string[]; text: string };
 
 /** @throws TowerError `invalid` whose text has a line for each variable, or combination of them, that breaks a rule */
 export function readConfig(
   env: Record<string, string | undefined>,
-  purpose: Purpose = 'command',
+  purpose: Purpose = 'store',
 ): { config: Config; secrets: Secrets } {
   const given = Object.fromEntries(
     Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''),
@@ -77,8 +77,8 @@ export function readConfig(
   const registries = attempt(() => registriesOf(partial.data?.MLFLOW_TRACKING_URI, given), issues);
   attempt(() => parseAllowed(partial.data?.OUTBOUND_ALLOWED_HOSTS ?? []), issues);
   if (partial.data)
-    for (const check of crossChecks) {
-      const issue = check(partial.data, purpose);
+    for (const check of crossChecks[purpose]) {
+      const issue = check(partial.data);
       if (issue && !issue.parameters.some((name) => wrong.has(name))) issues.push(issue);
     }
   if (!parsed.success || registries === null || issues.length > 0)
@@ -127,34 +127,47 @@ function attempt<T>(read: () => T, issues: Issue[]): T | null {
   }
 }
 
+type Check = (settings: Settings) => Issue | null;
+
+const openHost: Check = ({ API_HOST: host, AUTH_ENABLED: isRequired, ALLOW_UNAUTHENTICATED: isMeant }) =>
+  isRequired || isMeant || isLoopback(host)
+    ? null
+    : {
+        parameters: ['API_HOST', 'AUTH_ENABLED', 'ALLOW_UNAUTHENTICATED'],
+        text: `API_HOST ${host} accepts connections from other machines while authentication is off. Set AUTH_ENABLED=true (and make a key with "tower token create"), or ALLOW_UNAUTHENTICATED=true if that is meant`,
+      };
+
+const jwtIssuer: Check = ({ JWT_ISSUER: issuer, JWT_JWKS_URL: keys, JWT_HS256_SECRET: secret }) =>
+  issuer !== undefined || (keys === undefined && secret === undefined)
+    ? null
+    : { parameters: ['JWT_ISSUER'], text: 'JWT_ISSUER must be set where JWT_JWKS_URL or JWT_HS256_SECRET is set' };
+
+const secretKey: Check = ({ DATABASE_URL: url, TOWER_SECRET_KEY: key }) =>
+  url === undefined || key !== undefined
+    ? null
+    : {
+        parameters: ['TOWER_SECRET_KEY'],
+        text: 'TOWER_SECRET_KEY must be set where DATABASE_URL is set: all instances over one database sign with it. For a database that was copied from a data folder it is the content of its tower.key',
+      };
+
+const retention: Check = ({
+  METRICS_RETENTION_DAYS: raw,
+  METRICS_HOURS_RETENTION_DAYS: hours,
+  METRICS_DAYS_RETENTION_DAYS: days,
+}) =>
+  raw <= hours && hours <= days
+    ? null
+    : {
+        parameters: ['METRICS_RETENTION_DAYS', 'METRICS_HOURS_RETENTION_DAYS', 'METRICS_DAYS_RETENTION_DAYS'],
+        text: `METRICS_RETENTION_DAYS (${raw}) must be at most METRICS_HOURS_RETENTION_DAYS (${hours}), and that at most METRICS_DAYS_RETENTION_DAYS (${days})`,
+      };
+
 /** Every rule about more than one setting. */
-const crossChecks: ((settings: Settings, purpose: Purpose) => Issue | null)[] = [
-  ({ API_HOST: host, AUTH_ENABLED: isRequired, ALLOW_UNAUTHENTICATED: isMeant }, purpose) =>
-    purpose !== 'serve' || isRequired || isMeant || isLoopback(host)
-      ? null
-      : {
-          parameters: ['API_HOST', 'AUTH_ENABLED', 'ALLOW_UNAUTHENTICATED'],
-          text: `API_HOST ${host} accepts connections from other machines while authentication is off. Set AUTH_ENABLED=true (and make a key with "tower token create"), or ALLOW_UNAUTHENTICATED=true if that is meant`,
-        },
-  ({ JWT_ISSUER: issuer, JWT_JWKS_URL: keys, JWT_HS256_SECRET: secret }) =>
-    issuer !== undefined || (keys === undefined && secret === undefined)
-      ? null
-      : { parameters: ['JWT_ISSUER'], text: 'JWT_ISSUER must be set where JWT_JWKS_URL or JWT_HS256_SECRET is set' },
-  ({ DATABASE_URL: url, TOWER_SECRET_KEY: key }) =>
-    url === undefined || key !== undefined
-      ? null
-      : {
-          parameters: ['TOWER_SECRET_KEY'],
-          text: 'TOWER_SECRET_KEY must be set where DATABASE_URL is set: all instances over one database sign with it. For a database that was copied from a data folder it is the content of its tower.key',
-        },
-  ({ METRICS_RETENTION_DAYS: raw, METRICS_HOURS_RETENTION_DAYS: hours, METRICS_DAYS_RETENTION_DAYS: days }) =>
-    raw <= hours && hours <= days
-      ? null
-      : {
-          parameters: ['METRICS_RETENTION_DAYS', 'METRICS_HOURS_RETENTION_DAYS', 'METRICS_DAYS_RETENTION_DAYS'],
-          text: `METRICS_RETENTION_DAYS (${raw}) must be at most METRICS_HOURS_RETENTION_DAYS (${hours}), and that at most METRICS_DAYS_RETENTION_DAYS (${days})`,
-        },
-];
+const crossChecks: Record<Purpose, Check[]> = {
+  serve: [openHost, jwtIssuer, secretKey, retention],
+  sign: [secretKey],
+  store: [],
+};
 
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));

@@ -48,7 +48,7 @@ describe('settings', () => {
       DATABASE_URL: 'postgres://db/tower',
       METRICS_RETENTION_DAYS: '500',
     };
-    const parametersOf = (env: Record<string, string>, purpose?: 'serve') => {
+    const parametersOf = (env: Record<string, string>, purpose?: 'serve' | 'sign') => {
       try {
         readConfig(env, purpose);
       } catch (error) {
@@ -69,8 +69,14 @@ describe('settings', () => {
       'METRICS_HOURS_RETENTION_DAYS',
       'METRICS_DAYS_RETENTION_DAYS',
     ]);
-    // Commands that listen to nobody do not need authentication.
-    expect(parametersOf({ API_HOST: '0.0.0.0' })).toEqual([]);
+    // Commands check only what they use.
+    expect(parametersOf(wrong, 'sign')).toEqual([
+      'API_PORT',
+      'MLFLOW_TRACKING_URI',
+      'OUTBOUND_ALLOWED_HOSTS',
+      'TOWER_SECRET_KEY',
+    ]);
+    expect(parametersOf({ DATABASE_URL: 'postgres://db/tower', METRICS_RETENTION_DAYS: '500' })).toEqual([]);
     // A variable that breaks its own rule is reported once.
     expect(parametersOf({ METRICS_RETENTION_DAYS: 'x', METRICS_HOURS_RETENTION_DAYS: '10' })).toEqual([
       'METRICS_RETENTION_DAYS',

@@ -96,6 +96,12 @@ describe('several registries in one tower', () => {
       detail: 'registry must be named, as ?registry= and one of prod, lab',
     });
     expect(await get('/cache/info?registry=x')).toMatchObject({ detail: 'registry must be one of prod, lab' });
+    // Paths that are not about one registry are answered as if there were one.
+    const statusOf = async (method: 'GET' | 'DELETE', url: string) => (await app.inject({ method, url })).statusCode;
+    expect(await statusOf('GET', '/health?registry=x')).toBe(await statusOf('GET', '/health'));
+    expect(await statusOf('GET', '/api/v1/metrics?registry=x')).toBe(await statusOf('GET', '/api/v1/metrics?other=x'));
+    expect(await statusOf('GET', '/nowhere?registry=x')).toBe(404);
+    expect(await statusOf('DELETE', '/model/DNA/versions')).toBe(404);
     expect((await app.inject('/nowhere')).statusCode).toBe(404);
   });
 

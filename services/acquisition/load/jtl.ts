@@ -57,7 +57,9 @@ const hasOpenQuote = (text: string): boolean => (text.split('"').length - 1) % 2
 /** Whether a line has all columns, and numbers where the times belong. */
 function looksLikeRow(line: string, { index, count }: Columns): boolean {
   const cells = line.split(',').map((cell) => cell.trim().replace(/^"|"$/g, ''));
-  return cells.length >= count && [index.get('timeStamp')!, index.get('elapsed')!].every((i) => isNumber(cells[i] ?? ''));
+  return (
+    cells.length >= count && [index.get('timeStamp')!, index.get('elapsed')!].every((i) => isNumber(cells[i] ?? ''))
+  );
 }
 
 const isNumber = (text: string): boolean => text.trim() !== '' && Number(text) >= 0 && Number.isFinite(Number(text));
@@ -135,7 +137,8 @@ function tryRecords(text: string): string[][] | null {
 function sampleOf(cells: string[], columns: Columns, row: number): Sample {
   const cell = (name: string): string => cells[columns.index.get(name) ?? -1] ?? '';
   for (const name of ['timeStamp', 'elapsed'])
-    if (!isNumber(cell(name))) throw fault(row, `has no number as ${name} (${JSON.stringify(cell(name).slice(0, 40))})`);
+    if (!isNumber(cell(name)))
+      throw fault(row, `has no number as ${name} (${JSON.stringify(cell(name).slice(0, 40))})`);
   const [startMs, elapsedMs] = [Number(cell('timeStamp')), Number(cell('elapsed'))];
   const ok = cell('success') === 'true';
   return { startMs, elapsedMs, label: cell('label'), ok, why: ok ? '' : whyOf(cell) };

@@ -5,7 +5,7 @@ import type { RegistrySource } from '../sources/source.ts';
 
 /**
  * The single owner of the mirror's content. Every read is passed to `swap`; subscribers (journal, cache file, sharing)
- * are called after every swap, and change the content only by another swap.
+ * are called after every swap, and change the snapshot only by another swap.
  */
 
 export type Content = {
@@ -76,11 +76,11 @@ export function createMirrorState(source: RegistrySource, origin: Content['origi
       await told;
       return true;
     },
-    /** The snapshot was published as this revision. */
+    /** Sets the shared revision that the snapshot contains. */
     published: (revision: number): void => {
       content = { ...content, revision };
     },
-    /** The rounds before a restart. */
+    /** Continues the count of rounds after a restart. */
     resume: (before: number): void => {
       rounds = before;
     },

@@ -53,8 +53,22 @@ export function createReader({ aliasTable, rereadEvery, monitoredRunIds, cacheEn
       const parts = await source.readModels?.([...names], snapshot.rows, signal);
       return parts ? buildSnapshot(spliced(snapshot.rows, names, parts), snapshot.readAt, aliasTable) : null;
     },
+    /** The snapshot with some models as `other` has them. */
+    copyModels: (snapshot: Snapshot, names: ReadonlySet<string>, other: Snapshot): Promise<Snapshot> =>
+      buildSnapshot(spliced(snapshot.rows, names, partsOf(other.rows, names)), snapshot.readAt, aliasTable),
     /** A snapshot of rows read earlier. */
     build: (rows: RegistryRows, readAt: number): Promise<Snapshot> => buildSnapshot(rows, readAt, aliasTable),
+  };
+}
+
+/** The rows of some models. */
+function partsOf({ models, versions, runs }: RegistryRows, names: ReadonlySet<string>): ModelRows {
+  const theirs = versions.filter((row) => names.has(row.name));
+  const runIds = new Set(theirs.map((row) => row.runId));
+  return {
+    models: models.filter((row) => names.has(row.name)),
+    versions: theirs,
+    runs: runs.filter((run) => runIds.has(run.runId)),
   };
 }
 

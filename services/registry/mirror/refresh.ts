@@ -63,14 +63,15 @@ export function createRefresher(options: RefreshOptions) {
      * @returns false if the source cannot read by name, or there is no snapshot yet
      */
     models: async (names: ReadonlySet<string>): Promise<boolean> => {
-      const signal = AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)]);
       for (;;) {
-        const { snapshot: before, source, origin, revision } = state.content();
+        const { snapshot: before, source, origin } = state.content();
         if (!before || origin === 'sample') return false;
         const from = clock.now();
+        const signal = AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)]);
         const snapshot = await reader.readModels(source, before, names, signal);
         if (!snapshot) return false;
         // A whole read swapped in meanwhile may have read these models later than this call did: read again.
+        const { revision } = state.content();
         if (await state.swap({ cause: 'models', from, names, snapshot, source, origin, revision }, before)) return true;
       }
     },
@@ -110,7 +111,9 @@ async function showSample({ state, reader, openSample, stopping, clock, log }: R
   const rows = await source.readRegistry(null, stopping);
   if (!rows) return;
   const snapshot = await reader.build(rows, clock.now());
-  await state.swap({ cause: 'sample', snapshot, source, origin: 'sample', revision: null });
+  // Another instance's snapshot may have arrived meanwhile.
+  if (!(await state.swap({ cause: 'sample', snapshot, source, origin: 'sample', revision: null }, null)))
+    return source.close();
   const text = 'MLflow cannot be reached: SAMPLE DATA is shown until it answers (ENABLE_MOCK_DATA=true)';
   log.warn({ reason: state.lastError() }, text);
 }

@@ -113,8 +113,8 @@ async function merge(options: Options, unshared: Unshared, head: Head): Promise<
   const names = new Set([...head.named].filter(([, at]) => at >= mine.readAt).map(([name]) => name));
   const merged = await reread(options, mine, names);
   if (state.content().snapshot !== mine) return false;
-  if (merged !== mine) await state.swap({ ...state.content(), cause: 'reread', snapshot: merged }, mine);
-  state.published(head.revision);
+  if (merged === mine) state.published(head.revision);
+  else await state.swap({ ...state.content(), cause: 'reread', snapshot: merged, revision: head.revision }, mine);
   return true;
 }
 
@@ -127,7 +127,13 @@ async function take(options: Options, unshared: Unshared): Promise<boolean> {
   if (!taken) return true;
   const { rows, head } = taken;
   const theirs = mine && rows === mine.rows ? { ...mine, readAt: head.readAt } : await reader.build(rows, head.readAt);
-  const snapshot = await reread(options, theirs, new Set(unshared.models.keys()));
+  const names = new Set(unshared.models.keys());
+  const snapshot = await reread(options, theirs, names).catch((error: unknown) => {
+    // An instance whose MLflow is down still follows the others.
+    options.log.warn({ err: error, models: [...names] }, 'failed to reread models; merging by time of read');
+    for (const [name, at] of unshared.models) if (at < head.readAt) unshared.models.delete(name);
+    return mine ? reader.copyModels(theirs, new Set(unshared.models.keys()), mine) : theirs;
+  });
   const { revision } = head;
   return state.swap({ cause: 'shared', snapshot, source, origin: 'mlflow', revision }, before);
 }

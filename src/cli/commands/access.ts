@@ -16,7 +16,7 @@ import { card, table } from '../table.ts';
  */
 export function addAccessCommands(program: Command, context: CliContext): void {
   const here = async <T>(work: (door: Door) => Promise<T>): Promise<T> => {
-    const { config, secrets } = readConfig(context.env);
+    const { config, secrets } = readConfig(context.env, 'sign');
     const door = await openAccess(config, secrets);
     try {
       await door.access.audit.begin();

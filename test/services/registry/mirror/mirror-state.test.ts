@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { unavailable } from '#kernel/errors.ts';
 import { createMirrorState, type Swap } from '#services/registry/mirror/mirror-state.ts';
+import { createRefresher, type RefreshOptions } from '#services/registry/mirror/refresh.ts';
 import type { Snapshot } from '#services/registry/snapshot/snapshot.ts';
 import type { RegistrySource } from '#services/registry/sources/source.ts';
 
@@ -82,4 +83,25 @@ describe('createMirrorState', () => {
     await state.swap(read(2_000, { source }));
     expect([closed, sample.closed, state.content().origin]).toEqual([[], ['sample'], 'mlflow']);
   });
+});
+
+it('keeps the revision that was published while createRefresher read models by name', async () => {
+  const { state, read, source } = stateOver();
+  await state.swap(read(1_000));
+  const reader = {
+    readModels: async () => {
+      state.published(7);
+      return snapshotAt(1_000);
+    },
+  };
+  const refresher = createRefresher({
+    state,
+    reader,
+    source,
+    timeoutMs: 1_000,
+    stopping: new AbortController().signal,
+    clock: { now: () => 2_000 },
+  } as unknown as RefreshOptions);
+  expect(await refresher.models(new Set(['x']))).toBe(true);
+  expect(state.content().revision).toBe(7);
 });

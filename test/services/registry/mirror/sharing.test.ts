@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { unavailable } from '#kernel/errors.ts';
 import type { MirrorOptions } from '#services/registry/mirror/mirror.ts';
 import { createMirror, type Mirror } from '#services/registry/mirror/mirror.ts';
 import { createSharedSnapshots } from '#services/registry/mirror/shared-snapshots.ts';
@@ -33,7 +34,13 @@ function rowsOf(world: World): RegistryRows {
   };
 }
 
-type More = { fingerprint?: string; wholeTakes?: () => Promise<void>; onSwap?: MirrorOptions['onSwap'] };
+type More = {
+  fingerprint?: string;
+  wholeTakes?: () => Promise<void>;
+  /** Called before each read by name. */
+  readsModels?: () => void;
+  onSwap?: MirrorOptions['onSwap'];
+};
 
 /** A tower's mirror of this world, over a store it shares. */
 async function towerOver(store: Store, world: World, clock: ReturnType<typeof handClock>, more: More = {}) {
@@ -49,6 +56,7 @@ async function towerOver(store: Store, world: World, clock: ReturnType<typeof ha
       return rows;
     },
     readModels: async (names: string[]) => {
+      more.readsModels?.();
       const { models, versions } = rowsOf(world);
       const isMeant = ({ name }: { name: string }) => names.includes(name);
       return { models: models.filter(isMeant), versions: versions.filter(isMeant), runs: [] };
@@ -112,6 +120,33 @@ describe('towers that share what they read', () => {
     await a.follow();
     await b.follow();
     expect([seen(a), seen(b)]).toEqual([world, world]);
+  });
+
+  it('follow each other while the source does not answer one of them, without losing what that one read', async () => {
+    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
+    let reads = 0;
+    const readsModels = () => {
+      reads += 1;
+      if (reads > 1) throw unavailable('MLflow is down');
+    };
+    const a = await towerOver(store, world, clock);
+    const b = await towerOver(store, world, clock, { readsModels });
+    await a.refresh();
+    await b.follow();
+    world.y = 2;
+    await clock.advance(1_000);
+    await a.refresh();
+    world.x = 2;
+    await clock.advance(1_000);
+    await b.refreshModel('x');
+    expect([seen(b), reads]).toEqual([{ x: 2, y: 2 }, 2]);
+    await a.follow();
+    expect(seen(a)).toEqual({ x: 2, y: 2 });
+    world.y = 3;
+    await clock.advance(1_000);
+    await a.refresh();
+    await b.follow();
+    expect([seen(b), reads]).toEqual([{ x: 2, y: 3 }, 2]);
   });
 
   it('do not go back in time when a model is read by name while the whole is written down', async () => {
