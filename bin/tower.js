@@ -12,7 +12,7 @@ if (major < 22 || (major === 22 && minor < 19)) {
 }
 const program = new URL('../dist/tower.js', import.meta.url);
 if (!existsSync(program)) {
-  console.error('dist/ is missing: run npm ci, or npm run build.');
+  console.error('dist/ is missing: run "npm ci --include=dev", which installs the build tools and builds.');
   process.exit(2);
 }
 const { setFlagsFromString } = await import('node:v8');

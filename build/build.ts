@@ -1,4 +1,14 @@
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type OutputChunk, rolldown } from 'rolldown';
 import { assets, entries } from '../src/kernel/program-files.ts';
@@ -11,7 +21,10 @@ import { copyDocs } from './static-files.ts';
  */
 
 const root = resolve(import.meta.dirname, '..');
-const dist = join(root, 'dist');
+/** Made beside dist/ and put in its place when it is complete, so that a failed or concurrent build leaves dist/ intact. */
+const made = mkdtempSync(join(root, '.dist-'));
+chmodSync(made, 0o755);
+process.on('exit', () => rmSync(made, { recursive: true, force: true }));
 
 /** Installed beside the bundle: native or WASM parts, worker threads of their own, or loaded only where configured. */
 const external = [/^node:/, /^piscina$/, /^pg$/, /^@kubernetes\/client-node$/, /^@bsull\/augurs/, /^@tensorflow\//];
@@ -29,9 +42,8 @@ const bundle = await rolldown({
     if (level === 'warn' && log.code !== 'EVAL') console.warn(log.message);
   },
 });
-rmSync(dist, { recursive: true, force: true });
 const { output } = await bundle.write({
-  dir: dist,
+  dir: made,
   format: 'esm',
   entryFileNames: '[name].js',
   chunkFileNames: '[name]-[hash].js',
@@ -39,10 +51,14 @@ const { output } = await bundle.write({
 });
 await bundle.close();
 
-mkdirSync(join(dist, 'assets'));
-for (const file of assets) cpSync(join(root, file), join(dist, 'assets', basename(file)));
-await copyDocs(join(dist, 'docs'));
+mkdirSync(join(made, 'assets'));
+for (const file of assets) cpSync(join(root, file), join(made, 'assets', basename(file)));
+await copyDocs(join(made, 'docs'));
 const chunks = output.filter((file): file is OutputChunk => file.type === 'chunk');
-writeFileSync(join(dist, 'NOTICE'), noticeOf(chunks.flatMap(({ moduleIds }) => moduleIds)));
-const bytes = chunks.reduce((total, { fileName }) => total + readFileSync(join(dist, fileName)).byteLength, 0);
+writeFileSync(join(made, 'NOTICE'), noticeOf(chunks.flatMap(({ moduleIds }) => moduleIds)));
+const bytes = chunks.reduce((total, { fileName }) => total + readFileSync(join(made, fileName)).byteLength, 0);
+const former = `${made}-former`;
+if (existsSync(join(root, 'dist'))) renameSync(join(root, 'dist'), former);
+renameSync(made, join(root, 'dist'));
+rmSync(former, { recursive: true, force: true });
 console.log(`dist/: ${chunks.length} files, ${(bytes / 1e6).toFixed(1)} MB`);

@@ -8,15 +8,18 @@ const copied = ['node_modules/@fastify/swagger-ui', 'node_modules/redoc'];
 export function noticeOf(moduleIds: string[]): string {
   const folders = new Set([...copied, ...moduleIds.flatMap((id) => packageFolder(id) ?? [])]);
   const texts = [...folders].sort().map((folder) => {
-    const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    const { name, version, license, author } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
       name: string;
       version: string;
       license?: string;
+      author?: string | { name: string };
     };
     const file = readdirSync(folder).find((each) => /^licen[cs]e(\.\w+)?$/i.test(each));
-    const text = file === undefined ? '' : `\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
-    return `${name} ${version} (${license ?? 'see below'})\n${text}`;
+    const owner = typeof author === 'object' ? author.name : (author ?? `the authors of ${name}`);
+    const text = file === undefined ? `Copyright ${owner}` : readFileSync(join(folder, file), 'utf8').trim();
+    return `${name} ${version} (${license ?? 'see below'})\n\n${text}\n`;
   });
+  texts.push('swagger-ui (Apache-2.0), within @fastify/swagger-ui\n\nCopyright SmartBear Software Inc.\n');
   return `This program contains the following packages.\n\n${texts.join(`\n${'-'.repeat(80)}\n\n`)}`;
 }
 

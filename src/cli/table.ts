@@ -4,9 +4,7 @@ import { plain } from './plain-text.ts';
 /** A table for people: columns as wide as their widest cell, cut at `maxWidth`; numbers to the right. */
 export function table(headings: string[], rows: unknown[][], maxWidth = 48): string {
   const cells = [headings, ...rows.map((row) => row.map(cellText))];
-  const widths = headings.map((_, column) =>
-    Math.min(maxWidth, Math.max(...cells.map((row) => width(row[column] ?? '')))),
-  );
+  const widths = headings.map((_, column) => Math.min(maxWidth, widest(cells.map((row) => row[column] ?? ''))));
   const isNumber = headings.map(
     (_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number' || row[column] === null),
   );
@@ -25,13 +23,15 @@ export function card(
   entries: [string, unknown][],
   columns = process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY,
 ): string {
-  const widest = Math.max(...entries.map(([name]) => width(name)));
-  const indented = `\n${' '.repeat(widest + 2)}`;
-  const room = Math.max(20, columns - widest - 2);
+  const names = widest(entries.map(([name]) => name));
+  const indented = `\n${' '.repeat(names + 2)}`;
+  const room = Math.max(20, columns - names - 2);
   return entries
-    .map(([name, value]) => `${fit(plain(name), widest, false)}  ${inLines(cellText(value), room).join(indented)}`)
+    .map(([name, value]) => `${fit(plain(name), names, false)}  ${inLines(cellText(value), room).join(indented)}`)
     .join('\n');
 }
+
+const widest = (texts: string[]): number => texts.reduce((most, text) => Math.max(most, width(text)), 0);
 
 /** Broken between words; a longer word stays whole, so that it can be copied. */
 function inLines(text: string, room: number): string[] {

@@ -6,8 +6,8 @@ import type { FastifyInstance } from 'fastify';
 const minBytes = 1_400;
 
 /**
- * Compresses answers of routes that opt in (`compress: compressed`), off the event loop. Lists of the registry use
- * `sendList`, which compresses each list once; static files are compressed by the build.
+ * Compresses answers of routes that opt in (`compress: compressed`), large ones off the event loop. Lists of the registry
+ * use `sendList`, which compresses each list once; static files are compressed by the build.
  */
 export async function registerCompression(app: FastifyInstance): Promise<void> {
   await app.register(compress, { global: false, globalDecompression: false });

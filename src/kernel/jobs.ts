@@ -77,11 +77,11 @@ export function startJobs(jobs: Job[], deps: JobsDeps): Jobs {
   };
 }
 
-/** Time until the next run: the interval with jitter; after a failure, a back-off of at most the interval. */
+/** Time until the next run: the interval with jitter; after a failure, a back-off if that is shorter. */
 export function nextDelayMs({ intervalMs }: Job, failuresInARow: number, random: Random): number {
-  if (failuresInARow > 0)
-    return Math.round(backoffMs({ firstMs: firstRetryMs, maxMs: intervalMs }, failuresInARow, random));
-  return Math.round(intervalMs * (0.9 + 0.2 * random()));
+  const regularMs = intervalMs * (0.9 + 0.2 * random());
+  const retryMs = backoffMs({ firstMs: firstRetryMs, maxMs: Number.POSITIVE_INFINITY }, failuresInARow, random);
+  return Math.round(failuresInARow > 0 ? Math.min(retryMs, regularMs) : regularMs);
 }
 
 /** `again`: a run was requested that starts after now; `soon`: a nudge arrived during the run. */

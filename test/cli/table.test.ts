@@ -26,3 +26,9 @@ describe('table', () => {
     expect(card([[`a${evil}`, evil]]).replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Bidi_Control}\u2028]/u);
   });
 });
+
+it('table takes any number of rows, and card any number of entries', () => {
+  const rows = Array.from({ length: 200_000 }, () => ['x']);
+  expect(table(['A'], rows).split('\n')).toHaveLength(200_001);
+  expect(card([])).toBe('');
+});

@@ -93,7 +93,7 @@ describe('background jobs', () => {
     const job = { name: 'j', intervalMs: 60_000, timeoutMs: 1, firstAfterMs: 0, step: async () => undefined };
     expect([0, 1].map((random) => nextDelayMs(job, 0, () => random))).toEqual([54_000, 66_000]);
     expect([1, 2, 3, 4, 5, 50].map((failures) => nextDelayMs(job, failures, () => 0.5))).toEqual([
-      3_750, 7_500, 15_000, 30_000, 45_000, 45_000,
+      3_750, 7_500, 15_000, 30_000, 60_000, 60_000,
     ]);
   });
 

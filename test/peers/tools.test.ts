@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
+import { packageVersion } from '#config/config.ts';
 import { output, systemProgram } from '../support/programs.ts';
 import { temporaryFolder } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
@@ -37,7 +38,7 @@ describe('what is deployed', () => {
       const folder = new URL(`../../deploy/${part}`, import.meta.url).pathname;
       const { code, text } = await output(kubectl ?? '', ['kustomize', folder]);
       expect([code, text]).toEqual([0, expect.stringContaining('kind: ')]);
-      if (part === 'kubernetes') expect(text).toContain('image: control-tower:0.3.0');
+      if (part === 'kubernetes') expect(text).toContain(`image: control-tower:${packageVersion()}`);
     },
   );
 });

@@ -10,6 +10,8 @@ import type { Lease } from './objects.ts';
  *
  * `acquired`: nothing was changed yet. `recorded`: the Lease holds what the workload was like before; it may have been changed.
  * `expired`: another job's, not renewed in time. `taken`: another job's, renewed in time.
+ *
+ * A takeover undoes the changes first; until all pods are back, the Lease stays with its former holder, and `acquire` fails.
  */
 export type LeaseState = 'free' | 'acquired' | 'recorded' | 'expired' | 'taken';
 
@@ -25,10 +27,16 @@ export const operations = {
 
 export const leaseSeconds = 60;
 
-/** @param hasFormer - whether the Lease holds what the workload was like */
-export function stateOf(lease: Lease | null, holder: string, hasFormer: boolean, now: number): LeaseState {
+/** Annotation of a Lease: replicas before the change. */
+export const formerReplicas = 'control-tower/former-replicas';
+
+export const hasFormer = ({ metadata }: Lease): boolean =>
+  /^\d{1,9}$/.test(metadata.annotations?.[formerReplicas] ?? '');
+
+/** @param now - not needed for `restore` and `release`, to which `expired` and `taken` are the same */
+export function stateOf(lease: Lease | null, holder: string, now = 0): LeaseState {
   if (!lease) return 'free';
-  if (lease.spec.holderIdentity === holder) return hasFormer ? 'recorded' : 'acquired';
+  if (lease.spec.holderIdentity === holder) return hasFormer(lease) ? 'recorded' : 'acquired';
   return isExpired(lease, now) ? 'expired' : 'taken';
 }
 

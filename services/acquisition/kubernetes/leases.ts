@@ -2,7 +2,7 @@ import { type Clock, isoTime } from '#kernel/clock.ts';
 import { conflict, TowerError } from '#kernel/errors.ts';
 import { setShares } from './autoscalers.ts';
 import type { KubernetesClient } from './client.ts';
-import { type LeaseState, leaseSeconds, operations, stateOf } from './lease-states.ts';
+import { formerReplicas, hasFormer, leaseSeconds, operations, stateOf } from './lease-states.ts';
 import type { Lease, List } from './objects.ts';
 import { type FormerResources, isSettled, restoreResources } from './resources.ts';
 import { scaleWorkload } from './workloads.ts';
@@ -14,7 +14,6 @@ import { scaleWorkload } from './workloads.ts';
  */
 
 const managed = 'control-tower';
-const formerReplicas = 'control-tower/former-replicas';
 const formerResources = 'control-tower/former-resources';
 /** Interval of renewals. */
 const renewalMs = 15_000;
@@ -97,7 +96,7 @@ async function takeLease(
   const there = await client.call<Lease>({ method: 'GET', path }, signal);
   const other = there.spec.holderIdentity;
   const refused = conflict(`${service} in ${namespace} is leased by another job, ${other}`, { service, holder: other });
-  const action = operations.acquire[stateIn(there, holder, clock)];
+  const action = operations.acquire[stateOf(there, holder, clock.now())];
   if (action === 'refuse') throw refused;
   if (action === 'reuse') return there;
   // Whether it expired is said by two clocks. A living holder renews meanwhile, which changes the version.
@@ -107,19 +106,16 @@ async function takeLease(
   return later;
 }
 
-const stateIn = (lease: Lease | null, holder: string, clock: Pick<Clock, 'now'>): LeaseState =>
-  stateOf(lease, holder, lease !== null && formerOf(lease) !== null, clock.now());
-
-function formerOf({ metadata }: Lease): Former | null {
-  const text = metadata.annotations?.[formerReplicas] ?? '';
-  if (!/^\d{1,9}$/.test(text)) return null;
+function formerOf(lease: Lease): Former | null {
+  if (!hasFormer(lease)) return null;
+  const { metadata } = lease;
   const resources = metadata.annotations?.[formerResources];
   type Kept = Omit<FormerResources, 'pods'> &
     Partial<Pick<FormerResources, 'pods'>> & { canary?: FormerResources['pods'][number] | null };
   // Leases that were left before all pods could be resized in place have one at most.
   const { canary = null, pods = canary ? [canary] : [], ...others } = JSON.parse(resources ?? '{}') as Kept;
   return {
-    formerReplicas: Number(text),
+    formerReplicas: Number(metadata.annotations?.[formerReplicas]),
     ...(resources === undefined ? {} : { formerResources: { ...others, pods } }),
   };
 }
@@ -132,7 +128,7 @@ export async function renew(
   signal?: AbortSignal,
 ): Promise<void> {
   const there = await leaseOf(client, held, signal);
-  if (!there || operations.renew[stateIn(there, held.holder, clock)] === 'lost')
+  if (!there || operations.renew[stateOf(there, held.holder, clock.now())] === 'lost')
     throw conflict(
       `${held.service} is not leased by this job any more${there ? `, but by ${there.spec.holderIdentity}` : ''}`,
     );
@@ -141,7 +137,7 @@ export async function renew(
   await client.call({ method: 'PUT', path, body }, signal).catch(async (error: unknown) => {
     // Another renewal of ours, or the same one when its answer was lost, is no loss.
     const now = error instanceof TowerError && error.code === 'conflict' ? await leaseOf(client, held, signal) : null;
-    if (operations.renew[stateIn(now, held.holder, clock)] === 'lost') throw error;
+    if (operations.renew[stateOf(now, held.holder, clock.now())] === 'lost') throw error;
   });
 }
 
@@ -183,7 +179,7 @@ async function leaseOf(
  * @throws TowerError `unavailable`
  */
 export async function restore(client: KubernetesClient, held: WorkloadLease, signal?: AbortSignal): Promise<boolean> {
-  if ((await isHolder(client, held, signal)) && !(await undoChanges(client, held, signal))) return false;
+  if ((await mustUndo(client, held, signal)) && !(await undoChanges(client, held, signal))) return false;
   await release(client, held, signal);
   return true;
 }
@@ -191,7 +187,7 @@ export async function restore(client: KubernetesClient, held: WorkloadLease, sig
 /** Restores requests and limits, and keeps the lease: an autoscaler’s shares wait for the pods. @throws TowerError `unavailable` */
 export async function restoreSizes(client: KubernetesClient, held: WorkloadLease, signal?: AbortSignal): Promise<void> {
   const { namespace, service, formerResources: resources } = held;
-  if (resources && (await isHolder(client, held, signal)))
+  if (resources && (await mustUndo(client, held, signal)))
     await undoSizes(client, { namespace, service, ...resources }, signal);
 }
 
@@ -210,13 +206,13 @@ export async function releaseWhenSettled(
   held: WorkloadLease,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  if ((await isHolder(client, held, signal)) && !(await restoreShares(client, held, signal))) return false;
+  if ((await mustUndo(client, held, signal)) && !(await restoreShares(client, held, signal))) return false;
   await release(client, held, signal);
   return true;
 }
 
-const isHolder = async (client: KubernetesClient, held: WorkloadLease, signal?: AbortSignal): Promise<boolean> =>
-  operations.restore[stateOf(await leaseOf(client, held, signal), held.holder, true, 0)] !== 'nothing';
+const mustUndo = async (client: KubernetesClient, held: WorkloadLease, signal?: AbortSignal): Promise<boolean> =>
+  operations.restore[stateOf(await leaseOf(client, held, signal), held.holder)] === 'undo and delete';
 
 /** @returns as `restore` */
 async function undoChanges(
@@ -251,8 +247,7 @@ export async function release(
   signal?: AbortSignal,
 ): Promise<void> {
   const lease = await leaseOf(client, held, signal);
-  // Of another job's it does not matter here whether it expired.
-  if (!lease || operations.release[stateOf(lease, held.holder, false, 0)] === 'nothing') return;
+  if (!lease || operations.release[stateOf(lease, held.holder)] === 'nothing') return;
   const body = { preconditions: { resourceVersion: lease.metadata.resourceVersion } };
   await unlessGone(client.call({ method: 'DELETE', path: pathOf(held.namespace, held.service), body }, signal));
 }

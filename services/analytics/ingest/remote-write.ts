@@ -8,34 +8,39 @@ import { unsnap } from './snappy.ts';
  * samples = 2` (double value 1, int64 timestamp 2); what is not known is passed over.
  */
 
-/** Longest request, decompressed. */
-const mostBytes = 32 * 1024 * 1024;
-const mostSamples = 100_000;
-const tooMany = () => new RangeError(`it has more than ${mostSamples} samples`);
+/** Maximum size of a request, decompressed. Two bytes can be an empty series or label, so these have limits of their own. */
+const maxBytes = 32 * 1024 * 1024;
+const max = { series: 100_000, labels: 1_000_000, samples: 100_000 };
+type Counts = Record<keyof typeof max, number>;
+
+/** @throws RangeError above the maximum */
+function count(counts: Counts, what: keyof Counts): void {
+  counts[what] += 1;
+  if (counts[what] > max[what]) throw new RangeError(`it has more than ${max[what]} ${what}`);
+}
 
 type Labelled = { labels: [name: string, value: string][]; samples: { at: number; value: number }[] };
 
-/** @throws RangeError for bytes that are none */
+/** @throws RangeError for bytes that are no such request, or a request above a limit */
 export function readWriteRequest(bytes: Uint8Array): Labelled[] {
   const found: Labelled[] = [];
-  let samples = 0;
-  eachField(unsnap(bytes, mostBytes), (field, wireType, reader) => {
+  const counts: Counts = { series: 0, labels: 0, samples: 0 };
+  eachField(unsnap(bytes, maxBytes), (field, wireType, reader) => {
     if (field !== 1 || wireType !== WireType.LengthDelimited) return false;
-    const series = seriesOf(reader.bytes());
-    samples += series.samples.length;
-    if (samples > mostSamples) throw tooMany();
-    found.push(series);
+    count(counts, 'series');
+    found.push(seriesOf(reader.bytes(), counts));
     return true;
   });
   return found;
 }
 
-function seriesOf(bytes: Uint8Array): Labelled {
+function seriesOf(bytes: Uint8Array, counts: Counts): Labelled {
   const series: Labelled = { labels: [], samples: [] };
   eachField(bytes, (field, wireType, reader) => {
     if (wireType !== WireType.LengthDelimited || (field !== 1 && field !== 2)) return false;
+    count(counts, field === 1 ? 'labels' : 'samples');
     if (field === 1) series.labels.push(labelOf(reader.bytes()));
-    else if (series.samples.push(sampleOf(reader.bytes())) > mostSamples) throw tooMany();
+    else series.samples.push(sampleOf(reader.bytes()));
     return true;
   });
   return series;

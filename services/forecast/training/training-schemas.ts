@@ -257,7 +257,7 @@ export const ModelInfo = z
       {
         service: 'frontend',
         trained_at: '2026-11-20T10:00:00.000Z',
-        library_version: '0.3.0',
+        library_version: '0.4.0',
         fingerprint: '9f2c',
         data_samples: 1401,
         training_seconds: 4.2,

@@ -2,6 +2,7 @@ import { TowerError } from '#kernel/errors.ts';
 import { entryUrl } from '#kernel/program-files.ts';
 import { createWorkerPool } from '#kernel/worker-pool.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
+import type { Chunk } from './sqlite.worker.ts';
 import type { TableRead, TableRows } from './sqlite-query.ts';
 
 /** Rows by table name; a table missing in the store is an empty list. */
@@ -26,11 +27,9 @@ export function createSqliteReader(): SqliteReader {
   return {
     read: async (path, reads, signal) => {
       signal.throwIfAborted();
-      const chunks = await pool
-        .run<[table: string, json: string][]>('readChunks', { path, reads }, { signal })
-        .catch((error: unknown) => {
-          throw unreadable(path, reasonOf(error, signal, isClosed.signal));
-        });
+      const chunks = await pool.run<Chunk[]>('readChunks', { path, reads }, { signal }).catch((error: unknown) => {
+        throw unreadable(path, reasonOf(error, signal, isClosed.signal));
+      });
       return parsed(chunks);
     },
     close: async () => {
@@ -40,12 +39,13 @@ export function createSqliteReader(): SqliteReader {
   };
 }
 
-/** Rows are transferred as JSON text, so that parsing them can yield to the event loop. */
-async function parsed(chunks: [table: string, json: string][]): Promise<Tables> {
+/** Rows are transferred as JSON, so that parsing them can yield to the event loop. */
+async function parsed(chunks: Chunk[]): Promise<Tables> {
   const tables: Tables = {};
   const yielder = createYielder();
+  const decoder = new TextDecoder();
   for (const [table, json] of chunks) {
-    (tables[table] ??= []).push(...(JSON.parse(json) as TableRows));
+    (tables[table] ??= []).push(...(JSON.parse(decoder.decode(json)) as TableRows));
     if (yielder.due()) await yielder.yieldNow();
   }
   return tables;

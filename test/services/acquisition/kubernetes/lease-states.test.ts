@@ -3,19 +3,23 @@ import { leaseSeconds, operations, stateOf } from '#services/acquisition/kuberne
 import type { Lease } from '#services/acquisition/kubernetes/objects.ts';
 
 const now = Date.UTC(2026, 10, 20);
-const lease = (holderIdentity: string, renewedMs: number) =>
-  ({ spec: { holderIdentity, renewTime: new Date(renewedMs).toISOString() } }) as Lease;
+const lease = (holderIdentity: string, renewedMs: number, annotations: Record<string, string> = {}) =>
+  ({ metadata: { annotations }, spec: { holderIdentity, renewTime: new Date(renewedMs).toISOString() } }) as Lease;
+const former = { 'control-tower/former-replicas': '3' };
 
 describe('stateOf', () => {
   it('tells whose a lease is, what it holds, and whether it expired', () => {
-    expect(stateOf(null, 'a', false, now)).toBe('free');
-    expect(stateOf(lease('a', now), 'a', false, now)).toBe('acquired');
-    expect(stateOf(lease('a', now), 'a', true, now)).toBe('recorded');
+    expect(stateOf(null, 'a', now)).toBe('free');
+    expect(stateOf(lease('a', now), 'a', now)).toBe('acquired');
+    expect(stateOf(lease('a', now, former), 'a', now)).toBe('recorded');
+    // Resources that cannot be read do not keep a holder from renewing, or another job from being refused.
+    const damaged = { ...former, 'control-tower/former-resources': '{' };
+    expect(stateOf(lease('b', now, damaged), 'a', now)).toBe('taken');
     // One's own lease does not expire for oneself.
-    expect(stateOf(lease('a', now - 1e9), 'a', true, now)).toBe('recorded');
-    expect(stateOf(lease('b', now - leaseSeconds * 1000), 'a', true, now)).toBe('taken');
-    expect(stateOf(lease('b', now - leaseSeconds * 1000 - 1), 'a', true, now)).toBe('expired');
-    expect(stateOf({ spec: {} } as Lease, 'a', false, now)).toBe('expired');
+    expect(stateOf(lease('a', now - 1e9, former), 'a', now)).toBe('recorded');
+    expect(stateOf(lease('b', now - leaseSeconds * 1000, former), 'a', now)).toBe('taken');
+    expect(stateOf(lease('b', now - leaseSeconds * 1000 - 1, former), 'a', now)).toBe('expired');
+    expect(stateOf({ metadata: {}, spec: {} } as Lease, 'a', now)).toBe('expired');
   });
 });
 

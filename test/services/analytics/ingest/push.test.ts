@@ -58,6 +58,15 @@ describe('snappy', () => {
 });
 
 describe('a write request', () => {
+  it.each([
+    ['series', (n: number) => Array.from({ length: n }, () => [10, 0]).flat(), 100_000],
+    ['samples', (n: number) => part(1, Array.from({ length: n }, () => [18, 0]).flat()), 100_000],
+    ['labels', (n: number) => part(1, Array.from({ length: n }, () => [10, 0]).flat()), 1_000_000],
+  ])('of two bytes each holds a bounded number of %s', (what, bytesOf, most) => {
+    expect(readWriteRequest(snap(bytesOf(most)))).toBeInstanceOf(Array);
+    expect(() => readWriteRequest(snap(bytesOf(most + 1)))).toThrow(new RangeError(`it has more than ${most} ${what}`));
+  });
+
   const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 });
   const series = fc.record({
     labels: fc.array(fc.tuple(name, name), { maxLength: 4 }),
