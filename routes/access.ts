@@ -18,7 +18,7 @@ const path = '/api/v1/access';
 const admin = { access: 'admin' } as const;
 const about = (summary: string) => ({ tags: [tags.access], summary });
 
-/** Keys, who is asking, and the audit log. */
+/** API keys, the authenticated client, and the audit log. */
 export async function accessRoutes(instance: FastifyInstance, { access }: { access: Access }): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.get(

@@ -11,7 +11,7 @@ type Deps = { acquisition: Acquisition; access: Access; now: () => number };
 const about = (summary: string) => ({ tags: [tags.rightsizing], summary });
 const path = '/api/v1/acquisition/experiments/jobs';
 
-/** Experiments that are made: planned, begun, followed, cancelled. */
+/** Experiment jobs: plan, start, follow, cancel. */
 export async function acquisitionJobRoutes(instance: FastifyInstance, deps: Deps): Promise<void> {
   beginRoutes(instance, deps);
   jobRoutes(instance, deps, {

@@ -10,7 +10,7 @@ type Deps = { acquisition: Acquisition; access: Access; now: () => number };
 
 const path = '/api/v1/acquisition/load-tests';
 
-/** Load tests: begun, followed, cancelled, judged. */
+/** Load tests: start, follow, cancel, evaluate. */
 export async function acquisitionLoadRoutes(instance: FastifyInstance, deps: Deps): Promise<void> {
   const { loadTests } = deps.acquisition;
   const app = instance.withTypeProvider<ZodTypeProvider>();

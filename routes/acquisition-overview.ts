@@ -15,7 +15,7 @@ import { WorkloadList, WorkloadsParams } from '#services/acquisition/schemas.ts'
 const reading = { access: 'read' } as const;
 const about = (summary: string) => ({ tags: [tags.rightsizing], summary });
 
-/** Whether what collects is well, how far it is, and what there is in the cluster. */
+/** Health and progress of data collection, and the workloads of the cluster. */
 export async function acquisitionOverviewRoutes(
   instance: FastifyInstance,
   { acquisition }: { acquisition: Acquisition },

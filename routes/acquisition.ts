@@ -22,7 +22,7 @@ import {
 const reading = { access: 'read' } as const;
 const about = (summary: string) => ({ tags: [tags.rightsizing], summary });
 
-/** What Prometheus knows of workloads, and the experiments made with them. */
+/** Metrics of workloads from Prometheus, and load experiments. */
 export async function acquisitionRoutes(
   instance: FastifyInstance,
   { acquisition }: { acquisition: Acquisition },

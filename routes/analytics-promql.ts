@@ -17,7 +17,7 @@ import {
 } from '#services/analytics/promql/schemas.ts';
 
 const reading = { access: 'read' } as const;
-/** Grafana and promtool send questions as forms. */
+/** Grafana and promtool send queries as forms. */
 const asking = { access: 'read', audited: false } as const;
 const faults = {
   400: PromqlFault.describe('The question is wrong'),

@@ -5,10 +5,10 @@ import { errors, tags } from '#http/route-schemas.ts';
 import type { Analytics } from '#services/analytics/analytics.ts';
 import { RecordAnswer } from '#services/analytics/schemas.ts';
 
-/** Points are data, not changes of anything: a line each in the audit log would drown what it is for. */
+/** Points are not audited: an audit record per point would drown all others. */
 const pushing = { access: 'operate', audited: false } as const;
 
-/** Prometheus' own ways to push. */
+/** Prometheus push formats. */
 export async function analyticsPushRoutes(
   instance: FastifyInstance,
   { analytics }: { analytics: Analytics },
@@ -18,7 +18,7 @@ export async function analyticsPushRoutes(
     { parseAs: 'buffer' },
     (_, body, done) => done(null, body),
   );
-  // curl says it is a form where nobody says otherwise.
+  // curl's default content type is that of a form.
   for (const type of [/^text\/plain/, 'application/x-www-form-urlencoded'])
     instance.addContentTypeParser(type, { parseAs: 'string' }, (_, body, done) => done(null, body));
   const app = instance.withTypeProvider<ZodTypeProvider>();

@@ -26,11 +26,11 @@ import {
 } from '#services/analytics/schemas.ts';
 
 const reading = { access: 'read' } as const;
-/** Points are data, not changes of anything: a line each in the audit log would drown what it is for. */
+/** Points are not audited: an audit record per point would drown all others. */
 const recording = { access: 'operate', audited: false } as const;
 const about = (summary: string) => ({ tags: [tags.analytics], summary });
 
-/** Metric points and what can be said of them. */
+/** Metric points: recording, reading, aggregation. */
 export async function analyticsRoutes(
   instance: FastifyInstance,
   { analytics }: { analytics: Analytics },
@@ -104,7 +104,7 @@ function pointRoutes(instance: FastifyInstance, analytics: Analytics): void {
   );
 }
 
-/** What is made of points. */
+/** Analyses of metric points. */
 function analysisRoutes(instance: FastifyInstance, analytics: Analytics): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.get(
@@ -122,7 +122,7 @@ function analysisRoutes(instance: FastifyInstance, analytics: Analytics): void {
   outlookRoutes(instance, analytics);
 }
 
-/** Where metrics go, and what is usual for them. */
+/** Trends, forecasts and baselines. */
 function outlookRoutes(instance: FastifyInstance, analytics: Analytics): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.get(

@@ -4,7 +4,7 @@ import { errors, tags } from '#http/route-schemas.ts';
 import type { Dashboard } from '#services/dashboard/dashboard.ts';
 import { DashboardSummary } from '#services/dashboard/schemas.ts';
 
-/** The estate in a dozen figures. */
+/** The registry in a dozen figures. */
 export async function dashboardRoutes(
   instance: FastifyInstance,
   { dashboard }: { dashboard: Dashboard },

@@ -19,7 +19,7 @@ const reading = { mirrored: true, access: 'read' } as const;
 const about = (summary: string) => ({ tags: [tags.analysis], summary });
 const one = z.object({ model_name: modelName, model_version: modelVersion });
 
-/** How a model does after its training. */
+/** Drift: performance of models after their training. */
 export async function driftRoutes(instance: FastifyInstance, { drift }: { drift: Drift }): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.get(

@@ -22,12 +22,12 @@ import {
 type Deps = { training: Training; access: Access; now: () => number };
 
 const reading = { access: 'read' } as const;
-/** Asking changes nothing, though it takes a body. */
+/** A POST that only computes: not audited. */
 const asking = { access: 'read', audited: false } as const;
 const about = (summary: string) => ({ tags: [tags.forecast], summary });
 const ofService = z.object({ service: z.string('must be a text') });
 
-/** Models of services: trained, followed, listed, evaluated, asked. */
+/** Models of services: train, follow, list, evaluate, recommend. */
 export async function forecastTrainingRoutes(instance: FastifyInstance, deps: Deps): Promise<void> {
   serviceRoutes(instance, deps);
   recommendationRoutes(instance, deps);
@@ -70,7 +70,7 @@ function serviceRoutes(instance: FastifyInstance, { training }: Deps): void {
   app.post(
     `${path}/evaluate`,
     {
-      // It may begin to train.
+      // It may start a training.
       config: { access: 'operate' },
       schema: {
         ...about('How a service’s model does on experiments it was not trained on'),

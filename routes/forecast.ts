@@ -5,10 +5,10 @@ import { errors, tags } from '#http/route-schemas.ts';
 import type { Forecast } from '#services/forecast/forecast.ts';
 import { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest } from '#services/forecast/schemas.ts';
 
-/** Asking changes nothing, though it takes a body. */
+/** A POST that only computes: not audited. */
 const asking = { access: 'read', audited: false } as const;
 
-/** Series in, forecasts out. */
+/** Forecasts of posted series. */
 export async function forecastRoutes(instance: FastifyInstance, { forecast }: { forecast: Forecast }): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.post(

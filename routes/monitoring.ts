@@ -28,7 +28,7 @@ const mirrored = { mirrored: true, access: 'read' } as const;
 const operating = { mirrored: true, access: 'operate' } as const;
 const schema = { tags: [tags.monitoring] };
 
-/** The monitored set over HTTP: under each model, and as the collection /monitor. */
+/** Monitored versions: under each model, and as the collection /monitor. */
 export async function monitoringRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   listRoutes(app, deps);
   modelRoutes(app, deps);

@@ -12,7 +12,7 @@ import { eventRoutes } from './registry-changes.ts';
 
 type Deps = { all: AllRegistries; changes: Changes; access: Access; now: () => number };
 
-/** Lists, events and the stream over several registries. What is about one of them is under `/registries/{name}`. */
+/** Lists, events and the stream over several registries. Routes of a single registry are under `/registries/{name}`. */
 export async function allRegistriesRoutes(
   instance: FastifyInstance,
   { all, changes, access, now }: Deps,

@@ -18,7 +18,7 @@ import {
 
 type Deps = { changes: Changes; access: Access; now: () => number };
 
-/** What changed in the registry: the journal, who had a stage when, the live stream, and MLflow's own hints. */
+/** Changes of the registry: the journal, stage history, the event stream, and MLflow's own webhooks. */
 export async function registryChangesRoutes(instance: FastifyInstance, { changes, access, now }: Deps): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   eventRoutes(instance, { events: changes.events, stream: changes.stream, access, now });
@@ -44,7 +44,7 @@ const schema = { tags: [tags.changes] };
 
 type EventDeps = Pick<Changes, 'events' | 'stream'> & { access: Access; now: () => number };
 
-/** The journal and the stream, of one registry or of all. */
+/** The journal and the event stream, of one registry or of all. */
 export function eventRoutes(instance: FastifyInstance, { events, stream, access, now }: EventDeps): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.get(
@@ -92,7 +92,7 @@ const EventFrames = z
   )
   .meta({ examples: ['id: 412\nevent: model_version_alias.moved\ndata: {"id":412}\n\n'] });
 
-/** In a context of its own, because here the body must stay the bytes it came as. */
+/** In a scope of its own, because the signature covers the raw body. */
 async function mlflowWebhookRoute(instance: FastifyInstance, { changes }: Pick<Deps, 'changes'>): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.removeAllContentTypeParsers();
@@ -100,7 +100,7 @@ async function mlflowWebhookRoute(instance: FastifyInstance, { changes }: Pick<D
   app.post(
     '/webhooks/mlflow',
     {
-      // It makes the tower look, and changes nothing by itself.
+      // It triggers a read, and changes nothing by itself.
       config: { access: 'signed', audited: false },
       schema: {
         tags: [tags.changes],

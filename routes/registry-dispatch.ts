@@ -3,12 +3,12 @@ import type { FastifyInstance, RouteOptions } from 'fastify';
 import findMyWay, { type HTTPMethod } from 'find-my-way';
 import { invalid, type TowerError } from '#kernel/errors.ts';
 
-/** Which registries have a model or an experiment. */
+/** Finds the registries that have a model or an experiment. */
 type Owners = {
   names: string[];
   ownersOfModel(name: string): string[];
   ownersOfExperiment(experimentId: string): string[];
-  /** Registries that were not read yet. */
+  /** Registries that were never read. */
   missing(): string[];
 };
 
@@ -32,7 +32,7 @@ export function createRegistryDispatch(owners: Owners) {
     if (!isNamed) return refuse(request, `must be named, as ?registry= and one of ${choices}`);
     const having = model === undefined ? owners.ownersOfExperiment(experiment!) : owners.ownersOfModel(model);
     const unread = owners.missing();
-    // A model that no registry has is not found in the first one either.
+    // A model that no registry has is answered by the first one, with 404.
     if (having.length <= 1 && unread.length === 0) return having[0] ?? owners.names[0]!;
     const reason =
       having.length > 1
@@ -49,7 +49,7 @@ export function createRegistryDispatch(owners: Owners) {
       for (const each of [method].flat() as HTTPMethod[])
         if (!router.hasRoute(each, url)) router.on(each, url, () => undefined, { isCombined });
     },
-    /** For Fastify's option of this name. */
+    /** For Fastify's option `rewriteUrl`. */
     rewriteUrl: (request: IncomingMessage): string => {
       const address = request.url ?? '/';
       const [path = '', query = ''] = address.split('?', 2);

@@ -15,7 +15,7 @@ import {
 
 const reading = { mirrored: true, access: 'read' } as const;
 
-/** Comparison, gate and hygiene over HTTP. */
+/** Comparison, promotion gate and hygiene. */
 export async function registryPromotionRoutes(
   instance: FastifyInstance,
   { promotion }: { promotion: Promotion },
@@ -38,13 +38,13 @@ export async function registryPromotionRoutes(
   app.post(
     '/model/:model_name/:model_version/gate',
     {
-      // It judges and changes nothing: a pipeline that may read may ask.
+      // It evaluates and changes nothing, so the permission to read is enough for a pipeline.
       config: { ...reading, audited: false },
       schema: {
         tags: [tags.analysis],
         summary: 'Whether a version may be promoted, rule by rule',
         params: z.object({ model_name: modelName, model_version: modelVersion }),
-        // A baseline in the address would be passed over, and the gate with it.
+        // A baseline in the query would be ignored, and the gate with it.
         querystring: z.strictObject({}),
         body: GateRequest.nullish(),
         response: { 200: GateResult, ...errors(400, 404, 409, 503) },

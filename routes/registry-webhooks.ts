@@ -16,7 +16,7 @@ import type { Webhooks } from '#services/registry/webhooks/webhooks.ts';
 const path = '/api/v1/registry/webhooks';
 const one = z.object({ webhook_id: z.string() });
 
-/** Who is told of registry events, and what was delivered. */
+/** Webhook subscriptions and their deliveries. */
 export async function registryWebhooksRoutes(
   app: FastifyInstance,
   { webhooks }: { webhooks: Webhooks },

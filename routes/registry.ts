@@ -22,7 +22,7 @@ type Deps = { registry: Registry; now: () => number };
 
 const mirrored = { mirrored: true, access: 'read' } as const;
 
-/** The registry mirror over HTTP. */
+/** Routes of the registry mirror. */
 export async function registryRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   modelRoutes(app, deps);
   experimentRoutes(app, deps);

@@ -12,7 +12,7 @@ type Deps = { rightsizing: Rightsizing; access: Access; now: () => number };
 const about = (summary: string) => ({ tags: [tags.rightsizing], summary });
 const path = '/api/v1/rightsizing/apply/jobs';
 
-/** Recommendations that are applied, and taken back where that does harm. */
+/** Applies recommendations, and rolls back those that do harm. */
 export async function rightsizingApplyRoutes(instance: FastifyInstance, deps: Deps): Promise<void> {
   beginRoute(instance, deps);
   jobRoutes(instance, deps, {

@@ -18,11 +18,11 @@ import {
   SizeRequest,
 } from '#services/rightsizing/schemas.ts';
 
-/** Asking changes nothing, though it takes a body. */
+/** A POST that only computes: not audited. */
 const asking = { access: 'read', audited: false } as const;
 const about = (summary: string) => ({ tags: [tags.rightsizing], summary });
 
-/** What containers should ask for, and how that would have done. */
+/** Recommendations for workloads, and backtests. */
 export async function rightsizingRoutes(
   instance: FastifyInstance,
   { rightsizing }: { rightsizing: Rightsizing },

@@ -1,24 +1,24 @@
 import { createParser } from 'eventsource-parser';
 import { TowerError } from '#kernel/errors.ts';
 
-/** Calls to a running tower. */
+/** HTTP client of a running server. */
 export type TowerClient = {
   get<T>(path: string): Promise<T>;
   /** A whole list, page by page. */
   list<T>(path: string): Promise<T[]>;
   post<T>(path: string, body?: unknown): Promise<T>;
   delete<T>(path: string): Promise<T>;
-  /** Server-sent events of a path, for as long as the tower sends them; `lastId` = go on after this one. */
+  /** Server-sent events of a path until the server ends the stream; `lastId` = continue after this event. */
   follow(path: string, lastId: string | null): Promise<AsyncGenerator<Frame>>;
 };
 
 /** One server-sent event. */
 type Frame = { id: string | null; event: string; data: string };
 
-/** What failed, as an exit code of the program. */
+/** Maps failures to exit codes. */
 export const exitCodes = { failed: 1, usage: 2, notFound: 3, conflict: 4, unavailable: 5, forbidden: 6 } as const;
 
-/** @throws TowerError with the tower's own words; `unavailable` where nobody answers */
+/** @throws TowerError with the server's text; `unavailable` if there is no answer */
 export function createTowerClient(
   baseUrl: string,
   { token, registry }: { token: string | undefined; registry: string | undefined },
@@ -89,7 +89,7 @@ async function* framesOf(response: Response): AsyncGenerator<Frame> {
   }
 }
 
-/** The exit code for an error; documented in the README and in `tower --help`. */
+/** The exit code for an error, as documented in the README and in `tower --help`. */
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof TowerError)) return exitCodes.failed;
   if (error.code === 'invalid') return exitCodes.usage;

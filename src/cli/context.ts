@@ -1,15 +1,15 @@
 import type { TowerClient } from './client.ts';
 
-/** What a command works with. */
+/** Dependencies of a command. */
 export type CliContext = {
-  /** The running tower that --url or TOWER_URL names. */
+  /** Client of the server that --url or TOWER_URL names. */
   tower(): TowerClient;
-  /** Prints `value` as JSON with --json, else what `text` makes of it. */
+  /** Prints `value` as JSON with --json, else the result of `text`. */
   print<T>(value: T, text: (value: T) => string): void;
   env: Record<string, string | undefined>;
   out(text: string): void;
-  /** One line that is overwritten by the next, on a terminal only; empty = wiped away. */
+  /** A status line that the next one overwrites, on a terminal only; empty = cleared. */
   progress(line: string): void;
-  /** The same on a terminal; elsewhere, as in the log of a pipeline, each stays as a line on standard error. */
+  /** On a terminal the same; elsewhere, as in a pipeline's log, each is a line on standard error. */
   step(line: string): void;
 };

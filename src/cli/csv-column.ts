@@ -2,12 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { readCsv } from '#kernel/csv.ts';
 import { invalid } from '#kernel/errors.ts';
 
-/** A column of a CSV file as the person at the terminal names it. */
+/** Reads a column of a CSV file, named by an option. */
 
 /**
  * @param csv - a file, or - for standard input
- * @param time - the column with the times, where there is one
- * @param last - only so many rows from the end
+ * @param time - the column of times, if there is one
+ * @param last - only this many rows from the end
  * @throws TowerError `invalid`
  */
 export async function readColumn(csv: string, column: string, time: string | undefined, last: number | null) {
@@ -16,7 +16,7 @@ export async function readColumn(csv: string, column: string, time: string | und
   });
   const all = readCsv(text);
   const rows = all.slice(last === null ? 0 : -last);
-  // As they are counted in the file, from the first below its header.
+  // Row numbers count from the first row below the header.
   const before = all.length - rows.length;
   const has = (name: string) => rows.length === 0 || name in rows[0]!;
   for (const name of time === undefined ? [column] : [column, time])
@@ -36,8 +36,8 @@ function cellOf(cell: string, column: string, row: number): number | null {
 }
 
 /**
- * Rows by their times, one step apart; null where there is none.
- * @param step - seconds; null: the least time between two rows
+ * Places rows on an even grid of times; null for gaps.
+ * @param step - seconds; null: the smallest time between two rows
  * @throws TowerError `invalid` for times that fit no grid
  */
 export function onGrid(values: (number | null)[], times: string[], step: number | null) {
@@ -63,7 +63,7 @@ export function onGrid(values: (number | null)[], times: string[], step: number 
   return { values: grid, step_seconds: stepMs / 1000, start: times[0]! };
 }
 
-/** A time without a zone is taken as UTC; a number as seconds or milliseconds since 1970. */
+/** A time without a zone is UTC; a number is seconds or milliseconds since 1970. */
 function timeOf(cell: string, column: string, row: number): string {
   if (/^\s*\d{9,13}(\.\d+)?\s*$/.test(cell)) {
     const number = Number(cell);

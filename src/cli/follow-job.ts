@@ -4,13 +4,13 @@ import type { CliContext } from './context.ts';
 
 type AnyJob = { id: string; status: string };
 
-/** A tower that is begun again is back within this. */
+/** Maximum restart time of a server. */
 const mostTries = 300;
 
 /**
- * Follows a job to its end, over streams that break and towers that are begun again; Ctrl-C cancels it.
+ * Follows a job to its end, across broken streams and server restarts; Ctrl-C cancels the job.
  * @param jobs - the path of the jobs
- * @param onChange - called with each state of it
+ * @param onChange - called with each state of the job
  */
 export async function followJob<Job extends AnyJob>(
   context: CliContext,

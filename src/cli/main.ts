@@ -50,7 +50,7 @@ export async function run(
     },
   };
   addServeCommand(program, context, wiring.serve);
-  // A tower that starts needs none of them.
+  // Starting the server needs no other command, so none is loaded.
   if (args.find((word) => !word.startsWith('-')) !== 'serve')
     (await import('./commands/all.ts')).addCommands(program, context);
   try {
@@ -61,7 +61,7 @@ export async function run(
 }
 
 function report(error: unknown, err: (text: string) => void): number {
-  // Commander has printed its own message; only the code is left to set.
+  // Commander has printed its own message; only the exit code is left to set.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
   if (error instanceof TowerError)
     err(

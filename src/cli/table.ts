@@ -1,7 +1,7 @@
 import stringWidth from 'string-width';
 import { plain } from './plain-text.ts';
 
-/** A table for people: columns as wide as their widest cell, cut at `maxWidth`; numbers to the right. */
+/** A text table: columns as wide as their widest cell, truncated at `maxWidth`; numbers right-aligned. */
 export function table(headings: string[], rows: unknown[][], maxWidth = 48): string {
   const cells = [headings, ...rows.map((row) => row.map(cellText))];
   const widths = headings.map((_, column) => Math.min(maxWidth, widest(cells.map((row) => row[column] ?? ''))));
@@ -18,7 +18,10 @@ export function table(headings: string[], rows: unknown[][], maxWidth = 48): str
     .join('\n');
 }
 
-/** Names and values below each other, for a single thing. @param columns - of a terminal; what is no terminal has no end */
+/**
+ * Names and values below each other.
+ * @param columns - width of the terminal; infinite if the output is not a terminal
+ */
 export function card(
   entries: [string, unknown][],
   columns = process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY,
@@ -33,7 +36,7 @@ export function card(
 
 const widest = (texts: string[]): number => texts.reduce((most, text) => Math.max(most, width(text)), 0);
 
-/** Broken between words; a longer word stays whole, so that it can be copied. */
+/** Wraps between words; a longer word stays whole, so that it can be copied. */
 function inLines(text: string, room: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(' ')) {
@@ -54,12 +57,12 @@ function textOf(value: unknown): string {
   return entries.join(' ') || '-';
 }
 
-/** Columns of a terminal that a text takes: two for CJK and emoji, none for combining characters. */
+/** Width of a text in terminal columns: two for CJK and emoji, none for combining characters. */
 const width = (text: string): number => stringWidth(text);
 
 const graphemes = new Intl.Segmenter();
 
-/** The beginning of a text that takes as many columns at most. */
+/** The longest beginning of a text that fits the given columns. */
 function start(text: string, columns: number): string {
   let [taken, used] = ['', 0];
   for (const { segment } of graphemes.segment(text)) {
@@ -78,7 +81,7 @@ function fit(text: string, columns: number, right: boolean): string {
 
 const blocks = '▁▂▃▄▅▆▇█';
 
-/** Values as a row of blocks, from the least to the greatest; a blank where one is missing. */
+/** A sparkline of block characters, from the minimum to the maximum; a blank for a missing value. */
 export function sparkline(values: (number | null)[]): string {
   const known = values.filter((value) => value !== null);
   const [least, greatest] = [Math.min(...known), Math.max(...known)];

@@ -11,8 +11,8 @@ import type { CliContext } from '../context.ts';
 import { card, table } from '../table.ts';
 
 /**
- * `tower token …` and `tower audit …`: they work on the data folder itself (DATA_DIRECTORY), so that the first key can
- * be made, and the log checked, by whoever owns the folder and nobody else.
+ * `tower token …` and `tower audit …`: work on the data folder (DATA_DIRECTORY), so that only its owner can make the
+ * first key and check the log.
  */
 export function addAccessCommands(program: Command, context: CliContext): void {
   const here = async <T>(work: (door: Door) => Promise<T>): Promise<T> => {
@@ -74,7 +74,7 @@ function addTokenCommands(program: Command, context: CliContext, here: Here): vo
     .command('revoke <id>')
     .description('make an API key useless')
     .action(async (id: string) => {
-      // A whole key given by mistake must not get into the log.
+      // A whole key passed by mistake must not appear in the log.
       if (!/^[0-9a-f]{12}$/.test(id))
         throw invalid('the id of a key has 12 letters and digits; "tower token list" shows it');
       await here(async ({ access }) => {
@@ -133,13 +133,13 @@ function checkedScope(word: string): Scope {
   throw new TowerError('invalid', `--scope must be read, operate, approve or admin, not ${JSON.stringify(word)}`);
 }
 
-/** Who sits at the machine; a user without a name is known by number. */
+/** Name of the operating-system user; the user id if there is no name. */
 function noteOf(action: string, details: object) {
   let user = String(process.getuid?.() ?? 'unknown');
   try {
     user = userInfo().username;
   } catch {
-    // A container may run under a number nobody has named.
+    // A container may run as a user id without a name.
   }
   return { actor: `local ${user}`, via: 'local', address: 'local', action, target: {}, details, requestId: '-' };
 }

@@ -13,7 +13,7 @@ import { addStatusCommand } from './status.ts';
 import { addStoreCommands } from './store.ts';
 import { addTrainCommands } from './train.ts';
 
-/** Every command but `serve`. */
+/** Every command except `serve`. */
 export function addCommands(program: Command, context: CliContext): void {
   addModelCommands(program, context);
   addEventCommands(program, context);

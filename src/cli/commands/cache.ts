@@ -3,7 +3,7 @@ import type { CacheStats } from '#services/registry/schemas.ts';
 import type { CliContext } from '../context.ts';
 import { card } from '../table.ts';
 
-/** `tower cache …`: the mirror and its file. */
+/** `tower cache …`: the mirror and its cache file. */
 export function addCacheCommands(program: Command, context: CliContext): void {
   const cache = program.command('cache').description('the registry mirror and its cache file');
 

@@ -7,7 +7,7 @@ import { table } from '../table.ts';
 
 type Observed = { metric?: string; value?: string; at?: string; file?: string };
 
-/** `tower models drift` and `tower models observe`: how models do after their training. */
+/** `tower models drift` and `tower models observe`: performance of models after their training. */
 export function addDriftCommands(models: Command, context: CliContext): void {
   models
     .command('drift <name> [version]')

@@ -18,7 +18,7 @@ type Flags = {
 
 const retryMs = 3_000;
 
-/** `tower events`: what changed in the registry, and what changes now. */
+/** `tower events`: past and live changes of the registry. */
 export function addEventCommands(program: Command, context: CliContext): void {
   program
     .command('events')
@@ -39,7 +39,7 @@ export function addEventCommands(program: Command, context: CliContext): void {
     });
 }
 
-/** Goes on where it was when the connection is lost; ends only when told to, or when the tower refuses. */
+/** Reconnects and continues after the last event; ends on Ctrl-C, or when the server refuses. */
 async function follow(context: CliContext, flags: Flags): Promise<void> {
   let lastId = flags.after ?? null;
   for (let wasThere = false; ; ) {
@@ -96,7 +96,7 @@ const lineText = (event: EventInfo): string =>
       .join('  '),
   );
 
-/** Before and after, of a stage only its name. */
+/** Before and after; of a stage only its name. */
 function changeText({ type, before, after }: EventInfo): string {
   if (/\.(created|deleted)$/.test(type) && !type.startsWith('model_version_alias')) return '';
   const text = (value: unknown): string => {

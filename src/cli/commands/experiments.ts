@@ -8,7 +8,7 @@ const path = '/api/v1/acquisition/experiments';
 const ofService = (service: string | undefined): string =>
   service === undefined ? '' : `service=${encodeURIComponent(service)}`;
 
-/** `tower experiments` and `tower clean`: load experiments on disk, and whether they can be learned from. */
+/** `tower experiments` and `tower clean`: load experiments on disk and their quality. */
 export function addExperimentCommands(program: Command, context: CliContext): void {
   const experiments = program.command('experiments').description('load experiments, and which can be learned from');
   experiments

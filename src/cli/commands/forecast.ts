@@ -20,10 +20,10 @@ type Flags = {
   fusion: string;
 };
 
-/** More do not count; with times they would be too much for one request. */
+/** Older values add nothing, and with times they would exceed the size of a request. */
 const mostRows = 20_000;
 
-/** `tower forecast` and `tower forecast backtest`: a column of a CSV file, by the tower that runs. */
+/** `tower forecast` and `tower forecast backtest`: forecasts a column of a CSV file, on a running server. */
 export function addForecastCommands(program: Command, context: CliContext): void {
   const forecast = asking(program.command('forecast'))
     .description('forecast a column of a CSV file')

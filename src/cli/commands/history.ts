@@ -3,7 +3,7 @@ import type { ModelHistory } from '#services/registry/journal/event-schemas.ts';
 import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
 
-/** `tower models history`: who was in production when. */
+/** `tower models history`: which version was in production when. */
 export function addHistoryCommand(models: Command, context: CliContext): void {
   models
     .command('history <name>')

@@ -28,7 +28,7 @@ type RunFlags = {
   mostUsers: string;
 };
 
-/** `tower load`: load tests for JMeter and k6 from one scenario, and what came of them. Works without a tower. */
+/** `tower load`: load tests for JMeter and k6 from one scenario, and their results. Works without a server. */
 export function addLoadCommands(program: Command, context: CliContext): void {
   const load = program.command('load').description('load tests for JMeter and k6, and what came of them');
   load
@@ -117,7 +117,7 @@ const textOf = async (file: string): Promise<string> =>
     throw invalid(`${file} cannot be read (${error.code})`);
   });
 
-/** One that is built in, or a file. */
+/** A built-in scenario, or a file. */
 async function scenarioOf(name: string) {
   const { scenarios, readScenario } = await loadTools();
   const known = Object.values(scenarios).find((each) => each.name === name);
@@ -135,7 +135,7 @@ function targetOf(text: string): URL {
   return url;
 }
 
-/** Ctrl-C ends it; what was measured by then is shown. */
+/** Ctrl-C ends the load; the results so far are printed. */
 async function runHere(context: CliContext, flags: RunFlags): Promise<void> {
   if (flags.scenario === undefined || flags.target === undefined)
     throw invalid('--scenario and --target must be given, or --plan');
@@ -166,7 +166,7 @@ async function runHere(context: CliContext, flags: RunFlags): Promise<void> {
   refuseLow(result);
 }
 
-/** What JMeter does, as its plan says. */
+/** Load as the JMeter plan describes it. */
 async function runPlan(context: CliContext, plan: string): Promise<void> {
   const { checkJmeter, runJmeter } = await loadTools();
   const { JMETER_HOME: home, JMETER_JAVA: java = '/usr/bin/java' } = context.env;
@@ -204,7 +204,7 @@ function progressText(
   return `${elapsed_seconds.toFixed(0)}${whole} s  ${requests} requests  ${failed} failed  ${users} users`;
 }
 
-/** Keeps the process alive, unlike the clock's own. */
+/** Keeps the process alive, unlike the clock's sleep. */
 const sleep = async (ms: number, signal?: AbortSignal): Promise<void> => {
   await wait(ms, undefined, signal ? { signal } : {});
 };

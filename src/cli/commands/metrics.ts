@@ -25,7 +25,7 @@ const path = (what: string, metric: string | undefined, flags: Flags): string =>
   return `/api/v1/analytics/${what}?${query}`;
 };
 
-/** `tower metrics …`: points that are kept, and what can be said of them; with options alone, the form of the collector. */
+/** `tower metrics …`: stored points and their analyses; with options only, the form of the collector. */
 export function addMetricsCommands(program: Command, context: CliContext): void {
   const metrics = program
     .command('metrics')
@@ -242,7 +242,7 @@ async function analyze(context: CliContext, component: string): Promise<void> {
   );
 }
 
-/** CPU between two looks and memory now, in per cent, of this host. */
+/** This host's CPU since the last sample and its memory now, in per cent. */
 async function collect(context: CliContext, seconds: number, looks: number | null): Promise<void> {
   if (!(seconds >= 1 && seconds <= 86_400)) throw invalid('--interval must be a number from 1 to 86400');
   if (looks !== null && !(looks >= 1)) throw invalid('--count must be a whole number from 1');

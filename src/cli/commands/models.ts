@@ -18,7 +18,7 @@ type ListFlags = {
   limit?: string;
 };
 
-/** `tower models …`: what is in the registry, and what is watched. */
+/** `tower models …`: registry contents and monitored versions. */
 export function addModelCommands(program: Command, context: CliContext): void {
   const models = program.command('models').description('model versions in the registry');
 
@@ -36,7 +36,7 @@ export function addModelCommands(program: Command, context: CliContext): void {
     .action(async (flags: ListFlags) => {
       const path = `${flags.monitored ? '/models/monitored' : '/models/all'}${queryOf(flags)}`;
       const tower = context.tower();
-      // Without --limit the whole list is wanted, however many pages it takes.
+      // Without --limit, all pages are fetched.
       const found = flags.limit === undefined ? await tower.list<ModelInfo>(path) : await tower.get<ModelInfo[]>(path);
       context.print(found, listText);
     });
@@ -107,7 +107,7 @@ function queryOf(flags: ListFlags): string {
 
 function listText(versions: ModelInfo[]): string {
   if (versions.length === 0) return 'No model versions match.';
-  // Over several registries a name alone says too little.
+  // With several registries, a name alone is ambiguous.
   const several = versions.some((item) => item.registry !== undefined);
   const rows = versions.map((item) => [
     ...(several ? [item.registry] : []),

@@ -6,7 +6,7 @@ import { exitCodes } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
 
-/** `tower models compare|gate|hygiene`: what is to be thought of models. */
+/** `tower models compare|gate|hygiene`: promotion checks. */
 export function addJudgementCommands(models: Command, context: CliContext): void {
   models
     .command('compare <name> [champion] [challenger]')

@@ -22,7 +22,7 @@ type Flags = SizeFlags & {
 
 const jobs = '/api/v1/rightsizing/apply/jobs';
 
-/** `tower rightsizing apply`: sets what is recommended, on one pod first, and takes it back where that does harm. */
+/** `tower rightsizing apply`: applies a recommendation, on one pod first, and rolls back if that does harm. */
 export function addApplyCommands(rightsizing: Command, context: CliContext): void {
   sizeOptions(rightsizing.command('apply'))
     .description('set what is recommended: on one pod first, taken back where the service does worse')

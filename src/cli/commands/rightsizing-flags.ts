@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { numberOf } from '../csv-column.ts';
 
-/** What a recommendation is asked with, the same for `recommend` and `apply`. */
+/** Options of a recommendation, shared by `recommend` and `apply`. */
 
 export type SizeFlags = {
   horizon: string;
@@ -46,7 +46,7 @@ export const sizeOptions = (command: Command): Command =>
     .option('--min-replicas <number>', 'the fewest replicas')
     .option('--max-replicas <number>', 'the most');
 
-/** @throws TowerError `invalid` for what is no number */
+/** @throws TowerError `invalid` if the text is not a number */
 export function sizeBody(flags: SizeFlags): object {
   const number = (name: string, flag: string, text: string | undefined, unit = 1) =>
     text === undefined ? {} : { [name]: unit * numberOf(flag, text) };

@@ -2,11 +2,11 @@ import type { BacktestAnswer } from '#services/rightsizing/backtest/backtest-sch
 import type { BatchAnswer, SizeAnswer, Sizing } from '#services/rightsizing/schemas.ts';
 import { card, table } from '../table.ts';
 
-/** Recommendations and backtests as people read them. */
+/** Text output of recommendations and backtests. */
 
 export type Output = 'table' | 'kubectl' | 'kustomize' | 'helm' | 'vpa';
 export type Cost = BatchAnswer['cost'];
-/** Two parts of one namespace. */
+/** Two workloads of one namespace. */
 export function together(first: BatchAnswer, then: BatchAnswer): BatchAnswer {
   const sum = (name: 'monthly_now' | 'monthly_recommended' | 'monthly_saving') => {
     const [a, b] = [first.cost[name], then.cost[name]];
@@ -25,10 +25,10 @@ export function together(first: BatchAnswer, then: BatchAnswer): BatchAnswer {
   };
 }
 
-/** One line of a comment, in a shell and in YAML: names and messages are anybody’s. */
+/** Makes a text safe as a one-line comment in a shell and in YAML: names and messages may contain anything. */
 const comment = (text: string): string => `# ${text.replaceAll(/\s+/g, ' ')}`;
 
-/** What can be applied is one document each; what is not one is a comment there. */
+/** One YAML document per applicable recommendation; the others become comments. */
 export function batchText({ recommendations, failures, cost }: BatchAnswer, output: Output): string {
   const isTable = output === 'table';
   const said = failures.map(({ service, error }) => `${service}: ${error}`);
@@ -92,7 +92,7 @@ const rowOf = (container: string, what: string, sizing: Sizing, show: (value: nu
   sizing.bound_by,
 ];
 
-/** A limit is told where it is another number than the request. */
+/** A limit is shown if it differs from the request. */
 const withLimit = (request: number | null, limit: number | null, show: (value: number | null) => string | null) =>
   limit === null || limit === request ? show(request) : `${show(request) ?? '-'} (limit ${show(limit)})`;
 

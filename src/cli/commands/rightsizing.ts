@@ -36,7 +36,7 @@ type BacktestFlags = {
 const path = '/api/v1/rightsizing';
 const part = (text: string): string => encodeURIComponent(text);
 
-/** `tower rightsizing`: what containers should ask for, and how that would have done. */
+/** `tower rightsizing`: recommendations for workloads, and backtests. */
 export function addRightsizingCommands(program: Command, context: CliContext): void {
   const rightsizing = program.command('rightsizing').description('what containers should ask for');
   sizeOptions(rightsizing.command('recommend'))
@@ -100,7 +100,7 @@ async function recommend(context: CliContext, flags: RecommendFlags): Promise<vo
   const tower = context.tower();
   if (service !== undefined) {
     const answer = await tower.post<SizeAnswer>(`${path}/${part(namespace)}/${part(service)}/recommendation`, body);
-    // A script must not take it for something.
+    // Nothing on standard output that a script could take for a result.
     if (answer.outputs === null) process.exitCode = 1;
     return context.print(answer, (one) => recommendationText(one, output));
   }
@@ -114,7 +114,7 @@ async function recommend(context: CliContext, flags: RecommendFlags): Promise<vo
     try {
       batch = together(batch, await ask({ after }));
     } catch (error) {
-      // What is known by now is worth having.
+      // Prints the partial result.
       process.exitCode = 1;
       const failures = [...batch.failures, { service: `all after ${after}`, error: publicText(error) }];
       batch = { ...batch, failures, next: null };

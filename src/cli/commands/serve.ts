@@ -6,7 +6,7 @@ import type { CliContext } from '../context.ts';
 
 type ServeFlags = { host?: string; port?: string; config?: boolean; reload?: boolean };
 
-/** `tower serve`: the service itself. Flags win over the environment, the environment over `.env`. */
+/** `tower serve`: runs the server. Flags override the environment, which overrides `.env`. */
 export function addServeCommand(
   program: Command,
   context: CliContext,
@@ -19,7 +19,7 @@ export function addServeCommand(
     .option('--port <number>', 'port to listen on (API_PORT)')
     .option('--config', 'print the settings in force, without secrets, and stop')
     .option('--reload', 'start again whenever a source file changes')
-    // What is no command comes here too, with all its words.
+    // An unknown command arrives here too, with all its words.
     .argument('[words...]')
     .usage('[options]')
     .action(async ([word]: string[], flags: ServeFlags) => {
@@ -35,7 +35,7 @@ export function addServeCommand(
     });
 }
 
-/** Hands over to Node's own watch mode. */
+/** Runs Node's own watch mode. */
 function reload(): Promise<void> {
   const args = process.argv.slice(1).filter((arg) => arg !== '--reload');
   const child = spawn(process.execPath, ['--watch', ...args], { stdio: 'inherit' });

@@ -4,13 +4,13 @@ import { exitCodes } from '../client.ts';
 import type { CliContext } from '../context.ts';
 import { card } from '../table.ts';
 
-/** What of /health is printed line by line. */
+/** Fields of /health that are printed line by line. */
 type Health = {
   status: string;
   jobs: { name: string; status: string; last_error: string | null }[];
 } & Record<string, unknown>;
 
-/** `tower status`: is it well, and how far are experiments and models? Exit code 5 when it is not well. */
+/** `tower status`: health, experiments and models. Exit code 5 if the server is not healthy. */
 export function addStatusCommand(program: Command, context: CliContext): void {
   program
     .command('status')

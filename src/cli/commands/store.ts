@@ -8,8 +8,8 @@ import { table } from '../table.ts';
 type Place = ReturnType<typeof placeOf>;
 
 /**
- * `tower store …`: works on the data folder itself (DATA_DIRECTORY), or on the PostgreSQL of DATABASE_URL; a tower may run
- * meanwhile, but for restore.
+ * `tower store …`: works on the data folder (DATA_DIRECTORY), or on the PostgreSQL of DATABASE_URL. A server may run
+ * meanwhile, except for restore.
  */
 export function addStoreCommands(program: Command, context: CliContext): void {
   const store = program.command('store').description('the data folder or PostgreSQL: backup, restore, migrate, verify');

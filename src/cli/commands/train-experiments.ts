@@ -16,7 +16,7 @@ type Flags = { configFile?: string; namespace: string; target?: string; maxWorke
 
 const path = '/api/v1/acquisition/experiments';
 
-/** The part of `tower train` that makes experiments. */
+/** The experiment commands of `tower train`. */
 export function addTrainExperimentCommands(train: Command, context: CliContext): void {
   withFlags(
     train
@@ -107,7 +107,7 @@ async function bodyOf(services: string[], { configFile, namespace, target, maxWo
   };
 }
 
-/** Begins a job and follows it to its end; Ctrl-C cancels it. Prints the seed's result. */
+/** Starts a job and follows it to its end; Ctrl-C cancels it. Prints the documented result. */
 async function runAll(context: CliContext, services: string[], flags: Flags): Promise<void> {
   const tower = context.tower();
   const body = await bodyOf(services, flags);

@@ -8,7 +8,7 @@ import { addTrainExperimentCommands } from './train-experiments.ts';
 
 type TrainFlags = { service?: string; services?: string; window?: string; epochs?: string; fresh?: boolean };
 
-/** `tower train`: load experiments of services, and models from them. */
+/** `tower train`: runs load experiments of services, and trains models from them. */
 export function addTrainCommands(program: Command, context: CliContext): void {
   const train = program.command('train').description('load experiments of services, and models from them');
   train
@@ -65,7 +65,7 @@ export function addTrainCommands(program: Command, context: CliContext): void {
     });
 }
 
-/** One service that cannot be trained keeps none of the others from it. */
+/** A service that cannot be trained does not stop the others. */
 async function trainAll(context: CliContext, names: string[], flags: TrainFlags): Promise<TrainingJob[]> {
   const jobs: TrainingJob[] = [];
   const refused: unknown[] = [];
