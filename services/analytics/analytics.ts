@@ -31,7 +31,7 @@ import { createReader, dayMs, type Newest, type Reader } from './storage/reader.
 import { createRecorder } from './storage/recorder.ts';
 import type { Retention } from './storage/seal.ts';
 
-/** Metric points: recorded, kept, and what can be said of them. */
+/** Metric points: recording, storage, queries and analyses. */
 export type Analytics = ReturnType<typeof createAnalytics>;
 
 type Deps = { store: MetricStore; clock: Clock; retention: Retention; mostSeries: number; forecaster: Forecaster };
@@ -49,17 +49,17 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
   let promql: Promise<PromqlRequests> | null = null;
   return {
     /**
-     * Records one point, or many of which each is judged for itself. What is answered is committed.
-     * @throws TowerError `invalid` for one point that breaks a rule
+     * Records one point, or many, each of which is accepted or refused by itself. The answer is sent after the commit.
+     * @throws TowerError `invalid` for a single point that breaks a rule
      */
     record: async (request: RecordRequest): Promise<RecordAnswer> => {
       const judged = judgeRows(request, clock.now(), retention);
       return verdicts(judged, await recorder.record(judged.filter(isPoint)));
     },
-    /** @throws TowerError `invalid` for what is no remote-write request or cannot be kept */
+    /** @throws TowerError `invalid` for bytes that are no remote-write request, or points that cannot be stored */
     takeWrite: async (bytes: Uint8Array): Promise<void> =>
       (await import('./ingest/push.ts')).takeWrite(bytes, recorder, { now: clock.now(), retention }),
-    /** Prometheus' text format. */
+    /** Records Prometheus' text exposition format. */
     takeText: async (text: string): Promise<RecordAnswer> =>
       (await import('./ingest/push.ts')).takeText(text, recorder, { now: clock.now(), retention }),
     series: async (query: SeriesQuery): Promise<SeriesList> => {
@@ -75,7 +75,7 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
       const { points, truncated } = await newest(query);
       return { points: points.map(toJson), count: points.length, truncated };
     },
-    /** The collector's form of the same. @throws TowerError `invalid` */
+    /** The same in the collector's format. @throws TowerError `invalid` */
     collected: async (query: PointsQuery): Promise<CollectedPoints> =>
       (await newest(query)).points
         .map(toJson)
@@ -84,7 +84,7 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
     aggregate: async (query: AggregateQuery): Promise<AggregateAnswer> =>
       (await import('./query/aggregate.ts')).aggregate(reader, clock.now(), query),
     ...analysesOf(reader, forecaster, clock),
-    /** Questions in PromQL; its grammar and regular expressions are loaded at the first. */
+    /** PromQL; its grammar and regular expressions are loaded at the first query. */
     promql: (): Promise<PromqlRequests> => (promql ??= openQuestions(reader, clock.now)),
     /** Background steps. */
     seal: async (signal: AbortSignal): Promise<void> =>
@@ -102,7 +102,7 @@ const toJson = ({ at, value, series: { metric, resource, labels } }: Newest['poi
   value: Number.isFinite(value) ? value : null,
 });
 
-/** What is made of points; each is loaded when it is first asked for, which keeps the start short. */
+/** Analyses; each is loaded at its first use, which keeps the start fast. */
 const analysesOf = (reader: Reader, forecaster: Forecaster, clock: Clock) => ({
   /** @throws TowerError `invalid` */
   anomalies: async (query: AnomaliesQuery): Promise<AnomaliesAnswer> =>
@@ -110,7 +110,7 @@ const analysesOf = (reader: Reader, forecaster: Forecaster, clock: Clock) => ({
   /** @throws TowerError `invalid` */
   trend: async (query: TrendQuery): Promise<TrendAnswer> =>
     (await import('./analysis/metric-forecast.ts')).calculateTrend(reader, clock.now(), query),
-  /** @throws TowerError `invalid`, `not_found` where there is no point, `unavailable` where it takes too long */
+  /** @throws TowerError `invalid`, `not_found` without points, `unavailable` after the timeout */
   forecast: async (query: MetricForecastQuery): Promise<MetricForecastAnswer> =>
     (await import('./analysis/metric-forecast.ts')).forecastMetric(reader, forecaster, clock.now(), query),
   /** @throws TowerError `invalid` */

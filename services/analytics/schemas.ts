@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { granularities } from './query/buckets.ts';
 import { largest } from './storage/summary.ts';
 
-/** JSON of metric points and what is made of them. */
+/** JSON of metric points, queries and aggregates. */
 
 const name = z
   .string('must be a text')
@@ -33,7 +33,7 @@ const rowFields = {
     .describe('Now, where it is not set'),
 };
 
-/** One point, by the names of either seed. */
+/** One point, with the field names of either documented API. */
 export const MetricRow = z.strictObject(rowFields);
 export type MetricRow = z.infer<typeof MetricRow>;
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { exampleSeries, identity, number, seriesQuery, span, time } from '../schemas.ts';
 
-/** JSON of what is made of metric points: anomalies, trends, forecasts, baselines. */
+/** JSON of analyses of metric points: anomalies, trends, forecasts, baselines. */
 
 export const AnomaliesQuery = z.strictObject({
   ...seriesQuery,

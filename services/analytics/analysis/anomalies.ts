@@ -8,16 +8,16 @@ import type { AnomaliesAnswer, AnomaliesQuery, Anomaly } from './analysis-schema
 import { createDetector, type Judgement } from './detector.ts';
 import { amongPeers, byDeviations, byEsd, halfTheTime, type Outlier } from './outliers.ts';
 
-/** What was unusual, by the way that was asked for. */
+/** Anomalies by the requested method. */
 
 export const methods = ['calibrated', 'zscore', 'esd', 'peers'] as const;
 
-/** Series one question may be about. */
+/** Maximum series per request. */
 const mostSeries = 100;
-/** What the detector learns from before it judges: so many points, a week of days at least. */
+/** Warm-up of the detector: this many points, at least a week of days. */
 const mostWarmUp = 6_000;
 const [leastWarmUpMs, mostWarmUpMs] = [8 * dayMs, 35 * dayMs];
-/** Of all at once: each outlier takes a look at all the others. */
+/** Maximum points in a batch method, whose time grows with outliers × points. */
 const mostAtOnce = 5_000;
 
 /** @throws TowerError `invalid` */
@@ -46,7 +46,7 @@ export async function detectAnomalies(reader: Reader, now: number, query: Anomal
   return { method, threshold: method === 'zscore' ? threshold : 1, series: series.length, anomalies: found, notes };
 }
 
-/** `warmUp`: points before the span the calibrated detector learns from. */
+/** `warmUp`: points before the span that the detector learns from. */
 export async function ofSeries(
   reader: Reader,
   series: Series,
@@ -102,7 +102,7 @@ export async function ofSeries(
   );
 }
 
-/** How long ago so many points begin. */
+/** Start of a span with this many points. */
 async function learningMs(reader: Reader, series: Series, span: Span, warmUp: number): Promise<number> {
   const step = (await usualStep(reader, series, span.end)) ?? 0;
   return Math.min(mostWarmUpMs, Math.max(leastWarmUpMs, warmUp * step));

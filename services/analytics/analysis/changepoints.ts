@@ -1,10 +1,10 @@
 import { lagOneCorrelation, median } from '#kernel/stats.ts';
 
 /**
- * Where the level of a series changes for good: exact penalised segmentation (PELT, Killick, Fearnhead and Eckley 2012) by
- * squared error. The noise is taken from differences of neighbours, which a change of level hardly touches, and the penalty
- * grows with how much neighbours resemble each other: noise that wanders is no change.
- * @returns the index each new level begins at
+ * Permanent changes of level: exact penalised segmentation (PELT, Killick, Fearnhead and Eckley 2012) by squared error.
+ * The noise is estimated from differences of neighbours, which a change of level hardly affects; the penalty grows with
+ * the autocorrelation, so that wandering noise is no change.
+ * @returns the index at which each new level begins
  */
 export function changepoints(values: readonly number[], shortest = 2): number[] {
   const n = values.length;
@@ -13,16 +13,16 @@ export function changepoints(values: readonly number[], shortest = 2): number[] 
   const noise = (1.4826 * median(steps)) / Math.SQRT2;
   if (noise === 0 && new Set(values).size === 1) return [];
   const wander = lagOneCorrelation(withoutLevels(values, Math.max(12, 4 * shortest)));
-  // The variance of a mean of wandering noise is (1 + r) / (1 - r) times that of its values, theirs 1 / (1 - r) times that
-  // of the differences.
+  // With autocorrelation r, the variance of a mean is (1 + r) / (1 - r) times that of the values, and that of the
+  // values is 1 / (1 - r) times that of half the squared differences.
   const penalty = 3 * (noise || smallestStep(steps)) ** 2 * Math.log(n) * ((1 + wander) / (1 - wander) ** 2);
   return cuts(values, shortest, penalty);
 }
 
-/** Half the time nothing changes at all: the least change there is stands for the noise. */
+/** If at least half of the differences are 0, the smallest one is the noise. */
 const smallestStep = (steps: number[]): number => Math.min(...steps.filter((step) => step > 0)) / 4;
 
-/** What is left when running medians are taken off: levels are not autocorrelation. */
+/** Residuals of running medians: levels are not autocorrelation. */
 const withoutLevels = (values: readonly number[], span: number): number[] =>
   values.map((value, i) => value - median(values.slice(Math.max(0, i - span), i + span + 1)));
 
@@ -46,7 +46,7 @@ function cuts(values: readonly number[], shortest: number, penalty: number): num
       const total = best[from]! + cost(from, to) + penalty;
       if (total < best[to]!) [best[to], last[to]] = [total, from];
     }
-    // No later end can make these the best beginning again.
+    // PELT pruning: these can never again be the best start of a segment.
     candidates = candidates.filter((from) => best[from]! + cost(from, to) <= best[to]!);
   }
   const found: number[] = [];

@@ -3,13 +3,13 @@ import { createYielder } from '#kernel/yield-event-loop.ts';
 import { dayMs, lowerBound } from '../storage/reader.ts';
 
 /**
- * What a series usually has at each of its moments: a trend and, where there are days and weeks enough, what each time of day and
- * of the week has. Multiple seasonal-trend decomposition (MSTL: Bandara, Hyndman and Bergmeir 2021) with periodic seasons and, in the
- * place of LOESS, running medians and means of what lies near a median, which a few outliers cannot draw to themselves (as in
- * S-H-ESD: Hochenbaum, Vallis and Kejariwal 2017). Points may be missing.
+ * Expected value of a series at each of its times: a trend and, given enough days and weeks, daily and weekly seasons.
+ * Multiple seasonal-trend decomposition (MSTL: Bandara, Hyndman and Bergmeir 2021) with periodic seasons and, instead
+ * of LOESS, running medians and trimmed means, which resist outliers (as in S-H-ESD: Hochenbaum, Vallis and Kejariwal
+ * 2017). Points may be missing.
  * @param times ascending, milliseconds
- * @param stepMs their usual distance
- * @returns `parameters`: how many figures were made of the values, by which what is left of them is smaller than it was
+ * @param stepMs their usual interval
+ * @returns `parameters`: number of fitted parameters, by which the residuals lose degrees of freedom
  */
 export async function usualLevels(
   times: readonly number[],
@@ -18,7 +18,7 @@ export async function usualLevels(
 ): Promise<{ usual: number[]; parameters: number }> {
   const span = times.at(-1)! - times[0]!;
   const periods = [dayMs, 7 * dayMs].filter((period, i) => span >= fewestCycles[i]! * period && period >= 4 * stepMs);
-  // A single level: without seasons what rises and falls with the day would pass for a trend.
+  // A constant level: without seasons, a daily pattern would pass for a trend.
   if (periods.length === 0) return { usual: values.map(() => median(values)), parameters: 1 };
   const longest = periods.at(-1)!;
   const breath = createYielder();
@@ -43,29 +43,29 @@ export async function usualLevels(
   };
 }
 
-/** Cycles it takes to know a day, and a week. */
+/** Cycles needed to fit a daily and a weekly season. */
 const fewestCycles = [2, 3];
 const rounds = 2;
-/** Values a time of day is judged by, at least: of few a median follows each of them. */
+/** Minimum values per slot: a median of few values follows each of them. */
 const fewestOfSlot = 15;
 
 const sumOf = (seasons: number[][], i: number, but = -1): number =>
   seasons.reduce((sum, season, k) => sum + (k === but ? 0 : season[i]!), 0);
 
 /**
- * How many parts a period has. A day of milliseconds has too many times of day; of a week only quarters of days are told apart:
- * its times of day are known, and a mean of three weeks' values would follow each of them.
+ * Slots per period. A day of millisecond steps would have too many; a week has only quarters of days, because times of
+ * day are already fitted, and a mean over three weeks would follow each value.
  */
 const slotsOf = (period: number, stepMs: number): number =>
   Math.max(1, Math.round(period / Math.max(period > dayMs ? dayMs / 4 : 60_000, stepMs)));
 
-/** The usual value of each point's place in the period. */
+/** Seasonal value of each point's slot. */
 function slotMedians(times: readonly number[], values: readonly number[], period: number, stepMs: number): number[] {
   const count = slotsOf(period, stepMs);
   const slotOf = (i: number) => Math.min(count - 1, Math.floor((times[i]! % period) / (period / count)));
   const slots: number[][] = Array.from({ length: count }, () => []);
   for (const [i, value] of values.entries()) slots[slotOf(i)]!.push(value);
-  // The times of day beside it help out where days are few; weekdays begin and end too suddenly for that.
+  // Neighbouring times of day are included if there are few days; weekdays change too abruptly for that.
   const each = period > dayMs ? Number.POSITIVE_INFINITY : values.length / count;
   const reach = Math.max(0, Math.min(Math.floor(count / 8), Math.ceil((fewestOfSlot / each - 1) / 2)));
   const usual = slots.map((_, k) => {
@@ -76,8 +76,8 @@ function slotMedians(times: readonly number[], values: readonly number[], period
 }
 
 /**
- * The mean of what is within three median deviations of the median. A median alone lies so close to the values in the middle
- * that what is left of them makes all others look like outliers.
+ * Mean of the values within three median deviations of the median. The median alone lies so close to the central values
+ * that their residuals make all others look like outliers.
  */
 function steadyMean(values: readonly number[]): number {
   const center = median(values);
@@ -86,8 +86,8 @@ function steadyMean(values: readonly number[]): number {
 }
 
 /**
- * A line through the whole, and the median of what is left of it within a period of each point: at the ends, where there are fewer
- * points on one side, the line keeps the median from lagging.
+ * A line through the whole, plus the running median of its residuals within a period around each point: at the ends,
+ * the line prevents the one-sided median from lagging.
  */
 function runningMedian(times: readonly number[], values: readonly number[], period: number): number[] {
   const slope = slopeOf(times, values, period);
@@ -104,7 +104,7 @@ function runningMedian(times: readonly number[], values: readonly number[], peri
   });
 }
 
-/** The median rise from each point to the one a period later, where the seasons are the same again (Theil 1950, Sen 1968). */
+/** Median rise from each point to the one a period later, at equal seasons (Theil 1950, Sen 1968). */
 function slopeOf(times: readonly number[], values: readonly number[], period: number): number {
   const slopes: number[] = [];
   let to = 0;

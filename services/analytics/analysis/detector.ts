@@ -3,12 +3,12 @@ import { dayMs } from '../storage/reader.ts';
 import { createTail } from './tail.ts';
 
 /**
- * An online detector of one series. Four looks at each point: how far it is from what this time of day usually has, how far
- * from the point before, how far the last points together are from the many before, and whether they waver more or less.
- * Each is calibrated by its own tail, their rarities are added. Nothing is looked at twice; a point costs microseconds.
+ * Online anomaly detector of one series. It compares each point in four ways: with the usual value at this time of day,
+ * with the previous point, the recent mean with the long-term mean, and the recent variability with the long-term one.
+ * Each score is calibrated by its own tail; the rarities are added. Single pass; microseconds per point.
  */
 export type Detector = {
-  /** Judges a point by those before it, and takes it among them. Not for what is not finite. */
+  /** Scores a point against those before it, then learns it. The value must be finite. */
   see(at: number, value: number): Judgement;
 };
 
@@ -16,29 +16,31 @@ export const channels = ['level', 'change', 'shift', 'volatility'] as const;
 export type Channel = (typeof channels)[number];
 
 export type Judgement = {
-  /** Above 1 the point is anomalous. */
+  /** A point is anomalous above 1. */
   score: number;
-  /** Whether an alarm is due: anomalous, and more so than any of the last points. */
+  /** Whether to alarm: anomalous, and more so than any of the last points. */
   alarm: boolean;
-  /** What this time of day usually has, or the last points where that is not known; null at first. */
+  /** Usual value at this time of day, or of the last points if that is unknown; null at first. */
   expected: number | null;
-  /** The look that saw the most, and -log10 of how often it sees as much. */
+  /** The comparison with the highest rarity, and -log10 of that probability. */
   channel: Channel;
   rarity: number;
 };
 
-/** The sum of rarities at which a point is anomalous: one in a thousand points of production servers is an alarm then. */
+/** Sum of rarities at which a point is anomalous: then one in a thousand points of production servers alarms. */
 const threshold = 7.5;
-/** So many points an alarm must exceed. */
+/** Number of previous points that an alarm must exceed. */
 const hold = 100;
-/** Days that a time of day is remembered. */
+/** Days of history per time of day. */
 const days = 7;
 const shortSpan = 12;
 const longSpan = 288;
-/** Differences of less than this share of a usual value are no difference. */
+/** Differences below this share of a usual value are ignored. */
 const floorShare = 1e-3;
 
-/** @param stepMs the usual time between two points: what of a day is one slot */
+/**
+ * @param stepMs the usual interval between points: the slots of a day
+ */
 export function createDetector(stepMs: number): Detector {
   const perDay = dayMs / stepMs;
   const slots = new Map<number, number[]>();
@@ -79,7 +81,7 @@ export function createDetector(stepMs: number): Detector {
   };
 }
 
-/** The values this time of day had on the last days; null where a day has too few steps to speak of times of day. */
+/** Values at this time of day on the last days; null if a day has too few steps for times of day. */
 function slotOf(slots: Map<number, number[]>, at: number, stepMs: number, perDay: number): number[] | null {
   if (perDay < 8) return null;
   const time = Math.floor((at % dayMs) / stepMs);
@@ -93,7 +95,7 @@ function usual(slot: number[] | null, recent: number[]): number | null {
   return recent.length >= shortSpan ? median(recent) : null;
 }
 
-/** The logarithm of how much more, or less, the last points waver than the many before. */
+/** Log ratio of the recent variability to the long-term one. */
 function wavering(near: number, far: number, floor: number): number {
   const least = 0.05 * far + floor;
   return least === 0 ? 0 : Math.abs(Math.log((near + least) / (far + least)));

@@ -16,9 +16,9 @@ import type {
 import { smooth } from './smoothing.ts';
 import { type Level, trendOf } from './trend.ts';
 
-/** Where a metric is going, where it will be, and what is usual for it. */
+/** Trend, forecast and baseline of stored metrics. */
 
-/** What forecasts: the fused engine. */
+/** The fused forecast engine. */
 export type Forecaster = Pick<Forecast, 'forecast' | 'backtest'>;
 
 const required = async (reader: Reader, query: SeriesQuery): Promise<{ metric: string; members: Series[] }> => {
@@ -26,7 +26,7 @@ const required = async (reader: Reader, query: SeriesQuery): Promise<{ metric: s
   return { metric: filter.metric, members: await reader.find(filter) };
 };
 
-/** Even steps, no finer than the points of the series with the rarest ones. */
+/** Even steps, no smaller than the largest interval between points among the series. */
 async function levelsIn(
   reader: Reader,
   members: Series[],
@@ -65,10 +65,10 @@ export async function calculateTrend(reader: Reader, now: number, query: TrendQu
   };
 }
 
-/** Ends of the past it is forecast from, to say how good forecasts have been. */
+/** Origins of past forecasts for measuring accuracy. */
 const windows = 3;
 
-/** @throws TowerError `invalid`, `not_found` where there is no point, `unavailable` where it takes too long */
+/** @throws TowerError `invalid`, `not_found` without points, `unavailable` after the timeout */
 export async function forecastMetric(
   reader: Reader,
   forecaster: Forecaster,
@@ -119,7 +119,7 @@ export async function forecastMetric(
   };
 }
 
-/** A value, or null, for every step from the first to the last. */
+/** A value or null for every step from the first to the last. */
 function onGrid(levels: Level[], width: number): (number | null)[] {
   const first = levels[0]!.at;
   const values = Array.from({ length: (levels.at(-1)!.at - first) / width + 1 }, (): number | null => null);
@@ -127,7 +127,7 @@ function onGrid(levels: Level[], width: number): (number | null)[] {
   return values;
 }
 
-/** The last value stands where one is missing. */
+/** Fills gaps with the last value. */
 function filled(values: (number | null)[]): number[] {
   let last = values[0]!;
   return values.map((value) => (last = value ?? last));
@@ -153,10 +153,10 @@ function smoothedPast(values: number[], horizon: number): MetricForecastAnswer['
   return { windows: done, mae, mase: naive > 0 ? mae / naive : null, coverage: inside / errors.length };
 }
 
-/** What of the last four weeks baselines are made. */
+/** Baselines use the last four weeks. */
 const baselineMs = 28 * dayMs;
 
-/** Of each series the median and its spread, over all and for each hour of the week (UTC, from Monday). */
+/** Median and spread of each series, overall and per hour of the week (UTC, from Monday). */
 export async function baselines(reader: Reader, now: number, query: SeriesQuery): Promise<BaselinesAnswer> {
   const span = { start: now - baselineMs, end: now + 1 };
   const members = await reader.find(filterOf(query));

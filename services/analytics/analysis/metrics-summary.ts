@@ -5,9 +5,9 @@ import type { MetricsSummaryAnswer, MetricsSummaryQuery } from './analysis-schem
 import { ofSeries } from './anomalies.ts';
 import { calculateTrend } from './metric-forecast.ts';
 
-/** All metrics of the last while in one answer. */
+/** Summary of all recent metrics in one answer. */
 
-/** Series that are judged, by so many points before. */
+/** Maximum series that are scored, and points before them. */
 const mostJudged = 50;
 const warmUp = 2_000;
 

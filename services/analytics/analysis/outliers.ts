@@ -2,19 +2,19 @@ import { mean, median, studentUpperQuantile } from '#kernel/stats.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
 import { usualLevels } from './decompose.ts';
 
-/** Looks at a whole stretch at once: the seed's z-score, generalised ESD, and peers. */
+/** Batch outlier methods: the documented z-score, generalised ESD, and peer comparison. */
 
-/** `score`: above 1 it is an outlier. */
+/** `score`: an outlier above 1. */
 export type Outlier = { index: number; score: number; expected: number; zscore: number };
 
 /**
- * Values more than so many standard deviations from the mean of all: the outlier is in its own yardstick, so it masks
- * itself and others; on a flat line there is none.
+ * z-score: values more than the given number of standard deviations from the mean. Outliers inflate the deviation and
+ * so mask themselves and others; a flat line has none.
  */
 export function byDeviations(values: readonly number[], threshold: number): Outlier[] {
   const expected = mean(values);
   const spread = Math.sqrt(mean(values.map((value) => (value - expected) ** 2)));
-  // What is left of a flat line is rounding.
+  // Residuals of a flat line are rounding errors.
   if (!(spread > 1e-12 * Math.abs(expected))) return [];
   return values.flatMap((value, index) => {
     const zscore = (value - expected) / spread;
@@ -22,20 +22,20 @@ export function byDeviations(values: readonly number[], threshold: number): Outl
   });
 }
 
-/** Chance of one outlier too many; most outliers, as a share of the values. */
+/** Significance level, and maximum share of outliers. */
 const significance = 0.05;
 const mostShare = 0.02;
 
 /**
- * Generalised ESD (Rosner 1983) with median and median deviation on what is left when a series' trend and seasons are taken off
- * (S-H-ESD: Hochenbaum, Vallis and Kejariwal 2017). Needs two days to know times of day, three weeks to know those of the week.
+ * Generalised ESD (Rosner 1983) with median and median deviation on the residuals of trend and seasons (S-H-ESD:
+ * Hochenbaum, Vallis and Kejariwal 2017). Needs two days for a daily and three weeks for a weekly season.
  */
 export async function byEsd(times: readonly number[], values: readonly number[], stepMs: number): Promise<Outlier[]> {
   const breath = createYielder();
   const { usual, parameters } = await usualLevels(times, values, stepMs);
   const left = values.map((value, i) => value - usual[i]!);
   const n = left.length;
-  // Degrees of freedom; of short series half are left at least.
+  // Degrees of freedom; at least half the values of a short series.
   const freed = Math.sqrt(n / Math.max(n / 2, n - parameters));
   const most = Math.min(100, Math.max(1, Math.floor(n * mostShare)));
   const inside = new Set(left.keys());
@@ -53,7 +53,7 @@ export async function byEsd(times: readonly number[], values: readonly number[],
     const limit = ((n - k) * t) / Math.sqrt((n - k - 1 + t * t) * (n - k + 1));
     inside.delete(index);
     taken.push({ index, score: Math.abs(zscore) / limit, expected: usual[index]! + center, zscore });
-    // The last one beyond its limit says how many there are: earlier ones may be masked.
+    // The last value beyond its limit sets the number of outliers: earlier ones may be masked.
     if (Math.abs(zscore) > limit) outliers = k;
   }
   return taken.slice(0, outliers).sort((a, b) => a.index - b.index);
@@ -61,12 +61,12 @@ export async function byEsd(times: readonly number[], values: readonly number[],
 
 const fewestPeers = 5;
 const deviations = 3.5;
-/** Peers that are apart for a larger share of the time are outliers. */
+/** Share of the time above which a deviating peer is an outlier. */
 export const halfTheTime = 0.5;
 
 /**
- * Which of many peers are apart from the others for more than half the time: beyond 3.5 median deviations of all peers at
- * that moment (a deviation being a thousandth of the median at least). `rows`: a value of each peer, or null, per moment.
+ * Peers that deviate from the others for more than half the time: by more than 3.5 median deviations of all peers at
+ * that time (a deviation is at least a thousandth of the median). `rows`: one value or null per peer, for each time.
  */
 export function amongPeers(rows: readonly (readonly (number | null)[])[]): { peer: number; share: number }[] {
   const peers = rows[0]?.length ?? 0;

@@ -1,13 +1,18 @@
-/** Exponential smoothing with a trend (Holt 1957), as the seed forecasts; intervals by its own formula (Hyndman and others 2008, table 6.2). */
+/**
+ * Exponential smoothing with a trend (Holt 1957), as in the documented API; intervals of Hyndman and others 2008, table
+ * 6.2.
+ */
 
 export type Smoothed = { mean: number[]; lower: number[]; upper: number[] };
 
 const weights = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9];
 const trendWeights = [0, 0.02, 0.05, 0.1, 0.3];
-/** Of the normal distribution, for 90 %. */
+/** Normal quantile for 90 % intervals. */
 const half90 = 1.6449;
 
-/** @param values two at least, none missing */
+/**
+ * @param values at least two, none missing
+ */
 export function smooth(values: readonly number[], horizon: number): Smoothed {
   const fits = weights.flatMap((alpha) => trendWeights.map((beta) => fit(values, alpha, beta)));
   const best = fits.reduce((a, b) => (b.squares < a.squares ? b : a));
@@ -30,7 +35,7 @@ export function smooth(values: readonly number[], horizon: number): Smoothed {
 
 function fit(values: readonly number[], alpha: number, beta: number) {
   let level = values[0]!;
-  // Without a part for the trend there is none.
+  // With a trend coefficient of 0 there is no trend.
   let trend = beta > 0 ? (values.at(-1)! - level) / Math.max(1, values.length - 1) : 0;
   let squares = 0;
   for (const value of values.slice(1)) {

@@ -1,20 +1,20 @@
 import { lowerBound } from '../storage/reader.ts';
 
 /**
- * How rare a score is among the last few thousand of the same series: below their 98 % quantile by rank, above it by an
- * exponential tail with the mean excess of those beyond it (peaks over threshold; Siffer and others 2017 fit two
- * parameters, on so few excesses one is steadier). So one threshold serves every metric, whatever its unit and habits.
+ * Rarity of a score among the last few thousand of its series: by rank below the 98 % quantile, above it by an
+ * exponential tail with the mean excess (peaks over threshold; Siffer and others 2017 fit two parameters, but one is
+ * more stable on so few excesses). One threshold therefore fits every metric, whatever its unit and behaviour.
  */
 export type Tail = {
-  /** -log10 of the probability of a score so large, 20 at most. Differences below `floor` are no difference. */
+  /** -log10 of the probability of so large a score, at most 20. Differences below `floor` are ignored. */
   rarity(score: number, floor: number): number;
-  /** Takes the score among those it judges by. */
+  /** Adds the score to the reference. */
   learn(score: number): void;
 };
 
 const kept = 3_000;
 const tailShare = 0.02;
-/** Fewer say nothing of a tail. */
+/** Minimum number of scores for a tail. */
 const fewest = 50;
 const rarest = 20;
 
@@ -31,7 +31,7 @@ export function createTail(): Tail {
       if (score <= threshold) return -Math.log10((n - lowerBound(sorted, score) + 1) / (n + 1));
       let excess = 0;
       for (let i = from + 1; i < n; i += 1) excess += sorted[i]! - threshold;
-      // On a flat line every difference would be endlessly rare.
+      // On a flat line, any difference would be infinitely rare.
       const mean = Math.max(excess / (n - from), floor, Number.MIN_VALUE);
       return Math.min(rarest, -Math.log10(tailShare) + (score - threshold) / mean / Math.LN10);
     },

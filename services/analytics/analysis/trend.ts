@@ -3,26 +3,31 @@ import { mannKendall, theilSen, yueWang } from '#kernel/trend.ts';
 import { dayMs } from '../storage/reader.ts';
 import { changepoints } from './changepoints.ts';
 
-/** Whether a metric rises or falls: a robust slope, and a direction only where it is more than chance and habit make. */
+/**
+ * Direction and robust slope of a metric; a direction only if it is significant and larger than the metric's usual
+ * variation.
+ */
 
 export type Level = { at: number; value: number };
 export type Trend = {
   direction: 'INCREASING' | 'DECREASING' | 'STABLE' | 'INSUFFICIENT_DATA';
-  /** Per day, with its 95 % interval; null where there is too little. */
+  /** Slope per day with its 95 % interval; null without enough data. */
   slope: { perDay: number; low: number; high: number } | null;
   p: number | null;
-  /** What would be too little to speak of. */
+  /** Threshold below which a slope is negligible. */
   floor: number | null;
   deseasonalised: boolean;
   changepoints: { at: number; before: number; after: number }[];
 };
 
 const fewest = 8;
-/** A rise by less than this many median deviations is within what the metric does anyway, or of its level no difference. */
+/** Minimum rise, in median deviations and as a share of the level. */
 const deviations = 1;
 const levelShare = 0.01;
 
-/** @param levels ascending in time, evenly spaced by `stepMs` except for gaps */
+/**
+ * @param levels ascending in time, evenly spaced by `stepMs` except for gaps
+ */
 export function trendOf(levels: Level[], stepMs: number): Trend {
   const nothing = { slope: null, p: null, floor: null, deseasonalised: false, changepoints: [] };
   if (levels.length < fewest) return { direction: 'INSUFFICIENT_DATA', ...nothing };
@@ -48,7 +53,7 @@ export function trendOf(levels: Level[], stepMs: number): Trend {
   };
 }
 
-/** Without what each time of day usually is above the line, where two days and more have been seen. */
+/** Removes the daily pattern around the line, if there are at least two days. */
 function withoutDay(levels: Level[], days: number[], stepMs: number): { values: number[]; deseasonalised: boolean } {
   const raw = levels.map(({ value }) => value);
   const perDay = dayMs / stepMs;

@@ -1,6 +1,6 @@
 /**
- * Prometheus' text exposition format, version 0.0.4: `name{label="value",…} value [milliseconds]`, comments and blank lines
- * between. A line that breaks a rule is named, the others count.
+ * Parses Prometheus' text exposition format 0.0.4: `name{label="value",…} value [milliseconds]`, comments and blank
+ * lines. Invalid lines are reported by number; the others count.
  */
 export type Line =
   | { line: number; labels: [string, string][]; value: number; at: number | null }

@@ -8,12 +8,12 @@ import { readExposition } from './exposition.ts';
 import { pointsOfLabels, readWriteRequest } from './remote-write.ts';
 import { aheadMs } from './rows.ts';
 
-/** What Prometheus and its friends push. */
+/** Prometheus push formats. */
 
 type Recorder = ReturnType<typeof createRecorder>;
 type Rules = { now: number; retention: Retention };
 
-/** Why a point cannot be kept; null where it can. */
+/** Reason why a point cannot be stored; null if it can. */
 function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: Rules): string | null {
   if (metric === '') return 'it has no name';
   if (at > now + aheadMs) return 'its time is more than an hour ahead';
@@ -24,8 +24,9 @@ function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: R
 }
 
 /**
- * Takes a remote-write request. What can be kept is, NaN with its bits; the sender is told of the rest once it is.
- * @throws TowerError `invalid` for bytes that are none, and for points that cannot be kept
+ * Stores a remote-write request, NaN with its bits. Points that can be stored are, before the sender is told about the
+ * others.
+ * @throws TowerError `invalid` if the bytes are no request, and for points that cannot be stored
  */
 export async function takeWrite(bytes: Uint8Array, recorder: Recorder, rules: Rules): Promise<void> {
   const points = read(bytes).flatMap(({ labels, samples }) => pointsOfLabels(labels, samples));
@@ -48,7 +49,10 @@ function read(bytes: Uint8Array): ReturnType<typeof readWriteRequest> {
   }
 }
 
-/** Takes lines of the text exposition format; each is judged for itself, those refused are in the answer by their number. */
+/**
+ * Stores lines of the text exposition format; each is accepted or refused by itself, and the answer names refused ones
+ * by number.
+ */
 export async function takeText(text: string, recorder: Recorder, rules: Rules): Promise<RecordAnswer> {
   const points = new Map<NewPoint, number>();
   const results: RecordAnswer['results'] = [];

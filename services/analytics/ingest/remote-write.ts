@@ -3,9 +3,9 @@ import type { NewPoint } from '../storage/keys.ts';
 import { unsnap } from './snappy.ts';
 
 /**
- * Prometheus' remote-write 1.0: a WriteRequest in protocol buffers, compressed with snappy. Of it the series are read:
+ * Prometheus' remote-write 1.0: a WriteRequest in protocol buffers, compressed with snappy. Only series are read:
  * `repeated TimeSeries timeseries = 1`, each with `repeated Label labels = 1` (name 1, value 2) and `repeated Sample
- * samples = 2` (double value 1, int64 timestamp 2); what is not known is passed over.
+ * samples = 2` (double value 1, int64 timestamp 2); unknown fields are skipped.
  */
 
 /** Maximum size of a request, decompressed. Two bytes can be an empty series or label, so these have limits of their own. */
@@ -71,7 +71,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Calls `read` for each field of a message, in order.
- * @param read - false: the field is none that it knows, and is passed over
+ * @param read - returns false for an unknown field, which is skipped
  */
 function eachField(
   bytes: Uint8Array,

@@ -6,12 +6,12 @@ import { dayMs, hourMs } from '../storage/reader.ts';
 import { tooManySeries } from '../storage/recorder.ts';
 import type { Retention } from '../storage/seal.ts';
 
-/** What is posted, row by row: a point, or why it is none. */
+/** Validates posted rows: each is a point, or the reason why it is not. */
 
-/** A clock may be ahead by so much. */
+/** Tolerance for clocks that are ahead. */
 export const aheadMs = hourMs;
 
-/** What each row of a post is: a point, or why it is none. @throws TowerError `invalid` for a single one that breaks a rule */
+/** Validates each row of a request. @throws TowerError `invalid` for a single row that breaks a rule */
 export function judgeRows(
   { metrics, ...single }: RecordRequest,
   now: number,
@@ -26,7 +26,7 @@ export function judgeRows(
 
 export const isPoint = (each: NewPoint | Refusal): each is NewPoint => 'at' in each;
 
-/** The verdicts, once it is known for which points there was no room. */
+/** Results per row, with the points refused for lack of room. */
 export function verdicts(judged: (NewPoint | Refusal)[], refused: Set<NewPoint>): RecordAnswer {
   const results = judged.map((each, index) => {
     if (!isPoint(each)) return { index, recorded: false, ...each };

@@ -1,7 +1,7 @@
 /**
- * Snappy's block format (github.com/google/snappy, format_description.txt): the length, then literals and copies of what
- * came before. Only decompression is needed; the packages there are bring a native addon or have been left for years.
- * @throws RangeError for bytes that are none, or that would be more than `most`
+ * Decompresses snappy's block format (github.com/google/snappy, format_description.txt): the length, then literals and
+ * back-references. Only decompression is needed; the available packages have a native addon or are unmaintained.
+ * @throws RangeError if the bytes are malformed or would exceed `most`
  */
 export function unsnap(bytes: Uint8Array, most: number): Uint8Array {
   const broken = () => new RangeError('the bytes are not compressed with snappy');
@@ -40,7 +40,7 @@ export function unsnap(bytes: Uint8Array, most: number): Uint8Array {
     }
     const [count, back] = copyOf(tag, little);
     if (back === 0 || back > to || to + count > length) throw broken();
-    // A copy may reach into itself: bytes are taken one by one.
+    // A back-reference may overlap its own output: copied byte by byte.
     for (let i = 0; i < count; i += 1) out[to + i] = out[to + i - back]!;
     to += count;
   }

@@ -2,7 +2,7 @@ import { exactSum, quantileOf, variance } from './functions.ts';
 import type { Expr } from './parse.ts';
 import { type Element, Impossible, keyOf, type Labels } from './vector.ts';
 
-/** Many elements become one for each group of labels. */
+/** Aggregation operators: many elements become one per group of labels. */
 
 const operators: Record<string, (values: number[]) => number> = {
   sum: exactSum,
@@ -15,7 +15,7 @@ const operators: Record<string, (values: number[]) => number> = {
   stdvar: variance,
 };
 
-/** Every aggregation that is answered. */
+/** Every supported aggregation. */
 export const aggregationNames = [...Object.keys(operators), 'quantile', 'topk', 'bottomk'].sort();
 
 /** @throws Impossible */
@@ -44,7 +44,7 @@ export function aggregated(
 }
 
 function extreme(members: Element[], count: number, sign: number): Element[] {
-  // NaN is taken only where there is nothing else.
+  // NaN is chosen only if there is no other value.
   const order = (a: Element, b: Element) =>
     Number.isNaN(a.value) ? 1 : Number.isNaN(b.value) ? -1 : sign * (a.value - b.value);
   return members.toSorted(order).slice(0, Math.max(0, Math.trunc(count)));

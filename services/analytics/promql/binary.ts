@@ -2,7 +2,7 @@ import { labelOf } from '../storage/keys.ts';
 import type { Expr, Matching } from './parse.ts';
 import { type Element, Impossible, keyOf, type Labels, unique, type Value } from './vector.ts';
 
-/** Operators between numbers and vectors. */
+/** Binary operators between numbers and vectors. */
 
 type Binary = Extract<Expr, { kind: 'binary' }>;
 
@@ -12,7 +12,7 @@ const arithmetic: Record<string, (a: number, b: number) => number> = {
   '*': (a, b) => a * b,
   '/': (a, b) => a / b,
   '%': (a, b) => a % b,
-  // One to whatever is one.
+  // 1 to any power is 1, NaN included.
   '^': (a, b) => (a === 1 ? 1 : a ** b),
 };
 const comparison: Record<string, (a: number, b: number) => boolean> = {
@@ -51,7 +51,7 @@ export function binary(expr: Binary, left: Value, right: Value): Value {
   };
 }
 
-/** Null where a comparison that filters does not hold; where it does, what is kept is the vector's value. */
+/** For a comparison used as a filter: null if it is false, else the value of the vector. */
 function outcome({ op, bool }: Binary, a: number, b: number, kept: number): number | null {
   if (arithmetic[op]) return arithmetic[op](a, b);
   const holds = comparison[op]!(a, b);
@@ -64,7 +64,7 @@ function betweenNumbers(expr: Binary, a: number, b: number): Value {
   return { kind: 'scalar', value: outcome(expr, a, b, a)! };
 }
 
-/** A result that is another figure is no longer that metric. */
+/** A computed value drops the metric name. */
 function named({ op, bool }: Binary, labels: Labels): Labels {
   if (!arithmetic[op] && !bool) return labels;
   const { __name__: _, ...rest } = labels;
@@ -73,7 +73,7 @@ function named({ op, bool }: Binary, labels: Labels): Labels {
 
 const every: Matching = { on: false, labels: [], card: 'one', include: [] };
 
-/** What must be the same on both sides. */
+/** Labels that must match on both sides. */
 const signature = ({ on, labels }: Matching, all: Labels): string =>
   keyOf(
     Object.fromEntries(
@@ -96,7 +96,7 @@ function setOf({ op, matching }: Binary, left: Element[], right: Element[]): Ele
 
 function matched(expr: Binary, left: Element[], right: Element[]): Element[] {
   const by = expr.matching ?? every;
-  // `one`: the side each element of the other is matched to.
+  // `one`: the side with a single element per match.
   const [many, one] = by.card === 'right' ? [right, left] : [left, right];
   const partners = new Map<string, Element>();
   for (const element of one) {

@@ -7,13 +7,16 @@ import { joinLabels, ofDate, replaceLabel } from './labels.ts';
 import { type Expr, type Range, type Selector, Unsupported } from './parse.ts';
 import { type Element, Impossible, type Labels, unique, type Value } from './vector.ts';
 
-/** PromQL at one moment, over series that were loaded before (Prometheus' promql/engine.go). */
+/** Evaluates PromQL at one time over preloaded series (Prometheus' promql/engine.go). */
 
-/** Samples of a series, ascending; `stale`: whether it ended there. */
+/** Samples of a series, ascending; `stale`: whether the series ended there. */
 export type Loaded = { labels: Labels; times: Float64Array; values: Float64Array; stale: Uint8Array };
 export type Data = Map<Selector, Loaded[]>;
 
-/** How long a sample counts as the present value; like a range, both ends included, as in Prometheus 2 (3 leaves the older one out). */
+/**
+ * Look-back of instant selectors; like a range, closed on both ends, as in Prometheus 2 (version 3 excludes the older
+ * end).
+ */
 export const lookbackMs = 300_000;
 
 /** @throws Impossible, Unsupported */
@@ -45,7 +48,7 @@ export function evaluate(expr: Expr, at: number, data: Data): Value {
   }
 }
 
-/** The last sample of each series, unless it is too old or the series had ended. */
+/** The last sample of each series, unless it is too old or the series ended. */
 function present(selector: Selector, at: number, data: Data): Element[] {
   const when = at - selector.offsetMs;
   return data.get(selector)!.flatMap(({ labels, times, values, stale }) => {
@@ -132,7 +135,7 @@ const special: Record<string, Special> = {
     ),
   }),
 };
-/** How many arguments a function takes: least and most. */
+/** Minimum and maximum number of arguments of a function. */
 const counts: Record<string, [number, number]> = {
   ...Object.fromEntries(Object.keys(ofDate).map((name): [string, [number, number]] => [name, [0, 1]])),
   label_replace: [5, 5],
@@ -148,7 +151,7 @@ const counts: Record<string, [number, number]> = {
   clamp: [3, 3],
 };
 
-/** Every function that is answered. */
+/** Every supported function. */
 export const functionNames = [special, overTime, ofValue, ofDate].flatMap(Object.keys).sort();
 
 function call(name: string, args: Expr[], at: number, data: Data): Value {
@@ -170,7 +173,7 @@ function call(name: string, args: Expr[], at: number, data: Data): Value {
     if (name === 'clamp' && parameters[0]! > parameters[1]!) return { kind: 'vector', elements: [] };
     return { kind: 'vector', elements: mapped(elements, (value) => ofValue[name]!(value, parameters)) };
   }
-  // The share of quantile_over_time stands before the range, the seconds of predict_linear behind it.
+  // quantile_over_time has its share before the range, predict_linear its seconds after it.
   const range = rangeOf(
     args.find(({ kind }) => kind === 'range'),
     name,
@@ -191,7 +194,7 @@ function rangeOf(expr: Expr | undefined, who: string): Range {
   return expr;
 }
 
-/** Samples of the range, both ends included, stale markers left out; one series after another. */
+/** Samples of the range, closed on both ends, without stale markers; series by series. */
 function* within(
   { selector, rangeMs }: Range,
   at: number,
@@ -206,7 +209,7 @@ function* within(
   }
 }
 
-/** 1 with the labels the question names, where there is nothing. */
+/** absent(): 1 with the labels of the selector if it selects nothing. */
 function absent(of: Expr, isAbsent: boolean, at: number): Value {
   if (!isAbsent) return { kind: 'vector', elements: [] };
   const equal = of.kind === 'selector' ? of.matchers.filter(({ op, name }) => op === '=' && name !== '__name__') : [];
@@ -217,7 +220,7 @@ function absent(of: Expr, isAbsent: boolean, at: number): Value {
 }
 
 function ordered(elements: Element[], sign: number): Value {
-  // NaN comes last either way.
+  // NaN comes last in both directions.
   const order = (a: Element, b: Element) =>
     Number.isNaN(a.value) ? 1 : Number.isNaN(b.value) ? -1 : sign * (a.value - b.value);
   return { kind: 'vector', elements: elements.toSorted(order) };

@@ -1,12 +1,12 @@
-/** PromQL's functions over one series' samples, and over one value (Prometheus' promql/functions.go). */
+/** PromQL functions over the samples of one series, and over one value (Prometheus' promql/functions.go). */
 
 export type Sample = { at: number; value: number };
-/** `from` and `to` are the range, both included; the samples lie within, without stale markers. */
+/** `from` and `to` bound the range, both inclusive; the samples lie within it, without stale markers. */
 export type OverTime = (samples: Sample[], from: number, to: number, parameter: number) => number | null;
 
 const values = (samples: Sample[]): number[] => samples.map(({ value }) => value);
 
-/** Prometheus sums with Kahan's compensation, as Neumaier improved it. */
+/** Kahan summation with Neumaier's improvement, as in Prometheus. */
 export function exactSum(list: readonly number[]): number {
   let [sum, lost] = [0, 0];
   for (const value of list) {
@@ -36,7 +36,7 @@ export function quantileOf(share: number, list: readonly number[]): number {
   return sorted[low]! * (1 - weight) + sorted[high]! * weight;
 }
 
-/** The increase of a counter (resets taken into account) or the difference of a gauge, extended to the edges of the range. */
+/** Increase of a counter (with resets) or difference of a gauge, extrapolated to the edges of the range. */
 function extended(samples: Sample[], from: number, to: number, counter: boolean, perSecond: boolean): number | null {
   if (samples.length < 2) return null;
   const [first, last] = [samples[0]!, samples.at(-1)!];
@@ -48,14 +48,14 @@ function extended(samples: Sample[], from: number, to: number, counter: boolean,
   const toEnd = (to - last.at) / 1000;
   const sampled = (last.at - first.at) / 1000;
   const apart = sampled / (samples.length - 1);
-  // A counter was not below zero.
+  // A counter is never extrapolated below zero.
   if (counter && result > 0 && first.value >= 0) toStart = Math.min(toStart, sampled * (first.value / result));
   const reach = (gap: number) => (gap < apart * 1.1 ? gap : apart / 2);
   const factor = (sampled + reach(toStart) + reach(toEnd)) / sampled;
   return (result * factor) / (perSecond ? (to - from) / 1000 : 1);
 }
 
-/** Between the last two samples. */
+/** Over the last two samples. */
 function instant(samples: Sample[], perSecond: boolean): number | null {
   const [before, last] = samples.slice(-2) as [Sample, Sample?];
   if (!last) return null;
@@ -72,7 +72,7 @@ const given =
   (samples) =>
     samples.length > 0 ? of(values(samples)) : null;
 
-/** Least squares through the samples: the slope per second, and the value at `origin`. */
+/** Linear regression over the samples: the slope per second, and the value at `origin`. */
 function line(samples: Sample[], origin: number): { slope: number; value: number } | null {
   if (samples.length < 2) return null;
   const x = samples.map(({ at }) => (at - origin) / 1000);
@@ -113,7 +113,7 @@ export const overTime: Record<string, OverTime> = {
   },
 };
 
-/** Functions of each value by itself. */
+/** Functions of single values. */
 export const ofValue: Record<string, (value: number, parameters: number[]) => number> = {
   abs: Math.abs,
   ceil: Math.ceil,

@@ -1,6 +1,6 @@
 import { type Element, keyOf } from './vector.ts';
 
-/** A quantile of classic histograms: buckets are the elements with a label `le` (Prometheus' promql/quantile.go). */
+/** Quantiles of classic histograms: buckets are the elements with a label `le` (Prometheus' promql/quantile.go). */
 export function histogramQuantile(share: number, elements: Element[], at: number): Element[] {
   const buckets = elements.flatMap((element) => {
     const { __name__: _, le = '', ...labels } = element.labels;
@@ -21,7 +21,7 @@ function quantile(share: number, members: { bound: number; count: number }[]): n
   if (share > 1) return Number.POSITIVE_INFINITY;
   const sorted = members.toSorted((a, b) => a.bound - b.bound);
   if (sorted.at(-1)!.bound !== Number.POSITIVE_INFINITY) return Number.NaN;
-  // Buckets of one bound together, and none less than the one below: scrapes do not see all at once.
+  // Merges buckets with equal bounds and makes counts monotonic: a scrape does not read all buckets at one instant.
   const merged: { bound: number; count: number }[] = [];
   for (const { bound, count } of sorted) {
     const last = merged.at(-1);

@@ -3,7 +3,7 @@ import { labelOf } from '../storage/keys.ts';
 import { regexOf } from './parse.ts';
 import { type Element, Impossible, unique } from './vector.ts';
 
-/** Functions that change labels, and those of dates (Prometheus' promql/functions.go). */
+/** Label functions and date functions (Prometheus' promql/functions.go). */
 
 const labelName = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 
@@ -27,7 +27,7 @@ export function replaceLabel(
   );
 }
 
-/** Of a group there is none of, nothing. */
+/** A reference to a missing group is replaced by nothing. */
 function group(found: Matcher, name: string): string {
   if (/^\d+$/.test(name)) return Number(name) <= found.groupCount() ? (found.group(Number(name)) ?? '') : '';
   return Object.hasOwn(found.pattern().namedGroups(), name) ? (found.group(name) ?? '') : '';
@@ -44,13 +44,13 @@ export function joinLabels(elements: Element[], [to, separator, ...from]: [strin
   );
 }
 
-/** An empty value is no label. */
+/** A label with an empty value does not exist. */
 function withLabel(element: Element, name: string, value: string): Element {
   const { [name]: _, ...rest } = element.labels;
   return { ...element, labels: value === '' ? rest : { ...rest, [name]: value } };
 }
 
-/** Of a time in seconds, in UTC. */
+/** Date parts of a time in seconds, in UTC. */
 export const ofDate: Record<string, (date: Date) => number> = {
   minute: (date) => date.getUTCMinutes(),
   hour: (date) => date.getUTCHours(),

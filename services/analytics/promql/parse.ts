@@ -5,7 +5,7 @@ import { RE2JS } from 're2js';
 import { TowerError } from '#kernel/errors.ts';
 import { execution } from './vector.ts';
 
-/** PromQL as a tree of our own, made of the official grammar's; what is not in the declared subset is refused by its name. */
+/** Builds our own PromQL tree from the official grammar; constructs outside the declared subset are refused by name. */
 
 export type Matcher = { name: string; op: '=' | '!=' | '=~' | '!~'; value: string };
 export type Selector = { kind: 'selector'; matchers: Matcher[]; offsetMs: number };
@@ -21,20 +21,20 @@ export type Expr =
   | { kind: 'binary'; op: string; bool: boolean; matching: Matching | null; left: Expr; right: Expr }
   | { kind: 'negative'; of: Expr };
 
-/** The question is no PromQL. */
+/** The query is not valid PromQL. */
 export class SyntaxFault extends TowerError {
   constructor(text: string) {
     super('invalid', text);
   }
 }
-/** It is PromQL, but of a kind that is not answered here. */
+/** The query is valid PromQL outside the supported subset. */
 export class Unsupported extends TowerError {
   constructor(construct: string) {
     super('invalid', `${construct} is not supported here (docs/promql.md lists what is)`, { details: execution });
   }
 }
 
-/** Nodes within nodes; a pair of brackets makes one or two. */
+/** Maximum nesting of nodes; a pair of parentheses makes one or two. */
 const mostDepth = 400;
 
 /** @throws SyntaxFault, Unsupported */
@@ -137,7 +137,7 @@ export function matches({ op, value }: Matcher, text: string): boolean {
 
 const compiled = new LRUCache<string, RE2JS>({ max: 1000 });
 
-/** RE2, as Prometheus has it: it takes time in proportion to the text, whatever the expression. @throws SyntaxFault */
+/** RE2, as in Prometheus: linear time in the length of the text, whatever the expression. @throws SyntaxFault */
 export function regexOf(source: string): RE2JS {
   const known = compiled.get(source);
   if (known) return known;
@@ -193,7 +193,7 @@ function binaryOf(node: SyntaxNode, query: string): Expr {
   const bool = child(node, 'BoolModifier') !== undefined;
   const base = exprOf(left, query);
   const made = { kind: 'binary' as const, op, bool, matching: clause ? matchingOf(clause, query) : null, right };
-  // The grammar takes the sign of -2^2 with the number; Prometheus raises first.
+  // The grammar parses -2^2 as (-2)^2; Prometheus evaluates -(2^2).
   if (op === '^' && base.kind === 'number' && left.name === 'NumberDurationLiteral' && query[left.from] === '-')
     return { kind: 'negative', of: { ...made, left: { kind: 'number', value: -base.value } } };
   return { ...made, left: base };
@@ -227,7 +227,7 @@ const units: Record<string, number> = {
   y: 31_536_000_000,
 };
 
-/** `1h30m`, or seconds as a number. @throws SyntaxFault */
+/** A duration such as `1h30m`, or a number of seconds. @throws SyntaxFault */
 export function durationMs(text: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return Math.round(Number(text) * 1000);
   if (!/^(\d+(ms|s|m|h|d|w|y))+$/.test(text)) throw new SyntaxFault(`${text} is no duration`);
@@ -245,7 +245,7 @@ function unquoted(text: string): string {
   );
 }
 
-/** `x41`, `u0041`, `U00000041` or `101`. */
+/** Escape sequences `x41`, `u0041`, `U00000041` or `101`. */
 function characterOf(code: string): string {
   const point = /^[0-7]/.test(code) ? Number.parseInt(code, 8) : Number.parseInt(code.slice(1), 16);
   if (point > 0x10ffff) throw new SyntaxFault(`\\${code} is no character`);

@@ -3,7 +3,7 @@ import { durationMs, SyntaxFault } from './parse.ts';
 import type { Answer, Promql } from './promql.ts';
 import type { SeriesQuery } from './schemas.ts';
 
-/** What the texts of a Prometheus client mean. */
+/** Parses the parameters of Prometheus clients. */
 
 type Range = { query: string; start: string; end: string; step: string };
 
@@ -37,7 +37,7 @@ export function createPromqlRequests(promql: Promql, now: () => number) {
   };
 }
 
-/** Seconds, or RFC 3339; what no calendar has is cut to what one has. */
+/** Seconds, or RFC 3339; clamped to the range of dates. */
 function timeMs(parameter: string, text: string): number {
   const ms = /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text) ? Math.round(Number(text) * 1000) : Date.parse(text);
   if (Number.isNaN(ms))

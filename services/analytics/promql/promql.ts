@@ -5,20 +5,20 @@ import { type Data, evaluate, type Loaded, lookbackMs } from './evaluate.ts';
 import { type Expr, type Matcher, matches, parsePromql, type Selector, SyntaxFault } from './parse.ts';
 import { Impossible, keyOf, type Labels, type Value } from './vector.ts';
 
-/** Questions in PromQL about the points that are kept. Prometheus' `instance` is the resource, its `__name__` the metric. */
+/** PromQL queries over the stored points. Prometheus' `instance` is the resource, its `__name__` the metric. */
 
 export type Promql = ReturnType<typeof createPromql>;
 
-/** Results in the form of Prometheus' API: times in seconds, values as text. */
+/** Results in the format of Prometheus' API: times in seconds, values as text. */
 export type Answer = { resultType: 'scalar' | 'string' | 'vector' | 'matrix'; result: unknown };
 
-/** Most points of a series in an answer, and most samples a question may look at. */
+/** Maximum points per series in an answer, and maximum samples read by a query. */
 const mostSteps = 11_000;
 const mostSamples = 5_000_000;
 
 type Found = { id: number; labels: Labels };
 
-/** The series that all of these matchers match. */
+/** The series that match all of these matchers. */
 async function found(reader: Reader, matchers: Matcher[]): Promise<Found[]> {
   const exact = (name: string) =>
     matchers.find((matcher) => matcher.name === name && matcher.op === '=' && matcher.value !== '')?.value;
@@ -35,7 +35,7 @@ async function found(reader: Reader, matchers: Matcher[]): Promise<Found[]> {
     .filter(({ labels }) => matchers.every((matcher) => matches(matcher, labelOf(labels, matcher.name))));
 }
 
-/** What every selector of the question needs for all moments of the span. */
+/** Samples for every selector of the query, over all evaluation times. */
 async function load(reader: Reader, expr: Expr, span: Span): Promise<Data> {
   const data: Data = new Map();
   let samples = 0;
@@ -83,7 +83,10 @@ export function createPromql(reader: Reader) {
       }
       return { resultType: 'matrix', result: [...series].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one) };
     },
-    /** Labels of the series that any of these selectors means; of all where there is none. @throws SyntaxFault, Unsupported */
+    /**
+     * Labels of the series that match any of these selectors; of all series without a selector.
+     * @throws SyntaxFault, Unsupported
+     */
     series: async (selectors: string[]): Promise<Labels[]> => {
       const all = await Promise.all(
         (selectors.length > 0 ? selectors : [null]).map((each) => found(reader, each === null ? [] : matchersOf(each))),
@@ -100,7 +103,7 @@ function matchersOf(selector: string): Matcher[] {
   return expr.matchers;
 }
 
-/** Every selector, and how far before the moment it looks. */
+/** Every selector, with its look-back. */
 function selectorsOf(expr: Expr): { selector: Selector; reachMs: number }[] {
   switch (expr.kind) {
     case 'selector':
@@ -120,7 +123,7 @@ function selectorsOf(expr: Expr): { selector: Selector; reachMs: number }[] {
   }
 }
 
-/** Prometheus' mark of a series that has ended. */
+/** Prometheus' stale marker: the end of a series. */
 const staleBits = 0x7ff0000000000002n;
 function staleOf(values: Float64Array): Uint8Array {
   const bits = new BigUint64Array(values.buffer, values.byteOffset, values.length);
@@ -142,7 +145,7 @@ function instantAnswer(value: Value, at: number): Answer {
   };
 }
 
-/** A range asked for by itself: its samples. */
+/** A range selector as the whole query: its samples. */
 function rawRange({ selector, rangeMs }: Extract<Expr, { kind: 'range' }>, at: number, data: Data): Answer {
   const to = at - selector.offsetMs;
   const result = data.get(selector)!.flatMap(({ labels, times, values, stale }) => {
@@ -152,7 +155,7 @@ function rawRange({ selector, rangeMs }: Extract<Expr, { kind: 'range' }>, at: n
   return { resultType: 'matrix', result };
 }
 
-/** A number as Prometheus writes it. */
+/** A number in Prometheus' notation. */
 export function text(value: number): string {
   if (Number.isNaN(value)) return 'NaN';
   if (!Number.isFinite(value)) return value > 0 ? '+Inf' : '-Inf';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** JSON of the Prometheus-compatible API: what clients send as a query string or a form. */
+/** JSON of the Prometheus-compatible API; clients send parameters as a query string or a form. */
 const one = z.string().max(20_000);
 const many = z.union([one, z.array(one).max(100)]);
 const ignored = {

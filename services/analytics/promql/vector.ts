@@ -1,19 +1,19 @@
 import { TowerError } from '#kernel/errors.ts';
 
-/** What a question in PromQL evaluates to, and that it cannot be. */
+/** Value types of PromQL, and execution errors. */
 
-/** Prometheus tells questions that are wrong from those that cannot be carried out. */
+/** Prometheus distinguishes invalid queries from those that fail in execution. */
 export const execution = { errorType: 'execution' };
 
 export type Labels = Record<string, string>;
-/** `at`: when the sample was taken; of what was computed, the moment asked for. */
+/** `at`: time of the sample; for computed elements, the evaluation time. */
 export type Element = { labels: Labels; value: number; at: number };
 export type Value =
   | { kind: 'scalar'; value: number }
   | { kind: 'string'; value: string }
   | { kind: 'vector'; elements: Element[] };
 
-/** It cannot be answered: the question and the data do not fit. */
+/** An execution error: the query does not fit the data. */
 export class Impossible extends TowerError {
   constructor(text: string) {
     super('invalid', text, { details: execution });
@@ -27,6 +27,6 @@ export function unique(elements: Element[]): Element[] {
   return elements;
 }
 
-/** A text that is the same for the same labels. */
+/** A canonical key of a set of labels. */
 export const keyOf = (labels: Labels): string =>
   JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));

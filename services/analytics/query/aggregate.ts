@@ -5,7 +5,7 @@ import { deviationOf, emptySummary, mergeSummary, percentilesOf, type Summary } 
 import { bucketsOf, granularities } from './buckets.ts';
 import { choice, filterOfMetric, spanOf, zoneOf } from './query.ts';
 
-/** Metrics by calendar buckets. */
+/** Aggregates metrics by calendar buckets. */
 
 /** @throws TowerError `invalid` */
 export async function aggregate(reader: Reader, now: number, query: AggregateQuery): Promise<AggregateAnswer> {

@@ -1,14 +1,14 @@
 import { invalid } from '#kernel/errors.ts';
 import { dayMs, floorTo, type Span } from '../storage/reader.ts';
 
-/** Calendar buckets: hours, days, weeks (from Monday) and months as the clocks and calendars of a time zone have them. */
+/** Calendar buckets in a time zone: hours, days, weeks (from Monday) and months. */
 export const granularities = ['MINUTE', 'HOUR', 'DAY', 'WEEK', 'MONTH'] as const;
 export type Granularity = (typeof granularities)[number];
 
-/** Most buckets of one answer. */
+/** Maximum number of buckets in an answer. */
 const mostBuckets = 20_000;
 
-/** Least lengths, for a first estimate. */
+/** Minimum lengths, for a first estimate. */
 const usualMs: Record<Granularity, number> = {
   MINUTE: 60_000,
   HOUR: 3_600_000,
@@ -18,9 +18,9 @@ const usualMs: Record<Granularity, number> = {
 };
 
 /**
- * The buckets that begin with the one `start` falls into and end with the one before `end`. A day on which clocks change
- * has 23 or 25 hours.
- * @throws TowerError `invalid` for a zone nobody knows, or more buckets than an answer may have
+ * Consecutive buckets, from the one that contains `start` to the last one before `end`. A day with a clock change has
+ * 23 or 25 hours.
+ * @throws TowerError `invalid` for an unknown time zone or too many buckets
  */
 export async function bucketsOf({ start, end }: Span, granularity: Granularity, zone: string): Promise<Span[]> {
   if ((end - start) / usualMs[granularity] > mostBuckets)
@@ -34,7 +34,7 @@ export async function bucketsOf({ start, end }: Span, granularity: Granularity, 
   return edges.slice(0, -1).map((edge, i) => ({ start: edge, end: edges[i + 1]! }));
 }
 
-/** From `first` on, until `end` is behind. */
+/** From `first` until `end` is passed. */
 const even = (first: number, end: number, step: number): number[] =>
   Array.from({ length: Math.max(0, Math.ceil((end - first) / step)) + 1 }, (_, i) => first + i * step);
 
@@ -44,11 +44,11 @@ async function calendar(
   granularity: Exclude<Granularity, 'MINUTE'>,
   zone: string,
 ): Promise<number[]> {
-  // 60 modules' worth of calendar: loaded when first needed.
+  // A calendar library of 60 modules: loaded at its first use.
   const { Temporal } = await import('temporal-polyfill');
   const now = Temporal.Instant.fromEpochMilliseconds(start).toZonedDateTimeISO(zone);
   if (granularity === 'HOUR') {
-    // Hours go on evenly whatever clocks do; where a zone is half an hour off, so are they.
+    // Hours are even, whatever the clock does; in a zone with a half-hour offset, so are their starts.
     const into = now.minute * 60_000 + now.second * 1000 + now.millisecond;
     return even(start - into, end, 3_600_000);
   }
@@ -63,14 +63,14 @@ async function calendar(
   const step = { DAY: { days: 1 }, WEEK: { weeks: 1 }, MONTH: { months: 1 } }[granularity];
   const edges = [at.epochMilliseconds];
   while (edges.at(-1)! < end) {
-    // A day may begin at one in the morning, where clocks change at midnight.
+    // A day begins at 01:00 if the clock changes at midnight.
     at = at.add(step).startOfDay();
     edges.push(at.epochMilliseconds);
   }
   return edges;
 }
 
-/** Whether this runtime knows the zone: `Europe/Berlin`, `UTC`. */
+/** Whether this runtime supports the time zone: `Europe/Berlin`, `UTC`. */
 export function isZone(zone: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: zone });

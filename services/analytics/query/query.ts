@@ -4,14 +4,14 @@ import type { SeriesFilter } from '../storage/keys.ts';
 import { dayMs, type Span } from '../storage/reader.ts';
 import { isZone } from './buckets.ts';
 
-/** What the texts of a query string mean. Both seeds' names are taken; those that mean the same must say the same. */
+/** Parses query strings. The names of both documented APIs are accepted; synonyms in one request must agree. */
 
 const aliases = {
   metric: ['metric', 'metric_type', 'metric_name'],
   resource: ['resource', 'resource_id', 'component'],
 } as const;
 
-/** The one value of several names for the same. @throws TowerError `invalid` where they differ */
+/** The one value of several synonymous parameters. @throws TowerError `invalid` if they differ */
 export function oneOf(
   field: keyof typeof aliases,
   given: Partial<Record<(typeof aliases)[keyof typeof aliases][number], string | undefined>>,
@@ -31,7 +31,7 @@ export function filterOf(query: SeriesQuery): SeriesFilter {
   return { ...(metric === undefined ? {} : { metric }), ...(resource === undefined ? {} : { resource }), labels };
 }
 
-/** The same, of one metric. @throws TowerError `invalid` where none is named */
+/** The same for exactly one metric. @throws TowerError `invalid` if none is named */
 export function filterOfMetric(query: SeriesQuery): SeriesFilter & { metric: string } {
   const { metric, ...rest } = filterOf(query);
   if (metric === undefined) throw bad('metric', 'must be given', null);
@@ -44,7 +44,7 @@ function labelOf(text: string): [string, string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** From `start` (or so long before the end) to `end` (or now). @throws TowerError `invalid` */
+/** From `start` (or a default duration before the end) to `end` (or now). @throws TowerError `invalid` */
 export function spanOf(
   { start, end }: { start?: string | undefined; end?: string | undefined },
   now: number,
@@ -56,7 +56,7 @@ export function spanOf(
   return { start: from, end: until };
 }
 
-/** One of these words, whatever their case. @throws TowerError `invalid` */
+/** One of these words, in any case. @throws TowerError `invalid` */
 export function choice<T extends string>(
   parameter: string,
   text: string | undefined,

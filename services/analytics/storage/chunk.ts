@@ -2,9 +2,8 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { varint, varints } from './sketch.ts';
 
 /**
- * The points of an hour as one blob: the count and the times as differences, then the values, each combined (XOR) with the
- * one before and all first bytes, all second bytes and so on together, deflated. Every bit of a value is kept, those of a
- * NaN too.
+ * Encodes the points of an hour as one blob: the count, the times as differences, then the values, each XORed with its
+ * predecessor and transposed by byte, deflated. Lossless, including the bits of a NaN.
  */
 export type Points = { times: Float64Array; values: Float64Array };
 
@@ -26,7 +25,7 @@ export function encodeChunk({ times, values }: Points): Uint8Array {
   return deflateRawSync(Buffer.concat([Uint8Array.from(head), planes]));
 }
 
-/** @throws RangeError or Error for bytes that are no chunk */
+/** @throws RangeError or Error if the bytes are no chunk */
 export function decodeChunk(bytes: Uint8Array): Points {
   const raw = inflateRawSync(bytes);
   const next = varints(raw);
@@ -42,7 +41,7 @@ export function decodeChunk(bytes: Uint8Array): Points {
   return { times, values: new Float64Array(bits.buffer) };
 }
 
-/** Both in one, in order; where both have a point at the same time the newer one's counts. Both ascend. */
+/** Merges two ascending lists of points; at equal times the newer list wins. */
 export function mergePoints(older: Points, newer: Points): Points {
   if (newer.times.length === 0) return older;
   if (older.times.length === 0) return newer;
@@ -61,6 +60,6 @@ export function mergePoints(older: Points, newer: Points): Points {
   return { times: times.slice(0, k), values: new Float64Array(bits.buffer, 0, k) };
 }
 
-/** Numbers as their bits: moved as numbers a NaN might lose its own. */
+/** Values are copied as bits: copied as numbers, a NaN might change its bits. */
 const bitsOf = (values: Float64Array): BigUint64Array =>
   new BigUint64Array(values.buffer, values.byteOffset, values.length);

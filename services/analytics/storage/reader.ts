@@ -5,7 +5,7 @@ import { hasLabels, labelsOf, type SeriesFilter, type SeriesKey } from './keys.t
 import { valueOf } from './recorder.ts';
 import { addValue, emptySummary, fromStored, mergeSummary, type Summary } from './summary.ts';
 
-/** Reads series and their points, whether they stand as rows or in sealed hours. */
+/** Reads series and their points, from rows and from sealed hours. */
 export type Reader = ReturnType<typeof createReader>;
 
 export type Series = SeriesKey & { id: number };
@@ -18,7 +18,7 @@ export const dayMs = 86_400_000;
 
 export function createReader(store: MetricStore) {
   return {
-    /** Series of this filter by metric, resource and labels. */
+    /** Series that match this filter, by metric, resource and labels. */
     find: async ({ metric, resource, labels }: SeriesFilter): Promise<Series[]> => {
       let query = (await store.db()).selectFrom('series').selectAll();
       if (metric !== undefined) query = query.where('metric', '=', metric);
@@ -28,13 +28,13 @@ export function createReader(store: MetricStore) {
         .map((row) => ({ ...row, labels: labelsOf(row.labels) }))
         .filter((row) => hasLabels(row.labels, labels));
     },
-    /** All points of a series in the span, ascending. Those whose retention is over are not there any more. */
+    /** All points of a series in the span, ascending. Points past their retention are gone. */
     points: (id: number, span: Span): Promise<Points> => pointsOf(store, id, span),
-    /** The newest points of several series together, newest first. */
+    /** The newest points of several series combined, newest first. */
     newest: (series: Series[], span: Span, limit: number): Promise<Newest> => newestOf(store, series, span, limit),
-    /** What a series holds in each of these spans, which are ascending and do not overlap. */
+    /** Summary of a series for each of these spans, which are ascending and disjoint. */
     summaries: (id: number, spans: readonly Span[]): Promise<Summaries> => summariesOf(store, id, spans),
-    /** The same for spans of less than an hour, of which every hour would be opened by itself: from the points at once. */
+    /** The same for spans below one hour, from the points, which are decoded once. */
     fine: async (id: number, spans: readonly Span[]): Promise<Summaries> => {
       const summaries = spans.map(emptySummary);
       const whole = { start: spans[0]?.start ?? 0, end: spans.at(-1)?.end ?? 0 };
@@ -46,12 +46,12 @@ export function createReader(store: MetricStore) {
 
 const none: Points = { times: new Float64Array(0), values: new Float64Array(0) };
 
-/** One for all: what counts is how long nobody else had a turn. */
+/** Shared by all reads, since it measures how long the event loop was blocked. */
 const breath = createYielder();
 
-/** Those that stand as rows, ascending; the newest `most` of them. */
+/** Points stored as rows, ascending; only the newest `most`. */
 async function hotPoints(store: MetricStore, id: number, { start, end }: Span, most?: number): Promise<Points> {
-  // Every read of a series comes by here; the database itself never lets the event loop go.
+  // Every read of a series passes here; the database itself never yields to the event loop.
   if (breath.due()) await breath.yieldNow();
   const query = (await store.db())
     .selectFrom('points')
@@ -67,7 +67,7 @@ async function hotPoints(store: MetricStore, id: number, { start, end }: Span, m
 }
 
 async function pointsOf(store: MetricStore, id: number, span: Span): Promise<Points> {
-  // Before the sealed ones: what is sealed in between is then seen twice and not never.
+  // Rows before sealed hours: an hour sealed in between is then read twice rather than missed.
   const hot = await hotPoints(store, id, span);
   const rows = await (await store.db())
     .selectFrom('rollups')
@@ -87,7 +87,7 @@ async function pointsOf(store: MetricStore, id: number, span: Span): Promise<Poi
   return cut(mergePoints(joined(chunks), hot), span);
 }
 
-/** One after another; hours do not overlap. */
+/** Concatenates hours, which do not overlap. */
 function joined(chunks: Points[]): Points {
   const length = chunks.reduce((total, { times }) => total + times.length, 0);
   const all: Points = { times: new Float64Array(length), values: new Float64Array(length) };
@@ -105,7 +105,7 @@ function cut({ times, values }: Points, { start, end }: Span): Points {
   return { times: times.slice(from, to), values: values.slice(from, to) };
 }
 
-/** How many of these ascending numbers are less than `limit`. */
+/** Number of these ascending values below `limit`. */
 export function lowerBound(sorted: ArrayLike<number>, limit: number): number {
   let [low, high] = [0, sorted.length];
   while (low < high) {
@@ -128,13 +128,13 @@ async function newestOf(store: MetricStore, series: Series[], span: Span, limit:
       .concat(points)
       .sort((a, b) => b.at - a.at)
       .slice(0, limit + 1);
-    // Nothing older can come among them any more.
+    // No older point can follow.
     if (kept.length > limit) start = kept.at(-1)!.at;
   }
   return { points: kept.slice(0, limit), truncated: kept.length > limit };
 }
 
-/** The newest `most` points of a series, ascending: rows and, from the newest on, as many hours as it takes. */
+/** The newest `most` points of a series, ascending: rows, and as many of the newest hours as needed. */
 async function newestOfOne(store: MetricStore, id: number, span: Span, most: number): Promise<Points> {
   const hot = await hotPoints(store, id, span, most);
   const db = await store.db();
@@ -163,7 +163,7 @@ async function newestOfOne(store: MetricStore, id: number, span: Span, most: num
   return { times: all.times.slice(-most), values: all.values.slice(-most) };
 }
 
-/** `torn`: whether an hour or a day of which no points are left reaches over the edge of a span; it counts where it begins. */
+/** `torn`: an hour or a day without points crosses the edge of a span; it counts at its start. */
 export type Summaries = { summaries: Summary[]; torn: boolean };
 
 async function summariesOf(store: MetricStore, id: number, spans: readonly Span[]): Promise<Summaries> {
@@ -195,7 +195,7 @@ async function summariesOf(store: MetricStore, id: number, spans: readonly Span[
       if (first !== null) mergeSummary(summaries[first]!, fromStored(row));
       continue;
     }
-    // Late points of this hour may take the place of sealed ones.
+    // Late points of this hour may replace sealed ones.
     const all = mergePoints(points, cut(hot, { start: row.start, end: row.start + hourMs }));
     late.delete(row.start);
     count(all, summaries, spanAt);
@@ -204,7 +204,7 @@ async function summariesOf(store: MetricStore, id: number, spans: readonly Span[
   return { summaries, torn };
 }
 
-/** Which of these spans a time falls into. */
+/** The span that contains a time. */
 function spanFinder(spans: readonly Span[]): (time: number) => number | null {
   const starts = spans.map(({ start }) => start);
   return (time) => {

@@ -10,17 +10,17 @@ type Waiting = {
   failed: (error: unknown) => void;
 };
 
-/** Rows of one statement: its parameters are bounded. */
+/** Rows per statement, whose number of parameters is limited. */
 const mostRows = 1_000;
 
-/** Writes points: what arrives within one turn of the event loop is one transaction. */
+/** Writes points: those that arrive within one turn of the event loop share a transaction. */
 export function createRecorder({ store, mostSeries }: { store: MetricStore; mostSeries: number }) {
   let waiting: Waiting[] = [];
   let writing: Promise<void> | null = null;
-  /** Ids of series by their keys; as many as there may be series. */
+  /** Cache of series ids by key, as large as the maximum number of series. */
   const ids = new Map<string, number>();
   const write = async () => {
-    // Others of this turn come along.
+    // Others of this turn are included.
     await new Promise((next) => setImmediate(next));
     while (waiting.length > 0) {
       const batch = waiting;
@@ -30,7 +30,7 @@ export function createRecorder({ store, mostSeries }: { store: MetricStore; most
           for (const each of batch) each.failed(error);
           return;
         }
-        // One of them must not spoil the others'.
+        // One failing point must not fail the others.
         for (const each of batch) await writeTogether([each]).catch(each.failed);
       });
     }
@@ -47,7 +47,7 @@ export function createRecorder({ store, mostSeries }: { store: MetricStore; most
         refused,
       );
     } catch (error) {
-      // Series the transaction made are gone with it.
+      // Series created by the transaction were rolled back with it.
       ids.clear();
       throw error;
     }
@@ -55,8 +55,8 @@ export function createRecorder({ store, mostSeries }: { store: MetricStore; most
   };
   return {
     /**
-     * Resolves when they are committed, with those of them that were refused because there are too many series. A point at a
-     * time that is there already takes its place.
+     * Resolves after the commit, with the points refused because there are too many series. A point replaces an earlier
+     * one of the same time.
      */
     record: (points: readonly NewPoint[]): Promise<Set<NewPoint>> =>
       new Promise((done, failed) => {
@@ -66,7 +66,7 @@ export function createRecorder({ store, mostSeries }: { store: MetricStore; most
   };
 }
 
-/** Why a point of a series beyond the bound is refused. */
+/** Reason for refusing a point of a series beyond the limit. */
 export const tooManySeries = 'there are as many series as METRICS_MAX_SERIES allows; is a label never the same twice?';
 
 async function writeAll(
@@ -85,7 +85,7 @@ async function writeAll(
       if (breath.due()) await breath.yieldNow();
       const series_id = await idOf(trx, point, ids, room);
       if (series_id === null) refused.add(point);
-      // Of several at one time the last one counts.
+      // Of several points at one time, the last wins.
       else rows.set(`${series_id} ${point.at}`, { series_id, at: point.at, ...storedValue(point.value) });
     }
     const all = [...rows.values()];
@@ -104,10 +104,10 @@ async function writeAll(
   });
 }
 
-/** How many more series there may be; counted when the first new one comes. */
+/** Remaining number of series; counted when the first new one arrives. */
 type Room = { left: number | null; most: number };
 
-/** The id of the point's series, made where there is room; else null. */
+/** The id of the point's series, created if the limit allows; else null. */
 async function idOf(
   trx: Transaction<MetricTables>,
   { metric, resource, labels }: NewPoint,
@@ -148,7 +148,7 @@ async function newSeries(
   return (await trx.insertInto('series').values(row).returning('id').executeTakeFirstOrThrow()).id;
 }
 
-/** SQL has no NaN, and one NaN is not the other: its bits are kept. */
+/** SQL has no NaN, and NaNs differ in their bits, which are stored. */
 export function storedValue(value: number): { value: number | null; bits: Uint8Array | null } {
   if (!Number.isNaN(value)) return { value, bits: null };
   return { value: null, bits: new Uint8Array(Float64Array.of(value).buffer) };

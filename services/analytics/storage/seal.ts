@@ -6,14 +6,14 @@ import { dayMs, floorTo, hourMs } from './reader.ts';
 import { valueOf } from './recorder.ts';
 import { addValue, emptySummary, fromStored, mergeSummary, type Summary, toStored } from './summary.ts';
 
-/** Puts the points of past hours into one row each, and lets go of what is too old, coarser and coarser. */
+/** Seals past hours into one row each, and deletes expired data in stages: points, hours, days. */
 
-/** So long after its end an hour is sealed: points are late now and then. Later ones open it again. */
+/** Delay before an ended hour is sealed, for late points. Later ones reopen it. */
 const graceMs = 10 * 60_000;
 
 type Rollup = MetricTables['rollups'];
 
-/** Seals every hour that is over. What is wrong with one series does not hold up the others; it is thrown at the end. */
+/** Seals every past hour. An error in one series does not stop the others; it is thrown at the end. */
 export async function sealHours(store: MetricStore, now: number, signal: AbortSignal): Promise<void> {
   const db = await store.db();
   const until = floorTo(now - graceMs, hourMs);
@@ -23,7 +23,7 @@ export async function sealHours(store: MetricStore, now: number, signal: AbortSi
   );
 }
 
-/** The database never lets the event loop go by itself. */
+/** The database never yields to the event loop itself. */
 async function eachSeries<T>(all: T[], signal: AbortSignal, work: (one: T) => Promise<unknown>): Promise<void> {
   const breath = createYielder();
   let failed: unknown = null;
@@ -71,7 +71,7 @@ function rollupOf(series_id: number, start: number, points: Points): Rollup {
   return { series_id, step: hourMs, start, ...toStored(summary), points: encodeChunk(points) };
 }
 
-/** A sealed hour with late points. Of one whose points are gone only the figures can take them in. */
+/** Merges late points into a sealed hour; without its points, only into the figures. */
 function reopened(sealed: Rollup, late: Points): Rollup {
   if (sealed.points) return rollupOf(sealed.series_id, sealed.start, mergePoints(decodeChunk(sealed.points), late));
   const summary = fromStored(sealed);
@@ -89,7 +89,7 @@ async function put(trx: Transaction<MetricTables>, row: Rollup): Promise<void> {
 
 export type Retention = { rawDays: number; hourDays: number; dayDays: number };
 
-/** Lets points go, makes days of hours, lets days go, and then series of which nothing is left. */
+/** Deletes expired points, rolls hours up to days, deletes expired days, and then empty series. */
 export async function deleteExpired(
   store: MetricStore,
   now: number,

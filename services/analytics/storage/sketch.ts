@@ -1,14 +1,14 @@
 /**
- * A quantile sketch that can be merged: every quantile is within 1 % of a value at that rank (Masson, Rim and Lee 2019,
- * DDSketch). Values are counted in buckets whose bounds grow by a constant factor.
+ * Mergeable quantile sketch: every quantile is within 1 % of a value at that rank (Masson, Rim and Lee 2019, DDSketch).
+ * Values are counted in buckets whose bounds grow by a constant factor.
  */
 export type Sketch = { zero: number; positive: Map<number, number>; negative: Map<number, number> };
 
-/** Largest relative error of a quantile. */
+/** Maximum relative error of a quantile. */
 export const sketchError = 0.01;
 const gamma = (1 + sketchError) / (1 - sketchError);
 const logGamma = Math.log(gamma);
-/** Smaller ones are counted as zero. */
+/** Smaller values count as zero. */
 const smallest = 1e-300;
 
 export const emptySketch = (): Sketch => ({ zero: 0, positive: new Map(), negative: new Map() });
@@ -23,7 +23,7 @@ export function addToSketch(sketch: Sketch, value: number): void {
   side.set(bucket, (side.get(bucket) ?? 0) + 1);
 }
 
-/** Adds what `other` counted to `sketch`. */
+/** Merges `other` into `sketch`. */
 export function mergeSketch(sketch: Sketch, other: Sketch): void {
   sketch.zero += other.zero;
   for (const side of ['positive', 'negative'] as const)
@@ -32,7 +32,7 @@ export function mergeSketch(sketch: Sketch, other: Sketch): void {
 
 /**
  * The quantiles of these shares (0 to 1), in the same order: each within 1 % of the value at rank ⌊share · (n − 1)⌋.
- * NaN for a sketch of nothing.
+ * NaN for an empty sketch.
  */
 export function quantilesOf(sketch: Sketch, shares: readonly number[]): number[] {
   const cells: [value: number, count: number][] = [
@@ -52,17 +52,17 @@ export function quantilesOf(sketch: Sketch, shares: readonly number[]): number[]
   });
 }
 
-/** The value whose relative distance to both bounds of the bucket is the same. */
+/** The value with equal relative distance to both bounds of the bucket. */
 const middle = (bucket: number): number => (2 * gamma ** bucket) / (gamma + 1);
 
-/** Compact bytes: the count of zeros, then each side's buckets as differences, with their counts. */
+/** Compact bytes: the count of zeros, then per sign the differences between buckets, with their counts. */
 export function encodeSketch({ zero, positive, negative }: Sketch): Uint8Array {
   const numbers = [zero];
   for (const side of [positive, negative]) {
     numbers.push(side.size);
     let before = 0;
     for (const [bucket, count] of [...side].sort(([a], [b]) => a - b)) {
-      // Signed, zigzag.
+      // Signed, zigzag-encoded.
       const step = bucket - before;
       numbers.push(step >= 0 ? step * 2 : -step * 2 - 1, count);
       before = bucket;
@@ -71,7 +71,7 @@ export function encodeSketch({ zero, positive, negative }: Sketch): Uint8Array {
   return Uint8Array.from(numbers.flatMap(varint));
 }
 
-/** @throws RangeError for bytes that are no sketch */
+/** @throws RangeError if the bytes are no sketch */
 export function decodeSketch(bytes: Uint8Array): Sketch {
   const next = varints(bytes);
   const sketch = { ...emptySketch(), zero: next() };
@@ -86,7 +86,7 @@ export function decodeSketch(bytes: Uint8Array): Sketch {
   return sketch;
 }
 
-/** Seven bits a byte, the lowest first; the highest bit says that more follow. */
+/** LEB128: seven bits per byte, least significant first; the high bit marks continuation. */
 export function varint(value: number): number[] {
   const bytes = [];
   let rest = value;
@@ -94,7 +94,7 @@ export function varint(value: number): number[] {
   return [...bytes, rest];
 }
 
-/** Reads them one after another. */
+/** Reads LEB128 numbers in sequence. */
 export function varints(bytes: Uint8Array, from = 0): () => number {
   let at = from;
   return () => {

@@ -10,9 +10,8 @@ import {
 } from './sketch.ts';
 
 /**
- * What can be said of many values without keeping them, and merged: of an hour, a day, a bucket. Only finite values are
- * counted. `squares`: squared distances from the mean, summed (Chan, Golub and LeVeque 1983); of squares of the values
- * themselves nothing would be left where the mean is large.
+ * Mergeable summary of many values: of an hour, a day, a bucket. Counts finite values only. `squares`: sum of squared
+ * distances from the mean (Chan, Golub and LeVeque 1983), since sums of squared values cancel for a large mean.
  */
 export type Summary = { count: number; sum: number; min: number; max: number; squares: number; sketch: Sketch };
 
@@ -25,10 +24,10 @@ export const emptySummary = (): Summary => ({
   sketch: emptySketch(),
 });
 
-/** Larger ones would leave nothing of sums and squares; what has them is no measurement. */
+/** Larger values would overflow sums and squares; no measurement is that large. */
 export const largest = 1e140;
 
-/** Passes over what is not finite, or larger than anything that is measured. */
+/** Skips values that are not finite or too large. */
 export function addValue(summary: Summary, value: number): void {
   if (!(Math.abs(value) <= largest)) return;
   const before = summary.count === 0 ? value : summary.sum / summary.count;
@@ -40,7 +39,7 @@ export function addValue(summary: Summary, value: number): void {
   addToSketch(summary.sketch, value);
 }
 
-/** Adds what `other` holds to `summary`. */
+/** Merges `other` into `summary`. */
 export function mergeSummary(summary: Summary, other: Summary): void {
   if (other.count === 0) return;
   const apart = summary.count === 0 ? 0 : other.sum / other.count - summary.sum / summary.count;
@@ -56,7 +55,7 @@ export function mergeSummary(summary: Summary, other: Summary): void {
 /** Population standard deviation. */
 export const deviationOf = ({ count, squares }: Summary): number => Math.sqrt(Math.max(0, squares) / count);
 
-/** Quantiles within the sketch's bound, and never beyond the least and greatest value, which are known. */
+/** Quantiles within the sketch's error bound, clamped to the exact minimum and maximum. */
 export const percentilesOf = ({ sketch, min, max }: Summary, percentiles: readonly number[]): number[] =>
   quantilesOf(
     sketch,
@@ -65,7 +64,7 @@ export const percentilesOf = ({ sketch, min, max }: Summary, percentiles: readon
     percentiles[i] === 100 ? max : percentiles[i] === 0 ? min : Math.min(max, Math.max(min, value)),
   );
 
-/** A summary as the store keeps it. */
+/** A summary in stored form. */
 export type StoredSummary = Pick<MetricTables['rollups'], 'count' | 'sum' | 'min' | 'max' | 'squares' | 'sketch'>;
 
 export const toStored = ({ count, sum, min, max, squares, sketch }: Summary): StoredSummary => ({
