@@ -16,29 +16,29 @@ import type { ColumnName, MetricQueries, Workload } from './prometheus/metric-qu
 import { createPrometheus, type Prometheus } from './prometheus/prometheus.ts';
 import type { MetricsQuery, PrometheusStatus, RangeAnswer, RangeQuery, WorkloadMetrics } from './schemas.ts';
 
-/** What clusters are asked: metrics of workloads, from Prometheus. */
+/** Data acquisition: metrics of workloads, from Prometheus. */
 export type Acquisition = ReturnType<typeof createAcquisition>;
 
 type Deps = {
-  /** Null where no Prometheus is configured. */
+  /** Null if no Prometheus is configured. */
   http: HttpClient | null;
   queries: MetricQueries;
-  /** Time between two scrapes: a rate needs four. */
+  /** Scrape interval: a rate needs four scrapes. */
   scrapeMs: number;
   clock: Clock;
   experimentsFolder: string;
-  /** Null where no cluster is configured. */
+  /** Null if no cluster is configured. */
   kubernetes: KubernetesClient | null;
-  /** Null where none is configured. */
+  /** Null if none is configured. */
   jmeter: Jmeter | null;
   /** Trained models; a damaged one has an error. */
   models: () => Promise<{ service: string; error: string | null }[]>;
 } & Pick<ExperimentDeps, 'queue' | 'targets' | 'log' | 'onExperiment' | 'audit'>;
 
-/** Who asks whether it answers does not wait for retries. */
+/** Timeout of a health check, which is not retried. */
 const probeMs = 5_000;
 const mostMinutes = 44_640;
-/** Most values of a series in an answer. */
+/** Maximum values of a series in an answer. */
 const mostSteps = 50_000;
 
 export function createAcquisition(deps: Deps) {

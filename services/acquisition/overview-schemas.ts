@@ -3,7 +3,7 @@ import type { PrometheusStatus } from './schemas.ts';
 
 export type { PrometheusStatus };
 
-/** Health and progress of collecting, as HTTP has them. */
+/** JSON of the health and progress of data collection. */
 
 const health = z.enum(['healthy', 'unhealthy']);
 const parts = ['kubernetes', 'prometheus', 'data_pipeline', 'ml_pipeline'] as const;

@@ -15,7 +15,7 @@ import type {
   SystemHealth,
 } from './overview-schemas.ts';
 
-/** Whether everything is there that collecting, experiments and training need, and how far they are. */
+/** Health of everything that collection, experiments and training depend on, and their progress. */
 
 type Deps = {
   client: KubernetesClient | null;
@@ -26,12 +26,12 @@ type Deps = {
   folder: string;
 };
 
-/** `well`: null where it is not configured, which is no fault. */
+/** `well`: null if it is not configured, which is no fault. */
 type Checked = { well: boolean | null; detail: string };
 
 export function createOverview(deps: Deps) {
   const { folder } = deps;
-  /** Since the last time somebody asked, or the start. */
+  /** Since the previous request, or since the start. */
   let ticks = tick();
   const health = async (): Promise<HealthAnswer> => {
     const [kubernetes, prometheus, data_pipeline, ml_pipeline] = await Promise.all([
@@ -49,16 +49,16 @@ export function createOverview(deps: Deps) {
     };
   };
   return {
-    /** The seed's `health_check`. Never throws. */
+    /** The documented `health_check`. Never throws. */
     health,
-    /** The seed's `check_system_health`. Never throws. */
+    /** The documented `check_system_health`. Never throws. */
     system: async (namespace: string): Promise<SystemHealth> => {
       const { status, checks, details } = await health();
       const before = ticks;
       ticks = tick();
       const cluster = wordOf(checks.kubernetes, 'running');
       return {
-        // What a namespace may be called too keeps its meaning.
+        // Names of checks that a namespace may also have keep their meaning.
         [namespace.replaceAll('-', '_')]: await countsOf(checks.kubernetes ? deps.client : null, namespace),
         minikube: cluster,
         kubernetes: cluster,
@@ -68,9 +68,9 @@ export function createOverview(deps: Deps) {
         details,
       };
     },
-    /** The seed's `monitor_data_collection`. @throws TowerError `invalid` for a folder that cannot be read */
+    /** The documented `monitor_data_collection`. @throws TowerError `invalid` for a folder that cannot be read */
     collection: () => collectionOf(deps),
-    /** The seed's `status`. @throws TowerError `invalid` for a folder that cannot be read */
+    /** The documented `status`. @throws TowerError `invalid` for a folder that cannot be read */
     status: async (service: string | undefined): Promise<CollectionStatus> => ({
       system_status: (await health()).status,
       ...(await servicesOf(deps, service)),
@@ -105,7 +105,7 @@ async function servicesOf(deps: Deps, service: string | undefined): Promise<Omit
   const underWay = new Set(open.flatMap(({ services }) => services));
   const trained = new Set(models.filter(({ error }) => error === null).map((model) => model.service));
   const counts = new Map<string, number>();
-  // Names of services have no underscore.
+  // Service names contain no underscore.
   for (const id of ids) counts.set(id.split('_')[0]!, (counts.get(id.split('_')[0]!) ?? 0) + 1);
   const names = [...new Set([...counts.keys(), ...trained, ...underWay])].sort();
   const wanted = service === undefined ? names : [service];
@@ -130,7 +130,7 @@ async function servicesOf(deps: Deps, service: string | undefined): Promise<Omit
 const isWhole = ({ status, result }: ExperimentJob, service: string): boolean =>
   status === 'succeeded' && !result?.failures.some(({ experiment_id }) => experiment_id.startsWith(`${service}_`));
 
-/** Experiments whose second file is there too. */
+/** Experiments that have both of their files. */
 async function finishedIn(folder: string): Promise<string[]> {
   const [ids, names] = await Promise.all([listExperiments(folder), readdir(folder).catch(() => [] as string[])]);
   const there = new Set(names);
@@ -143,7 +143,7 @@ const of = <Value, Result>(entries: [string, Value][], pick: (value: Value) => R
 const wordOf = (well: boolean | null, word: 'running' | 'ready') =>
   well === null ? 'not configured' : well ? word : 'unreachable';
 
-/** Who asks whether all is well does not wait for retries. */
+/** Health checks do not wait for retries. */
 const checkMs = 5_000;
 
 async function checkCluster(client: KubernetesClient | null): Promise<Checked> {
@@ -200,7 +200,7 @@ async function countsOf(client: KubernetesClient | null, namespace: string) {
       services_available: workloads.filter(({ ready_replicas }) => ready_replicas > 0).length,
     };
   } catch {
-    // The check of the cluster says why.
+    // The check of the cluster reports the reason.
     return unknown;
   }
 }
@@ -213,7 +213,7 @@ const tick = (): Ticks => {
   return { idle, total: all.reduce((sum, t) => sum + t.user + t.nice + t.sys + t.idle + t.irq, 0) };
 };
 
-/** Of the machine the tower runs on; its CPU between two moments. */
+/** Of this machine; its CPU over a short interval. */
 async function resourcesOf(folder: string, before: Ticks, after: Ticks): Promise<SystemHealth['system_resources']> {
   const total = after.total - before.total;
   const disk = await statfs(folder).catch(() => null);
@@ -230,7 +230,7 @@ async function filesOf(folder: string): Promise<{ csv_files: number; json_files:
   return { csv_files: count('.csv'), json_files: count('.json') };
 }
 
-/** In words, as the seed has it. */
+/** The duration in words, as in the documented API. */
 function durationText(seconds: number): string {
   const units = { minutes: 60, hours: 3600, days: 86_400 };
   const unit = seconds < 5400 ? 'minutes' : seconds < 129_600 ? 'hours' : 'days';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** What goes in and out at /api/v1/acquisition. */
+/** JSON of /api/v1/acquisition. */
 
 export const WorkloadParams = z.object({
   namespace: z.string().meta({ example: 'hipster-shop' }),
@@ -8,7 +8,7 @@ export const WorkloadParams = z.object({
 });
 export type WorkloadParams = z.infer<typeof WorkloadParams>;
 
-/** Texts, so that a refusal can name the rule. */
+/** Query parameters as texts, so that an error can name the rule. */
 export const MetricsQuery = z.strictObject({
   duration_minutes: z.string().optional().describe('How far back; default 15, at most 44640 (31 days)'),
   step_seconds: z.string().optional().describe('Time between two values; default: a 30th of the duration, 15 at least'),

@@ -11,23 +11,23 @@ import {
 } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
 
-/** What Prometheus knows of a workload, over a stretch of time. */
+/** Collects the metrics of a workload over a time range. */
 
-/** `queryTimeoutMs`: longest wait for one query, where it is not that of every call. */
+/** `queryTimeoutMs`: timeout of a single query, if different from the client's. */
 export type TimeRange = { startMs: number; endMs: number; stepMs: number; queryTimeoutMs?: number };
 
-/** `values[i]` at `startMs + i * stepMs`; NaN where nothing is known. `trouble`: why nothing is. */
+/** `values[i]` at `startMs + i * stepMs`; NaN if unknown. `trouble`: why nothing is known. */
 export type CollectedColumn = {
   name: string;
   unit: string;
-  /** How it is made of other columns; null for what is asked of Prometheus. */
+  /** Its formula from other columns; null if it is queried from Prometheus. */
   formula: string | null;
   query: string | null;
   values: Float64Array;
-  /** Share of the steps with a value. */
+  /** Share of the steps that have a value. */
   known: number;
   trouble: string | null;
-  /** Whether there was no answer, so that nobody knows whether there is something. */
+  /** Whether the query failed, so that it is unknown whether there is data. */
   unanswered: boolean;
 };
 
@@ -35,12 +35,14 @@ export type Collected = TimeRange & { size: number; columns: CollectedColumn[]; 
 
 type Source = { prometheus: Prometheus; queries: MetricQueries; scrapeMs: number };
 
-/** Queries that are open at the same time. */
+/** Concurrent queries. */
 const abreast = 4;
 
 /**
- * Columns of a workload, all of them if none are named. One that cannot be had is empty and says why; the others stand.
- * @throws TowerError `invalid` for names Kubernetes does not allow, `unavailable` where Prometheus does not answer at all
+ * Collects columns of a workload, all by default. A column that fails is empty and has the reason; the others are
+ * unaffected.
+ * @throws TowerError `invalid` for names that are not valid in Kubernetes, `unavailable` if Prometheus answers no query
+ *   at all
  */
 export async function collectColumns(
   source: Source,
@@ -76,7 +78,7 @@ export async function collectColumns(
       if (!(error instanceof TowerError && error.code === 'unavailable')) answered += 1;
       else if (!isPassing(error)) throw error;
       else unanswered += 1;
-      // Where it does not answer the first ones it is asked at the same time, it will not for the other columns.
+      // If the first concurrent queries get no answer, the other columns are not tried.
       if (answered === 0 && unanswered >= Math.min(abreast, names.length)) throw error;
       return { ...column, known: 0, trouble: publicText(error), unanswered: isPassing(error) };
     }
@@ -94,7 +96,7 @@ const knownOf = (values: Float64Array): number =>
 
 type Derivation = { unit: string; formula: string; of: ColumnName[]; value(first: number, second: number): number };
 
-/** What the seed calls derived metrics; each is unknown where any of its inputs is. */
+/** Derived metrics of the documented API; each is unknown where any of its inputs is. */
 const derivations: Record<string, Derivation> = {
   network_activity_rate: {
     unit: 'bytes/s',
@@ -136,7 +138,11 @@ function derived(columns: CollectedColumn[], size: number): CollectedColumn[] {
   });
 }
 
-/** Requests per second of a workload, of the first of its `series`, which should be the only one; null where there is no query for it. @throws TowerError as `collectColumns` */
+/**
+ * Requests per second of a workload: the first of its `series`, which should be the only one; null without a query for
+ * it.
+ * @throws TowerError as `collectColumns`
+ */
 export async function collectRequestRate(
   source: Source,
   workload: Workload,
@@ -152,10 +158,10 @@ export async function collectRequestRate(
   return { startMs: grid.startMs, stepMs, values, series: grid.series.length, warnings: grid.warnings };
 }
 
-/** One container of one pod, by what it used; NaN where it was not there. */
+/** Usage of one container of one pod; NaN while it did not exist. */
 export type PodUsage = { pod: string; container: string; values: Float64Array };
 
-/** @throws TowerError `invalid` for names Kubernetes does not allow, `unavailable` where Prometheus does not answer */
+/** @throws TowerError `invalid` for names that are not valid in Kubernetes, `unavailable` without an answer */
 export async function collectPods(
   source: Source,
   workload: Workload,
@@ -174,7 +180,7 @@ export async function collectPods(
   return { startMs: grid.startMs, stepMs, windowMs, pods, warnings: grid.warnings };
 }
 
-/** In the order given, a few at a time. */
+/** Maps with limited concurrency; results in the order of the input. */
 async function mapAbreast<Item, Result>(
   items: readonly Item[],
   work: (item: Item) => Promise<Result>,

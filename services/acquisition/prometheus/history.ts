@@ -7,30 +7,36 @@ import { type MetricQueries, rateWindowMs, type Workload } from './metric-querie
 import type { Prometheus } from './prometheus.ts';
 import { workloadState, workloadsIn } from './workload-state.ts';
 
-/** What those who size ask: what production used and was asked, without what load experiments made of it. */
+/**
+ * History of a workload for right-sizing: usage and requests in production, without the windows of load experiments.
+ */
 export type History = ReturnType<typeof createHistory>;
 
 type Deps = {
-  /** @throws TowerError `unavailable` where there is no Prometheus */
+  /** @throws TowerError `unavailable` if no Prometheus is configured */
   source: () => { prometheus: Prometheus; queries: MetricQueries; scrapeMs: number };
   folder: string;
   cluster: Pick<Cluster, 'written'>;
   clock: Clock;
 };
 
-/** No node has so much: cores, bytes. What is above it was measured wrongly. */
+/** Upper bounds of plausible samples in cores and bytes; no node is that large. */
 const mostOfAny = { cpu: 4096, memory: 2 ** 46 };
 
-/** Names tell nearly as much: a cluster that is slow is not waited for. */
+/** Timeout of the optional read from the cluster: the pod names suffice, so a slow cluster is not waited for. */
 const writtenMs = 3_000;
 
 export function createHistory({ source, folder, cluster, clock }: Deps) {
   return {
-    /** When load experiments ran in its namespace: what is left out of what follows. @throws TowerError `invalid` */
+    /**
+     * Windows of load experiments in the namespace, which are excluded from what follows.
+     * @throws TowerError `invalid`
+     */
     tried: async ({ namespace }: Workload, { startMs }: TimeRange) => triedFor(folder, namespace, startMs),
     /**
-     * What each container of each pod used; `first`, `lastMs`: the step it was seen at first, and when it was seen last, also where
-     * that is left out; `impossible`: samples that no node can have made. @throws TowerError `invalid`, `unavailable`
+     * Usage of each container of each pod. `first`, `lastMs`: the step at which it was first seen, and the time it was
+     * last seen, including excluded windows. `impossible`: number of implausible samples.
+     * @throws TowerError `invalid`, `unavailable`
      */
     pods: async (
       workload: Workload,
@@ -55,19 +61,19 @@ export function createHistory({ source, folder, cluster, clock }: Deps) {
       });
       return { ...found, pods, impossible };
     },
-    /** What it is asked; null where nobody counts. @throws TowerError `invalid`, `unavailable` */
+    /** Request rate; null if no mesh or metric counts requests. @throws TowerError `invalid`, `unavailable` */
     requestRate: async (workload: Workload, stretch: TimeRange, tried: readonly TriedFor[], signal?: AbortSignal) => {
       const { scrapeMs } = source();
       const rate = await collectRequestRate(source(), workload, stretch, signal);
       if (rate) leaveOut(rate.values, rate, tried, rateWindowMs(rate.stepMs, scrapeMs));
       return rate;
     },
-    /** What its replicas used under load, by its experiments. @throws TowerError `invalid` */
+    /** Usage of its replicas under load, from its experiments. @throws TowerError `invalid` */
     loadPoints: (workload: Workload) => loadPoints(folder, workload),
-    /** What it asks for at present. @throws TowerError `invalid`, `unavailable` */
+    /** Current requests and limits. @throws TowerError `invalid`, `unavailable` */
     state: async (workload: Workload, sinceMs: number, tried: readonly TriedFor[], signal?: AbortSignal) =>
       workloadState(source(), workload, { sinceMs, atMs: clock.now(), tried }, signal),
-    /** What is written of it in the cluster, where one tells; `trouble`: why one that is configured does not. */
+    /** Its specification in the cluster, if one is configured; `trouble`: why a configured cluster gave none. */
     written: async (workload: Workload, signal: AbortSignal) =>
       cluster.written(workload, AbortSignal.any([signal, AbortSignal.timeout(writtenMs)])).then(
         (written) => ({ written, trouble: null }),

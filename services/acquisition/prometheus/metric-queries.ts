@@ -4,11 +4,14 @@ import type { Mesh, Preset } from './presets.ts';
 import { replicasWanted, type StateName, stateNames, stateQueries } from './state-queries.ts';
 
 /**
- * What is asked of Prometheus about a workload. Where its series come from differs from cluster to cluster: presets for
- * the common ones, and a file for the rest.
+ * Prometheus queries about a workload. The source of its series differs between clusters: presets cover common ones, a
+ * file covers the rest.
  */
 
-/** `pods`: one series per pod and container of the workload; `columns`: one series each, the seed's names and more. */
+/**
+ * `pods`: one series per pod and container of the workload; `columns`: one series each, with the documented names and
+ * more.
+ */
 export type MetricQueries = {
   columns: Record<ColumnName, Column>;
   pods: Record<PodSeries, string>;
@@ -44,12 +47,13 @@ export type ColumnName = (typeof columnNames)[number];
 
 export const podSeries = ['cpu', 'memory', 'throttled'] as const;
 export type PodSeries = (typeof podSeries)[number];
-/** What picks the series of each source out of all that a Prometheus has; not said: as the preset has it. */
+/** Label matchers of each source; the preset's if undefined. */
 export type Sources = { cadvisor: string | undefined; kubeState: string | undefined };
 
 /**
- * `$A`: what series of cAdvisor have, `$S`: of kube-state-metrics. `$C`: container series of cAdvisor; `$N`: its network
- * series, which belong to the pod; `$K`: kube-state-metrics; `$J`: what leaves only the workload's pods, those that are gone as well.
+ * Placeholders. `$A`: matchers of cAdvisor, `$S`: of kube-state-metrics. `$C`: container series of cAdvisor; `$N`: its
+ * network series, which belong to the pod; `$K`: kube-state-metrics; `$J`: join that keeps only the workload's pods,
+ * including deleted ones.
  */
 const selectorsOf: Record<Preset, Record<'A' | 'S' | 'C' | 'N' | 'K' | 'J', string>> = {
   'kube-prometheus-stack': {
@@ -72,7 +76,7 @@ const selectorsOf: Record<Preset, Record<'A' | 'S' | 'C' | 'N' | 'K' | 'J', stri
 
 const containers = (inner: string) => `max by(namespace,pod,container)(${inner}) $J`;
 
-/** How much more there is than four scrapes, or the step and two scrapes, ago. */
+/** Increase over four scrapes, or over the step and two scrapes, whichever is longer. */
 const risen = (metric: string) => `max by(namespace,pod,container)(increase(${metric}{$C}[$r])) $J`;
 const throttled = (sum: string) =>
   `${sum}(${risen('container_cpu_cfs_throttled_periods_total')}) / ${sum}(${risen('container_cpu_cfs_periods_total')})`;
@@ -82,7 +86,10 @@ const devices = (metric: string) => `max by(namespace,pod,container,device)(rate
 const asked = (part: 'requests' | 'limits', resource: 'cpu' | 'memory') =>
   `sum(max by(namespace,pod,container)(kube_pod_container_resource_${part}{$K$kp,resource="${resource}"}) $J)`;
 
-/** Node figures are of the nodes the workload's pods ran on would need a join that few clusters can answer: of all nodes. */
+/**
+ * Node metrics cover all nodes: restricting them to the nodes of the workload's pods needs a join that few clusters can
+ * answer.
+ */
 const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'latency_p95_ms'>, Column> = {
   cpu_cores: { unit: 'cores', query: `sum(${containers('rate(container_cpu_usage_seconds_total{$C}[$w])')})` },
   mem_bytes: { unit: 'bytes', query: `sum(${containers('container_memory_working_set_bytes{$C}')})` },
@@ -119,7 +126,7 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
   },
   oom_kills: {
     unit: 'kills in four scrapes, or in the step and two scrapes where that is longer',
-    // Where cAdvisor does not tell, a container that began again and was last ended for memory.
+    // Without cAdvisor's OOM events: a container that restarted and whose last termination was OOMKilled.
     query: `sum(${risen('container_oom_events_total')}) or sum(((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) * on(namespace,pod,container) max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"})) $J)`,
   },
   fs_bytes: {
@@ -152,7 +159,7 @@ const requests: Record<Mesh, Record<'request_rate' | 'error_ratio' | 'latency_p9
     request_rate: { unit: '1/s', query: `sum(rate(istio_requests_total{${istio}}[$w]))` },
     error_ratio: {
       unit: 'share',
-      // What fails by gRPC does so with status 200.
+      // A failed gRPC call has HTTP status 200.
       query: `((sum(rate(istio_requests_total{${istio},response_code=~"5.."}[$w])) or vector(0)) + (sum(rate(istio_requests_total{${istio},response_code!~"5..",grpc_response_status!~"0|"}[$w])) or vector(0))) / sum(rate(istio_requests_total{${istio}}[$w]))`,
     },
     latency_p95_ms: {
@@ -169,7 +176,7 @@ const pods: MetricQueries['pods'] = {
 };
 
 const text = z.string('must be a PromQL text').max(4000);
-/** What a file may say anew: any column or pod series. */
+/** Queries that a file may replace: any column or pod series. */
 const QueryFile = z.strictObject({
   columns: z
     .partialRecord(z.enum(columnNames), z.strictObject({ unit: z.string().optional(), query: text }))
@@ -179,8 +186,8 @@ const QueryFile = z.strictObject({
 });
 
 /**
- * The queries of a preset and a mesh, with those a YAML or JSON file has in their place.
- * @param selector - what every series must have besides, such as `cluster="eu1"`
+ * Queries of a preset and a mesh, with those replaced that a YAML or JSON file defines.
+ * @param selector - additional matchers of every series, such as `cluster="eu1"`
  * @throws TowerError `invalid` for a file that breaks a rule
  */
 export async function metricQueries(
@@ -241,30 +248,34 @@ async function readQueries(file: string) {
   throw invalid(`PROMETHEUS_QUERIES_FILE: ${rules.join('; ')}`, { parameter: 'PROMETHEUS_QUERIES_FILE' });
 }
 
-/** A workload in a namespace; names as Kubernetes allows them, so that they can stand in a query. */
+/** A workload in a namespace. Names follow Kubernetes' rules, so they are safe in a query. */
 export type Workload = { namespace: string; service: string };
 
 export const isName = (text: string): boolean => /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(text);
 
-/** @throws TowerError `invalid` for what is no name of Kubernetes */
+/** @throws TowerError `invalid` if the name is not valid in Kubernetes */
 export function checkWorkload({ namespace, service }: Workload): void {
   const rule = 'must be a name of Kubernetes: lower-case letters, digits, - and ., 253 at most, no - or . at an end';
   for (const [parameter, name] of Object.entries({ namespace, service }))
     if (!isName(name)) throw invalid(`${parameter} ${rule}`, { parameter, constraint: rule });
 }
 
-/** What Kubernetes makes the ends of pods' names of: no vowels, nothing that looks alike. */
+/** Alphabet of Kubernetes' random pod suffixes: no vowels and no similar characters. */
 const letters = '[bcdfghjklmnpqrstvwxz2456789]';
 
 /** A rate needs four scrapes. */
 export const rateWindowMs = (stepMs: number, scrapeMs: number): number => Math.max(stepMs, 4 * scrapeMs);
 
-/** An increase looks from one sample to another: of two stretches that only touch, what happens between them is in neither. */
+/**
+ * An increase spans from one sample to another: with adjacent windows, changes between the last and the first sample
+ * would be in neither.
+ */
 export const riseWindowMs = (stepMs: number, scrapeMs: number): number => Math.max(stepMs + 2 * scrapeMs, 4 * scrapeMs);
 
 /**
- * A query for a workload. A rate needs four scrapes at least; an increase covers the step and what is between two.
- * @param scrapeMs - time between two scrapes
+ * A query for a workload. A rate covers at least four scrapes; an increase covers the step and one interval between
+ * scrapes.
+ * @param scrapeMs - scrape interval
  */
 export function queryFor(query: string, { namespace, service }: Workload, stepMs: number, scrapeMs: number): string {
   const seconds = (ms: number) => `${Math.ceil(ms / 1000)}s`;

@@ -3,10 +3,10 @@ import type { Clock } from '#kernel/clock.ts';
 import { invalid, misconfigured, publicText, type TowerError } from '#kernel/errors.ts';
 import type { HttpAnswer, HttpClient } from '#kernel/http-client.ts';
 
-/** What a server with Prometheus’ HTTP API has: Prometheus itself, Thanos, Mimir, VictoriaMetrics. */
+/** Client of Prometheus’ HTTP API, also of Thanos, Mimir and VictoriaMetrics. */
 export type Prometheus = ReturnType<typeof createPrometheus>;
 
-/** One series on a grid: `values[i]` at `startMs + i * stepMs`, NaN where there is no sample or no number. */
+/** One series on a grid: `values[i]` at `startMs + i * stepMs`, NaN without a finite sample. */
 export type GridSeries = { labels: Record<string, string>; values: Float64Array };
 export type Grid = { startMs: number; stepMs: number; size: number; series: GridSeries[]; warnings: string[] };
 
@@ -17,13 +17,16 @@ export type Connection = {
   error: string | null;
 };
 
-/** Steps of one answer. Prometheus gives 11,000 at most; these many of some hundred series are read without holding up anything. */
+/**
+ * Steps per request. Prometheus allows 11,000; this many of some hundred series are parsed without blocking the event
+ * loop.
+ */
 const partSteps = 1_000;
-/** What lies so far back does not change any more: a sender that was cut off has caught up. */
+/** Age after which data no longer changes: interrupted senders have caught up. */
 const settledMs = 60 * 60_000;
-/** Most points that are kept of earlier answers: 16 MB. */
+/** Maximum cached points of earlier answers: 16 MB. */
 const mostCached = 2_000_000;
-/** Most series in one answer, and most values of all of them together: 80 MB. */
+/** Maximum series in one answer, and maximum values in all of them: 80 MB. */
 const mostSeries = 5_000;
 const mostValues = 10_000_000;
 
@@ -39,14 +42,14 @@ export function createPrometheus({ http, clock }: { http: HttpClient; clock: Clo
     if (known) return known;
     const range = { query, start: String(fromMs / 1000), end: String(toMs / 1000), step: String(stepMs / 1000) };
     const part = partOf(dataOf(await http.get('/api/v1/query_range', range, signal), query), ask);
-    // An answer with warnings is that of a store of which a part is away.
-    // One without series may be filled in afterwards.
+    // An answer with warnings is incomplete: part of the store is unavailable.
+    // An answer without series may be backfilled later.
     const isWhole = part.warnings.length === 0 && part.series.length > 0;
     if (toMs < clock.now() - settledMs && isWhole) cache.set(key, part);
     return part;
   };
   return {
-    /** Whether it answers, and what it is. Never throws. */
+    /** Checks whether the server answers, and which server it is. Never throws. */
     testConnection: async (signal?: AbortSignal): Promise<Connection> => {
       const begun = performance.now();
       try {
@@ -58,9 +61,9 @@ export function createPrometheus({ http, clock }: { http: HttpClient; clock: Clo
       }
     },
     /**
-     * The values at one moment, NaN where they are no numbers.
-     * @param onWarning - of answers that may not be whole
-     * @throws TowerError `invalid` for a query it does not take, `unavailable` where it does not answer
+     * Values at one time, NaN if not finite.
+     * @param onWarning - receives warnings about incomplete answers
+     * @throws TowerError `invalid` for a refused query, `unavailable` without an answer
      */
     instant: async (query: string, atMs: number, signal?: AbortSignal, onWarning?: (warning: string) => void) => {
       const data = dataOf(await http.get('/api/v1/query', { query, time: String(atMs / 1000) }, signal), query);
@@ -68,9 +71,8 @@ export function createPrometheus({ http, clock }: { http: HttpClient; clock: Clo
       return data.result.map(({ metric = {}, value }) => ({ labels: metric, value: numberOf(value?.[1]) }));
     },
     /**
-     * The values at whole multiples of the step from `startMs` to `endMs`, on one grid.
-     * @throws TowerError `invalid` for a query it does not take or with too much of an answer, `unavailable` where it
-     * does not answer
+     * Values at whole multiples of the step from `startMs` to `endMs`, on one grid.
+     * @throws TowerError `invalid` for a refused query or too large an answer, `unavailable` without an answer
      */
     range: (query: string, startMs: number, endMs: number, stepMs: number, signal?: AbortSignal): Promise<Grid> =>
       gridOf({ query, fromMs: startMs, toMs: endMs, stepMs }, async (ask) => askPart(ask, signal)),
@@ -106,21 +108,21 @@ function refuseMore(series: number, size: number, query: string): void {
     );
 }
 
-/** Parts reach beyond the range: what falls outside the grid is left out. */
+/** Parts extend beyond the range: values outside the grid are dropped. */
 function place(into: Float64Array, values: Float64Array, at: number): void {
   const from = Math.max(0, -at);
   const to = Math.min(values.length, into.length - at);
   if (to > from) into.set(values.subarray(from, to), at + from);
 }
 
-/** Parts lie on a grid of their own; the last one ends with the range. */
+/** Parts lie on a fixed grid of their own; the last one ends with the range. */
 async function* partsOf(ask: Ask, askPart: (ask: Ask) => Promise<Part>): AsyncGenerator<{ atMs: number; part: Part }> {
   const { fromMs, toMs, stepMs } = ask;
   const span = partSteps * stepMs;
   const first = Math.ceil(fromMs / stepMs) * stepMs;
   for (let at = Math.floor(first / span) * span; at <= toMs; at += span) {
     const whole = at + span - stepMs <= toMs;
-    // A whole part is asked for as such, so that it can be kept; of others only what is wanted.
+    // Complete parts are fetched whole, so that they can be cached; of others only the needed steps.
     const wanted = { ...ask, fromMs: whole ? at : Math.max(at, first), toMs: whole ? at + span - stepMs : toMs };
     yield { atMs: wanted.fromMs, part: await askPart(wanted) };
   }
@@ -129,7 +131,7 @@ async function* partsOf(ask: Ask, askPart: (ask: Ask) => Promise<Part>): AsyncGe
 type Result = { metric?: Record<string, string>; value?: [number, string]; values?: [number, string][] };
 type Data = { resultType: string; result: Result[]; warnings: string[] };
 
-/** @throws TowerError `invalid` where the query is at fault, `unavailable` for what is no answer */
+/** @throws TowerError `invalid` if the query is at fault, `unavailable` for a malformed answer */
 function dataOf({ status, json }: HttpAnswer, query: string): Data {
   const body = json as
     | { status?: string; error?: string; errorType?: string; data?: Omit<Data, 'warnings'>; warnings?: string[] }
@@ -173,24 +175,24 @@ function partOf({ result, warnings }: Data, { fromMs, toMs, stepMs, query }: Ask
   return { series, warnings };
 }
 
-/** NaN and the infinities are no numbers to go on with. */
+/** NaN and infinities are treated as missing. */
 const numberOf = (text: string | undefined): number => {
   const value = Number(text ?? Number.NaN);
   return Number.isFinite(value) ? value : Number.NaN;
 };
 
-/** VictoriaMetrics and Mimir answer build information in their own ways, or not at all. */
+/** VictoriaMetrics and Mimir report build information differently or not at all. */
 async function versionOf(http: HttpClient, signal?: AbortSignal): Promise<string | null> {
   const answer = await http.get('/api/v1/status/buildinfo', {}, signal).catch(() => null);
   const { data } = (answer?.json ?? {}) as { data?: { version?: string } };
   return data?.version || null;
 }
 
-/** Parts that were read before, the least recently used one dropped first, and each after an hour: backfilled data is seen then. */
+/** Cache of complete parts: least recently used out, each for at most an hour, so that backfilled data appears. */
 const createPartCache = (now: () => number) =>
   new LRUCache<string, Part>({
     maxSize: mostCached,
-    // In points: texts count as eight characters a point; series without values have labels all the same.
+    // Size in points: eight characters of text count as one point; a series without values still has labels.
     sizeCalculation: ({ series }, key) =>
       series.reduce((total, { values }) => total + values.length + 40, Math.ceil(key.length / 8)),
     ttl: settledMs,

@@ -1,8 +1,8 @@
 import type { Preset } from './presets.ts';
 
-/** What a workload and its namespace are like now, as kube-state-metrics tells it. */
+/** Queries for the current state of a workload and its namespace, from kube-state-metrics. */
 
-/** What is asked as of now; `oom_limits` over all of the history. */
+/** Evaluated now; `oom_limits` over the whole history. */
 export const stateNames = [
   'requests',
   'limits',
@@ -38,28 +38,28 @@ const replicasOf = {
   daemonset: 'kube_daemonset_status_desired_number_scheduled',
 };
 
-/** As templates, see `selectorsOf`. */
+/** Templates, see `selectorsOf`. */
 export const stateQueries: Record<StateName, (preset: Preset) => string> = {
   requests: () => ofContainers('kube_pod_container_resource_requests'),
   limits: () => ofContainers('kube_pod_container_resource_limits'),
-  // The limits containers had when they were killed: the reason stays for as long as the pod does, so only when they begin
-  // again it is about that.
+  // Limits of containers when they were OOM-killed. The reason lasts as long as the pod, so it counts only when the
+  // restart counter increases.
   oom_limits: () =>
     'max by(container)(max by(namespace,pod,container)(kube_pod_container_resource_limits{$K$kp,resource="memory"}) * on(namespace,pod,container) (max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"}) > 0) and on(namespace,pod,container) ((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) $J))',
   replicas: () => replicasWanted,
   hpa: () => hpa,
   hpa_targets: () =>
     `max by(horizontalpodautoscaler,metric_name,metric_target_type)(kube_horizontalpodautoscaler_spec_target_metric{$K} * on(namespace,horizontalpodautoscaler) group_left() ${hpa})`,
-  // Init containers that go on running; those that do not are gone by the time they are looked for.
+  // Sidecars: init containers that keep running; others have ended by the time of the query.
   native_sidecars: () => 'group by(container)(max by(namespace,pod,container)(kube_pod_init_container_info{$K$kp}) $J)',
-  // What a JVM may fill, by Micrometer or the JMX exporter; pools without a bound are below 0.
+  // Maximum memory of a JVM, from Micrometer or the JMX exporter; unbounded pools are negative.
   heaps: () =>
     'max by(container)((sum by(namespace,pod,container)(jvm_memory_max_bytes{namespace="$ns",area="heap"$kp$x} > 0) + sum by(namespace,pod,container)(jvm_memory_committed_bytes{namespace="$ns",area="nonheap"$kp$x})) $J)',
   nodes: () => 'max by(resource)(kube_node_status_allocatable{resource=~"cpu|memory"$x})',
-  // The strictest of what the namespace demands of each container.
+  // The strictest bound that the namespace sets for a container.
   limit_ranges: () =>
     `max by(resource,constraint)(${ofLimitRanges('min')}) or min by(resource,constraint)(${ofLimitRanges('max')})`,
-  // What is left of it.
+  // The remaining quota.
   quotas: () =>
     `min by(resource)(max by(resourcequota,resource)(${ofQuotas('hard')}) - max by(resourcequota,resource)(${ofQuotas('used')}))`,
   workloads: (preset) =>

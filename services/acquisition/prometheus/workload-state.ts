@@ -3,42 +3,42 @@ import { checkWorkload, isName, type MetricQueries, queryFor, riseWindowMs, type
 import type { Prometheus } from './prometheus.ts';
 import type { StateName } from './state-queries.ts';
 
-/** What a workload asks for at present, as kube-state-metrics tells it. */
+/** Current requests, limits and constraints of a workload, from kube-state-metrics. */
 
 export type ContainerState = {
   cpuRequest: number | null;
   memoryRequest: number | null;
   cpuLimit: number | null;
   memoryLimit: number | null;
-  /** The greatest limit of memory at which one of its pods was killed in the history; null where none was. */
+  /** Highest memory limit at which one of its pods was OOM-killed in the history; null without a kill. */
   oomLimit: number | null;
-  /** Bytes that a JVM in it may fill, its heap and what is beside that; null where nobody tells. */
+  /** Maximum bytes of a JVM in the container, heap and non-heap; null if unknown. */
   heapBytes: number | null;
 };
 export type Amounts = { cpuCores: number | null; memoryBytes: number | null };
 export type WorkloadState = {
   containers: Record<string, ContainerState>;
   replicas: number | null;
-  /** What a HorizontalPodAutoscaler scales by; `target` of a utilisation is a share of the request. */
+  /** What a HorizontalPodAutoscaler scales by; a utilisation `target` is a share of the request. */
   hpa: { name: string; metrics: { metric: string; type: string; target: number }[] } | null;
   /** Init containers. */
   nativeSidecars: string[];
-  /** What the largest node has to give; null where nobody tells. */
+  /** Allocatable resources of the largest node; null if unknown. */
   node: Amounts;
-  /** What the LimitRanges of the namespace allow a container; null where they say nothing. */
+  /** Bounds of the namespace's LimitRanges for a container; null without any. */
   range: { least: Amounts; most: Amounts };
-  /** What is left of the quotas of the namespace, below 0 where they are overdrawn; null where there is none. */
+  /** Remaining quota of the namespace, negative if exceeded; null without a quota. */
   quotaLeft: Amounts & { memoryLimitBytes: number | null };
-  /** What could not be told. */
+  /** Parts of the state that could not be read. */
   unknown: StateName[];
-  /** What Prometheus says of answers that may not be whole. */
+  /** Prometheus' warnings about incomplete answers. */
   warnings: string[];
 };
 
 type Source = { prometheus: Prometheus; queries: MetricQueries; scrapeMs: number };
 type Sample = { labels: Record<string, string>; value: number };
 
-/** @throws TowerError `invalid` for names Kubernetes does not allow, `unavailable` where Prometheus does not answer */
+/** @throws TowerError `invalid` for names that are not valid in Kubernetes, `unavailable` without an answer */
 export async function workloadState(
   source: Source,
   workload: Workload,
@@ -99,7 +99,7 @@ function containersOf(
     samples.find(
       ({ labels }) => labels['container'] === container && (resource === undefined || labels['resource'] === resource),
     )?.value ?? null;
-  // What was killed or has a heap may ask for nothing now.
+  // Includes containers without requests that were OOM-killed or have a JVM.
   const containers = [...new Set([...named, ...kills.keys()])].map((name): [string, ContainerState] => [
     name,
     {
@@ -114,7 +114,10 @@ function containersOf(
   return Object.fromEntries(containers);
 }
 
-/** One only: several on the same workload are at odds with each other. Not all that they scale by has a target in its series. */
+/**
+ * Only if there is exactly one: several on one workload conflict. Some scaling metrics have no target in
+ * kube-state-metrics.
+ */
 function autoscalerOf(hpas: readonly Sample[], targets: readonly Sample[]): WorkloadState['hpa'] {
   const name = (targets[0] ?? hpas[0])?.labels['horizontalpodautoscaler'];
   if (name === undefined) return null;
@@ -126,7 +129,7 @@ function autoscalerOf(hpas: readonly Sample[], targets: readonly Sample[]): Work
   return { name, metrics };
 }
 
-/** Limits at which containers were killed for memory, the greatest of each. */
+/** Highest limit per container at which it was OOM-killed. */
 async function killsOf(
   { prometheus, queries, scrapeMs }: Source,
   workload: Workload,
@@ -139,7 +142,7 @@ async function killsOf(
   const { series, startMs, warnings } = await prometheus.range(query, sinceMs, atMs, stepMs, signal);
   for (const warning of warnings) warn(warning);
   const known = series.flatMap(({ labels, values }): [string, number][] => {
-    // What an experiment did to it is none of production's.
+    // Kills during an experiment do not count for production.
     leaveOut(values, { startMs, stepMs }, tried, riseWindowMs(stepMs, scrapeMs));
     const limits = values.filter((value) => !Number.isNaN(value));
     return limits.length === 0 ? [] : [[labels['container'] ?? '', Math.max(...limits)]];
@@ -150,7 +153,7 @@ async function killsOf(
 const ofConstraint = (samples: readonly Sample[], name: string): Sample[] =>
   samples.filter(({ labels }) => labels['constraint'] === name);
 
-/** The least of each, under any of these names. */
+/** The minimum per resource over several names of it. */
 function amountsOf(samples: readonly Sample[], cpu: readonly string[], memory: readonly string[]): Amounts {
   const least = (resources: readonly string[]) => {
     const own = samples.filter(({ labels }) => resources.includes(labels['resource'] ?? ''));
@@ -162,7 +165,7 @@ function amountsOf(samples: readonly Sample[], cpu: readonly string[], memory: r
 export type NamedWorkload = { service: string; kind: 'Deployment' | 'StatefulSet' | 'DaemonSet' };
 const kindOf: Record<string, NamedWorkload['kind']> = { statefulset: 'StatefulSet', daemonset: 'DaemonSet' };
 
-/** Workloads of a namespace, by name. @throws TowerError as `workloadState` */
+/** Workloads of a namespace, sorted by name. @throws TowerError as `workloadState` */
 export async function workloadsIn(source: Source, namespace: string, atMs: number): Promise<NamedWorkload[]> {
   checkWorkload({ namespace, service: 'any' });
   const query = queryFor(
@@ -174,7 +177,7 @@ export async function workloadsIn(source: Source, namespace: string, atMs: numbe
   const found = await source.prometheus.instant(query, atMs);
   const named = found.flatMap(({ labels }): NamedWorkload[] => {
     const service = labels['workload'] ?? labels['deployment'];
-    // Anybody who is scraped may write labels.
+    // Labels are under the control of whoever is scraped.
     return service === undefined || !isName(service)
       ? []
       : [{ service, kind: kindOf[labels['workload_type'] ?? ''] ?? 'Deployment' }];
