@@ -5,17 +5,17 @@ import { postgresPrograms } from './test/support/postgres-server.ts';
 const soak = process.env['SOAK'] === '1';
 
 /** On two cores one worker is preset, which takes nearly twice as long. */
-const workers = process.argv.includes('unit') ? { maxWorkers: Math.max(2, availableParallelism() - 1) } : {};
+const maxWorkers = Math.max(2, availableParallelism() - 1);
 
 export default defineConfig({
   test: {
-    ...workers,
     projects: [
       {
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/{peers,postgres}/**'],
+          maxWorkers,
           testTimeout: soak ? 600_000 : 10_000,
           hookTimeout: 60_000,
         },
@@ -60,6 +60,7 @@ function overPostgres(): TestProjectConfiguration[] {
         globalSetup: 'test/support/postgres-for-all.ts',
         // After the peers, some of which measure time.
         sequence: { groupOrder: 2 },
+        maxWorkers,
         testTimeout: soak ? 600_000 : 60_000,
         hookTimeout: 60_000,
       },
