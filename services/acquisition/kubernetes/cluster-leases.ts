@@ -14,7 +14,10 @@ import {
   type WorkloadLease,
 } from './leases.ts';
 
-/** Leases of the workloads of one cluster. @param client - throws `unavailable` where no cluster is configured */
+/**
+ * Leases of the workloads of one cluster.
+ * @param client - throws `unavailable` if no cluster is configured
+ */
 export const createLeases = (client: () => KubernetesClient, clock: Clock) => ({
   acquire: async (
     claim: Pick<WorkloadLease, 'namespace' | 'service' | 'holder'>,

@@ -15,9 +15,9 @@ import type { Lease } from './objects.ts';
  */
 export type LeaseState = 'free' | 'acquired' | 'recorded' | 'expired' | 'taken';
 
-/** What each operation of a holder does in each state. */
+/** Action of each operation in each state. */
 export const operations = {
-  /** Another job's Lease that expired is taken over once it is sure that nobody renews it. */
+  /** An expired Lease of another job is taken over after a second read confirms that it is not renewed. */
   acquire: { free: 'create', acquired: 'reuse', recorded: 'reuse', expired: 'take over', taken: 'refuse' },
   renew: { free: 'lost', acquired: 'update', recorded: 'update', expired: 'lost', taken: 'lost' },
   /** Of what another job holds by now nothing is undone: that one did. */

@@ -8,21 +8,21 @@ import { type FormerResources, isSettled, restoreResources } from './resources.t
 import { scaleWorkload } from './workloads.ts';
 
 /**
- * One Lease per workload, in its namespace: who changes the workload now, and what it was like before. It is there before
- * anything is changed and goes when all is as it was, so that whoever finds it after a crash can undo what was done, also
- * without this instance's store. `lease-states.ts` has its life as a table.
+ * One Lease per workload, in its namespace: which job changes the workload, and the state before the change. It is
+ * created before the first change and deleted after everything is restored, so that any instance that finds it after a
+ * crash can undo the changes, even without this instance's store. `lease-states.ts` has its states and transitions.
  */
 
 const managed = 'control-tower';
 const formerResources = 'control-tower/former-resources';
-/** Interval of renewals. */
+/** Renewal interval. */
 const renewalMs = 15_000;
 
 const pathOf = (namespace: string, service?: string): string =>
   `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases${service === undefined ? '' : `/${nameOf(service)}`}`;
 const nameOf = (service: string): string => `control-tower-${service}`;
 
-/** Micro-time, as Kubernetes wants it. */
+/** MicroTime, as the Kubernetes API requires. */
 const microTime = (ms: number): string => isoTime(ms)!.replace('Z', '000Z');
 
 export type WorkloadLease = {
@@ -33,11 +33,11 @@ export type WorkloadLease = {
   /** Where requests and limits are changed: what they were. */
   formerResources?: FormerResources;
 };
-/** What a workload was like. */
+/** State of a workload before the change. */
 export type Former = Pick<WorkloadLease, 'formerReplicas' | 'formerResources'>;
 /**
- * Acquires the lease of a workload, then records what the workload is like. Changes of a holder that died are undone first.
- * @param read - the workload's state, read once no other job may change it
+ * Acquires the lease of a workload, then records the workload's state. Changes of a dead holder are undone first.
+ * @param read - reads the workload's state once no other job may change it
  * @throws TowerError `conflict` while another job has the lease
  */
 export async function acquire(
@@ -50,7 +50,7 @@ export async function acquire(
   const now = microTime(clock.now());
   const lease = await takeLease(client, clock, { namespace, service, holder }, now, signal);
   const known = formerOf(lease);
-  // What one that died had changed is undone first, whatever it was.
+  // Undoes the changes of a dead holder.
   if (known && !(await undoChanges(client, { namespace, service, ...known }, signal)))
     throw conflict(`${service} in ${namespace} is being rolled back: not all of its pods are back yet`);
   try {
@@ -63,12 +63,12 @@ export async function acquire(
       ...(resources ? { [formerResources]: JSON.stringify(resources) } : {}),
     };
     const spec = { ...lease.spec, holderIdentity: holder, acquireTime: now, renewTime: microTime(clock.now()) };
-    // Of two that take it over at once, the version lets only one.
+    // Of two concurrent takeovers, the resource version admits one.
     const body = { ...lease, metadata: { ...lease.metadata, annotations }, spec };
     await client.call({ method: 'PUT', path: pathOf(namespace, service), body }, signal);
     return { namespace, service, holder, ...former };
   } catch (error) {
-    // Nothing is changed yet; also when it is cancelled, nobody is to wait until the lease is over.
+    // Nothing is changed yet; released so that others need not wait for the expiry, also after a cancellation.
     await release(client, { namespace, service, holder }).catch(() => undefined);
     throw error;
   }
@@ -99,7 +99,7 @@ async function takeLease(
   const action = operations.acquire[stateOf(there, holder, clock.now())];
   if (action === 'refuse') throw refused;
   if (action === 'reuse') return there;
-  // Whether it expired is said by two clocks. A living holder renews meanwhile, which changes the version.
+  // Expiry compares two clocks, so it is confirmed: a living holder renews meanwhile, which changes the version.
   await clock.sleep(2 * renewalMs, signal);
   const later = await client.call<Lease>({ method: 'GET', path }, signal);
   if (later.metadata.resourceVersion !== there.metadata.resourceVersion) throw refused;
@@ -112,7 +112,7 @@ function formerOf(lease: Lease): Former | null {
   const resources = metadata.annotations?.[formerResources];
   type Kept = Omit<FormerResources, 'pods'> &
     Partial<Pick<FormerResources, 'pods'>> & { canary?: FormerResources['pods'][number] | null };
-  // Leases that were left before all pods could be resized in place have one at most.
+  // Leases of earlier releases, which resized at most one pod in place.
   const { canary = null, pods = canary ? [canary] : [], ...others } = JSON.parse(resources ?? '{}') as Kept;
   return {
     formerReplicas: Number(metadata.annotations?.[formerReplicas]),
@@ -120,7 +120,7 @@ function formerOf(lease: Lease): Former | null {
   };
 }
 
-/** @throws TowerError `conflict` where the lease is lost */
+/** @throws TowerError `conflict` if the lease is lost */
 export async function renew(
   client: KubernetesClient,
   clock: Clock,
@@ -135,13 +135,13 @@ export async function renew(
   const body = { ...there, spec: { ...there.spec, renewTime: microTime(clock.now()) } };
   const path = pathOf(held.namespace, held.service);
   await client.call({ method: 'PUT', path, body }, signal).catch(async (error: unknown) => {
-    // Another renewal of ours, or the same one when its answer was lost, is no loss.
+    // A concurrent renewal of ours, or one whose answer was lost, is no loss.
     const now = error instanceof TowerError && error.code === 'conflict' ? await leaseOf(client, held, signal) : null;
     if (operations.renew[stateOf(now, held.holder, clock.now())] === 'lost') throw error;
   });
 }
 
-/** Renews leases periodically, until the signal aborts. Never throws. @param onLost - told where another job has one */
+/** Renews leases until the signal aborts. Never throws. @param onLost - called if another job has one */
 export async function keepRenewed(
   client: KubernetesClient,
   clock: Clock,
@@ -154,7 +154,7 @@ export async function keepRenewed(
     for (const each of held) {
       if (over.aborted) return;
       await renew(client, clock, each, over).catch((error: unknown) => {
-        // A server that does not answer for a moment has lost no lease.
+        // An unavailable API server does not mean that the lease is lost.
         if (error instanceof TowerError && error.code === 'conflict') onLost(error);
       });
     }
@@ -173,9 +173,9 @@ async function leaseOf(
 }
 
 /**
- * Rolls a workload back to what it was, and releases it. A workload that is gone needs nothing; one that another job leases by
- * now is that job's.
- * @returns false: it stays leased until its pods are back, when its autoscaler gets its shares
+ * Rolls a workload back to its former state and releases it. A deleted workload needs no rollback; one leased by
+ * another job by now is left to that job.
+ * @returns false while its pods are not back: it stays leased, and its autoscaler gets its shares afterwards
  * @throws TowerError `unavailable`
  */
 export async function restore(client: KubernetesClient, held: WorkloadLease, signal?: AbortSignal): Promise<boolean> {
@@ -200,7 +200,7 @@ async function undoSizes(
   await restoreResources(client, target, signal);
 }
 
-/** Releases a workload whose sizes were restored, once its pods are back. @returns and throws as `restore` */
+/** Releases a workload whose resources were restored, once its pods are back. @returns and throws as `restore` */
 export async function releaseWhenSettled(
   client: KubernetesClient,
   held: WorkloadLease,
@@ -222,12 +222,12 @@ async function undoChanges(
 ): Promise<boolean> {
   const { namespace, service, formerReplicas: replicas, formerResources: resources } = left;
   if (resources) await undoSizes(client, { namespace, service, ...resources }, signal);
-  // Who sets resources leaves replicas to others.
+  // A job that changes resources does not change replicas.
   else await unlessGone(scaleWorkload(client, namespace, service, replicas, signal));
   return restoreShares(client, left, signal);
 }
 
-/** Before the pods are back a share would be one of other requests. @returns as `restore` */
+/** Restores the autoscaler's shares once the pods are back; earlier they would refer to other requests. @returns as `restore` */
 async function restoreShares(
   client: KubernetesClient,
   { namespace, service, formerResources }: Omit<WorkloadLease, 'holder'>,
@@ -261,9 +261,9 @@ const unlessGone = (doing: Promise<unknown>): Promise<void> =>
   );
 
 /**
- * Rolls back what holders left behind.
- * @param isAbandoned - whether a holder will not go on by itself
- * @returns the workloads that are as they were; `waiting`: that still wait for their pods, see `restore`
+ * Rolls back workloads of abandoned leases.
+ * @param isAbandoned - whether a holder will not continue
+ * @returns the restored workloads; `waiting`: those that still wait for their pods, see `restore`
  * @throws TowerError `unavailable`
  */
 export async function restoreAbandoned(
@@ -284,7 +284,7 @@ export async function restoreAbandoned(
     const undone = former
       ? restore(client, { namespace, service, holder, ...former }, signal)
       : release(client, { namespace, service, holder }, signal).then(() => null);
-    // One that cannot be restored keeps none of the others from it.
+    // A workload that cannot be restored does not stop the others.
     await undone.then(
       (isBack) => (isBack === null ? 0 : (isBack ? restored : waiting).push(service)),
       (error: unknown) => failures.push(error),
