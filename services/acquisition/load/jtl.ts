@@ -26,7 +26,7 @@ type Columns = { index: Map<string, number>; count: number };
 export async function judgeJtl(chunks: Chunks): Promise<LoadResult> {
   const samples: Sample[] = [];
   let columns: Columns | null = null;
-  let [rows, row]: [string[], string] = [[], ''];
+  let [rows, row, isQuoted]: [string[], string, boolean] = [[], '', false];
   const take = () => {
     for (const sample of samplesOf(rows, columns!, samples.length)) samples.push(sample);
     rows = [];
@@ -41,7 +41,8 @@ export async function judgeJtl(chunks: Chunks): Promise<LoadResult> {
     if (row !== '' && looksLikeRow(line, columns)) throw fault(at, 'has a quote too many or too few');
     row += line;
     if (row.length > maxRecord) throw fault(at, `is longer than ${maxRecord} characters`);
-    if (!line.endsWith('\n') || hasOpenQuote(row)) continue;
+    isQuoted = isQuoted !== hasOddQuotes(line);
+    if (!line.endsWith('\n') || isQuoted) continue;
     rows.push(row);
     row = '';
     if (rows.length === batchSize) take();
@@ -52,7 +53,7 @@ export async function judgeJtl(chunks: Chunks): Promise<LoadResult> {
   return judgeSamples(samples);
 }
 
-const hasOpenQuote = (text: string): boolean => (text.split('"').length - 1) % 2 === 1;
+const hasOddQuotes = (text: string): boolean => (text.split('"').length - 1) % 2 === 1;
 
 /** Whether a line has all columns, and numbers where the times belong. */
 function looksLikeRow(line: string, { index, count }: Columns): boolean {
