@@ -20,7 +20,8 @@ type OutboundCall = {
   method: 'GET' | 'POST';
   url: string;
   headers: Record<string, string>;
-  body?: string /** The answer's body is of no interest, however long it is. */;
+  body?: string;
+  /** Discards the response body, whatever its length. */
   ignoreBody?: boolean;
 };
 /** `text` has at most `maxBytes` bytes; a longer answer is an error. */

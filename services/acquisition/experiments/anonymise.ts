@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto';
 
-/** What can be given away of an experiment: its figures, and nothing that leads to where they come from. */
+/** Anonymises experiment files for publication: figures stay; hosts, namespaces, jobs and labels do not. */
 
 const places =
   /https?:\/\/[^\s"')]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\[?[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){3,7}\]?(?::\d+)?|\[?(?:[0-9a-f]{1,4}:)+:[0-9a-f:]*\]?(?::\d+)?/gi;
-/** What says where it was. */
+/** Keys that are removed. */
 const left = ['target'];
-/** What must stay the same within one data set, and say nothing. */
+/** Keys whose values are replaced by a hash, so that equal values stay equal within a data set. */
 const hashed = ['namespace', 'job'];
 
-/** 12 hexadecimal digits. The same name gives the same ones: who can guess a name can tell whether it is that one. */
+/** First 12 hexadecimal digits of SHA-256. Not secret: whoever guesses a name can verify it. */
 export const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 12);
 
-/** Without targets, names of namespaces and jobs as hashes, without any address or label in any text or key. */
+/** Removes targets, addresses and labels from all texts and keys; hashes the names of namespaces and jobs. */
 export function anonymise(value: Record<string, unknown>): Record<string, unknown> {
   const kept = Object.entries(value).filter(([name]) => !left.includes(name));
   return Object.fromEntries(
@@ -30,9 +30,9 @@ function cleaned(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [withoutPlaces(name), cleaned(each)]));
 }
 
-/** Prometheus tells of series by their labels. */
+/** Label matchers in Prometheus' messages. */
 const labels = /\b(\w+)(=~?|!=|!~)"(?:[^"\\]|\\.)*"/g;
 
-/** Times have colons too, but none of them stands three times. */
+/** Timestamps contain colons too, but at most two in a row of digits. */
 const withoutPlaces = (text: string): string =>
   text.replaceAll(places, '(address)').replaceAll(labels, '$1$2"(left out)"');

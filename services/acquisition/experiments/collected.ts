@@ -4,7 +4,7 @@ import type { ExperimentAnswer, ExperimentList, ExperimentsQuery, TrainingData }
 import { deleteExperiments, type Experiment, listExperiments, loadExperiment, tryExperiment } from './experiments.ts';
 import { cleanExperiment, type Quality, validateQuality } from './quality.ts';
 
-/** The experiments there are, and which of them can be learned from. */
+/** Reads and deletes collected experiments. */
 export function createCollected(folder: string) {
   return {
     /** @throws TowerError `invalid` */
@@ -48,7 +48,7 @@ export function createCollected(folder: string) {
         ),
       };
     },
-    /** All of a service that can be learned from, cleaned and below each other. @throws TowerError `invalid`, `not_found` */
+    /** Cleaned, concatenated data of all usable experiments of a service. @throws TowerError `invalid`, `not_found` */
     forTraining: (service: string): Promise<TrainingData> => processForTraining(folder, service),
     /** @throws TowerError `invalid` */
     clear: async (service: string | undefined): Promise<{ deleted: number }> => ({

@@ -10,19 +10,19 @@ import { tryExperiment } from './experiments.ts';
 import type { ExperimentJob, ExperimentJobRequest, ExperimentProgress } from './job-schemas.ts';
 import { type Grade, validateQuality } from './quality.ts';
 
-/** All experiments of a job: those that may run side by side do, each is tried again where it fails, what is there stays. */
+/** Runs all experiments of a job: isolated services concurrently, with retries; finished experiments are skipped. */
 
 export type BatchDeps = RunDeps & {
-  /** Origins that load tests may be sent to. */
+  /** Allowed load test origins. */
   targets: string[];
   log: Log;
-  /** For metrics. */
+  /** Counts outcomes for metrics. */
   onExperiment: (event: 'job' | 'begin' | 'succeeded' | 'failed' | 'cancelled') => void;
 };
 
 type Result = NonNullable<ExperimentJob['result']>;
 
-/** @throws TowerError `invalid`, `unavailable`; the signal's reason, once all is as it was */
+/** @throws TowerError `invalid`, `unavailable`; the signal's reason, after replicas are restored */
 export async function runBatch(
   deps: BatchDeps,
   { id: job, attempts }: { id: string; attempts: number },
@@ -38,7 +38,7 @@ export async function runBatch(
     job,
   });
   const { client, clock } = deps;
-  // Where a tower died while this job was at it, also with the last of its experiments.
+  // Restores what a crashed instance left, also if it crashed during the job's last experiment.
   await outlasting(clock, signal, () =>
     restoreAbandoned(client, namespace, (each) => each.startsWith(`${job}/`), signal),
   );
@@ -51,7 +51,7 @@ export async function runBatch(
     const read = await tryExperiment(deps.folder, id);
     if (typeof read === 'string') continue;
     grades.push(validateQuality(read).grade);
-    // What this very job made before it was begun again is not left out.
+    // Experiments this job made before a restart count as its own, not as skipped.
     track.settle(id, read.job === job || read.job === hashOf(job) ? 'succeeded' : 'skipped');
   }
   const lanes = [...groups];
@@ -67,7 +67,7 @@ export async function runBatch(
   };
   const runLanes = async (over: AbortSignal): Promise<void> => {
     track.drop(quieting);
-    // One that is cancelled is over when all are: each restores what it changed.
+    // A cancelled job ends after every worker has restored its replicas.
     const outcomes = await Promise.allSettled(Array.from({ length: workers }, () => work(over)));
     const broken = outcomes.find((outcome) => outcome.status === 'rejected');
     if (broken) throw broken.reason;
@@ -75,7 +75,7 @@ export async function runBatch(
   const none = Object.fromEntries(config.scale_to_zero.map((name) => [name, 0]));
   const say = (phase: string, detail: string) => track.say(quieting, phase, detail, null);
   if (config.scale_to_zero.length === 0) await runLanes(signal);
-  // Once for all lanes: what one of them gives back would disturb the others.
+  // Restored once for all workers: one worker's restore would disturb the experiments of the others.
   else
     await outlasting(clock, signal, () =>
       withReplicas(deps, { namespace, holder }, none, signal, say, async (_, held) => runLanes(held)),
@@ -101,7 +101,7 @@ function resultOf(track: Track, grades: readonly Grade[], failures: Result['fail
 
 const quieting = 'scale_to_zero';
 
-/** Until it is done, or has failed too often. @throws the signal's reason */
+/** Retries an experiment up to the maximum number of attempts. @throws the signal's reason */
 async function runPatiently(
   deps: BatchDeps,
   setting: Setting,
@@ -127,14 +127,14 @@ async function runPatiently(
       deps.onExperiment(signal.aborted ? 'cancelled' : 'failed');
       signal.throwIfAborted();
       deps.log.warn({ err: error, experiment: id, attempt }, 'an experiment failed');
-      // What is wrong by rule is so the next time as well.
+      // Errors that a retry cannot fix.
       const isLasting = error instanceof TowerError && (error.code === 'invalid' || error.code === 'not_found');
       if (attempt >= setting.config.max_retries || isLasting) {
         track.settle(id, 'failed');
         return { experiment_id: id, error: publicText(error), attempts: attempt + 1 };
       }
       track.say(id, 'waiting', `failed, and is tried again: ${publicText(error)}`, null);
-      // Three of them outlast the lease of a job that died.
+      // Three pauses exceed the lease duration of a crashed job.
       await deps.clock.sleep(30_000, signal);
     }
   }
@@ -143,7 +143,7 @@ async function runPatiently(
 type Track = ReturnType<typeof trackOf>;
 type Settled = 'succeeded' | 'failed' | 'skipped';
 
-/** How far a job is. */
+/** Tracks the progress of a job. */
 function trackOf(total: number, now: () => number, tell: (progress: ExperimentProgress) => void) {
   const settled = new Map<string, Settled>();
   const running = new Map<string, ExperimentProgress['running'][number]>();
@@ -173,7 +173,7 @@ function trackOf(total: number, now: () => number, tell: (progress: ExperimentPr
       if (running.delete(id)) publish();
     },
     settle: (id: string, outcome: Settled) => {
-      // What was there at the beginning says nothing of how long one takes.
+      // Skipped experiments must not distort the estimated duration.
       if (!running.delete(id)) before += 1;
       settled.set(id, outcome);
       publish();

@@ -8,7 +8,7 @@ import { checkScenario, Scenario, scenarios } from '../load/scenario.ts';
 import { generators } from '../load/thread.ts';
 import { experimentId } from './experiments.ts';
 
-/** What is to be tried out: how many replicas, under the load of how many users, doing what, for how long. */
+/** Experiment configuration: replica counts, users, scenarios, durations. */
 
 const between = (least: number, most: number) =>
   z.number('must be a number').min(least, `must be ${least} at least`).max(most, `must be ${most} at most`);
@@ -23,7 +23,7 @@ const several = <Item extends z.ZodType>(item: Item) =>
 const serviceName = z
   .string('must be a text')
   .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a name as Kubernetes has them');
-/** Scenarios are part of file names. */
+/** Scenario names are part of file names. */
 const scenarioName = z.string('must be a text').regex(/^[a-z]{1,63}$/, 'must be lower-case letters');
 const origin = z
   .string('must be a text')
@@ -32,7 +32,7 @@ const origin = z
     'must be http(s)://host[:port], without a path',
   );
 
-/** What is missing is so, too; a key too many has an error of its own. */
+/** Missing keys are reported by the field itself; unknown keys by an error of their own. */
 const mapping = {
   error: (issue: { code?: string }) => (issue.code === 'invalid_type' ? 'must be a mapping' : undefined),
 };
@@ -105,7 +105,7 @@ export const ExperimentConfig = z
   });
 export type ExperimentConfig = z.infer<typeof ExperimentConfig>;
 
-/** Every rule that is broken, by the name of the key; empty where none is. */
+/** Errors by key; empty if the configuration is valid. */
 export function validateConfig(config: unknown): string[] {
   const judged = ExperimentConfig.safeParse(config);
   if (!judged.success)
@@ -124,14 +124,14 @@ export function validateConfig(config: unknown): string[] {
   });
 }
 
-/** @throws TowerError `invalid` that names every key that breaks a rule */
+/** @throws TowerError `invalid` with every invalid key */
 export function configOf(value: unknown): ExperimentConfig {
   const errors = validateConfig(value);
   if (errors.length > 0) throw invalid(`config: ${errors.join('; ')}`, { parameter: 'config', errors });
   return ExperimentConfig.parse(value);
 }
 
-/** From a YAML or JSON file. @throws TowerError `invalid` */
+/** Loads a YAML or JSON file. @throws TowerError `invalid` */
 export async function loadConfig(file: string | URL): Promise<ExperimentConfig> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw invalid(`the configuration ${String(file)} cannot be read (${error.code})`, { parameter: 'config-file' });
@@ -147,15 +147,15 @@ export async function loadConfig(file: string | URL): Promise<ExperimentConfig> 
   return configOf(value);
 }
 
-/** Writes it so that `loadConfig` gives the same again. @throws TowerError `invalid` */
+/** Writes a file that `loadConfig` reads back unchanged. @throws TowerError `invalid` */
 export async function saveConfig(config: ExperimentConfig, file: string): Promise<void> {
   await writeText(file, stringify(configOf(config)));
 }
 
-/** Configurations that come with this program: the seed's for small clusters, and its default. */
+/** Included configurations: `resource-optimized` for small clusters, and `default`. */
 const shippedNames = ['resource-optimized', 'default'] as const;
 
-/** @throws TowerError `not_found` that names those there are */
+/** @throws TowerError `not_found` with the available names */
 export async function shippedConfig(name = 'resource-optimized'): Promise<ExperimentConfig> {
   const shipped = shippedNames.find((each) => each === name);
   if (!shipped) throw notFound(`there is no configuration ${name}; there are ${shippedNames.join(' and ')}`);
@@ -164,7 +164,7 @@ export async function shippedConfig(name = 'resource-optimized'): Promise<Experi
 
 export type Combination = { id: string; service: string; scenario: string; replicas: number; users: number };
 
-/** All that is to be tried out of one service, replicas by replicas, from the least load to the greatest. */
+/** All experiments of a service, ordered by replicas, then by users. */
 export function combinationsOf(service: string, { training }: ExperimentConfig): Combination[] {
   const { replica_counts, test_scenarios, load_levels_users } = training.steady_state_config;
   return replica_counts.flatMap((replicas) =>
@@ -183,14 +183,14 @@ export function combinationsOf(service: string, { training }: ExperimentConfig):
 export const scenarioOf = (config: ExperimentConfig, name: string): Scenario => {
   const own = config.custom_scenarios[name];
   const scenario = own ? { ...own, name } : scenarios[name as keyof typeof scenarios];
-  // Every pause is as long as the configuration says, as JMeter's timer would have it.
+  // Constant pauses of the configured length, as JMeter's constant timer makes them.
   return { ...scenario, think_seconds: [config.jmeter_think_time, config.jmeter_think_time] };
 };
 
 /**
- * Services that must not be under experiment at the same time, together: those that users reach through the same door, since
- * each would see the other's load, and those that are said to share a backend.
- * @param targetOf - where users of a service go
+ * Groups of services that must not be tested at the same time: those with the same target, since each would measure the
+ * other's load, and those configured to share a backend.
+ * @param targetOf - origin that receives the load of a service
  */
 export function isolationGroups(
   services: readonly string[],

@@ -15,25 +15,25 @@ import { doorsOf, planOf } from './experiment-plan.ts';
 import type { ExperimentJob, ExperimentJobRequest } from './job-schemas.ts';
 
 /**
- * Experiments as a resource: queued, looked at, followed, cancelled. What is finished is on disk, so a job that is begun again
- * goes on where it stopped; the experiment it was at is made once more.
+ * Experiment jobs: queued, polled, streamed, cancelled. Finished experiments are on disk, so a restarted job continues
+ * with the next one; the interrupted experiment is repeated.
  */
 
 export type ExperimentDeps = Omit<BatchDeps, 'client'> & {
-  /** Null where there is no cluster. */
+  /** Null if no cluster is configured. */
   client: KubernetesClient | null;
   jmeter: Jmeter | null;
   queue: Queue;
-  /** Writes down what was changed by nobody’s request. */
+  /** Writes an audit entry for a change that no request caused. */
   audit(entry: { action: string; job: string; target: object; details: object }): Promise<void>;
 };
 
 const kind = kinds.experiments;
-/** The newest of each kind say which namespaces there may be something left in. */
+/** Number of recent jobs of each kind whose namespaces are checked for leftover leases. */
 const mostLookedAt = 200;
-/** Jobs that take hold of workloads; a subject begins with the namespace. */
+/** Job kinds that acquire workload leases; their subjects start with the namespace. */
 const holders = [kind, 'apply'];
-/** A day of experiments may see a tower end now and then; it is not what kills it. */
+/** A job of a day may outlive several instances, so more restarts are allowed than usual. */
 const mostAbandoned = 20;
 
 export function createExperimentJobs(deps: ExperimentDeps) {
@@ -66,7 +66,7 @@ export function createExperimentJobs(deps: ExperimentDeps) {
       ],
     };
   };
-  /** Where open jobs of experiments send users; what LOAD_TARGETS does not have any more is nowhere. */
+  /** Load targets of open experiment jobs; origins removed from LOAD_TARGETS are ignored. */
   const targetsOf = (payload: string): Set<string> => {
     try {
       const request = JSON.parse(payload) as ExperimentJobRequest;
@@ -77,26 +77,26 @@ export function createExperimentJobs(deps: ExperimentDeps) {
   };
   return {
     ...jobs,
-    /** @throws TowerError `conflict` where a job sends load there */
+    /** @throws TowerError `conflict` if a job already sends load to a target */
     refuseShared: async (targets: ReadonlySet<string>) => refuseBusyTargets(queue, targets, targetsOf),
-    /** What a job would do. @throws TowerError `invalid` that names every key that breaks a rule */
+    /** Dry run. @throws TowerError `invalid` with every invalid key */
     plan: planned,
-    /** @throws TowerError `invalid`, `conflict` while another job of the namespace is open, `unavailable` without a cluster */
+    /** @throws TowerError `invalid`, `conflict` if a job of the namespace is open, `unavailable` without a cluster */
     start: async (request: ExperimentJobRequest): Promise<ExperimentJob> => {
       requiredCluster(deps.client);
       const { namespace } = request;
       const { config, targets } = await planned(request);
       if (config.load_generator === 'jmeter') checkJmeter(deps.jmeter);
-      // Another one of the namespace has an answer of its own.
+      // A second job of the same namespace is refused by the queue with its own error.
       if (!(await jobs.open(namespace))) await refuseBusyTargets(queue, new Set(Object.values(targets)), targetsOf);
       return begin(namespace, { ...request, config }, `experiments are under way in ${namespace}`);
     },
-    /** Background step: gives workloads their replicas back where a job ended without doing so. */
+    /** Background job: restores the replicas of workloads whose job died. */
     restore: (signal: AbortSignal) => restoreAll(deps, isStill, signal),
   };
 }
 
-/** What would keep a job from being begun. */
+/** Reasons why a job cannot start. */
 function whyNot(check: () => unknown): string[] {
   try {
     check();
@@ -106,7 +106,7 @@ function whyNot(check: () => unknown): string[] {
   }
 }
 
-/** @throws TowerError `invalid` for a service that is not there; whatever else is wrong with a cluster is seen when it is asked */
+/** @throws TowerError `invalid` for a service that does not exist; cluster errors are reported when the job runs */
 async function refuseUnknown(client: KubernetesClient, { namespace, services }: ExperimentJobRequest): Promise<void> {
   for (const service of services)
     await scaleOf(client, namespace, service).catch((error: unknown) => {
@@ -117,7 +117,7 @@ async function refuseUnknown(client: KubernetesClient, { namespace, services }: 
     });
 }
 
-/** Whether nobody has renewed a Lease for long, by the clock of this tower alone: that of its holder may be another one. */
+/** Detects leases that are no longer renewed. Uses this instance's clock only: the holder's clock may differ. */
 function stoodStill(now: () => number) {
   const seen = new Map<string, { version: string | undefined; sinceMs: number }>();
   return ({ metadata: { namespace, name, resourceVersion } }: Lease): boolean => {
@@ -136,11 +136,11 @@ async function restoreAll(
 ): Promise<void> {
   if (!client) return;
   const jobs = (await Promise.all(holders.map((each) => queue.list(each, mostLookedAt)))).flat();
-  // A job that is begun again holds under another name, so nobody goes on with what nobody renewed.
+  // A restarted job uses a new holder name, so a lease that is not renewed has no living holder.
   const isLeft = (_: string, lease: Lease) => isStill(lease);
   const failures: unknown[] = [];
   for (const namespace of new Set(jobs.map(({ subject }) => subject.split('/')[0]!))) {
-    // A namespace that is gone, or may not be read, keeps none of the others from it.
+    // A deleted or forbidden namespace does not prevent restoring the others.
     const { restored } = await restoreAbandoned(client, namespace, isLeft, signal).catch((error: unknown) => {
       failures.push(error);
       return { restored: [] };

@@ -4,17 +4,17 @@ import type { KubernetesClient } from '../kubernetes/client.ts';
 import { acquire, keepRenewed, restore, type WorkloadLease } from '../kubernetes/leases.ts';
 import { scaleOf, scaleWorkload } from '../kubernetes/workloads.ts';
 
-/** Workloads that have other replicas for a while, and servers that are away for one. */
+/** Temporary changes of replicas under a lease, and retries while servers are unavailable. */
 
 export type Phase = 'scaling' | 'waiting' | 'load' | 'collecting' | 'restoring';
 export type Say = (phase: Phase, detail: string, share: number | null) => void;
 
-/** Longest time of one try to restore replicas. */
+/** Timeout of one attempt to restore replicas. */
 const restoringMs = 8_000;
 
 /**
- * Does something while workloads have so many replicas, and gives them back what they had. The signal that is handed on aborts
- * where another job has one of them by then.
+ * Scales workloads, runs `work`, and restores the former replicas. The signal passed to `work` aborts if another job
+ * acquires one of the leases.
  */
 export async function withReplicas<Result>(
   { client, clock }: { client: KubernetesClient; clock: Clock },
@@ -41,7 +41,7 @@ export async function withReplicas<Result>(
     }
     return await work(selectors, both);
   } catch (error) {
-    // Why it was ended says more than that it was.
+    // The reason of the abort is more informative than the abort error.
     if (over.signal.aborted && !signal.aborted) throw over.signal.reason;
     throw error;
   } finally {
@@ -52,7 +52,7 @@ export async function withReplicas<Result>(
   }
 }
 
-/** Until all is as it was; when everything is to end, what cannot be done in time is left to the lease. */
+/** Restores all workloads. During shutdown, what cannot be restored in time is left to the lease. */
 async function restoreAll(
   client: KubernetesClient,
   clock: Clock,
@@ -73,14 +73,14 @@ async function restoreAll(
   }
 }
 
-/** Half an hour of an API server or a Prometheus that is away. */
+/** About half an hour of unavailability. */
 const mostTries = 60;
 const pauseMs = 30_000;
 
 /**
- * Outlasts servers that are away for a while.
- * @throws as `work` what does not pass; `unavailable` where that takes too long, which nobody is to wait for once more; the
- * signal's reason
+ * Retries `work` while a server is unavailable.
+ * @throws errors of `work` that a retry cannot fix; `unavailable`, marked as final, after too many attempts; the
+ *   signal's reason
  */
 export async function outlasting<Result>(
   clock: Clock,

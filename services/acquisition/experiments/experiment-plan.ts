@@ -7,9 +7,9 @@ import { listExperiments, tryExperiment } from './experiments.ts';
 import type { ExperimentJobRequest, ExperimentPlan } from './job-schemas.ts';
 import { validateQuality } from './quality.ts';
 
-/** What is to be tried out, in which order, and where users go. */
+/** Plans an experiment job: which experiments, in which order, against which targets. */
 
-/** @throws TowerError `invalid` for a target nobody allowed, or none */
+/** @throws TowerError `invalid` for a target that is missing or not allowed */
 function targetsOf(allowed: readonly string[], { config }: Planned): (service: string) => string {
   const own = Object.entries(config.target_urls).map(([service, url]): [string, string] => [
     service,
@@ -31,11 +31,11 @@ function targetsOf(allowed: readonly string[], { config }: Planned): (service: s
 
 type Planned = Omit<ExperimentJobRequest, 'config'> & {
   config: ExperimentConfig;
-  /** The job that is planned, where it was begun before. */
+  /** Id of the planned job, if it was started before. */
   job?: string;
 };
 
-/** What a job would do, and what of it is there already. @throws TowerError `invalid` */
+/** Experiments a job would run, and which of them exist already. @throws TowerError `invalid` */
 export async function planOf(
   { folder, targets }: { folder: string; targets: string[] },
   request: Planned,
@@ -52,13 +52,13 @@ export async function planOf(
   const minutes = config.training.steady_state_config.experiment_duration_minutes;
   for (const { id } of all.filter((each) => there.has(each.id))) {
     const read = await tryExperiment(folder, id);
-    // Without its JSON, which is written last, it is half of one.
+    // The JSON file is written last; without it the experiment is incomplete.
     if (typeof read === 'string' || read.startedAt === null) continue;
     if (read.namespace !== null && read.namespace !== namespace && read.namespace !== hashOf(namespace))
       throw invalid(`${id} is there already, of namespace ${read.namespace}: use another EXPERIMENTS_DIRECTORY`, {
         parameter: 'namespace',
       });
-    // What a job of this tower made and nobody can learn from is made once more, but not by the same job.
+    // Low-quality experiments made by this server are repeated, but not by the same job.
     const isOurs = read.job !== null;
     const isSame = job !== undefined && (read.job === job || read.job === hashOf(job));
     if (isOurs && !isSame && validateQuality(read).grade === 'low') {
@@ -88,7 +88,7 @@ export async function planOf(
   };
 }
 
-/** Where users of all its services go. @throws TowerError `invalid` */
+/** Load targets of all services of a job. @throws TowerError `invalid` */
 export function doorsOf(allowed: readonly string[], request: Planned): Set<string> {
   return new Set(request.services.map(targetsOf(allowed, request)));
 }

@@ -15,15 +15,15 @@ import { outlasting, type Say, withReplicas } from './experiment-lease.ts';
 import { experimentOf, loadExperiment, saveExperiment } from './experiments.ts';
 import { type Quality, validateQuality } from './quality.ts';
 
-/** One experiment: so many replicas, under the load of so many users; what it showed, on disk; and all as it was before. */
+/** Runs one experiment: scales a service, sends load, collects metrics, writes the files, restores the replicas. */
 
 export type RunDeps = {
   client: KubernetesClient;
-  /** @throws TowerError `unavailable` where Prometheus does not answer */
+  /** @throws TowerError `unavailable` if Prometheus does not answer */
   answering(signal: AbortSignal): Promise<void>;
   collect(workload: Workload, stretch: TimeRange, signal: AbortSignal): Promise<Collected>;
   load: Load;
-  /** Until what happened is in Prometheus. */
+  /** Time until samples are visible in Prometheus. */
   scrapeMs: number;
   folder: string;
   clock: Clock;
@@ -31,7 +31,7 @@ export type RunDeps = {
 
 export type Setting = {
   job: string;
-  /** The job, a slash, and which attempt of it: who was given up for dead and wakes up is not who went on. */
+  /** Job id, slash, attempt: a suspended worker that resumes must not be taken for its successor. */
   holder: string;
   namespace: string;
   target: string;
@@ -39,9 +39,9 @@ export type Setting = {
 };
 
 /**
- * @throws TowerError `conflict` where an autoscaler or another job acts on the service or pods do not become ready,
- * `not_found`, `unavailable` where somebody does not answer, `invalid` where no request was made; the signal's reason. Whatever
- * it throws, replicas are what they were, or the lease says what they are to be.
+ * Replicas are restored before it throws, or the lease records what to restore.
+ * @throws TowerError `conflict` if an autoscaler or another job acts on the service or pods do not become ready,
+ *   `not_found`, `unavailable` if a server does not answer, `invalid` if no request was made; the signal's reason
  */
 export async function runExperiment(
   deps: RunDeps,
@@ -54,7 +54,7 @@ export async function runExperiment(
   const { namespace, config, holder } = setting;
   const { service, replicas } = combination;
   await refuseAutoscaled(client, namespace, service, signal);
-  // Load that nobody measures is load for nothing.
+  // Load without a reachable Prometheus would be wasted.
   await deps.answering(signal);
   return withReplicas(deps, { namespace, holder }, { [service]: replicas }, signal, say, async (selectors, held) => {
     const { ready, ...now } = await waitForPods(client, clock, {
@@ -77,7 +77,7 @@ function waitingText({ pods, waiting }: { pods: number; waiting: { pod: string; 
   return [`${pods - waiting.length} of ${wanted} ready`, ...shown, ...more].join('; ');
 }
 
-/** It would undo what an experiment sets. */
+/** An autoscaler would change the replicas during the experiment. */
 async function refuseAutoscaled(client: KubernetesClient, namespace: string, service: string, signal: AbortSignal) {
   const { kind } = await scaleOf(client, namespace, service, signal);
   const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
@@ -104,7 +104,7 @@ async function measure(
   say('collecting', 'until Prometheus has it', null);
   await clock.sleep(deps.scrapeMs, signal);
   const stepMs = config.metrics_collection_interval * 1000;
-  // On whole steps, so that there are as many rows as the duration has, and one.
+  // Aligned to whole steps, so that the number of rows is duration / step + 1.
   const startMs = Math.ceil((begunMs + config.jmeter_thread_ramp_up * 1000) / stepMs) * stepMs;
   const stretch = {
     startMs,
@@ -112,7 +112,7 @@ async function measure(
     stepMs,
     queryTimeoutMs: config.prometheus_query_timeout * 1000,
   };
-  // What was measured is there minutes later too.
+  // Prometheus keeps the samples, so the query can be retried for minutes.
   const collected = await outlasting(
     clock,
     signal,
@@ -120,11 +120,11 @@ async function measure(
     (why) => say('collecting', why, null),
   );
   await save(folder, setting, combination, result, collected);
-  // Graded as everybody will read it.
+  // Graded from the files, exactly as readers will see them.
   return validateQuality(await loadExperiment(folder, combination.id));
 }
 
-/** A column that was not answered in time is asked for once more; what is never answered is empty. */
+/** A column whose query timed out is queried once more; a column that never arrives is empty. */
 async function collectAll(deps: RunDeps, workload: Workload, stretch: TimeRange, signal: AbortSignal) {
   for (let tries = 0; ; tries += 1) {
     const collected = await deps.collect(workload, stretch, signal);
@@ -135,7 +135,7 @@ async function collectAll(deps: RunDeps, workload: Workload, stretch: TimeRange,
 
 const mostAsked = 4;
 
-/** Both files, by the seed's names and more. */
+/** Writes CSV and JSON in the documented format, with additional fields. */
 async function save(
   folder: string,
   { namespace, config, target, job }: Setting,
@@ -143,7 +143,7 @@ async function save(
   result: RunResult,
   { startMs, endMs, stepMs, size, columns: all, warnings }: Collected,
 ): Promise<void> {
-  // What the seed's files have is there, empty or not; of the rest what is known.
+  // Documented columns are always present, even if empty; other columns only if they have values.
   const columns = all.filter(({ name, known }) => seedColumns.includes(name) || known > 0);
   const data = {
     ...combination,
@@ -162,7 +162,7 @@ async function save(
     load_test: {
       generator: config.load_generator,
       script_path: null,
-      // Who waits for answers sends what the service lets them.
+      // In a closed model the offered load depends on the service's answers.
       offered_requests_per_second:
         config.load_generator === 'jmeter' ? null : combination.users / config.jmeter_think_time,
       ...result,
@@ -185,20 +185,20 @@ async function save(
   });
 }
 
-/** As the seed's files have it, and more. */
+/** The documented quality fields, with additional checks. */
 function qualityOf(grade: Quality['grade'], checks: Quality['checks']) {
   const said = checks.map(({ name, passed, detail }) => [name, { passed, details: detail }] as const);
   const named = Object.fromEntries(said);
   return {
     status: grade === 'high' ? 'passed' : 'warnings',
     warnings: said.filter(([, { passed }]) => !passed).map(([name, { details }]) => `${name}: ${details}`),
-    // What the seed calls so: nothing that is no number.
+    // The documented name for the plausibility check.
     checks: { ...named, nan_values: named['plausibility'] },
     grade,
   };
 }
 
-/** Without queries of one's own, `request_rate` and what follows are nobody's; these are in every file. */
+/** Columns that every file has. `request_rate` and the columns derived from it need configured queries. */
 const seedColumns = [
   'cpu_cores',
   'mem_bytes',
@@ -223,7 +223,7 @@ async function underLoad(
 ): Promise<RunResult> {
   const scenario = scenarioOf(config, name);
   const { jmeter_thread_ramp_up: up, jmeter_thread_ramp_down: down, jmeter_think_time: think } = config;
-  // A step more than it is to be steady for, since rows are on whole steps.
+  // One step more than the steady state, since rows are on whole steps.
   const steady =
     config.training.steady_state_config.experiment_duration_minutes * 60 + config.metrics_collection_interval;
   const durationSeconds = up + steady + down;
@@ -250,7 +250,7 @@ async function underLoad(
   );
 }
 
-/** On average. The start is once for each user, and mostly over when the ramp is. */
+/** Average requests per round. The start scenario runs once per user and mostly ends during the ramp. */
 function requestsOfRound({ rounds }: Scenario): number {
   const weights = sum(rounds.map(({ weight }) => weight));
   return sum(rounds.map(({ weight, steps }) => weight * steps.length)) / weights;

@@ -4,23 +4,23 @@ import { readCsv } from '#kernel/csv.ts';
 import { invalid, notFound, publicText } from '#kernel/errors.ts';
 import { writeText } from '#kernel/files.ts';
 
-/** Load experiments on disk: one CSV of steps and one JSON of circumstances each, in the format of docs/forecast.md. */
+/** Load experiments on disk, one CSV of steps and one JSON of metadata each, in the format of docs/forecast.md. */
 
-/** Counts and times of the load test that ran meanwhile; null where the file does not say. */
+/** Counts and times of the concurrent load test; null if the file has none. */
 export type LoadTest = {
   total: number | null;
   successful: number | null;
-  /** Of its requests, 0 to 1. */
+  /** Share of successful requests, 0 to 1. */
   successRate: number | null;
   durationSeconds: number | null;
   /** Requests per second. */
   throughput: number | null;
-  /** Requests per second that were to be sent between the ramps. */
+  /** Requests per second offered between the ramps. */
   offered: number | null;
-  /** That were begun, and those that were not since too many users were there. */
+  /** Rounds started, and rounds rejected because the maximum number of users was reached. */
   rounds: number | null;
   turnedAway: number | null;
-  /** 95th percentile of its answers, in milliseconds. */
+  /** 95th percentile of latency, in milliseconds. */
   p95Ms: number | null;
 };
 
@@ -28,30 +28,30 @@ export type Experiment = {
   id: string;
   service: string;
   scenario: string;
-  /** As it was set. */
+  /** Configured replicas. */
   replicas: number;
   users: number;
   durationMinutes: number | null;
-  /** Time between two rows; null where the file does not say. */
+  /** Time between two rows; null if the file does not have it. */
   stepSeconds: number | null;
   startedAt: string | null;
-  /** Where it ran, and the job that made it; null where the file does not say. */
+  /** Namespace and job that made it; null if the file does not have them. */
   namespace: string | null;
   job: string | null;
   loadTest: LoadTest | null;
-  /** Rows × columns; NaN where a cell is empty. The infinity of a division by zero is kept. */
+  /** Rows × columns; NaN for empty cells. Infinity from a division by zero is kept. */
   rows: number;
   columns: Record<string, Float64Array>;
 };
 
-/** What names an experiment; they are in the file's name and in each row. */
+/** Columns that identify an experiment; they are in the file name too. */
 const labels = ['timestamp', 'experiment_id', 'service', 'scenario', 'replica_count', 'load_users'];
 const fileName = /^(?<service>[a-z0-9][a-z0-9-]*)_(?<scenario>[a-z]+)_replicas_(?<replicas>\d+)_users_(?<users>\d+)$/;
 
 export const experimentId = (service: string, scenario: string, replicas: number, users: number): string =>
   `${service}_${scenario}_replicas_${replicas}_users_${users}`;
 
-/** Ids of the experiments in a folder, by name; those of one service where one is named. */
+/** Ids of the experiments in a folder, sorted; optionally of one service. */
 export async function listExperiments(folder: string, service?: string): Promise<string[]> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [] as string[];
@@ -67,7 +67,7 @@ export async function listExperiments(folder: string, service?: string): Promise
     .sort();
 }
 
-/** @throws TowerError `invalid` for a file that is none, `not_found` where there is none */
+/** @throws TowerError `invalid` for a malformed file, `not_found` */
 export async function loadExperiment(folder: string, id: string): Promise<Experiment> {
   const groups = fileName.exec(id)?.groups;
   if (!groups)
@@ -126,7 +126,7 @@ function circumstancesOf(json: string | null, id: string): Circumstances {
   return circumstancesIn(said);
 }
 
-/** An experiment before it is on disk, as it will be read from there. */
+/** An experiment in memory, equal to what would be read back from disk. */
 export const experimentOf = (data: Saved, circumstances: Record<string, unknown>): Experiment => ({
   ...data,
   ...circumstancesIn(circumstances),
@@ -152,7 +152,7 @@ function loadTestOf(load: Record<string, unknown>): LoadTest {
   return {
     total,
     successful,
-    // From the counts: `success_rate` is a share in some files and per cent in others.
+    // Computed from the counts: in some files `success_rate` is a share, in others a percentage.
     successRate:
       total !== null && total > 0 && successful !== null && successful >= 0 && successful <= total
         ? successful / total
@@ -173,8 +173,8 @@ const textOr = (value: unknown): string | null => (typeof value === 'string' ? v
 type Saved = Pick<Experiment, 'id' | 'service' | 'scenario' | 'replicas' | 'users' | 'rows' | 'columns'>;
 
 /**
- * Writes both files, the JSON last: an experiment without one was not finished.
- * @param circumstances - goes into the JSON as it is, under `experiment_id` and `target_service`
+ * Writes both files, the JSON last: an experiment without JSON is incomplete.
+ * @param circumstances - written to the JSON unchanged, under `experiment_id` and `target_service`
  */
 export async function saveExperiment(
   folder: string,
@@ -201,7 +201,7 @@ export async function saveExperiment(
   await writeText(join(folder, `${id}.json`), `${JSON.stringify(about, null, 2)}\n`);
 }
 
-/** Deletes the files of experiments, of one service where one is named. Gives how many there were. */
+/** Deletes the files of all experiments, or of one service. Returns the number of deleted experiments. */
 export async function deleteExperiments(folder: string, service?: string): Promise<number> {
   const ids = await listExperiments(folder, service);
   for (const id of ids)
@@ -212,7 +212,7 @@ export async function deleteExperiments(folder: string, service?: string): Promi
   return ids.length;
 }
 
-/** When it ran, with the whole of its load test, and where; null where nobody can tell. */
+/** Namespace and time range of an experiment, including its whole load test; null if unknown. */
 export async function tryTimes(
   folder: string,
   id: string,
@@ -234,7 +234,7 @@ export async function tryTimes(
   return begun.length === 0 ? null : { fromMs: Math.min(...begun), toMs: Math.max(...ended, ...begun), namespace };
 }
 
-/** An experiment, or why it cannot be read. */
+/** An experiment, or the reason why it cannot be read. */
 export async function tryExperiment(folder: string, id: string): Promise<Experiment | string> {
   return loadExperiment(folder, id).catch((error: unknown) => publicText(error));
 }

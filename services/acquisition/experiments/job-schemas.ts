@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ExperimentConfig } from './experiment-config.ts';
 
-/** Experiments as jobs, as HTTP has them. */
+/** HTTP schemas of experiment jobs. */
 
 const name = z
   .string('must be a text')

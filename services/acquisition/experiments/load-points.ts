@@ -3,7 +3,7 @@ import { hashOf } from './anonymise.ts';
 import { type Experiment, listExperiments, tryExperiment, tryTimes } from './experiments.ts';
 import { cleanExperiment, type Grade, validateQuality } from './quality.ts';
 
-/** What experiments say of a service: what each of its replicas used, under how much load. */
+/** Points of the capacity model: resource usage per replica at a given load. */
 
 export type LoadPoint = {
   id: string;
@@ -11,20 +11,20 @@ export type LoadPoint = {
   users: number;
   replicas: number;
   grade: Grade;
-  /** Requests per second of each replica: its own, or those of the load test where nobody counted its own. */
+  /** Requests per second per replica: measured by the service, else by the load test. */
   load: number;
   loadFrom: 'request_rate' | 'load_test';
-  /** 95th percentile of the load test’s answers, in milliseconds; null where nobody measured. */
+  /** 95th percentile of the load test's latency, in milliseconds; null if not measured. */
   latencyMs: number | null;
-  /** Of each replica: 95th percentile over the steady steps, in cores. */
+  /** Per replica: 95th percentile of the steady state, in cores. */
   cpu: number;
-  /** Of each replica: the greatest of the steady steps, in bytes. */
+  /** Per replica: maximum of the steady state, in bytes. */
   memory: number;
 };
 
 /**
- * Of every experiment of a service that can be learned from, in its namespace or in one nobody named. What is of low quality
- * shows something else than it says, and what could not keep up what it bears.
+ * Points of every usable experiment of a service in the given namespace, or without a namespace. Low-quality
+ * experiments and overloaded ones are left out.
  */
 export async function loadPoints(
   folder: string,
@@ -45,26 +45,29 @@ export async function loadPoints(
 const isIn = (namespace: string, { namespace: of }: { namespace: string | null }): boolean =>
   of === null || of === namespace || of === hashOf(namespace);
 
-/** From when to when an experiment ran, with all around it. */
+/** Time range of an experiment, including ramps and margins. */
 export type TriedFor = { fromMs: number; toMs: number };
 
-/** Before the load and after: replicas, and rates over some scrapes. */
+/** Margin before and after: scaling, and rates over several scrape intervals. */
 const aroundMs = 5 * 60_000;
 
 /**
- * When load experiments ran in a namespace, whichever of its services they were about: one asks the others. Known are those
- * whose files are there.
+ * Time ranges in which load experiments ran in a namespace. All services count, since they call each other. Only
+ * experiments with files are known.
  */
 export async function triedFor(folder: string, namespace: string, sinceMs: number): Promise<TriedFor[]> {
   const times = await Promise.all((await listExperiments(folder)).map((id) => tryTimes(folder, id)));
   return times.flatMap((read) => {
-    // One that says nothing of where it was made was not made here.
+    // An experiment without a namespace was not made by this server.
     if (!read || read.namespace === null || !isIn(namespace, read)) return [];
     return read.toMs < sinceMs ? [] : [{ fromMs: read.fromMs - aroundMs, toMs: read.toMs + aroundMs }];
   });
 }
 
-/** Nobody knows what production would have used then. A rate has so much of the time before in it. */
+/**
+ * Removes samples from experiment windows: usage in production at that time is unknown. A rate also contains samples of
+ * its range before.
+ */
 export function leaveOut(
   values: Float64Array,
   { startMs, stepMs }: { startMs: number; stepMs: number },
@@ -83,13 +86,13 @@ function pointOf(read: Experiment): LoadPoint | null {
   const { grade } = validateQuality(read);
   if (grade === 'low') return null;
   const { experiment } = cleanExperiment(read);
-  // Short ones are all ramp; they are of medium quality, and all there is.
+  // Short experiments consist of ramps only; they are of medium quality, and better than nothing.
   const { columns } = experiment.rows >= fewestSteps ? experiment : read;
   const known = (name: string) => (columns[`${name}_value`] ?? new Float64Array(0)).filter(Number.isFinite).sort();
   const [cpu, memory, rate] = [known('cpu_cores'), known('mem_bytes'), known('request_rate')];
   const counted = rate.length >= 0.8 * (columns['cpu_cores_value']?.length ?? 0) && rate.length > 0;
   const { loadTest } = read;
-  // Ramps are in the mean of the load test, and not in what was collected.
+  // The load test's mean includes the ramps; the collected columns do not.
   const sent = loadTest?.offered ?? loadTest?.throughput;
   const load = counted ? rate.reduce((sum, each) => sum + each, 0) / rate.length : sent;
   if (cpu.length === 0 || memory.length === 0 || load === null || load === undefined || read.replicas < 1) return null;
@@ -107,5 +110,5 @@ function pointOf(read: Experiment): LoadPoint | null {
   };
 }
 
-/** Less than this tells no percentile. */
+/** Minimum number of steps for a percentile. */
 const fewestSteps = 10;

@@ -1,12 +1,13 @@
 import type { Experiment } from './experiments.ts';
 
-/** Whether an experiment shows what its name says: a service with so many replicas under the load of so many users. */
+/** Quality grade: whether an experiment measured a service with the stated replicas and users. */
 
-/** `high`: to learn from; `medium`: with care; `low`: shows something else than it says. */
+/** `high`: usable; `medium`: usable with care; `low`: does not show what it claims. */
 export type Grade = 'high' | 'medium' | 'low';
 export type Check = {
   name: string;
-  passed: boolean /** What a failure makes of the experiment. */;
+  passed: boolean;
+  /** Grade of the experiment if the check fails. */
   grade: Grade;
   detail: string;
 };
@@ -16,16 +17,18 @@ const leastSuccess = 0.95;
 const leastKnown = 0.8;
 const mostVariation = 0.3;
 const mostTrend = 0.2;
-/** Steps until a service is in steady state. */
+/** Time until steady state. */
 const rampSeconds = 120;
-/** What everything else is about. */
+/** Columns without which an experiment is useless. */
 const needed = ['cpu_cores_value', 'mem_bytes_value', 'replica_count_value'];
 const utilisations = ['node_cpu_util_value', 'node_mem_util_value'];
 
-/** What the seed's files were collected with, which do not say. */
+/** Step of files that do not record one. */
 const usualStep = 30;
 
-/** @param stepSeconds - time between two rows, where the experiment is not to say */
+/**
+ * @param stepSeconds - time between two rows, overrides the file's
+ */
 export function validateQuality(experiment: Experiment, stepSeconds = experiment.stepSeconds ?? usualStep): Quality {
   const steady = Math.min(experiment.rows, Math.ceil(rampSeconds / stepSeconds));
   const checks = [
@@ -70,7 +73,7 @@ function loadLasted({ loadTest, durationMinutes }: Experiment): Check {
   };
 }
 
-/** Load that was turned away is none: what was measured was of less than the experiment says. */
+/** Rejected users send no load: the measured load was lower than stated. */
 function loadArrived({ loadTest }: Experiment): Check {
   const common = { name: 'load_arrived', grade: 'low' as const };
   const { turnedAway = null, rounds = null } = loadTest ?? {};
@@ -83,7 +86,7 @@ function loadArrived({ loadTest }: Experiment): Check {
   };
 }
 
-/** Series of several pods put below each other read as one that jumps. */
+/** Concatenated series of several pods look like one series with jumps. */
 function oneRowPerStep({ rows, durationMinutes }: Experiment, stepSeconds: number): Check {
   const common = { name: 'rows', grade: 'low' as const };
   if (durationMinutes === null) return { ...common, passed: rows > 0, detail: `${rows} rows` };
@@ -151,7 +154,10 @@ function isPossible({ columns }: Experiment): Check {
   };
 }
 
-/** Coefficient of variation, and what a straight line rises by over the whole in times of the mean, the ramp left out. */
+/**
+ * Coefficient of variation, and the rise of a straight line over the whole range relative to the mean, without the
+ * ramp.
+ */
 function isSteady({ columns }: Experiment, column: string, ramp: number): Check {
   const values = known(columns[column]?.subarray(ramp));
   const common = { name: `stability of ${column}`, grade: 'medium' as const };
@@ -174,7 +180,7 @@ function isSteady({ columns }: Experiment, column: string, ramp: number): Check 
   };
 }
 
-/** What cannot be is taken out, as is the ramp; what was done is told. The experiment itself stays as it is. */
+/** Removes impossible values and the ramp, and reports what it removed. The input is not modified. */
 export function cleanExperiment(
   experiment: Experiment,
   stepSeconds = experiment.stepSeconds ?? usualStep,

@@ -4,17 +4,20 @@ import { type Autoscaler, isSameAmount, type Metric, type ScaledBy } from './obj
 import { autoscalerPath, autoscalersOf, mostConflicts } from './workloads.ts';
 
 /**
- * Targets of a HorizontalPodAutoscaler that are shares of requests. They are other amounts when requests move, so they are
- * held at an amount for as long as pods of both sizes are there.
+ * HorizontalPodAutoscaler targets that are a percentage of requests. They would mean other amounts while requests
+ * change, so they are pinned to absolute amounts as long as pods of both sizes exist.
  */
 
-/** `container` null: of all containers of a pod together. */
+/** `container` null: all containers of a pod together. */
 export type Share = { resource: 'cpu' | 'memory'; container: string | null; percent: number };
-/** A share while requests move: as the amount of one pod that it is, and the share it is to be; null: it stays an amount. */
+/**
+ * A percentage pinned to an absolute amount per pod (`held`), and the percentage to set afterwards (`next`); null: the
+ * amount stays.
+ */
 export type HeldShare = Share & { held: string; next: number | null };
 export type HeldShares = { name: string; shares: HeldShare[] };
 
-/** What keeps it as it is, such as KEDA’s ScaledObject. */
+/** Controller that owns the autoscaler, such as KEDA's ScaledObject. */
 export const keeperOf = ({ metadata }: Pick<Autoscaler, 'metadata'>): string | null => {
   const keeper = metadata.ownerReferences?.find(({ controller }) => controller);
   return keeper ? `the ${keeper.kind} ${keeper.name}` : null;
@@ -26,7 +29,7 @@ const scaledBy = (metric: Metric): ScaledBy | undefined =>
 const isOn = (scaled: ScaledBy | undefined, { resource, container }: Pick<Share, 'resource' | 'container'>): boolean =>
   scaled?.name === resource && (scaled.container ?? null) === container;
 
-/** `isTwice`: another metric is of the same. */
+/** `isTwice`: another metric has the same resource. */
 export const sharesOf = ({ spec }: Autoscaler): (Share & { isTwice: boolean })[] => {
   const all = (spec.metrics ?? []).map(scaledBy);
   return all.flatMap((scaled) => {
@@ -39,15 +42,15 @@ export const sharesOf = ({ spec }: Autoscaler): (Share & { isTwice: boolean })[]
   });
 };
 
-/** What may become what; `back`: held again, before sizes are taken back. */
+/** Allowed transitions; `back`: pinned again before resources are rolled back. */
 const from = { held: ['former'], next: ['held'], back: ['next'], former: ['held', 'next'] } as const;
 export type SharesTo = { to: keyof typeof from; dryRun?: boolean; signal?: AbortSignal | undefined };
 
 /**
- * Sets targets to the amounts they are held at, to what they are to be next, or to what they were. One that somebody else has
- * set meanwhile is left, and so is an autoscaler that is gone. `dryRun`: the API server judges it and changes nothing.
- * @returns whether all of them are as they are to be
- * @throws TowerError `invalid`, `conflict` where others change it all the time, `unavailable`
+ * Sets targets to pinned amounts, to the next percentages, or to the former ones. Targets that somebody else changed
+ * meanwhile, and deleted autoscalers, are left alone. `dryRun`: the API server validates only.
+ * @returns whether all targets are as required
+ * @throws TowerError `invalid`, `conflict` if other clients keep changing it, `unavailable`
  */
 export async function setShares(
   client: KubernetesClient,
@@ -63,7 +66,7 @@ export async function setShares(
     const metrics = before.map((metric) => moved(metric, shares, to));
     const isDone = shares.every((share) => metrics.some((metric) => isAt(scaledBy(metric), share, to)));
     if (JSON.stringify(metrics) === JSON.stringify(before)) return isDone;
-    // A list is replaced whole: not over what somebody else has made of it meanwhile.
+    // Lists are replaced as a whole; the resource version prevents overwriting concurrent changes.
     const body = { metadata: { resourceVersion: there.metadata.resourceVersion }, spec: { metrics } };
     const path = `${autoscalerPath(namespace)}/${encodeURIComponent(name)}`;
     const type = 'application/merge-patch+json';

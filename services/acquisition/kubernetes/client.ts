@@ -9,14 +9,14 @@ import { conflict, invalid, misconfigured, notFound, TowerError, unavailable } f
 import type { Random } from '#kernel/rng.ts';
 
 /**
- * Calls to the API server of a cluster. The library says where it is and who asks: kubeconfig, plugins, tokens that change,
- * certificates. The calls are made here, with its agent, since its own know neither a signal nor a time limit
- * (docs/adr/0016).
+ * Client of a Kubernetes API server. The library loads the configuration and authenticates: kubeconfig, exec plugins,
+ * rotating tokens, certificates. Requests are made here with its agent, since the library's own calls support neither
+ * signals nor timeouts (docs/adr/0016).
  */
 export type KubernetesClient = {
-  /** @throws TowerError `invalid`, `not_found`, `conflict`, `unavailable`, by what the API server answers */
+  /** @throws TowerError `invalid`, `not_found`, `conflict`, `unavailable`, depending on the API server's status */
   call<Result>(call: Call, signal?: AbortSignal): Promise<Result>;
-  /** Changes as they come, until the server ends it or the signal aborts. @throws TowerError as `call` */
+  /** Streams changes until the server ends the watch or the signal aborts. @throws TowerError as `call` */
   watch<Item>(path: string, query: Record<string, string>, signal: AbortSignal): AsyncGenerator<Change<Item>>;
 };
 export type Call = {
@@ -24,16 +24,16 @@ export type Call = {
   path: string;
   query?: Record<string, string>;
   body?: unknown;
-  /** Of the body, where it is a patch. */
+  /** Content type of a patch. */
   type?: 'application/strategic-merge-patch+json' | 'application/merge-patch+json';
 };
 
 export type Change<Item> = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: Item };
 
 export type ClientOptions = {
-  /** `in-cluster`, or a kubeconfig file. */
+  /** `in-cluster`, or the path of a kubeconfig file. */
   config: string;
-  /** Of the file; its current one where none is named. */
+  /** Context of the kubeconfig; the current one by default. */
   context: string | undefined;
   timeoutMs: number;
   clock: Clock;
@@ -65,13 +65,13 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
     return { url, options: access };
   };
   const open = async (call: Call, signal: AbortSignal): Promise<IncomingMessage> => {
-    // A plugin for credentials knows no time limit.
+    // Credential plugins have no timeout of their own.
     const { url, options: access } = await inTime(target(call), signal);
     return exchange(url, access, call, signal);
   };
   return {
     call: async <Result>(call: Call, signal?: AbortSignal): Promise<Result> => {
-      // What it takes to load the library is no fault of the server.
+      // Loading the library must not count towards the request timeout.
       await configured();
       for (let attempt = 1; ; attempt += 1) {
         const limit = AbortSignal.timeout(options.timeoutMs);
@@ -107,13 +107,13 @@ async function* watchThrough<Item>(
   try {
     const response = await open(call, signal);
     const status = response.statusCode ?? 0;
-    // Too old a version ends a watch too.
+    // An expired resource version ends the watch.
     if (status === 410) {
       response.destroy();
       return;
     }
     if (status >= 300) throw errorOf(status, await textOf(response));
-    // How it ends does not matter, and it ends here where nobody listens any more.
+    // Errors after the end of the watch are ignored.
     response.on('error', () => undefined);
     try {
       for await (const line of createInterface({ input: response }))
@@ -123,14 +123,14 @@ async function* watchThrough<Item>(
     }
   } catch (error) {
     signal.throwIfAborted();
-    // A connection that ends is what a watch does; who watches lists again.
+    // Watches may end at any time; the caller lists again.
     if (error instanceof TowerError) throw error;
   }
 }
 
-/** @throws TowerError `invalid` for a file that is none, or a context that is not in it */
+/** @throws TowerError `invalid` for a malformed file or an unknown context */
 async function loadConfig({ config, context }: ClientOptions): Promise<KubeConfig> {
-  // A second and 90 MB: only for those who have a cluster, and when it is asked for the first time.
+  // The library takes a second and 90 MB to load, so it is loaded at the first call.
   const { KubeConfig: Config } = await import('@kubernetes/client-node');
   const kube = new Config();
   const refuse = (parameter: string, text: string, cause?: unknown) =>
@@ -175,7 +175,7 @@ function exchange(url: URL, access: RequestOptions, call: Call, signal: AbortSig
     ...(access.headers as Record<string, string> | undefined),
     accept: 'application/json',
     'user-agent': 'control-tower',
-    // Of a DELETE node would not tell the length by itself.
+    // Node sends no Content-Length for DELETE by itself.
     ...(body === null
       ? {}
       : { 'content-type': call.type ?? 'application/json', 'content-length': String(Buffer.byteLength(body)) }),
@@ -194,19 +194,19 @@ async function textOf(response: IncomingMessage): Promise<string> {
 
 const backoff = { firstMs: 1_000, maxMs: 30_000 };
 
-/** Retry-After, or the back-off. */
+/** Retry-After, or exponential backoff. */
 function waitOf(response: IncomingMessage, attempt: number, random: Random): number {
   const said = Number(response.headers['retry-after']);
   return said > 0 ? Math.min(said * 1000, 30_000) : backoffMs(backoff, attempt, random);
 }
 
-/** @throws the signal's own reason */
+/** @throws the signal's reason */
 async function pause(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
   await clock.sleep(ms, signal).catch(() => undefined);
   signal?.throwIfAborted();
 }
 
-/** What names the version it changes is done once, and what is gone stays gone. A 429 was not begun at all. */
+/** Requests with a resource version and deletions are idempotent. A request refused with 429 was not processed. */
 const isRepeatable = ({ method, body }: Call): boolean =>
   method === 'GET' ||
   method === 'PUT' ||
@@ -218,20 +218,20 @@ const codeOf = (error: unknown): string => {
   return typeof code === 'string' ? ` (${code})` : '';
 };
 
-/** What the API server says names objects and rights, and nothing that is secret. */
+/** Messages of the API server name objects and permissions, never secrets. */
 function errorOf(status: number, text: string): TowerError {
   let said = '';
   try {
     const { message } = JSON.parse(text) as { message?: unknown };
     said = typeof message === 'string' ? message : '';
   } catch {
-    // It may be a proxy's page.
+    // The body may be a proxy's HTML page.
   }
   if (status === 404) return notFound(`Kubernetes: ${said || 'not found'}`);
   if (status === 409) return conflict(`Kubernetes: ${said || 'it was changed meanwhile'}`);
   if (status === 400 || status === 422) return invalid(`Kubernetes: ${said || 'the request is wrong'}`);
   if (status === 401) return misconfigured('Kubernetes does not know who asks: look at KUBERNETES_CONFIG');
-  // Rules of a namespace and webhooks refuse with the same status as missing rights.
+  // Quotas and webhooks refuse with 403 too, as missing permissions do.
   if (status === 403 && said !== '' && !/ cannot \w+ resource /.test(said))
     return invalid(`Kubernetes: ${said}`, { refused_by: 'admission' });
   if (status === 403)

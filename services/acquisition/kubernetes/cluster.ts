@@ -23,11 +23,11 @@ import {
 } from './resources.ts';
 import { workloadPath, workloadsOf } from './workloads.ts';
 
-/** What there is in a cluster, and what is changed there for those who size. */
+/** Cluster access for rightsizing: reads and changes of workloads. */
 export type Cluster = ReturnType<typeof createCluster>;
 
 type Deps = Measured & {
-  /** Null where no cluster is configured. */
+  /** Null if no cluster is configured. */
   client: KubernetesClient | null;
   clock: Clock;
 };
@@ -39,35 +39,35 @@ type Measured = {
     signal: AbortSignal,
     names: readonly ColumnName[],
   ): Promise<Pick<Collected, 'columns'>>;
-  /** Share of throttled periods, pod by pod. */
+  /** Share of throttled CPU periods, by pod. */
   throttled(workload: Workload, stretch: TimeRange, signal: AbortSignal): Promise<PodUsage[]>;
 };
 
-/** How a workload does; null where nobody measures it. `throttledOf`: each pod by itself. */
+/** Health of a workload; null if not measured. `throttledOf`: by pod. */
 export type Signals = {
   throttled: number | null;
   errors: number | null;
   latencyMs: number | null;
   throttledOf: Record<string, number>;
 };
-/** `resizing`: why a resize in place is not done yet. */
+/** `resizing`: why an in-place resize is not finished. */
 export type PodState = {
   name: string;
   ready: boolean;
-  /** How often each container has begun again, and whether it was for memory the last time. */
+  /** Restarts of each container, and whether the last one was an out-of-memory kill. */
   runs: { container: string; restarts: number; oomKilled: boolean }[];
   resizing: { why: string; forGood: boolean } | null;
   containers: Sized[];
-  /** Those that are started before the others and stay. */
+  /** Native sidecar containers. */
   sidecars: Sized[];
-  /** What the pod asks for as a whole, where that is said. */
+  /** Pod-level requests, if set. */
   requests: Resources['requests'];
 };
 
 type ResizeOptions = { dryRun?: boolean; signal?: AbortSignal | undefined };
 type RolloutOptions = { timeoutMs: number; signal: AbortSignal; onChange: (now: Readiness) => void };
 
-/** So often it is looked whether a rollout is done. */
+/** Poll interval of a rollout. */
 const lookMs = 2_000;
 
 export function createCluster({ client, clock, ...measured }: Deps) {
@@ -75,36 +75,45 @@ export function createCluster({ client, clock, ...measured }: Deps) {
   return {
     /** @throws TowerError `unavailable` */
     workloads: async (namespace: string) => workloadsOf(cluster(), checkedNamespace(namespace)),
-    /** @throws TowerError `invalid` for names Kubernetes does not allow, `not_found`, `unavailable` */
+    /** @throws TowerError `invalid` for invalid Kubernetes names, `not_found`, `unavailable` */
     find: async (target: Workload, signal?: AbortSignal) => {
       checkWorkload(target);
       return findWorkload(cluster(), target.namespace, target.service, signal);
     },
-    /** What is written of it; null where no cluster is configured. @throws TowerError `not_found`, `unavailable` */
+    /**
+     * Resources in the workload's template; null if no cluster is configured.
+     * @throws TowerError `not_found`, `unavailable`
+     */
     written: async ({ namespace, service }: Workload, signal: AbortSignal) =>
       client && writtenOf(client, namespace, service, signal),
-    /** Has the API server judge what would be set. @throws TowerError `invalid` for what it refuses, `unavailable` */
+    /** Server-side dry run. @throws TowerError `invalid` if the API server refuses, `unavailable` */
     judge: async (target: Workload, { kind }: Found, containers: Sized[], signal?: AbortSignal) =>
       setResources(cluster(), { ...target, kind }, containers, { dryRun: true, ...(signal ? { signal } : {}) }),
     leases: createLeases(cluster, clock),
     isSameAmount,
     amountOf,
-    /** One pod, in place. @throws TowerError `not_found` on Kubernetes before 1.33, `invalid`, `unavailable` */
+    /** Resizes one pod in place. @throws TowerError `not_found` on Kubernetes before 1.33, `invalid`, `unavailable` */
     resize: async ({ namespace }: Workload, pod: string, containers: Sized[], options: ResizeOptions) =>
       resizePod(cluster(), namespace, pod, containers, options),
-    /** Targets of an autoscaler that are shares of requests. @returns and throws as `setShares` */
+    /** Sets the autoscaler targets that are a percentage of requests. @returns and throws as `setShares` */
     setShares: async ({ namespace }: Workload, scaler: HeldShares, to: SharesTo) =>
       setShares(cluster(), namespace, scaler, to),
-    /** All pods, by a rollout; what they wait for where it is not done in time. @throws TowerError `invalid`, `unavailable` */
+    /**
+     * Replaces all pods by a rollout; returns what pods wait for if it times out.
+     * @throws TowerError `invalid`, `unavailable`
+     */
     rollOut: async (target: Workload, found: Found, containers: Sized[], options: RolloutOptions): Promise<Readiness> =>
       rollOut(cluster(), clock, target, found, containers, options),
-    /** Until all pods are those of the template; what they wait for where that takes too long. @throws TowerError `unavailable` */
+    /**
+     * Waits until all pods match the template; returns what they wait for on timeout.
+     * @throws TowerError `unavailable`
+     */
     settled: async (target: Workload, found: Found, options: RolloutOptions): Promise<Readiness> =>
       untilRolledOut(cluster(), clock, target, found, options),
     /** @throws TowerError `unavailable` */
     pods: async ({ namespace }: Workload, { selector }: Found, signal?: AbortSignal): Promise<PodState[]> =>
       (await podsOf(cluster(), namespace, { labelSelector: selector }, signal)).flatMap(podState),
-    /** Means over a stretch of time. @throws TowerError `unavailable` where Prometheus does not answer */
+    /** Means over a time range. @throws TowerError `unavailable` if Prometheus does not answer */
     signals: (target: Workload, startMs: number, endMs: number, signal: AbortSignal): Promise<Signals> =>
       signalsOf(measured, target, startMs, endMs, signal),
   };
@@ -145,7 +154,7 @@ async function signalsOf(
   };
 }
 
-/** The workload says when it is done: its pods look alike, whichever template they are of. */
+/** Readiness alone does not show that a rollout is done: pods of both templates can be ready. */
 async function rollOut(
   client: KubernetesClient,
   clock: Clock,
@@ -171,12 +180,12 @@ async function untilRolledOut(
     const workload = await client.call<KubernetesWorkload>({ method: 'GET', path }, signal);
     const pods = await podsOf(client, namespace, { labelSelector: selector }, signal);
     const { waiting, ...all } = readinessOf(pods, workload.spec.replicas ?? 1);
-    // Quotas and limits of the namespace judge pods, not the workload that makes them.
+    // Quota and LimitRange errors appear in the workload's conditions, since they refuse pods, not the workload.
     const refused = workload.status?.conditions?.find(
       (each) => each.type === 'ReplicaFailure' && each.status === 'True',
     );
     const unmade = refused ? [{ pod: 'a new pod', why: `cannot be made: ${refused.message ?? refused.reason}` }] : [];
-    // Pods that end are of the workload still, whatever it says.
+    // Terminating pods still belong to the workload, although its status does not count them.
     const ready = isRolledOut(workload) && !waiting.some(({ why }) => why === ending);
     const now = { ...all, waiting: [...unmade, ...waiting], ready };
     if (now.ready || clock.now() >= endMs) return now;
@@ -190,12 +199,12 @@ function meanOf(values: Float64Array | undefined): number | null {
   return known.length === 0 ? null : mean(known);
 }
 
-/** Of one that serves; what has ended or is about to says nothing. */
+/** Skips finished and terminating pods. */
 function podState(pod: Pod): PodState[] {
   const { phase, observedGeneration, containerStatuses: statuses = [], conditions = [] } = pod.status ?? {};
   if (phase === 'Failed' || phase === 'Succeeded' || pod.metadata.deletionTimestamp !== undefined) return [];
   const said = conditions.find(({ type }) => type === 'PodResizePending' || type === 'PodResizeInProgress');
-  // Before the node has looked it says nothing, as afterwards.
+  // Before the kubelet has observed the new generation, the status shows no resize, as it does after completion.
   const isUnseen = (observedGeneration ?? Number.POSITIVE_INFINITY) < (pod.metadata.generation ?? 0);
   const resizing: Partial<Condition> | undefined =
     said ?? (isUnseen ? { type: 'the node has not seen it yet' } : undefined);

@@ -20,7 +20,7 @@ export const operations = {
   /** An expired Lease of another job is taken over after a second read confirms that it is not renewed. */
   acquire: { free: 'create', acquired: 'reuse', recorded: 'reuse', expired: 'take over', taken: 'refuse' },
   renew: { free: 'lost', acquired: 'update', recorded: 'update', expired: 'lost', taken: 'lost' },
-  /** Of what another job holds by now nothing is undone: that one did. */
+  /** A Lease acquired by another job meanwhile is left alone: that job has undone the changes already. */
   restore: { free: 'nothing', acquired: 'delete', recorded: 'undo and delete', expired: 'nothing', taken: 'nothing' },
   release: { free: 'nothing', acquired: 'delete', recorded: 'delete', expired: 'nothing', taken: 'nothing' },
 } as const satisfies Record<string, Record<LeaseState, string>>;

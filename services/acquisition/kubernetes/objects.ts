@@ -1,4 +1,4 @@
-/** What is read of the objects of Kubernetes; they have more. */
+/** Types of the Kubernetes objects that are read; only the fields that are used. */
 
 export type Metadata = {
   name: string;
@@ -32,7 +32,7 @@ export type Workload = {
     updatedReplicas?: number;
     observedGeneration?: number;
     conditions?: Condition[];
-    /** Of a StatefulSet. */
+    /** StatefulSet only. */
     currentRevision?: string;
     updateRevision?: string;
   };
@@ -58,14 +58,14 @@ export type Condition = { type: string; status: string; reason?: string; message
 export type Pod = {
   metadata: Metadata;
   spec?: {
-    /** Of the pod as a whole (Kubernetes 1.34 and later). */
+    /** Pod-level resources (Kubernetes 1.34 and later). */
     resources?: { requests?: Quantities };
     containers: Container[];
     initContainers?: (Container & { restartPolicy?: string })[];
   };
   status?: {
     phase?: string;
-    /** What of the pod its node has seen (Kubernetes 1.34 and later). */
+    /** Generation that the kubelet has observed (Kubernetes 1.34 and later). */
     observedGeneration?: number;
     conditions?: Condition[];
     containerStatuses?: ContainerStatus[];
@@ -96,7 +96,7 @@ export type Lease = {
   spec: { holderIdentity?: string; leaseDurationSeconds?: number; acquireTime?: string; renewTime?: string };
 };
 
-/** Cores or bytes of a quantity such as 250m, 1.5, 128Mi or 1e9; null of what is none. */
+/** Cores or bytes of a quantity such as 250m, 1.5, 128Mi or 1e9; null if it cannot be parsed. */
 export function amountOf(quantity: string | undefined): number | null {
   const [, digits, suffix] = /^([+-]?[\d.]+(?:[eE][+-]?\d+)?)([a-zA-Z]*)$/.exec(quantity ?? '') ?? [];
   const factor = factors[suffix ?? '?'];
@@ -104,7 +104,7 @@ export function amountOf(quantity: string | undefined): number | null {
   return factor === undefined || Number.isNaN(value) ? null : value * factor;
 }
 
-/** Quantities may be written in several ways. */
+/** The same amount can be written in several ways. */
 export const isSameAmount = (a: string | null | undefined, b: string | null | undefined): boolean =>
   (a ?? null) === (b ?? null) ||
   (amountOf(a ?? undefined) !== null && amountOf(a ?? undefined) === amountOf(b ?? undefined));

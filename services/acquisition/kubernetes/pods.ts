@@ -2,14 +2,14 @@ import type { Clock } from '#kernel/clock.ts';
 import type { KubernetesClient } from './client.ts';
 import type { List, Pod } from './objects.ts';
 
-/** What pods wait for. */
+/** Readiness of pods and the reasons why they wait. */
 
 export type Waiting = { pod: string; why: string };
 export type Readiness = { ready: boolean; pods: number; waiting: Waiting[] };
 
 export const ending = 'is ending';
 
-/** Why a pod is not ready; null where it is. */
+/** Reason why a pod is not ready; null if it is. */
 export function whyNotReady({ metadata, status }: Pod): string | null {
   if (metadata.deletionTimestamp !== undefined) return ending;
   const condition = (type: string) => status?.conditions?.find((each) => each.type === type);
@@ -31,9 +31,11 @@ export function whyNotReady({ metadata, status }: Pod): string | null {
   return all.length === 0 ? 'has no container yet' : said(condition('Ready')?.reason, condition('Ready')?.message);
 }
 
-/** @param wanted - how many pods there are to be */
+/**
+ * @param wanted - desired number of pods
+ */
 export function readinessOf(pods: readonly Pod[], wanted: number): Readiness {
-  // What has ended for good is not one of those that serve.
+  // Finished pods do not count.
   const there = pods.filter(
     ({ metadata, status }) =>
       metadata.deletionTimestamp !== undefined || (status?.phase !== 'Failed' && status?.phase !== 'Succeeded'),
@@ -51,12 +53,12 @@ export type WaitOptions = {
   wanted: number;
   timeoutMs: number;
   signal?: AbortSignal;
-  /** Called at every change. */
+  /** Called on every change. */
   onChange?: (readiness: Readiness) => void;
 };
 
 /**
- * Watches until so many pods are ready and no other is there any more; what they wait for then where that takes too long.
+ * Watches until exactly the desired number of pods is ready; returns what they wait for on timeout.
  * @throws TowerError as `KubernetesClient.call`
  */
 export async function waitForPods(
@@ -85,14 +87,14 @@ export async function waitForPods(
       if (judge()) return latest;
       const from = { ...query, resourceVersion: list.metadata.resourceVersion ?? '', timeoutSeconds: '240' };
       for await (const { type, object } of client.watch<Pod>(path, from, both)) {
-        // The list has become too old; the next one is new.
+        // The resource version expired; list again.
         if (type === 'ERROR') break;
         if (type === 'BOOKMARK') continue;
         if (type === 'DELETED') pods.delete(object.metadata.name);
         else pods.set(object.metadata.name, object);
         if (judge()) return latest;
       }
-      // A server that ends every watch at once is not to be asked without a pause.
+      // Pauses, in case the server ends every watch at once.
       await clock.sleep(200, both).catch(() => undefined);
     }
   } catch (error) {

@@ -13,7 +13,7 @@ import {
 } from './objects.ts';
 import { autoscalersOf, isOf, scaleOf, type WorkloadKind, workloadPath } from './workloads.ts';
 
-/** Requests and limits of containers: what they are, and what they are set to. */
+/** Requests and limits of containers: reads, changes and restores them. */
 
 export type Resources = { requests?: Quantities; limits?: Quantities };
 export type Sized = { name: string; resources: Resources };
@@ -22,9 +22,11 @@ export type Found = {
   selector: string;
   replicas: number;
   containers: Sized[];
-  /** The HorizontalPodAutoscaler there is, what of it are shares of requests, and what keeps it as it is, such as a ScaledObject. */
+  /**
+   * The HorizontalPodAutoscaler, its targets that are a percentage of requests, and its owner, such as a ScaledObject.
+   */
   scaler: { name: string; shares: ReturnType<typeof sharesOf>; keptBy: string | null } | null;
-  /** Whether all pods are those of its template. */
+  /** Whether all pods match the template. */
   rolledOut: boolean;
 };
 type Named = { namespace: string; service: string; kind: WorkloadKind };
@@ -33,9 +35,9 @@ const parts = ['requests', 'limits'] as const;
 const resources = ['cpu', 'memory'] as const;
 
 /**
- * What is to be changed, and by whom else it is.
- * @throws TowerError `not_found`, `conflict` where a change would not reach its pods or somebody else would change it again,
- * `unavailable`
+ * The workload to change, and its controllers.
+ * @throws TowerError `not_found`, `conflict` if a change would not reach the pods or another controller would revert
+ *   it, `unavailable`
  */
 export async function findWorkload(
   client: KubernetesClient,
@@ -73,11 +75,11 @@ export async function findWorkload(
   };
 }
 
-/** What is written of a workload itself, whatever else may keep it from being changed. */
+/** State of a workload that is read for a recommendation, whether or not it can be changed. */
 export type Written = {
-  /** Of its template. */
+  /** Containers of the template. */
   containers: string[];
-  /** Its HorizontalPodAutoscaler, with all that it scales by. */
+  /** Its HorizontalPodAutoscaler with all metrics. */
   scaler: (Pick<Autoscaler, 'metadata' | 'spec'> & { keptBy: string | null }) | null;
 };
 
@@ -116,9 +118,9 @@ export const sizedOf = ({ name, resources: own }: Container): Sized => ({
 });
 
 /**
- * Sets them in the template, so that pods are replaced; what is not named stays. `dryRun`: the API server judges it, admission
- * included, and changes nothing.
- * @throws TowerError `invalid` for what it refuses, `unavailable`
+ * Sets resources in the template, so that pods are replaced; other fields stay. `dryRun`: the API server validates
+ * only, including admission.
+ * @throws TowerError `invalid` if the API server refuses, `unavailable`
  */
 export async function setResources(
   client: KubernetesClient,
@@ -138,7 +140,7 @@ export async function setResources(
   );
 }
 
-/** Whether all pods are those of the newest template, as the workload's controller sees it. */
+/** Whether all pods match the newest template, according to the workload's status. */
 export function isRolledOut({ metadata, spec, status }: Workload): boolean {
   const wanted = spec.replicas ?? 1;
   return (
@@ -150,7 +152,10 @@ export function isRolledOut({ metadata, spec, status }: Workload): boolean {
   );
 }
 
-/** Of one pod, in place (Kubernetes 1.33 and later). `dryRun`: quotas and limits of the namespace judge it. @throws TowerError `not_found` where that is not known, `invalid`, `unavailable` */
+/**
+ * Resizes one pod in place (Kubernetes 1.33 and later). `dryRun`: quotas and LimitRanges validate it.
+ * @throws TowerError `not_found` if resizing is not supported, `invalid`, `unavailable`
+ */
 export async function resizePod(
   client: KubernetesClient,
   namespace: string,
@@ -170,7 +175,7 @@ export async function resizePod(
   );
 }
 
-/** By a selector of labels, or of fields. @throws TowerError `unavailable` */
+/** Lists pods by label or field selector. @throws TowerError `unavailable` */
 export async function podsOf(
   client: KubernetesClient,
   namespace: string,
@@ -181,18 +186,18 @@ export async function podsOf(
   return (await client.call<List<Pod>>({ method: 'GET', path, query }, signal)).items;
 }
 
-/** What a workload asked for before it was changed: of the containers that were changed, none where its template stays. */
+/** Resources before a change: of the changed containers; none if the template stays unchanged. */
 export type FormerResources = {
   kind: WorkloadKind;
   selector: string;
   containers: Sized[];
-  /** Pods that are resized in place, and what each asked for itself, which need not be what the template says. */
+  /** Pods resized in place, with their own resources, which may differ from the template. */
   pods: { name: string; containers: Sized[] }[];
-  /** Where targets of an autoscaler move with requests. */
+  /** Pinned targets of the autoscaler. */
   scaler?: HeldShares | null;
 };
 
-/** Whether all pods are those of the template; of a workload that is gone there are none. @throws TowerError `unavailable` */
+/** Whether all pods match the template; true for a deleted workload. @throws TowerError `unavailable` */
 export async function isSettled(
   client: KubernetesClient,
   { namespace, service, kind }: Named,
@@ -205,7 +210,10 @@ export async function isSettled(
   });
 }
 
-/** Sets requests and limits back; what was not there goes. What is gone needs nothing. @throws TowerError `invalid`, `unavailable` */
+/**
+ * Restores requests and limits; values that were not set are removed. Deleted workloads and pods are skipped.
+ * @throws TowerError `invalid`, `unavailable`
+ */
 export async function restoreResources(
   client: KubernetesClient,
   { kind, selector, containers, pods, ...target }: FormerResources & { namespace: string; service: string },
@@ -225,7 +233,7 @@ export async function restoreResources(
     if (changed.length > 0) await setResources(client, { ...target, kind }, changed.map(undoing), { signal });
   }
   for (const pod of pods) await restorePod(client, namespace, pod, signal);
-  // A StatefulSet waits for a pod that cannot start, also when it is to be replaced.
+  // A StatefulSet does not replace a pod that cannot start.
   if (kind !== 'StatefulSet') return;
   for (const pod of await podsOf(client, namespace, { labelSelector: selector }, signal)) {
     const isReady = pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
@@ -250,7 +258,7 @@ async function restorePod(
   const nearest = changed.map((former) =>
     nearestTo(former, pod!.spec!.containers.find((one) => one.name === former.name)!),
   );
-  // Where something was added, this tells whether another pod would be let in at all.
+  // If requests were added, this tests whether a replacement pod would be admitted.
   const isWhole = nearest.every((each, i) => isSame(each, changed[i]!));
   const isBack = await resizePod(client, namespace, name, nearest, { dryRun: !isWhole, signal }).then(
     () => isWhole,
@@ -259,11 +267,14 @@ async function restorePod(
       return false;
     },
   );
-  // What cannot be taken away in place goes with the pod, in whose place comes one of the template.
+  // A value that cannot be removed in place is removed with the pod; its replacement comes from the template.
   if (!isBack) await deletePod(client, namespace, name, signal);
 }
 
-/** As near as a pod can be set back: what was added cannot be taken away, but a limit can be raised to what was asked for. */
+/**
+ * The closest state reachable in place: added values cannot be removed, but a limit can be raised to the former
+ * request.
+ */
 function nearestTo({ name, resources: former }: Sized, { resources: now }: Container): Sized {
   const [requests, limits]: [Quantities, Quantities] = [{ ...now?.requests, ...former.requests }, { ...former.limits }];
   for (const each of resources)
@@ -281,7 +292,7 @@ const deletePod = async (client: KubernetesClient, namespace: string, name: stri
 const isSame = ({ resources: own }: Container, { resources: former }: Sized): boolean =>
   parts.every((part) => resources.every((each) => isSameAmount(own?.[part]?.[each], former[part]?.[each])));
 
-/** A patch that sets back: null takes away. */
+/** Patch that restores former values; null removes a value. */
 const undoing = ({ name, resources: former }: Sized): Sized => {
   const all = (of: Quantities | undefined) => ({ cpu: of?.cpu ?? null, memory: of?.memory ?? null });
   return { name, resources: { requests: all(former.requests), limits: all(former.limits) } as Resources };

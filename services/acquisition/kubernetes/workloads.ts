@@ -2,7 +2,7 @@ import { conflict, notFound, TowerError } from '#kernel/errors.ts';
 import type { KubernetesClient } from './client.ts';
 import { type Autoscaler, amountOf, type Container, type List, type Scale, type Workload } from './objects.ts';
 
-/** Deployments and StatefulSets: what they ask for, and how many pods they have. */
+/** Deployments and StatefulSets: resources and replicas. */
 
 export type WorkloadKind = 'Deployment' | 'StatefulSet';
 export type WorkloadAbout = {
@@ -17,7 +17,7 @@ export type WorkloadAbout = {
     memory_request_bytes: number | null;
     memory_limit_bytes: number | null;
   }[];
-  /** Names of the autoscalers that act on it; `vpa` is null where the cluster does not let us know. */
+  /** Names of the autoscalers that act on the workload; `vpa` is null if reading VPAs is forbidden. */
   hpa: string[];
   vpa: string[] | null;
 };
@@ -28,7 +28,7 @@ const kinds = Object.keys(plurals) as WorkloadKind[];
 export const workloadPath = (namespace: string, kind: WorkloadKind, name = ''): string =>
   `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/${plurals[kind]}${name && `/${encodeURIComponent(name)}`}`;
 
-/** So many at a time; a namespace has some more at most. */
+/** Page size of lists. */
 const pageSize = '250';
 
 async function listAll<Item>(client: KubernetesClient, path: string, signal?: AbortSignal): Promise<Item[]> {
@@ -43,7 +43,7 @@ async function listAll<Item>(client: KubernetesClient, path: string, signal?: Ab
   return items;
 }
 
-/** By name. @throws TowerError `unavailable` */
+/** Workloads by name. @throws TowerError `unavailable` */
 export async function workloadsOf(
   client: KubernetesClient,
   namespace: string,
@@ -97,7 +97,7 @@ const autoscalerPaths = {
   vpa: (namespace: string) => `/apis/autoscaling.k8s.io/v1/namespaces/${namespace}/verticalpodautoscalers`,
 };
 
-/** Those of a namespace; none where the cluster has no such thing, null for VPAs nobody lets us read. */
+/** Autoscalers of a namespace; empty if the resource does not exist, null if reading VPAs is forbidden. */
 export async function autoscalersOf(
   client: KubernetesClient,
   namespace: string,
@@ -114,7 +114,7 @@ export async function autoscalersOf(
   }
 }
 
-/** A Deployment where there is one of that name, else a StatefulSet. @throws TowerError `not_found`, `unavailable` */
+/** The Deployment of that name, else the StatefulSet. @throws TowerError `not_found`, `unavailable` */
 export async function scaleOf(
   client: KubernetesClient,
   namespace: string,
@@ -132,13 +132,13 @@ export async function scaleOf(
   throw notFound(`${namespace} has no Deployment or StatefulSet ${service}`, { namespace, service });
 }
 
-/** So often what somebody else changes meanwhile is read again. */
+/** Maximum number of retries after a conflict. */
 export const mostConflicts = 8;
 
 /**
- * Sets how many pods there are to be, through the scale subresource; one that was changed meanwhile is read again.
- * @returns how many there were to be, and what selects them
- * @throws TowerError `not_found`, `conflict` where others change it all the time, `unavailable`
+ * Sets the replicas through the scale subresource; retries after concurrent changes.
+ * @returns the former replicas and the pod selector
+ * @throws TowerError `not_found`, `conflict` if other clients keep changing it, `unavailable`
  */
 export async function scaleWorkload(
   client: KubernetesClient,

@@ -5,36 +5,36 @@ import { judgeSamples, type LoadResult, type Sample } from './results.ts';
 import type { Scenario, Step } from './scenario.ts';
 
 /**
- * Load without Java: users arrive by chance at a steady rate, whatever the service does (an open model). Where users wait
- * for answers before they ask again, a service that is too slow gets less load and looks better than it is. For the same
- * reason a request's time counts from when it was to be sent, not from when it could be (coordinated omission).
+ * Load generator with an open model: users arrive at random at a constant rate, independent of the service. In a closed
+ * model a slow service would get less load and look better than it is. For the same reason latency counts from the
+ * scheduled start (coordinated omission).
  */
 
 export type LoadRun = {
   /** `http(s)://host[:port]`, without a path. */
   target: string;
-  /** Rounds that begin each second, on average. */
+  /** Rounds started per second, on average. */
   arrivalsPerSecond: number;
   /**
-   * As many users come back: each round is that of the one who was away for longest, with its cookies, after the start when it
-   * comes first. Where all of them are at it, another one comes. Not given: each round is a new user's.
+   * Number of users that return: each round is made by the user idle for longest, with its cookies; its first round
+   * follows the start scenario. If all are busy, a new user arrives. Without it each round is made by a new user.
    */
   users?: number;
   durationSeconds: number;
-  /** Of the duration: seconds over which the rate rises at first, and falls at last. */
+  /** Part of the duration in which the rate rises at the start and falls at the end, in seconds. */
   rampUpSeconds?: number;
   rampDownSeconds?: number;
-  /** Users at the same time; who arrives beyond them is turned away and counted. */
+  /** Maximum number of concurrent users; further arrivals are rejected and counted. */
   mostUsers: number;
   timeoutMs: number;
 };
 export type LoadProgress = { elapsed_seconds: number; requests: number; failed: number; users: number };
 export type RunResult = LoadResult & {
-  /** Different ones. */
+  /** Distinct users. */
   users: number;
-  /** Null where nobody counts them (JMeter). */
+  /** Null if not counted (JMeter). */
   rounds: number | null;
-  /** Those that were turned away because too many were there: the load was less than it was to be. */
+  /** Rejected rounds: the load was lower than configured. */
   turned_away: number;
 };
 
@@ -46,14 +46,14 @@ type Tools = {
   onProgress(progress: LoadProgress): void;
 };
 
-/** Moments of arrival in seconds: gaps are exponential, so that their number is Poisson's. */
+/** Arrival times in seconds of a Poisson process: exponential gaps. */
 export function arrivals(perSecond: number, seconds: number, random: Random): number[] {
   const moments: number[] = [];
   for (let at = gap(perSecond, random); at < seconds; at += gap(perSecond, random)) moments.push(at);
   return moments;
 }
 
-/** How much of the whole rate there is at a moment. */
+/** Share of the full rate at a moment. */
 function shareOf({ durationSeconds, rampUpSeconds = 0, rampDownSeconds = 0 }: LoadRun, at: number): number {
   const up = rampUpSeconds > 0 ? at / rampUpSeconds : 1;
   const down = rampDownSeconds > 0 ? (durationSeconds - at) / rampDownSeconds : 1;
@@ -63,8 +63,8 @@ function shareOf({ durationSeconds, rampUpSeconds = 0, rampDownSeconds = 0 }: Lo
 const gap = (perSecond: number, random: Random): number => -Math.log(1 - random()) / perSecond;
 
 /**
- * Runs until the last user is done. An abort ends it early; what was measured by then is told.
- * @throws TowerError `invalid` where no request was made
+ * Runs until the last user has finished. An abort ends it early; the result has what was measured by then.
+ * @throws TowerError `invalid` if no request was made
  */
 export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): Promise<RunResult> {
   const { clock, random, signal } = tools;
@@ -87,7 +87,7 @@ export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): P
   };
   const isRamped = (run.rampUpSeconds ?? 0) + (run.rampDownSeconds ?? 0) > 0;
   for (const at of arrivals(run.arrivalsPerSecond, run.durationSeconds, random)) {
-    // Of the arrivals of a steady rate, as many as the ramp lets through: still Poisson's.
+    // Thinning a Poisson process keeps it a Poisson process.
     if (isRamped && random() >= shareOf(run, at)) continue;
     const dueMs = begunMs + at * 1000;
     if (dueMs > clock.now()) await clock.sleep(dueMs - clock.now(), signal).catch(() => undefined);
@@ -108,7 +108,7 @@ export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): P
   }
   await Promise.all(there);
   const judged = judgeSamples(samples);
-  // Who was turned away sent nothing: the service had less to do than it was to have.
+  // Rejected users sent no requests: the load was lower than configured.
   const low_quality = judged.low_quality || turnedAway > mostTurnedAway * (rounds + turnedAway);
   return { ...judged, low_quality, users, rounds, turned_away: turnedAway };
 }
@@ -118,7 +118,7 @@ const mostTurnedAway = 0.05;
 
 type Session = { cookies: Cookies; isNew: boolean };
 
-/** One round, after the start where it is a user's first. Whose request failed goes on, as users do. */
+/** One round, after the start scenario if it is the user's first. A user continues after a failed request. */
 async function oneRound(
   { variables, start, rounds, think_seconds }: Scenario,
   run: LoadRun,
@@ -143,13 +143,13 @@ async function oneRound(
     }
     if (signal.aborted) return;
     const why = await request(step, drawn, session.cookies, run, tools);
-    // What was cut off by the abort says nothing of the service.
+    // Requests cut off by the abort do not count.
     if (signal.aborted) return;
     tell({ startMs: atMs, elapsedMs: clock.now() - atMs, label: step.name, ok: why === null, why: why ?? '' });
   }
 }
 
-/** Null where it succeeded, else why not. Redirects are followed, with the cookies they set. */
+/** Null on success, else the reason. Follows redirects and keeps cookies. */
 async function request(
   { method, path, form, expect_text }: Step,
   drawn: Record<string, string>,
@@ -161,7 +161,7 @@ async function request(
   const fields = Object.entries(form ?? {}).map(([key, value]): [string, string] => [key, filled(value)]);
   const signal = AbortSignal.any([tools.signal, AbortSignal.timeout(timeoutMs)]);
   let url = new URL(filled(path), target);
-  // What a variable put there may have made another server of it.
+  // A variable's value in the path may have changed the origin.
   const { origin } = new URL(target);
   let call: RequestInit = method === 'GET' ? { method } : { method, body: new URLSearchParams(fields) };
   try {
@@ -203,13 +203,13 @@ function cookieHeader(cookies: Cookies, nowMs: number): Record<string, string> {
   return text === '' ? {} : { cookie: text };
 }
 
-/** Domains and paths are not looked at: all requests go to one server and a session is short. */
+/** Domain and path of cookies are ignored: all requests go to one server in a short session. */
 function takeCookies(response: Response, cookies: Cookies, nowMs: number): void {
   for (const line of response.headers.getSetCookie()) {
     const cookie = parseCookie(line);
     if (!cookie || cookie.name === '') continue;
     const { name, value, maxAge, expires } = cookie;
-    // Max-Age has precedence over Expires (RFC 6265, 5.3); what has expired by then is deleted.
+    // Max-Age has precedence over Expires (RFC 6265, 5.3); expired cookies are deleted.
     const expiresMs =
       maxAge === undefined ? Number(expires ?? Number.POSITIVE_INFINITY) : maxAge > 0 ? nowMs + maxAge * 1000 : 0;
     cookies.set(name, { value, expiresMs });

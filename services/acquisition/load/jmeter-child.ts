@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 
 /**
- * The process that JMeter is begun by: ends it when the one that began both is gone, which would otherwise leave a service
- * under load that nobody measures. Nothing of the environment is handed on.
+ * Parent process of JMeter: ends it if the server dies, which would otherwise leave a service under load. The
+ * environment is not passed on.
  */
 const [java = '', ...args] = process.argv.slice(2);
 const jmeter = spawn(java, args, { stdio: ['ignore', 1, 1], env: {} });

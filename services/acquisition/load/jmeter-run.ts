@@ -14,16 +14,22 @@ import type { LoadResult } from './results.ts';
 import { planAt } from './scenario.ts';
 import { judgeOnThread, type LoadTask } from './thread.ts';
 
-/** Load by Apache JMeter 5.6 without its window. What came of it is read from its results: its exit code is 0 where all failed. */
+/**
+ * Runs Apache JMeter 5.6 without its GUI. Results are read from the JTL file: the exit code is 0 even if all requests
+ * failed.
+ */
 
 export type Jmeter = {
-  /** Its folder, which has `bin/ApacheJMeter.jar`. */
+  /** JMeter's folder, which has `bin/ApacheJMeter.jar`. */
   home: string;
-  /** The program that runs it, such as `/usr/bin/java`. */
+  /** Path of Java, such as `/usr/bin/java`. */
   java: string;
 };
 
-/** @throws TowerError `invalid` where this tower has none, so that nobody can ask for it; `unavailable` that names the setting where it is not there */
+/**
+ * @throws TowerError `invalid` if JMeter is not configured, `unavailable` with the name of the setting if it is not
+ *   installed there
+ */
 export function checkJmeter(jmeter: Jmeter | null): Jmeter {
   if (!jmeter) throw invalid('there is no JMeter: set JMETER_HOME', { parameter: 'JMETER_HOME' });
   for (const [setting, file] of Object.entries({ JMETER_HOME: jarOf(jmeter), JMETER_JAVA: jmeter.java }))
@@ -33,7 +39,7 @@ export function checkJmeter(jmeter: Jmeter | null): Jmeter {
 
 const jarOf = ({ home }: Jmeter): string => join(home, 'bin', 'ApacheJMeter.jar');
 
-/** The same for users who wait for answers before they ask again: as many at the same time. */
+/** Load test by JMeter, with a constant number of concurrent users. */
 export async function loadByJmeter(
   jmeter: Jmeter,
   { scenario, run, memoryMiB }: LoadTask,
@@ -45,7 +51,7 @@ export async function loadByJmeter(
     const [plan, results, log] = ['plan.jmx', 'results.jtl', 'run.log'].map((name) => join(folder, name)) as Files;
     const users = run.users ?? 1;
     await writeFile(plan, jmeterPlan(scenario, planAt(run.target, users, run.durationSeconds, run.rampUpSeconds ?? 0)));
-    // Whoever still waits for an answer then is not waited for: what was measured by then is told.
+    // Requests still open at that time are cut off; the result has what was measured by then.
     const late = AbortSignal.timeout((run.durationSeconds + 120) * 1000);
     const either = AbortSignal.any([signal, late]);
     const result = await runJmeter(jmeter, [plan, results, log], memoryMiB, either, onProgress, [
@@ -61,18 +67,19 @@ export async function loadByJmeter(
   }
 }
 
-/** Users who are sent to another server go to a proxy that is not there: nobody said that one may be put under load. */
+/** Requests to other hosts go to a proxy that does not exist, so that only the allowed target gets load. */
 const nowhereElse = (target: string): string[] => ['-H', '127.0.0.1', '-P', '9', '-N', new URL(target).hostname];
 
-/** Columns of results that nothing is made of. */
+/** Columns of results that are not used. */
 const unread = ['url', 'thread_name', 'data_type', 'bytes', 'sent_bytes', 'thread_counts', 'latency', 'idle_time'];
 
-/** The plan, and where results and log go. */
+/** Plan, results and log. */
 type Files = [plan: string, results: string, log: string];
 
 /**
- * Runs a plan to its end; ends it at once where the signal aborts. Results that are there already would be added to.
- * @throws TowerError `unavailable` with what JMeter says where it did not run; `invalid` where no request was made; the signal's reason
+ * Runs a plan to its end; kills it when the signal aborts. JMeter appends to existing results.
+ * @throws TowerError `unavailable` with JMeter's message if it did not run; `invalid` if no request was made; the
+ *   signal's reason
  */
 export async function runJmeter(
   jmeter: Jmeter,
@@ -95,7 +102,7 @@ export async function runJmeter(
     results,
     '-j',
     log,
-    // Redirects would be rows of their own, and this JMeter may be set to write otherwise.
+    // Fixed output format: redirects would add rows, and a local JMeter configuration may differ.
     ...['subresults=false', 'output_format=csv', 'print_field_names=true', 'timestamp_format=ms'].map(
       (each) => `-Jjmeter.save.saveservice.${each}`,
     ),
@@ -104,7 +111,7 @@ export async function runJmeter(
   ];
   const child = fork(entryUrl('jmeter-child'), args, {
     stdio: ['ignore', 'pipe', 'ignore', 'ipc'],
-    // In a group of its own, so that both can be ended at once.
+    // In its own process group, so that both processes can be killed at once.
     detached: true,
   });
   const { said, closed } = listen(child.stdout!, onProgress);
@@ -112,7 +119,7 @@ export async function runJmeter(
     try {
       process.kill(-child.pid!, 'SIGKILL');
     } catch {
-      // Both have ended.
+      // Both processes have ended.
     }
   };
   signal.addEventListener('abort', end, { once: true });
@@ -124,14 +131,14 @@ export async function runJmeter(
   return judgeOnThread(results, memoryMiB, signal);
 }
 
-/** `said`: the first thing that went wrong, else the last that was said. */
+/** `said`: the first error, else the last line. */
 function listen(output: Readable, onProgress: (progress: LoadProgress) => void) {
   const begun = performance.now();
   let [users, said] = [0, ''];
   const lines = createInterface({ input: output }).on('line', (line) => {
     const summary = summaryOf(line);
     if (!summary) said = /Exception: \S/.test(said) || !/\w/.test(line) ? said : line.trim().slice(0, 300);
-    // Who is there is told with the last moments, and how many requests there were with all of them.
+    // `+` lines report users, `=` lines report total requests.
     else if (summary.users !== null) users = summary.users;
     else {
       const elapsed_seconds = Math.round((performance.now() - begun) / 100) / 10;

@@ -1,8 +1,8 @@
 import type { LoadPlan, Scenario, Step } from './scenario.ts';
 
 /**
- * A test plan for Apache JMeter 5.6, run without its window: `jmeter -n -t plan.jmx -l results.jtl`. Host, port, users,
- * ramp and duration can be set anew with `-J`. Every element is followed by the tree of what belongs to it.
+ * Test plan for Apache JMeter 5.6: `jmeter -n -t plan.jmx -l results.jtl`. Host, port, users, ramp and duration can be
+ * overridden with `-J`. Each element is followed by the hash tree of its children.
  */
 export function jmeterPlan(scenario: Scenario, plan: LoadPlan): string {
   const variables = Object.entries(scenario.variables).flatMap(([name, values]) =>
@@ -81,7 +81,7 @@ const timer = ([least, greatest]: [number, number]): string =>
     string('RandomTimer.range', String(Math.round((greatest - least) * 1000))),
   ].join('\n');
 
-/** A number from 1 on, drawn anew by each user for each round. */
+/** A random number from 1, drawn per user and round. */
 const draw = (name: string, most: number): string =>
   `${element('RandomVariableConfig', 'TestBeanGUI', `draw ${name}`, [string('variableName', `${name}_n`), string('minimumValue', '1'), string('maximumValue', String(most)), string('outputFormat', ''), flag('perThread', true), string('randomSeed', '')].join('\n'))}\n<hashTree/>`;
 
@@ -91,13 +91,13 @@ const onceOnly = (steps: Step[]): string =>
     : `${element('OnceOnlyController', 'OnceOnlyControllerGui', 'at the start', '')}\n<hashTree>\n${steps.map(sampler).join('\n')}\n</hashTree>`;
 
 /**
- * JMeter would run what looks like one of its functions, Groovy among them. Where a text has a function, backslashes before
- * some characters are taken away; elsewhere they stay.
+ * Escapes text that JMeter would evaluate as a function, Groovy among them. JMeter removes backslashes only in texts
+ * that contain a function.
  */
 const literal = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('${', '${__char(36)}{');
 const asWritten = (text: string): string => (text.includes('${') ? literal(text) : text);
 
-/** What was drawn stands in the place of the variable. */
+/** Replaces variables by JMeter functions that return the drawn value. */
 function filled(text: string): string {
   const parts = text.split(/\{\{(\w[\w-]*)\}\}/);
   if (parts.length === 1) return asWritten(text);
@@ -123,7 +123,7 @@ function sampler({ name, method, path, form, expect_text }: Step): string {
   return `${element('HTTPSamplerProxy', 'HttpTestSampleGui', name, properties)}\n${own}`;
 }
 
-/** 16: the page holds the text, which is no regular expression. */
+/** 16: the response contains the text (substring, not a regular expression). */
 const assertion = (text: string): string =>
   element(
     'ResponseAssertion',

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Scenario } from './scenario.ts';
 import { generators } from './thread.ts';
 
-/** Load tests as jobs, as HTTP has them. */
+/** HTTP schemas of load test jobs. */
 
 const between = (least: number, most: number) => {
   const rule = `must be a number from ${least} to ${most}`;

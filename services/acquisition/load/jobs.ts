@@ -8,15 +8,15 @@ import { kinds } from './load-targets.ts';
 import { checkScenario, type Scenario, scenarios, usualUsers } from './scenario.ts';
 import type { Load } from './thread.ts';
 
-/** Load tests as a resource: queued, looked at, followed, cancelled. */
+/** Load test jobs: queued, polled, streamed, cancelled. */
 
 type Deps = {
   queue: Queue;
-  /** Origins that load tests may be sent to. */
+  /** Allowed load test origins. */
   targets: string[];
   jmeter: Jmeter | null;
   load: Load;
-  /** @throws TowerError `conflict` where another job sends load there */
+  /** @throws TowerError `conflict` if another job sends load to a target */
   refuseShared(targets: ReadonlySet<string>): Promise<void>;
 };
 
@@ -41,7 +41,10 @@ export function createLoadJobs({ queue, targets, jmeter, load, refuseShared }: D
   const { begin, ...jobs } = jobResource<LoadJob>(queue, kind, 'load test', ({ subject }) => ({ target: subject }));
   return {
     ...jobs,
-    /** @throws TowerError `invalid` for a target nobody allowed or a scenario that is none, `conflict` while another one, or experiments, are sent there */
+    /**
+     * @throws TowerError `invalid` for a target that is not allowed or an invalid scenario, `conflict` if another job
+     *   sends load to the target
+     */
     start: async (request: LoadJobRequest): Promise<LoadJob> => {
       scenarioOf(request);
       usersOf(request);
@@ -57,7 +60,11 @@ export function createLoadJobs({ queue, targets, jmeter, load, refuseShared }: D
   };
 }
 
-/** @param parameter - what named it. @returns its origin @throws TowerError `invalid` for what LOAD_TARGETS does not have */
+/**
+ * @param parameter - name of the field, for the error
+ * @returns the origin
+ * @throws TowerError `invalid` if it is not in LOAD_TARGETS
+ */
 export function allowedTarget(allowed: readonly string[], text: string, parameter: string): string {
   const { origin = '', pathname = '/', search = '' } = URL.parse(text) ?? {};
   if (pathname !== '/' || search !== '')
@@ -68,9 +75,9 @@ export function allowedTarget(allowed: readonly string[], text: string, paramete
   });
 }
 
-/** @throws TowerError `invalid` where the generator needs what is not given */
+/** @throws TowerError `invalid` if the generator needs a missing field */
 function usersOf({ generator, arrivals_per_second: arrivalsPerSecond, users }: LoadJobRequest) {
-  // JMeter's users come back when they have their answer: how many there are is all that can be said.
+  // JMeter has a closed model: only the number of users can be set.
   if (generator === 'jmeter') {
     if (users === undefined) throw invalid('users must say how many JMeter is to have', { parameter: 'users' });
     return { arrivalsPerSecond: arrivalsPerSecond ?? 1, users };

@@ -145,7 +145,7 @@ function sampleOf(cells: string[], columns: Columns, row: number): Sample {
   return { startMs, elapsedMs, label: cell('label'), ok, why: ok ? '' : whyOf(cell) };
 }
 
-/** Where there was no answer at all, what was expected of it says nothing. */
+/** Without a response, the assertion's message is not informative. */
 function whyOf(cell: (name: string) => string): string {
   const [code, message] = [cell('responseCode'), cell('responseMessage')];
   if (code.startsWith('Non HTTP')) return message.replace('Non HTTP response message: ', '');

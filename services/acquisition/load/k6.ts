@@ -2,7 +2,7 @@ import type { LoadPlan, Scenario } from './scenario.ts';
 
 const imports = ["import http from 'k6/http';", "import { check, sleep } from 'k6';"].join('\n');
 
-/** The same as a script for k6: `k6 run script.js`. Users, duration and address can be set anew with `-e`. */
+/** A k6 script of the scenario: `k6 run script.js`. Users, duration and target can be overridden with `-e`. */
 export function k6Script(
   scenario: Scenario,
   { users, durationSeconds, rampSeconds, protocol, host, port }: LoadPlan,

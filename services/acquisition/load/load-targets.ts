@@ -1,16 +1,16 @@
 import { conflict } from '#kernel/errors.ts';
 import type { Queue } from '#store/queue.ts';
 
-/** Who sends load where: what one sends, another would measure. */
+/** Prevents concurrent load tests on one target. */
 
-/** Jobs that send load. The subject of a load test is where it is sent. */
+/** Job kinds that send load. The subject of a load test is its target. */
 export const kinds = { experiments: 'experiments', load: 'load' } as const;
-/** More are not open at once. */
+/** Maximum number of open jobs that are checked. */
 const mostOpen = 1000;
 
 /**
- * @param targetsOf - where a job of experiments sends users
- * @throws TowerError `conflict` where another job sends load to one of them
+ * @param targetsOf - targets of an experiment job
+ * @throws TowerError `conflict` if another job sends load to one of the targets
  */
 export async function refuseBusyTargets(
   queue: Pick<Queue, 'list'>,

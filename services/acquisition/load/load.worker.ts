@@ -7,9 +7,9 @@ import { type LoadRun, runLoad } from './generator.ts';
 import { judgeJtl } from './jtl.ts';
 import type { Scenario } from './scenario.ts';
 
-/** What a load test does on its thread. */
+/** Worker thread of load tests. */
 
-/** Runs to its end; the thread is ended where it is to stop before. */
+/** Runs to the end; aborted by terminating the thread. */
 export const generateLoad = async ({
   scenario,
   run,
@@ -37,7 +37,7 @@ export async function judgeResults({ file }: { file: string }) {
   }
 }
 
-/** An error of ours would arrive as one of nobody's. */
+/** Errors lose their class between threads, so codes are passed as data. */
 function refusalOf(error: unknown): { refused: string } {
   if (error instanceof TowerError && error.code === 'invalid') return { refused: error.message };
   throw error;

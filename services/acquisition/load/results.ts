@@ -1,7 +1,7 @@
 import { createHistogram } from 'node:perf_hooks';
 import { invalid } from '#kernel/errors.ts';
 
-/** What a load test showed, by the words of the seed; times in milliseconds. */
+/** Result of a load test, with the documented names; times in milliseconds. */
 export type LoadResult = {
   total_requests: number;
   successful_requests: number;
@@ -19,7 +19,7 @@ export type LoadResult = {
   start_time: string;
   end_time: string;
   duration_seconds: number;
-  /** Too few succeeded for anything to be learned from it. */
+  /** Too few requests succeeded for the result to be used. */
   low_quality: boolean;
   requests: Record<
     string,
@@ -31,7 +31,7 @@ const leastSuccess = 0.95;
 
 export type Sample = { startMs: number; elapsedMs: number; label: string; ok: boolean; why: string };
 
-/** @throws TowerError `invalid` where there is none */
+/** @throws TowerError `invalid` if there are no samples */
 export function judgeSamples(samples: readonly Sample[]): LoadResult {
   if (samples.length === 0) throw invalid('the load test made no request', { parameter: 'jtl' });
   const [failed, start, end] = [
@@ -77,7 +77,7 @@ export function judgeSamples(samples: readonly Sample[]): LoadResult {
   };
 }
 
-/** Node's own HdrHistogram; it counts from 1 on, so a request of 0 ms is one of 1. */
+/** Node's HdrHistogram starts at 1, so 0 ms counts as 1 ms. */
 function timesOf(samples: readonly Sample[]) {
   const histogram = createHistogram({ figures: 3 });
   for (const { elapsedMs } of samples) histogram.record(Math.max(1, Math.round(elapsedMs)));

@@ -2,15 +2,15 @@ import { z } from 'zod';
 import { invalid } from '#kernel/errors.ts';
 
 /**
- * What a user of a service does: once at the start, then again and again one of a few things, with time to think between
- * requests. One model, from which JMeter plans and k6 scripts are made.
+ * User behaviour: a start sequence, then weighted rounds with think time between requests. JMeter plans and k6 scripts
+ * are generated from it.
  */
 
 const text = z
   .string('must be a text')
   .min(1, 'must not be empty')
   .max(2000, 'must have 2000 characters at most')
-  // XML, of which JMeter's plans are, has no way to write them.
+  // XML, the format of JMeter's plans, cannot represent them.
   .refine(
     (written) => !/[\p{Cc}\uFFFE\uFFFF]/u.test(written.replaceAll(/[\t\n\r]/g, '')),
     'must have no control characters',
@@ -19,7 +19,7 @@ const path = text.regex(/^\/(?![/\\])[^\s]*$/, 'must begin with one / and have n
 const name = text.regex(/^[A-Za-z][\w-]{0,63}$/, 'must be letters, digits, - and _, beginning with a letter');
 const seconds = z.number('must be a number').min(0, 'must not be negative').max(3600, 'must be 3600 at most');
 
-/** A tuple; OpenAPI has no word for one that zod's document would use. */
+/** Not a zod tuple: OpenAPI 3.0 cannot express its schema. */
 const pair = z.array(seconds, 'must be two numbers').length(2, 'must be two numbers') as unknown as z.ZodType<
   [number, number]
 >;
@@ -27,10 +27,10 @@ const pair = z.array(seconds, 'must be two numbers').length(2, 'must be two numb
 const Step = z.strictObject({
   name,
   method: z.enum(['GET', 'POST'], 'must be GET or POST').default('GET'),
-  /** `{{name}}` stands for one of the variable's values, drawn anew for each round. */
+  /** `{{name}}` is replaced by a random value of the variable, drawn per round. */
   path,
   form: z.record(name, text).optional(),
-  /** What the page must hold; any status below 400 will do. */
+  /** Text the response must contain; any status below 400 counts as success. */
   expect_text: text.optional(),
 });
 export type Step = z.infer<typeof Step>;
@@ -40,9 +40,9 @@ export const Scenario = z.strictObject({
   variables: z
     .record(name, z.array(text).min(1, 'must hold one at least').max(1000, 'must hold 1000 at most'))
     .default({}),
-  /** Done once by each user. */
+  /** Executed once per user. */
   start: z.array(Step, 'must be a list of steps').default([]),
-  /** One of them each round, by weight. */
+  /** One of them per round, chosen by weight. */
   rounds: z
     .array(
       z.strictObject({
@@ -53,12 +53,12 @@ export const Scenario = z.strictObject({
       'must be a list of rounds',
     )
     .min(1, 'must hold one at least'),
-  /** Least and greatest pause before each request. */
+  /** Minimum and maximum pause before each request. */
   think_seconds: pair.default([1, 3]),
 });
 export type Scenario = z.infer<typeof Scenario>;
 
-/** A scenario of one's own. @throws TowerError `invalid` */
+/** Parses a custom scenario. @throws TowerError `invalid` */
 export async function readScenario(yaml: string): Promise<Scenario> {
   const { parse } = await import('yaml');
   let read: unknown;
@@ -85,7 +85,7 @@ export async function readScenario(yaml: string): Promise<Scenario> {
   return judged.data;
 }
 
-/** What no schema can tell. @throws TowerError `invalid` */
+/** Checks across fields. @throws TowerError `invalid` */
 export function checkScenario(scenario: Scenario): void {
   const used = stepsOf(scenario).flatMap((step) =>
     [step.path, ...Object.values(step.form ?? {})].flatMap((each) =>
@@ -107,7 +107,7 @@ export function checkScenario(scenario: Scenario): void {
 
 export const stepsOf = ({ start, rounds }: Scenario): Step[] => [...start, ...rounds.flatMap(({ steps }) => steps)];
 
-/** The shop of GoogleCloudPlatform/microservices-demo at 34ffea91: its pages, products and currencies. */
+/** Products of GoogleCloudPlatform/microservices-demo at 34ffea91; its pages and currencies are below. */
 const products = [
   '0PUK6V6EV0',
   '1YMWWN1N4O',
@@ -127,7 +127,7 @@ const order: Step = {
   name: 'order',
   method: 'POST',
   path: '/cart/checkout',
-  // A card number that passes the check of its digits, a code and a zip that are not zero: others are refused.
+  // A card number with a valid Luhn checksum; code and zip must not be zero.
   form: {
     email: 'someone@example.com',
     street_address: '1600 Amphitheatre Parkway',
@@ -181,7 +181,7 @@ export const scenarios: Record<'browsing' | 'checkout', Scenario> = {
   },
 };
 
-/** How much load, at what, for how long. */
+/** Load, target and duration of a test. */
 export type LoadPlan = {
   users: number;
   durationSeconds: number;
@@ -191,15 +191,17 @@ export type LoadPlan = {
   port: number;
 };
 
-/** @param target - `http(s)://host[:port]` */
+/**
+ * @param target - `http(s)://host[:port]`
+ */
 export function planAt(target: string, users: number, durationSeconds: number, rampSeconds: number): LoadPlan {
   const url = new URL(target);
   const protocol = url.protocol === 'https:' ? 'https' : 'http';
   const port = Number(url.port) || (protocol === 'https' ? 443 : 80);
-  // JMeter and k6 take whole seconds.
+  // JMeter and k6 accept whole seconds only.
   const [duration, ramp] = [Math.ceil(durationSeconds), Math.ceil(rampSeconds)];
   return { users, durationSeconds: duration, rampSeconds: ramp, protocol, host: url.hostname, port };
 }
 
-/** As many as it takes for each to come back every ten seconds. */
+/** Users needed if each returns every ten seconds. */
 export const usualUsers = (arrivalsPerSecond: number): number => Math.max(1, Math.round(10 * arrivalsPerSecond));

@@ -6,12 +6,14 @@ import type { LoadProgress, LoadRun, RunResult } from './generator.ts';
 import type { LoadResult } from './results.ts';
 import type { Scenario } from './scenario.ts';
 
-/** Load tests and their results on a thread of their own, with so much memory: neither they nor the tower hold up the other. */
+/**
+ * Runs load tests and evaluates results on worker threads with a memory limit, so that they do not block the server.
+ */
 
 export const generators = ['open model', 'jmeter'] as const;
 
 export type LoadTask = {
-  /** With the open model the same users come at the same moments whenever a test of that name is run. */
+  /** With the open model, tests of the same name have the same users and arrival times. */
   name: string;
   generator: (typeof generators)[number];
   scenario: Scenario;
@@ -20,8 +22,8 @@ export type LoadTask = {
 };
 
 /**
- * Runs a load test; ends it at once where the signal aborts.
- * @throws TowerError `invalid` where no request was made, `unavailable` where its generator is not there or does not run
+ * Runs a load test; ends it at once when the signal aborts.
+ * @throws TowerError `invalid` if no request was made, `unavailable` if the generator is missing or fails
  */
 export type Load = (
   task: LoadTask,
@@ -34,7 +36,10 @@ export const loadOnThread: Load = async ({ name, scenario, run, memoryMiB }, sig
   return onThread<RunResult>('generateLoad', { scenario, run, seed }, memoryMiB, signal, onProgress);
 };
 
-/** What a JTL file shows: it may have hundreds of thousands of rows. @throws TowerError `invalid` where there is none */
+/**
+ * Evaluates a JTL file, which may have hundreds of thousands of rows.
+ * @throws TowerError `invalid` if it has no rows
+ */
 export const judgeOnThread = async (file: string, memoryMiB: number, signal: AbortSignal): Promise<LoadResult> =>
   onThread<LoadResult>('judgeResults', { file }, memoryMiB, signal);
 
