@@ -6,13 +6,13 @@ import type { MovedShares } from './apply-scaling.ts';
 import type { ApplyRequest, Change } from './apply-schemas.ts';
 import type { Found, Sized } from './apply-target.ts';
 
-/** What is to be set, and where. */
+/** Recommended resources of a workload, and the changes they make. */
 export type Prepared = { found: Found; sized: Sized; changes: Change[]; scaler: MovedShares | null };
 
 /**
- * What would be set, container by container.
- * @param pods - those that are resized in place; none where the template is set
- * @throws TowerError `conflict` where nothing can be
+ * Changes by container.
+ * @param pods - pods to resize in place; none if the template is changed
+ * @throws TowerError `conflict` if nothing can be changed
  */
 export function changesOf(
   answer: SizeAnswer,
@@ -31,7 +31,7 @@ export function changesOf(
   const unknown = [wants('cpu') && answer.hpa, wants('memory') && answer.hpa_memory].find(
     (hpa) => hpa && hpa.name !== found.scaler?.name,
   );
-  // Whoever asks one cluster about another would size by what is not there.
+  // A container missing from the template suggests that Prometheus and the API server belong to different clusters.
   if (unknown)
     throw conflict(
       `Prometheus knows the autoscaler ${unknown.name} of it, and the cluster ${found.scaler ? `only ${found.scaler.name}` : 'none'}: if that was not changed just now, PROMETHEUS_URL and KUBERNETES_CONFIG are of two clusters`,
@@ -56,7 +56,7 @@ export function changesOf(
     }));
   const changes = all.flatMap(({ name, resources }): Change[] => {
     const of = (all: Sized) => all.find((each) => each.name === name)?.resources ?? {};
-    // Pods that were resized in place before are not what their template says.
+    // Pods resized in place before differ from the template.
     const formers = pods.length === 0 ? [of(containers)] : pods.map((pod) => of(pod.containers));
     return (['requests', 'limits'] as const).flatMap((part) =>
       Object.entries(resources[part] ?? {}).flatMap(([resource, to]): Change[] => {
@@ -71,10 +71,10 @@ export function changesOf(
   return { sized, changes };
 }
 
-/** A limit that a pod does not have could not be taken from it again in place. */
+/** A limit added in place cannot be removed in place. */
 const mayHave = (part: 'requests' | 'limits', there: string | null): boolean => part === 'requests' || there !== null;
 
-/** Of what is to be set what a pod can be given in place, and have taken back. */
+/** The part of a recommendation that can be set in place and rolled back. */
 export const inPlaceFor = (sized: Sized, { containers }: Pick<PodState, 'containers'>): Sized =>
   sized.map(({ name, resources }) => {
     const there = containers.find((each) => each.name === name)?.resources.limits ?? {};
@@ -85,9 +85,10 @@ export const inPlaceFor = (sized: Sized, { containers }: Pick<PodState, 'contain
 const percent = (share: number): string => `${Math.round(100 * share)} %`;
 
 /**
- * A pod that was killed, began again, or is not ready any more; or none at all. One that somebody adds or takes away is none.
- * @param known - how often each container of each had begun again before, see `restartsOf`
- * @param first - those that were ready
+ * The first failure: a pod that was killed, restarted or is no longer ready, or that no pod is left. Pods added or
+ * removed by others do not count.
+ * @param known - restarts of each container before, see `restartsOf`
+ * @param first - pods that were ready
  */
 export function troubleOf(
   pods: readonly PodState[],
@@ -105,11 +106,14 @@ export function troubleOf(
   return null;
 }
 
-/** By pod, a slash, and container. */
+/** Restart counts by `pod/container`. */
 export const restartsOf = (pods: readonly PodState[]): Map<string, number> =>
   new Map(pods.flatMap(({ name, runs }) => runs.map(({ container, restarts }) => [`${name}/${container}`, restarts])));
 
-/** What rose beyond chance: throttling by 5 % of the periods, errors by 1 % of the requests, latency by a fifth. */
+/**
+ * The first signal that is significantly worse: throttling by 5 % of the periods, errors by 1 % of the requests,
+ * latency by 20 %.
+ */
 export function worseThan(before: Signals, after: Signals): string | null {
   const rose = (
     name: Exclude<keyof Signals, 'throttledOf'>,

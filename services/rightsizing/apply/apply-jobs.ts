@@ -10,11 +10,11 @@ import { scalingNotes, shownScaling } from './apply-scaling.ts';
 import type { ApplyJob, ApplyPlan, ApplyRequest, ApplyResult } from './apply-schemas.ts';
 import { type ApplyDeps, isInPlace } from './apply-steps.ts';
 
-/** Recommendations that are applied, as jobs: begun, looked at, followed, cancelled, which takes back what was changed. */
+/** Apply jobs: started, polled, streamed, cancelled. A cancellation rolls the changes back. */
 
-/** Writes down what a job came to, where changes of clusters are written down. */
+/** Writes the outcome of a job to the audit log. */
 export type NoteOutcome = (entry: { action: string; job: string; target: object; details: object }) => Promise<void>;
-/** Told what came of each. */
+/** Called with the outcome of each job. */
 export type OnApplied = (outcome: ApplyResult['status'] | 'failed', target: Workload, reason: string | null) => void;
 type Deps = ApplyDeps & {
   queue: Queue;
@@ -44,7 +44,7 @@ export function createApplyJobs(deps: Deps) {
       await note(outcome);
       return result;
     } catch (error) {
-      // What is begun again has no outcome yet.
+      // A job that will be restarted has no outcome yet.
       if (!run.isStopping()) await note({ status: 'failed', reason: publicText(error) });
       throw error;
     }
@@ -52,7 +52,10 @@ export function createApplyJobs(deps: Deps) {
   const { begin, ...jobs } = jobResource<ApplyJob>(queue, kind, 'apply job', ({ subject }) => targetOf(subject));
   return {
     ...jobs,
-    /** What would be changed, judged by the API server. @throws TowerError `conflict` for nothing to change, `invalid`, `not_found`, `unavailable` */
+    /**
+     * Dry run against the API server.
+     * @throws TowerError `conflict` if nothing would change, `invalid`, `not_found`, `unavailable`
+     */
     plan: async (target: Workload, request: ApplyRequest): Promise<ApplyPlan> => {
       const { answer, changes, scaler } = await prepared(target, request);
       const open = await jobs.open(subjectOf(target));
@@ -71,7 +74,7 @@ export function createApplyJobs(deps: Deps) {
         notes: [...meanwhile, ...inPlace, ...scalingNotes(scaler), ...answer.notes],
       };
     },
-    /** @throws TowerError `conflict` while another job of the service is open, else as `plan` */
+    /** @throws TowerError `conflict` if another job of the service is open, else as `plan` */
     start: async (target: Workload, request: ApplyRequest): Promise<ApplyJob> => {
       await prepared(target, request);
       return begin(subjectOf(target), request, `${target.service} is being changed`);
@@ -86,7 +89,7 @@ function targetOf(subject: string): Workload {
   return { namespace, service };
 }
 
-/** @throws TowerError `conflict` where its tower ended and somebody else has taken back what it did, else as `applySizes` */
+/** @throws TowerError `conflict` if its instance died and the leader rolled the changes back, else as `applySizes` */
 async function applied(
   deps: ApplyDeps,
   prepared: (target: Workload, request: ApplyRequest) => Promise<Prepared>,
@@ -97,7 +100,7 @@ async function applied(
   const target = targetOf(subject);
   const left = await undoLeft(deps, id, target, signal);
   if (left) return left;
-  // Whoever leads has taken it back, or it was done: what did harm is not to be begun anew.
+  // The leader has rolled it back, or it was finished: harmful changes must not be made again.
   if (abandoned > 0)
     throw conflict(
       `the tower ended while ${target.service} was changed, and nothing of it is left to take back: see what it asks for now, and apply again`,

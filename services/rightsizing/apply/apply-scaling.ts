@@ -4,17 +4,17 @@ import { movedShare } from '../recommend/scaling.ts';
 import type { Scaling } from './apply-schemas.ts';
 import type { Found, Sized } from './apply-target.ts';
 
-/** What becomes of an autoscaler’s targets when what they are shares of is changed. */
+/** Autoscaler targets that are a percentage of the changed requests. */
 
 type HeldShare = Parameters<Cluster['setShares']>[1]['shares'][number];
-/** `actsAt`: what one pod takes when it acts, once all is done. */
+/** `actsAt`: usage per pod at which it scales after the change. */
 export type MovedShares = { name: string; shares: (HeldShare & { actsAt: string })[] };
 
 /**
- * Null where nothing it scales by changes.
- * @param pods - those there are
- * @param isInPlace - pods that are made meanwhile ask for what the template says, so that a share would be of neither
- * @throws TowerError `conflict` where somebody else keeps the targets, or what they are shares of is not known
+ * Null if the autoscaler has no target that changes.
+ * @param pods - current pods
+ * @param isInPlace - new pods get the template's requests, so a percentage would be ambiguous
+ * @throws TowerError `conflict` if another controller owns the targets, or the current requests are unknown
  */
 export function movedShares(
   amountOf: Cluster['amountOf'],
@@ -29,7 +29,7 @@ export function movedShares(
   const perPod = pods.length > 0 ? pods.map((pod) => [...pod.containers, ...pod.sidecars]) : [containers];
   const shares = scaler.shares.flatMap(({ isTwice, ...share }): MovedShares['shares'] => {
     const { resource, container, percent } = share;
-    // Of a pod that asks for something as a whole, that is what shares are of.
+    // For a pod with pod-level resources, utilisation refers to those.
     if (container === null && pods.some(({ requests }) => requests?.[resource] !== undefined)) return [];
     const toBe = new Map(sized.map((each) => [each.name, amountOf(each.resources.requests?.[resource])]));
     const counted = perPod.flatMap((all) => all.filter((each) => container === null || each.name === container));
@@ -62,7 +62,7 @@ export function movedShares(
   return { name, shares };
 }
 
-/** Whole, as autoscalers count: millicores, bytes. */
+/** Integers, as autoscalers compute: millicores, bytes. */
 const quantityOf = (resource: HeldShare['resource'], amount: number): string =>
   resource === 'cpu' ? `${Math.max(1, Math.round(1000 * amount))}m` : String(Math.max(1, Math.round(amount)));
 
@@ -81,7 +81,7 @@ export const shownScaling = (moved: MovedShares | null): Scaling =>
     })),
   };
 
-/** For people: at what it acts, while pods are changed or once they are. */
+/** Text of the usage at which it scales, during or after the change. */
 export const scalingText = ({ name, shares }: MovedShares, to: 'held' | 'next'): string =>
   `the autoscaler ${name} acts at ${shares
     .map(({ resource, percent, held, next, actsAt }) =>
@@ -91,7 +91,7 @@ export const scalingText = ({ name, shares }: MovedShares, to: 'held' | 'next'):
     )
     .join(' and at ')}`;
 
-/** What is another load than before, since a share stays where a service has room to breathe and does not run empty. */
+/** Note if the load at which it scales changes: a percentage is kept between the safe minimum and maximum. */
 export const scalingNotes = (moved: MovedShares | null): string[] =>
   (moved?.shares ?? [])
     .filter(({ percent, next, held, actsAt }) => next !== null && held !== actsAt && percent !== next)

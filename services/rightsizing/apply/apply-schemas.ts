@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { among, oneOf, SizeRequest, yes } from '../schemas.ts';
 
-/** Applying a recommendation, as HTTP has it. */
+/** HTTP schemas of applying a recommendation. */
 
 export const ApplyRequest = SizeRequest.extend({
   dry_run: yes

@@ -3,7 +3,7 @@ import { isPassing } from '#kernel/errors.ts';
 import type { Cluster, Signals } from '#services/acquisition/kubernetes/cluster.ts';
 import type { ApplyRequest } from './apply-schemas.ts';
 
-/** How a service does before and after a change. */
+/** Health signals of a service before and after a change. */
 
 type Measuring = {
   cluster: Pick<Cluster, 'signals'>;
@@ -14,14 +14,17 @@ type Measuring = {
   say(text: string): void;
 };
 
-/** So often a Prometheus that is away is asked again. */
+/** Retry interval while Prometheus is unavailable. */
 const lookMs = 10_000;
 
-/** Throttling of one pod by itself; of latency and errors nobody knows whose they are. */
+/** Throttling of one pod; latency and errors are not known by pod. */
 export const seenIn = (signals: Signals, pod: string | undefined): Signals =>
   pod === undefined ? signals : { ...signals, throttled: signals.throttledOf[pod] ?? signals.throttled };
 
-/** Up to now; a Prometheus that is away is waited for. @throws TowerError `unavailable` where that takes too long */
+/**
+ * Signals up to now; retries while Prometheus is unavailable.
+ * @throws TowerError `unavailable` after the maximum wait
+ */
 export async function signalsOf(
   { cluster, clock, target, request, signal, say }: Measuring,
   startMs: number,

@@ -33,19 +33,19 @@ export const transitions: Record<Exclude<ApplyState, FinalState>, Partial<Record
   releasing: { done: 'applied', interrupted: 'restoring' },
   undoing: { done: 'unpinning', interrupted: 'restoring' },
   unpinning: { done: 'undone', interrupted: 'restoring' },
-  // A failure to restore is the failure of the job: its Lease stays, and the leader restores later.
+  // If restoring fails, the job fails: its Lease stays, and the leader restores later.
   restoring: { done: 'interrupted' },
 };
 
 const isFinal = (state: ApplyState): state is FinalState => !(state in transitions);
 
-/** What is done in each state. A rejection counts as `interrupted`; that of `restoring` is the machine's. */
+/** Action of each state. A rejection counts as `interrupted`; a rejection of `restoring` ends the machine. */
 export type Actions = Record<Exclude<ApplyState, FinalState>, () => Promise<'done' | 'harmed'>>;
 
 /**
  * Runs the machine from `measuring` to a final state.
- * @param onInterrupted - told what interrupted it, before it is restored
- * @throws what `restoring` throws
+ * @param onInterrupted - called with the error before it is restored
+ * @throws errors of `restoring`
  */
 export async function runStates(actions: Actions, onInterrupted: (error: unknown) => void): Promise<FinalState> {
   let state: ApplyState = 'measuring';

@@ -9,15 +9,15 @@ import type { ApplyRequest } from './apply-schemas.ts';
 import { seenIn, signalsOf } from './apply-signals.ts';
 import type { Sized } from './apply-target.ts';
 
-/** What is done to pods when a recommendation is applied: each step says what is wrong then, or nothing. */
+/** Steps that change pods: each returns the failure it found, or null. */
 
 export type ApplyDeps = { cluster: Cluster; clock: Clock };
 export type WorkloadLease = Awaited<ReturnType<Cluster['leases']['acquire']>>;
 
-/** So often pods are looked at while it is watched whether they do well. */
+/** Poll interval while pods are watched. */
 const lookMs = 10_000;
 
-/** What one application knows of itself. */
+/** State of one application. */
 export type Run = ApplyDeps &
   Prepared & {
     target: Workload;
@@ -29,7 +29,7 @@ export type Run = ApplyDeps &
     say(text: string): void;
   };
 
-/** @throws TowerError `conflict` where that cannot be done in place, `unavailable` where it is not allowed */
+/** @throws TowerError `conflict` if the pod cannot be resized in place, `unavailable` if permission is missing */
 export async function resize(
   cluster: Cluster,
   target: Workload,
@@ -39,7 +39,7 @@ export async function resize(
 ): Promise<void> {
   await cluster.resize(target, pod, sized, options).catch((error: unknown) => {
     const isUnable = error instanceof TowerError && (error.code === 'not_found' || error.code === 'invalid');
-    // What a rule of the namespace refuses for one pod it refuses for all.
+    // Admission refuses all pods of the namespace alike.
     if (!isUnable || error.details['refused_by'] === 'admission') throw error;
     throw conflict(
       `${pod} cannot be resized in place (Kubernetes 1.33 and later can, within limits): ${error.message}. Say canary: false and in_place: false to replace all pods at once`,
@@ -47,25 +47,25 @@ export async function resize(
   });
 }
 
-/** What is to hold for an hour is not worth new pods. */
+/** A recommendation for an hour is not worth new pods. */
 export const isInPlace = ({ in_place, horizon }: Pick<ApplyRequest, 'in_place' | 'horizon'>): boolean =>
   in_place ?? horizon === '1h';
 
-/** Of a pod that is resized in place; one that is tried out before a rollout goes with it. */
+/** Resources for a pod resized in place; a canary before a rollout is replaced with the others. */
 export const sizedFor = ({ sized }: Pick<Prepared, 'sized'>, pod: PodState, request: ApplyRequest): Sized =>
   isInPlace(request) ? inPlaceFor(sized, pod) : sized;
 
-/** Resizes one pod in place, and looks how it does. @returns what is wrong with it then, or null */
+/** Resizes one pod in place and watches it. @returns the failure, or null */
 export async function tryOut(run: Run, canary: string): Promise<string | null> {
   const trouble = await resizeOne(run, canary);
   if (trouble !== null) return trouble;
   run.step(`it is watched how ${canary} does`);
-  // A container that begins again for a resize does so as it was told.
+  // A restart required by the container's resize policy is no failure.
   const later = await watch(run, await restartsNow(run), new Set([canary]), canary);
   return later === null || later.startsWith(canary) ? later : `${canary}: ${later}`;
 }
 
-/** Until its node has done so, and it is ready. @returns what is wrong with it then, or null */
+/** Waits until the kubelet has resized the pod and it is ready. @returns the failure, or null */
 async function resizeOne(run: Run, name: string): Promise<string | null> {
   const { cluster, clock, target, found, request, signal } = run;
   const pods = await cluster.pods(target, found, signal);
@@ -76,16 +76,16 @@ async function resizeOne(run: Run, name: string): Promise<string | null> {
   await resize(cluster, target, name, sizedFor(run, former, request), { signal });
   const endMs = clock.now() + request.rollout_seconds * 1000;
   for (;;) {
-    // The node says after a moment whether it can.
+    // The kubelet reports after a moment whether the resize is possible.
     await clock.sleep(lookMs, signal);
     const pod = (await cluster.pods(target, found, signal)).find((each) => each.name === name);
     if (!pod) return `${name} is gone`;
-    // Less memory than it uses kills it at once.
+    // A memory limit below current usage kills the container at once.
     const isKilled = pod.runs.some(
       ({ container, restarts, oomKilled }) => oomKilled && restarts > (before.get(`${name}/${container}`) ?? 0),
     );
     if (isKilled) return `${name} was killed for memory`;
-    // A container may begin again to be resized.
+    // A container may restart in order to be resized.
     if (pod.resizing === null && pod.ready) return null;
     const late = clock.now() >= endMs;
     if (pod.resizing && (pod.resizing.forGood || late)) return `${name} was not resized: ${pod.resizing.why}`;
@@ -95,8 +95,8 @@ async function resizeOne(run: Run, name: string): Promise<string | null> {
 }
 
 /**
- * Resizes all other pods in place, one after the other; the template stays as it is.
- * @returns what is wrong then with any of them, or null
+ * Resizes all other pods in place, one after the other; the template stays unchanged.
+ * @returns the first failure, or null
  */
 export async function resizeAll(
   run: Run,
@@ -104,7 +104,7 @@ export async function resizeAll(
   canary: string | null,
   others: readonly string[],
 ): Promise<string | null> {
-  // How often each had begun again when it was resized: what happens while others are counts.
+  // Restart counts when each pod was resized: later restarts count, also while other pods are resized.
   const known = new Map<string, number>();
   const resized = new Set(canary === null ? [] : [canary]);
   const remember = async (name: string) => {
@@ -114,7 +114,7 @@ export async function resizeAll(
   for (const name of others) {
     await run.cluster.leases.renew(lease, run.signal);
     const trouble = await resizeOne(run, name);
-    // One that went meanwhile has another in its place, of the template.
+    // A pod deleted meanwhile has a replacement from the template.
     if (trouble === `${name} is gone`) continue;
     if (trouble !== null) return trouble;
     resized.add(name);
@@ -125,8 +125,8 @@ export async function resizeAll(
 }
 
 /**
- * An autoscaler is to add or take away no pods because there are some of another size.
- * @returns false where somebody else has set its targets, which are left then
+ * Sets the autoscaler's targets, so that it does not scale because of mixed pod sizes.
+ * @returns false if somebody else changed its targets, which are left alone
  */
 export async function scaleBy(run: Run, to: 'held' | 'next'): Promise<boolean> {
   const { cluster, target, scaler, signal, step } = run;
@@ -137,7 +137,7 @@ export async function scaleBy(run: Run, to: 'held' | 'next'): Promise<boolean> {
   return isSet;
 }
 
-/** Replaces all pods. @returns what is wrong then, or null */
+/** Replaces all pods by a rollout. @returns the failure, or null */
 export async function replaceAll(run: Run, lease: WorkloadLease): Promise<string | null> {
   const { cluster, target, found, sized, request, signal, step, say } = run;
   await cluster.leases.renew(lease, signal);
@@ -152,15 +152,18 @@ export async function replaceAll(run: Run, lease: WorkloadLease): Promise<string
   await cluster.leases.renew(lease, signal);
   await scaleBy(run, 'next');
   step('it is watched how they do');
-  // All of them are new, those of a StatefulSet under the names of the old ones.
+  // All pods are new; pods of a StatefulSet keep their names.
   return watch(run, new Map(), null);
 }
 
-/** What was taken back is not back before its pods are. It stays held so long: whoever goes on after a crash must know. */
+/**
+ * Waits until the pods are rolled back. The lease is kept until then, so that another instance can continue after a
+ * crash.
+ */
 export async function untilBack({ cluster, target, found, request, signal, step, say }: Run): Promise<void> {
   const timeoutMs = request.rollout_seconds * 1000;
   const onChange = (now: Readiness) => say(words(now.waiting) || 'pods are replaced');
-  // Also when everything is to end: what did harm is not to be begun anew.
+  // Also during shutdown: harmful changes must not be repeated after the restart.
   const now = await cluster
     .settled(target, found, { timeoutMs, signal, onChange })
     .catch((error: unknown) => (signal.aborted ? 'it was not waited for' : publicText(error)));
@@ -175,9 +178,9 @@ const restartsNow = async ({ cluster, target, found, signal }: Run): Promise<Map
   restartsOf(await cluster.pods(target, found, signal));
 
 /**
- * Looks at pods for as long as was asked for, then at what Prometheus measured meanwhile.
+ * Watches pods for the requested time, then compares the health signals.
  * @param known - see `restartsOf`
- * @param ready - pods that are looked at, which were ready when they were resized; null: all of them, as they are now
+ * @param ready - pods to watch, which were ready when they were resized; null: all current pods
  */
 async function watch(
   run: Run,

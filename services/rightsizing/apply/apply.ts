@@ -24,18 +24,17 @@ import {
 import type { Found } from './apply-target.ts';
 
 /**
- * Sets what was recommended: in one pod first, then in all, and rolls it back where the service does worse. `apply-states.ts`
- * has the steps as a table. Whatever happens on the way, the Lease holds what the workload was like, and a job that is
- * restarted after a crash rolls back what it finds.
+ * Applies a recommendation: to one pod first, then to all; rolls back if the service gets worse. `apply-states.ts` has
+ * the state machine. The lease records the former state, and a job restarted after a crash rolls back what it finds.
  */
 
 /**
- * @param holder - the job, a slash, and which attempt of it
- * @param prepare - what is to be set, computed once no other job may change it
- * @param say - told the current step
- * @param isRestarted - whether a job that the signal ends is restarted; else its result says how it ended
- * @throws TowerError `conflict` while another job changes the workload, `invalid` for what the API server refuses,
- * `unavailable`; the signal's reason, once all is as it was
+ * @param holder - job id, slash, attempt
+ * @param prepare - computes the changes, once no other job may change the workload
+ * @param say - called with the current step
+ * @param isRestarted - whether a job ended by the signal will be restarted; else its result says how it ended
+ * @throws TowerError `conflict` if another job changes the workload, `invalid` if the API server refuses,
+ *   `unavailable`; the signal's reason, after the rollback
  */
 export async function applySizes(
   deps: ApplyDeps,
@@ -72,11 +71,11 @@ export async function applySizes(
   return resultOf(run, progress.reason ?? 'it was cancelled', canary, steps);
 }
 
-/** `reason`: what harm was found. `isSettled`: nothing waits for the leader any more. */
+/** `reason`: the failure found. `isSettled`: nothing is left for the leader to restore. */
 type Progress = { reason: string | null; interruption: unknown; isSettled: boolean };
 type Renewal = { stop(): Promise<void> };
 
-/** What is done in each state. */
+/** Action of each state. */
 function actionsOf(run: Run, { lease, canary, others }: Acquired, renewal: Renewal, progress: Progress): Actions {
   const { cluster, clock, request, signal, step } = run;
   const checked = (harm: string | null) => {
@@ -88,7 +87,7 @@ function actionsOf(run: Run, { lease, canary, others }: Acquired, renewal: Renew
     return 'done' as const;
   };
   return {
-    // Where health signals are unavailable before, they cannot show harm afterwards.
+    // Without signals from before, no comparison is possible afterwards.
     measuring: () =>
       done(async () => {
         run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
@@ -97,7 +96,7 @@ function actionsOf(run: Run, { lease, canary, others }: Acquired, renewal: Renew
     trying: async () => checked(canary === null ? null : await tryOut(run, canary)),
     changing: async () =>
       checked(isInPlace(request) ? await resizeAll(run, lease, canary, others) : await replaceAll(run, lease)),
-    // Another job that took the lease meanwhile has rolled everything back.
+    // A job that took the lease over has rolled everything back.
     confirming: () =>
       done(
         () => cluster.leases.renew(lease, signal),
@@ -130,7 +129,7 @@ async function pinAutoscaler(run: Run): Promise<void> {
   throw conflict(`the autoscaler ${scaler!.name} was changed just now: look at it, and apply again`);
 }
 
-/** @throws TowerError `unavailable` that names what interrupted it too */
+/** @throws TowerError `unavailable`, with the interruption in its message */
 const restore = ({ cluster }: Run, lease: WorkloadLease, { reason, interruption }: Progress): Promise<boolean> =>
   cluster.leases.restore(lease).catch((failure: unknown) => {
     const before = reason === null ? '' : `${reason}; `;
@@ -141,7 +140,7 @@ const restore = ({ cluster }: Run, lease: WorkloadLease, { reason, interruption 
     );
   });
 
-/** Renews the lease until it is stopped: a renewal on the way would make another version of it. */
+/** Renews the lease until stopped: a concurrent renewal would change its resource version. */
 function keepRenewed(cluster: Cluster, lease: WorkloadLease, onLost: (error: unknown) => void): Renewal {
   const over = new AbortController();
   const renewing = cluster.leases.keepRenewed(lease, over.signal, onLost);
@@ -184,7 +183,7 @@ const resultOf = (
 
 type Acquired = { lease: WorkloadLease; prepared: Prepared; canary: string | null; others: string[] };
 
-/** Acquires the lease of a workload, and records what it is like once no other job may change it. */
+/** Acquires the lease and records the current state, once no other job may change the workload. */
 async function acquireFor(
   { cluster }: ApplyDeps,
   holder: string,
@@ -206,7 +205,7 @@ async function acquireFor(
       name,
       containers: containers.filter(changed),
     }));
-    // A template that is not changed is not set back: somebody else may change it meanwhile.
+    // An unchanged template is not restored: others may change it meanwhile.
     const containers = isInPlace(request) ? [] : found.containers.filter(changed);
     const former = { kind: found.kind, selector: found.selector, containers, scaler };
     return { formerReplicas: found.replicas, formerResources: { ...former, pods } };
@@ -232,9 +231,9 @@ async function canaryOf(
 }
 
 /**
- * Says what would be set, and has the API server judge it: of the workload where that is changed, of its autoscaler, and of the pod that would be resized
- * first, which quotas and limits of the namespace are about.
- * @throws TowerError `conflict` where nothing can be; `invalid`, `conflict`, `unavailable`, as it does
+ * Computes the changes and validates them by server-side dry runs: the workload if it is changed, its autoscaler, and
+ * the pod that is resized first, which is subject to quotas.
+ * @throws TowerError `conflict` if nothing can be changed; `invalid`, `conflict`, `unavailable` from the API server
  */
 export async function prepare(
   cluster: Cluster,
@@ -255,7 +254,7 @@ export async function prepare(
   return prepared;
 }
 
-/** Of a job that is begun again after its tower ended: takes back what it finds; null where there is nothing. */
+/** Rolls back what a crashed run of the same job left; null if there is nothing. */
 export async function undoLeft(
   { cluster, clock }: ApplyDeps,
   job: string,

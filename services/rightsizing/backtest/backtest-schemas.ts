@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { among, oneOf, strategyNames, yes } from '../schemas.ts';
 
-/** What goes in and out of backtests, and the strategies there are. */
+/** Schemas of backtests and their strategies. */
 
 const backtestCommon = {
   resource: oneOf(['cpu', 'memory']).default('cpu'),

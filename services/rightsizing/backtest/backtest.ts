@@ -9,9 +9,9 @@ import { vpa } from '../strategies/vpa.ts';
 import { day, type Resource, type Usage } from '../usage.ts';
 import { type Adviser, calibrationError, type Outcome, type ReplaySettings, replay } from './replay.ts';
 
-/** What each strategy would have asked for, and how that would have gone: side by side over the same series. */
+/** Backtests strategies side by side on the same series: the requests each would have set, and their outcomes. */
 
-/** Rules of others that a recommendation can be made by as well. */
+/** Other right-sizers' algorithms, which a recommendation can use too. */
 export const strategies: Strategy[] = [
   krrSimple,
   krrSimpleLimit,
@@ -24,11 +24,11 @@ export const strategies: Strategy[] = [
   peak,
 ];
 
-/** CPU: share of samples above the request; memory: share of horizons with any. */
+/** Targets. CPU: share of samples above the request; memory: share of horizons with any such sample. */
 export const stated: Record<Resource, number> = { cpu: 0.05, memory: 0.02 };
-/** A sample above costs so many times what one below does: 95th and 99th percentile cost least. */
+/** Cost of a sample above the request, relative to one below; makes the 95th and 99th percentile optimal. */
 export const weights: Record<Resource, number> = { cpu: 20, memory: 100 };
-/** Common to all strategies: 10 m, 1 MiB. */
+/** Lower bounds for all strategies: 10 m, 1 MiB. */
 export const leastOf: Record<Resource, number> = { cpu: 0.01, memory: 2 ** 20 };
 
 export const sizerFor = (
@@ -39,7 +39,7 @@ export const sizerFor = (
   violation = stated[resource],
 ): Sizer => (resource === 'cpu' ? createSizer : createPeakSizer)({ stepMs, horizonMs, violation, least });
 
-/** Shows the sizer whole strides that end where the history does. Gives how many steps it has seen by now. */
+/** Feeds the sizer with whole strides that end with the history. Returns the number of steps consumed. */
 export function feed(sizer: Sizer, { stepMs, values }: Usage, seen: number | null): number {
   const stride = Math.round(sizer.strideMs / stepMs);
   let at = seen ?? values.length % stride;
@@ -47,7 +47,7 @@ export function feed(sizer: Sizer, { stepMs, values }: Usage, seen: number | nul
   return at;
 }
 
-/** The tower's own strategy; it learns while it walks. */
+/** This project's strategy; it learns during the replay. */
 export function ownAdviser(resource: Resource, stepMs: number, horizonMs: number, least: number): Adviser {
   const sizer = sizerFor(resource, stepMs, horizonMs, least);
   let seen: number | null = null;
@@ -57,7 +57,7 @@ export function ownAdviser(resource: Resource, stepMs: number, horizonMs: number
   };
 }
 
-/** `floors`: the strategy’s own as well. */
+/** `floors`: the strategy's own lower bounds too. */
 export const strategyAdviser =
   (strategy: Strategy, resource: Resource, floors: boolean): Adviser =>
   (history) => {
@@ -68,7 +68,7 @@ export const strategyAdviser =
     };
   };
 
-/** Knows what comes: no request costs less. */
+/** Knows the future: the cheapest possible request. */
 export const oracle =
   (usage: Usage, horizonMs: number, weight: number): Adviser =>
   (history) => {
@@ -87,7 +87,7 @@ export type BacktestSettings = {
 };
 export type Tested = { strategy: string; outcomes: (Outcome | null)[] };
 
-/** Every strategy over every series. Series too short for a window come out null. */
+/** Replays every strategy over every series. Null for series shorter than one window. */
 export function backtest(series: readonly Usage[], settings: BacktestSettings, only?: readonly string[]): Tested[] {
   const { resource, horizonMs, warmUpMs = 7 * day, floors = false, least = leastOf[resource] } = settings;
   const walking: ReplaySettings = {
@@ -112,7 +112,7 @@ export function backtest(series: readonly Usage[], settings: BacktestSettings, o
     }));
 }
 
-/** Means over the series that could be judged; regret as geometric mean. */
+/** Means over the series with an outcome; `regret` is a geometric mean. */
 export type Summary = {
   strategy: string;
   series: number;
@@ -125,11 +125,11 @@ export type Summary = {
   churn: number;
   resizes: number;
   abstentions: number;
-  /** Expected calibration error of stated probabilities; null of who states none. */
+  /** Expected calibration error of stated probabilities; null for strategies without probabilities. */
   calibration_error: number | null;
 };
 
-/** Null where no series could be judged. */
+/** Null if no series has an outcome. */
 export function summaryOf({ strategy, outcomes }: Tested): Summary | null {
   const judged = outcomes.filter((outcome) => outcome !== null);
   if (judged.length === 0) return null;

@@ -2,11 +2,11 @@ import { formatQuantity } from '../quantity.ts';
 import { day, type Resource, type Usage } from '../usage.ts';
 import type { Tested } from './backtest.ts';
 
-/** A backtest as SVG: what was used, and the requests that would have stood. */
+/** A backtest as SVG: usage, and the requests of each strategy. */
 
 const [width, height] = [1080, 420];
 const box = { left: 72, right: 200, top: 48, bottom: 40 };
-/** The tower's own first; colours that can be told apart by those who see red and green alike as well. */
+/** This project's strategy first; the colours are safe for red-green colour blindness. */
 const colours = [
   '#0b5fd0',
   '#d55e00',
@@ -77,11 +77,11 @@ ${lines.map(({ strategy, colour }, i) => `<text x="${width - box.right + 12}" y=
 const round = (value: number): number => Math.round(value * 10) / 10;
 const escaped = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
-/** A series that does not say when it began gets days by number. */
+/** Series without a start time number their days. */
 const dayName = (ms: number): string =>
   ms < 365 * day ? `day ${Math.round(ms / day) + 1}` : new Date(ms).toISOString().slice(5, 10);
 
-/** Beginnings of days (UTC), ten at most. */
+/** Starts of days (UTC), at most ten. */
 function dayMarks(startMs: number, endMs: number): number[] {
   const every = Math.ceil((endMs - startMs) / day / 10) * day;
   const marks: number[] = [];
@@ -89,7 +89,7 @@ function dayMarks(startMs: number, endMs: number): number[] {
   return marks;
 }
 
-/** Of many points on one pixel the least and the greatest are enough. */
+/** Minimum and maximum suffice where many points share a pixel. */
 function usagePath(values: Float64Array, x: (i: number) => number, y: (value: number) => number): string {
   const every = Math.max(1, Math.floor(values.length / 1500));
   let path = '';

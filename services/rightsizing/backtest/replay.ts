@@ -2,52 +2,52 @@ import { windowOf } from '../sizers/window.ts';
 import { mebibyte } from '../strategies/strategy.ts';
 import { day, partOf, type Resource, type Usage } from '../usage.ts';
 
-/** Walking through the past: at each step a request is made from what was known by then, and judged by what came. */
+/** Walk-forward evaluation: each request is computed from the past and evaluated on the window that follows. */
 
 export type Advice = { request: number | null; confidence: number | null };
-/** Made anew for each series; is asked with ever longer histories. */
+/** Created per series; called with growing histories. */
 export type Adviser = (history: Usage) => Advice;
 
 export type ReplaySettings = {
-  /** How long a request stands. */
+  /** Validity of a request. */
   horizonMs: number;
-  /** Seen before the first request. */
+  /** History before the first request. */
   warmUpMs: number;
-  /** What a sample above the request costs, in times of the same amount requested. */
+  /** Cost of usage above the request, relative to requested amounts. */
   weight: number;
-  /** Share of samples of a window that may be above, for it to count as kept. */
+  /** Share of samples of a window allowed above the request. */
   allowed: number;
-  /** The least request. */
+  /** Lower bound of requests. */
   least: number;
 };
 
 export type Outcome = {
-  /** Share of what was requested that was not used. */
+  /** Share of requested resources that was not used. */
   slack: number;
   /** Share of samples above the request. */
   violations: number;
-  /** Share of windows with any sample above. */
+  /** Share of windows with any sample above the request. */
   violatedWindows: number;
   /** Usage above the request, as a share of all usage. */
   excess: number;
-  /** Cost in times of the least possible one. */
+  /** Cost relative to the optimum (1.0 = optimal). */
   regret: number;
-  /** Kills a day, were memory above the request a kill and the request raised until the next one. */
+  /** Out-of-memory kills per day, if memory above the request kills and the request is raised until the next one. */
   oomsPerDay: number;
-  /** Mean |ln| of the change from one request to the next. */
+  /** Mean |ln| of the ratio between consecutive requests. */
   churn: number;
-  /** Share of steps that change the request by more than a tenth. */
+  /** Share of steps that change the request by more than 10 %. */
   resizes: number;
-  /** Share of windows without an answer; the previous one stood. */
+  /** Share of windows without a request; the previous one is used. */
   abstentions: number;
   windows: number;
-  /** What was stated about keeping the violation, and whether it was kept. */
+  /** Stated probabilities, and whether the target was met. */
   stated: { confidence: number; kept: boolean }[];
-  /** The requests, window by window, for a picture. */
+  /** Requests by window, for plots. */
   requests: { atMs: number; request: number }[];
 };
 
-/** Null where the series is too short for a single window, or has nothing in any. */
+/** Null if the series is shorter than one window or has no values. */
 export function replay(usage: Usage, resource: Resource, adviser: Adviser, settings: ReplaySettings): Outcome | null {
   const { stepMs, values, startMs } = usage;
   const [per, warm] = [Math.round(settings.horizonMs / stepMs), Math.round(settings.warmUpMs / stepMs)];
@@ -97,7 +97,7 @@ export function replay(usage: Usage, resource: Resource, adviser: Adviser, setti
     if (resource === 'memory') sums.ooms += oomsOf(part, request);
     if (advice.confidence !== null) stated.push({ confidence: advice.confidence, kept: above <= settings.allowed });
   }
-  // Who never answers has no outcome.
+  // Strategies that never return a request have no outcome.
   return sums.size === 0 || sums.silent === windows
     ? null
     : { ...ratesOf(sums, windows, settings.horizonMs), windows, stated, requests };
@@ -120,7 +120,7 @@ const ratesOf = (sums: Sums, windows: number, horizonMs: number) => ({
   abstentions: sums.silent / windows,
 });
 
-/** Each kill raises what is asked for, as VPA does, until the next request. */
+/** Each kill raises the request until the next one, as VPA does. */
 function oomsOf(part: Float64Array, request: number): number {
   let [limit, ooms] = [request, 0];
   for (const value of part) {
@@ -131,7 +131,7 @@ function oomsOf(part: Float64Array, request: number): number {
   return ooms;
 }
 
-/** How far stated probabilities are from what happened, in ten bins, weighed by how often each was stated. */
+/** Expected calibration error in ten bins, weighted by the number of statements. */
 export function calibrationError(stated: Outcome['stated']): number {
   const bins = Array.from({ length: 10 }, () => ({ count: 0, said: 0, kept: 0 }));
   for (const { confidence, kept } of stated) {

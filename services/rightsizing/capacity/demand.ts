@@ -10,8 +10,8 @@ import { type Capacity, curveAt, type Fitted, fitCapacity, marginAt, type Planne
 import { dayByForecast } from './forecast-demand.ts';
 
 /**
- * What a service will be asked, and what it takes to answer: the quantile of its traffic that the horizon is to keep, by the
- * forecast engine or as usage's is found, and what one replica takes at its part of that, learned from experiments.
+ * Sizing by capacity: the quantile of traffic that the horizon is to cover, from the forecast engine or from the
+ * traffic's history, and the resources one replica needs at its share of it, from experiments.
  */
 
 type Context = { deps: SizeDeps; request: SizeRequest; tried: readonly TriedFor[]; signal: AbortSignal };
@@ -19,14 +19,14 @@ export type ByCapacity = {
   answer: SizeAnswer['capacity'];
   planned: Planned | null;
   note: string | null;
-  /** What Prometheus says of an answer that may not be whole. */
+  /** Prometheus' warnings about incomplete results. */
   warnings: string[];
 };
 
 /**
- * `planned` is null where usage is to decide: nobody made experiments, or `answer.reason` says why not.
- * @param current - replicas there are
- * @param scaler - what sets replicas, where something does
+ * `planned` is null if usage decides: there are no experiments, or for the reason in `answer.reason`.
+ * @param current - current replicas
+ * @param scaler - autoscaler of the replicas, if any
  */
 export async function byCapacity(
   context: Context,
@@ -38,7 +38,7 @@ export async function byCapacity(
   const { deps, request } = context;
   const { points, leftOut } = await deps.history.loadPoints(target);
   const nothing: ByCapacity = { answer: null, planned: null, note: null, warnings: [] };
-  // The rule of another right-sizer is asked for as it is.
+  // Other strategies are used as requested.
   if (request.basis === 'usage' || request.strategy !== own) return nothing;
   const isAsked = request.basis === 'capacity' || request.demand_requests_per_second !== undefined;
   if (points.length + leftOut === 0 && !isAsked) return nothing;
@@ -86,7 +86,10 @@ export async function byCapacity(
   };
 }
 
-/** `confidences`: probability that the stated share of the horizon stays below it, by factors of it; null of what is certain. */
+/**
+ * `confidences`: probability that the stated share of the horizon stays below the demand, by factor; null if the demand
+ * is given.
+ */
 type Demand = {
   demand: number;
   by: 'request' | 'forecast' | 'quantiles';
@@ -94,7 +97,7 @@ type Demand = {
   warnings: string[];
 };
 
-/** Requests per second that the stated share of the horizon stays below, or why nobody knows. */
+/** Requests per second that the stated share of the horizon stays below, or the reason why it is unknown. */
 async function demandOf(
   { deps, request, tried, signal }: Context,
   target: { namespace: string; service: string },
@@ -112,7 +115,7 @@ async function demandOf(
   const hours = (rate.values.filter((value) => !Number.isNaN(value)).length * rate.stepMs) / hour;
   if (!isLong(hours, request.horizon))
     return `of its request_rate ${hours.toFixed(1)} hours are known; ${fewestHours[request.horizon]} are needed`;
-  // Of a day the engine knows more; an hour is over before it has begun to learn from it.
+  // The engine is used for a day only; an hour has too few cycles to learn from.
   const byForecast =
     request.horizon === '24h' ? await dayByForecast(deps.forecaster, rate, request.violation, signal) : null;
   if (byForecast !== null)
@@ -148,7 +151,9 @@ const unknown = {
   requests_per_second_of_each: null,
 };
 
-/** @param load - that of each replica, where it is known */
+/**
+ * @param load - requests per second per replica, if known
+ */
 const answerOf = ({ scenario, loadFrom, levels, maxLoad, cpu, memory }: Capacity, load = maxLoad) => ({
   ...unknown,
   scenario,

@@ -5,32 +5,32 @@ import { createCoverageTracker } from '../sizers/coverage.ts';
 import { day, hour, quantileOf, sorted, type Usage } from '../usage.ts';
 
 /**
- * Traffic of the coming day by the forecast engine: of each hour the quantile that is stated, forecast with its uncertainty;
- * then the least level that all hours together exceed in the stated share. What that would have kept of the days before
- * corrects it (Gibbs and Candès 2021, adaptive conformal inference, in logarithms).
+ * Traffic of the coming day by the forecast engine: per hour the forecast quantile with its uncertainty, then the
+ * lowest level that all hours together exceed in the stated share. The coverage on earlier days corrects it (adaptive
+ * conformal inference in logarithms, Gibbs and Candès 2021).
  */
 
 export type Forecaster = Pick<Forecast, 'forecast'>;
 
-/** Forecast from so much, and corrected by as many days of the rest. */
+/** History used for a forecast; earlier days are used for the correction. */
 const seenMs = 14 * day;
 const leastSeenMs = 7 * day;
-/** How far one day corrects what follows: ln units per share. */
+/** Step of the correction: ln units per share. */
 const pull = 0.5;
-/** Normal deviates of the upper end of an interval of 90 %. */
+/** Standard normal quantile of the upper end of a 90 % interval. */
 const upperDeviate = 1.6449;
 
-/** So many days' worth of belief that so many keep the stated share, chosen on the series that `bench/` names as looked at. */
+/** Prior coverage and its weight in days, chosen on the series that `bench/` lists as used for development. */
 const belief = { horizons: 20, kept: 0.82 };
 
-/** `confidences`: probability that no more than the stated share of the day's samples is above it, by factors of it. */
+/** `confidences`: probability that at most the stated share of the day's samples is above the level, by factor. */
 export type DayAhead = { level: number; confidences: number[] };
 
 /**
  * @param rate - requests per second
- * @param violation - stated share of the day's samples above
- * @returns requests per second; null where there is less than a week, or the engine has no uncertainty to give
- * @throws TowerError `unavailable` where the engine takes too long
+ * @param violation - stated share of samples above
+ * @returns requests per second; null with less than a week of history, or if the engine has no uncertainty
+ * @throws TowerError `unavailable` if the engine times out
  */
 export async function dayByForecast(
   forecaster: Forecaster,
@@ -58,7 +58,7 @@ export async function dayByForecast(
   }
 }
 
-/** From what was known at a moment. */
+/** Level computed from the history up to a time. */
 async function levelAfter(
   forecaster: Forecaster,
   { stepMs, values }: Usage,
@@ -77,7 +77,7 @@ async function levelAfter(
   const { forecast } = await forecaster
     .forecast({ ...question, confidence_tolerance: 0.2, fusion: 'weighted' }, signal)
     .catch((error: unknown) => {
-      // Too little of it is known.
+      // Too little history.
       if (error instanceof TowerError && error.code === 'invalid') return { forecast: [] };
       throw error;
     });

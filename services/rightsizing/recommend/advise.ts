@@ -2,32 +2,32 @@ import { feed, sizerFor, strategies } from '../backtest/backtest.ts';
 import { own } from '../strategies/names.ts';
 import { hour, type Resource, sorted, type Usage } from '../usage.ts';
 
-/** One request from what the pods of a container used. */
+/** One request from the usage of all pods of a container. */
 
 export type AdviseTask = {
   resource: Resource;
-  /** One series per pod, all on one grid. `first`: the step it was seen at first. */
+  /** One series per pod, on a common grid. `first`: the first step with a sample. */
   pods: (Usage & { first: number })[];
-  /** Of all pods together in the place of the busiest one. */
+  /** Uses the sum of all pods instead of the busiest one. */
   together: boolean;
   horizonMs: number;
-  /** CPU: share of samples above; memory: share of horizons with any. */
+  /** CPU: share of samples above the request; memory: share of horizons with any such sample. */
   violation: number;
   least: number;
-  /** CPU of a pod's first moments says how it starts, not what it needs. */
+  /** CPU of a pod's start-up is not representative. */
   startupMs: number;
-  /** `tower`, or one of the strategies; all = every one of them, for comparison. */
+  /** `tower`, or one of the strategies; all: every strategy, for comparison. */
   strategies: string[];
 };
 
 export type Advised = {
   strategy: string;
-  /** What it does, in a line; null of the tower’s own. */
+  /** One-line description; null for the project's own. */
   about: string | null;
-  /** Null where it says nothing. */
+  /** Null if the strategy returns none. */
   request: number | null;
   confidence: number | null;
-  /** The same with other factors of the request, see `keeping.ts`; null where nobody keeps count. */
+  /** Probabilities at factors of the request, see `coverage.ts`; null if not tracked. */
   confidences: number[] | null;
   factor: number | null;
   experts: { name: string; weight: number; says: number }[];
@@ -36,9 +36,9 @@ export type Advised = {
 export type Advices = {
   advised: Advised[];
   known: { pods: number; samples: number; firstMs: number | null; lastMs: number | null; hours: number };
-  /** Greatest use of any pod, start-up apart; null of nothing. */
+  /** Maximum usage of any pod without start-up; null without samples. */
   peak: number | null;
-  /** Greatest CPU of a pod's first moments; null where no pod began meanwhile. */
+  /** Maximum CPU during start-up; null if no pod started. */
   startupPeak: number | null;
 };
 
@@ -82,7 +82,7 @@ export function advise(task: AdviseTask): Advices {
   };
 }
 
-/** What the busiest pod used at each step: a request is the same for all of them. */
+/** Maximum over all pods at each step: all pods get the same request. */
 export function hottestOf(pods: readonly Usage[]): Usage {
   const [first] = pods;
   if (!first) return { startMs: 0, stepMs: 60_000, values: new Float64Array(0) };
@@ -93,7 +93,7 @@ export function hottestOf(pods: readonly Usage[]): Usage {
   return { ...first, values };
 }
 
-/** All pods together, step by step. */
+/** Sum of all pods at each step. */
 function totalOf(pods: readonly Usage[]): Usage {
   const [first] = pods;
   if (!first) return { startMs: 0, stepMs: 60_000, values: new Float64Array(0) };
@@ -105,8 +105,8 @@ function totalOf(pods: readonly Usage[]): Usage {
 }
 
 /**
- * Pods that began within the history lose their first moments; the peak of those is told. Those that are seen from the first
- * step of all may have begun there, or Prometheus keeps no more: they lose them too, and tell no peak.
+ * Removes the start-up of pods that started within the history, and returns its peak. Pods seen from the first step may
+ * have started earlier; their start-up is removed without a peak.
  */
 function withoutStartup(pods: AdviseTask['pods'], startupMs: number): [Usage[], number | null] {
   let most: number | null = null;

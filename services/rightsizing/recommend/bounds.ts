@@ -3,7 +3,7 @@ import type { ContainerState, WorkloadState } from '#services/acquisition/promet
 import type { SizeRequest, Sizing } from '../schemas.ts';
 import type { Resource } from '../usage.ts';
 
-/** What a request may be, whatever usage says. */
+/** Limits of a request: floors, caps, quotas, nodes. */
 
 export type Bounds = {
   minCpuCores: number;
@@ -12,10 +12,10 @@ export type Bounds = {
   maxMemoryBytes: number | undefined;
 };
 type BoundBy = Exclude<Sizing['bound_by'], 'capacity'>;
-/** `needed`: what it was raised to before anything lowered it, and by which rule. */
+/** `needed`: the value required before any cap, and the rule that raised it. */
 export type Bounded = { value: number; by: BoundBy; needed: number; neededBy: BoundBy };
 
-/** @throws TowerError `invalid` for what cannot be both */
+/** @throws TowerError `invalid` for contradictory bounds */
 export function refuseContradictions(request: SizeRequest): void {
   for (const [least, most] of [
     ['min_cpu_cores', 'max_cpu_cores'],
@@ -31,8 +31,8 @@ export function refuseContradictions(request: SizeRequest): void {
 }
 
 /**
- * After a kill memory is raised as VPA does, and a JVM may fill its heap; then floors and caps, then what the namespace allows, and at last the largest
- * node.
+ * Memory is raised after an out-of-memory kill as VPA does, and to the maximum heap of a JVM; then floors and caps
+ * apply, then the namespace's limits, and finally the largest node.
  */
 export function boundsOn(
   bounds: Bounds,
@@ -51,7 +51,7 @@ export function boundsOn(
   const least = isCpu
     ? (request.min_cpu_cores ?? bounds.minCpuCores)
     : (request.min_memory_bytes ?? bounds.minMemoryBytes);
-  // One of them may be of the settings.
+  // One of them may come from the settings.
   const floor = Math.min(least, cap ?? least);
   let [value, by]: [number, BoundBy] = [unbounded, 'usage'];
   const raise = (least: number | null, rule: BoundBy) => {
@@ -60,7 +60,7 @@ export function boundsOn(
   const lower = (most: number | null | undefined, rule: BoundBy) => {
     if (most !== null && most !== undefined && value > most) [value, by] = [most, rule];
   };
-  // Whatever was scraped: what kills is often over between two looks.
+  // The kill may have happened between two scrapes, so the limit counts even if no sample reached it.
   const killed = isCpu ? null : (current?.oomLimit ?? null);
   raise(killed === null ? null : Math.max(killed + 100 * 2 ** 20, killed * 1.2), 'oom');
   raise(isCpu ? null : (current?.heapBytes ?? null), 'heap');
@@ -68,7 +68,7 @@ export function boundsOn(
   raise(floor, 'floor');
   lower(cap, 'cap');
   const quota = roundDown(quotaFor(state, isCpu, current), isCpu);
-  // It is no reason to go below what must be.
+  // A quota is no reason to go below the floor.
   lower(quota === null ? null : Math.max(quota, floor, state.range.least[amount] ?? 0), 'quota');
   raise(state.range.least[amount], 'limit_range');
   lower(roundDown(state.range.most[amount], isCpu), 'limit_range');
@@ -76,16 +76,15 @@ export function boundsOn(
   return { value, by, needed, neededBy };
 }
 
-/** To what is written in the end, whole millicores and Mi, so that it is not above once it is. */
+/** Rounded down to whole millicores and Mi, so that the written value stays within the cap. */
 function roundDown(most: number | null, isCpu: boolean): number | null {
   const unit = isCpu ? 0.001 : 2 ** 20;
   return most === null || most < unit ? most : Math.floor(most / unit + 1e-9) * unit;
 }
 
 /**
- * What quotas of the namespace leave a container; null where there is none. A quota takes nothing from what is asked for now.
- * Growth has to leave room for the pod that a rollout makes before it takes an old one away. Memory is set with a limit of the
- * same, so what is left of limits bounds it too.
+ * Remaining quota of a container; null without a quota. Current requests are never reduced. Growth must leave room for
+ * the surge pod of a rollout. The memory limit equals the request, so the remaining quota of limits applies too.
  */
 function quotaFor({ quotaLeft, replicas, containers }: WorkloadState, isCpu: boolean, current: ContainerState | null) {
   const requestOf = (each: ContainerState) => (isCpu ? each.cpuRequest : each.memoryRequest) ?? 0;
@@ -99,6 +98,6 @@ function quotaFor({ quotaLeft, replicas, containers }: WorkloadState, isCpu: boo
   const limits = all.reduce((sum, each) => sum + (each.memoryLimit ?? 0), 0);
   const ofLimits = isCpu ? Number.POSITIVE_INFINITY : perPod(quotaLeft.memoryLimitBytes, limits);
   const most = share * Math.min(ofRequests, ofLimits);
-  // A quota for limits where none is set and nothing is left: only what it refuses says more.
+  // A quota for limits without remaining room: only admission can tell more.
   return most > 0 && Number.isFinite(most) ? most : null;
 }

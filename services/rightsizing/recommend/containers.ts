@@ -3,19 +3,21 @@ import type { WorkloadState } from '#services/acquisition/prometheus/workload-st
 import { hour } from '../usage.ts';
 import type { Pods } from './read.ts';
 
-/** Which containers a recommendation is about, and which of them its outputs. */
+/** Selects the containers of a recommendation and of its outputs. */
 
-/** What is injected beside a service, by the names of those who do so. */
+/** Injected sidecars, by their usual names. */
 const sidecars =
   /^(istio-proxy|linkerd-proxy|envoy(-sidecar)?|cloud-sql-proxy|cloudsql-proxy|vault-agent|daprd|fluent-bit|consul-dataplane|kuma-sidecar|jaeger-agent|otc-container)$/;
 
-/** @param template - containers of its own; null where no cluster tells */
+/**
+ * @param template - containers of the template; null without a cluster
+ */
 export const isBeside = (name: string, { nativeSidecars }: WorkloadState, template: string[] | null): boolean =>
   nativeSidecars.includes(name) || (template === null ? sidecars.test(name) : !template.includes(name));
 
 /**
- * Those that ran until the end; of others an old version had one, or it only began the pod.
- * @param init - init containers: one that does not go on is over as soon as it is not seen
+ * Containers still running at the end; others belong to an old version or ran at start-up only.
+ * @param init - init containers, which are done once they are no longer seen
  */
 export function containersNow(
   parts: readonly Pods[],

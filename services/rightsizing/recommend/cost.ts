@@ -1,6 +1,6 @@
 import type { SizeAnswer } from '../schemas.ts';
 
-/** What requests cost a month, at the prices of the settings. */
+/** Monthly cost of requests at the configured prices. */
 
 export type Prices = { currency: string; cpuCoreHour: number; memoryGibHour: number };
 type Container = Pick<SizeAnswer['containers'][number], 'sidecar' | 'cpu' | 'memory'>;
@@ -8,9 +8,9 @@ type Container = Pick<SizeAnswer['containers'][number], 'sidecar' | 'cpu' | 'mem
 const hoursPerMonth = 730;
 
 /**
- * Null where any of what it takes is not known: half a sum is no sum.
- * @param replicas - there are now
- * @param planned - those that sizes are for, where that is another number
+ * Null if any part is unknown: partial sums are misleading.
+ * @param replicas - current
+ * @param planned - replicas of the recommendation, if different
  */
 export function costOf(
   prices: Prices,
@@ -29,14 +29,14 @@ export function costOf(
     return total * hoursPerMonth * replicas;
   };
   const now = monthly(replicas, ({ cpu, memory }) => [cpu.current_request, memory.current_request]);
-  // What is beside a service is not in what is to be applied.
+  // Injected sidecars are not part of what is applied.
   const then = monthly(planned ?? replicas, ({ sidecar, cpu, memory }) =>
     sidecar ? [cpu.current_request, memory.current_request] : [cpu.request, memory.request],
   );
   return withSaving(prices, now, then);
 }
 
-/** Of several workloads: the saving is that of those whose cost is known before and after. */
+/** Sum over workloads: the saving covers those whose cost is known before and after. */
 export function sumOfCosts(prices: Prices, costs: readonly SizeAnswer['cost'][]): SizeAnswer['cost'] {
   const known = costs.filter(({ monthly_saving }) => monthly_saving !== null);
   if (known.length === 0) return withSaving(prices, null, null);

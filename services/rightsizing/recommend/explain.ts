@@ -9,13 +9,13 @@ import { day, type Resource } from '../usage.ts';
 import type { Advices } from './advise.ts';
 import type { Bounded } from './bounds.ts';
 
-/** Why a number is what it is, in words. */
+/** Explanations of recommendations. */
 
 type Container = SizeAnswer['containers'][number];
 
-/** Less tells nothing of a day, or of how it goes on. */
+/** Minimum history in hours, by horizon. */
 export const fewestHours = { '24h': 24, '1h': 3 };
-/** A day of samples has no more than its last hour missing: the first of a rate, and what is scraped just now. */
+/** A full day of samples lacks at most its last hour: the first step of a rate, and the latest scrape. */
 export const isLong = (hours: number, horizon: '24h' | '1h'): boolean => hours >= fewestHours[horizon] * 0.95;
 
 const boundTexts: Record<Bounded['by'], string> = {
@@ -60,7 +60,7 @@ export function explain(
 
 function boundText(unbounded: number, { value, by, needed, neededBy }: Bounded, resource: Resource): string {
   if (boundTexts[by] === '') return '';
-  // What only takes away has something to take from.
+  // A cap matters only if the value was above it.
   const isRaised =
     value > unbounded && boundTexts[neededBy] === '' && (by === 'cap' || by === 'quota' || by === 'node');
   const first = isRaised
@@ -125,13 +125,13 @@ export function notesOf(state: WorkloadState, containers: Container[]): string[]
   ];
 }
 
-/** What is applied from here leaves replicas alone. */
+/** Applying a recommendation does not change replicas. */
 export const replicaNotes = (planned: Planned | null, current: number | null): string[] =>
   planned && current !== null && planned.replicas !== current
     ? [`this size is for ${planned.replicas} replicas, and there are ${current}: the outputs set both`]
     : [];
 
-/** What was measured wrongly, and what was not answered in full. */
+/** Warnings about impossible samples and incomplete results. */
 export const doubtNotes = (parts: readonly { impossible: number }[], warnings: readonly string[]): string[] => {
   const impossible = parts.reduce((total, part) => total + part.impossible, 0);
   return [
@@ -140,7 +140,7 @@ export const doubtNotes = (parts: readonly { impossible: number }[], warnings: r
   ];
 };
 
-/** Where there was more than could be looked at. */
+/** Warning if the history was shortened. */
 export const shorterNotes = (wanted: { startMs: number }, looked: { startMs: number; endMs: number }): string[] =>
   looked.startMs === wanted.startMs
     ? []
@@ -157,7 +157,7 @@ export function triedNotes(tried: readonly TriedFor[]): string[] {
       ];
 }
 
-/** Whether the load at which an autoscaler acts is a share of what is requested. */
+/** Whether an autoscaler's metric is a percentage of requests. */
 export const isShare = (metric: string, type: string): boolean =>
   type === 'utilization' && (metric === 'cpu' || metric === 'memory');
 
@@ -168,6 +168,6 @@ export function whyNot({ history_days }: SizeRequest, containers: Container[], [
       : containers
           .map(({ container, cpu, memory }) => `${container}: CPU ${cpu.explanation}; memory ${memory.explanation}`)
           .join('; ');
-  // What a store that is away has is not known to be nothing.
+  // With warnings, missing data cannot be reported as absent.
   return warning === undefined ? why : `${why}; but it warns that an answer may not be whole: ${warning}`;
 }

@@ -2,7 +2,7 @@ import { stringify } from 'yaml';
 import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
 import type { NamedWorkload } from '#services/acquisition/prometheus/workload-state.ts';
 
-/** A recommendation as what people apply: a patch, a Kustomize patch, Helm values, a VPA object. */
+/** Outputs to apply: a patch, a Kustomize patch, Helm values, a VPA object. */
 
 export type ContainerSizes = {
   container: string;
@@ -12,7 +12,7 @@ export type ContainerSizes = {
 };
 export type OutputTarget = Workload & Pick<NamedWorkload, 'kind'>;
 
-/** YAML 1.1 as kubectl reads it: there Off is a boolean unless it is quoted. */
+/** YAML 1.1 as kubectl parses it: an unquoted Off would be a boolean. */
 const yamlOf = (value: object): string => stringify(value, { aliasDuplicateObjects: false, version: '1.1' });
 
 /** Millicores, rounded up. */
@@ -20,12 +20,12 @@ export const cpuQuantity = (cores: number): string => `${Math.ceil(cores * 1000 
 /** Mebibytes, rounded up. */
 export const memoryQuantity = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20 - 1e-9)}Mi`;
 
-/** Inside of single quotes of a shell: names of metrics are anybody's. */
+/** Escaped for single quotes in a shell: metric names are user input. */
 const inQuotes = (text: string): string => text.replaceAll("'", String.raw`'\''`);
 
 type Resources = { requests: Record<string, string>; limits?: Record<string, string> };
 
-/** The memory limit is the request: memory above what was promised is what kills neighbours. */
+/** The memory limit equals the request: memory above it can cause kills of other pods. */
 export function resourcesOf({ cpuCores, memoryBytes, cpuLimitCores }: ContainerSizes): Resources {
   const requests = {
     ...(cpuCores === null ? {} : { cpu: cpuQuantity(cpuCores) }),
@@ -40,11 +40,11 @@ export function resourcesOf({ cpuCores, memoryBytes, cpuLimitCores }: ContainerS
 
 export type Outputs = { kubectl: string; kustomize: string; helm: string; vpa: string };
 
-/** What has to be set with it; null where nothing has. */
+/** What has to be set together with the requests; null if nothing. */
 export type Beside = {
-  /** That the size is for. */
+  /** Replicas the recommendation assumes. */
   replicas: number | null;
-  /** The autoscaler whose targets move with the request, and all that it is to scale by. */
+  /** The autoscaler whose targets change with the requests, and its complete list of metrics. */
   scaler: { name: string; metrics: object[] } | null;
 };
 
@@ -65,7 +65,7 @@ export function outputsOf(
     spec: {
       targetRef: { apiVersion: 'apps/v1', kind, name: service },
       updatePolicy: { updateMode: 'Initial' },
-      // The least and the most it may choose are the recommendation: VPA applies exactly those requests to new pods. Limits stay.
+      // Minimum and maximum both equal the recommendation, so that VPA applies exactly it to new pods. Limits stay.
       resourcePolicy: {
         containerPolicies: [
           ...sized.map(({ name, resources: { requests } }) => ({

@@ -6,23 +6,25 @@ import type { Workload } from '#services/acquisition/prometheus/metric-queries.t
 import type { SizeRequest } from '../schemas.ts';
 import { day } from '../usage.ts';
 
-/** What is read of a workload before it is sized. */
+/** Reads usage and state of a workload before it is sized. */
 
-/** `first`: the step it was seen at first, -1 of one that never was; `lastMs`: when last; both also where that is left out of the values. */
+/** `first`: first step with a sample, or -1; `lastMs`: time of the last one; both include steps without values. */
 export type SeenPod = PodUsage & { first: number; lastMs: number | null };
-/** `windowMs`: what each value of CPU is the mean of. */
+/** `windowMs`: averaging window of each CPU value. */
 export type Pods = {
   startMs: number;
   stepMs: number;
   windowMs: number;
   pods: SeenPod[];
-  /** Samples that no node can have made, left out. */
+  /** Number of impossible samples, which are left out. */
   impossible: number;
-  /** What Prometheus says of answers that may not be whole. */
+  /** Prometheus' warnings about incomplete results. */
   warnings: string[];
 };
 
-/** @param kind - what it is said to be; what Prometheus knows it as where nothing is said */
+/**
+ * @param kind - workload kind; detected if not given
+ */
 export async function readAll(
   history: History,
   target: Workload,
@@ -45,11 +47,11 @@ export async function readAll(
   return { stretch, cpu, memory, state, written, tried, kind: kind ?? known ?? 'Deployment', notes };
 }
 
-/** Whether less history would do. */
+/** Whether a shorter history could succeed. */
 const isTooMuch = (error: unknown): boolean =>
   error instanceof TowerError && ('most_values' in error.details || 'most_bytes' in error.details);
 
-/** Of so many pods that one answer cannot hold it, half the history, and half of that. */
+/** Halves the history until the response is small enough. */
 async function podsOf(
   history: History,
   target: Workload,

@@ -5,11 +5,14 @@ import { formatQuantity } from '../quantity.ts';
 import type { SizeAnswer, SizeRequest } from '../schemas.ts';
 import type { Resource } from '../usage.ts';
 
-/** How many replicas, and what an autoscaler is to do when requests move. */
+/** Replica counts, and autoscaler targets when requests change. */
 
 type Container = SizeAnswer['containers'][number];
 
-/** All replicas together, over what one of them is to have. @param demand - cores they are to have together */
+/**
+ * Total demand divided by the capacity of one replica.
+ * @param demand - total cores
+ */
 export function sizeReplicas(
   request: SizeRequest,
   { replicas: current, hpa }: WorkloadState,
@@ -17,7 +20,7 @@ export function sizeReplicas(
   containers: readonly Container[],
   planned: Planned | null,
 ): SizeAnswer['replicas'] {
-  // As it will be written: whole millicores.
+  // Rounded to whole millicores, as it is written.
   const perPod = containers.reduce((sum, each) => sum + Math.ceil(1000 * (each.cpu.request ?? Number.NaN)) / 1000, 0);
   if (request.kind === 'DaemonSet' || containers.length === 0) return null;
   const nothing = {
@@ -33,7 +36,7 @@ export function sizeReplicas(
   }
   if (demand === null || Number.isNaN(perPod))
     return { ...nothing, explanation: 'not of all containers is known what they need' };
-  // Nobody knows either of them to a hundredth.
+  // Rounded: neither value is known to 1 %.
   const needed = Math.max(1, Math.ceil(demand / (perPod * request.target_utilization) - 0.01));
   const recommended = Math.min(
     request.max_replicas ?? Number.POSITIVE_INFINITY,
@@ -52,15 +55,15 @@ export function sizeReplicas(
   };
 }
 
-/** What a share of one request is of another, kept where a service has room to breathe and does not run empty. */
+/** The percentage that keeps the load at which it scales, between a safe minimum and maximum. */
 export function movedShare(share: number, before: number, after: number) {
   const exact = (share * before) / after;
-  // One that is outside already is not brought in against the way it has to go.
+  // A target already outside that range is not forced into it.
   const [low, high] = [Math.min(0.5, share), Math.max(0.9, share)];
   return { exact, moved: Math.min(high, Math.max(low, exact)), low, high };
 }
 
-/** Utilisation is a share of the request: where the request moves, the target has to, or the autoscaler acts at another load. */
+/** Utilisation is a percentage of the request, so the target has to change with the request. */
 export function hpaOf(
   { hpa, containers: current }: WorkloadState,
   resource: Resource,
@@ -73,7 +76,7 @@ export function hpaOf(
   const sum = (values: (number | null)[]) =>
     values.length === 0 || values.includes(null) ? null : values.reduce<number>((total, value) => total + value!, 0);
   const before = sum(containers.map(({ container }) => requestOf(container)));
-  // What is injected is not in what is to be applied.
+  // Injected sidecars are not part of what is applied.
   const after = sum(containers.map((each) => (each.sidecar ? requestOf(each.container) : each[resource].request)));
   const { target } = scaled;
   const common = { name: hpa.name, target_utilization: target };
@@ -97,8 +100,8 @@ export function hpaOf(
 }
 
 /**
- * All that an autoscaler is to scale by, with the targets that move. A list of metrics is replaced whole, so it takes the
- * cluster’s own; null where that is not known, no target moves, or something else would move it back.
+ * Complete list of metrics with the changed targets. Lists are replaced as a whole, so it starts from the cluster's
+ * list; null if that is unknown, no target changes, or another controller owns it.
  */
 export function scalerPatch(
   scaler: Written['scaler'],
@@ -118,7 +121,7 @@ export function scalerPatch(
   return moved ? { name: scaler.metadata.name, metrics } : null;
 }
 
-/** Targets that belong to a size, and that its outputs do not set. */
+/** Targets that the recommendation assumes but its outputs do not set. */
 export const unsetTargets = (
   patch: ReturnType<typeof scalerPatch>,
   scaler: Written['scaler'],

@@ -12,19 +12,19 @@ import { explain, explainCapacity, isLong } from './explain.ts';
 import type { Pods } from './read.ts';
 import type { SizeDeps } from './size-deps.ts';
 
-/** Requests and limits of the containers of a workload, from what their pods used and from experiments. */
+/** Requests and limits of the containers of a workload, from usage and experiments. */
 
 type Container = SizeAnswer['containers'][number];
 
-/** What containers of a workload are sized with. */
+/** Inputs for sizing containers. */
 export type Context = {
   deps: SizeDeps;
   request: SizeRequest;
   state: WorkloadState;
-  /** Containers of its own; null where no cluster tells. */
+  /** Containers of the template; null without a cluster. */
   template: string[] | null;
   signal: AbortSignal;
-  /** What experiments and traffic say; null where usage decides. */
+  /** Result of capacity planning; null if usage decides. */
   planned: Planned | null;
 };
 
@@ -58,7 +58,7 @@ function sizeContainer(context: Context, { container, cpu, memory, cpuShare, mem
   };
 }
 
-/** A node takes a pod whole: where all its containers are too much for the largest one, each has its part of that. */
+/** A pod must fit on one node: if all containers together exceed the largest node, each gets a proportional part. */
 export function onOneNode(context: Context, all: readonly Known[]): Container[] {
   const sized = all.map((each) => sizeContainer(context, each));
   const { cpuCores, memoryBytes } = context.state.node;
@@ -75,7 +75,7 @@ export function onOneNode(context: Context, all: readonly Known[]): Container[] 
   });
 }
 
-/** Of what all containers used, since experiments tell them apart no better than by pods. */
+/** Share of the pod's total usage: experiments measure pods, not containers. */
 function shareOf({ pods }: Pods, container: string): number {
   const used = (of: PodUsage[]) =>
     of.reduce((sum, { values }) => sum + values.reduce((all, value) => all + (Number.isNaN(value) ? 0 : value), 0), 0);
@@ -83,7 +83,7 @@ function shareOf({ pods }: Pods, container: string): number {
   return all > 0 ? used(pods.filter((pod) => pod.container === container)) / all : 1;
 }
 
-/** Cores that all pods together are to have; null where nothing is known. */
+/** Total cores of all pods; null if unknown. */
 export async function demandOf(context: Context, { startMs, stepMs, windowMs, pods }: Pods): Promise<number | null> {
   const request: SizeRequest = { ...context.request, strategy: own, compare: false, startup_seconds: 0 };
   const usages = pods.map(({ values, first }) => ({ startMs, stepMs, values, first }));
@@ -105,20 +105,20 @@ async function advised(
     horizonMs: horizonMsOf[request.horizon],
     violation: resource === 'cpu' ? request.violation : request.memory_violation,
     least: resource === 'cpu' ? 0.001 : 2 ** 20,
-    // A mean over so long a window still has the start in it.
+    // A mean over such a long window still contains the start-up.
     startupMs: request.startup_seconds === 0 ? 0 : request.startup_seconds * 1000 + windowMs,
     strategies: [...new Set([request.strategy, ...others])],
   };
   return deps.pool.run<Advices>('runAdvise', task, { signal });
 }
 
-/** What a request is based on, and how much that is before floors and caps. */
+/** Basis of a request, and its value before floors and caps. */
 type Decision = { basis: 'usage' | 'capacity'; unbounded: number | null; hasEnoughUsage: boolean };
 
 /**
- * Usage or capacity? CPU follows experiments wherever there are some. Memory follows the larger of both: memory that was used
- * in production is what kills, whatever an experiment of minutes saw. Usage counts once its history is long enough; beside
- * experiments memory of a few hours counts too.
+ * Chooses between usage and capacity. CPU follows experiments if there are any. Memory uses the larger of both, since
+ * experiments of minutes miss slow growth. Usage counts once its history is long enough; together with experiments a
+ * few hours of memory suffice.
  */
 function decide(
   resource: Resource,
@@ -149,7 +149,7 @@ function sizingOf(
   const isCapacity = basis === 'capacity';
   const bounds = boundsOn(deps.bounds, request, state, resource, unbounded, current);
   const { value: bounded, by: decided, needed } = bounds ?? { value: null, by: 'nothing' as const, needed: 0 };
-  // Below what is needed nothing is stated. Memory by capacity is more than usage would request, by an unknown margin.
+  // No confidence below the needed value. Memory by capacity exceeds usage by an unknown margin.
   const isStated = bounded !== null && bounded >= needed && (isLongEnough || (isCapacity && isCpu));
   return {
     request: bounded,
@@ -172,7 +172,7 @@ function sizingOf(
   };
 }
 
-/** Where none is asked for, one that is there stays, and rises where the request would be above it. */
+/** An existing limit stays, and rises to the request if that is above it. */
 function cpuLimit(
   { cpu_limit }: SizeRequest,
   cores: number,

@@ -7,7 +7,7 @@ import type { Prices } from './cost.ts';
 /** Dependencies of recommendations. */
 export type SizeDeps = {
   history: History;
-  /** The fused engine. */
+  /** Forecast engine. */
   forecaster: Forecaster;
   pool: WorkerPool;
   prices: Prices;

@@ -13,9 +13,12 @@ import { hpaOf, scalerPatch, sizeReplicas, unsetTargets } from './scaling.ts';
 import { adviseContainer, demandOf, onOneNode } from './size-containers.ts';
 import type { SizeDeps } from './size-deps.ts';
 
-/** From the history of a workload to a recommendation that explains each of its numbers. */
+/** Computes a recommendation, with explanations, from the history of a workload. */
 
-/** @throws TowerError `invalid` for names Kubernetes does not allow, `unavailable` where Prometheus or threads do not answer */
+/**
+ * @throws TowerError `invalid` for invalid Kubernetes names, `unavailable` if Prometheus or the worker threads do not
+ *   answer
+ */
 export async function sizeWorkload(
   deps: SizeDeps,
   target: Workload,
@@ -75,7 +78,7 @@ export async function sizeWorkload(
   };
 }
 
-/** What can be applied, or why nothing can. */
+/** What can be applied, or the reason why nothing can. */
 function outcomeOf(
   target: Parameters<typeof outputsOf>[0],
   request: SizeRequest,

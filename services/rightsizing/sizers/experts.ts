@@ -1,18 +1,18 @@
 import { day, hour, quantileOf, sorted } from '../usage.ts';
 import { createLogHistogram } from './log-histogram.ts';
 
-/** Simple guesses of what the next stretch of time will ask for. Which of them to listen to is the sizer’s business. */
+/** Simple predictors of the next horizon; the sizer weights them. */
 
 export type Experts = {
   names: string[];
-  /** Takes what came next. */
+  /** Adds the next values. */
   add(values: Float64Array): void;
-  /** What each says of the coming horizon; NaN where it has nothing to say. */
+  /** Prediction of each expert for the coming horizon; NaN if it has none. */
   guesses(): Float64Array;
 };
 
 type Expert = { name: string; guess(past: Past): number };
-/** All that was seen, one step apart. */
+/** All values seen so far, one step apart. */
 type Past = { values: Float64Array; size: number; stepMs: number; horizonMs: number };
 
 export function createExperts(stepMs: number, horizonMs: number, share: number, least: number): Experts {
@@ -55,14 +55,14 @@ export function createExperts(stepMs: number, horizonMs: number, share: number, 
   };
 }
 
-/** The known values of the stretch of the horizon’s length that begins so long from now (negative), ascending. */
+/** Known values of one horizon that starts at an offset from now (negative), ascending. */
 function stretch({ values, size, stepMs, horizonMs }: Past, fromMs: number): Float64Array {
   const from = size + Math.round(fromMs / stepMs);
   const to = Math.min(size, from + Math.round(horizonMs / stepMs));
   return sorted(values.subarray(Math.max(0, from), Math.max(0, to)));
 }
 
-/** Of the coming horizon’s clock times on so many days before; `aheadMs` moves the clock. */
+/** Values at the same time of day on previous days; `aheadMs` shifts the time. */
 function sameHours(past: Past, days: number, aheadMs: number): Float64Array {
   const parts = Array.from({ length: days }, (_, i) => stretch(past, aheadMs - (i + 1) * day));
   const all = new Float64Array(parts.reduce((total, part) => total + part.length, 0));
@@ -74,7 +74,7 @@ function sameHours(past: Past, days: number, aheadMs: number): Float64Array {
   return all.sort();
 }
 
-/** The last stretch, in the proportion of the coming hours to those just gone on the days before. */
+/** The last horizon, scaled by the ratio of the coming hours to the current ones on previous days. */
 function moved(past: Past, share: number): number {
   const [coming, gone] = [sameHours(past, 7, 0), sameHours(past, 7, -past.horizonMs)].map((each) =>
     quantileOf(each, share),

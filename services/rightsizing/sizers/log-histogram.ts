@@ -1,26 +1,26 @@
-/** Quantiles of a stream that forgets: buckets that grow by a fixed share, weights that halve. */
+/** Quantiles of a stream with exponential decay: logarithmic buckets, weights with a half-life. */
 
-/** Each bucket ends 1.5 % above the one before. */
+/** Each bucket ends 1.5 % above the previous one. */
 const growth = Math.log(1.015);
 const buckets = 3_000;
 
 export type LogHistogram = {
-  /** Takes one value; what came earlier weighs less by then. */
+  /** Adds a value; the weight of earlier values decays relative to it. */
   add(value: number, atMs: number): void;
-  /** The value below which the share of the weight lies, within 1 %; NaN of nothing. */
+  /** Weighted quantile, within 1 %; NaN if empty. */
   quantile(share: number): number;
 };
 
 /**
- * @param least - values up to here count as 0; what lies above 2 × 10^19 times it, as that
- * @param halfLifeMs - a value this old weighs half
+ * @param least - values up to this count as 0; values above 2 × 10^19 times it are clipped
+ * @param halfLifeMs - age at which a value has half its weight
  */
 export function createLogHistogram(least: number, halfLifeMs: number): LogHistogram {
   const weights = new Float64Array(buckets);
   let total = 0;
   let [top, originMs] = [-1, Number.NaN];
   const endOf = (bucket: number) => (bucket === 0 ? least : least * Math.exp(bucket * growth));
-  /** Weights grow with time instead of shrinking, until they have to be set back. */
+  /** Weights of new values grow instead, until they are rescaled. */
   const rebase = (atMs: number) => {
     const factor = Number.isNaN(originMs) ? 1 : 2 ** ((originMs - atMs) / halfLifeMs);
     for (let i = 0; i <= top; i += 1) weights[i]! *= factor;

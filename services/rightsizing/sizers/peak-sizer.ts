@@ -2,21 +2,21 @@ import { day, strideOf } from '../usage.ts';
 import type { Sized, Sizer, SizerSettings } from './sizer.ts';
 
 /**
- * A request that memory does not reach: the peak of the last days, times what peaks rose by so far. How far they will
- * rise with the stated probability is beyond what was seen, so it is read off an exponential tail fitted to the greatest
- * rises (peaks over a threshold; Weissman 1978).
+ * A memory request that is rarely exceeded: the peak of the last days times a growth factor. The factor at the stated
+ * probability lies beyond the observed ones, so it is extrapolated by an exponential tail of the largest ratios (peaks
+ * over threshold; Weissman 1978).
  */
 
 const daysBack = 7;
-/** A fifth of the rises make the tail, three at least. */
+/** The largest 20 % form the tail, at least three. */
 const tailShare = 0.2;
 const fewest = 4;
 const leastMargin = 0.03;
-/** Half as much again as the peak is the most: a level that shifted once must not be expected to shift each day. */
+/** Maximum factor 1.5: a single level shift must not be expected every day. */
 const mostMargin = Math.log(1.5);
-/** While too few rises are known; what right-sizers add. */
+/** Default factor while few ratios are known; usual among right-sizers. */
 const usualFactor = 1.15;
-/** Rises that are remembered. */
+/** Maximum number of ratios kept. */
 const mostRises = 400;
 const belief = { windows: 4, kept: 0.95 };
 
@@ -24,7 +24,7 @@ const belief = { windows: 4, kept: 0.95 };
 export function createPeakSizer({ horizonMs, violation, least }: SizerSettings): Sizer {
   const strideMs = strideOf(horizonMs);
   const [strides, back] = [Math.round(horizonMs / strideMs), Math.round((daysBack * day) / strideMs)];
-  /** Of each stride. NaN of one without samples. */
+  /** Peak of each stride; NaN without samples. */
   const peaks: number[] = [];
   const requests: (number | null)[] = [];
   const rises: number[] = [];
@@ -48,16 +48,16 @@ export function createPeakSizer({ horizonMs, violation, least }: SizerSettings):
       requests.push(ask().request);
       peaks.push(greatest(values));
       const begin = peaks.length - strides;
-      // Before that there was no whole horizon to rise from.
+      // Before that no whole horizon is available.
       if (begin < strides) return;
       const [before, after] = [peakUpTo(begin, back), peakUpTo(peaks.length, strides)];
       const request = requests[begin]!;
-      // What lies below the least request is no rise.
+      // Peaks below the minimum request do not count.
       if (!Number.isNaN(before) && !Number.isNaN(after))
         rises.push(Math.log(Math.max(after, least) / Math.max(before, least)));
       if (rises.length > mostRises) rises.shift();
       if (request === null || Number.isNaN(after)) return;
-      // Horizons that overlap are no more than one piece of evidence.
+      // Overlapping horizons count as one observation.
       if (begin % strides !== 0) return;
       judged += 1;
       if (after <= request) kept += 1;
@@ -70,7 +70,7 @@ export function createPeakSizer({ horizonMs, violation, least }: SizerSettings):
   };
 }
 
-/** What is exceeded with probability `p`, by an exponential tail above the k-th greatest. */
+/** Quantile exceeded with probability `p`, by an exponential tail above the k-th largest value. */
 function tailQuantile(values: readonly number[], p: number): number {
   const falling = [...values].sort((a, b) => b - a);
   const k = Math.min(falling.length - 1, Math.max(3, Math.round(tailShare * falling.length)));

@@ -1,21 +1,21 @@
 import { sorted } from '../usage.ts';
 
-/** What a stretch of usage would have cost at a request: the request itself, and more for what went above it. */
+/** Cost of a window of usage at a given request: the request itself plus a weighted excess. */
 
 export type Window = {
-  /** Known samples. */
+  /** Number of known samples. */
   size: number;
-  /** NaN of an empty one. */
+  /** NaN if empty. */
   most: number;
   /** Share of samples above the request. */
   above(request: number): number;
-  /** Sum of what lies above the request. */
+  /** Sum of usage above the request. */
   excess(request: number): number;
-  /** Sum over the samples of `request + weight × what lies above it`. */
+  /** Sum over the samples of `request + weight × excess`. */
   cost(request: number, weight: number): number;
-  /** The request that costs least: the quantile 1 - 1/weight. NaN of an empty one. */
+  /** The cheapest request: the quantile 1 - 1/weight. NaN if empty. */
   cheapest(weight: number): number;
-  /** The least it can cost with a request of `floor` at least. */
+  /** The minimum cost with a request of at least `floor`. */
   least(weight: number, floor: number): number;
   sum: number;
 };
@@ -40,7 +40,7 @@ export function windowOf(values: Float64Array): Window {
     const at = firstAbove(request);
     return behind[at]! - (size - at) * request;
   };
-  // The cost is convex with corners at the samples: the least is at one of them.
+  // The cost is convex with corners at the samples, so the minimum is at a sample.
   const cheapest = (weight: number) => ascending[Math.max(0, Math.ceil(size * (1 - 1 / weight)) - 1)] ?? Number.NaN;
   const cost = (request: number, weight: number) => size * request + weight * excess(request);
   return {

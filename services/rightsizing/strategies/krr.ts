@@ -1,13 +1,13 @@
 import { day, lastOf, quantileOf, sorted, type Usage } from '../usage.ts';
 import { greatest, mebibyte, type Strategy } from './strategy.ts';
 
-/** Robusta KRR’s two strategies (robusta-dev/krr at d6baa745: robusta_krr/strategies). */
+/** Robusta KRR's two strategies (robusta-dev/krr at d6baa745: robusta_krr/strategies). */
 
 const lookBackMs = 14 * day;
 const floors = { cpu: 0.01, memory: 100 * mebibyte };
 const fewest = 100;
 
-/** Of each pod with a hundred samples at least. */
+/** Pods with at least 100 samples. */
 const known = (pods: Usage[]): Float64Array[] =>
   pods.map((pod) => sorted(lastOf(pod, lookBackMs).values)).filter((values) => values.length >= fewest);
 
@@ -24,7 +24,7 @@ export const krrSimple: Strategy = {
     resource === 'memory' ? peak(pods) : greatest(known(pods).map((values) => quantileOf(values, 0.95))),
 };
 
-/** Percentiles of the samples of all pods together, as NumPy takes them. */
+/** Percentiles over the samples of all pods, interpolated as NumPy does. */
 const pooled = (pods: Usage[], share: number): number | null => {
   const all = Float64Array.from(known(pods).flatMap((values) => [...values])).sort();
   return all.length === 0 ? null : quantileOf(all, share);

@@ -1,9 +1,9 @@
-/** Strategies by name, apart from what they do: the start needs no more. */
+/** Names of strategies, separate from their code, which is not needed at start-up. */
 
-/** The tower's own. */
+/** This project's strategy. */
 export const own = 'tower';
 
-/** Rules of others. */
+/** Strategies of other right-sizers. */
 export const ofOthers = [
   'krr_simple',
   'krr_simple_limit',

@@ -1,7 +1,7 @@
 import { day, hour, lastOf, quantileOf, type Resource, sorted, type Usage } from '../usage.ts';
 import { greatest, mebibyte, none, type Strategy } from './strategy.ts';
 
-/** Rules of other right-sizers, small enough for one file. */
+/** Algorithms of other right-sizers that are small enough for one file. */
 
 const flat = (pods: Usage[], ms: number): number[] => pods.flatMap((pod) => [...sorted(lastOf(pod, ms).values)]);
 const peakOf = (pods: Usage[], ms: number): number | null =>
@@ -9,8 +9,8 @@ const peakOf = (pods: Usage[], ms: number): number | null =>
 const times = (value: number | null, factor: number): number | null => (value === null ? null : value * factor);
 
 /**
- * gocrane/crane at 2b0ddae8, its resource recommender: all pods in one histogram of even buckets, where a sample weighs
- * as much as it is great, and nothing is forgotten within the week.
+ * gocrane/crane at 2b0ddae8, resource recommender: one linear histogram of all pods, in which a sample's weight is its
+ * value, without decay within the week.
  */
 export const crane: Strategy = {
   name: 'crane',
@@ -34,7 +34,7 @@ export const crane: Strategy = {
   },
 };
 
-/** Of each quarter of an hour the greatest and what it rose by. */
+/** Maximum and increase of each 15 minutes. */
 function quarters({ startMs, stepMs, values }: Usage): { most: number; rise: number }[] {
   const groups = new Map<number, { most: number; least: number }>();
   for (let i = 0; i < values.length; i += 1) {
@@ -51,7 +51,7 @@ function quarters({ startMs, stepMs, values }: Usage): { most: number; rise: num
 const nearestRank = (ascending: Float64Array, share: number): number =>
   ascending[Math.min(ascending.length, Math.max(1, Math.round(share * ascending.length))) - 1]!;
 
-/** kruize/autotune at c671ae30, medium term: whatever never used a core gets its peak. */
+/** kruize/autotune at c671ae30, medium term: containers that never used a core get their peak. */
 function kruize(resource: Resource, pods: Usage[], share: number): number | null {
   const all = pods.flatMap((pod) => quarters(lastOf(pod, 7 * day)));
   if (all.length === 0) return null;
@@ -65,7 +65,7 @@ function kruize(resource: Resource, pods: Usage[], share: number): number | null
   return most < 1 ? most : nearestRank(peaks, share);
 }
 
-/** A fifth more than the peak, or the peak and the steepest rise within a quarter of an hour, whichever is less. */
+/** 20 % above the peak, or the peak plus the steepest increase within 15 minutes, whichever is smaller. */
 export const kruizeMemory = (peak: number, rise: number): number => Math.min(peak * 1.2, peak + 1.05 * rise);
 
 export const kruizeCost: Strategy = {
@@ -82,7 +82,7 @@ export const kruizePerformance: Strategy = {
   request: (resource, pods) => kruize(resource, pods, 0.98),
 };
 
-/** As Cast AI documents it; the percentile is the mean of the pods’ percentiles. */
+/** As documented by Cast AI; the percentile is the mean of the pods' percentiles. */
 export const castAi: Strategy = {
   name: 'cast_ai',
   about: 'CPU: 80th percentile of 5 days, mean of the pods; memory: peak of 5 days + 10 %',
@@ -94,7 +94,7 @@ export const castAi: Strategy = {
   },
 };
 
-/** In the style of Google’s Autopilot (EuroSys 2020): percentiles that forget, + 10 %. */
+/** Modelled on Google's Autopilot (EuroSys 2020): decaying percentiles + 10 %. */
 export const autopilot: Strategy = {
   name: 'autopilot',
   about: 'CPU: 95th percentile with a half-life of 12 h, memory: 98th with 48 h; + 10 %',

@@ -1,15 +1,15 @@
 import type { Resource, Usage } from '../usage.ts';
 
-/** A way to get from what pods used to what one should ask for. */
+/** An algorithm that computes a request from the usage of pods. */
 export type Strategy = {
   name: string;
-  /** What it does, in a line. */
+  /** One-line description. */
   about: string;
-  /** The least it ever says, per pod and resource: cores or bytes. */
+  /** Lower bound per pod and resource: cores or bytes. */
   floors: Record<Resource, number>;
   /**
-   * Before its floors. Null where it says nothing: not enough is known.
-   * @param pods - one series per pod, those that are gone as well; all end now
+   * Request before its floors; null if there is not enough data.
+   * @param pods - one series per pod, including deleted pods; all end at the same time
    */
   request(resource: Resource, pods: Usage[]): number | null;
 };
@@ -18,6 +18,6 @@ export const mebibyte = 2 ** 20;
 
 export const none = { cpu: 0, memory: 0 };
 
-/** The greatest of numbers that are one; null of none. */
+/** The largest number; null if there is none. */
 export const greatest = (values: (number | null)[]): number | null =>
   values.reduce((most, value) => (value === null || Number.isNaN(value) ? most : Math.max(most ?? value, value)), null);

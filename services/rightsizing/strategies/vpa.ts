@@ -3,17 +3,17 @@ import { mebibyte, type Strategy } from './strategy.ts';
 
 /** The recommender of the Kubernetes Vertical Pod Autoscaler 1.8 (kubernetes/autoscaler at 55c37cd5, pkg/recommender). */
 
-/** Buckets that grow by a ratio; a percentile is the end of the bucket it lies in. */
+/** Histogram with exponential buckets; a percentile is the end of its bucket. */
 export type VpaHistogram = {
   buckets: number;
   startOf(bucket: number): number;
   find(value: number): number;
   add(value: number, weight: number): void;
-  /** 0 of nothing. */
+  /** 0 if empty. */
   percentile(share: number): number;
 };
 
-/** Weights below this count as nothing. */
+/** Weights below this count as 0. */
 const epsilon = 1e-4;
 
 export function createVpaHistogram(most: number, first: number, ratio: number): VpaHistogram {
@@ -47,7 +47,7 @@ const intervals = 8;
 export const histogramFor = (resource: Resource): VpaHistogram =>
   resource === 'cpu' ? createVpaHistogram(1000, 0.01, 1.05) : createVpaHistogram(1e12, 1e7, 1.05);
 
-/** Every CPU sample weighs a tenth when it is new, half of that a day later. */
+/** A new CPU sample has weight 0.1, with a half-life of a day. */
 function addCpu(histogram: VpaHistogram, { startMs, stepMs, values }: Usage, endMs: number): void {
   for (let i = 0; i < values.length; i += 1) {
     const value = values[i]!;
@@ -55,7 +55,7 @@ function addCpu(histogram: VpaHistogram, { startMs, stepMs, values }: Usage, end
   }
 }
 
-/** Of memory only the peak of each day counts, as of the day’s end. */
+/** For memory only the peak of each day counts, with the time of the day's end. */
 function addMemory(histogram: VpaHistogram, { startMs, stepMs, values }: Usage, endMs: number): void {
   for (let age = 0; age < intervals; age += 1) {
     const fromMs = endMs - (age + 1) * day;
@@ -66,7 +66,7 @@ function addMemory(histogram: VpaHistogram, { startMs, stepMs, values }: Usage, 
   }
 }
 
-/** All pods in one histogram, its percentile + 15 %. */
+/** Percentile of one histogram of all pods, + 15 %. */
 export function vpaPercentile(resource: Resource, pods: Usage[], share: number): number | null {
   const histogram = histogramFor(resource);
   const endMs = Math.max(...pods.map(({ startMs, stepMs, values }) => startMs + stepMs * values.length));
