@@ -5,9 +5,9 @@ import { blend, fixedShares } from './fusion.ts';
 import { coverage, mase, meanAbsoluteError, owa, pinball, smape } from './scores.ts';
 import type { Series } from './series.ts';
 
-/** How good the fused forecast and each member would have been: the past, forecast from ends that knew nothing of it. */
+/** Backtest of the fused forecast and of each member, with rolling origins. */
 
-/** Scores are means over the windows; null where they cannot be said. `owa` is in times of Naive2. */
+/** Means over the windows; null if undefined. `owa` is relative to Naive2. */
 export type MethodScores = {
   name: string;
   windows: number;
@@ -15,9 +15,9 @@ export type MethodScores = {
   smape: number;
   mase: number | null;
   owa: number | null;
-  /** Pinball loss at the lower end, the middle and the upper end of the interval; of members the middle alone. */
+  /** Pinball loss at the lower bound, the median and the upper bound of the interval; members have the median only. */
   pinball: { lower: number | null; middle: number; upper: number | null };
-  /** Share of values within the interval; the fused forecast alone has one. */
+  /** Share of values within the interval; null for members, which have none. */
   coverage: number | null;
 };
 
@@ -25,9 +25,9 @@ export type BacktestWindow = { end: number; actual: Float64Array; forecast: Fore
 export type Backtest = { methods: MethodScores[]; windows: BacktestWindow[]; level: number; horizon: number };
 
 /**
- * Rolling origins: `windows` ends, a horizon apart, the last a horizon before the end of the series. At each everything
- * is tried, weighed and fitted again on what was there.
- * @throws RangeError where the series is too short for one window
+ * Rolling origins: `windows` origins, one horizon apart, the last one horizon before the end of the series. At each
+ * origin everything is evaluated, weighted and fitted again on the history up to it.
+ * @throws RangeError if the series is too short for one window
  */
 export function backtest(
   series: Series,
@@ -85,7 +85,7 @@ function scoresOf(series: Series, windows: BacktestWindow[], { level, horizon }:
   ];
 }
 
-/** The seed's blend of 0.4 Prophet and 0.6 LSTM; null where one of the two is missing. */
+/** The fixed blend of 0.4 Prophet and 0.6 LSTM; null if one of the two is missing. */
 function fixedBlend({ members }: Forecast): Float64Array | null {
   const of = (wanted: string) => members.find(({ name }) => name === wanted)?.mean ?? null;
   const [prophet, lstm] = [of('prophet'), of('lstm')];

@@ -2,22 +2,22 @@ import type { LstmSettings } from '../members/lstm.ts';
 import type { ProphetSettings } from '../members/prophet.ts';
 import type { FusionMode } from './fusion.ts';
 
-/** What can be set about a forecast. Apart from the engine, which only threads load: it would slow the start. */
+/** Settings of a forecast. Separate from the engine, which only worker threads load: it would slow down the start. */
 
 export type EngineSettings = {
   horizon: number;
-  /** The share of coming values the interval is to hold. */
+  /** Nominal coverage of the interval. */
   level: number;
   fusion: FusionMode;
-  /** How many earlier ends members are tried at. */
+  /** Number of earlier origins at which members are evaluated. */
   origins: number;
-  /** Members that take part; null = all. */
+  /** Enabled members; null = all. */
   members: string[] | null;
   prophet: Partial<ProphetSettings>;
   lstm: Partial<LstmSettings>;
-  /** Steps at the beginning that nobody asked for: confidence is of the others. */
+  /** Leading steps that were not requested: they are excluded from the confidence. */
   skip: number;
-  /** Fit members without weight as well, to see what they would have said. */
+  /** Fits members with weight 0 too, to report their forecasts. */
   everyMember: boolean;
   /** Confidence is the probability of being within this share of the forecast. */
   tolerance: number;

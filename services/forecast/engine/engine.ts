@@ -24,9 +24,12 @@ import {
 import { fusedResiduals, halfWidths, probabilitiesWithin, type Residuals } from './intervals.ts';
 import type { Series } from './series.ts';
 
-/** The fused forecast of one series: try the members on the past, weigh them, fit them to everything, blend. */
+/**
+ * The fused forecast of one series: evaluates the members on the past, weights them, fits them to the whole series,
+ * blends.
+ */
 
-/** `error`: mean absolute error at the earlier ends; `mean`: what the member itself forecasts. */
+/** `error`: mean absolute error at the earlier origins; `mean`: the member's own forecast. */
 export type MemberReport = {
   name: string;
   weight: number;
@@ -37,28 +40,28 @@ export type MemberReport = {
 
 export type Forecast = {
   mean: Float64Array;
-  /** Null where too little is known for an interval. */
+  /** Null if there are too few origins for an interval. */
   lower: Float64Array | null;
   upper: Float64Array | null;
   level: number;
-  /** Calibrated probability that a coming value lies within ± tolerance of the forecast; null where nothing is known. */
+  /** Calibrated probability that a future value lies within ± tolerance of the forecast; null if unknown. */
   confidence: number | null;
   fusion: FusionMode;
   members: MemberReport[];
-  /** Mean absolute error of the fused forecast at the earlier ends, step by step; null where none could be tried. */
+  /** Mean absolute error of the fused forecast at the earlier origins, by step; null without origins. */
   residuals: Residuals | null;
-  /** No member could be used: the last value stands there. */
+  /** No member could be used: the forecast repeats the last value. */
   nobody: boolean;
 };
 
-/** Every member there is, in the order of answers. */
+/** All members, in the order of the answers. */
 const membersFor = (series: Series, settings: EngineSettings): Member[] => {
   const seasons = series.periods.slice(0, 2).map((_, i) => i);
   const all = [
     persistence,
     seasonalNaive,
     seasonalProfile,
-    // With all its seasons alone: with fewer as well, a third of the time went for half a percent of accuracy.
+    // With all its seasons only: trying fewer as well cost a third of the time for 0.5 % of accuracy.
     ...(seasons.length > 0 ? [mstl(seasons.length)] : []),
     ...seasons.map(ridge),
     autoregression(false),
@@ -71,7 +74,7 @@ const membersFor = (series: Series, settings: EngineSettings): Member[] => {
     : all.filter(({ name }) => settings.members?.some((wanted) => isCalled(name, wanted)));
 };
 
-/** `mstl` means `mstl_2` as well, `autoregression` that in logarithms too. */
+/** `mstl` includes `mstl_2`, `autoregression` includes its logarithmic variant. */
 const isCalled = (name: string, wanted: string): boolean =>
   name === wanted || name.replace(/_(\d|log)$/, '') === wanted;
 
@@ -134,7 +137,7 @@ function weightsFor(mode: FusionMode, tried: Tried[]): Weighted[] {
   });
 }
 
-/** The member fitted to everything; where that fails it is left out. Members without weight are not fitted again. */
+/** Fits the member to the whole series; null if that fails. Members with weight 0 are not fitted again. */
 function fitLast(
   member: Member,
   earliest: Fitted | null,

@@ -3,34 +3,34 @@ import type { Fitted, Member } from '../members/member.ts';
 import { meanAbsoluteError } from './scores.ts';
 import type { Series } from './series.ts';
 
-/** What members said at earlier ends of the series, and how much each is therefore listened to. */
+/** Forecasts of the members at earlier origins, and the weights derived from their errors. */
 
-/** A look back: what was known up to `end`, what then came. */
+/** An origin: `end` of the known history, and the values after it. */
 export type Origin = { end: number; actual: Float64Array };
 
 export type Tried = {
   name: string;
-  /** Forecasts at each origin; empty where the member could not be tried. */
+  /** Forecasts at each origin; empty if the member could not be evaluated. */
   forecasts: Float64Array[];
-  /** Mean absolute error over all origins and steps; null where the member could not be tried. */
+  /** Mean absolute error over all origins and steps; null if the member could not be evaluated. */
   error: number | null;
-  /** Why it could not. */
+  /** Reason of the failure. */
   failure: string | null;
   /** The fit at the earliest origin. */
   earliest: Fitted | null;
 };
 
-/** `median`: of all that can be fitted, where nothing could be tried; `fixed`: 0.4 Prophet and 0.6 LSTM. */
+/** `median`: of all members that can be fitted, if there are no origins; `fixed`: 0.4 Prophet and 0.6 LSTM. */
 export type FusionMode = 'weighted' | 'median' | 'fixed';
 
-/** The fixed blend's shares. */
+/** Weights of the fixed blend. */
 export const fixedShares = { prophet: 0.4, lstm: 0.6 };
 
 export type Weighted = { name: string; weight: number; left_out: string | null };
 
 /**
- * The ends at which members are tried: the newest is `horizon` steps before the end of the series, the others half a
- * horizon (or a season, where that is shorter) before each other. Fewer, or none, for short series.
+ * Origins at which members are evaluated: the newest is `horizon` steps before the end of the series, the others are
+ * half a horizon (or a season, if shorter) apart. Short series have fewer, or none.
  */
 export function originsOf({ values, periods }: Series, horizon: number, count: number): Origin[] {
   const length = Math.min(horizon, Math.max(1, Math.floor(values.length / 4)));
@@ -47,7 +47,10 @@ const upTo = (series: Series, end: number): Series => ({
   periods: series.periods.filter((period) => end >= 2 * period),
 });
 
-/** Every member at every origin. Those that can go on from an earlier fit are fitted once, at the earliest. */
+/**
+ * Evaluates every member at every origin. Members that can continue an earlier fit are fitted once, at the earliest
+ * origin.
+ */
 export function tryMembers(members: Member[], series: Series, origins: Origin[], horizon: number): Tried[] {
   const length = origins[0]?.actual.length ?? 0;
   return members.map((member) => {
@@ -77,7 +80,7 @@ export function tryMembers(members: Member[], series: Series, origins: Origin[],
   });
 }
 
-/** @throws RangeError for a forecast that is no number */
+/** @throws RangeError for a forecast that is not finite */
 export function finite(forecast: Float64Array): Float64Array {
   if (!forecast.every(Number.isFinite)) throw new RangeError('the forecast is not finite');
   return forecast;
@@ -87,9 +90,9 @@ export function finite(forecast: Float64Array): Float64Array {
 export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /**
- * Weights by the inverse of the error to the third power. A member whose error is twice the best one's gets nothing, nor
- * does one that is a quarter worse than the better of persistence and the seasonal naive forecast. Origins, power and
- * gate were chosen on earlier ends of M4's hourly training series (docs/forecast.md).
+ * Weights are the inverse error, cubed. Weight 0 for members with more than twice the smallest error, or more than 1.25
+ * times the smaller error of persistence and the seasonal naive forecast. Origins, power and gate were chosen on
+ * earlier parts of M4's hourly training series (docs/forecast.md).
  */
 export function weigh(tried: Tried[]): Weighted[] {
   const errors = tried.flatMap(({ error }) => (error === null ? [] : [error]));
@@ -98,7 +101,7 @@ export function weigh(tried: Tried[]): Weighted[] {
     .filter(({ name }) => isBaseline(name))
     .flatMap(({ error }) => (error === null ? [] : [error]));
   const bar = Math.min(...baselines, Number.POSITIVE_INFINITY);
-  // Errors of nothing at all would weigh infinitely.
+  // Avoids infinite weights for errors of zero.
   const floor = Math.max(...errors) * 1e-9 || 1;
   const verdicts = tried.map(({ name, error, failure }) => {
     if (error === null) return { name, weight: 0, left_out: failure };
@@ -117,7 +120,7 @@ export function normalised(weights: Weighted[]): Weighted[] {
   return weights.map((item) => ({ ...item, weight: total > 0 ? item.weight / total : 0 }));
 }
 
-/** The weighted mean of forecasts, step by step. */
+/** Weighted mean of forecasts, by step. */
 export function blend(weights: readonly number[], forecasts: readonly Float64Array[]): Float64Array {
   const length = forecasts[0]?.length ?? 0;
   return Float64Array.from({ length }, (_, h) =>

@@ -3,17 +3,17 @@ import type { Origin, Tried } from './fusion.ts';
 import { meanAbsoluteError } from './scores.ts';
 
 /**
- * How far the fused forecast was off at earlier ends: `shape` is the usual error of each step, `scores` are all errors in
- * units of it, sorted.
+ * Errors of the fused forecast at earlier origins: `shape` is the typical error by step, `scores` are all errors
+ * divided by it, sorted.
  */
 export type Residuals = { shape: Float64Array; scores: Float64Array; origins: number };
 
-/** What is made of members' forecasts, given how they did elsewhere. */
+/** Combines members' forecasts, given their errors elsewhere. */
 export type Combine = (members: Tried[], forecasts: Float64Array[]) => Float64Array;
 
 /**
- * Errors of the fused forecast, each origin judged with weights learned from the other origins: with its own it would
- * look better than it is. Null where fewer than two origins could be tried, or no member.
+ * Errors of the fused forecast; the weights for each origin come from the other origins, since its own would make it
+ * look better than it is. Null with fewer than two origins, or without members.
  */
 export function fusedResiduals(tried: Tried[], origins: Origin[], combine: Combine): Residuals | null {
   const usable = tried.filter(({ error }) => error !== null);
@@ -31,7 +31,7 @@ export function fusedResiduals(tried: Tried[], origins: Origin[], combine: Combi
     errors.reduce((total, error) => total + error[h]! / errors.length, 0),
   );
   const overall = profile.reduce((total, value) => total + value / length, 0);
-  // Few origins say little of a single step: half its neighbourhood, half the whole.
+  // A single step has few errors: half comes from its neighbourhood, half from all steps.
   const shape = profile.map((_, h) => {
     const near = profile.slice(Math.max(0, h - 3), h + 4);
     return (near.reduce((total, value) => total + value / near.length, 0) + overall) / 2;
@@ -48,9 +48,9 @@ function withoutOrigin(member: Tried, origins: Origin[], left: number): Tried {
 }
 
 /**
- * Half the width of the interval of this level for each step: the conformal quantile of the scores times the usual error
- * of the step, widened as Student's t is against the normal distribution, because errors within one origin resemble each
- * other and there are only so many origins. Steps beyond those that were tried widen with the root of their distance.
+ * Half-width of the interval by step: the conformal quantile of the scores times the typical error of the step, widened
+ * by the ratio of Student's to the normal quantile, since errors within an origin are correlated and origins are few.
+ * Steps beyond the evaluated ones widen with the square root of their distance.
  */
 export function halfWidths(residuals: Residuals, level: number, horizon: number): Float64Array {
   const factor = factorOf(residuals, level);
@@ -63,7 +63,7 @@ const factorOf = ({ scores, origins }: Residuals, level: number): number =>
 const conformal = (scores: Float64Array, level: number): number =>
   scores[Math.min(scores.length - 1, Math.ceil((scores.length + 1) * level) - 1)]!;
 
-/** Degrees of freedom: with one more than there are origins 90 % held on earlier ends of M4's hourly training series. */
+/** Degrees of freedom: origins + 1 gave 90 % coverage on earlier parts of M4's hourly training series. */
 const wideningOf = (level: number, origins: number): number =>
   studentUpperQuantile((1 - level) / 2, origins + 1) / normalUpperQuantile((1 - level) / 2);
 
@@ -71,12 +71,12 @@ const usualError = ({ shape }: Residuals, h: number): number =>
   shape[Math.min(h, shape.length - 1)]! * (h < shape.length ? 1 : Math.sqrt((h + 1) / shape.length));
 
 const levels = Array.from({ length: 999 }, (_, i) => (i + 1) / 1000);
-/** By the number of origins: the same for every series, and dear. */
+/** Cached by number of origins: the same for every series, and expensive. */
 const widenings = new Map<number, number[]>();
 
 /**
- * The probability that the value of each step lies within ± `distances` of the forecast: the highest level, in
- * thousandths, whose interval is no wider. Of n errors nobody knows what less than one of n + 1, or more than n of them, do.
+ * Probability that the value of each step lies within ± `distances` of the forecast: the highest level, in thousandths,
+ * whose interval is no wider. n errors support no probability below 1 / (n + 1) or above n / (n + 1).
  */
 export function probabilitiesWithin(residuals: Residuals, distances: Float64Array): Float64Array {
   const { scores, origins } = residuals;
@@ -87,7 +87,7 @@ export function probabilitiesWithin(residuals: Residuals, distances: Float64Arra
   const first = scores[0]! * wideningOf(least, origins);
   return distances.map((distance, h) => {
     const allowed = distance / usualError(residuals, h);
-    // It was never off, and is allowed to be by nothing.
+    // Zero error and zero tolerance.
     if (Number.isNaN(allowed)) return most;
     if (allowed < first) return (least * allowed) / first;
     let [low, high] = [0, factors.length];

@@ -1,7 +1,7 @@
 /**
- * Solves A X = B for a symmetric positive definite A (n × n, row by row) and B (n × columns, row by row), by Cholesky's
- * decomposition (Golub and Van Loan, 4.2). Both are overwritten; X stands where B did.
- * @throws RangeError where A is not positive definite
+ * Solves A X = B for a symmetric positive definite A (n × n, row-major) and B (n × columns, row-major), by Cholesky
+ * decomposition (Golub and Van Loan, 4.2). Overwrites both; X replaces B.
+ * @throws RangeError if A is not positive definite
  */
 export function solveCholesky(a: Float64Array, n: number, b: Float64Array, columns: number): Float64Array {
   for (let j = 0; j < n; j += 1) {

@@ -2,7 +2,7 @@ import { isoTimeEver } from '#kernel/clock.ts';
 import type { Backtest } from './backtest.ts';
 import { type Series, timeAt } from './series.ts';
 
-/** A backtest as SVG: what came, what was forecast, and the interval, over the last part of the series. */
+/** A backtest as SVG: actual values, forecasts and interval over the last part of the series. */
 export function backtestPlot(series: Series, { windows, level, horizon, methods }: Backtest, title: string): string {
   const { values } = series;
   const [width, height] = [960, 360];
@@ -69,7 +69,7 @@ function ticks(low: number, high: number): number[] {
   return Array.from({ length: Math.floor(high / gap) - begin + 1 }, (_, i) => (begin + i) * gap);
 }
 
-/** Three digits, with the letter of its thousands. */
+/** Three significant digits, with an SI-like suffix. */
 export function shortNumber(value: number): string {
   const size = Math.abs(value);
   const [unit, letter] = size >= 1e9 ? [1e9, 'G'] : size >= 1e6 ? [1e6, 'M'] : size >= 1e4 ? [1e3, 'k'] : [1, ''];

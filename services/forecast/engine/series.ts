@@ -2,19 +2,19 @@ import { invalid } from '#kernel/errors.ts';
 import { median } from '#kernel/stats.ts';
 
 /**
- * A series as members see it: evenly spaced, complete, finite. `periods`: lengths of its seasons in steps, shortest
- * first; `start` and `step`: milliseconds, null where the series has no clock.
+ * A series as members get it: evenly spaced, complete, finite. `periods`: season lengths in steps, shortest first;
+ * `start` and `step`: milliseconds, null for a series without timestamps.
  */
 export type Series = {
   values: Float64Array;
   periods: number[];
   start: number | null;
   step: number | null;
-  /** One step is a calendar month; `step` is then a month's mean length. */
+  /** Steps are calendar months; `step` is then the mean length of a month. */
   monthly?: boolean;
 };
 
-/** The time of a step (milliseconds), null without a clock. */
+/** Time of a step in milliseconds; null without timestamps. */
 export function timeAt(
   { start, step, monthly }: Pick<Series, 'start' | 'step' | 'monthly'>,
   index: number,
@@ -28,26 +28,26 @@ export function timeAt(
 
 export type Prepared = {
   series: Series;
-  /** Steps between the last value that was there and the end of the series as it was given: they are forecast too. */
+  /** Missing steps at the end of the series: they are forecast too. */
   trailing: number;
-  /** What had to be done to it, for people. */
+  /** Changes made to the series, as text. */
   notes: string[];
 };
 
 const hour = 3_600_000;
-/** Days and weeks for what is faster than a day, then weeks and years. */
+/** Days and weeks for steps below a day, then weeks and years. */
 const clockPeriods = [24 * hour, 168 * hour, 365.25 * 24 * hour];
 
-/** Values above this overflow when squared and summed. */
+/** Larger values overflow when squared and summed. */
 const largest = 1e150;
 const mostPoints = 20_000;
-/** Steps without a value at the end: they are forecast before those that are asked for. */
+/** Maximum number of missing steps at the end, which are forecast before the requested ones. */
 const mostTrailing = 1_000;
 
 /**
- * Puts a series on an even grid, fills its gaps and finds its seasons. Times are milliseconds, in any order, one for
- * each value, or null. Missing values are null or NaN.
- * @throws TowerError `invalid`: nothing there, values out of range, times that are none or too sparse for a grid
+ * Puts a series on an even grid, fills its gaps and detects its seasons. Timestamps are milliseconds, in any order, one
+ * per value, or null. Missing values are null or NaN.
+ * @throws TowerError `invalid`: empty, values out of range, invalid timestamps, or timestamps too sparse for a grid
  */
 export function prepareSeries(
   raw: readonly (number | null)[],
@@ -68,7 +68,7 @@ export function prepareSeries(
   if (trailing > mostTrailing)
     throw invalid(`the last ${trailing} values are missing; ${mostTrailing} may be`, { parameter: 'values' });
   const begin = Math.max(first, last + 1 - mostPoints);
-  // Where the cut falls into a gap, the series begins after it.
+  // If the cut falls into a gap, the series starts after it.
   values = values.slice(begin + values.slice(begin).findIndex((value) => !Number.isNaN(value)), last + 1);
   if (last + 1 - first > mostPoints) notes.push(`only the last ${mostPoints} points were used`);
   const missing = values.reduce((count, value) => count + (Number.isNaN(value) ? 1 : 0), 0);
@@ -97,7 +97,7 @@ const withoutClock = (raw: readonly (number | null)[], step: number | null) => (
 
 const finiteOrNaN = (value: number | null): number => (value !== null && Number.isFinite(value) ? value : Number.NaN);
 
-/** Several values for one step are averaged. */
+/** Several values of one step are averaged. */
 function onGrid(raw: readonly (number | null)[], times: readonly number[], wanted: number | null, notes: string[]) {
   if (times.length !== raw.length)
     throw invalid(`there are ${times.length} timestamps for ${raw.length} values`, { parameter: 'timestamps' });
@@ -131,7 +131,7 @@ const meanMonth = (365.25 / 12) * 24 * hour;
 const isMonthLong = (step: number): boolean => step >= 27 * 24 * hour && step <= 32 * 24 * hour;
 const monthOf = (at: number): number => new Date(at).getUTCFullYear() * 12 + new Date(at).getUTCMonth();
 
-/** The same day of each month, as of a list of months. Not after the 28th: February would not have it. */
+/** Whether all timestamps have the same day of month, at most the 28th: February has no later one. */
 function isMonthly(sorted: number[]): boolean {
   const days = new Set(sorted.map((at) => new Date(at).getUTCDate()));
   return (
@@ -141,17 +141,17 @@ function isMonthly(sorted: number[]): boolean {
   );
 }
 
-/** Seasons a clock suggests; members find out whether they are there. */
+/** Seasons suggested by the step; members detect whether they exist. */
 export function periodsOfStep(step: number): number[] {
   const periods = clockPeriods.map((length) => Math.round(length / step)).filter((period) => period >= 4);
-  // Of days the week is the shortest; a month has no length in steps but a year has twelve of them.
+  // For daily steps the week is the shortest season; for monthly steps the year has twelve.
   if (isMonthLong(step)) return [12];
   return step < 24 * hour ? periods.slice(0, 2) : periods;
 }
 
 /**
- * The season of a series without a clock: the lag of the highest peak of the autocorrelation, once the trend is off,
- * if it stands clearly above chance. One season or none.
+ * Season of a series without timestamps: the lag of the highest peak of the autocorrelation after detrending, if it is
+ * significant. One season or none.
  */
 function foundPeriods(given: Float64Array): number[] {
   const values = given.filter((value) => !Number.isNaN(value));
@@ -181,7 +181,10 @@ function foundPeriods(given: Float64Array): number[] {
   return best > 1 ? [best] : [];
 }
 
-/** Short gaps by a straight line; longer ones by the season before (or after), moved to fit the ends. */
+/**
+ * Short gaps are interpolated linearly; longer ones are filled with the previous (or next) season, shifted to fit the
+ * ends.
+ */
 function fillGaps(values: Float64Array, period: number): void {
   for (let from = 0; from < values.length; from += 1) {
     if (!Number.isNaN(values[from]!)) continue;

@@ -1,12 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
-/** `npm run build:kernels`: compiles kernels.as. The results are committed; a test builds them again and compares. */
+/** `npm run build:kernels`: compiles kernels.as. The results are committed; a test compares them with a new build. */
 
 export type Build = 'plain' | 'fma';
 export const kernelFile = (build: Build): URL =>
   new URL(build === 'fma' ? './kernels-fma.wasm' : './kernels.wasm', import.meta.url);
 
-/** Its own types would declare AssemblyScript's built-in functions for the whole program. */
+/** The compiler's own types would declare AssemblyScript's built-in functions globally. */
 type Compiler = {
   main(
     args: string[],
@@ -25,10 +25,10 @@ const source = readFileSync(new URL('./kernels.as', import.meta.url), 'utf8');
 export async function compileKernels(build: Build): Promise<Uint8Array> {
   let made: Uint8Array | null = null;
   const features = build === 'fma' ? ['--enable', 'relaxed-simd'] : [];
-  // Not optimised here: Binaryen sinks the multiply-adds of one accumulator into one expression, which halves the speed.
-  // The machine code is V8's to optimise.
+  // Not optimised here: Binaryen sinks the multiply-adds of one accumulator into one expression, which halves the
+  // speed. V8 optimises the machine code.
   const flags = ['--runtime', 'stub', '--importMemory', '--noExportMemory', '--noAssert', '--enable', 'simd'];
-  // The compiler insists on its file name ending in .ts; ours must not, for it is no TypeScript.
+  // The compiler requires the file extension .ts; ours is .as, since it is not TypeScript.
   const { main } = (await import(compiler)) as Compiler;
   const { error, stderr } = await main(['kernels.ts', '--outFile', 'kernels.wasm', ...flags, ...features], {
     readFile: (name) => (name === 'kernels.ts' ? source : null),

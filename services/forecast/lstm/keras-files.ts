@@ -3,8 +3,8 @@ import { type LstmShape, layoutOf } from './parameter-layout.ts';
 import type { Weights } from './train.ts';
 
 /**
- * Networks as TF.js and Keras keep them: `model.json` (topology and manifest) beside one binary file of 32-bit floats.
- * What the `tensorflowjs` converter makes of a Keras model of this shape is read as well.
+ * Networks in the format of TF.js and Keras: `model.json` (topology and manifest) and one binary file of 32-bit floats.
+ * Files of the `tensorflowjs` converter for a Keras model of this shape can be read too.
  */
 export type KerasFiles = { json: unknown; data: Uint8Array };
 
@@ -60,9 +60,9 @@ function littleEndian(values: Float32Array): Buffer {
 }
 
 /**
- * The network of a `model.json` and its weights.
- * @throws TowerError `invalid`: no model of LSTM, Dropout and Dense layers in this order, activations other than ours
- * (TF.js's own default `hardSigmoid` among them), or weights that are missing or too many
+ * Reads the network of a `model.json` and its weights.
+ * @throws TowerError `invalid`: not LSTM, Dropout and Dense layers in this order, other activations than supported
+ *   (TF.js's default `hardSigmoid` among them), or missing or surplus weights
  */
 export function fromKeras({ json, data }: KerasFiles): { shape: LstmShape; weights: Weights } {
   const { modelTopology, weightsManifest } = json as ModelJson;

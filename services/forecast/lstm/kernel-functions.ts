@@ -1,9 +1,9 @@
 /**
- * The LSTM's inner loops behind one type, so that the network is written once. Addresses are bytes of 32-bit elements
- * in one memory; the layout of matrices and what each function does stand in kernels.as.
+ * Type of the LSTM's inner loops, so that the network is written once. Addresses are bytes of 32-bit elements in one
+ * memory; kernels.as documents the layout of matrices and each function.
  */
 export type Kernels = {
-  /** The memory as numbers: element `address / 4`. 64 bits each where gradients are checked. */
+  /** The memory as numbers: element `address / 4`. 64-bit elements for gradient checks. */
   floats: Float32Array | Float64Array;
   ints: Int32Array;
   gemm(

@@ -4,9 +4,9 @@ import type { Kernels } from './kernel-functions.ts';
 import { plainKernels } from './plain-kernels.ts';
 
 /**
- * `simd`: the same bits on every machine, the default. `fma`: a quarter faster at best, needs relaxed SIMD (Node 22 and
- * later), last bits differ between machines. `plain`: TypeScript, about ten times slower; `plain64`: the same in 64 bits,
- * to check gradients.
+ * `simd`: bit-identical on every machine, the default. `fma`: up to 25 % faster, needs relaxed SIMD (Node 22 and
+ * later), last bits differ between machines. `plain`: TypeScript, about ten times slower; `plain64`: the same in 64
+ * bits, for gradient checks.
  */
 export type KernelBuild = 'simd' | 'fma' | 'plain' | 'plain64';
 
@@ -15,7 +15,7 @@ const files = {
   fma: 'services/forecast/lstm/kernels-fma.wasm',
 } as const;
 
-/** What is used of WebAssembly here: its types come with those of browsers only. */
+/** The parts of WebAssembly's API used here; TypeScript has its types only in the DOM library. */
 type Wasm = {
   Memory: new (size: { initial: number }) => { buffer: ArrayBuffer };
   Module: new (bytes: Uint8Array) => object;
@@ -24,7 +24,7 @@ type Wasm = {
 const wasm = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly;
 const compiled = new Map<string, object>();
 
-/** @throws CompileError where this Node does not know the build's instructions */
+/** @throws CompileError if this Node does not support the build's instructions */
 export function openKernels(build: KernelBuild, bytes: number): Kernels {
   if (build === 'plain') return plainKernels(new Float32Array(bytes / 4));
   if (build === 'plain64') return plainKernels(new Float64Array(bytes / 4));

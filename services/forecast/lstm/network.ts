@@ -3,25 +3,26 @@ import { type KernelBuild, openKernels } from './kernels.ts';
 import { type LstmShape, layoutOf, type ParameterBlock, type ParameterLayout } from './parameter-layout.ts';
 
 /**
- * LSTM layers, the last one's final state through a dense layer with ReLU to the outputs; forward and backward through
- * time, written once over the kernels. Rows are time-major: row t * count + b is step t of window b.
+ * LSTM layers; the last one's final state goes through a dense layer with ReLU to the outputs. Forward pass and
+ * backpropagation through time, written once over the kernels. Rows are time-major: row t * count + b is step t of
+ * window b.
  */
 export type Network = {
   shape: LstmShape;
   kernels: Kernels;
   places: ParameterLayout;
-  /** Puts the table windows are cut from: rows × features, row by row. */
+  /** Sets the table from which windows are cut: rows × features, row-major. */
   setTable(values: ArrayLike<number>, rows: number): void;
-  /** Runs at most `maxRows` windows that begin at these rows of the table. @returns outputs, window by window */
+  /** Forward pass of up to `maxRows` windows that start at these rows of the table. @returns outputs, by window */
   forward(starts: ArrayLike<number>, training: boolean): Float64Array;
-  /** Adds to the gradients what the last forward pass gives for these gradients of its outputs, window by window. */
+  /** Backward pass: accumulates gradients of the last forward pass for the given output gradients, by window. */
   backward(outputGradients: ArrayLike<number>): void;
 };
 
-/** Windows taken at once. More do not fit the second-level cache; larger batches are summed from several passes. */
+/** Windows per pass. More exceed the second-level cache; larger batches accumulate several passes. */
 export const maxRows = 32;
 
-/** @throws CompileError where this Node does not know the build's instructions */
+/** @throws CompileError if this Node does not support the build's instructions */
 export function openNetwork(shape: LstmShape, build: KernelBuild, tableRows: number): Network {
   const places = layoutOf(shape, maxRows, tableRows);
   const kernels = openKernels(build, places.bytes);
@@ -42,7 +43,7 @@ type State = {
   places: ParameterLayout;
   /** Windows of the last forward pass. */
   count: number;
-  /** Whether the last forward pass left units out. */
+  /** Whether the last forward pass applied dropout. */
   dropped: boolean;
   tableStride: number;
 };
@@ -91,7 +92,7 @@ function layerForward({ shape, kernels, places, count }: State, index: number, i
   }
 }
 
-/** The final state of the last layer, through both dense layers. */
+/** The final state of the last layer through both dense layers. */
 function head(state: State): Float64Array {
   const { shape, kernels, places, count } = state;
   const layer = places.layers[shape.units.length - 1] as ParameterLayout['layers'][number];
@@ -140,7 +141,7 @@ function backward(state: State, outputGradients: ArrayLike<number>): void {
   gradientsOf(state, places.last, stride, count, h8, places.hiddenGradient, stride, d8, dense, denseBias);
   kernels.transpose(dense.at, h8, d8, places.transposed);
   const top = places.layers.at(-1)!;
-  // The gradient of the final state goes where the last step's rows of each panel stand.
+  // The gradient of the final state belongs to the rows of the last step in each panel.
   const [layerStride, lastRow] = [shape.window * count * 32, (shape.window - 1) * count * 32];
   kernels.gemm(places.hiddenGradient, stride, count, d8, places.transposed, top.dh + lastRow, layerStride, h8, 0);
   if (state.dropped)
@@ -162,7 +163,7 @@ function layerBackward(state: State, index: number): void {
   kernels.floats.fill(0, places.carry / 4, places.carry / 4 + h8 * count * 8);
   for (let t = shape.window - 1; t >= 0; t -= 1) {
     const at = t * step;
-    // Only the final state of the top layer is seen from above; lower layers are seen at every step.
+    // The layer above sees only the final state of the top layer, but every step of lower layers.
     if (t < shape.window - 1)
       kernels.gemm(
         layer.z + at + step,
@@ -190,7 +191,7 @@ function layerBackward(state: State, index: number): void {
   if (state.dropped) kernels.multiply(below.dh, below.mask, below.dh, panels(width) * rows * 8);
 }
 
-/** Gradients of one matrix of weights and its biases. */
+/** Gradients of one weight matrix and its biases. */
 function gradientsOf(
   { kernels }: State,
   a: number,

@@ -1,8 +1,8 @@
-/** Where everything of a network stands in its memory. */
+/** Memory layout of a network. */
 
 /**
- * `window`: steps a window has; `features`: columns of a step; `units`: one LSTM layer each; `dense`: width of the layer
- * before the outputs; `dropout`: share left out after each LSTM layer while training.
+ * `window`: steps per window; `features`: columns per step; `units`: one LSTM layer each; `dense`: width of the layer
+ * before the outputs; `dropout`: dropout rate after each LSTM layer during training.
  */
 export type LstmShape = {
   window: number;
@@ -13,7 +13,7 @@ export type LstmShape = {
   dropout: number;
 };
 
-/** One matrix or vector of weights: `rows` × `columns` (`gates` equal parts, each padded by itself), and its gradient. */
+/** One weight matrix or vector: `rows` × `columns` (`gates` equal parts, each padded separately), and its gradient. */
 export type ParameterBlock = {
   name: string;
   at: number;
@@ -21,7 +21,7 @@ export type ParameterBlock = {
   rows: number;
   columns: number;
   gates: number;
-  /** Rows with padding; a bias has one. */
+  /** Rows including padding; 1 for a bias. */
   stored: number;
 };
 
@@ -38,9 +38,9 @@ type Layer = {
 };
 
 export type ParameterLayout = {
-  /** Weights stand together; gradients and Adam's two moments are copies of that block. */
+  /** Weights are contiguous; gradients and Adam's two moments have the same layout. */
   parameters: { at: number; gradient: number; mean: number; square: number; elements: number };
-  /** Every matrix of weights, in Keras' order. */
+  /** All weight matrices, in Keras' order. */
   all: ParameterBlock[];
   layers: Layer[];
   weights: { dense: ParameterBlock; denseBias: ParameterBlock; output: ParameterBlock; outputBias: ParameterBlock };
@@ -64,7 +64,7 @@ const sizeOf = (place: ParameterBlock): number => place.stored * padded(place.co
 export function layoutOf(shape: LstmShape, maxRows: number, tableRows: number): ParameterLayout {
   const { all, layers, weights } = weightsOf(shape);
   const elements = all.reduce((total, place) => total + sizeOf(place), 0);
-  // The kernels' own constants stand below; addresses 0 and 1 mean something else to them.
+  // Lower addresses hold the kernels' constants; 0 and 1 have a special meaning.
   let free = 1024;
   const take = (count: number): number => {
     const at = free;
@@ -142,7 +142,7 @@ function weightsOf(shape: LstmShape) {
   return { all, layers, weights };
 }
 
-/** The element of the memory where (row, column) of a matrix stands, panels and padding of gates counted in. */
+/** Memory element of (row, column) of a matrix, considering panels and padding of gates. */
 export function elementOf(place: ParameterBlock, row: number, column: number): number {
   const perGate = place.columns / place.gates;
   const inPanels = Math.floor(column / perGate) * padded(perGate) + (column % perGate);

@@ -1,6 +1,6 @@
 import type { Kernels } from './kernel-functions.ts';
 
-/** kernels.as in TypeScript: the oracle the compiled kernels are tested against, and what runs where they cannot. */
+/** kernels.as in TypeScript: the reference for tests of the compiled kernels, and the fallback. */
 export function plainKernels(f: Float32Array | Float64Array): Kernels {
   const ints = new Int32Array(f.length);
   const at = (index: number): number => f[index] as number;
@@ -19,7 +19,7 @@ export function plainKernels(f: Float32Array | Float64Array): Kernels {
 type Numbers = Float32Array | Float64Array;
 type At = (index: number) => number;
 
-// Eight sums by name, not in an array: that is several times faster.
+// Eight named sums instead of an array: several times faster.
 const gemmOver =
   (f: Numbers): Kernels['gemm'] =>
   (a, aStride, m, k8, w, c, cStride, n8, start) => {

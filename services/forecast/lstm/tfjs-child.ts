@@ -4,11 +4,9 @@ import type * as Tf from '@tensorflow/tfjs';
 import { trainTfjs } from './tfjs.ts';
 import type { ChildAnswer, ChildQuestion } from './tfjs-node.ts';
 
-/**
- * The process tfjs-node lives in: a crash of native code takes a whole process with it. Ends with the one that began it.
- */
+/** Child process of tfjs-node: a crash of native code ends the whole process. Ends with its parent. */
 function loadTfjs(packageName: string): typeof Tf {
-  // Its releases call two functions that Node 23 took away.
+  // tfjs-node calls two functions that Node 23 removed.
   Object.assign(util, {
     isNullOrUndefined: (value: unknown) => value === null || value === undefined,
     isArray: Array.isArray,

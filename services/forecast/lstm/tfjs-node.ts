@@ -3,7 +3,7 @@ import { entryUrl } from '#kernel/program-files.ts';
 import type { LstmShape } from './parameter-layout.ts';
 import type { Epoch, LabelledWindows, Trained, TrainSettings } from './train.ts';
 
-/** Training in a process of its own by `@tensorflow/tfjs-node`, an optional peer (docs/adr/0011). */
+/** Training by `@tensorflow/tfjs-node`, an optional peer dependency, in a child process (docs/adr/0011). */
 
 export type ChildQuestion = { packageName: string } & (
   | { kind: 'test' }
@@ -17,7 +17,7 @@ export type ChildAnswer =
 
 const tfjsNode = '@tensorflow/tfjs-node';
 
-/** Why it cannot be used, or null where it can: the package, its native part and one product of matrices. */
+/** Reason why tfjs-node cannot be used, or null: tests the package, its native part and one matrix product. */
 export async function troubleOf(packageName = tfjsNode): Promise<string | null> {
   try {
     await ask({ kind: 'test', packageName }, () => undefined);
@@ -27,7 +27,7 @@ export async function troubleOf(packageName = tfjsNode): Promise<string | null> 
   }
 }
 
-/** @throws Error with the reason where the process ends or refuses */
+/** @throws Error with the reason if the process ends or refuses */
 export async function trainInChild(
   shape: LstmShape,
   data: LabelledWindows,
@@ -41,7 +41,7 @@ export async function trainInChild(
 }
 
 function ask(question: ChildQuestion, onEpoch: (epoch: Epoch) => void): Promise<ChildAnswer> {
-  // Typed arrays cross over as they are.
+  // Serialises typed arrays without conversion.
   const child = fork(entryUrl('tfjs-child'), { serialization: 'advanced', stdio: 'ignore' });
   return new Promise<ChildAnswer>((resolve, reject) => {
     child.on('message', (answer: ChildAnswer) => {

@@ -13,8 +13,8 @@ import {
 } from './train.ts';
 
 /**
- * The same training by TensorFlow.js, whichever of its packages is given (they share one API). Weights come and go in the
- * layout of `Weights`. Dropout is TF.js' own and has no seed.
+ * The same training by TensorFlow.js; all its packages share one API. Weights have the layout of `Weights`. Dropout is
+ * TF.js's own and cannot be seeded.
  * @throws RangeError for a loss of several quantiles
  */
 export async function trainTfjs(
@@ -27,7 +27,7 @@ export async function trainTfjs(
 ): Promise<Trained> {
   const random = seededRandom(settings.seed);
   const from = settings.from ?? initialWeights(shape, random);
-  // Our own training draws these for dropout; windows then come in the same order here.
+  // Our training draws these numbers for dropout; drawing them here too gives the same order of windows.
   for (let lane = 0; lane < 4; lane += 1) random();
   const net = await loadNet(tf, shape, from);
   const adam = tf.train.adam(settings.rate, 0.9, 0.999, 1e-7);
@@ -44,7 +44,7 @@ export async function trainTfjs(
     for (let at = 0; at < order.length; at += settings.batch) {
       const picked = order.subarray(at, at + settings.batch);
       total += step(tf, net, adam, shape, data, picked, settings) * picked.length;
-      // Whoever wants this to end must be heard.
+      // Lets abort messages arrive.
       await new Promise(setImmediate);
     }
     const validationLoss =
@@ -80,7 +80,7 @@ function loadNet(tf: typeof Tf, shape: LstmShape, weights: Weights): Promise<Tf.
 const weightsOf = (net: Tf.LayersModel, like: Weights): Weights =>
   net.getWeights().map((tensor, i) => ({ ...like[i]!, values: Float32Array.from(tensor.dataSync()) }));
 
-/** One step of Adam on these windows. @returns their mean loss */
+/** One step of Adam on these windows. @returns the mean loss */
 function step(
   tf: typeof Tf,
   net: Tf.LayersModel,

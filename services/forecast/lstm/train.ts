@@ -3,19 +3,19 @@ import type { KernelBuild } from './kernels.ts';
 import { maxRows, type Network, openNetwork } from './network.ts';
 import { elementOf, type LstmShape, layoutOf } from './parameter-layout.ts';
 
-/** Training: batches, loss, clipping, Adam, early stopping. Everything random comes from one seed. */
+/** Training: batches, loss, gradient clipping, Adam, early stopping. One seed determines all randomness. */
 
 /**
- * Windows cut from one table: `values` holds `rows` × features, row by row; window i is the rows from `starts[i]` on;
- * `targets` holds one row of outputs for each window.
+ * Windows of one table: `values` has `rows` × features, row-major; window i starts at row `starts[i]`; `targets` has
+ * one row of outputs per window.
  */
 export type Windows = { values: Float32Array; rows: number; starts: Int32Array };
 export type LabelledWindows = Windows & { targets: Float32Array };
 
-/** Weights by Keras' names and in Keras' layout: matrices row by row, gates in the order i, f, g, o. */
+/** Weights with Keras' names and layout: matrices row-major, gates in the order i, f, g, o. */
 export type Weights = { name: string; shape: number[]; values: Float32Array }[];
 
-/** `levels`: quantiles; the outputs are then all steps of the first level, all of the second, and so on. */
+/** `levels`: quantiles; the outputs are all steps of the first level, then of the second, and so on. */
 export type Loss = { kind: 'mse' } | { kind: 'pinball'; levels: number[] };
 
 export type TrainSettings = {
@@ -23,15 +23,15 @@ export type TrainSettings = {
   batch: number;
   rate: number;
   loss: Loss;
-  /** Gradients longer than this (all together, Euclidean) are shortened to it; 0 = never. */
+  /** Maximum Euclidean norm of the gradient of all weights together; 0 = no clipping. */
   clipNorm: number;
-  /** The last share of the windows, in time, on which stopping is decided; 0 = all epochs are run. */
+  /** Share of the windows, the latest ones, used as the validation set for early stopping; 0 = all epochs are run. */
   validationShare: number;
-  /** Epochs without a better validation loss before it stops. */
+  /** Epochs without a better validation loss before training stops. */
   patience: number;
   shuffle: boolean;
   seed: number;
-  /** Weights to start from: a warm start. */
+  /** Initial weights for a warm start. */
   from: Weights | null;
 };
 
@@ -39,8 +39,8 @@ export type Epoch = { epoch: number; epochs: number; loss: number; validationLos
 export type Trained = { shape: LstmShape; weights: Weights; history: Epoch[]; bestEpoch: number };
 
 /**
- * Trains a network of this shape. `onEpoch` is told of every epoch and returns false to stop there.
- * Sources: BPTT as in Graves 2012 (ch. 4), Adam by Kingma and Ba 2015, dropout by Srivastava et al. 2014.
+ * Trains a network of this shape. `onEpoch` is called after every epoch; training stops if it returns false. Sources:
+ * BPTT as in Graves 2012 (ch. 4), Adam by Kingma and Ba 2015, dropout by Srivastava et al. 2014.
  */
 export function trainLstm(
   shape: LstmShape,
@@ -83,7 +83,7 @@ export function trainLstm(
   };
 }
 
-/** One pass over the windows in this order. @returns the mean loss */
+/** One epoch over the windows in this order. @returns the mean loss */
 function runEpoch(
   net: Network,
   data: LabelledWindows,
@@ -119,7 +119,7 @@ function lossOver(net: Network, data: LabelledWindows, picked: Int32Array, loss:
   return total / picked.length;
 }
 
-/** The loss summed over windows (of the mean over outputs), and its gradients for a batch of so many. */
+/** Sum over windows of the mean loss over outputs, and its gradients for a batch of the given size. */
 function lossOf(
   outputs: Float64Array,
   targets: Float32Array,
@@ -129,7 +129,7 @@ function lossOf(
   batch: number,
 ) {
   const gradients = new Float64Array(outputs.length);
-  // Targets are one row of steps; with quantiles the outputs repeat that row for each level.
+  // Targets have one row of steps; with quantiles each level is compared with that row.
   const steps = loss.kind === 'mse' ? width : width / loss.levels.length;
   let sum = 0;
   for (const [b, window] of picked.entries())
@@ -157,7 +157,7 @@ function step({ kernels, places }: Network, { rate, clipNorm }: TrainSettings, t
   kernels.adam(at, gradient, mean, square, elements, factor, rate, beta1, beta2, epsilon, ...corrections);
 }
 
-/** @returns outputs of each window, window by window */
+/** @returns outputs, by window */
 export function predictLstm(shape: LstmShape, weights: Weights, data: Windows, build: KernelBuild): Float64Array {
   const net = openNetwork(shape, build, data.rows);
   net.setTable(data.values, data.rows);
@@ -168,7 +168,10 @@ export function predictLstm(shape: LstmShape, weights: Weights, data: Windows, b
   return results;
 }
 
-/** As Keras begins: Glorot's uniform kernels, orthogonal recurrent ones, zero biases but 1 for the forget gate. */
+/**
+ * Keras' initialisation: Glorot uniform kernels, orthogonal recurrent kernels, zero biases except 1 for the forget
+ * gate.
+ */
 export function initialWeights(shape: LstmShape, random: Random): Weights {
   return layoutOf(shape, 1, 0).all.map(({ name, rows, columns }) => {
     const units = columns / 4;
@@ -188,12 +191,12 @@ export function initialWeights(shape: LstmShape, random: Random): Weights {
   });
 }
 
-/** Rows of unit length at right angles to each other, from normal draws by Gram and Schmidt (Saxe et al. 2014). */
+/** Orthonormal rows from normal draws by Gram-Schmidt (Saxe et al. 2014). */
 function orthogonal(rows: number, columns: number, random: Random): Float32Array {
   const made: Float64Array[] = [];
   while (made.length < rows) {
     const row = Float64Array.from({ length: columns }, () => normal(random));
-    // Twice, for the rounding of the first time.
+    // Twice, against rounding errors.
     for (let again = 0; again < 2; again += 1)
       for (const other of made) {
         const dot = row.reduce((total, value, i) => total + value * (other[i] as number), 0);
@@ -205,7 +208,7 @@ function orthogonal(rows: number, columns: number, random: Random): Float32Array
   return Float32Array.from(made.flatMap((row) => [...row]));
 }
 
-/** @throws RangeError where names or shapes are not the network's */
+/** @throws RangeError if names or shapes differ from the network's */
 export function setWeights({ kernels, places }: Network, weights: Weights): void {
   for (const [index, place] of places.all.entries()) {
     const given = weights[index];
@@ -228,12 +231,12 @@ export function getWeights({ kernels, places }: Network): Weights {
 }
 
 function seedDropout({ kernels, places }: Network, random: Random): void {
-  // xorshift must not begin at zero.
+  // xorshift must not start at zero.
   for (let lane = 0; lane < 4; lane += 1)
     kernels.ints[places.randomState / 4 + lane] = Math.floor(random() * 0x7fffffff) + 1;
 }
 
-/** Fisher and Yates. */
+/** Fisher-Yates shuffle. */
 export function shuffle(order: Int32Array, random: Random): void {
   for (let i = order.length - 1; i > 0; i -= 1) {
     const j = Math.floor(random() * (i + 1));

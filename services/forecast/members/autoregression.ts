@@ -3,9 +3,9 @@ import { solveCholesky } from '../engine/linear.ts';
 import type { Member } from './member.ts';
 
 /**
- * Autoregression on seasonal differences: each step's difference to the season before is a linear function of a few
- * earlier values' differences to the same, those just before and those around each season. Fitted robustly (Huber's
- * weights), forecast step by step. In logarithms where every value is positive: seasons then are ratios.
+ * Autoregression on seasonal differences: the difference to the previous season is a linear function of a few earlier
+ * differences, the latest ones and those around each season. Fitted robustly (Huber weights), forecast recursively.
+ * Logarithmic if every value is positive: seasons are then ratios.
  */
 export const autoregression = (logs: boolean): Member => ({
   name: logs ? 'autoregression_log' : 'autoregression',
@@ -17,7 +17,7 @@ export const autoregression = (logs: boolean): Member => ({
     if (logs && !values.every((value) => value > 0)) throw new RangeError('not every value is positive');
     const z = logs ? values.map(Math.log) : values;
     const base = periods[0] ?? 1;
-    // Lags that would leave too little to learn from are not looked at.
+    // Skips lags that leave too few rows.
     const all = lagsOf(periods);
     const lags = all.filter((lag) => lag + rowsPerLag * all.length <= values.length);
     const model = fitLags(z, lags.length > 0 ? lags : lagsOf([base]), base);
@@ -30,12 +30,15 @@ export const autoregression = (logs: boolean): Member => ({
   },
 });
 
-/** Rows for each coefficient, at least. */
+/** Minimum number of rows per coefficient. */
 const rowsPerLag = 12;
-/** The penalty on standardised coefficients; it, the lags and the rounds were chosen on earlier ends of M4's hourly training series. */
+/**
+ * Penalty on standardised coefficients. Penalty, lags and number of iterations were chosen on earlier parts of M4's
+ * hourly training series.
+ */
 const penalty = 3;
 const rounds = 4;
-/** Errors beyond so many standard deviations count less (95 % efficient where errors are normal; Huber 1964). */
+/** Huber's threshold in standard deviations (95 % efficient for normal errors; Huber 1964). */
 const huber = 1.345;
 
 type Model = { base: number; lags: number[]; coefficients: Float64Array; most: number };
@@ -97,7 +100,7 @@ function leastSquares(
   return solveCholesky(gram, count, cross, 1).map((value, i) => value / spreads[i]!);
 }
 
-/** No step may differ more from its season before than any did: what feeds on itself could otherwise grow without end. */
+/** Limits each step's seasonal difference to the largest one observed, since the recursion could diverge. */
 function stepByStep(z: Float64Array, { base, lags, coefficients, most }: Model, horizon: number): Float64Array {
   const all = new Float64Array(z.length + horizon);
   all.set(z);

@@ -6,20 +6,20 @@ import { predictLstm, type TrainSettings, trainLstm, type Weights } from '../lst
 import { type Fitted, heldAt, type Member } from './member.ts';
 
 /**
- * An LSTM that learns what the seasonal naive forecast leaves over: its input are the last differences to the season
- * before, its outputs the corrections of the next steps. A raw LSTM is worse than the seasonal naive forecast; this form
- * begins there (ES-RNN and LSTM-MSNet are built on the same thought).
+ * An LSTM on the residuals of the seasonal naive forecast: inputs are the last seasonal differences, outputs the
+ * corrections of the next steps. A raw LSTM is worse than the seasonal naive forecast; this one starts from it (ES-RNN
+ * and LSTM-MSNet use the same idea).
  */
 export type LstmSettings = {
   units: number[];
   dense: number;
   dropout: number;
-  /** Steps it looks back. */
+  /** Input window in steps. */
   window: number;
   epochs: number;
-  /** Epochs when it only goes on from weights it had. */
+  /** Epochs of a warm start. */
   warmEpochs: number;
-  /** Every so many-th window is learned from: neighbours share all but one step. */
+  /** Every n-th window is used for training: neighbours share all but one step. */
   stride: number;
   batch: number;
   rate: number;
@@ -51,16 +51,16 @@ export const lstm = (settings: Partial<LstmSettings> = {}): Member => {
 };
 
 const fewestWindows = 50;
-/** Points it takes, apart from the season it looks back over. */
+/** Minimum number of points besides the longest season. */
 const spanOf = ({ window, stride }: LstmSettings, steps: number): number => window + steps + fewestWindows * stride;
 
-/** Everything that is fitted: weights, the seasons it looks at, and the scale of the corrections. */
+/** The fitted state: weights, season lags, and the scale of the corrections. */
 type Learned = { shape: LstmShape; weights: Weights; lags: number[]; scale: number };
 
 function fitLstm(series: Series, horizon: number, settings: LstmSettings, before: Learned | null): Fitted {
   const { values, periods } = series;
   const steps = Math.min(horizon, 2 * (periods[0] ?? 24));
-  // Seasons so long that too little would be left to learn from are not looked at.
+  // Skips seasons that leave too little to train on.
   const fitting = periods.filter((period) => period + spanOf(settings, steps) <= values.length);
   const lags = before?.lags ?? (fitting.length > 0 ? fitting : [1]);
   const base = lags.at(-1)!;
@@ -80,7 +80,7 @@ function fitLstm(series: Series, horizon: number, settings: LstmSettings, before
   const newest = rows - settings.window - steps;
   const count = Math.floor(newest / settings.stride) + 1;
   if (count < fewestWindows) throw new RangeError('too few windows to learn from');
-  // The newest window is always among them.
+  // Includes the newest window.
   const starts = Int32Array.from({ length: count }, (_, i) => newest - (count - 1 - i) * settings.stride);
   const targets = new Float32Array(count * steps);
   for (let i = 0; i < count; i += 1) {
@@ -106,7 +106,7 @@ function fitLstm(series: Series, horizon: number, settings: LstmSettings, before
 
 const squash = (x: number): number => Math.max(-8, Math.min(8, x));
 
-/** Differences to each season before, and the last change, in units of a usual difference. */
+/** Differences to each previous season, and the last change, relative to the typical difference. */
 function tableOf(values: Float64Array, lags: number[], first: number, rows: number, scale: number): Float32Array {
   const features = lags.length + 1;
   const table = new Float32Array(rows * features);
@@ -143,6 +143,6 @@ function seen(series: Series, learned: Learned, settings: LstmSettings): Fitted 
   };
 }
 
-/** The usual difference to a season before. */
+/** Typical difference to the previous season. */
 const scaleOf = (values: Float64Array, period: number): number =>
   mean(Array.from(values.subarray(period), (value, i) => Math.abs(value - values[i]!))) || 1;

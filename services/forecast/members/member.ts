@@ -1,8 +1,8 @@
 import type { Series } from '../engine/series.ts';
 
 /**
- * One way to forecast. `fit` may throw: the member then drops out and the answer names it.
- * `needs`: the fewest points it can be fitted to.
+ * A forecasting method. `fit` may throw: the member is then left out, and the answer names it. `needs`: minimum number
+ * of points.
  */
 export type Member = {
   name: string;
@@ -11,14 +11,14 @@ export type Member = {
 };
 
 export type Fitted = {
-  /** The mean (or median) of each of the next steps. */
+  /** Mean (or median) of each of the next steps. */
   predict(horizon: number): Float64Array;
-  /** The same fit, seen from a later end of the same series: for members that are dear to fit. */
+  /** The same fit applied at a later end of the same series: for members that are expensive to fit. */
   continued?(longer: Series): Fitted;
-  /** Fitted to the longer series, beginning from this fit: sooner done than anew. */
+  /** Refits on the longer series, starting from this fit: faster than a new fit. */
   refit?(longer: Series): Fitted;
 };
 
-/** Where the correction of step `h` stands among `steps` of them: beyond the last, the last cycle comes again. */
+/** Index of the correction for step `h` among `steps`: beyond the last one, the last cycle is repeated. */
 export const heldAt = (h: number, steps: number, cycle: number): number =>
   h < steps ? h : steps - cycle + ((h - steps) % cycle);

@@ -3,20 +3,20 @@ import { initSync, MSTL } from '@bsull/augurs/mstl';
 import type { Member } from './member.ts';
 
 /**
- * Multiple seasonal-trend decomposition by LOESS with a non-seasonal ETS on the rest (Bandara, Hyndman and Bergmeir
- * 2021), by augurs. `seasons`: how many of the series' periods it takes.
+ * Multiple seasonal-trend decomposition by LOESS with a non-seasonal ETS on the remainder (Bandara, Hyndman and
+ * Bergmeir 2021), by augurs. `seasons`: how many of the series' periods are used.
  */
 export const mstl = (seasons: number): Member => ({
   name: 'mstl',
   needs: ({ periods }) => 2 * (periods[seasons - 1] ?? Number.POSITIVE_INFINITY) + 1,
   fit: ({ values, periods }) => {
     begin();
-    // Around 1 and of unit size, whatever the units: the smoothing gives up on very large and very small numbers.
+    // Standardised, since the smoothing fails on very large and very small numbers.
     const { center, scale } = spread(values);
     const model = MSTL.ets(Uint32Array.from(periods.slice(0, seasons)));
     try {
       model.fit(values.map((value) => (value - center) / scale));
-      // Forecast now, so that the memory of the model can be freed at once.
+      // Predicts at once, so that the model's memory can be freed.
       const ahead = Float64Array.from(model.predict(longest).point, (value) => center + scale * value);
       return {
         predict: (horizon) => {
@@ -33,7 +33,7 @@ export const mstl = (seasons: number): Member => ({
 const longest = 3_000;
 
 let begun = false;
-/** Its own way of finding the file does not work in Node. */
+/** The package's own file lookup does not work in Node. */
 function begin(): void {
   if (begun) return;
   initSync({ module: readFileSync(new URL('mstl_bg.wasm', import.meta.resolve('@bsull/augurs/mstl'))) });

@@ -1,13 +1,13 @@
 import type { Member } from './member.ts';
 
-/** The last value goes on. */
+/** Repeats the last value. */
 export const persistence: Member = {
   name: 'persistence',
   needs: () => 1,
   fit: ({ values }) => ({ predict: (horizon) => new Float64Array(horizon).fill(values.at(-1)!) }),
 };
 
-/** The last season comes again, the shortest where there are several. */
+/** Repeats the last season, the shortest if there are several. */
 export const seasonalNaive: Member = {
   name: 'seasonal_naive',
   needs: ({ periods }) => periods[0] ?? Number.POSITIVE_INFINITY,
@@ -17,7 +17,7 @@ export const seasonalNaive: Member = {
   }),
 };
 
-/** M4's yardstick: the last value, deseasonalised by ratios to a moving average where the season is significant. */
+/** M4's benchmark: the last value, deseasonalised by ratios to a moving average if the season is significant. */
 export const naive2: Member = {
   name: 'naive2',
   needs: () => 1,
@@ -33,7 +33,7 @@ export const naive2: Member = {
   },
 };
 
-/** Whether the autocorrelation at a season stands out (90 %), as M4's organisers tested it. */
+/** Whether the autocorrelation at the season is significant (90 %), with the test of M4's organisers. */
 function isSeasonal(values: Float64Array, period: number): boolean {
   const n = values.length;
   if (n < 3 * period) return false;

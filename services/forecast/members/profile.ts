@@ -3,10 +3,10 @@ import type { Series } from '../engine/series.ts';
 import type { Member } from './member.ts';
 
 /**
- * The last few of the longest seasons, each newer one counting more, lifted to the level of now: what each step was above
- * the level its season began from, added to a part of today's level. In logarithms where every value is positive, so that
- * what is added is a ratio. It follows a season that keeps its shape while the level moves; the seasonal naive forecast
- * trusts one season and its level alone.
+ * Weighted mean of the last few longest seasons, with decaying weights, shifted to the current level: each step's
+ * difference to the level at the start of its season, plus part of the current level. Logarithmic if every value is
+ * positive, so that differences are ratios. It follows a season whose shape is stable while the level moves; the
+ * seasonal naive forecast uses one season and its level only.
  */
 export const seasonalProfile: Member = {
   name: 'seasonal_profile',
@@ -15,7 +15,10 @@ export const seasonalProfile: Member = {
 };
 
 const seasons = 4;
-/** What an earlier season counts, in times of the next; and how much of a change of level stays. Chosen on earlier ends of M4's hourly training series. */
+/**
+ * Weight of a season relative to the next newer one, and share of a level change that persists. Chosen on earlier parts
+ * of M4's hourly training series.
+ */
 const memory = 0.6;
 const kept = 0.6;
 

@@ -3,27 +3,27 @@ import type { Series } from '../engine/series.ts';
 import type { Fitted, Member } from './member.ts';
 
 /**
- * A Prophet-style curve (Taylor and Letham 2018): a piecewise linear trend, Fourier series for the seasons, holidays and
- * regressors, by the maximum of the posterior. Here the posterior is concave apart from the noise, so an active
- * set on the normal equations finds the maximum itself, in milliseconds, where Prophet's L-BFGS stops near it.
- * Names and defaults are Prophet's; logistic growth and sampling are left out.
+ * A Prophet-style model (Taylor and Letham 2018): piecewise linear trend, Fourier series for seasons, holidays and
+ * regressors, by maximum a posteriori. Given the noise the posterior is concave, so an active set on the normal
+ * equations finds the exact maximum, in milliseconds; Prophet's L-BFGS stops near it. Names and defaults are Prophet's;
+ * logistic growth and sampling are not supported.
  */
 export type ProphetSettings = {
   growth: 'linear' | 'flat';
-  /** `auto`: where two of them fit into the series; a number: the order of the Fourier series. */
+  /** `auto`: if the series has at least two periods; a number: the order of the Fourier series. */
   yearly_seasonality: boolean | 'auto' | number;
   weekly_seasonality: boolean | 'auto' | number;
   daily_seasonality: boolean | 'auto' | number;
   n_changepoints: number;
-  /** The share of the history in which the trend may bend. */
+  /** Share of the history in which changepoints are allowed. */
   changepoint_range: number;
   changepoint_prior_scale: number;
   seasonality_prior_scale: number;
   holidays_prior_scale: number;
   seasonality_mode: 'additive' | 'multiplicative';
-  /** Days by name, in milliseconds of their midnight (UTC). */
+  /** Named days, as milliseconds of their midnight (UTC). */
   holidays: { name: string; days: number[] }[];
-  /** Further columns: one number for each step of the history and of every step ahead that is asked for. */
+  /** Additional columns: one number per step of the history and of the forecast. */
   regressors: { name: string; values: number[] }[];
 };
 
@@ -48,7 +48,7 @@ export const prophet = (settings: Partial<ProphetSettings> = {}): Member => ({
   fit: (series) => fitProphet(series, { ...prophetDefaults, ...settings }),
 });
 
-/** `prior`: the standard deviation of a normal prior, or the scale of a Laplace one. */
+/** `prior`: standard deviation of a normal prior, or scale of a Laplace prior. */
 type Column = { prior: number; laplace: boolean; at: (step: number) => number };
 
 function fitProphet(series: Series, settings: ProphetSettings): Fitted {
@@ -71,7 +71,7 @@ function fitProphet(series: Series, settings: ProphetSettings): Fitted {
   return { predict: (horizon) => Float64Array.from({ length: horizon }, (_, h) => at(n + h)) };
 }
 
-/** Offset, slope and a hinge for each changepoint. Time runs from 0 to 1 over the history. */
+/** Offset, slope and one hinge per changepoint. Time runs from 0 to 1 over the history. */
 function trendColumns(n: number, settings: ProphetSettings): Column[] {
   const flat = { laplace: false, prior: 5 };
   const time = (step: number) => step / Math.max(1, n - 1);
@@ -101,7 +101,7 @@ function seasonColumns(series: Series, settings: ProphetSettings): Column[] {
   );
 }
 
-/** The seasons with their periods in steps. A series without a clock has the ones that were found in it. */
+/** Seasons with their periods in steps. A series without timestamps has the detected ones. */
 function seasonsOf({ values, step, periods }: Series, settings: ProphetSettings): { period: number; order: number }[] {
   if (step === null) return periods.map((period) => ({ period, order: 4 }));
   const span = values.length * step;
@@ -142,7 +142,7 @@ function eventColumns({ start, step, values }: Series, settings: ProphetSettings
 const matrixOf = (columns: Column[], n: number): Float64Array[] =>
   columns.map(({ at }) => Float64Array.from({ length: n }, (_, i) => at(i)));
 
-/** level × (1 + season): each part in turn is linear given the other. */
+/** level × (1 + season): alternating, since each part is linear given the other. */
 function multiplicative(trend: Column[], seasons: Column[], y: Float64Array): Float64Array {
   const [trendMatrix, seasonMatrix] = [matrixOf(trend, y.length), matrixOf(seasons, y.length)];
   const sum = (matrix: Float64Array[], weights: Float64Array) =>
@@ -169,7 +169,7 @@ function multiplicative(trend: Column[], seasons: Column[], y: Float64Array): Fl
   return Float64Array.from([...trendWeights, ...seasonWeights]);
 }
 
-/** The maximum of the posterior: weights for a given noise and the noise for given weights in turn, until it stands. */
+/** Maximum a posteriori: alternates between weights given the noise and noise given the weights, until convergence. */
 function mostLikely(matrix: Float64Array[], y: Float64Array, columns: Column[], from?: Float64Array): Float64Array {
   const n = y.length;
   const p = columns.length;
@@ -188,7 +188,7 @@ function mostLikely(matrix: Float64Array[], y: Float64Array, columns: Column[], 
     maximise(gram, cross, weights, columns, variance);
     let residual = power;
     for (let i = 0; i < p; i += 1) residual += weights[i]! * (gramRow(gram, weights, i) - 2 * cross[i]!);
-    // The noise with a half-normal prior of 0.5 has its most likely value in closed form.
+    // Closed-form mode of the noise with a half-normal prior of 0.5.
     const next = Math.max((-n + Math.sqrt(n * n + 16 * Math.max(residual, 0))) / 8, 1e-12);
     const moved = Math.abs(next - variance) / variance;
     variance = next;
@@ -205,9 +205,10 @@ const gramRow = (gram: Float64Array[], weights: Float64Array, i: number): number
 };
 
 /**
- * The most likely weights for this noise, by an active set (as the feature-sign search of Lee et al. 2007): solve for
- * the bends that are there with their signs, stop where one changes its sign and take it out, else let in the bend that
- * pulls hardest. Hinges are so much alike that descending one coordinate at a time would take thousands of rounds.
+ * Mode of the weights for a given noise, by an active set (similar to the feature-sign search of Lee et al. 2007):
+ * solve for the active changepoints with their signs; if one changes its sign, stop there and remove it; else add the
+ * changepoint with the largest gradient. Hinges are strongly correlated, so coordinate descent would need thousands of
+ * iterations.
  */
 function maximise(
   gram: Float64Array[],
@@ -231,7 +232,7 @@ function maximise(
     if (hit >= 0) {
       weights[hit] = 0;
       signs[hit] = 0;
-      // One that was let in and at once goes out again differs from zero by rounding alone.
+      // A changepoint that is added and immediately removed differs from zero only by rounding.
       if (reach === 0) return;
       continue;
     }
@@ -260,7 +261,7 @@ function solveActive(
   for (const [a, i] of active.entries()) {
     const { prior, laplace } = columns[i]!;
     for (const [b, j] of active.entries()) matrix[a * n + b] = gram[i]![j]!;
-    // Two hinges between the same two points are one column: the least of penalties keeps the system solvable.
+    // Two hinges between the same two points are collinear: a minimal penalty keeps the system solvable.
     matrix[a * n + a] = matrix[a * n + a]! * (1 + 1e-12) + (laplace ? 1e-12 : variance / prior ** 2);
     target[a] = cross[i]! - (laplace ? (signs[i]! * variance) / prior : 0);
   }

@@ -3,9 +3,8 @@ import type { Series } from '../engine/series.ts';
 import { type Fitted, heldAt, type Member } from './member.ts';
 
 /**
- * Ridge regression from the last seasonal differences to what each of the next steps will differ from the seasonal
- * naive forecast: one linear map for all steps, the penalty chosen on the last quarter of the series, "no correction at
- * all" among the choices.
+ * Ridge regression from the last seasonal differences to the corrections of the seasonal naive forecast: one linear map
+ * for all steps. The penalty is chosen on the last quarter of the series; "no correction" is one of the choices.
  */
 export const ridge = (which: number): Member => ({
   name: which === 0 ? 'ridge' : `ridge_${which + 1}`,
@@ -29,7 +28,7 @@ function fitRidge(series: Series, base: number, horizon: number): Fitted {
   const first = Math.max(lagPeriod + lags - 1, base - 1);
   const rows = values.length - steps - first;
   if (rows < 20) throw new RangeError('too short for a regression');
-  // Row r ends at first + r: lags of differences in, corrections of the seasonal naive out.
+  // Row r ends at first + r: inputs are lagged differences, outputs corrections of the seasonal naive forecast.
   const input = (row: number, lag: number): number => differences[first + row - lag]!;
   const output = (row: number, h: number): number => {
     const end = first + row;
@@ -41,10 +40,10 @@ function fitRidge(series: Series, base: number, horizon: number): Fitted {
 
 type Entry = (row: number, column: number) => number;
 
-/** The coefficients (lags × steps) with the penalty that did best on the last quarter; null for none. */
+/** Coefficients (lags × steps) with the best penalty on the last quarter; null for no correction. */
 function fitted75(rows: number, lags: number, steps: number, input: Entry, output: Entry): Float64Array | null {
   const split = Math.max(Math.floor(rows * 0.75), 1);
-  // Outputs of the last training rows reach into the quarter that judges: leave them out.
+  // Leaves out training rows whose outputs overlap the validation quarter.
   const until = Math.max(split - steps, Math.floor(split / 2));
   const part = normalEquations(0, until, lags, steps, input, output);
   let best: { error: number; penalty: number | null } = {
@@ -76,7 +75,7 @@ function normalEquations(
 ): Equations {
   const gram = new Float64Array(lags * lags);
   const cross = new Float64Array(lags * steps);
-  // The rows are one series shifted: each diagonal follows from its first entry.
+  // The rows are shifted copies of one series: each diagonal follows from its first entry.
   for (let j = 0; j < lags; j += 1) {
     let sum = 0;
     for (let row = from; row < to; row += 1) sum += input(row, 0) * input(row, j);
@@ -114,7 +113,7 @@ function squaredError(
   output: Entry,
 ): number {
   let total = 0;
-  // Every third end says as much as all of them: neighbours share all but one value.
+  // Every third origin suffices: neighbours share all but one value.
   for (let row = from; row < to; row += 3) {
     const forecast = new Float64Array(steps);
     if (coefficients) apply(coefficients, lags, steps, (lag) => input(row, lag), forecast);
@@ -143,7 +142,9 @@ function scaledDifferences(values: Float64Array, period: number) {
   return { differences: raw.map((value) => value / scale), scale };
 }
 
-/** The seasonal naive forecast with the correction of the last differences; further ahead than fitted, its last season's again. */
+/**
+ * The seasonal naive forecast plus the correction; beyond the fitted steps the last season's corrections are repeated.
+ */
 function correction(
   series: Series,
   base: number,

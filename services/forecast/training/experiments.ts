@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { readCsv } from '#kernel/csv.ts';
 import { invalid, notFound, publicText } from '#kernel/errors.ts';
 
-/** Load experiments as the collector writes them: one CSV of steps and one JSON of circumstances each. */
+/** Reads load experiments for training: one CSV of steps and one JSON of metadata each. */
 
-/** What a network sees of each step, in this order. The first two are the experiment's own settings. */
+/** Features of each step, in this order. The first two are settings of the experiment. */
 export const features = [
   'replica_count',
   'load_users',
@@ -23,10 +23,10 @@ export const features = [
   'resource_pressure_value',
 ] as const;
 
-/** What is predicted: CPU in cores, memory in bytes, replicas. */
+/** Targets: CPU in cores, memory in bytes, replicas. */
 export const targets = ['cpu_cores_value', 'mem_bytes_value', 'replica_count_value'] as const;
 
-/** `values`: rows × features, row by row, without holes. `successRate`: of its load test, 0 to 1; null where unknown. */
+/** `values`: rows × features, row-major, without gaps. `successRate`: of its load test, 0 to 1; null if unknown. */
 export type Experiment = {
   id: string;
   scenario: string;
@@ -42,9 +42,9 @@ export type TrainingData = { service: string; experiments: Experiment[]; notes: 
 const fileName = /^(?<service>.+)_(?<scenario>[a-z]+)_replicas_(?<replicas>\d+)_users_(?<users>\d+)\.csv$/;
 
 /**
- * All experiments of a service, by name. Files that cannot be used are named in the notes and left out; so are those whose
- * load test failed, if there are others.
- * @throws TowerError `not_found` where there are none, `invalid` for a name that cannot be a service
+ * All experiments of a service, by name. Unusable files, and experiments whose load test failed if there are others,
+ * are left out and listed in the notes.
+ * @throws TowerError `not_found` without experiments, `invalid` for an invalid service name
  */
 export async function loadTrainingData(folder: string, service: string): Promise<TrainingData> {
   checkServiceName(service);
@@ -66,7 +66,7 @@ export async function loadTrainingData(folder: string, service: string): Promise
     });
   const succeeded = experiments.filter(({ successRate }) => successRate === null || successRate >= 0.95);
   const failed = experiments.length - succeeded.length;
-  // Where there are no others they are better than nothing, which is said.
+  // Without any others they are used, with a note.
   const isLeftOut = failed > 0 && succeeded.length > 0;
   if (failed > 0)
     notes.push(
@@ -111,10 +111,10 @@ async function readExperiment(folder: string, name: string, notes: string[]): Pr
   };
 }
 
-/** The collector writes the infinity of a division by zero as it is. */
+/** The collector writes infinity from a division by zero unchanged. */
 const isMissing = (cell: string): boolean => /^([+-]?(nan|inf(inity)?))?$/i.test(cell);
 
-/** Holes keep the value before them, or after them at the start; null where there is no value at all. */
+/** Fills gaps with the previous value, at the start with the next one; null if there is no value at all. */
 function heldOver(values: number[]): number[] | null {
   const first = values.find((value) => !Number.isNaN(value));
   if (first === undefined) return null;
@@ -122,7 +122,7 @@ function heldOver(values: number[]): number[] | null {
   return values.map((value) => (last = Number.isNaN(value) ? last : value));
 }
 
-/** Of the load test, 0 to 1, from its counts. */
+/** Success rate of the load test, 0 to 1, from its counts. */
 async function successRateOf(file: string): Promise<number | null> {
   try {
     const { load_test } = JSON.parse(await readFile(file, 'utf8')) as {

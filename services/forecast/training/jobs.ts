@@ -2,7 +2,7 @@ import { jobResource } from '#store/job-resource.ts';
 import type { Queue } from '#store/queue.ts';
 import type { TrainingJob, TrainRequest, TrainResult } from './training-schemas.ts';
 
-/** Training as a resource: queued, looked at, followed, cancelled. It outlives the tower that began it. */
+/** Training jobs: queued, polled, streamed, cancelled. A job survives the instance that started it. */
 
 export type JobProgress = NonNullable<TrainingJob['progress']>;
 
@@ -25,7 +25,7 @@ export function createTrainingJobs(
   }));
   return {
     ...jobs,
-    /** @throws TowerError `conflict` while another job of the service is open */
+    /** @throws TowerError `conflict` if another job of the service is open */
     start: async (service: string, request: TrainRequest): Promise<TrainingJob> =>
       begin(service, request, `${service} is being trained`),
   };

@@ -8,34 +8,34 @@ import { checkServiceName, type Experiment, features } from './experiments.ts';
 import type { Evaluation } from './pipeline.ts';
 import type { Fitted } from './pipeline-members.ts';
 
-/** Trained models as files: one JSON each, with a checksum, written whole or not at all. */
+/** Trained models on disk: one JSON file each, with a checksum, written atomically. */
 
-/** Ends of experiments a recommendation may start from. */
+/** Last windows of experiments, from which a recommendation can start. */
 export type Ending = { id: string; scenario: string; replicas: number; users: number; rows: number[][] };
 
 export type SavedModel = {
   service: string;
   trained_at: string;
   library_version: string;
-  /** Of the experiments it was made from. */
+  /** Fingerprint of the training data. */
   fingerprint: string;
   samples: number;
   training_seconds: number;
   fitted: Fitted;
-  /** On the experiments held back, when it was trained. */
+  /** Evaluation on the test experiments at training time. */
   evaluation: Evaluation;
   endings: Ending[];
   notes: string[];
 };
 
-/** `error`: why the file cannot be used; the other models load all the same. */
+/** `error`: why the file cannot be used; other models are loaded nevertheless. */
 export type Listed = { service: string; model: SavedModel } | { service: string; error: string };
 
 const schemaVersion = 1;
 export const modelFile = (service: string): string => `${service}_lstm_prophet_pipeline.json`;
 const ending = modelFile('');
 
-/** @returns the file's path */
+/** @returns the path of the file */
 export async function saveModel(folder: string, model: SavedModel): Promise<string> {
   checkServiceName(model.service);
   const { weights, shape, ridge, residuals, ...fitted } = model.fitted;
@@ -46,7 +46,7 @@ export async function saveModel(folder: string, model: SavedModel): Promise<stri
     keras: { json: keras.json, weights: Buffer.from(keras.data).toString('base64') },
   });
   const path = join(folder, modelFile(model.service));
-  // The checksum is of the text as it stands there, so that no second way of writing JSON is needed to check it.
+  // The checksum covers the text as written, so that verification needs no canonical JSON.
   await writeAtomically(
     path,
     chunks(`{"schema_version":${schemaVersion},"checksum":"${checksumOf(body)}","model":${body}}\n`),
@@ -60,9 +60,7 @@ async function* chunks(text: string): AsyncGenerator<Uint8Array> {
 
 const checksumOf = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/**
- * @throws TowerError `not_found` where there is none, `unavailable` for a file that is damaged or of a newer program
- */
+/** @throws TowerError `not_found`, `unavailable` for a damaged file or one of a newer version */
 export async function loadModel(folder: string, service: string): Promise<SavedModel> {
   checkServiceName(service);
   const text = await readFile(join(folder, modelFile(service)), 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -93,7 +91,7 @@ function parseModel(text: string, service: string): SavedModel {
   };
 }
 
-/** Services of which there are files. */
+/** Services with model files. */
 export async function servicesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [] as string[]);
   return names
@@ -102,7 +100,7 @@ export async function servicesIn(folder: string): Promise<string[]> {
     .sort();
 }
 
-/** Every model there is, also those whose files cannot be used. */
+/** All models, including unusable files. */
 export async function listModels(folder: string): Promise<Listed[]> {
   return Promise.all(
     (await servicesIn(folder)).map(async (service): Promise<Listed> => {
@@ -115,7 +113,7 @@ export async function listModels(folder: string): Promise<Listed[]> {
   );
 }
 
-/** Of everything training sees: another value, row or experiment gives another one. */
+/** Changes with any value, row or experiment used for training. */
 export function fingerprintOf(experiments: Experiment[]): string {
   const hash = createHash('sha256');
   for (const { id, rows, values } of experiments)

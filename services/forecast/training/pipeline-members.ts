@@ -16,21 +16,21 @@ import {
   windowsOf,
 } from './windows.ts';
 
-/** What each member of a service's model says of the next step. */
+/** Members of a service's model: each predicts the next step. */
 
 export type Fitted = {
   window: number;
   shape: LstmShape;
   weights: Weights;
   scaling: Scaling;
-  /** Coefficients for each target: inputs of the last rows, then a constant. */
+  /** Coefficients by target: inputs of the last rows, then a constant. */
   ridge: Float64Array[];
-  /** By target. */
+  /** Weights by target. */
   fusion: Weighted[][];
-  /** Errors of the fused prediction on the validation part, sorted, by target: actual less predicted. */
+  /** Errors of the fused prediction on the validation part (actual − predicted), sorted, by target. */
   residuals: Float64Array[];
   buffers: number[];
-  /** Of the experiments it was made from: they keep their parts when it is trained again. */
+  /** Split of the training data: experiments keep their part when the model is trained again. */
   parts: Parts;
 };
 
@@ -63,7 +63,7 @@ export function predictAll(
   return { places, said };
 }
 
-/** The next value of a piecewise trend through the window: there is no calendar in an experiment. */
+/** The next value of a piecewise linear trend through the window; experiments have no calendar. */
 function trendOf({ experiment, next }: Place, window: number, column: number): number {
   const values = Float64Array.from({ length: window }, (_, i) => valueAt(experiment, next - window + i, column));
   const trend = prophet({ n_changepoints: 3 }).fit({ values, periods: [], start: null, step: null }, 1);
@@ -79,7 +79,7 @@ function ridgeInputs({ experiment, next }: Place, scaling: Scaling): number[] {
 
 const dot = (a: Float64Array, b: number[]): number => b.reduce((total, value, i) => total + value * a[i]!, 0);
 
-/** Coefficients of the change to the next row, in units of the usual one. */
+/** Coefficients of the change to the next row, relative to the typical change. */
 export function fitRidge(places: Place[], target: number, scaling: Scaling): Float64Array {
   const size = ridgeRows * features.length + 1;
   const [gram, cross] = [new Float64Array(size * size), new Float64Array(size)];

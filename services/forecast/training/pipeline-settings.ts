@@ -1,6 +1,6 @@
 import type { KernelBuild } from '../lstm/kernels.ts';
 
-/** What can be set about a service's model. Apart from the model, which only threads and recommendations load. */
+/** Settings of a service's model. Separate from the model, which only worker threads and recommendations load. */
 
 export type PipelineSettings = {
   window: number;
@@ -31,5 +31,5 @@ export const pipelineDefaults: PipelineSettings = {
   build: 'simd',
 };
 
-/** Fewer windows than this teach a network of this size nothing. */
+/** Minimum number of windows to train a network of this size. */
 export const fewestWindows = 100;

@@ -18,19 +18,19 @@ import {
 } from './windows.ts';
 
 /**
- * The capacity model of one service: from the last steps of an experiment to the next one's CPU, memory and replicas.
- * Persistence, a ridge regression, a Prophet-style trend and one LSTM for all three targets, weighed on experiments they
- * have not seen.
+ * The capacity model of one service: predicts CPU, memory and replicas of the next step from the last steps of an
+ * experiment. Persistence, a ridge regression, a Prophet-style trend and one LSTM for all three targets, weighted on
+ * validation experiments.
  */
 
-/** Scores on experiments that took no part in training. `r2` is null where the target never changes there. */
+/** Scores on the test experiments. `r2` is null if the target is constant there. */
 export type TargetScores = { mse: number; mae: number; r2: number | null };
 export type Evaluation = {
   windows: number;
   experiments: string[];
   /** By target, then by method: persistence, ridge, prophet, lstm, fixed_blend, fused. */
   methods: Record<string, Record<string, TargetScores>>;
-  /** What it said of how often a recommendation would suffice, and how often it did. */
+  /** Stated probability that a recommendation suffices, and the observed frequency. */
   confidence: number;
   sufficed: number;
 };
@@ -51,8 +51,8 @@ export type TrainNet = (
 ) => TrainedNet | Promise<TrainedNet>;
 
 /**
- * Trains on three fifths of the experiments, chooses weights on one fifth, is judged on the last.
- * @throws RangeError where there are too few experiments or windows
+ * Trains on three fifths of the experiments, chooses weights on one fifth, tests on one fifth.
+ * @throws RangeError if there are too few experiments or windows
  */
 export async function trainPipeline(
   experiments: Experiment[],
@@ -99,7 +99,7 @@ export async function trainPipeline(
     fusion: [],
     residuals: [],
     buffers,
-    // Experiments that are gone may come back.
+    // Missing experiments may come back, so their part is kept.
     parts: { ...(warm ? before.parts : {}), ...partsOf(split) },
   };
   const fitted = weighOn(validation, blank, build);
@@ -117,7 +117,7 @@ function netSettings(settings: PipelineSettings, before: Fitted | null): TrainSe
     epochs: before ? Math.min(settings.warmEpochs, settings.epochs) : settings.epochs,
     batch: settings.batch,
     rate: before ? settings.rate / 2 : settings.rate,
-    // The middle of what may come, not its mean: single jumps would draw that away from everything else.
+    // Median instead of mean: single jumps would distort the mean.
     loss: { kind: 'pinball', levels: [0.5] },
     clipNorm: 1,
     validationShare: 0.15,
@@ -156,7 +156,7 @@ const fuse = (methods: Record<string, Float64Array>, weights: Weighted[], count:
     weights.reduce((total, { name, weight }) => total + (weight > 0 ? weight * methods[name]![i]! : 0), 0),
   );
 
-/** Scores of every method on experiments the model was not trained on. */
+/** Scores of every method on experiments that the model was not trained on. */
 export function evaluate(experiments: Experiment[], fitted: Fitted, build: KernelBuild): Evaluation {
   const { places, said } = predictAll(experiments, fitted, build);
   let [stated, sufficed] = [0, 0];
@@ -193,24 +193,24 @@ function scoresOf(actual: Float64Array, predicted: Float64Array): TargetScores {
 
 const [memoryTarget, replicaTarget] = [1, 2];
 
-/** The prediction with its buffer; bytes and replicas are whole, replicas one at least. */
+/** The prediction with its buffer; bytes and replicas are integers, replicas at least one. */
 export function recommendedOf({ buffers }: Fitted, target: number, predicted: number): number {
   const buffered = Math.max(0, predicted) * buffers[target]!;
   if (target === memoryTarget) return Math.ceil(buffered);
   return target === replicaTarget ? Math.max(1, Math.round(buffered)) : buffered;
 }
 
-/** How often, by its errors on experiments it had not seen, the next value is no more than this. */
+/** Probability that the next value is at most this one, from the errors on validation experiments. */
 export function probabilityOf({ residuals }: Fitted, target: number, predicted: number, limit: number): number {
   const errors = residuals[target]!;
-  // A prediction of 1.9999998 replicas that is 0.0000004 too low is right.
+  // A prediction of 1.9999998 replicas is not an error.
   const needed = (error: number) => (target === replicaTarget ? Math.round(predicted + error) : predicted + error);
   const within = errors.reduce((count, error) => count + (needed(error) <= limit ? 1 : 0), 0);
-  // One more on either side: what was never seen is not impossible.
+  // Laplace's rule: one more on either side, since unseen is not impossible.
   return (within + 1) / (errors.length + 2);
 }
 
-/** The three predictions for the step after a window of rows (features each), and what each member says. */
+/** The three predictions for the step after a window of rows, and those of each member. */
 export function predictNext(
   rows: number[][],
   fitted: Fitted,

@@ -6,8 +6,8 @@ import type { RecommendationAnswer, RecommendationRequest } from './training-sch
 import { targetColumns } from './windows.ts';
 
 /**
- * A recommendation from one point: the steps before it are those of the experiment that was most like it, moved to its
- * level. Where none was like it, there is no recommendation.
+ * A recommendation from one point: its history is taken from the most similar experiment, rescaled to the current
+ * level. Without a similar experiment there is no recommendation.
  */
 export function recommend(model: SavedModel, current: RecommendationRequest, build: KernelBuild): RecommendationAnswer {
   const { service, trained_at, fitted, endings } = model;
@@ -71,7 +71,7 @@ const tooFar = ({ replica_count, load_users, scenario }: RecommendationRequest, 
     ? `the experiment most like this, ${nearest.ending.id}, is too far away: ${replica_count} replicas and ${load_users} users were asked about`
     : `there is no experiment with the scenario ${scenario}`;
 
-/** A model knows nothing of a service that uses more than twice what it ever did in an experiment. */
+/** A model does not apply to a service that uses more than twice its maximum in the experiments. */
 function beyondSeen(current: RecommendationRequest, { fitted }: SavedModel): string | null {
   for (const name of ['cpu_cores_value', 'mem_bytes_value'] as const) {
     const most = fitted.scaling.high[features.indexOf(name)]!;
@@ -83,7 +83,7 @@ function beyondSeen(current: RecommendationRequest, { fitted }: SavedModel): str
 
 type Near = { ending: Ending; distance: number };
 
-/** Doublings of replicas and users together that an experiment may be away. */
+/** Maximum distance of an experiment, in doublings of replicas and users together. */
 const furthest = 2;
 
 function nearestTo({ replica_count, load_users, scenario }: RecommendationRequest, endings: Ending[]): Near | null {
@@ -96,7 +96,7 @@ function nearestTo({ replica_count, load_users, scenario }: RecommendationReques
   );
 }
 
-/** The experiment's last steps with the point as the newest; what is predicted keeps its course but not its level. */
+/** The experiment's last steps with the point as the newest; the prediction keeps its course but not its level. */
 function windowFor(current: RecommendationRequest, { rows }: Ending): number[][] {
   const given: Record<string, number | undefined> = {
     replica_count_value: current.replica_count,

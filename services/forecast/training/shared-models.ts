@@ -6,18 +6,21 @@ import { checkServiceName } from './experiments.ts';
 import { modelFile, servicesIn } from './model-library.ts';
 
 /**
- * Trained models of all towers over one store. A tower works with the files in its own folder; what another one trained is
- * written there before it is read.
+ * Shares trained models between the instances of one store. An instance reads model files from its own folder; models
+ * of other instances are written there first.
  */
 export type SharedModels = {
-  /** Leaves this tower's file of a service for the others. */
+  /** Publishes this instance's file of a service. */
   leave(service: string): Promise<void>;
-  /** Brings what another tower has trained since; null = of every service. Files nobody else has are left for the others. */
+  /**
+   * Fetches models that other instances trained since; null = of every service. Publishes files that no other instance
+   * has.
+   */
   bring(service: string | null): Promise<void>;
 };
 
 export function createSharedModels(store: Store, folder: string): SharedModels {
-  /** When those in the folder were trained, of those that were left or brought by this process. */
+  /** Training times of the models that this process published or fetched. */
   const known = new Map<string, string>();
   const read = (service: string) => readFile(pathOf(folder, service), 'utf8').catch(() => null);
   const trainedAt = async (service: string) => timeIn(await read(service));
@@ -45,7 +48,7 @@ export function createSharedModels(store: Store, folder: string): SharedModels {
       const mine = service === null ? await servicesIn(folder) : [service];
       for (const name of mine.filter((each) => !shared.has(each))) await leave(name);
       for (const row of rows.filter((each) => known.get(each.service) !== each.trained_at)) {
-        // This tower's own may be newer: the store was away when it should have been left.
+        // The local file may be newer if the store was unavailable when it should have been published.
         if ((await trainedAt(row.service)) >= row.trained_at) {
           await leave(row.service);
           continue;
@@ -62,7 +65,7 @@ export function createSharedModels(store: Store, folder: string): SharedModels {
   };
 }
 
-/** When a model was trained, by its file; '' where there is none. */
+/** Training time in a model file; '' without a file. */
 const timeIn = (file: string | null): string => /"trained_at":"([^"]+)"/.exec(file ?? '')?.[1] ?? '';
 
 function pathOf(folder: string, service: string): string {

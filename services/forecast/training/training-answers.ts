@@ -5,7 +5,7 @@ import type { SavedModel } from './model-library.ts';
 import type { Evaluation } from './pipeline.ts';
 import type { EvaluationAnswer, ModelInfo } from './training-schemas.ts';
 
-/** What is said of models and of training. */
+/** Answers about models and training. */
 
 export const progressOf = ({ epoch, epochs, loss, validationLoss, seconds }: Epoch): JobProgress => ({
   epoch,
@@ -16,15 +16,15 @@ export const progressOf = ({ epoch, epochs, loss, validationLoss, seconds }: Epo
 });
 
 /**
- * Why the model should be trained again; null where it does as well as it did. Measured against persistence, for an error
- * grows with the load, and that alone is no decay.
+ * Reason to retrain a model; null if it is as accurate as before. Measured relative to persistence: errors grow with
+ * the load, which alone is no decay.
  */
 export function decayOf(now: Evaluation, then: Evaluation): string | null {
   const errors = ({ methods }: Evaluation, target: string) =>
     [methods[target]!['fused']!.mae, methods[target]!['persistence']!.mae] as const;
   for (const target of targets) {
     const [[today, plain], [before, plainBefore]] = [errors(now, target), errors(then, target)];
-    // Where persistence makes no error at all there is nothing to measure against.
+    // Without an error of persistence there is no scale.
     if (plain === 0 || plainBefore === 0) continue;
     if (today / plain > (before / plainBefore) * 1.25)
       return `the mean error of ${target} is ${(today / plain).toFixed(2)} times persistence’s; it was ${(before / plainBefore).toFixed(2)} times when the model was trained`;

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { wholeBetween } from '../schemas.ts';
 
-/** JSON of training, the model library and recommendations. */
-/** Beyond these, sums leave what a number can hold. */
+/** HTTP schemas of training, the model library and recommendations. */
+
+// Sums of larger values could overflow.
 const anyNumber = z.number('must be a number').min(-1e18, 'must be -1e18 at least').max(1e18, 'must be 1e18 at most');
 const measured = (max: number) =>
   z.number('must be a number').min(0, 'must not be negative').max(max, `must be ${max} at most`);

@@ -36,20 +36,20 @@ import type {
 } from './training-schemas.ts';
 import { placesIn } from './windows.ts';
 
-/** Models of services: trained from experiments, kept in the library, evaluated, asked for recommendations. */
+/** Models of services: trained from experiments, stored in the library, evaluated, used for recommendations. */
 export type Training = ReturnType<typeof createTraining>;
 
 type Deps = {
   pool: WorkerPool;
   queue: Queue;
-  /** Models of other towers over the same store; null where there are none. */
+  /** Models of other instances with the same store; null without any. */
   shared: SharedModels | null;
   experimentsFolder: string;
   modelsFolder: string;
   build: KernelBuild;
   /** `auto` is `wasm`: many times faster (docs/adr/0011). */
   engine: 'auto' | 'wasm' | 'tfjs-node';
-  /** Recommended CPU, memory and replicas in times of the predicted ones. */
+  /** Multipliers applied to predicted CPU, memory and replicas. */
   buffers: number[];
   version: string;
   clock: Clock;
@@ -67,16 +67,19 @@ export function createTraining(deps: Deps) {
     return recommend(await latest(service), request, build);
   };
   const train = async (service: string, request: TrainRequest) => {
-    // What cannot be trained is refused now, not when its turn comes.
+    // Invalid training data is refused before the job is queued.
     const { experiments } = await loadTrainingData(experimentsFolder, service);
     refuseTooLittle(experiments, request.window ?? pipelineDefaults.window);
     return jobs.start(service, request);
   };
   return {
-    /** Begins to train a service's model. @throws TowerError `not_found`, `invalid` where the experiments are too few or short, `conflict` */
+    /**
+     * Starts training.
+     * @throws TowerError `not_found`, `invalid` if the experiments are too few or too short, `conflict`
+     */
     train,
     jobs,
-    /** How the stored model does on experiments it was not trained on, those that came later among them. */
+    /** Evaluates the stored model on experiments it was not trained on, including later ones. */
     evaluate: async (service: string, retrain: boolean): Promise<EvaluationAnswer> => {
       const model = await current(deps, service);
       const { experiments, notes } = await loadTrainingData(experimentsFolder, service);
@@ -92,7 +95,7 @@ export function createTraining(deps: Deps) {
       return evaluationAnswer(model, evaluation, reason, job?.id ?? null, notes, clock.now());
     },
     recommend: one,
-    /** One that fails keeps none of the others from it. */
+    /** One failure does not affect the others. */
     recommendAll: async ({ requests }: RecommendationBatch): Promise<RecommendationsAnswer> => {
       const answer: RecommendationsAnswer = { recommendations: [], failures: [] };
       for (const { service, current_metrics } of requests)
@@ -108,7 +111,7 @@ export function createTraining(deps: Deps) {
       return all.map((listed) => ('error' in listed ? { ...noModel, ...listed } : infoOf(listed.model)));
     },
     model: async (service: string): Promise<ModelInfo> => infoOf(await current(deps, service)),
-    /** The network as TF.js and Keras read it. */
+    /** The network in the format of TF.js and Keras. */
     keras: async (service: string) => {
       const { shape, weights } = (await current(deps, service)).fitted;
       return toKeras(shape, weights);
@@ -116,21 +119,21 @@ export function createTraining(deps: Deps) {
   };
 }
 
-/** While the store is away a tower goes on with the models it has. */
+/** While the store is unavailable, the local models are used. */
 async function bringIn(shared: SharedModels | null, service: string | null, log: Log): Promise<void> {
   await shared?.bring(service).catch((error: unknown) => {
     log.warn({ err: error }, 'what other towers have trained cannot be read now');
   });
 }
 
-/** The model of a service, also where another tower has trained it. */
+/** The model of a service, including one trained by another instance. */
 async function current({ shared, modelsFolder, log }: Deps, service: string): Promise<SavedModel> {
   checkServiceName(service);
   await bringIn(shared, service, log);
   return loadModel(modelsFolder, service);
 }
 
-/** Models as their files stand, each read and checked once until its file changes. */
+/** Models by file; each is read and verified once until its file changes. */
 function latestModels({ shared, modelsFolder: folder, log }: Deps): (service: string) => Promise<SavedModel> {
   const known = new Map<string, { modifiedAt: number; model: SavedModel }>();
   return async (service) => {
@@ -146,14 +149,14 @@ function latestModels({ shared, modelsFolder: folder, log }: Deps): (service: st
   };
 }
 
-/** Loaded with the first recommendation: it brings the network along. */
+/** Loaded with the first recommendation: it imports the network. */
 const loadRecommender = () => import('./recommend.ts');
 
 const evaluationMs = 120_000;
 
 function refuseTooLittle(experiments: Experiment[], window: number): void {
   const windows = placesIn(experiments, window).length;
-  // Three fifths of them learn.
+  // Three fifths are used for training.
   if (experiments.length < 5 || windows * 0.6 < fewestWindows)
     throw invalid(
       `${experiments.length} experiments with ${windows} windows of ${window} steps are too few to train on: it takes 5 experiments and ${Math.ceil(fewestWindows / 0.6)} windows; a shorter window or longer experiments give more`,
@@ -194,7 +197,7 @@ async function runTraining(
     notes,
   };
   const path = await saveModel(modelsFolder, model);
-  // Left again when it is next asked for, where the store is away now.
+  // If the store is unavailable, the model is published at its next use.
   await deps.shared
     ?.leave(service)
     .catch((error: unknown) =>
@@ -221,7 +224,7 @@ async function runTraining(
   };
 }
 
-/** tfjs-node where it is asked for and works; the log says why it does not. */
+/** tfjs-node if it is configured and works; the log says why it does not. */
 async function engineOf({ engine, log }: Deps): Promise<TrainTask['engine']> {
   if (engine !== 'tfjs-node') return 'wasm';
   const { troubleOf } = await import('../lstm/tfjs-node.ts');
@@ -234,7 +237,7 @@ async function engineOf({ engine, log }: Deps): Promise<TrainTask['engine']> {
   return 'wasm';
 }
 
-/** What it predicts after the last step of the experiment that was held back last. */
+/** The prediction after the last step of the last test experiment. */
 async function fusionResults(model: SavedModel, build: KernelBuild): Promise<TrainResult['fusion_results']> {
   const { recommend } = await loadRecommender();
   const ending = model.endings.find(({ id }) => id === model.evaluation.experiments.at(-1)!) ?? model.endings.at(-1)!;

@@ -2,19 +2,19 @@ import { seededRandom } from '#kernel/rng.ts';
 import type { LabelledWindows } from '../lstm/train.ts';
 import { type Experiment, features, targets } from './experiments.ts';
 
-/** Windows for training: cut within experiments, never across two, with the scaling of the training part alone. */
+/** Windows for training: each within one experiment; scaling is computed from the training part only. */
 
-/** What was learned of the training part: range of each feature, usual change of each target. */
+/** Scaling: range of each feature, typical change of each target. */
 export type Scaling = { low: number[]; high: number[]; change: number[] };
 
-/** Which experiments learn, which choose (stopping, weights, intervals), and which judge. */
+/** Experiments for training, for validation (stopping, weights, intervals), and for testing. */
 export type Split = { train: Experiment[]; validation: Experiment[]; test: Experiment[] };
-/** The part of each experiment, by its id. */
+/** Part of each experiment, by id. */
 export type Parts = Record<string, keyof Split>;
 
 /**
- * Three fifths, one fifth, one fifth of the experiments, drawn by a seed. Those whose part is known keep it: what a model
- * has learned from must never judge it, whatever is added.
+ * Random split by seed: three fifths, one fifth, one fifth. Experiments with a known part keep it: training data must
+ * never become test data, whatever is added.
  */
 export function splitExperiments(experiments: Experiment[], seed: number, known: Parts = {}): Split {
   const random = seededRandom(seed);
@@ -70,7 +70,7 @@ export function scalingOf(experiments: Experiment[]): Scaling {
 export const scaled = ({ low, high }: Scaling, column: number, value: number): number =>
   high[column]! > low[column]! ? (value - low[column]!) / (high[column]! - low[column]!) : 0;
 
-/** A window: the rows of an experiment that end before `next`, which is the row to be predicted. */
+/** A window: the rows of an experiment before `next`, which is the row to predict. */
 export type Place = { experiment: Experiment; next: number };
 
 export const placesIn = (experiments: Experiment[], window: number): Place[] =>
@@ -80,7 +80,7 @@ export const placesIn = (experiments: Experiment[], window: number): Place[] =>
 
 const furthestChange = 10;
 
-/** Windows with, for each target, the change to the next row in units of the usual one. */
+/** Windows and, by target, the change to the next row relative to the typical change. */
 export function windowsOf(experiments: Experiment[], window: number, scaling: Scaling): LabelledWindows {
   const rows = experiments.reduce((total, experiment) => total + experiment.rows, 0);
   const values = new Float32Array(rows * features.length);
