@@ -4,7 +4,7 @@ import { postgresPrograms } from './test/support/postgres-server.ts';
 
 const soak = process.env['SOAK'] === '1';
 
-/** On two cores one worker is preset, which takes nearly twice as long. */
+/** The default on two cores is one worker, which takes nearly twice as long. */
 const maxWorkers = Math.max(2, availableParallelism() - 1);
 
 export default defineConfig({
@@ -23,7 +23,7 @@ export default defineConfig({
       {
         test: {
           name: 'peers',
-          // Real servers have clocks of their own.
+          // Real servers use the system clock.
           env: { TEST_CLOCK: 'system' },
           include: ['test/peers/**/*.test.ts'],
           testTimeout: 300_000,
@@ -38,7 +38,7 @@ export default defineConfig({
   },
 });
 
-/** What stands on the store, once more over PostgreSQL. */
+/** Tests of the store, repeated with PostgreSQL. */
 function overPostgres(): TestProjectConfiguration[] {
   if (postgresPrograms() === null && !process.env['CI']) {
     if (process.argv.includes('postgres'))

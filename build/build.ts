@@ -21,15 +21,15 @@ import { copyDocs } from './static-files.ts';
  */
 
 const root = resolve(import.meta.dirname, '..');
-/** Made beside dist/ and put in its place when it is complete, so that a failed or concurrent build leaves dist/ intact. */
+/** Built next to dist/ and renamed when complete, so that a failed or concurrent build leaves dist/ intact. */
 const made = mkdtempSync(join(root, '.dist-'));
 chmodSync(made, 0o755);
 process.on('exit', () => rmSync(made, { recursive: true, force: true }));
 
-/** Installed beside the bundle: native or WASM parts, worker threads of their own, or loaded only where configured. */
+/** Not bundled: native or WASM parts, own worker threads, or loaded only if configured. */
 const external = [/^node:/, /^piscina$/, /^pg$/, /^@kubernetes\/client-node$/, /^@bsull\/augurs/, /^@tensorflow\//];
 
-/** Errors and logs tell names of classes. */
+/** Errors and logs contain class names. */
 const keepNames = { function: false, class: true };
 
 const bundle = await rolldown({
@@ -38,7 +38,7 @@ const bundle = await rolldown({
   platform: 'node',
   external,
   onLog: (level, log) => {
-    // Libraries in CommonJS test for names of their own with eval and typeof.
+    // CommonJS libraries test for their own names with eval and typeof.
     if (level === 'warn' && log.code !== 'EVAL') console.warn(log.message);
   },
 });

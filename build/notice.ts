@@ -23,7 +23,7 @@ export function noticeOf(moduleIds: string[]): string {
   return `This program contains the following packages.\n\n${texts.join(`\n${'-'.repeat(80)}\n\n`)}`;
 }
 
-/** The folder of the package that a file belongs to; null for a file of ours. */
+/** Folder of the package a file belongs to; null for this project's files. */
 function packageFolder(id: string): string | null {
   const [, folder] = /^(.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+)[\\/]/.exec(id) ?? [];
   return folder !== undefined && existsSync(join(folder, 'package.json')) ? folder : null;

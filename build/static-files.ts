@@ -7,7 +7,7 @@ import { brotliCompress, constants, gzip } from 'node:zlib';
 const { resolve } = createRequire(import.meta.url);
 const swaggerUi = join(dirname(resolve('@fastify/swagger-ui')), 'static');
 
-/** Files of the API's documentation pages, by their names in the build. */
+/** Files of the API documentation pages, by their names in the build. */
 const files: Record<string, string> = {
   'swagger-ui.css': join(swaggerUi, 'swagger-ui.css'),
   'swagger-ui-bundle.js': join(swaggerUi, 'swagger-ui-bundle.js'),
@@ -15,7 +15,7 @@ const files: Record<string, string> = {
   'redoc.js': resolve('redoc/bundles/redoc.standalone.js'),
 };
 
-/** Copies the files into a folder, those of text also compressed, as @fastify/static serves them. */
+/** Copies the files into a folder; text files also compressed, as @fastify/static serves them. */
 export async function copyDocs(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   for (const [name, from] of Object.entries(files)) {

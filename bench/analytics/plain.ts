@@ -3,13 +3,13 @@ import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import type { NewPoint } from '#services/analytics/storage/keys.ts';
 
-/** The rival: what anybody would write first. A row a point, an index, SQL. */
+/** The rival: one row per point, an index, plain SQL. */
 export type PlainTable = {
   insert(points: NewPoint[]): Promise<void>;
-  /** Count, mean, least, greatest and p95 of each hour, of one series or of all (null). */
+  /** Count, mean, minimum, maximum and p95 by hour, of one series or of all (null). */
   hourly(series: string | null, from: number, to: number): Promise<unknown>;
   bytes(): Promise<number>;
-  /** Bytes of tables beside it, where they are in the same database. */
+  /** Bytes of other tables in the same database. */
   sizeOf(...tables: string[]): Promise<number>;
   close(): Promise<void>;
 };

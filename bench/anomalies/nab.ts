@@ -50,7 +50,10 @@ export const profiles = {
 
 const sigmoid = (x: number): number => (x > 3 ? -1 : 2 / (1 + Math.exp(5 * x)) - 1);
 
-/** What detections at these rows are worth: 0 for none at all, 100 for each window found at its first row and nothing else. */
+/**
+ * NAB score of detections at these rows: 0 for no detection, 100 if each window is detected at its first row without
+ * false positives.
+ */
 export function nabScore(
   found: { file: NabFile; detections: number[] }[],
   { fp, fn }: { fp: number; fn: number },

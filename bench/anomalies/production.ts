@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { createDetector } from '#services/analytics/analysis/detector.ts';
 import { filesOf, folderOf, type Kind } from '../support/data.ts';
 
-/** Servers (SMD, five minutes' means) and virtual machines (Bitbrains) that mostly did their work. */
+/** Servers (SMD, 5-minute means) and virtual machines (Bitbrains) in mostly normal operation. */
 function series(): number[][] {
   const tables = (kind: Kind) =>
     filesOf(kind, /^(?!meta)[^/]*\.csv$/).map((file) =>
@@ -33,7 +33,7 @@ export function alarmsPerThousand(): number {
     for (const [i, value] of values.entries()) {
       if (!Number.isFinite(value)) continue;
       const { alarm } = detector.see(i * 300_000, value);
-      // The first days are for learning.
+      // The first days are the warm-up.
       if (i < 750) continue;
       points += 1;
       if (alarm) alarms += 1;

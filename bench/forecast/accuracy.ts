@@ -17,7 +17,7 @@ function readM4(file: string): Map<string, number[]> {
   return new Map(cells.map(([name = '', ...values]) => [name, values.filter((cell) => cell !== '').map(Number)]));
 }
 
-/** Every series forecast 48 steps ahead, scored on the test file, which nothing was chosen on. */
+/** Forecasts every series 48 steps ahead and scores it on the test file, which was not used for development. */
 export async function benchAccuracy(report: Report): Promise<void> {
   if (!hasData(report, 'forecast: OWA on M4 hourly', 'm4')) return;
   const [train, test] = [readM4('Hourly-train.csv'), readM4('Hourly-test.csv')];
@@ -84,7 +84,7 @@ const mstlCoverage = ({ mstl }: SeriesScores, factor: number): number =>
   mstl.errors.reduce((inside, error, h) => inside + (error <= mstl.halfWidths[h]! * factor ? 1 : 0), 0) /
   mstl.errors.length;
 
-/** MSTL's own intervals, all widened by the one factor at which they hold as many values as ours; their mean width. */
+/** Mean width of MSTL's own intervals, widened by the common factor that gives them our coverage. */
 function widthAtCoverage(all: SeriesScores[], wanted: number): number {
   let [low, high] = [0.01, 100];
   for (let i = 0; i < 60; i += 1) {

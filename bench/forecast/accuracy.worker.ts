@@ -11,9 +11,9 @@ export type SeriesScores = {
   methods: Record<string, { smape: number; mase: number }>;
   cpuSeconds: number;
   coverage: number;
-  /** Mean width of the interval, in units of MASE. */
+  /** Mean width of the interval, relative to the scale of MASE. */
   width: number;
-  /** MSTL's own 90 % interval: half widths and what they would have had to hold. */
+  /** MSTL's own 90 % interval: half-widths and absolute errors. */
   mstl: { halfWidths: number[]; errors: number[]; scale: number };
 };
 

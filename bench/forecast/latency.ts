@@ -9,7 +9,7 @@ import { initialWeights, setWeights } from '#services/forecast/lstm/train.ts';
 import type { Report } from '../support/report.ts';
 import { shape } from './training.ts';
 
-/** What a forecast does to the process that answers other requests meanwhile, and one inference of the seed's network. */
+/** Event loop delay while forecasts run, and the time of one inference of the default network. */
 export async function benchLatency(report: Report): Promise<void> {
   const net = openNetwork(shape, 'simd', shape.window);
   net.setTable(new Float32Array(shape.window * shape.features).fill(0.5), shape.window);

@@ -9,14 +9,14 @@ import { pipelineDefaults } from '#services/forecast/training/pipeline-settings.
 import { filesOf, folderOf, hasData } from '../support/data.ts';
 import type { Report } from '../support/report.ts';
 
-/** R² the original published of the same experiments (its three targets, least and greatest). */
+/** Published R² of MOrA's models on the same experiments (three targets, minimum and maximum). */
 const published: Record<string, string> = {
   cpu_cores_value: '-0.01 to 0.18',
   mem_bytes_value: '-31.8 to -3.2',
   replica_count_value: '0.66 to 0.69',
 };
 
-/** Models of services from their experiments: how long, and how good on experiments held back. */
+/** Models of services from their experiments: training time, and accuracy on test experiments. */
 export async function benchPipeline(report: Report): Promise<void> {
   if (!hasData(report, 'forecast: time and error of models of services', 'mora-experiments')) return;
   const services = servicesOf(filesOf('mora-experiments', /\.csv$/));
@@ -62,12 +62,12 @@ export async function benchPipeline(report: Report): Promise<void> {
   );
 }
 
-/** Services with experiments, by the names of the files. */
+/** Services with experiments, from the file names. */
 const servicesOf = (files: string[]): string[] => [
   ...new Set(files.flatMap((file) => /^(.+)_[^_]+_replicas_\d+_users_\d+\.csv$/.exec(file)?.[1] ?? [])),
 ];
 
-/** How soon a training ends that is told to, and that its thread then computes no more. */
+/** Time until a cancelled training ends, and CPU use of its thread afterwards. */
 async function cancelling(report: Report, service: string): Promise<void> {
   const { experiments } = await loadTrainingData(folderOf('mora-experiments'), service);
   const [times, busy]: [number[], number[]] = [[], []];
@@ -94,7 +94,7 @@ async function cancelling(report: Report, service: string): Promise<void> {
   report.atMost('share of a core used from 100 ms after cancelling on', Math.max(...busy), 0.5);
 }
 
-/** From the files to the evaluated model, in a thread that was not there before. */
+/** From the files to the evaluated model, in a new thread. */
 async function timed(service: string, before: Fitted | null): Promise<{ seconds: number; trained: Trained }> {
   const begun = performance.now();
   const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 1 });

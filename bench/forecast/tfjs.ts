@@ -5,7 +5,10 @@ import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import type { LstmShape } from '#services/forecast/lstm/parameter-layout.ts';
 import type { LabelledWindows } from '#services/forecast/lstm/train.ts';
 
-/** Seconds per epoch of TF.js with its WebAssembly backend, from so many windows of it (an epoch takes most of a minute). */
+/**
+ * Seconds per epoch of TF.js with its WebAssembly backend, extrapolated from the given number of windows (an epoch
+ * takes most of a minute).
+ */
 export async function tfjsSeconds(
   shape: LstmShape,
   data: LabelledWindows,

@@ -8,7 +8,10 @@ import { type LabelledWindows, trainLstm } from '#services/forecast/lstm/train.t
 import type { Report } from '../support/report.ts';
 import { tfjsSeconds } from './tfjs.ts';
 
-/** Seconds per epoch at the seed's shape: 2,000 windows of 30 steps and 14 features, LSTM 64, LSTM 32, Dense 16, Dense 1. */
+/**
+ * Seconds per epoch at the default shape: 2,000 windows of 30 steps and 14 features, LSTM 64, LSTM 32, Dense 16, Dense
+ * 1.
+ */
 export const shape: LstmShape = { window: 30, features: 14, units: [64, 32], dense: 16, outputs: 1, dropout: 0.2 };
 const count = 2_000;
 
@@ -23,8 +26,8 @@ export async function benchTraining(report: Report): Promise<void> {
 }
 
 /**
- * Seconds per epoch of both builds and of the rivals that are installed: in turn, again and again, so that a busy neighbour
- * slows them all; the best of each counts.
+ * Seconds per epoch of both builds and of the installed rivals: interleaved over several rounds, so that other load
+ * affects all; the best round counts.
  */
 export async function measureEpochs(batch: number, rounds: number): Promise<Record<string, number>> {
   const data = windows();
@@ -93,7 +96,7 @@ function ownSeconds(build: KernelBuild, data: LabelledWindows, batch: number): n
   );
 }
 
-/** One thread each: PyTorch's second one is worth little here and collapses where the other core is busy. */
+/** One thread each: a second one gains PyTorch little, and loses much if the other core is busy. */
 const scripts = {
   torch: `
 import sys, time, torch
@@ -134,7 +137,7 @@ for epoch in range(4):
 print(best)`,
 };
 
-/** Null where it is not installed. */
+/** Null if not installed. */
 async function pythonSeconds(name: keyof typeof scripts, batch: number): Promise<number | null> {
   const python = `.peers/${name}/bin/python`;
   if (!existsSync(python)) return null;

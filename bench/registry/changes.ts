@@ -14,7 +14,7 @@ const aliases = { Production: ['champion'], Staging: [], Archived: [] };
 const rounds = 5;
 const clients = 1000;
 
-/** What it costs to find and keep what changed among 100,000 versions, and to tell a thousand clients of it. */
+/** Cost of detecting and storing changes among 100,000 versions, and of sending them to 1,000 clients. */
 export async function benchChanges(report: Report): Promise<void> {
   await benchDiff(report);
   await benchStream(report);
@@ -76,7 +76,7 @@ async function benchDiff(report: Report): Promise<void> {
   });
 }
 
-/** The same registry, in which 1,000 models had their description changed `round` times; all objects are new ones. */
+/** The same registry with the descriptions of 1,000 models changed `round` times; all objects are new. */
 async function edited(round: number): Promise<Snapshot> {
   const rows: RegistryRows = manyRows(20_000, 5);
   for (let i = 0; i < 1000; i += 1) {
@@ -86,7 +86,7 @@ async function edited(round: number): Promise<Snapshot> {
   return buildSnapshot(rows, Date.now(), aliases);
 }
 
-/** The longest time the event loop was not free until the watch is asked. */
+/** Longest block of the event loop until the returned function is called. */
 function watchLoop(): () => number {
   let longest = 0;
   let last = performance.now();
@@ -131,7 +131,9 @@ async function benchStream(report: Report): Promise<void> {
   await mlflow.stop();
 }
 
-/** Connects all clients, has something published a few times, and tells how long each took from the first to the last client. */
+/**
+ * Connects all clients, publishes several times, and returns the time from the first to the last client of each round.
+ */
 async function fanOut(url: string, publish: () => Promise<void>): Promise<number[]> {
   const got = Array.from({ length: clients }, () => [] as string[]);
   let arrivals: number[] = [];
@@ -154,7 +156,7 @@ async function fanOut(url: string, publish: () => Promise<void>): Promise<number
   const times: number[] = [];
   for (let round = 1; round <= rounds + 1; round += 1) {
     await Promise.all([publish(), all.promise]);
-    // The first round finds everything cold, on both sides.
+    // The first round warms up both sides.
     if (round > 1) times.push(Math.max(...arrivals) - Math.min(...arrivals));
     arrivals = [];
     all = Promise.withResolvers();

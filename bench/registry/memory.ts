@@ -3,10 +3,10 @@ import { inFolder, msUntil200, startScript, startTower } from '../support/towers
 
 const models = 20_000;
 const swaps = 5;
-/** Node measures the time between two samples, so an idle loop already shows the sampling interval. */
+/** Node measures the time between two samples, so an idle loop shows the sampling interval. */
 const samplingMs = 10;
 
-/** Memory with 100,000 versions, and how long the event loop is held while a new snapshot is read, built, saved and swapped in. */
+/** Memory with 100,000 versions, and event loop blocks while a new snapshot is read, built, saved and swapped in. */
 export async function benchMemory(report: Report): Promise<void> {
   await inFolder(async (folder) => {
     const rival = await startScript('held-json.ts', [String(models)]);
@@ -21,7 +21,7 @@ export async function benchMemory(report: Report): Promise<void> {
     const afterSync = await metric(tower.url, 'process_resident_memory_bytes');
     const longest: number[] = [];
     for (let swap = 0; swap < swaps; swap += 1) {
-      // Reading the metrics starts the measurement of the event loop anew.
+      // Reading the metrics resets the measurement of the event loop.
       await metric(tower.url, 'nodejs_eventloop_lag_max_seconds');
       const answer = await fetch(`${tower.url}/cache/refresh`, { method: 'POST' });
       const { models_synced: synced } = (await answer.json()) as { models_synced: number };

@@ -4,7 +4,7 @@ import { deadMlflow, inFolder, msUntil200, prepareCache, startScript, startTower
 
 const rounds = 9;
 
-/** From the start of the process to the first 200 on /models/all, with 10,000 versions in the cache and MLflow down. */
+/** Time from process start to the first 200 of /models/all, with 10,000 cached versions and MLflow down. */
 export async function benchStart(report: Report): Promise<void> {
   await inFolder(async (folder) => {
     await prepareCache(folder, deadMlflow, manyRows(2000, 5));

@@ -10,8 +10,8 @@ const versionsPerModel = 5;
 const never = new AbortController().signal;
 
 /**
- * A full sync of a real MLflow against what the original does: the model list, then one call per version, one after
- * the other. Both read the same server in the same run.
+ * A full sync of a real MLflow, compared with sequential reads: the model list, then one call per version. Both read
+ * the same server in the same run.
  */
 export async function benchSync(report: Report): Promise<void> {
   const program = peerProgram('mlflow3', 'mlflow');
@@ -59,7 +59,7 @@ export async function benchSync(report: Report): Promise<void> {
   });
 }
 
-/** What the original does, on one connection, one call after the other. @returns how many calls */
+/** Sequential reads on one connection. @returns the number of calls */
 async function readOneByOne(url: string): Promise<number> {
   const api = `${url}/api/2.0/mlflow`;
   const json = async (path: string) => (await (await fetch(`${api}/${path}`)).json()) as Record<string, unknown>;

@@ -9,7 +9,7 @@ const rounds = 5;
 const secondsPerRound = 2;
 const connections = 8;
 
-/** Requests per second and p99 of lists against a bare route that sends the same bytes, taken in turns. */
+/** Requests per second and p99 of lists, compared with a bare route that sends the same bytes, interleaved. */
 export async function benchThroughput(report: Report): Promise<void> {
   for (const [models, target] of [
     [200, 0.7],
@@ -34,7 +34,7 @@ export async function benchThroughput(report: Report): Promise<void> {
           report.note(
             `${what} (${share}): ${Math.round(ours.perSecond)} requests/s, p99 ${ours.p99Ms.toFixed(2)} ms; bare ${Math.round(bare.perSecond)}, ${bare.p99Ms.toFixed(2)} ms`,
           );
-          // Compressed bodies are a tenth of the size: there the headers and limits cost more than the bytes.
+          // Compressed bodies are a tenth of the size, so headers and limits dominate.
           if (encoding !== '') continue;
           report.atLeast(`${what}: requests/s, share of bare Fastify`, ours.perSecond / bare.perSecond, target);
           report.atLeast(`${what}: p99, bare Fastify's share of ours`, bare.p99Ms / ours.p99Ms, target);
@@ -55,7 +55,7 @@ async function inTurns(
     const order = round % 2 === 0 ? (['ours', 'bare'] as const) : (['bare', 'ours'] as const);
     for (const who of order) {
       const measured = await load(who === 'ours' ? oursUrl : bareUrl, headers, connections, secondsPerRound);
-      // The first round warms both up.
+      // The first round warms up both.
       if (round > 0) loads[who].push(measured);
     }
   }
@@ -66,7 +66,7 @@ async function inTurns(
   return { ours: middle(loads.ours), bare: middle(loads.bare) };
 }
 
-/** The bytes as they go over the wire, still compressed. */
+/** The bytes as transferred, still compressed. */
 async function rawBody(url: string, headers: Record<string, string>): Promise<Buffer> {
   const { request } = await import('undici');
   const { body } = await request(url, { headers });

@@ -8,8 +8,8 @@ import { day, hour, partOf } from '#services/rightsizing/usage.ts';
 import type { Trace } from './series.ts';
 
 /**
- * Whether what is stated of sizes by experiments is true: real series as traffic, hour by hour, of services that are made
- * up. What they take in production differs from what experiments showed as these differ among each other.
+ * Calibration of recommendations by capacity: real hourly series as traffic of synthetic services, whose usage in
+ * production differs from the experiments as the experiments differ from each other.
  */
 
 const usersTried = [5, 10, 20, 30, 50, 75, 100];
@@ -29,7 +29,7 @@ const serviceOf = (seed: number): Service => {
   };
 };
 
-/** Cores of one replica in one sample; `odd`: how it differs for good from what was foreseen, in logarithms. */
+/** Cores of one replica in one sample; `odd`: lasting difference to the model, ln units. */
 const coresAt = ({ base, perRequest, bend, noise, random }: Service, load: number, odd: number): number =>
   (base + perRequest * load * (1 + bend * load)) * Math.exp(odd + noise * normal(random));
 
@@ -57,7 +57,7 @@ export function scoreByCapacity(traces: readonly Trace[], violation: number, fir
     const capacity = fitCapacity(experimentsOf(service), 1 - violation);
     if (typeof capacity === 'string') continue;
     const known = usage.values.filter((value) => !Number.isNaN(value));
-    // Traffic of some hundred requests per second, whatever the series counts.
+    // Scales traffic to some hundred requests per second.
     const unit = 200 / Math.max(1e-12, mean([...known]));
     const traffic = { ...usage, values: usage.values.map((value) => value * unit) };
     const sizer = sizerFor('cpu', usage.stepMs, hour, 0.001, violation);

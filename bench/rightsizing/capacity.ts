@@ -4,13 +4,13 @@ import type { LoadPoint } from '#services/acquisition/experiments/load-points.ts
 import { curveAt, fitCapacity, planFor } from '#services/rightsizing/capacity/capacity.ts';
 
 /**
- * Services that are made up: what they take is a line that bends a little, with noise; how long they take rises as they fill
- * (M/M/1 with processor sharing). Experiments with them are fitted without one level of load, which then judges.
+ * Synthetic services: slightly bent CPU curves with noise; latency grows with utilisation (M/M/1 processor sharing).
+ * The model is fitted without one level of load, which tests it.
  */
 
 const usersTried = [5, 10, 20, 30, 50, 75, 100];
 const replicasTried = [1, 2, 4];
-/** Latency that is still borne, in times of that of an idle replica. */
+/** Maximum acceptable latency, relative to an idle replica. */
 const bearable = 5;
 
 type Service = { base: number; perRequest: number; bend: number; noise: number; cores: number; random: Random };
@@ -28,7 +28,7 @@ function serviceOf(seed: number): Service {
   };
 }
 
-/** Requests per second at which a replica is full. */
+/** Requests per second at which a replica is saturated. */
 const fullAt = ({ perRequest, cores }: Service): number => cores / perRequest;
 /** Cores of a replica. */
 function coresAt(service: Service, load: number): number {
@@ -47,7 +47,7 @@ const experimentsOf = (service: Service): LoadPoint[] =>
     usersTried.flatMap((users): LoadPoint[] => {
       const load = users / 2 / replicas;
       const latencyMs = latencyAt(service, load);
-      // One that is full fails its requests, and is of low quality.
+      // A saturated replica fails requests, so the experiment has low quality.
       if (!Number.isFinite(latencyMs)) return [];
       const cpu = coresAt(service, load);
       const common = { scenario: 'browsing', grade: 'high', loadFrom: 'request_rate' } as const;
@@ -57,7 +57,7 @@ const experimentsOf = (service: Service): LoadPoint[] =>
     }),
   );
 
-/** How else it could be guessed: cores of a replica at a load that was not tried. */
+/** Baselines: cores of a replica at an untested load. */
 const rivals: Record<string, (points: readonly LoadPoint[], load: number) => number> = {
   'the nearest load that was tried': (points, load) =>
     points.toSorted((a, b) => Math.abs(a.load - load) - Math.abs(b.load - load))[0]!.cpu,
@@ -71,13 +71,13 @@ const rivals: Record<string, (points: readonly LoadPoint[], load: number) => num
 
 export type CapacityScore = {
   services: number;
-  /** Mean error in per cent at levels that were left out, by way of guessing. */
+  /** Mean error in per cent at levels left out, by method. */
   errors: Record<string, number>;
-  /** Replicas that take more than was recommended at the load they were recommended for. */
+  /** Replicas that need more than recommended at the assumed load. */
   above: number;
-  /** Services whose latency is borne at 1.2 times that load. */
+  /** Services with acceptable latency at 1.2 times that load. */
   borne: number;
-  /** Replicas in times of the fewest that would be. */
+  /** Replicas relative to the minimum. */
   replicas: number;
 };
 

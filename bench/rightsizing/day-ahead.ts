@@ -6,13 +6,13 @@ import { confidenceOf } from '#services/rightsizing/sizers/coverage.ts';
 import { day, partOf, type Usage } from '#services/rightsizing/usage.ts';
 import type { Trace } from './series.ts';
 
-/** Real series as traffic, day by day by the forecast engine: whether what is stated of the coming day is true. */
+/** Calibration of day-ahead forecasts: real series as traffic, day by day by the forecast engine. */
 
 const stepMs = 300_000;
 
 export type DayAheadScore = { days: number; above: number; error: number };
 
-/** Each day from the two weeks before it, as a recommendation does. */
+/** Each day from the two weeks before it, as in a recommendation. */
 export async function scoreDayAhead(traces: readonly Trace[], violation: number): Promise<DayAheadScore> {
   const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 64 });
   const forecaster = remembering(createForecast({ pool, timeoutMs: 60_000, build: 'simd' }));
@@ -34,7 +34,7 @@ export async function scoreDayAhead(traces: readonly Trace[], violation: number)
   return { days: stated.length, above: above / samples, error: calibrationError(stated) };
 }
 
-/** Days that were looked back on once are looked back on again. */
+/** Caches forecasts: the correction repeats those of earlier days. */
 function remembering(forecaster: Forecaster): Forecaster {
   const known = new Map<string, ReturnType<Forecaster['forecast']>>();
   return {
@@ -47,7 +47,7 @@ function remembering(forecaster: Forecaster): Forecaster {
   };
 }
 
-/** Means of five minutes. */
+/** 5-minute means. */
 function inSteps({ startMs, stepMs: own, values }: Usage): Usage {
   const per = Math.max(1, Math.round(stepMs / own));
   const means = Float64Array.from({ length: Math.floor(values.length / per) }, (_, i) => {

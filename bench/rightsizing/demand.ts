@@ -9,12 +9,12 @@ import { confidenceOf } from '#services/rightsizing/sizers/coverage.ts';
 import { day, partOf, type Usage } from '#services/rightsizing/usage.ts';
 import { filesOf, folderOf } from '../support/data.ts';
 
-/** Requests of web servers as a demand: sized day by day by the sizer, and by the forecast engine. */
+/** Requests of web servers as demand: sized day by day by the sizer, and by the forecast engine. */
 
 const minute = 60_000;
 const stepMs = 5 * minute;
 
-/** Requests per second of a file of counts per minute, means of five minutes; NaN in its gaps. */
+/** Requests per second from counts per minute, as 5-minute means; NaN in gaps. */
 function rateOf(file: string): Usage {
   const lines = readFileSync(join(folderOf('requests'), file), 'utf8')
     .trim()
@@ -36,7 +36,7 @@ function rateOf(file: string): Usage {
   return { startMs, stepMs, values: sums.map((sum, i) => (known[i] === 0 ? Number.NaN : sum / known[i]!)) };
 }
 
-/** Each series of requests, two weeks at a time, as a recommendation sees them; null: too short to be replayed. */
+/** Each series of requests in parts of two weeks, as a recommendation sees it; null: too short for a replay. */
 export async function demandOfRequests(): Promise<Record<string, Outcome | null>> {
   const found: Record<string, Outcome | null> = {};
   for (const file of filesOf('requests', /\.csv$/))

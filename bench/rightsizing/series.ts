@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import type { Resource, Usage } from '#services/rightsizing/usage.ts';
 import { filesOf, folderOf, type Kind } from '../support/data.ts';
 
-/** Real usage, series by series. `tunedOn`: the strategy of ours was chosen looking at it, so it proves nothing. */
+/** Real usage by series. `tunedOn`: used for development, so it proves nothing. */
 export type Trace = { name: string; usage: Usage; tunedOn: boolean };
 
 const tunedOn = new Set([
@@ -21,7 +21,7 @@ const table = (kind: Kind, file: string): string[][] =>
 const numberOf = (cell: string | undefined): number => (cell === undefined || cell === '' ? Number.NaN : Number(cell));
 const trace = (name: string, usage: Usage): Trace => ({ name, usage, tunedOn: tunedOn.has(name) });
 
-/** Virtual machines of Bitbrains: cores used, every five minutes for a month. */
+/** Bitbrains virtual machines: cores used, every five minutes for a month. */
 export function bitbrains(): Trace[] {
   return filesOf('bitbrains', /^(?!meta)[^/]*\.csv$/).flatMap((file) => {
     const [head = [], ...rows] = table('bitbrains', file);
@@ -35,7 +35,7 @@ export function bitbrains(): Trace[] {
   });
 }
 
-/** Servers at AWS from NAB: CPU in per cent, taken as a share of one core. */
+/** AWS servers from NAB: CPU in per cent, taken as a share of one core. */
 export function nab(): Trace[] {
   return filesOf('nab', /^data\/.*cpu_utilization.*\.csv$/).map((file) => {
     const rows = table('nab', file).slice(1);
@@ -51,7 +51,7 @@ export function nab(): Trace[] {
   });
 }
 
-/** A column of the Server Machine Dataset, each minute for 33 days, scaled to 0..1 there. */
+/** A column of the Server Machine Dataset, by minute for 33 days, scaled to 0..1 there. */
 export function smd(column: 'cpu_r' | 'mem_u', unit: number): Trace[] {
   return filesOf('smd', /\.csv$/).map((file) => {
     const [head = [], ...rows] = table('smd', file);
@@ -64,7 +64,7 @@ export function smd(column: 'cpu_r' | 'mem_u', unit: number): Trace[] {
   });
 }
 
-/** Online Boutique under injected faults, one day. The column named (m) holds per cent of a core. */
+/** Online Boutique with injected faults, one day. The column named (m) contains per cent of a core. */
 export function nezha(resource: Resource = 'cpu'): Trace[] {
   const { column, unit } = {
     cpu: { column: 'CpuUsage(m)', unit: 0.01 },
@@ -85,7 +85,7 @@ export function nezha(resource: Resource = 'cpu'): Trace[] {
   });
 }
 
-/** Rows in any order, on a grid. */
+/** Puts rows in any order on a grid. */
 function gridded(at: number[], numbers: number[], stepMs: number): Usage {
   const startMs = Math.min(...at);
   const values = new Float64Array(Math.round((Math.max(...at) - startMs) / stepMs) + 1).fill(Number.NaN);

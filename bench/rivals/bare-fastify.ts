@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import Fastify from 'fastify';
 
-/** The rival: Fastify with one route that sends bytes it holds, no hooks, no headers but what it must. */
+/** The rival: Fastify with one route that sends bytes from memory, without hooks. */
 const [port, file, encoding] = process.argv.slice(2);
 const app = Fastify();
 const bytes = file === undefined ? null : readFileSync(file);

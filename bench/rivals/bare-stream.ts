@@ -1,6 +1,6 @@
 import { createServer, type ServerResponse } from 'node:http';
 
-/** The least there can be: a list of open answers, and a loop that writes one frame to each. */
+/** The lower limit: a list of open responses, and a loop that writes one frame to each. */
 const open: ServerResponse[] = [];
 let id = 0;
 const server = createServer((request, response) => {

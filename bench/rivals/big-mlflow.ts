@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { manyRows } from '../../test/support/rows.ts';
 
-/** A server that answers MLflow's bulk reads for a registry of any size, fast enough not to be what is measured. */
+/** Answers MLflow's bulk reads for a registry of any size, fast enough not to dominate the measurement. */
 const [port, models] = process.argv.slice(2).map(Number);
 const rows = manyRows(models ?? 0, 5);
 const tags = (record: Record<string, string>) => Object.entries(record).map(([key, value]) => ({ key, value }));

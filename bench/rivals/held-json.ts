@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { manyRows } from '../../test/support/rows.ts';
 
-/** The rival for memory: bare Node that holds the parsed JSON of the same registry and nothing else. */
+/** The rival for memory: bare Node with the parsed JSON of the same registry. */
 const [port, models] = process.argv.slice(2).map(Number);
 const held = JSON.parse(JSON.stringify(manyRows(models ?? 0, 5))) as unknown;
 globalThis.gc?.();

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Report } from './report.ts';
 
-/** Kinds of data: a sub-folder of BENCH_DATA each, with public series unmodified. */
+/** Kinds of data: one sub-folder of BENCH_DATA each, with unmodified public series. */
 export const kinds = {
   m4: 'Hourly-train.csv and Hourly-test.csv of the M4 competition (Mcompetitions/M4-methods)',
   nab: 'data/ and labels/ of the Numenta Anomaly Benchmark (numenta/NAB)',
@@ -19,7 +19,7 @@ const root = process.env['BENCH_DATA'];
 /** The folder of a kind of data. */
 export const folderOf = (kind: Kind): string => join(resolve(root ?? ''), kind);
 
-/** Files of a kind whose paths below its folder match, in the order of their names. */
+/** Files of a kind whose relative paths match, sorted by name. */
 export const filesOf = (kind: Kind, pattern: RegExp): string[] =>
   root !== undefined && existsSync(folderOf(kind))
     ? readdirSync(folderOf(kind), { recursive: true, encoding: 'utf8' })
@@ -27,7 +27,7 @@ export const filesOf = (kind: Kind, pattern: RegExp): string[] =>
         .sort()
     : [];
 
-/** Whether there is data of any of these kinds; where there is none, the claims are reported as skipped. */
+/** Whether any of these kinds exists; if not, the claims are reported as skipped. */
 export function hasData(report: Report, claims: string, ...any: Kind[]): boolean {
   const isThere = any.some((kind) => filesOf(kind, /./).length > 0);
   if (!isThere)
@@ -35,7 +35,7 @@ export function hasData(report: Report, claims: string, ...any: Kind[]): boolean
   return isThere;
 }
 
-/** What BENCH_DATA must hold, in one line. */
+/** One-line description of BENCH_DATA. */
 export const dataHelp = `BENCH_DATA must name a folder with ${Object.entries(kinds)
   .map(([name, text]) => `${name}/ (${text})`)
   .join(', ')}; a kind that is missing skips its claims`;

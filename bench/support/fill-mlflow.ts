@@ -1,7 +1,10 @@
 import { DatabaseSync } from 'node:sqlite';
 import { manyRows } from '../../test/support/rows.ts';
 
-/** Fills a real MLflow store (SQLite, schema made by MLflow itself) with models, runs, and ten metrics, params and tags a run. */
+/**
+ * Fills a real MLflow store (SQLite, schema created by MLflow) with models, runs, and ten metrics, params and tags per
+ * run.
+ */
 export function fillMlflow(path: string, models: number, versionsPerModel: number): void {
   const rows = manyRows(models, versionsPerModel, 10);
   const file = new DatabaseSync(path);

@@ -3,9 +3,9 @@ import { connect, type Socket } from 'node:net';
 export type Load = { perSecond: number; p99Ms: number };
 
 /**
- * Closed-loop load on one address over keep-alive connections, with latencies in microseconds: each connection
- * sends a request, waits for the last byte of the answer, and sends the next. Bounded in time.
- * @throws Error when an answer is not 200 or has no content-length
+ * Closed-loop load on one URL over keep-alive connections, with latencies in microseconds: each connection sends a
+ * request, waits for the last byte of the response, and sends the next. Limited in time.
+ * @throws Error if a response is not 200 or has no content-length
  */
 export async function load(
   url: string,

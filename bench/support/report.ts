@@ -1,9 +1,9 @@
-/** One measured claim. `value` and `target` are in the unit the claim names. */
+/** One measured claim. `value` and `target` have the unit that the claim names. */
 export type Claim = { claim: string; value: number; target: number; ok: boolean };
 
 export type Report = ReturnType<typeof createReport>;
 
-/** Collects claims and prints them, as a table for people or as JSON lines. */
+/** Collects claims and prints them as a table or as JSON lines. */
 export function createReport(json: boolean) {
   const claims: Claim[] = [];
   return {
@@ -13,11 +13,11 @@ export function createReport(json: boolean) {
     /** `value` must be at most `target`. */
     atMost: (claim: string, value: number, target: number) =>
       claims.push({ claim, value: round(value), target, ok: value <= target }),
-    /** A figure behind the claims, for people only. */
+    /** An additional figure, in the table only. */
     note: (text: string) => {
       if (!json) console.log(`  ${text}`);
     },
-    /** Claims that cannot be measured, by name; on standard error, so that JSON lines stay claims. */
+    /** Claims that cannot be measured; printed on standard error, so that standard output has claims only. */
     skip: (names: string, why: string) => {
       console.error(`skipped: ${names} (${why})`);
     },

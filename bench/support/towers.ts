@@ -9,7 +9,7 @@ import { freePort, type Started, start } from '../../test/support/processes.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
-/** Nobody listens there: MLflow is down, the cache is all there is. */
+/** Nothing listens there: MLflow is down, only the cache is available. */
 export const deadMlflow = 'http://127.0.0.1:9';
 
 export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
@@ -21,7 +21,7 @@ export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise
   }
 }
 
-/** Writes the cache file a tower over `uri` would find at its start. */
+/** Writes the cache file that an instance for `uri` finds at its start. */
 export async function prepareCache(folder: string, uri: string, rows: RegistryRows): Promise<void> {
   const source = openFor(uri);
   const path = join(folder, 'cache', `registry-${source.fingerprint}.jsonl`);
@@ -29,7 +29,7 @@ export async function prepareCache(folder: string, uri: string, rows: RegistryRo
   await source.close();
 }
 
-/** Starts a tower as `npm start` does, with no limits in its way. */
+/** Starts an instance as `npm start` does, without rate limits. */
 export async function startTower(folder: string, env: Record<string, string>): Promise<Started & { url: string }> {
   const port = await freePort();
   const unlimited = {
@@ -45,27 +45,27 @@ export async function startTower(folder: string, env: Record<string, string>): P
   return { ...started, url: `http://127.0.0.1:${port}` };
 }
 
-/** Starts a rival written in a few lines. */
+/** Starts a rival script. */
 export async function startScript(script: string, args: string[] = []): Promise<Started & { url: string }> {
   const port = await freePort();
   const started = start(process.execPath, [join(root, 'bench/rivals', script), String(port), ...args]);
   return { ...started, url: `http://127.0.0.1:${port}` };
 }
 
-/** Milliseconds until the address has answered 200 and sent all of its body, asked every other millisecond. */
+/** Milliseconds until the URL has answered 200 with a complete body, polled every 2 ms. */
 export async function msUntil200(url: string, since: number, program: Started): Promise<number> {
   for (;;) {
     const status = await statusOf(url);
     if (status === 200) return performance.now() - since;
     if (program.child.exitCode !== null) throw new Error(program.output());
-    // A pause, or the asking takes a processor from what is asked.
+    // Pauses, since polling would take CPU from the measured process.
     await new Promise((next) => {
       setTimeout(next, 2);
     });
   }
 }
 
-/** Without fetch, whose streams would take a good part of the time of a large answer; null: no answer. */
+/** Uses node:http, since fetch's streams are slow for large bodies; null: no response. */
 const statusOf = (url: string): Promise<number | null> =>
   new Promise((resolve) => {
     get(url, (response) => response.once('end', () => resolve(response.statusCode ?? null)).resume()).once(

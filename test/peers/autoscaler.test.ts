@@ -4,7 +4,7 @@ import { isControlPlaneThere } from '../support/control-plane.ts';
 import { measuredPods } from '../support/real-shop.ts';
 import { sizedShop } from '../support/sized-shop.ts';
 
-/** The controller of HorizontalPodAutoscalers as it is released, which acts within a second here. */
+/** The released HorizontalPodAutoscaler controller, configured to act within a second. */
 describe.skipIf(!isControlPlaneThere())('a service that is scaled by CPU', () => {
   it('has its autoscaler add and take away no pods while what they ask for is changed', async () => {
     const there = await sizedShop();
@@ -35,7 +35,7 @@ describe.skipIf(!isControlPlaneThere())('a service that is scaled by CPU', () =>
       await expect.poll(seen, { timeout: 20_000 }).toEqual(current);
     };
     await untilSeen(share(60));
-    // Whenever it is asked how the service does: before, with one pod of another size, with all of them and their share.
+    // Callback of health reads: before, with one resized pod, with all pods resized and their target.
     const whenSeen = (current: object) => async () => {
       await untilSeen(current);
       expect(await pods()).toHaveLength(3);
@@ -46,7 +46,7 @@ describe.skipIf(!isControlPlaneThere())('a service that is scaled by CPU', () =>
     const rescaled = async () =>
       kubectl(['get', 'events', '-n', 'shop', '--field-selector', 'reason=SuccessfulRescale', '-o', 'name']);
     expect([(await pods()).length, await rescaled()]).toEqual([3, '']);
-    // What it would have made of the size alone.
+    // What the autoscaler does if only the request changes.
     await kubectl(['set', 'resources', 'deployment/web', '-n', 'shop', '--requests', 'cpu=200m']);
     await expect.poll(async () => seen().then(rescaled), { timeout: 20_000 }).not.toBe('');
     await expect.poll(async () => (await pods()).length, { timeout: 20_000 }).toBeGreaterThan(3);

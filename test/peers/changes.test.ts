@@ -45,7 +45,7 @@ describe('a change in a real MLflow', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Waits for an event that follows; tells it and how long it took from `since`. */
+  /** Waits for the next event; returns it and the time since `since`. */
   async function nextEvent(tower: { url: string }, alias: string, since: number, withinMs: number) {
     for (;;) {
       const events = (await (await fetch(`${tower.url}/models/events?limit=10`)).json()) as Event[];
@@ -70,7 +70,7 @@ describe('a change in a real MLflow', () => {
     ];
     const made = await call('POST', 'webhooks', { name: 'tower', url: `${tower.url}/webhooks/mlflow`, events, secret });
     const id = made['webhook']?.['webhook_id'] ?? '';
-    // MLflow's own delivery is the greater part, and its first one loads what it needs: the middle one of three counts.
+    // MLflow's own delivery takes most of the time, and its first one is slow: the median of three counts.
     const times: number[] = [];
     for (const alias of ['champion', 'second', 'third']) {
       const since = Date.now();
@@ -81,7 +81,7 @@ describe('a change in a real MLflow', () => {
     }
     expect(times.toSorted((a, b) => a - b)[1], `${times.join(', ')} ms`).toBeLessThan(1000);
 
-    // MLflow's own test delivery is signed too, and about a model that is not there: nothing is mirrored.
+    // MLflow's test delivery is signed, but about a model that does not exist: nothing is mirrored.
     const response = await fetch(`${server.url}/api/2.0/mlflow/webhooks/${id}/test`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },

@@ -13,7 +13,7 @@ import { workload } from '../support/real-shop.ts';
 import { sizedShop as shop } from '../support/sized-shop.ts';
 import { temporaryFolder } from '../support/tower.ts';
 
-/** The tower with the rights that deploy/ gives it, over a real API server and its controllers. */
+/** The server with the permissions of deploy/, against a real API server and its controllers. */
 
 const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
 
@@ -44,7 +44,7 @@ describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights
     const { applying, resources, pods, leases } = await shop();
     const before = await resources();
     expect(await applying()().run({ in_place: true })).toMatchObject({ status: 'applied' });
-    // A limit that is not there could not be taken away again in place.
+    // A limit that was not set could not be removed in place.
     const inPlace = { requests: wanted.requests, limits: { cpu: '1' } };
     expect((await pods()).map((each) => each.resources)).toEqual([inPlace, inPlace, inPlace]);
     expect([await resources(), await leases()]).toEqual([before, '']);
@@ -52,7 +52,7 @@ describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights
     const worse = [quiet, quiet, { ...quiet, errors: 0.3 }];
     const names = (await back.pods()).map(({ name }) => name);
     expect(await back.applying(worse)().run({ in_place: true })).toMatchObject({ status: 'undone' });
-    // The very same pods.
+    // The same pods.
     expect(await back.pods()).toEqual(names.map((name) => ({ name, resources: former })));
     expect([await back.resources(), await back.leases()]).toEqual([former, '']);
   });
@@ -119,7 +119,7 @@ describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights
 
   it('says what a quota refuses, and takes it back', async () => {
     const { add, pods, resources, leases, applying } = await shop();
-    // None is left for the pod that is made before an old one goes.
+    // No quota is left for the surge pod.
     const spec = { hard: { pods: '3' } };
     await add({ apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'most' }, spec });
     const result = await applying()().run({ rollout_seconds: 60 });
@@ -192,7 +192,7 @@ describe.skipIf(!isControlPlaneThere())('over a real API server, with the rights
       await kubectl([...before.split(' '), '-p', json]);
     }
     expect(await told()).toEqual(after);
-    // The same as a patch of what is in a repository.
+    // The same change as a patch of manifests in a repository.
     const folder = temporaryFolder();
     const exported = async (what: string) => {
       const object = JSON.parse(await kubectl(['get', what, 'web', '-n', 'shop', '-o', 'json'])) as {

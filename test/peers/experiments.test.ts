@@ -9,7 +9,7 @@ import { begin, comparable, experimentFolder, jobOf, replicasThere } from '../su
 import { realShop, workload } from '../support/real-shop.ts';
 import { servingTower, towerCommand } from '../support/tower-process.ts';
 
-/** Experiments as a user makes them, with a tower that is killed while they are under way. */
+/** Experiments by command, with an instance that is killed repeatedly. */
 
 let whole: ReturnType<typeof comparable>;
 
@@ -25,7 +25,7 @@ async function fakeWorld() {
   return { left, ...(await experimentFolder(cluster)) };
 }
 
-/** Over a real API server and its controllers, with the rights of deploy/. */
+/** Against a real API server and its controllers, with the permissions of deploy/. */
 async function realWorld() {
   const { file, node, add, client, leases } = await realShop();
   for (const [name, replicas] of Object.entries(replicasThere)) await add(workload('Deployment', name, replicas));
@@ -38,14 +38,14 @@ async function realWorld() {
   return { left, ...(await experimentFolder({ file, replicasOf: node.replicasOf })) };
 }
 
-/** Kills the tower again and again while it is at it, and waits for the end. */
+/** Kills the instance repeatedly during the job, and waits for its end. */
 async function killedTower(cwd: string, env: Record<string, string>, kills: number): Promise<void> {
   const random = seededRandom(5);
   let tower = await servingTower(cwd, env);
   begin(cwd, tower.url);
   let killed = 0;
   for (; killed < kills; killed += 1) {
-    // Until it is at it again: a job that nobody speaks for is taken up after some seconds.
+    // Waits until the job is restarted: an abandoned job is claimed after some seconds.
     while ((await jobOf(tower.url).catch(() => null))?.attempts !== killed + 1) await wait(100);
     await wait(500 + 5000 * random());
     if ((await jobOf(tower.url)).status !== 'running') break;
@@ -128,13 +128,13 @@ describe('experiments over a cluster', () => {
       const { containers, capacity } = await recommend(demand);
       expect(capacity).toMatchObject({ experiments: 4, levels: 4, replicas: 1, reason: null });
       const { cpu, memory } = containers[0]!;
-      // What the simulator takes, and a margin for what four experiments do not know.
+      // The simulator's exact usage, and a margin for the uncertainty of four experiments.
       const exact = 0.02 + 0.004 * demand;
       expect([cpu.bound_by, cpu.request! / exact > 1, cpu.request! / exact < 1.3]).toEqual(['capacity', true, true]);
       expect(memory.request! / (60e6 + 200e3 * demand)).toBeGreaterThan(1);
       expect(memory.request! / (60e6 + 200e3 * demand)).toBeLessThan(1.2);
     }
-    // More than was tried is asked of more replicas, and the patch has as many.
+    // More load than tested needs more replicas, and the patch has them.
     const many = await recommend(300);
     expect(many.replicas!.recommended).toBeGreaterThan(3);
     expect(many.outputs!.kubectl).toContain(`"replicas":${many.replicas!.recommended}`);

@@ -5,7 +5,7 @@ import { smallRegistry } from '../fakes/small-registry.ts';
 import { peerProgram } from '../support/mlflow-server.ts';
 import { start } from '../support/processes.ts';
 
-/** What MLflow's own client makes of the fake server, so that tests against the fake prove something. */
+/** Runs MLflow's own client against the fake server, so that tests against the fake are meaningful. */
 const script = `
 import json, sys
 from mlflow import MlflowClient

@@ -11,7 +11,7 @@ import { measureEpochs } from '../../bench/forecast/training.ts';
 import { temporaryFolder } from '../support/tower.ts';
 import { labelledWindows } from '../support/windows.ts';
 
-/** Runs a script of a peer's Python; in CI a missing peer is a failure. */
+/** Runs a script with a peer's Python; in CI a missing peer is a failure. */
 const peer = (name: string) => join('.peers', name, 'bin', 'python');
 const isThere = (name: string): boolean => existsSync(peer(name)) || process.env['CI'] === 'true';
 const python = (name: string, script: string, ...args: string[]): unknown =>
@@ -29,7 +29,7 @@ const windows = Array.from(data.starts, (start) =>
   Array.from({ length: shape.window }, (_, t) => [...data.values.subarray((start + t) * 14, (start + t + 1) * 14)]),
 );
 
-/** The layers by hand, so that only Keras itself is needed; weights are set by name and order. */
+/** Layers written out, so that only Keras is needed; weights are set by name and order. */
 const kerasScript = `
 import json, os, sys
 os.environ.update(TF_CPP_MIN_LOG_LEVEL='3', CUDA_VISIBLE_DEVICES='-1')
@@ -122,7 +122,7 @@ describe.skipIf(!isThere('prophet'))('Prophet', () => {
   ])('forecasts hourly values as this one does, %s', (_name, settings) => {
     const theirs = askProphet({ values: hourly, start, unit: 'h', horizon: 48, settings });
     const mine = ours(hourly, 3_600_000, 48, settings);
-    // Prophet stops near the maximum of the posterior, this one at it: a fiftieth of the range apart at most.
+    // Prophet stops near the maximum, this implementation at it: at most 2 % of the range apart.
     expect(furthest(mine, theirs)).toBeLessThan((Math.max(...hourly) - Math.min(...hourly)) / 50);
   });
 
@@ -144,9 +144,9 @@ describe.skipIf(!isThere('prophet'))('Prophet', () => {
 });
 
 /**
- * A guard, not the claim: the bench holds the figures against their targets. Neighbours and kinds of processors move them by a
- * fifth from one run to the next (FMA 0.8 to 1.05 times PyTorch's, the plain build 0.43 to 0.53 times Keras'), a kernel that
- * fell back to one lane would be four times as slow.
+ * Guards against regressions; the bench checks the figures against their targets. Other load and kinds of processors
+ * change them by 20 % between runs (FMA 0.8 to 1.05 × PyTorch, the plain build 0.43 to 0.53 × Keras); a kernel without
+ * SIMD would be four times slower.
  */
 describe.skipIf(!isThere('keras') || !isThere('torch'))('an epoch of the seed’s network at batch 32', () => {
   it('takes about PyTorch’s time with FMA, and clearly less than Keras’ with both builds', {

@@ -14,7 +14,7 @@ import { receiver } from '../support/receiver.ts';
 import { temporaryFolder } from '../support/tower.ts';
 import { servingTower, towerCommand } from '../support/tower-process.ts';
 
-/** A plan of ours, run by Apache JMeter as the tower runs it. */
+/** Runs our test plan by Apache JMeter as the server does. */
 async function load(jar: string, scenario: Scenario, port: number) {
   const seen: LoadProgress[] = [];
   const result = await loadByJmeter(
@@ -37,7 +37,7 @@ async function load(jar: string, scenario: Scenario, port: number) {
     new AbortController().signal,
     (now) => seen.push(now),
   );
-  // Told while it runs, and no more than what came of it.
+  // Progress is reported during the run, and never exceeds the result.
   expect(seen.length).toBeGreaterThan(0);
   expect(seen.at(-1)!.requests).toBeLessThanOrEqual(result.total_requests);
   return result;
@@ -64,7 +64,7 @@ describe('Apache JMeter 5.6.3', () => {
     const result = await load(jar!, scenarios.checkout, shop.port);
     expect(result).toMatchObject({ failed_requests: 0, low_quality: false });
     expect(shop.orders.length).toBeGreaterThan(20);
-    // Without its cookie a user would order an empty cart.
+    // Without the session cookie a user would order an empty cart.
     expect(shop.orders.filter(({ items }) => items !== 1)).toEqual([]);
     const { product, add, order } = result.requests;
     expect(Math.abs(product!.total - add!.total)).toBeLessThan(10);
@@ -202,7 +202,7 @@ describe('Apache JMeter 5.6.3', () => {
       return ((await response.json()) as { id: string }).id;
     };
     const isQuiet = async () => {
-      // What was under way may still arrive; users think for three seconds at most.
+      // Requests in flight may still arrive; users think for at most three seconds.
       await wait(1000);
       const then = sent();
       await wait(4000);
@@ -214,7 +214,7 @@ describe('Apache JMeter 5.6.3', () => {
     expect(cancelled.status).toBe(200);
     expect(await isQuiet()).toBe(true);
     await begun(first.url);
-    // The tower alone, not all that it began.
+    // Kills the server only, not its child processes.
     first.child.kill('SIGKILL');
     expect(await isQuiet()).toBe(true);
   });

@@ -6,7 +6,7 @@ import { scaleWorkload } from '#services/acquisition/kubernetes/workloads.ts';
 import { fakeKubernetes, readyStatus } from '../fakes/kubernetes.ts';
 import { output, systemProgram } from '../support/programs.ts';
 
-/** What this project takes for an API server is one for kubectl too, and what the one changes the other sees. */
+/** kubectl accepts this project's fake API server, and each sees the other's changes. */
 describe('kubectl', () => {
   const program = systemProgram('/usr/bin/kubectl');
   const cluster = async () => {
@@ -90,7 +90,7 @@ describe('kubectl', () => {
       ...wait,
       onChange: () => {
         seen += 1;
-        // As soon as it is known that one is missing.
+        // As soon as one is missing.
         if (seen === 1) fake.setPod(late!.metadata.name, readyStatus);
       },
     });

@@ -11,7 +11,7 @@ import { oddNames, type Seeded, seededAt, seedMlflow } from './seed.ts';
 const aliasTable = { Production: ['champion'], Staging: ['challenger'], Archived: [] };
 const never = new AbortController().signal;
 
-/** `refused`: names this server will not take. `leavesDangling`: deleting a version leaves its alias. */
+/** `refused`: names that this server rejects. `leavesDangling`: deleting a version leaves its alias. */
 const stores = [
   { peer: 'mlflow2', store: 'mlruns', refused: [oddNames[0], 'vision/defects'], leavesDangling: false },
   { peer: 'mlflow2', store: 'sqlite', refused: [], leavesDangling: true },
@@ -166,7 +166,7 @@ async function snapshot(source: RegistrySource): Promise<Snapshot> {
   return buildSnapshot(rows, 0, aliasTable);
 }
 
-/** What a user sees of a snapshot; the server's version is known to REST alone. */
+/** The user-visible parts of a snapshot; only REST reports the server's version. */
 const comparable = ({ models, versions, experiments, danglingAliases }: Snapshot) => ({
   models: [...models.values()],
   versions,
@@ -177,7 +177,7 @@ const comparable = ({ models, versions, experiments, danglingAliases }: Snapshot
 const sorted = <T extends { runId: string; at?: number }>(items: T[]): T[] =>
   [...items].sort((a, b) => (a.runId === b.runId ? (a.at ?? 0) - (b.at ?? 0) : a.runId < b.runId ? -1 : 1));
 
-/** Makes a logged model and records a value on it from a later run, as an evaluation does. */
+/** Creates a logged model and records a metric on it from a later run, as an evaluation does. */
 async function logModel(url: string, seeded: Seeded): Promise<string> {
   const post = async (path: string, body: unknown) => {
     const response = await fetch(`${url}/api/2.0/mlflow/${path}`, {

@@ -16,7 +16,7 @@ const byText = (a: string, b: string) => (a < b ? -1 : 1);
 const inOrder = (labels: Record<string, string>) => Object.entries(labels).toSorted(([a], [b]) => byText(a, b));
 const json = async <T>(url: string): Promise<T> => (await (await fetch(url)).json()) as T;
 
-/** A real Prometheus that scrapes a tower every second and writes to it what it scraped. */
+/** A real Prometheus that scrapes an instance every second and writes the samples back to it. */
 async function writingPrometheus() {
   const folder = temporaryFolder();
   const tower = await servingTower(folder, {

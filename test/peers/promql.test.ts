@@ -12,7 +12,10 @@ const [program, promtool] = ['/usr/bin/prometheus', '/usr/bin/promtool'];
 const isThere = existsSync(program) || process.env['CI'] === 'true';
 if (!isThere) console.warn(`NOT TESTED with ${program}: it is not installed`);
 
-/** An hour of the demo service's metrics, 15 s apart, of three instances, as lines without times: `(labels, value at step i)`. */
+/**
+ * One hour of the demo service's metrics, every 15 s, from three instances, as lines without timestamps: `(labels,
+ * value at step i)`.
+ */
 function demo(): [series: string, value: (i: number) => number | null][] {
   const all: [string, (i: number) => number | null][] = [];
   const random = seededRandom(17);
@@ -25,7 +28,7 @@ function demo(): [series: string, value: (i: number) => number | null][] {
     all.push([`demo_num_cpus${labels('')}`, () => 4]);
     for (const mode of ['user', 'system', 'idle']) {
       let total = 0;
-      // A restart in the middle: counters begin again.
+      // A restart in the middle resets counters.
       const values = Array.from({ length: 241 }, (_, i) => (total = i === 130 ? 0.5 : total + 10 * random()));
       all.push([`demo_cpu_usage_seconds_total${labels(`,mode="${mode}"`)}`, (i) => values[i]!]);
     }
@@ -57,7 +60,7 @@ const range = async (base: string, query: string, from: number): Promise<Answer 
   return { http: response.status, ...((await response.json()) as Answer) };
 };
 
-/** Both answers as texts that are the same where series, times and values (to ten digits) are. */
+/** Answers as comparable texts: series, times and values to ten digits. */
 const comparable = (answer: Answer): string[] =>
   (answer.data!.result as { metric: Record<string, string>; values: [number, string][] }[])
     .map(({ metric, values }) => {
@@ -69,7 +72,7 @@ const comparable = (answer: Answer): string[] =>
 
 type World = { tower: string; oracle: string; from: number };
 
-/** The same hour in a Prometheus, as blocks, and in a tower, pushed as text. */
+/** The same hour in Prometheus as blocks, and pushed to an instance as text. */
 async function sameHour(): Promise<World> {
   const folder = temporaryFolder();
   const end = Math.floor(Date.now() / 60_000) * 60 - 600;
@@ -79,7 +82,7 @@ async function sameHour(): Promise<World> {
       (line) => line[1] !== null,
     ),
   );
-  // Blocks are made of samples in the order of series; what is of one metric stands together.
+  // Samples of a metric must be contiguous in OpenMetrics, ordered by series.
   const openMetrics = join(folder, 'demo.om');
   writeFileSync(openMetrics, `${lines.map(([series, value, at]) => `${series} ${value} ${at}`).join('\n')}\n# EOF\n`);
   const blocks = join(folder, 'tsdb');

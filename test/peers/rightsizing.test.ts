@@ -21,7 +21,7 @@ const [isThere, isVictoriaThere] = [program, victoria].map((each) => {
   return there;
 });
 
-/** A real Prometheus over a folder of blocks, that scrapes what it is told to. */
+/** A real Prometheus over a folder of blocks, which also scrapes the targets. */
 async function prometheus(folder: string, targets: string[]): Promise<string> {
   const port = await freePort();
   const config = join(folder, 'prometheus.yml');
@@ -76,7 +76,7 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
   it('scrapes an exporter that replays a trace: what was used comes back, and where it was silent is a gap', {
     timeout: 120_000,
   }, async () => {
-    // One core, then three, then nothing to be scraped, then one again.
+    // One core, then three, then failed scrapes, then one again.
     let [used, cores, silent] = [0, 1, false];
     let last = Date.now();
     const exporter = createServer((_request, response) => {
@@ -119,13 +119,13 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
     cores = 3;
     await seen((values) => values.filter((value) => value === 3e8).length >= 8);
     silent = true;
-    // A failed scrape ends the series at once: no value is carried on.
+    // A failed scrape ends the series at once: no value is carried forward.
     await seen((values) => values.slice(values.indexOf(3e8)).filter((value) => value === null).length >= 4);
     const { columns } = (
       await app.inject('/api/v1/acquisition/metrics/shop/web?duration_minutes=1&step_seconds=1')
     ).json<WorkloadMetrics>();
     const measured = columns['cpu_cores']!.values.filter((value) => value !== null);
-    // Rates are taken over four scrapes: at the edges they lie between.
+    // Rates cover four scrapes, so values at the edges lie between the levels.
     for (const level of [1, 3])
       expect(measured.filter((value) => Math.abs(value - level) < 0.05).length).toBeGreaterThan(2);
     expect(columns['mem_bytes']!.values.at(-1)).toBeNull();
@@ -160,7 +160,7 @@ describe.skipIf(!isVictoriaThere)('a real VictoriaMetrics', () => {
   });
 });
 
-/** Of the small cluster, up to four hours ago. */
+/** Eight days of the small cluster, up to four hours ago. */
 function eightDays() {
   const stepMs = 300_000;
   const now = Math.floor(Date.now() / stepMs) * stepMs - 4 * 3_600_000;
@@ -168,7 +168,7 @@ function eightDays() {
   return { now, clock, series: clusterSeries(now, 8, stepMs) };
 }
 
-/** What a tower says of a workload over such a server. */
+/** A recommendation for a workload from such a server. */
 async function asked(url: string, clock: Clock) {
   const { app } = await testTower({ PROMETHEUS_URL: url, PROMETHEUS_SCRAPE_SECONDS: '300' }, { clock });
   const ask = async (method: 'GET' | 'POST', path: string, payload?: object) => {
@@ -183,7 +183,7 @@ async function asked(url: string, clock: Clock) {
   };
 }
 
-/** Queries that such a server does not take, of all there are. */
+/** All queries that such a server refuses. */
 async function refusedBy(url: string): Promise<string[]> {
   const [refused, asked]: [string[], string[]] = [[], []];
   for (const preset of presets)
@@ -206,7 +206,7 @@ async function refusedBy(url: string): Promise<string[]> {
   return refused;
 }
 
-/** Both add up floating-point numbers, not in the same order. */
+/** Both add floating-point numbers, in different order. */
 const rounded = (value: object): unknown =>
   JSON.parse(
     JSON.stringify(value, (key, item: unknown) =>

@@ -6,7 +6,7 @@ import { peerProgram } from '../support/mlflow-server.ts';
 import { temporaryFolder } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
 
-/** Property tests of the whole OpenAPI document by a tool that knows nothing of the tower. */
+/** Property tests of the whole OpenAPI document by a tool without knowledge of the implementation. */
 describe('schemathesis', () => {
   const program = peerProgram('schemathesis', 'schemathesis');
 
@@ -30,10 +30,10 @@ describe('schemathesis', () => {
       '--generation-deterministic',
       '--request-timeout',
       '20',
-      // It never ends, which is what it is for.
+      // An endless stream.
       '--exclude-path',
       '/models/stream',
-      // It takes protocol buffers alone, of which this tool makes none; the tests of what is pushed make any bytes.
+      // Accepts Protocol Buffers only, which this tool cannot generate; unit tests send arbitrary bytes.
       '--exclude-path',
       '/prometheus/api/v1/write',
       '--suppress-health-check',

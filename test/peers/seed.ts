@@ -1,4 +1,4 @@
-/** Fills a real MLflow through its own REST API with the things a registry really holds. */
+/** Fills a real MLflow through its REST API with all kinds of entries a registry can have. */
 type Json = Record<string, unknown>;
 
 export type Seeded = { runIds: Record<string, string>; experimentIds: Record<string, string>; refusedNames: string[] };
@@ -6,7 +6,7 @@ export type Seeded = { runIds: Record<string, string>; experimentIds: Record<str
 const hour = 3_600_000;
 export const seededAt = Date.UTC(2026, 0, 10);
 
-/** Names a registry may hold; newer servers refuse those with `/` or `:`. */
+/** Valid names in a registry; newer servers reject those with `/` or `:`. */
 export const oddNames = ['It\'s 100% "mine"', 'Detox: CAT', 'vision/defects', 'Größe 模型 🚀', ' leading blank'];
 
 export async function seedMlflow(url: string): Promise<Seeded> {
@@ -141,7 +141,7 @@ export function caller(url: string): Caller {
   };
 }
 
-/** Prompts may only have the one placeholder that newer servers know. */
+/** Prompts may only have the placeholder that newer servers accept. */
 function sourceOf(runId: string | undefined, tags: Json): string {
   if ('mlflow.prompt.is_prompt' in tags) return 'dummy-source';
   return runId ? `runs:/${runId}/model` : 's3://models/elsewhere';

@@ -84,7 +84,7 @@ describe('a browser', () => {
     const tower = await servingTower(temporaryFolder());
     const dom = await domOf(`${tower.url}/redoc`);
     expect(dom).toContain('Control Tower API');
-    // Sections are filled when they are scrolled to; the menu is there at once.
+    // Sections are rendered when scrolled to; the menu is there at once.
     for (const text of ['Models', 'Monitoring', 'Experiments and runs', 'Model analysis', 'Cache', 'System'])
       expect(dom).toContain(text);
     await tower.stop();

@@ -11,7 +11,7 @@ const target = { namespace: 'shop', service: 'web' };
 export const former = { requests: { cpu: '500m', memory: '256Mi' }, limits: { cpu: '1' } };
 export const request = ApplyRequest.parse({ dry_run: false, watch_seconds: 10, rollout_seconds: 600 });
 
-/** 62 m and 90 MiB for its only container, and an injected one that is not its own. */
+/** 62 m and 90 MiB for its only container, and an injected sidecar. */
 export const answer = (change: object = {}) =>
   ({
     status: 'success',
@@ -28,7 +28,7 @@ export const answer = (change: object = {}) =>
     ...change,
   }) as unknown as SizeAnswer;
 
-/** Another CPU for its only container, and 90 MiB. */
+/** Another CPU request for its only container, and 90 MiB. */
 export const answerOf = (request: number) =>
   answer({
     containers: [
@@ -38,7 +38,7 @@ export const answerOf = (request: number) =>
 
 export const quiet: Signals = { throttled: 0.01, errors: 0, latencyMs: 80, throttledOf: {} };
 
-/** Of a pod whose container was killed for memory once, and serves again. */
+/** Status of a pod whose container was OOM-killed once and runs again. */
 export const killed = {
   ...readyStatus,
   containerStatuses: [
@@ -52,23 +52,23 @@ export const killed = {
   ],
 };
 
-/** 60 % of what is requested, as an autoscaler has it. */
+/** Utilisation of 60 % of requests, as in an autoscaler's metrics. */
 export const scalesBy = (name: 'cpu' | 'memory', averageUtilization = 60) => ({
   type: 'Resource',
   resource: { name, target: { type: 'Utilization', averageUtilization } },
 });
 
-/** What is measured, or what happens when it is. */
+/** Measured signals, or a function called for them. */
 export type Measured = Signals | (() => Promise<Signals>);
 
-/** An application of the recommendation, by a tower that may die. */
+/** Applies a recommendation with an instance that may crash. */
 export function applyingTower(
   real: KubernetesClient,
   clock: Clock,
   signals: Measured[] = [quiet],
   recommended: SizeAnswer = answer(),
 ) {
-  /** `life`: calls until the tower dies. */
+  /** `life`: number of calls until the instance crashes. */
   return (life = Number.POSITIVE_INFINITY, attempt = 1) => {
     let [left, calls] = [life, 0];
     let asked = 0;
@@ -131,7 +131,7 @@ export function applyingTower(
   };
 }
 
-/** A cluster with the service, and an application of the recommendation there. */
+/** A cluster with the service, and an application of the recommendation. */
 export async function applyWorld({
   replicas = 3,
   signals = [quiet],
@@ -141,7 +141,7 @@ export async function applyWorld({
 }: {
   replicas?: number;
   recommended?: SizeAnswer;
-  /** What an autoscaler scales it by. */
+  /** Metrics of the autoscaler. */
   metrics?: object[];
   kind?: 'Deployment' | 'StatefulSet';
   signals?: Measured[];

@@ -5,14 +5,14 @@ afterEach(async () => {
   for (let next = leftovers.pop(); next; next = leftovers.pop()) await next();
 });
 
-/** Of what several tests share. */
+/** Cleanups of resources shared by several tests. */
 const shared: (() => unknown)[] = [];
 let isShared = false;
 afterAll(async () => {
   for (let next = shared.pop(); next; next = shared.pop()) await next();
 });
 
-/** What is made so, one after the other, is undone when all tests of the file are over. */
+/** Creates a resource once; it is removed after all tests of the file. */
 export async function forAllTests<Made>(make: () => Promise<Made>): Promise<Made> {
   isShared = true;
   return make().finally(() => {
@@ -20,7 +20,7 @@ export async function forAllTests<Made>(make: () => Promise<Made>): Promise<Made
   });
 }
 
-/** Undoes something when the running test is over, wherever it was asked for: in the test itself or before it. */
+/** Runs a cleanup after the running test, or after the file when called outside of a test. */
 export function whenTestIsOver(undo: () => unknown): void {
   if (isShared) {
     shared.push(undo);

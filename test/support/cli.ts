@@ -5,7 +5,7 @@ import { smallRegistry } from '../fakes/small-registry.ts';
 import { settle } from './sources.ts';
 import { testTower } from './tower.ts';
 
-/** A tower over a small fake MLflow that listens, and the command line that talks to it. */
+/** An instance with a small fake MLflow that listens, and a CLI for it. */
 export async function cliOver(env: Record<string, string> = {}, overrides: Overrides = {}) {
   const fake = await fakeMlflow(smallRegistry());
   const { app, services, folder } = await testTower({ MLFLOW_TRACKING_URI: fake.url, ...env }, overrides);

@@ -6,19 +6,19 @@ import { whenTestIsOver } from './cleanup.ts';
 import { testNow } from './sources.ts';
 import { testTower } from './tower.ts';
 
-/** What Prometheus would know of a small cluster: the same for a fake one and a real one. */
+/** Prometheus series of a small cluster, for a fake server and a real one. */
 
 export type Sampled = { name: string; labels: Record<string, string>; samples: [ms: number, value: number][] };
 
 const day = 86_400_000;
 
-/** Cores that a pod of `web` uses at a moment: a day's swing, and noise in proportion. */
+/** Cores used by a pod of `web`: a daily cycle with proportional noise. */
 export const webCores = (ms: number, noise: number): number =>
   (0.2 + 0.1 * Math.sin((2 * Math.PI * ms) / day)) * Math.exp(0.1 * noise);
 
 /**
- * Namespace `shop`: `web` with two pods of which one was replaced half-way, a sidecar, an autoscaler and a pod that was
- * killed; `idle` that does nothing. Container, kube-state and network series as kube-prometheus-stack labels them.
+ * Namespace `shop`: `web` with two pods of which one was replaced half-way, a sidecar, an autoscaler and an OOM-killed
+ * pod; `idle` without load. Container, kube-state and network series with the labels of kube-prometheus-stack.
  */
 export function clusterSeries(endMs: number, days: number, stepMs: number): Sampled[] {
   const [startMs, middleMs] = [endMs - days * day, endMs - (days * day) / 2];
@@ -73,7 +73,7 @@ function ofPod(
   const [cpu, memory, sidecar]: Sampled['samples'][] = [[], [], []];
   let used = 0;
   for (let ms = fromMs; ms <= toMs; ms += stepMs) {
-    // The first step of a pod that begins on the way is a start: ten times what it uses afterwards.
+    // A pod starts with ten times its usage.
     const cores = seed === null ? 0 : webCores(ms, normal(random)) * (ms === fromMs + stepMs && seed === 2 ? 10 : 1);
     used += (cores * stepMs) / 1000;
     cpu!.push([ms, used]);
@@ -122,7 +122,7 @@ function ofPod(
   ];
 }
 
-/** Every four minutes, and for a while after: what is asked as of now may be asked a little later. */
+/** Every four minutes and a little beyond: instant queries may run slightly later. */
 const lastHour = (endMs: number, value: number): Sampled['samples'] =>
   Array.from({ length: 19 }, (_, i) => [endMs + (i - 15) * 240_000, value]);
 
@@ -132,7 +132,7 @@ const labelsOf = (labels: Record<string, string>): string =>
     .map(([name, value]) => `${name}=${quoted(value)}`)
     .join(',')}}`;
 
-/** Lines of the text format with times in milliseconds; OpenMetrics has them in seconds and ends with EOF. */
+/** Lines of the text format, timestamps in milliseconds; OpenMetrics has seconds and ends with EOF. */
 export function exposition(series: readonly Sampled[], openMetrics = false): string {
   const named = Map.groupBy(series, ({ name }) => name);
   const lines = [...named].flatMap(([name, each]) => [
@@ -145,8 +145,8 @@ export function exposition(series: readonly Sampled[], openMetrics = false): str
 }
 
 /**
- * A server with Prometheus' API over those series: a tower, whose answers are compared with Prometheus' own elsewhere.
- * @returns its address
+ * An instance with Prometheus' API over those series; other tests compare its answers with Prometheus.
+ * @returns its URL
  */
 export async function prometheusOver(series: readonly Sampled[], nowMs: number): Promise<string> {
   const clock = { now: () => nowMs, sleep: async () => undefined };
@@ -157,7 +157,7 @@ export async function prometheusOver(series: readonly Sampled[], nowMs: number):
   return `${await app.listen({ host: '127.0.0.1', port: 0 })}/prometheus`;
 }
 
-/** The same, but it says of each answer that it may not be whole, as Thanos does of a store that is away. */
+/** The same, with a warning of incompleteness in each answer, as Thanos gives while a store is unavailable. */
 export async function cautiousPrometheus(url: string, warning: string): Promise<string> {
   const server = createServer((request, response) => {
     void (async () => {

@@ -16,8 +16,8 @@ const kubectlProgram = () => systemProgram('/usr/bin/kubectl');
 export const isControlPlaneThere = (): boolean => program() !== null && kubectlProgram() !== null;
 
 /**
- * A real etcd, API server and controllers of Kubernetes, on the loopback, in a folder of their own. Only the node is pretended:
- * no container runs.
+ * A real etcd, Kubernetes API server and controllers on the loopback, in their own folder. Nodes are simulated: no
+ * container runs.
  */
 export async function controlPlane() {
   const folder = temporaryFolder();
@@ -66,7 +66,7 @@ export async function controlPlane() {
     kubeconfig: admin,
     controllers:
       'deployment-controller,replicaset-controller,statefulset-controller,resourcequota-controller,serviceaccount-controller,namespace-controller,horizontal-pod-autoscaler-controller',
-    // It acts on what it sees at once, so that a moment would do.
+    // Acts immediately on what it sees, so that timing is observable.
     'kube-api-content-type': 'application/json',
     'horizontal-pod-autoscaler-sync-period': '1s',
     'horizontal-pod-autoscaler-downscale-stabilization': '0s',
@@ -86,7 +86,7 @@ export async function controlPlane() {
     client,
     kubectl,
     node,
-    /** A kubeconfig file of a ServiceAccount, with a token the API server gives out for it. */
+    /** A kubeconfig file of a ServiceAccount, with a token issued by the API server. */
     fileOf: async (namespace: string, account: string): Promise<string> => {
       const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`;
       const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } };

@@ -8,7 +8,7 @@ import { aliasTable, handClock } from './sources.ts';
 import { storeIn } from './stores.ts';
 import { keptLog, temporaryFolder } from './tower.ts';
 
-/** Drift over four versions of one model, of which the test says what was measured. */
+/** Drift over four versions of one model, with metrics defined by the test. */
 const day = 86_400_000;
 export const clock = handClock(Date.UTC(2026, 10, 20, 12));
 export const daysAgo = (days: number, hours = 0) => clock.now() - days * day + hours * 3_600_000;
@@ -90,7 +90,7 @@ export function driftOver({ late = [], logged = [], runs = [], noRuns = false }:
   return { asked, drift, answer, ofModel: async (days?: string) => (await answer(days)).value };
 }
 
-/** A value a day from `from` days ago on, `value(i)` with a little noise. */
+/** One value per day starting `from` days ago: `value(i)` with a little noise. */
 export const daily = (from: number, value: (i: number) => number, metric = 'accuracy'): MetricPoint[] => {
   const random = seededRandom(11);
   return Array.from({ length: from }, (_, i) => point(metric, value(i) + 0.004 * normal(random), daysAgo(from - i, 1)));

@@ -12,15 +12,15 @@ import type { QueuedJob, Work } from '#store/queue-job.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
 import { temporaryFolder } from './tower.ts';
 
-/** Four minutes that pass at once: what sleeps for less than the time limits moves the clock. */
+/** A clock that advances at once when something sleeps for less than the time limits. */
 export function fastClock({ real }: { real?: number } = {}) {
   let now = Date.parse('2026-11-20T10:00:00Z');
   return {
     now: () => now,
     sleep: async (ms: number, signal?: AbortSignal) => {
-      // One that is to come: soon.
+      // A real wait for an external event, shortened.
       if (ms === real) return systemClock.sleep(50, signal);
-      // Time limits and renewals are never due: everything else is done first.
+      // Time limits and renewals never expire.
       if (ms > 10_000 && ms !== 30_000)
         return new Promise<void>((_, reject) => {
           const end = () => reject(signal!.reason as Error);
@@ -51,7 +51,7 @@ const config = (change: object = {}) =>
 
 type Options = { change?: object; services?: string[]; failing?: (id: string) => number };
 
-/** One job over a small cluster, with a queue of one job; the simulator’s CPU is a function of load and replicas. */
+/** One job in a small cluster, with a queue of one job; the simulated CPU is a function of load and replicas. */
 export async function experimentWorld({ change = {}, services = ['web', 'cart'], failing = () => 0 }: Options = {}) {
   const fake = await fakeKubernetes();
   for (const name of ['web', 'cart']) fake.workload('Deployment', name, 2, [{ name: 'server' }]);
@@ -60,7 +60,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
   let attempts = 0;
   const loads: { at: string; replicas: (number | undefined)[] }[] = [];
   const events: string[] = [];
-  /** A tower: what is in its memory is gone when it dies. `life`: calls of anything outside until it dies. */
+  /** An instance whose memory is lost when it crashes. `life`: number of outside calls until the crash. */
   const tower = (life = Number.POSITIVE_INFINITY, during?: (call: number, what: string) => void) => {
     let [left, calls] = [life, 0];
     const died = new AbortController();
@@ -70,7 +70,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
       left -= 1;
       if (left < 0) {
         died.abort();
-        // Who is dead neither goes on nor tidies up.
+        // A crashed instance neither continues nor cleans up.
         await new Promise(() => undefined);
       }
     };

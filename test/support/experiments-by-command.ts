@@ -5,7 +5,7 @@ import { simulatedQueries, simulatedShop } from '../fakes/simulated-shop.ts';
 import { temporaryFolder } from './tower.ts';
 import { towerCommand } from './tower-process.ts';
 
-/** Experiments as a user makes them: a tower in a folder, a command, files. */
+/** Experiments as a user makes them: an instance in a folder, a command, files. */
 
 const think = 0.1;
 const config = (users: number[]) => ({
@@ -29,7 +29,7 @@ const config = (users: number[]) => ({
 
 export const replicasThere = { web: 2, cart: 1, loadgenerator: 1 };
 
-/** A folder to run a tower in, with a shop that it makes experiments with. */
+/** A folder for an instance, with a shop for experiments. */
 export async function experimentFolder(
   cluster: { file: string; replicasOf(service: string): number | undefined },
   { users = [2, 8], change = {} }: { users?: number[]; change?: object } = {},
@@ -93,7 +93,7 @@ export const jobOf = async (url: string): Promise<Job> => {
   return ((await response.json()) as Job[])[0]!;
 };
 
-/** Values to the last digit; of the load what does not hang on the moment. */
+/** Exact values, except those that depend on timing. */
 export function comparable(files: Record<string, string>) {
   return Object.fromEntries(
     Object.entries(files).map(([name, text]) => {

@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { normal, seededRandom } from '#kernel/rng.ts';
 import { features } from '#services/forecast/training/experiments.ts';
 
-/** Writes load experiments as the collector does, the load test of the first `failed` a failure; CPU follows the load of the step before, memory grows slowly. */
+/**
+ * Writes load experiments as the collector does, the first `failed` with a failed load test; CPU follows the load of
+ * the previous step, memory grows slowly.
+ */
 export function writeExperiments(
   folder: string,
   service: string,

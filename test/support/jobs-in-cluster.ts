@@ -2,7 +2,7 @@ import { LoadJobRequest } from '#services/acquisition/load/job-schemas.ts';
 import { ApplyRequest } from '#services/rightsizing/apply/apply-schemas.ts';
 import type { TestTower } from './tower.ts';
 
-/** A job that makes experiments, or applies a recommendation: under way, or cancelled. */
+/** A running or cancelled job that makes experiments or applies a recommendation. */
 export async function jobInCluster(
   { services: { acquisition, rightsizing } }: TestTower,
   world: string,

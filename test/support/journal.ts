@@ -5,10 +5,10 @@ import { aliasTable, handClock } from './sources.ts';
 import { storeIn } from './stores.ts';
 import { keptLog } from './tower.ts';
 
-/** When a folder was looked at last: time goes on from one process to the next. */
+/** Time of the last poll by folder: time continues from one process to the next. */
 const clocks = new Map<string, number>();
 
-/** A journal over a store in this folder, and the events it made so far. */
+/** A journal over a store in this folder, and the events it has made so far. */
 export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
   const store = storeIn(folder);
   const made: RegistryEvent[] = [];
@@ -23,7 +23,7 @@ export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
     onEvents: (events) => made.push(...events),
     ...more,
   });
-  /** Looks at these rows, a minute later each time. */
+  /** Processes these rows, one minute later each time. */
   const look = async (rows: RegistryRows, names: ReadonlySet<string> | null = null): Promise<RegistryEvent[]> => {
     const at = (clocks.get(folder) ?? Date.UTC(2026, 10, 20)) + 60_000;
     clocks.set(folder, at);
@@ -36,7 +36,7 @@ export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
 
 export const snapshotFrom = (rows: RegistryRows, at: number): Promise<Snapshot> => buildSnapshot(rows, at, aliasTable);
 
-/** An event in a line: `model_version_alias.moved DNA v2 @champion "1" -> "2"`. */
+/** One-line summary of an event: `model_version_alias.moved DNA v2 @champion "1" -> "2"`. */
 export function told({
   type,
   name,

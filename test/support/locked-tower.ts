@@ -5,7 +5,7 @@ import { handClock } from './sources.ts';
 import { audience, issuer, sharedSecret, tokenIssuer } from './tokens.ts';
 import { testTower } from './tower.ts';
 
-/** A tower that wants to know who is asking, and somebody who issues tokens for it. */
+/** An instance with authentication, and a token issuer for it. */
 export async function lockedTower(env: Record<string, string> = {}) {
   const clock = handClock();
   const [fake, id] = [await fakeMlflow(smallRegistry()), await tokenIssuer(clock.now())];
@@ -31,7 +31,7 @@ export async function lockedTower(env: Record<string, string> = {}) {
   return { ...tower, clock, id, fake, keyWith, whoami };
 }
 
-/** The secret part of `tower_<id>_<secret>`; it may hold underscores of its own. */
+/** The secret part of `tower_<id>_<secret>`; it may contain underscores. */
 export function secretOf(key: string): string {
   return key.split('_').slice(2).join('_');
 }

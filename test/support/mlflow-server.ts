@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { freePort, type Started, start, untilAnswers } from './processes.ts';
 
-/** Where `.ci/run` puts the two MLflows, each in a virtual environment. */
+/** Folder of the two MLflows that `.ci/run` installs, each in a virtual environment. */
 const peersFolder = resolve(process.env['PEERS_DIRECTORY'] ?? '.peers');
 
-/** The path of a program of a peer, or null where that peer is not installed (in CI that fails). */
+/** Path of a peer's program, or null if it is not installed (a failure in CI). */
 export function peerProgram(peer: string, program: string): string | null {
   const path = join(peersFolder, peer, 'bin', program);
   if (existsSync(path)) return path;
@@ -16,7 +16,7 @@ export function peerProgram(peer: string, program: string): string | null {
 
 export type MlflowServer = { url: string; program: Started };
 
-/** Starts a real MLflow server over a store, on a free port of the loopback. */
+/** Starts a real MLflow server over a store, on a free loopback port. */
 export async function startMlflow(
   program: string,
   folder: string,

@@ -2,13 +2,16 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { KubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import type { Container, List, Pod } from '#services/acquisition/kubernetes/objects.ts';
 
-/** What a scheduler and a kubelet do, but that no container runs: pods are bound, said to run, resized in place, ended. */
+/**
+ * Simulates a scheduler and a kubelet: pods are bound, reported as running, resized in place, terminated; no container
+ * runs.
+ */
 
 type Handled = Pod & {
   spec: { nodeName?: string; containers: Container[] };
   metadata: { namespace: string; generation?: number };
 };
-/** What becomes of a pod; nothing: it runs and is ready. */
+/** Status of a pod; undefined: it runs and is ready. */
 export type Fate = (pod: Handled) => object | undefined;
 
 export function runNode(client: KubernetesClient) {
@@ -41,7 +44,7 @@ export function runNode(client: KubernetesClient) {
     for await (const { type, object } of client.watch<Handled>(path, query, over.signal)) {
       if (type === 'ERROR') return;
       if (type === 'DELETED') ready.delete(object.metadata.name);
-      // One that has changed meanwhile comes again.
+      // A pod changed concurrently arrives again.
       else if (type !== 'BOOKMARK') await handle(object).catch(() => undefined);
     }
   };
@@ -52,7 +55,7 @@ export function runNode(client: KubernetesClient) {
     }
   })();
   return {
-    /** Pods that run now, by the label `app`. */
+    /** Running pods, by the label `app`. */
     replicasOf: (app: string): number => [...ready.values()].filter((each) => each === app).length,
     fates: (next: Fate) => (fateOf = next),
     stop: async () => {
@@ -62,7 +65,7 @@ export function runNode(client: KubernetesClient) {
   };
 }
 
-/** What is said of it that is not of the moment. */
+/** Its status without timestamps. */
 const told = ({ status }: { status?: object }) => {
   const { conditions, containerStatuses, observedGeneration } = (status ?? {}) as {
     conditions?: { type: string; status: string }[];
@@ -76,7 +79,7 @@ const told = ({ status }: { status?: object }) => {
   ];
 };
 
-/** As a kubelet reports a pod that runs, with what it was told to ask for. */
+/** Status as a kubelet reports it for a running pod, with the requested resources. */
 export function running({ metadata, spec }: Handled, restartCount = 0): object {
   const since = '2026-01-01T00:00:00Z';
   const conditions = ['PodScheduled', 'Initialized', 'ContainersReady', 'Ready'];

@@ -2,7 +2,7 @@ import { systemClock } from '#kernel/clock.ts';
 import { openSource, type SourceOptions } from '#services/registry/sources/open-source.ts';
 import type { RegistrySource } from '#services/registry/sources/source.ts';
 
-/** A source as compose would open it, without retries. Close it when done. */
+/** A source opened as the composition does, without retries. Close it when done. */
 export const openFor = (uri: string, more: Partial<SourceOptions> = {}): RegistrySource =>
   openSource({
     uri,

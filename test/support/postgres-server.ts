@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { freePort, type Started, start } from './processes.ts';
 
-/** Debian's folders, newest last, or wherever `postgres` is on the PATH. */
+/** Debian's folders, newest last, or the folder of `postgres` on the PATH. */
 export function postgresPrograms(): string | null {
   const [newest] = globSync('/usr/lib/postgresql/*/bin/postgres').sort().toReversed();
   if (newest) return join(newest, '..');
@@ -16,11 +16,14 @@ export function postgresPrograms(): string | null {
 export type PostgresServer = {
   url: string;
   stop(): Promise<void>;
-  /** Ends it as a crash would, and starts it again. */
+  /** Kills it, and starts it again. */
   crash(): Promise<void>;
 };
 
-/** A real PostgreSQL in a folder of its own, on the loopback; null where there is none. It will not run as root, so it runs as nobody. */
+/**
+ * A real PostgreSQL in its own folder, on the loopback; null if not installed. It refuses to run as root, so it runs as
+ * nobody.
+ */
 export async function startPostgres(settings: string[] = []): Promise<PostgresServer | null> {
   const bin = postgresPrograms();
   if (bin === null || !existsSync(join(bin, 'initdb'))) return null;
@@ -66,7 +69,7 @@ export async function startPostgres(settings: string[] = []): Promise<PostgresSe
   };
 }
 
-/** After a crash it does not start before the last of its processes has noticed. */
+/** After a crash it starts only once its last process has ended. */
 async function untilAccepts(url: string, begin: () => Started): Promise<Started> {
   const deadline = Date.now() + 30_000;
   let server = begin();

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 
-/** A port nobody listens on at the moment. */
+/** A currently unused port. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
@@ -20,7 +20,7 @@ export type Started = {
   stop: (signal?: NodeJS.Signals) => Promise<number | null>;
 };
 
-/** Groups still running; none outlives the process that started it. */
+/** Running process groups; none outlives the process that started it. */
 const running = new Set<number>();
 process.once('exit', () => {
   for (const pid of running) endGroup(pid, 'SIGKILL');
@@ -30,11 +30,11 @@ function endGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {
-    // It ended by itself.
+    // It has ended by itself.
   }
 }
 
-/** Starts a program in a process group of its own; `stop` ends the group and waits for it. */
+/** Starts a program in its own process group; `stop` ends the group and waits for it. */
 export function start(
   command: string,
   args: string[],
@@ -74,7 +74,7 @@ export function start(
   };
 }
 
-/** Asks until the address answers 200, or throws with what the program said. */
+/** Polls until the URL answers 200; throws with the program's output otherwise. */
 export async function untilAnswers(url: string, program: Started, withinMs = 60_000): Promise<Response> {
   const deadline = Date.now() + withinMs;
   while (Date.now() < deadline) {

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 
-/** A program of the system; in CI its absence is a failure. */
+/** Path of a system program; missing programs are a failure in CI. */
 export function systemProgram(...paths: string[]): string | null {
   const found = paths.find((path) => existsSync(path));
   if (found) return found;
@@ -11,13 +11,13 @@ export function systemProgram(...paths: string[]): string | null {
   return null;
 }
 
-/** Runs it to its end. */
+/** Runs a program to its end. */
 export async function output(program: string, args: string[], input = ''): Promise<{ code: number; text: string }> {
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => (text += chunk));
   child.stderr.on('data', (chunk: Buffer) => (text += chunk));
-  // One that ends before it has read all has said why.
+  // A program that ends without reading its input has reported why.
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
   const [code] = (await once(child, 'close')) as [number];

@@ -42,7 +42,7 @@ export const run = (
     : {}),
 });
 
-/** A tower over one model, and what it says of it. */
+/** An instance with one model, and its promotion checks. */
 export async function judging(registry: Partial<FakeRegistry>, env: Record<string, string> = {}) {
   const fake = await fakeMlflow({
     experiments: [{ experiment_id: '1', name: 'e', lifecycle_stage: 'active' }],

@@ -1,7 +1,7 @@
 import { former } from './apply-world.ts';
 import { controlPlane } from './control-plane.ts';
 
-/** A namespace of a real control plane, and a ServiceAccount with the rights that deploy/ gives a tower there. */
+/** A namespace of a real control plane, and a ServiceAccount with the permissions that deploy/ grants there. */
 
 export const workload = (kind: 'Deployment' | 'StatefulSet', name: string, replicas: number) => ({
   apiVersion: 'apps/v1',
@@ -18,7 +18,7 @@ export const workload = (kind: 'Deployment' | 'StatefulSet', name: string, repli
   },
 });
 
-/** A namespace with a service, and what a tower with the rights of deploy/ does there. */
+/** A namespace with a service, and an instance with the permissions of deploy/. */
 export async function realShop() {
   const plane = await controlPlane();
   const { kubectl } = plane;
@@ -34,7 +34,7 @@ export async function realShop() {
 
 type Listed = { items: { metadata: { name: string; labels?: Record<string, string> } }[] };
 
-/** What a metrics server says: that every pod takes as much CPU as it is told here. Its API is a resource like any other. */
+/** Simulates a metrics server: every pod uses the given CPU. Its API is a custom resource. */
 export async function measuredPods({ kubectl, client }: Awaited<ReturnType<typeof controlPlane>>, cpu: string) {
   const crd = {
     apiVersion: 'apiextensions.k8s.io/v1',
@@ -58,7 +58,7 @@ export async function measuredPods({ kubectl, client }: Awaited<ReturnType<typeo
   await kubectl(['wait', '--for', 'condition=Established', 'crd/pods.metrics.k8s.io', '--timeout=30s']);
   const path = '/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods';
   const measured = new Set<string>();
-  /** Of pods that were not there before. */
+  /** New pods only. */
   const measure = async () => {
     const { items } = await client.call<Listed>({ method: 'GET', path: '/api/v1/namespaces/shop/pods' });
     for (const { metadata } of items.filter(({ metadata }) => !measured.has(metadata.name))) {

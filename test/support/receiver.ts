@@ -4,7 +4,7 @@ import { whenTestIsOver } from './cleanup.ts';
 
 export type Received = { headers: IncomingHttpHeaders; body: string };
 
-/** A receiver of webhooks; what it answers is decided by the test. */
+/** A webhook receiver; the test decides its answers. */
 export async function receiver() {
   const receiver = {
     url: '',

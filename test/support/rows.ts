@@ -1,7 +1,7 @@
 import { seededRandom } from '#kernel/rng.ts';
 import type { RegistryRows, RunRow, VersionRow } from '#services/registry/snapshot/snapshot.ts';
 
-/** Rows of a registry of a given size, all with runs and metrics; the same size gives the same rows. */
+/** Rows of a registry of a given size, all with runs and metrics; deterministic. */
 export function manyRows(models: number, versionsPerModel: number, metricsPerRun = 4): RegistryRows {
   const at = 1_780_000_000_000;
   const random = seededRandom(models * 1000 + versionsPerModel);

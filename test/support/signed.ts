@@ -2,7 +2,7 @@ import { createHmac, randomUUID } from 'node:crypto';
 import type { InjectOptions } from 'fastify';
 import { testNow } from './sources.ts';
 
-/** The headers MLflow puts on a delivery of this body. */
+/** Headers that MLflow sends with a delivery of this body. */
 export function signedHeaders(
   secret: string,
   body: string,
@@ -19,7 +19,7 @@ export function signedHeaders(
   };
 }
 
-/** A call such as `GET /models`, with a body and the signature of one where there is a secret. */
+/** A request such as `GET /models`, with a body, and its signature if there is a secret. */
 export const injectionOf = (call: string, body?: unknown, signedWith?: string): InjectOptions => {
   const [method, url] = call.split(' ') as ['GET', string];
   const headers =

@@ -5,7 +5,7 @@ import { realShop, workload } from './real-shop.ts';
 
 type Pods = { items: { metadata: { name: string }; spec: { containers: { resources: object }[] } }[] };
 
-/** With a service, and a tower that sets its size. */
+/** A namespace with a service, and an instance that right-sizes it. */
 export async function sizedShop({ kind = 'Deployment' }: { kind?: 'Deployment' | 'StatefulSet' } = {}) {
   const real = await realShop();
   const { kubectl, client } = real;
@@ -37,7 +37,7 @@ export async function sizedShop({ kind = 'Deployment' }: { kind?: 'Deployment' |
   };
 }
 
-/** Waits are short; renewals and time limits never come due. */
+/** Short waits are shortened; renewals and time limits never expire. */
 function hurriedClock() {
   let now = Date.now();
   return {

@@ -5,24 +5,24 @@ import type { BatchAnswer, SizeAnswer } from '#services/rightsizing/schemas.ts';
 import { clusterSeries, prometheusOver, type Sampled } from './cluster-series.ts';
 import { testTower } from './tower.ts';
 
-/** A tower that sizes the services of a small cluster. */
+/** An instance that right-sizes the services of a small cluster. */
 
-/** Whatever was asked for. */
+/** Union of all answers. */
 export type Body = BatchAnswer &
   BacktestAnswer &
   Omit<WorkloadMetrics, 'service'> & { detail?: string; series: { values: (number | null)[] }[] };
 
 export const now = Date.UTC(2026, 10, 20, 12);
-/** As often as they are scraped here. */
+/** Scrape interval of the series. */
 export const stepMs = 600_000;
 export const series = clusterSeries(now, 4, stepMs);
 
-/** Without the autoscaler, which has replicas as its business. */
+/** Without the autoscaler, which manages replicas. */
 export const withoutHpa = series.filter(({ name }) => !name.startsWith('kube_horizontal'));
 
 /**
- * A tower whose Prometheus knows these series; null: it has none.
- * @param aheadMs - the tower’s clock, of Prometheus’
+ * An instance whose Prometheus has these series; null: without Prometheus.
+ * @param aheadMs - offset of the instance's clock to Prometheus'
  */
 export async function towerOver(given: Sampled[] | null, env: Record<string, string> = {}, aheadMs = 0) {
   const clock = { now: () => now + aheadMs, sleep: async () => undefined };

@@ -2,13 +2,13 @@ import { systemClock } from '#kernel/clock.ts';
 import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
 
-/** Waits between tries take no time; a time limit of a second or more does not come. */
+/** Waits between retries take no time; time limits of a second or more never expire. */
 export const quick = {
   now: () => Date.now(),
   sleep: async (ms: number, signal?: AbortSignal) => systemClock.sleep(ms > 10_000 ? ms : 0, signal),
 };
 
-/** A Deployment and a StatefulSet, and what asks for them. */
+/** A Deployment and a StatefulSet, and clients for them. */
 export async function smallCluster() {
   const fake = await fakeKubernetes();
   fake.workload('Deployment', 'web', 2, [

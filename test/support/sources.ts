@@ -12,7 +12,7 @@ export const aliasTable = {
   Archived: ['archived'],
 };
 
-/** A source as compose would open it, closed when the test is over. */
+/** A source opened as the composition does; closed after the test. */
 export function sourceFor(uri: string, more: Partial<SourceOptions> = {}): RegistrySource {
   const source = openFor(uri, { timeoutMs: 5_000, clock: instantClock(), ...more });
   whenTestIsOver(() => source.close());
@@ -25,7 +25,7 @@ export async function snapshotOf(source: RegistrySource): Promise<Snapshot> {
   return buildSnapshot(rows, 0, aliasTable);
 }
 
-/** The real time, but waits are over at once; `slept` tells how long they would have been. */
+/** Real time, but waits end at once; `slept` has their lengths. */
 export function instantClock(): Clock & { slept: number[] } {
   const slept: number[] = [];
   return {
@@ -38,17 +38,17 @@ export function instantClock(): Clock & { slept: number[] } {
   };
 }
 
-/** When tests in this process begin, by their own clocks: results do not depend on the hour and day they run at. */
+/** Start time of tests in this process by their own clocks: results do not depend on the hour and day they run at. */
 export const testStart = Date.UTC(2026, 10, 20, 6);
 const startedAt = performance.now();
-/** The time of `pacedClock`. Beside real servers it is theirs. */
+/** Time of `pacedClock`. Real servers have the system's time. */
 export const testNow = (): number =>
   process.env['TEST_CLOCK'] === 'system' ? Date.now() : testStart + Math.round(performance.now() - startedAt);
 
-/** A clock that begins at `testStart` and goes as fast as the real one. */
+/** A clock that starts at `testStart` and advances as fast as the real one. */
 export const pacedClock = (): Clock => ({ now: testNow, sleep: systemClock.sleep });
 
-/** A clock that stands still until it is told to move; sleepers wake when their time has come. */
+/** A clock that advances only when told; sleepers wake when their time has come. */
 export function handClock(startAt = Date.UTC(2026, 10, 20)) {
   let now = startAt;
   let sleepers: { at: number; wake: () => void }[] = [];
@@ -60,7 +60,7 @@ export function handClock(startAt = Date.UTC(2026, 10, 20)) {
         sleepers.push({ at: now + ms, wake: resolve });
         signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
       }),
-    /** Moves time on and lets what was due run to its next wait. */
+    /** Advances the time and lets everything due run to its next wait. */
     advance: async (ms: number) => {
       now += ms;
       const due = sleepers.filter((sleeper) => sleeper.at <= now);
@@ -72,7 +72,7 @@ export function handClock(startAt = Date.UTC(2026, 10, 20)) {
   } satisfies Clock & Record<string, unknown>;
 }
 
-/** Lets everything that can run without time or I/O run. */
+/** Lets everything run that needs neither time nor I/O. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }

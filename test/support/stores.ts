@@ -10,19 +10,19 @@ import { whenTestIsOver } from './cleanup.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
-    /** The PostgreSQL of the project `postgres`; not there in the others, whose stores are embedded. */
+    /** PostgreSQL of the project `postgres`; undefined in the others, whose stores are embedded. */
     postgresUrl?: string;
   }
 }
 
 const server = inject('postgresUrl');
 
-/** Whether this run is over PostgreSQL: what is about files alone is left out then. */
+/** Whether this run uses PostgreSQL: tests of files are skipped then. */
 export const onPostgres = server !== undefined;
 
 const made = new Map<string, Promise<string>>();
 
-/** The address of the database that stands for this folder; undefined = the folder itself. It is gone when the test is over. */
+/** URL of the database for this folder; undefined = the folder itself. Dropped after the test. */
 export async function databaseOf(directory: string): Promise<string | undefined> {
   if (server === undefined) return undefined;
   const name = `t_${createHash('sha256').update(directory).digest('hex').slice(0, 20)}`;
@@ -53,7 +53,7 @@ export const placeIn = async (directory: string): Promise<Place> => ({
   connections: 3,
 });
 
-/** The store of a folder over the engine of this run, opened when it is first asked; closed when the test is over. */
+/** The store of a folder with the engine of this run, opened at first use; closed after the test. */
 export const storeIn = (directory: string): Store => opening(async () => openStore(await placeIn(directory)));
 export const metricStoreIn = (directory: string): MetricStore =>
   opening(async () => openMetricStore(await placeIn(directory)));
@@ -77,7 +77,7 @@ function opening<T>(open: () => Promise<Store<T>>): Store<T> {
   return store;
 }
 
-/** A second hand on the tables of a folder, which knows nothing of what they mean. */
+/** Raw access to the tables of a folder. */
 export async function roughHand(directory: string, part = 'tower.db') {
   const url = await databaseOf(directory);
   if (url === undefined) {

@@ -9,7 +9,7 @@ export const sharedSecret = 'a shared secret of more than 32 characters';
 
 type Claims = JWTPayload & { alg?: string; kid?: string | null };
 
-/** An issuer of tokens with keys of three kinds, and the address of its public keys. */
+/** A token issuer with keys of three kinds, and the URL of its public keys. */
 export async function tokenIssuer(nowMs: number) {
   const kinds = ['RS256', 'ES256', 'EdDSA'] as const;
   const pairs = Object.fromEntries(
@@ -35,7 +35,7 @@ export async function tokenIssuer(nowMs: number) {
   issued.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`;
   const now = Math.floor(nowMs / 1000);
 
-  /** A token that is right in everything but what is given here. */
+  /** A valid token, except for the given changes. */
   const token = async ({ alg = 'RS256', kid = `key-${alg}`, ...claims }: Claims = {}): Promise<string> => {
     const payload = { iss: issuer, aud: audience, sub: 'dana', iat: now, exp: now + 300, scope: 'read', ...claims };
     const header = { alg, ...(kid === null ? {} : { kid }) };
@@ -45,7 +45,7 @@ export async function tokenIssuer(nowMs: number) {
   return { ...issued, issued, token, pairs, now };
 }
 
-/** A token nobody signed. */
+/** An unsigned token. */
 export function unsigned(payload: object, header: object = { alg: 'none' }): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   return `${part(header)}.${part(payload)}.`;

@@ -11,7 +11,7 @@ export function towerCommand(args: string[], options: { cwd: string; env?: Recor
   return started;
 }
 
-/** A tower listening on a free port, with its folders in `cwd`. */
+/** An instance on a free port, with its folders in `cwd`. */
 export async function servingTower(cwd: string, env: Record<string, string> = {}): Promise<Started & { url: string }> {
   for (let attempt = 1; ; attempt += 1) {
     const port = await freePort();
@@ -21,7 +21,7 @@ export async function servingTower(cwd: string, env: Record<string, string> = {}
       await untilAnswers(`${url}/readyz`, started, 20_000);
       return { ...started, url };
     } catch (error) {
-      // The port was free when it was looked for; another test was quicker.
+      // Another process took the port meanwhile.
       if (attempt === 3 || !started.output().includes('is in use')) throw error;
     }
   }

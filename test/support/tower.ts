@@ -10,14 +10,14 @@ import { whenTestIsOver } from './cleanup.ts';
 import { pacedClock } from './sources.ts';
 import { databaseOf } from './stores.ts';
 
-/** A folder that is gone when the test is over. */
+/** A folder that is deleted after the test. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'tower-test-'));
   whenTestIsOver(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** A log that is kept, one parsed line per event. */
+/** A log in memory, one parsed line per event. */
 export function keptLog() {
   const lines: Record<string, unknown>[] = [];
   const log = createLog('DEBUG', 'json', { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
@@ -26,7 +26,7 @@ export function keptLog() {
 
 export type TestTower = Tower & { app: FastifyInstance; folder: string; logText: () => string };
 
-/** A whole instance in folders of its own, with a paced clock, not listening; stopped when the test is over. */
+/** A whole instance in its own folders, with a paced clock, not listening; stopped after the test. */
 export async function testTower(env: Record<string, string> = {}, overrides: Overrides = {}): Promise<TestTower> {
   const folder = temporaryFolder();
   const databaseUrl = await databaseOf(env['DATA_DIRECTORY'] ?? join(folder, 'data'));
@@ -35,7 +35,7 @@ export async function testTower(env: Record<string, string> = {}, overrides: Ove
     DATA_DIRECTORY: join(folder, 'data'),
     ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl, TOWER_SECRET_KEY: 'k'.repeat(40) }),
     RATE_LIMIT_PER_MINUTE: '100000',
-    // Test files share few cores: a slow moment of theirs is not what a test means by overload.
+    // Test files share few cores: slow moments must not count as overload.
     MAX_EVENT_LOOP_DELAY_MS: '0',
     MLFLOW_MAX_RETRIES: '0',
     ...env,
