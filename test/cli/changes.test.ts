@@ -8,7 +8,7 @@ afterEach(() => {
   process.exitCode = 0;
 });
 
-/** Moves an alias and has the tower look. */
+/** Moves an alias and has the instance poll MLflow. */
 async function movedAlias() {
   const cli = await cliOver();
   const move = async (alias: string, version: string) => {

@@ -159,7 +159,7 @@ describe('tables', () => {
         ['map', { k: 1 }],
       ]),
     ).toBe('a     -\nlist  x, y\nmap   k=1');
-    // On a terminal lines end with it, between words.
+    // On a terminal, values wrap between words.
     expect(card([['why', `it is so because ${'x'.repeat(30)} of it`]], 26)).toBe(
       `why  it is so because\n     ${'x'.repeat(30)}\n     of it`,
     );

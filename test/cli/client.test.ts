@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { createTowerClient } from '#cli/client.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 
-/** A server that sends these pieces of a stream of events. */
+/** A server that sends these chunks of an event stream. */
 async function streamOf(pieces: string[]) {
   const server = createServer(async (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });

@@ -39,7 +39,7 @@ describe('tower rightsizing', () => {
     const nobody = ['rightsizing', 'recommend', '--namespace', 'shop', '--service', 'nobody'];
     const none = 'shop/nobody: no recommendation: Prometheus knows no container of it in the last 14 days';
     expect(await tower(...nobody)).toMatchObject({ code: 1, out: none });
-    // What is not to be applied is a comment, and no success.
+    // A recommendation that cannot be applied is printed as a comment, with an exit code of its own.
     expect(await tower(...nobody, '--output', 'kubectl')).toMatchObject({ code: 1, out: `# ${none}` });
     const some = await tower('rightsizing', 'recommend', '--namespace', 'shop', '--services', 'web', '--days', '2');
     expect(some.out).toMatch(/^shop\/web\n/);
@@ -100,7 +100,7 @@ describe('tower rightsizing', () => {
     const few = await tower(...asked, '--strategies', 'tower, vpa', '--own-floors');
     expect(few.out).toMatch(/^STRATEGY .*\ntower .*\nvpa .*\n\n3 windows/);
     writeFileSync(csv, `time,cores\n${rows.filter((_, i) => i !== 5).join('\n')}\n`);
-    // A row that is missing is a gap.
+    // A missing row is a gap.
     const gap = await tower('--json', ...asked);
     expect(JSON.parse(gap.out)).toMatchObject({ samples: 238, windows: 3, step_seconds: 3600 });
     const unix = rows.map((row, i) => `${start / 1000 + i * 3600},${row.split(',')[1]}`);

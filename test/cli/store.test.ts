@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { cliOver } from '../support/cli.ts';
 import { temporaryFolder, testTower } from '../support/tower.ts';
 
-/** A tower with something in both databases and a model, and the command line over its folder. */
+/** An instance with rows in both databases and a model, and a CLI for its folder. */
 async function filled() {
   const { towerWith, services, folder } = await cliOver();
   const data = join(folder, 'data');

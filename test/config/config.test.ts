@@ -77,7 +77,7 @@ describe('settings', () => {
       'TOWER_SECRET_KEY',
     ]);
     expect(parametersOf({ DATABASE_URL: 'postgres://db/tower', METRICS_RETENTION_DAYS: '500' })).toEqual([]);
-    // A variable that breaks its own rule is reported once.
+    // A variable with an invalid value is reported once.
     expect(parametersOf({ METRICS_RETENTION_DAYS: 'x', METRICS_HOURS_RETENTION_DAYS: '10' })).toEqual([
       'METRICS_RETENTION_DAYS',
     ]);

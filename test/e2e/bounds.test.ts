@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { composeInstance } from '../routes/compose-instance.ts';
 
-/** A tower that listens, and bytes sent to it as they are. */
+/** A listening instance that gets raw bytes. */
 async function listening() {
   const tower = await composeInstance();
   await tower.app.listen({ host: '127.0.0.1', port: 0 });
@@ -16,7 +16,7 @@ async function listening() {
       });
       socket.on('data', (chunk: Buffer) => (said += chunk));
       socket.on('close', () => resolve(said));
-      // A refusal while still sending resets the connection.
+      // A response sent while the client is still sending resets the connection.
       socket.on('error', (error: NodeJS.ErrnoException) =>
         said === '' && error.code !== 'EPIPE' && error.code !== 'ECONNRESET' ? reject(error) : resolve(said),
       );

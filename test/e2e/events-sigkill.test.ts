@@ -46,7 +46,7 @@ describe('SIGKILL at any moment of a refresh', () => {
         },
         () => undefined,
       );
-      // Up to twice the time a refresh and its deliveries take here.
+      // Up to twice the usual duration of a refresh with its deliveries.
       await new Promise((resolve) => setTimeout(resolve, random() * 200));
       await tower.stop('SIGKILL');
       await refreshed;

@@ -12,7 +12,7 @@ const soak = process.env['SOAK'] === '1';
 const base = Date.UTC(2026, 0, 1);
 const ours = (path: string) => JSON.stringify(new URL(`../../${path}`, import.meta.url).href);
 
-/** Four writers of twenty points a batch, and one that seals hours as they pass; says which batches were committed. */
+/** Four writers of batches of twenty points, and one that seals hours; it prints the committed batches. */
 const writer = (place: Place, first: number) => `
   import { openMetricStore } from ${ours('src/store/open-store.ts')};
   import { createRecorder } from ${ours('services/analytics/storage/recorder.ts')};

@@ -8,7 +8,7 @@ import { secretOf } from '../support/locked-tower.ts';
 import { noSignal } from '../support/sources.ts';
 import { testTower } from '../support/tower.ts';
 
-/** A text that occurs nowhere else. */
+/** A unique text. */
 const canary = (name: string) => `canary-${name}-${'0123456789'.repeat(4)}`;
 const secrets = {
   MLFLOW_TRACKING_PASSWORD: canary('password'),
@@ -43,7 +43,7 @@ describe('secrets', () => {
       return response;
     };
 
-    // The one place where it must be shown, once, is left out of what is searched.
+    // The only response that must contain it, once, is excluded from the search.
     const url = `http://127.0.0.1:9/${canary('path')}?q=${canary('query')}`;
     const made = await app.inject({ method: 'POST', url: '/api/v1/registry/webhooks', headers, payload: { url } });
     const { id, secret } = made.json<{ id: string; secret: string }>();
@@ -102,7 +102,7 @@ describe('secrets', () => {
     expect(seen.length).toBeGreaterThan(100);
     for (const [name, text] of Object.entries(channels)) {
       expect(text.length, `${name} has something to search`).toBeGreaterThan(100);
-      // What a caller sent may be quoted to that caller, and to nobody else.
+      // Responses may quote a client's own input, and nothing else.
       const found = [...text.matchAll(/canary-[a-z-]+/g)].map(([word]) => word);
       expect(name === 'answers' ? found.filter((word) => !word.startsWith('canary-bad')) : found, name).toEqual([]);
       for (const hidden of [secret, secret.slice(6), key, secretOf(key)]) expect(text, name).not.toContain(hidden);

@@ -13,7 +13,7 @@ import { servingTower } from '../support/tower-process.ts';
 
 const soak = process.env['SOAK'] === '1';
 
-/** Writes cache files of 100 and 200 models in turn, for ever. */
+/** Writes cache files of 100 and 200 models alternately, forever. */
 const writer = (path: string) => `
   import { saveCache } from ${JSON.stringify(new URL('../../services/registry/mirror/cache-file.ts', import.meta.url).href)};
   import { manyRows } from ${JSON.stringify(new URL('../support/rows.ts', import.meta.url).href)};
@@ -56,7 +56,7 @@ it('SIGKILL while the cache is being written: the next start always has a comple
     expect(snapshot?.versions.every((version) => Object.keys(version.run?.metrics ?? {}).length === 4)).toBe(true);
     await mirror.stop();
   }
-  // What the killed writers left half-written was removed by the starts after them.
+  // Later starts removed the temporary files of killed writers.
   expect(readdirSync(folder).length).toBeLessThanOrEqual(2);
 }, 600_000);
 

@@ -10,7 +10,7 @@ import { start } from '../support/processes.ts';
 import { testNow } from '../support/sources.ts';
 import { type TestTower, temporaryFolder, testTower } from '../support/tower.ts';
 
-/** A disk of its own in memory; null where this user may not mount one. */
+/** A small tmpfs; null if this user may not mount one. */
 function smallDisk(megabytes: number): string | null {
   const folder = join(temporaryFolder(), 'disk');
   mkdirSync(folder);

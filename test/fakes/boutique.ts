@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { whenTestIsOver } from '../support/cleanup.ts';
 
-/** The front end of a shop like Online Boutique: sessions in a cookie, forms that are checked, an order page. */
+/** The front end of a shop like Online Boutique: session cookies, form validation, an order page. */
 
 const products = [
   '0PUK6V6EV0',
@@ -25,7 +25,7 @@ async function formOf(request: IncomingMessage): Promise<URLSearchParams> {
   return new URLSearchParams(text);
 }
 
-/** The check sum of card numbers. */
+/** Luhn checksum of card numbers. */
 const passesLuhn = (digits: string): boolean =>
   [...digits].toReversed().reduce((sum, digit, i) => {
     const value = Number(digit) * (i % 2 === 1 ? 2 : 1);
@@ -34,7 +34,7 @@ const passesLuhn = (digits: string): boolean =>
     10 ===
   0;
 
-/** `failing`: share of requests, by turns, that are answered 500. */
+/** `failing`: share of requests that are answered with 500. */
 export async function fakeBoutique({ failing = 0 } = {}) {
   const seen: Record<string, number> = {};
   const carts = new Map<string, Map<string, number>>();

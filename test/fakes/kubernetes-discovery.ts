@@ -1,4 +1,4 @@
-/** What leads a client to the fake API server, and what kubectl asks it first: which groups of objects there are. */
+/** Discovery of the fake API server: a kubeconfig, and the API groups that kubectl requests first. */
 
 const objects: Record<string, [name: string, kind: string, subresources?: string[]][]> = {
   v1: [['pods', 'Pod']],
@@ -11,7 +11,7 @@ const objects: Record<string, [name: string, kind: string, subresources?: string
 };
 const verbs = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'];
 
-/** An answer to one of its questions; null for anything else. */
+/** Answer to a discovery request; null for anything else. */
 export function discovery(path: string): object | null {
   if (path === '/version') return { major: '1', minor: '33', gitVersion: 'v1.33.0' };
   if (path === '/api') return { kind: 'APIVersions', versions: ['v1'] };

@@ -1,4 +1,4 @@
-/** Objects of the fake API server: which are selected, and what patches make of them. */
+/** Objects of the fake API server: selectors and patches. */
 
 export type Json = Record<string, unknown>;
 export type FakeObject = {
@@ -20,7 +20,7 @@ export function isSelected({ metadata }: FakeObject, query: URLSearchParams): bo
   );
 }
 
-/** A merge patch; lists of things with names are merged by them, as a strategic one does. Null takes away. */
+/** JSON merge patch; lists of named objects are merged by name, as in a strategic merge patch. Null deletes. */
 export function merged(before: unknown, patch: unknown): unknown {
   if (
     Array.isArray(patch) &&

@@ -9,12 +9,12 @@ import { discovery, kubeconfig } from './kubernetes-discovery.ts';
 import { type FakeObject, isSelected, type Json, merged } from './kubernetes-objects.ts';
 
 /**
- * The API server of a small cluster, with what scales pods behind it: objects with versions, conflicts, watches, the scale
- * subresource, patches. kubectl gets, scales, patches and waits with it (test/peers/kubernetes.test.ts).
+ * A fake Kubernetes API server with the controllers that scale pods: resource versions, conflicts, watches, the scale
+ * subresource, patches. kubectl can get, scale, patch and wait with it (test/peers/kubernetes.test.ts).
  */
 
 type Event = { version: number; path: string; type: string; object: FakeObject };
-/** What is answered in the place of the truth; nothing: the truth. */
+/** An error instead of the answer; undefined: the normal answer. */
 type Trouble = (call: { method: string; path: string }) => { status: number; message?: string } | undefined;
 
 const route =
@@ -27,7 +27,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
   const watchers = new Set<(event: Event) => void>();
   const calls: string[] = [];
   let version = 1000;
-  /** What pods look like once they are there; a test may hold them up. */
+  /** Status of new pods; tests can delay readiness. */
   let statusOf = (_pod: string): Json => readyStatus;
   let trouble: Trouble = () => undefined;
   let delayMs: (() => number) | null = null;
@@ -61,7 +61,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
   const workloads = (kind: string) => `/apis/apps/v1/namespaces/${namespace}/${kind.toLowerCase()}s`;
 
   let made = 0;
-  /** As many pods as are wanted, of the template there is now; those of an older one go. */
+  /** Creates the wanted number of pods from the current template; deletes pods of older ones. */
   const reconcile = (object: FakeObject): void => {
     const spec = object.spec as { replicas: number; template: { spec: Json } };
     const app = object.metadata.name;
@@ -70,7 +70,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
       [...at(pods).values()].filter(
         ({ metadata, status }) => (metadata['labels'] as Json)['app'] === app && status?.['phase'] !== 'Failed',
       );
-    // A pod that was resized in place is still of its template.
+    // A pod resized in place still belongs to its template.
     const isOld = ({ metadata }: FakeObject) => (metadata['annotations'] as Json)['template'] !== template;
     for (const pod of own().filter(isOld)) remove(pods, pod.metadata.name);
     for (const pod of own().slice(spec.replicas)) remove(pods, pod.metadata.name);
@@ -140,7 +140,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
       return refusal(409, 'Conflict', 'the object has been modified');
     if (method === 'DELETE') {
       remove(collection, before.metadata.name);
-      // What has pods gets another one.
+      // Replaces a deleted pod of a workload.
       const app = String((before.metadata['labels'] as Json | undefined)?.['app']);
       const owner = ['Deployment', 'StatefulSet'].map((kind) => at(workloads(kind)).get(app)).find(Boolean);
       if (collection === pods && owner) reconcile(owner);
@@ -239,7 +239,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
   writeFileSync(file, kubeconfig(port, namespace));
   return {
     port,
-    /** A kubeconfig file that leads here. */
+    /** A kubeconfig file for this server. */
     file,
     calls,
     workload,
@@ -251,11 +251,11 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     leases: () => [...at(`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`).values()],
     dropLeases: () => at(`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`).clear(),
     pods: () => [...at(pods).values()],
-    /** Pods that begin from now on have this status. */
+    /** Status of pods created from now on. */
     podsAre: (status: (pod: string) => Json) => (statusOf = status),
     setPod: (name: string, status: Json) => put(pods, { ...at(pods).get(name)!, status }),
     trouble: (next: Trouble) => (trouble = next),
-    /** How long each call takes before it is looked at. */
+    /** Delay of each call. */
     delays: (ms: () => number) => (delayMs = ms),
     endWatches: () => server.closeAllConnections(),
     close,

@@ -5,7 +5,7 @@ import { whenTestIsOver } from '../support/cleanup.ts';
 
 type Json = Record<string, unknown>;
 
-/** What the fake server holds, in MLflow's own JSON. */
+/** Content of the fake server, in MLflow's JSON. */
 export type FakeRegistry = {
   experiments: Json[];
   models: Json[];
@@ -24,13 +24,13 @@ export type FakeMlflow = {
   /** `METHOD /path` of every call, in order. */
   calls: string[];
   requests: { path: string; query: URLSearchParams; body: Json; headers: IncomingMessage['headers'] }[];
-  /** Answers instead of the fake for calls whose path ends so; a function may let a call through with null. */
+  /** Answers for calls whose path has this suffix; a function returns null for the normal answer. */
   instead: Record<string, Answer | ((request: { query: URLSearchParams; body: Json }) => Answer | null)>;
-  /** No answer at all: connections are cut. */
+  /** No answers: connections are closed. */
   down: boolean;
-  /** Called after a page was cut from a list and before it is sent, to change the registry between pages. */
+  /** Called after a page was read and before it is sent, to change the registry between pages. */
   betweenPages: (path: string) => void;
-  /** Longest page the server gives, whatever is asked. */
+  /** Maximum page size, whatever is requested. */
   maxPage: number;
   mostInFlight: number;
   hold: Promise<void> | null;
@@ -38,9 +38,9 @@ export type FakeMlflow = {
 };
 
 /**
- * A server that answers MLflow's bulk reads as the real one does: `{}` for nothing, offset tokens over a live
- * list, NaN as text, 400 where a required parameter is missing, HTML for unknown routes.
- * `test/peers/fake.test.ts` has MLflow's own client read from it.
+ * Answers MLflow's bulk reads as the real server does: `{}` for no results, offset tokens over a live list, NaN as
+ * text, 400 for missing parameters, HTML for unknown routes. `test/peers/fake.test.ts` reads from it with MLflow's own
+ * client.
  */
 export async function fakeMlflow(
   registry: Partial<FakeRegistry> = {},
@@ -83,7 +83,7 @@ async function handle(fake: FakeMlflow, request: IncomingMessage, response: Serv
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   const text = Buffer.concat(chunks).toString();
-  // The real server takes a malformed body as {}.
+  // The real server treats a malformed body as {}.
   const body = parse(text);
   fake.calls.push(`${request.method} ${url.pathname}`);
   fake.requests.push({ path: url.pathname, query: url.searchParams, body, headers: request.headers });
@@ -152,7 +152,7 @@ function route(fake: FakeMlflow, path: string, query: URLSearchParams, body: Jso
   }
   if (call === 'metrics/get-history') {
     const points = registry.histories[`${query.get('run_id')} ${query.get('metric_key')}`] ?? [];
-    // Servers from 3.1.1 to 3.13 give nothing and a token for ever without max_results.
+    // Without max_results, servers from 3.1.1 to 3.13 return nothing and always a next page token.
     if (!query.has('max_results')) return json({ next_page_token: 'eyJvZmZzZXQiOiAwfQ==' });
     return page(fake, path, 'metrics', points, Number(query.get('max_results')), query.get('page_token'));
   }
@@ -161,7 +161,7 @@ function route(fake: FakeMlflow, path: string, query: URLSearchParams, body: Jso
       const points = registry.histories[`${id} ${query.get('metric_key')}`] ?? [];
       return points.map((point) => ({ ...point, run_id: id }));
     });
-    // A bare NaN, as Python writes it: not JSON.
+    // A bare NaN as Python writes it, which is not valid JSON.
     return { status: 200, body: JSON.stringify({ metrics: rows }).replaceAll('"NaN"', 'NaN') };
   }
   const loggedModel = /^logged-models\/(.+)$/.exec(call)?.[1];
@@ -170,7 +170,7 @@ function route(fake: FakeMlflow, path: string, query: URLSearchParams, body: Jso
   return html404;
 }
 
-/** What a filter by name leaves; other filters are not known here. */
+/** Filters by name; other filters are not supported here. */
 function named(items: Json[], query: URLSearchParams): Json[] {
   const [, , name] = /^name = (['"])(.*)\1$/.exec(query.get('filter') ?? '') ?? [];
   return name === undefined ? items : items.filter((item) => item['name'] === name);
@@ -178,7 +178,7 @@ function named(items: Json[], query: URLSearchParams): Json[] {
 
 function searchRuns(fake: FakeMlflow, path: string, body: Json): Answer {
   const ids = body['experiment_ids'];
-  // Ids that are numbers are dropped without a word, and no ids means no runs.
+  // Numeric ids are ignored silently, and no ids means no runs.
   const experiments = new Set(Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : []);
   const filter = String(body['filter'] ?? '');
   const wanted = /run_id IN \((.*)\)/

@@ -5,10 +5,10 @@ import { stateNames } from '#services/acquisition/prometheus/state-queries.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 
 /**
- * A shop under load and the Prometheus that watches it. What a service uses is a function of load and replicas, with noise
- * that is the same whenever the same experiment is made: cores = 0.02 each + 0.004 per request and second, bytes = 60 MB each
- * + 200 kB per request and second of each.
- * @param levels - requests per second that there may be; what comes is the nearest of them
+ * A shop under load and its Prometheus. Usage is a function of load and replicas, with noise that is the same for the
+ * same experiment: cores = 0.02 per replica + 0.004 per request per second, bytes = 60 MB per replica + 200 kB per
+ * request per second per replica.
+ * @param levels - possible requests per second; the nearest one is used
  */
 export async function simulatedShop(cluster: { replicasOf(service: string): number | undefined }, levels: number[]) {
   const requests: number[] = [];
@@ -33,14 +33,14 @@ export async function simulatedShop(cluster: { replicasOf(service: string): numb
   };
   const valueAt = (column: string, service: string, load: number): number => {
     const replicas = cluster.replicasOf(service) ?? 0;
-    // The same at every step: how a stretch is asked for, in one part or in two, must not matter.
+    // Deterministic by step, so that one query and two partial queries return the same.
     const noise = normal(seededRandom(100 * replicas + load + (service === 'web' ? 0 : 7)));
     if (column === 'cpu_cores') return (0.02 * replicas + 0.004 * load) * (1 + 0.01 * noise);
     if (column === 'mem_bytes') return (60e6 * replicas + 200e3 * load) * (1 + 0.001 * noise);
     if (column === 'replica_count') return replicas;
     if (column === 'request_rate') return load;
     if (column === 'pod_restarts') return 0;
-    // What production used before: little.
+    // Low usage before, in production.
     if (column === 'pod_cpu') return 0.03 * (1 + 0.1 * noise);
     if (column === 'pod_mem') return 61e6;
     return 10 + noise;
@@ -49,7 +49,7 @@ export async function simulatedShop(cluster: { replicasOf(service: string): numb
     const ask = (name: string) => searchParams.get(name) ?? '';
     const [, column = '', service = ''] = /^sim_(\w+)\{svc="([^"]+)"\}$/.exec(ask('query')) ?? [];
     const [start, end, step] = [Number(ask('start')), Number(ask('end')), Number(ask('step'))];
-    // Of the last two seconds of the load: it is asked for when that is over.
+    // Load of the last two seconds: queried after the load has ended.
     const last = requests.at(-1) ?? 0;
     const rate = requests.filter((at) => at > last - 2000).length / 2;
     const load = levels.toSorted((a, b) => Math.abs(a - rate) - Math.abs(b - rate))[0]!;
@@ -68,7 +68,7 @@ export async function simulatedShop(cluster: { replicasOf(service: string): numb
   return { prometheus, target };
 }
 
-/** A file for PROMETHEUS_QUERIES_FILE that asks it. */
+/** A PROMETHEUS_QUERIES_FILE for it. */
 export const simulatedQueries = (columns: readonly string[]): string =>
   JSON.stringify({
     columns: Object.fromEntries(columns.map((name) => [name, { unit: '1', query: `sim_${name}{svc="$svc"}` }])),

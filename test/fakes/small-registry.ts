@@ -2,7 +2,7 @@ import type { FakeRegistry } from './mlflow.ts';
 
 type Json = Record<string, unknown>;
 
-/** A small registry with a bit of everything, in MLflow's own JSON. */
+/** A small registry with one of each kind of entry, in MLflow's JSON. */
 export function smallRegistry(): FakeRegistry {
   const at = 1_700_000_000_000;
   const version = (name: string, number: string, more: Json = {}): Json => ({

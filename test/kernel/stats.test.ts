@@ -13,7 +13,7 @@ import {
   standardDeviation,
 } from '#kernel/stats.ts';
 
-/** Expected values are SciPy 1.17.1’s. */
+/** Expected values from SciPy 1.17.1. */
 const near = (value: number, expected: number, relative = 1e-6) =>
   expect(Math.abs(value / expected - 1)).toBeLessThan(relative);
 

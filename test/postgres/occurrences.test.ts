@@ -8,7 +8,7 @@ import { temporaryFolder } from '../support/tower.ts';
 const kills = process.env['SOAK'] === '1' ? 20 : 2;
 const ours = (path: string) => JSON.stringify(new URL(`../../${path}`, import.meta.url).href);
 
-/** A tower that does nothing but lead, schedule `tick` every half second, and take up what is queued. */
+/** An instance that schedules `tick` every half second while it leads, and runs the queued jobs. */
 const ticking = (databaseUrl: string, name: string) => `
   import { openStore } from ${ours('src/store/open-store.ts')};
   import { createQueue } from ${ours('src/store/queue.ts')};
@@ -77,11 +77,11 @@ it(`the leader of two towers is killed ${kills} times: each scheduled occurrence
     output += tower.output();
   }
   expect(Math.max(...handovers)).toBeLessThan(15_000);
-  // No occurrence was left out while one tower lived, and none is there twice.
+  // No occurrence was skipped while an instance was alive, and none was queued twice.
   const times = rows.map(({ subject }) => Date.parse(subject)).sort((x, y) => x - y);
   expect(times).toEqual(Array.from({ length: times.length }, (_, i) => times[0]! + i * 500));
   expect(times.at(-1)).toBe(last - 500);
-  // What was done twice was begun by one that died; its attempts say so.
+  // A job that ran twice was started by an instance that crashed; its attempts show that.
   const again = rows.reduce((sum, { attempts }) => sum + attempts - 1, 0);
   const done = [...output.matchAll(/^did (.*)$/gm)]
     .map(([, subject]) => subject!)

@@ -206,7 +206,7 @@ describe('a store in PostgreSQL', () => {
 });
 
 describe('tower store over PostgreSQL', () => {
-  /** A tower with something in every kind of table, and what is to be found again. */
+  /** An instance with rows in every kind of table, and the expected rows. */
   async function filled() {
     const tower = await testTower();
     const { services } = tower;
@@ -270,7 +270,7 @@ describe('tower store over PostgreSQL', () => {
     const ids = await (await roughHand(elsewhere))('select max(id)::int as id, count(*)::int as n from series');
     expect(ids).toEqual([{ id: 121, n: 121 }]);
 
-    // What was embedded moves to PostgreSQL by the same two commands.
+    // An embedded store moves to PostgreSQL by the same two commands.
     const again = join(temporaryFolder(), 'again');
     await command({ DATA_DIRECTORY: folder }, 'store', 'backup', again);
     const third = temporaryFolder();

@@ -22,7 +22,7 @@ async function ask<T>({ url }: Serving, path: string, body?: object): Promise<T>
 
 const patient = { timeout: 30_000, interval: 50 };
 
-/** Towers over one PostgreSQL and one MLflow, whose alias `count` the test moves. */
+/** Instances with one PostgreSQL and one MLflow, whose alias `count` the test moves. */
 async function towersOver(more: Record<string, string> = {}) {
   const registry = smallRegistry();
   const dna = registry.models.find((item) => item['name'] === 'DNA') ?? {};
@@ -48,7 +48,7 @@ async function towersOver(more: Record<string, string> = {}) {
 }
 
 const health = (tower: Serving) => ask<Health>(tower, '/health');
-/** Waits until exactly one of these leads. */
+/** Waits until exactly one of them leads. */
 async function leaderOf(towers: Serving[]): Promise<Serving> {
   return vi.waitFor(async () => {
     const all = await Promise.all(towers.map(async (serving) => ({ serving, ...(await health(serving)) })));
@@ -77,7 +77,7 @@ it('towers over one PostgreSQL share what they keep; one of them reads MLflow, a
   await ask(second, '/models/DNA/1/monitor', { model_type: 'classifier', registered_by: 'dana' });
   expect(await ask(first, '/debug/monitored')).toMatchObject({ monitored_count: 1 });
 
-  // Who follows the one hears what the other has seen.
+  // Clients of one instance receive changes that another detected.
   const stream = await fetch(`${second.url}/models/stream`);
   const reader = stream.body!.pipeThrough(new TextDecoderStream()).getReader();
   expect((await reader.read()).value).toContain('retry');
@@ -87,7 +87,7 @@ it('towers over one PostgreSQL share what they keep; one of them reads MLflow, a
   await reader.cancel();
   await vi.waitFor(async () => expect(await ask(second, '/models')).toEqual(await ask(first, '/models')), patient);
 
-  // A tower that ends properly is followed at once.
+  // A regular shutdown releases leadership at once.
   const [leader, other] = [first, second];
   const begun = performance.now();
   await leader.stop('SIGTERM');
@@ -106,7 +106,7 @@ it(`the leader is killed ${kills} times: another leads within 15 s, no event is 
   for (let kill = 0; kill < kills; kill += 1) {
     const leader = await leaderOf([a, b]);
     const other = leader === a ? b : a;
-    // The alias moves on while the leader reads, writes and delivers; it dies somewhere in between.
+    // The alias keeps moving while the leader reads, writes and delivers; it is killed at a random moment.
     setAlias((moved += 1));
     void ask(leader, '/cache/refresh', {}).catch(() => undefined);
     await new Promise((resolve) => setTimeout(resolve, (kill * 37) % 250));
@@ -151,7 +151,7 @@ it('a leader that stands still is followed, and does not lead any more when it g
   await leaderOf([other]);
   expect(performance.now() - begun).toBeLessThan(15_000);
   process.kill(pid, 'SIGCONT');
-  // At once, by its own clock: it need not have asked anybody.
+  // At once, by its own clock, without contacting the store.
   expect((await health(leader)).leads).toBe(false);
   expect((await health(other)).leads).toBe(true);
 }, 60_000);

@@ -34,7 +34,7 @@ describe('every route for everybody', () => {
       for (const [method, operation] of Object.entries(methods)) {
         const needed = operation['x-required-scope'];
         for (const [name, { token, scopes }] of Object.entries(callers)) {
-          // The stream would not end; that it is refused is what is seen here.
+          // An accepted stream would not end; only refusals are tested here.
           if (path === '/models/stream' && scopes !== null && scopes.length > 0) continue;
           const request: InjectOptions = {
             method: method.toUpperCase() as 'GET',
@@ -219,7 +219,7 @@ describe('API keys', () => {
   it('say when they were last used, to the minute', async () => {
     const { services, keyWith, whoami, clock } = await lockedTower();
     const key = await keyWith('read');
-    // It is written down beside the answer, not before it.
+    // Written asynchronously after the response.
     const lastUsed = (at: string) =>
       vi.waitFor(async () => expect(await services.access.keys.list()).toMatchObject([{ last_used_at: at }]));
     await whoami(key);

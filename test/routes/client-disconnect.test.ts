@@ -19,7 +19,7 @@ it('what nobody waits for any more holds up nobody', { timeout: 30_000 }, async 
   const gone = new AbortController();
   const long = asked({ values, horizon: 200, windows: 20 }, '/backtest', gone.signal);
   await began;
-  // Begun after it, so that it has the thread by now or waits before the next one.
+  // Queued after it, so it has the thread by now or waits for it.
   const second = asked({ values: values.slice(0, 60), horizon: 2, members: ['persistence'] });
   gone.abort();
   await expect(long).rejects.toThrow('abort');

@@ -3,7 +3,7 @@ import { smallRegistry } from '../fakes/small-registry.ts';
 import { handClock } from '../support/sources.ts';
 import { testTower } from '../support/tower.ts';
 
-/** A tower that has read a small fake MLflow once, with a clock the test moves. */
+/** An instance that has read a small fake MLflow once, with a clock set by the test. */
 export async function composeInstance(env: Record<string, string> = {}) {
   const fake = await fakeMlflow(smallRegistry());
   const clock = handClock();

@@ -3,7 +3,7 @@ import type { Case } from './contract-change-cases.ts';
 
 const point = { metric: 'cpu_usage', resource: 'node-1', value: 45.5, labels: { host: 'server1' } };
 const post = 'POST /api/v1/analytics/metrics';
-/** A week of them, ten minutes apart. */
+/** A week of points, ten minutes apart. */
 export const metrics = Array.from({ length: 1000 }, (_, i) => ({
   metric_type: 'CPU_USAGE',
   resource_id: 'node-1',
@@ -11,7 +11,7 @@ export const metrics = Array.from({ length: 1000 }, (_, i) => ({
   timestamp: new Date(testNow() - (1000 - i) * 600_000).toISOString(),
 }));
 
-/** A way of Prometheus' API, asked by address and by form: right, wrong, and not answered here. */
+/** A route of Prometheus' API, by GET and by form: valid, invalid, and unsupported. */
 function promql(name: string, query: string, form: object, wrong: string, unanswered: string): Case[] {
   const path = `/prometheus/api/v1/${name}`;
   const asForm = (text: string) => Object.fromEntries(new URLSearchParams(text));

@@ -5,8 +5,8 @@ import { loadCases } from './contract-load-cases.ts';
 import { rightsizingCases } from './contract-rightsizing-cases.ts';
 
 /**
- * Every documented endpoint with every outcome it documents. Each answer is checked against the OpenAPI
- * document the tower serves, and each first success against the example of the contract.
+ * Every documented endpoint with every documented status. Each answer is validated against the OpenAPI document that
+ * the instance serves, and each first success against the example of the API reference.
  */
 export const monitorBody = { model_type: 'classifier', registered_by: 'dana' };
 const monitorPath = '/models/DNA/1/monitor';

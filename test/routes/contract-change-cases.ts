@@ -32,7 +32,7 @@ export type Case = {
   world?: World;
   call: string;
   body?: unknown;
-  /** Sent as MLflow sends it, with this secret. */
+  /** Signed as MLflow does, with this secret. */
   signedWith?: string;
   before?: string[];
   status: number;
@@ -52,7 +52,7 @@ const observed = { observations: [{ at: '2026-11-20T00:00:00Z', metric: 'accurac
 const baselines = '/model/DNA/1/baselines';
 const pinned = { subject: 'accuracy', value: 0.9, sd: 0.01, n: 20 };
 
-/** What changed, who is told of it, what is thought of it, and the door. */
+/** Events, webhooks, drift and access. */
 export const changeCases: Case[] = [
   { call: 'GET /models/events', status: 200 },
   { world: 'never read', call: 'GET /models/events?type=model_version_alias&limit=5', status: 200 },

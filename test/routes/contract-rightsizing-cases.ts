@@ -29,7 +29,7 @@ const experiment = {
 };
 const noName = /^service must be a name of Kubernetes: lower-case letters/;
 
-/** What clusters are asked, and what is made of it. */
+/** Cluster access and recommendations. */
 export const rightsizingCases: Case[] = [
   { call: `GET ${acquisition}/prometheus`, status: 200 },
   { world: 'clustered', call: `GET ${acquisition}/prometheus`, status: 200 },

@@ -65,7 +65,7 @@ async function towerIn(world: World): Promise<InWorld> {
   const tower = await testTower(env);
   if (world !== 'never read') await tower.services.registry.refresh();
   if (world === 'with metrics' || world === 'impatient') await tower.services.analytics.record({ metrics });
-  // Somebody else has the only thread.
+  // Another request occupies the only thread.
   if (world === 'impatient') tower.services.forecast.forecast(endless).catch(() => undefined);
   if (world === 'stuck file') {
     const [file = ''] = readdirSync(join(tower.folder, 'cache'));
@@ -103,13 +103,13 @@ const endless = ForecastRequest.parse({
 });
 let modelText: string | undefined;
 
-/** Experiments of a service and its model; or the job that trains it: running, or done. */
+/** Experiments of a service and its model; or the training job: running, or finished. */
 async function trained({ folder, services: { training } }: TestTower, world: World): Promise<string> {
   if (!['experiments', 'training', 'done training', 'trained', 'damaged model'].includes(world)) return randomUUID();
   writeExperiments(join(folder, 'data', 'experiments'), 'cart');
   const file = join(folder, 'data', 'models', modelFile('cart'));
   if (world === 'trained' || world === 'damaged model') {
-    // Trained once for all.
+    // Trained once for all tests.
     if (modelText === undefined)
       await readToEnd(training.jobs.events((await training.train('cart', { epochs: 1 })).id, never));
     modelText ??= readFileSync(file, 'utf8');
@@ -127,7 +127,7 @@ async function readToEnd(frames: AsyncGenerator<string>): Promise<void> {
   while (!(await frames.next()).done);
 }
 
-/** A webhook and a delivery to it, still due or given up. */
+/** A webhook and a delivery to it, pending or failed. */
 async function hooked(
   { services: { changes }, outbox }: TestTower,
   world: World,
@@ -136,12 +136,12 @@ async function hooked(
   const { id } = await changes.webhooks.create({ url: 'http://127.0.0.1:9/T0/secret' }, 'dana');
   await changes.webhooks.test(id);
   const [delivery] = await changes.webhooks.deliveries(id, {});
-  // Nobody is there to take it, and one attempt is all it gets.
+  // Nothing listens there, and only one attempt is allowed.
   if (world === 'given up') await outbox.step(new AbortController().signal);
   return { webhook: id, delivery: String(delivery?.id) };
 }
 
-/** The path in the document that an address belongs to. */
+/** The documented path of a URL. */
 function operationOf(call: string): { path: string; method: string } {
   const [method = '', url = ''] = call.split(' ');
   const parts = url.replace(/\?.*$/, '').split('/');
@@ -171,7 +171,7 @@ function expectDocumented(call: string, status: number, contentType: string, bod
   expect(validate?.(body), `${call} against the document: ${ajv?.errorsText(validate?.errors)}`).toBe(true);
 }
 
-/** Every field of the contract's example is there, of the same JSON type; free-form maps and null are left alone. */
+/** Every field of the documented example must exist with the same JSON type; free-form maps and null are skipped. */
 function expectShape(actual: unknown, example: unknown, at: string): void {
   if (Array.isArray(example)) {
     expect(Array.isArray(actual), `${at} is a list`).toBe(true);
@@ -192,7 +192,7 @@ function expectShape(actual: unknown, example: unknown, at: string): void {
 
 const towers = new Map<World, InWorld>();
 
-/** One tower for all rows of a world that change nothing in it: those that read, and those that are refused. */
+/** One instance for all read-only cases of a world: reads and refusals. */
 async function towerFor({ world = 'up', call, status, before }: Case): Promise<InWorld> {
   const changesNothing = (call.startsWith('GET ') || status >= 400) && !before && lasting.has(world);
   if (!changesNothing) return towerIn(world);
@@ -202,7 +202,7 @@ async function towerFor({ world = 'up', call, status, before }: Case): Promise<I
 }
 const lasting = new Set<World>(['up', 'down', 'never read', 'clustered', 'with metrics', 'experiments', 'trained']);
 
-/** What asks clusters is the same over any store; its jobs are those of training, which are tried over both. */
+/** Cluster routes do not depend on the store; their jobs work like training jobs, which are tested with both. */
 const onThisEngine = onPostgres ? cases.filter(({ call }) => !/\/(rightsizing|acquisition)\//.test(call)) : cases;
 
 describe('every endpoint of the contract', () => {
@@ -226,7 +226,7 @@ describe('every endpoint of the contract', () => {
     else if (status >= 400)
       expect(json).toMatchObject({ detail: (json as { error: { message: string } }).error.message });
     if (example !== undefined) {
-      // The contract's drift example has values in its first version, ours in the one that has any.
+      // The documented drift example has values in its first version; ours in the version that has any.
       expect(examples).toHaveProperty([example]);
       expectShape(json, examples[example], example);
     }
@@ -240,7 +240,7 @@ describe('every endpoint of the contract', () => {
     const refused = [];
     for (const call of paths) refused.push({ call, response: await app.inject(inject(call)) });
     const last = refused.filter(({ response }) => response.statusCode === 429);
-    // One request of each of the three kinds (API, health, metrics) was let through.
+    // One request of each of the three kinds (API, health, metrics) was allowed.
     expect(last).toHaveLength(paths.length - 3);
     for (const { call, response } of last) {
       expectDocumented(call, 429, 'application/json', response.json());
@@ -266,7 +266,7 @@ describe('the document', () => {
           const content = Object.values(response.content ?? {})[0];
           if (Number(status) < 300 && status !== '204')
             expect(content?.example, `${method} ${path} ${status} has an example`).toBeTruthy();
-          // Who may do what has a table of its own.
+          // Permissions have a table of their own.
           if (!['429', '431', '401', '403'].includes(status))
             expect(covered, `${method} ${path} ${status} is tested`).toContain(JSON.stringify([path, method, status]));
         }

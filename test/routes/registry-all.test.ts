@@ -96,7 +96,7 @@ describe('several registries in one tower', () => {
       detail: 'registry must be named, as ?registry= and one of prod, lab',
     });
     expect(await get('/cache/info?registry=x')).toMatchObject({ detail: 'registry must be one of prod, lab' });
-    // Paths that are not about one registry are answered as if there were one.
+    // Paths that do not belong to one registry behave as with a single registry.
     const statusOf = async (method: 'GET' | 'DELETE', url: string) => (await app.inject({ method, url })).statusCode;
     expect(await statusOf('GET', '/health?registry=x')).toBe(await statusOf('GET', '/health'));
     expect(await statusOf('GET', '/api/v1/metrics?registry=x')).toBe(await statusOf('GET', '/api/v1/metrics?other=x'));
@@ -139,7 +139,7 @@ describe('several registries in one tower', () => {
     expect(response.headers).toMatchObject({ 'x-registries-missing': 'lab', 'x-cache-stale': 'true' });
     expect((await tower.app.inject('/readyz')).statusCode).toBe(200);
     expect((await tower.app.inject('/models/all?registry=lab')).statusCode).toBe(503);
-    // Whether lab has one too is not known.
+    // It is unknown whether lab has one too.
     const unclear = await tower.app.inject('/model/aliased/versions');
     expect(unclear.statusCode).toBe(400);
     expect(unclear.json<{ detail: string }>().detail).toMatch(/: lab was not read yet and may have one too$/);

@@ -154,8 +154,8 @@ describe('the service around it', () => {
   it('a tower whose event loop is held up says 503 with Retry-After, but still shows that it lives', async () => {
     const { app } = await composeInstance({ MAX_EVENT_LOOP_DELAY_MS: '50' });
     await app.ready();
-    // Hold the loop for longer than the time between two looks at it, then let the look happen; where it happened
-    // before, the next one sees it.
+    // Blocks the loop for longer than the sampling interval, then lets it be sampled; if it was sampled before, the
+    // next sample sees it.
     let refused = await app.inject('/models');
     for (let attempt = 0; attempt < 5 && refused.statusCode !== 503; attempt += 1) {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1200);

@@ -70,7 +70,7 @@ describe('training', () => {
     const begun = performance.now();
     const cancelled = (await app.inject({ method: 'DELETE', url: `/api/v1/forecast/jobs/${id}` })).json<Job>();
     expect(cancelled).toMatchObject({ status: 'cancelled', result: null });
-    // Promised are 100 ms; the rest is for a machine that runs all tests at once.
+    // Documented are 100 ms; the rest is for a machine that runs all tests at once.
     expect(performance.now() - begun).toBeLessThan(500);
     expect((await train({ epochs: 1 })).status).toBe('queued');
   });
@@ -132,7 +132,7 @@ describe('evaluation', () => {
       'fixed_blend',
       'fused',
     ]);
-    // What comes now follows the load far less.
+    // The new data follows the load far less.
     writeExperiments(join(folder, 'data', 'experiments'), 'cart', { count: 20, seed: 5, disorder: 0.02 });
     const second = await evaluate();
     expect(second).toMatchObject({

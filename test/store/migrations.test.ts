@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { migrations } from '#store/migrate.ts';
 
-/** Names of what a statement makes, and of the columns of a table. */
+/** Names created by a statement, and the columns of a table. */
 function shapeOf(statement: string): string {
   const [, what, columns = ''] =
     /^(create (?:unique )?(?:table|index) \w+|insert into \w+)[^(]*\(([\s\S]*)\)/.exec(statement) ?? [];

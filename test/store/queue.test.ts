@@ -8,7 +8,7 @@ import { keptLog, temporaryFolder } from '../support/tower.ts';
 
 const never = new AbortController().signal;
 
-/** A tower's queue over a store, which does jobs of the kind `work` as it is told. */
+/** An instance's queue over a store, with a handler for jobs of the kind `work`. */
 function tower(store: Store, name: string, work?: Work) {
   const clock = handClock();
   const { log, text } = keptLog();
@@ -37,7 +37,7 @@ function held() {
   return { work, begun, end: done.resolve };
 }
 
-/** As if the worker had not been heard of for long. */
+/** Simulates a worker that stopped renewing. */
 const silence = async (folder: string) =>
   (await roughHand(folder))(`update job_queue set leased_until = 1 where state = 'running'`);
 
@@ -77,7 +77,7 @@ describe('the job queue', () => {
     const told = async () => (await queue.get('work', job.id))?.progress;
     await expect.poll(told).toBe('{"step":1}');
     await expect.poll(async () => clock.advance(250).then(told)).toBe('{"step":2}');
-    // A word that is said again keeps none of the next from being told.
+    // A repeated message does not suppress the next ones.
     await clock.advance(250);
     for (const step of [2, 3]) say({ step });
     await expect.poll(async () => clock.advance(250).then(told)).toBe('{"step":3}');

@@ -18,7 +18,7 @@ const entry = {
   requestId: 'r1',
 };
 
-/** A log of some rows, and a second, rough hand on its file. */
+/** A log of some rows, and raw access to its file. */
 async function auditOf(rows: number) {
   const folder = temporaryFolder();
   const store = storeIn(folder);
@@ -110,7 +110,7 @@ describe('the audit log', () => {
         await edit(`update audit set ${column} = ${quoted(value)} where ${column === 'seq' ? 'seq = 12' : 'seq = 2'}`);
       }
     }
-    // The one column that takes two words only.
+    // The only column restricted to two values.
     await edit("update audit set phase = 'requested' where seq = 2");
     expect((await audit.verify()).problem).not.toBeNull();
     await edit("update audit set phase = 'done' where seq = 2");

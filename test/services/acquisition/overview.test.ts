@@ -89,7 +89,7 @@ describe('what collects', () => {
       overall_status: 'healthy',
     });
     expect(system.system_resources.memory_usage).toMatch(/^\d+\.\d%$/);
-    // A namespace may be called like a field of the answer, which keeps its meaning.
+    // A namespace may have the name of a field of the answer, which keeps its meaning.
     expect(await ask<SystemHealth>('system?namespace=prometheus')).toMatchObject({ prometheus: 'not configured' });
   });
 
@@ -104,7 +104,7 @@ describe('what collects', () => {
     expect((await ask<CollectionStatus>('status?service=web')).services).toEqual({
       web: { status: 'not_started', experiments: 0, models_trained: false },
     });
-    // Half of one is none.
+    // An experiment without JSON is incomplete.
     writeFileSync(join(folder, 'web_browsing_replicas_1_users_5.csv'), 'timestamp\n');
     expect((await ask<CollectionStatus>('status?service=web')).services['web']).toMatchObject({ experiments: 0 });
     expect(await ask('collection')).toMatchObject({ process_running: false, estimated_completion: null, jobs: [] });

@@ -219,7 +219,7 @@ describe('sealed hours', () => {
     await clock.advance(1800 * dayMs);
     await analytics.deleteExpired(never);
     expect(await reader.find({})).toEqual([]);
-    // A series that went may come again, and is no other one that came meanwhile.
+    // A deleted series may return, and is not confused with one created meanwhile.
     await analytics.record({ metric: 'cpu', resource: 'other', value: 2 });
     await analytics.record({ metric: 'cpu', resource: 'node-1', value: 1 });
     const { points } = await analytics.points({});

@@ -14,7 +14,7 @@ import {
 } from '#services/drift/distribution-tests.ts';
 import { cusum, cusumUpper, rankInflation, referenceOf, residualCorrelation } from '#services/drift/series-tests.ts';
 
-/** Expected values are SciPy 1.17.1’s. */
+/** Expected values from SciPy 1.17.1. */
 const near = (value: number, expected: number, relative = 1e-6) =>
   expect(Math.abs(value / expected - 1)).toBeLessThan(relative);
 
@@ -103,7 +103,7 @@ describe('by simulation', () => {
       return value + level(i);
     });
   };
-  /** The p-value of both tests together, as an assessment makes it. */
+  /** The p-value of both tests together, as in an assessment. */
   const judge = (values: number[]): number => {
     const days = values.map((_, i) => i);
     const correlation = residualCorrelation(days, values, theilSen(days, values));

@@ -14,7 +14,7 @@ import {
 } from '#services/acquisition/experiments/experiment-config.ts';
 import { temporaryFolder } from '../../../support/tower.ts';
 
-/** As the seed prints them. */
+/** As MOrA prints them. */
 const seed = {
   training: {
     steady_state_config: {

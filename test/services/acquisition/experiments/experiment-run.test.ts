@@ -8,7 +8,7 @@ import { seededRandom } from '#kernel/rng.ts';
 import { experimentWorld as world } from '../../../support/experiment-world.ts';
 import { rightOf } from '../../../support/rights.ts';
 
-/** Times of day are those of the run; everything else must be the same. */
+/** Times of day depend on the run; everything else must be equal. */
 const timeless = (files: Record<string, string>) =>
   Object.fromEntries(
     Object.entries(files).map(([name, text]) => [name, text.replaceAll(/2026-11-20T[\d:.]+Z/g, 'then')]),
@@ -97,7 +97,7 @@ describe('experiments', () => {
       });
       fake.delays(() => 10 * random());
       expect(await tower().run()).toMatchObject({ status: 'completed', successful_experiments: 8 });
-      // Not for a moment did it disturb anybody.
+      // Other services kept their replicas all the time.
       expect(loads.map(({ replicas }) => replicas[2])).toEqual(Array.from({ length: 8 }, () => 0));
       expect(new Set(loads.map(({ at }) => at))).toEqual(new Set(['http://shop', 'http://cart']));
       expect([fake.replicasOf('web'), fake.replicasOf('cart'), fake.replicasOf('loadgenerator')]).toEqual([2, 2, 1]);
@@ -185,7 +185,7 @@ describe('experiments', () => {
     const { fake, tower, files } = await world({ services: ['web'] });
     let seen = 0;
     const { run } = tower(Number.POSITIVE_INFINITY, (_, what) => {
-      // Somebody scales it away while it is under load.
+      // Somebody scales the service while it is under load.
       if (what === 'Prometheus' && ++seen === 2) fake.workload('Deployment', 'web', 0, [{ name: 'server' }]);
     });
     expect(await run()).toMatchObject({ data_quality: { low_quality: 1, high_quality: 3 } });
@@ -199,7 +199,7 @@ describe('experiments', () => {
     const text = Object.values(files()).join('\n');
     expect(text).toContain('connect ECONNREFUSED (address)');
     expect(text).not.toMatch(/10\.2\.3\.4|http:|"namespace": "shop"|job-1/);
-    // It is still known as its own.
+    // It is still recognised as its own.
     expect(await tower().run()).toMatchObject({ successful_experiments: 4, skipped_experiments: 0 });
   });
 
@@ -215,7 +215,7 @@ describe('experiments', () => {
       each.flatMap((verb) => resources.map((resource) => `${verb} ${apiGroups[0]} ${resource}`)),
     );
     expect([...new Set(used)].filter((right) => !given.includes(right))).toEqual([]);
-    // A StatefulSet was not among them, nothing had to be watched, and nobody asked what workloads there are or what is written of them.
+    // Unused here: StatefulSets, pod watches, workload lists and reads for recommendations.
     const spare = given.filter((right) => !used.includes(right)).sort();
     expect(spare).toEqual([
       'get apps daemonsets',

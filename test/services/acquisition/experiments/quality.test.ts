@@ -13,7 +13,7 @@ import {
 import { cleanExperiment, validateQuality } from '#services/acquisition/experiments/quality.ts';
 import { temporaryFolder } from '../../../support/tower.ts';
 
-/** Fifteen minutes in steps of 30 s as they should be: steady, complete, with the load they were to have. */
+/** A good experiment of fifteen minutes in steps of 30 s: steady, complete, with the stated load. */
 function good(change: Partial<Experiment> = {}): Experiment {
   const random = seededRandom(1);
   const rows = 31;
@@ -257,7 +257,7 @@ describe('the files of an experiment', () => {
     const { total_experiments, data_quality, failed_checks, unreadable } = await all.list({});
     expect(unreadable).toEqual([]);
     expect(total_experiments).toBe(3);
-    // Not one load test in them had a request that succeeded, and none ran for as long as it was to.
+    // No load test in them had a successful request, and none ran for its full duration.
     expect(data_quality).toEqual({ high_quality: 0, medium_quality: 0, low_quality: total_experiments });
     expect(failed_checks).toMatchObject({ load_success: total_experiments, load_duration: total_experiments });
     expect(Object.keys(failed_checks)).toEqual(expect.arrayContaining(['rows', 'replicas', 'completeness']));

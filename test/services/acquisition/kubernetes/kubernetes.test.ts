@@ -203,7 +203,7 @@ describe('pods', () => {
     });
     expect(await done).toEqual({ ready: true, pods: 3, waiting: [] });
     expect(seen.some((each) => each.includes('ImagePullBackOff'))).toBe(true);
-    // Watched, not asked again and again.
+    // By a watch, without polling.
     expect(fake.calls.filter((call) => call === 'GET /api/v1/namespaces/shop/pods').length).toBeLessThan(5);
   });
 

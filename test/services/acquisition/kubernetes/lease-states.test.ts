@@ -12,10 +12,10 @@ describe('stateOf', () => {
     expect(stateOf(null, 'a', now)).toBe('free');
     expect(stateOf(lease('a', now), 'a', now)).toBe('acquired');
     expect(stateOf(lease('a', now, former), 'a', now)).toBe('recorded');
-    // Resources that cannot be read do not keep a holder from renewing, or another job from being refused.
+    // Unreadable resources neither prevent a holder from renewing nor another job from being refused.
     const damaged = { ...former, 'control-tower/former-resources': '{' };
     expect(stateOf(lease('b', now, damaged), 'a', now)).toBe('taken');
-    // One's own lease does not expire for oneself.
+    // A lease does not expire for its own holder.
     expect(stateOf(lease('a', now - 1e9, former), 'a', now)).toBe('recorded');
     expect(stateOf(lease('b', now - leaseSeconds * 1000, former), 'a', now)).toBe('taken');
     expect(stateOf(lease('b', now - leaseSeconds * 1000 - 1, former), 'a', now)).toBe('expired');

@@ -10,7 +10,7 @@ import { smallCluster as cluster, quick } from '../../../support/small-cluster.t
 describe('the lease of a workload', () => {
   const claim = { namespace: 'shop', service: 'web', holder: 'job-1/1' };
   const held = { ...claim, formerReplicas: 2 };
-  /** As it is when it is looked at. */
+  /** The current state, when it is read. */
   const asIs = (fake: Awaited<ReturnType<typeof cluster>>['fake']) => async () =>
     Promise.resolve({ formerReplicas: fake.replicasOf('web')! });
   const at = (ms: number) => ({ now: () => ms, sleep: async () => undefined });
@@ -83,7 +83,7 @@ describe('the lease of a workload', () => {
     expect(fake.leases()[0]).toMatchObject({
       spec: { holderIdentity: 'job-2/1', renewTime: '2026-11-20T10:01:31.000000Z' },
     });
-    // Who was given up for dead and wakes up leaves the other alone.
+    // A suspended holder that resumes does not disturb its successor.
     await scaleWorkload(client, 'shop', 'web', 7);
     await restore(client, held);
     expect([fake.replicasOf('web'), fake.leases().length]).toEqual([7, 1]);
@@ -120,7 +120,7 @@ describe('the lease of a workload', () => {
     const found = await findWorkload(client, 'shop', 'web');
     const target = { namespace: 'shop', service: 'web', kind: found.kind };
     const former = { kind: found.kind, selector: found.selector, containers: found.containers, pods: [] };
-    // A job that sets sizes dies, then one that sets replicas comes, and dies too; then one that sets sizes again.
+    // A job that resizes crashes, then one that scales replicas crashes, then one that resizes acquires the lease.
     await acquire(client, at(now), claim, async () => Promise.resolve({ formerReplicas: 2, formerResources: former }));
     await setResources(client, target, [{ name: 'server', resources: { requests: { cpu: '1m' } } }]);
     const replicas = await acquire(client, at(now + 61_000), { ...claim, holder: 'job-2/1' }, asIs(fake));

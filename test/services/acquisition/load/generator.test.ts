@@ -40,7 +40,7 @@ describe('arrivals', () => {
         const gaps = moments.slice(1).map((at, i) => at - moments[i]!);
         const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;
         const variance = gaps.reduce((sum, gap) => sum + (gap - mean) ** 2, 0) / gaps.length;
-        // Of exponential gaps the standard deviation is the mean.
+        // For exponential gaps the standard deviation equals the mean.
         expect(Math.sqrt(variance) / mean).toBeGreaterThan(0.7);
         expect(Math.sqrt(variance) / mean).toBeLessThan(1.4);
       }),
@@ -92,7 +92,7 @@ describe('the load generator', () => {
     const result = await done;
     expect(result).toMatchObject({ failed_requests: 0, users: 10 });
     expect(result.rounds).toBeGreaterThan(900);
-    // Each has begun once; currency 2, product 10, cart 3, home 1 of 16.
+    // Each user started once; rounds: currency 2, product 10, cart 3, home 1 of 16.
     const shareOf = (name: string) => result.requests[name]!.total / (result.total_requests - result.users);
     expect(Math.abs(shareOf('product') - 10 / 16)).toBeLessThan(0.06);
     expect((result.requests['home']!.total - result.users) / result.rounds!).toBeLessThan(0.1);
@@ -171,7 +171,7 @@ describe('the load generator', () => {
 
   it('goes on arriving while the service is slow, and counts the wait', async () => {
     const own = await readScenario('name: own\nrounds: [{name: a, steps: [{name: home, path: /}]}]\n');
-    // Every answer comes at once when the gate opens, a fifth of a second after the last user came.
+    // All answers arrive when the gate opens, 0.2 s after the last user.
     let open = () => {};
     const gate = new Promise<void>((resolve) => {
       open = resolve;
@@ -195,10 +195,10 @@ describe('the load generator', () => {
     expect(waiting).toBe(40);
     open();
     const result = await done;
-    // About a hundred arrived in ten seconds; forty were let in, the first of whom waited for nearly all of it.
+    // About a hundred arrived in ten seconds; forty were accepted, the first of whom waited nearly all the time.
     expect(result.users).toBe(40);
     expect(result.turned_away).toBeGreaterThan(30);
-    // All that was sent succeeded, and it was far too little.
+    // All requests succeeded, but far too few were sent.
     expect(result.low_quality).toBe(true);
     expect(result.max_response_time).toBeGreaterThan(8_000);
   });
@@ -215,7 +215,7 @@ describe('the load generator', () => {
   });
 });
 
-/** A clock whose sleepers wake in order, as fast as nothing else is to be done. */
+/** A clock whose sleepers wake in order, as soon as nothing else is to be done. */
 function handMoved() {
   let now = 1_000_000;
   const sleepers: { at: number; wake: () => void }[] = [];

@@ -21,7 +21,7 @@ const plan: LoadPlan = {
 const fixture = (name: string) => `../../../fixtures/load/${name}`;
 
 describe('load scripts', () => {
-  // JMeter takes any property it does not know without a word; this file is one that it ran as it should.
+  // JMeter silently ignores unknown properties; this file is known to run correctly.
   it('for JMeter are as it ran them', async () => {
     await expect(jmeterPlan(scenarios.browsing, plan)).toMatchFileSnapshot(fixture('browsing.jmx'));
     await expect(jmeterPlan(scenarios.checkout, plan)).toMatchFileSnapshot(fixture('checkout.jmx'));

@@ -10,11 +10,11 @@ import { createPrometheus } from '#services/acquisition/prometheus/prometheus.ts
 import { whenTestIsOver } from '../../../support/cleanup.ts';
 import { testTower } from '../../../support/tower.ts';
 
-/** Who is let in to Prometheus, and how much is taken from it. */
+/** Authentication at Prometheus, and limits on its answers. */
 
 const fixture = (name: string) => fileURLToPath(new URL(`../../../fixtures/tls/${name}`, import.meta.url));
 
-/** Prometheus behind a certificate nobody vouches for; `points` values in each answer. */
+/** Prometheus with a self-signed certificate; `points` values per answer. */
 async function lockedPrometheus(isAllowed: (headers: IncomingHttpHeaders) => boolean, points = 1) {
   const server = createServer(
     { key: readFileSync(fixture('localhost-key.pem')), cert: readFileSync(fixture('localhost-cert.pem')) },

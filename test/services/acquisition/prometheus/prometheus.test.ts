@@ -11,14 +11,14 @@ import { whenTestIsOver } from '../../../support/cleanup.ts';
 
 type Answer = { status?: number; body: unknown; headers?: Record<string, string> };
 
-/** A server that answers each call as told; keeps what was asked. */
+/** A server that answers as the test says, and records requests. */
 async function serverSaying(answer: (url: URL, request: IncomingMessage) => Answer | null, clock: Clock = systemClock) {
   const asked: URL[] = [];
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
     const url = new URL(request.url ?? '/', 'http://here');
     asked.push(url);
     const said = answer(url, request);
-    // Null: never an answer.
+    // Null: never answers.
     if (!said) return;
     response.writeHead(said.status ?? 200, { 'content-type': 'application/json', ...said.headers });
     response.end(typeof said.body === 'string' ? said.body : JSON.stringify(said.body));
@@ -49,7 +49,7 @@ async function serverSaying(answer: (url: URL, request: IncomingMessage) => Answ
   return { prometheus, asked, collect };
 }
 
-/** Answers a range as Prometheus does: a sample wherever `value` has one. */
+/** Range query results as Prometheus returns them: a sample wherever `value` has one. */
 const rangeOf = (url: URL, value: (ms: number) => number | string | null): Answer => {
   const [start, end, step] = ['start', 'end', 'step'].map((name) => Number(url.searchParams.get(name)));
   const values: [number, string][] = [];
@@ -110,7 +110,7 @@ describe('the Prometheus client', () => {
     const calls = asked.length;
     expect(await prometheus.range('x', start, start + 2_500 * minute, minute)).toEqual(first);
     expect(asked.length).toBe(calls);
-    // What was just measured is asked for anew.
+    // Recent samples are queried again.
     const now = Date.now();
     await prometheus.range('x', now - 5 * minute, now, minute);
     await prometheus.range('x', now - 5 * minute, now, minute);
@@ -208,7 +208,7 @@ describe('the Prometheus client', () => {
   it('does not go on asking one that does not answer at all', async () => {
     const { collect, asked } = await serverSaying(() => ({ status: 503, body: '' }));
     await expect(collect()).rejects.toThrow('Prometheus answered 503');
-    // Four at a time, each once more.
+    // Four concurrent queries, one retry each.
     expect(asked.length).toBeLessThan(12);
   });
 

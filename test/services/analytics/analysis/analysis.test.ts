@@ -5,7 +5,7 @@ import { analyticsIn, iso } from '../../../support/analytics.ts';
 
 describe('anomalies', () => {
   const begun = Date.UTC(2026, 10, 20) - 4 * dayMs;
-  /** Five-minute values of four days; what `change` makes of them. */
+  /** Five-minute values of four days, changed by `change`. */
   const days = (change: (value: number, i: number) => number, resource = 'node-1') => {
     const random = seededRandom(11);
     return Array.from({ length: 4 * 288 }, (_, i) => ({

@@ -7,7 +7,7 @@ import { dayMs, hourMs } from '#services/analytics/storage/reader.ts';
 
 const start = Date.UTC(2026, 10, 1);
 const hourly = (values: number[]): Level[] => values.map((value, i) => ({ at: start + i * hourMs, value }));
-/** Noise in which neighbours resemble each other. */
+/** Autocorrelated noise. */
 function wandering(n: number, correlation: number, seed: number): number[] {
   const random = seededRandom(seed);
   let last = normal(random);

@@ -6,7 +6,7 @@ import { unsnap } from '#services/analytics/ingest/snappy.ts';
 import { createReader, hourMs, type Series } from '#services/analytics/storage/reader.ts';
 import { analyticsIn, iso } from '../../../support/analytics.ts';
 
-/** Enough of protocol buffers to write what is read. */
+/** A minimal Protocol Buffers writer. */
 const varint = (value: bigint): number[] =>
   value < 128n ? [Number(value)] : [Number(value & 127n) | 128, ...varint(value >> 7n)];
 const part = (field: number, bytes: Iterable<number>): number[] => {
@@ -24,7 +24,7 @@ const request = (series: Given[]) =>
       ...samples.flatMap(([at, bits]) => sample(at, bits)),
     ]),
   );
-/** Literals only: what a compressor may always write. */
+/** Literals only: valid output of any compressor. */
 const snap = (bytes: number[]): Uint8Array => {
   const blocks: number[] = [];
   for (let from = 0; from < bytes.length; from += 60) {
@@ -38,7 +38,7 @@ const bitsOf = (value: number) => new BigUint64Array(Float64Array.of(value).buff
 
 describe('snappy', () => {
   it('copies what came before, into itself too', () => {
-    // "ab", then ten bytes from two back, then the first three again by a two-byte distance.
+    // "ab", then a copy of ten bytes from offset two, then three bytes with a two-byte offset.
     const bytes = [15, 4, 97, 98, ((10 - 4) << 2) | 1, 2, ((3 - 1) << 2) | 2, 12, 0];
     expect(new TextDecoder().decode(unsnap(Uint8Array.from(bytes), 100))).toBe('ababababababaab'.slice(0, 12) + 'aba');
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createRecorder } from '#services/analytics/storage/recorder.ts';
 import { analyticsIn } from '../../../support/analytics.ts';
 
-/** Prometheus' own test files in short: `load` writes one sample a minute from time 0 of the test on. */
+/** Prometheus' test format in short: `load` writes one sample per minute from the test's time 0. */
 async function world(series: Record<string, (number | null)[]>) {
   const { analytics, store, now } = analyticsIn();
   const start = now - 3_600_000;
@@ -53,7 +53,7 @@ describe('PromQL', () => {
     expect(
       await ask('http_requests{constructor=~".+"} or label_join(http_requests{toString!=""}, "a", "-", "valueOf")', 10),
     ).toEqual({});
-    // Backtracking would take years over it.
+    // A backtracking engine would take years.
     expect(await ask('http_requests{group=~"(a+)+$"} or http_requests{group=~"(p|pr|pro|prod)*(x+x+)+y"}', 10)).toEqual(
       {},
     );

@@ -13,7 +13,7 @@ describe('calendar buckets', () => {
   it('have days of 23 and 25 hours where clocks change', async () => {
     expect(await lengths('2026-03-28T12:00:00Z', '2026-03-30T12:00:00Z', 'DAY', 'Europe/Berlin')).toEqual([24, 23, 24]);
     expect(await lengths('2026-10-24T12:00:00Z', '2026-10-26T12:00:00Z', 'DAY', 'Europe/Berlin')).toEqual([24, 25, 24]);
-    // At midnight: the day begins at one in the morning.
+    // The clock changes at midnight: the day starts at one in the morning.
     expect(await lengths('2026-04-23T12:00:00Z', '2026-04-25T12:00:00Z', 'DAY', 'Africa/Cairo')).toEqual([24, 23, 24]);
   });
 

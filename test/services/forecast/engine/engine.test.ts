@@ -7,13 +7,13 @@ import { periodsOfStep, prepareSeries, timeAt } from '#services/forecast/engine/
 
 const hour = 3_600_000;
 const soak = process.env['SOAK'] === '1';
-/** A small net, so that a thousand series take minutes and not hours. */
+/** A small network, so that a thousand series take minutes instead of hours. */
 const quick: Partial<EngineSettings> = { lstm: { epochs: 1, units: [8] } };
 const ask = (values: (number | null)[], settings: Partial<EngineSettings> = {}, step: number | null = hour) => {
   const { series, trailing, notes } = prepareSeries(values, null, { step });
   return { ...forecast(series, { ...engineDefaults, horizon: 24, ...quick, ...settings }), trailing, notes };
 };
-/** Days with a shape, a slope and noise. */
+/** Daily cycles with a slope and noise. */
 const daily = (days: number, noise: number, seed = 1) => {
   const random = seededRandom(seed);
   return Array.from(

@@ -6,7 +6,7 @@ import type { LstmShape } from '#services/forecast/lstm/parameter-layout.ts';
 import { initialWeights, predictLstm, type TrainSettings, trainLstm } from '#services/forecast/lstm/train.ts';
 import { labelledWindows } from '../../../support/windows.ts';
 
-/** TF.js is the reference: the same layers, the same files, the same numbers. */
+/** TF.js is the reference: same layers, same files, same numbers. */
 const shape: LstmShape = { window: 10, features: 14, units: [64, 32], dense: 16, outputs: 3, dropout: 0 };
 const data = labelledWindows(shape, 48);
 const inputs = () =>

@@ -139,7 +139,7 @@ describe('training', () => {
     const first = train('simd', { epochs: 30 });
     expect(losses('simd', { from: first.weights, epochs: 1 })[0]!).toBeLessThan(losses('simd', { epochs: 1 })[0]! / 2);
     const clipped = train('simd', { epochs: 1, batch: 60, clipNorm: 1e-9, shuffle: false });
-    // A gradient of this length is nothing beside Adam's epsilon: the weights all but stay.
+    // Far below Adam's epsilon: the weights hardly move.
     const moved = clipped.weights.map(({ values }, i) =>
       Math.max(...values.map((value, j) => Math.abs(value - initialWeights(shape, seededRandom(5))[i]!.values[j]!))),
     );

@@ -6,7 +6,7 @@ import { trainInChild, troubleOf } from '#services/forecast/lstm/tfjs-node.ts';
 import { predictLstm, type TrainSettings, trainLstm } from '#services/forecast/lstm/train.ts';
 import { labelledWindows } from '../../../support/windows.ts';
 
-/** Pure-JS TF.js has the API of tfjs-node. */
+/** TF.js in JavaScript has the same API as tfjs-node. */
 beforeAll(async () => {
   await tf.setBackend('cpu');
 });

@@ -13,7 +13,7 @@ const series = (values: number[], periods: number[]): Series => ({
 const farthest = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
 
-/** What follows the law x(t) = x(t-24) + 0.8 (x(t-1) - x(t-25)) from noisy beginnings on. */
+/** Series with x(t) = x(t-24) + 0.8 (x(t-1) - x(t-25)) and random initial values. */
 function lawful(n: number): number[] {
   const random = seededRandom(3);
   const values = Array.from({ length: 49 }, (_, i) => 100 + 20 * Math.sin((2 * Math.PI * i) / 24) + normal(random));

@@ -16,7 +16,7 @@ const rows = (stages: Record<string, string>, name = 'DNA', aliases: Record<stri
   serverVersion: null,
 });
 
-/** Looks at each of these in turn, a minute apart from 00:01 on, and tells the history after the last. */
+/** Processes these polls, a minute apart from 00:01 on, and returns the history after the last. */
 async function historyAfter(looks: RegistryRows[], query = {}, name = 'DNA') {
   const { look, store } = journalIn(temporaryFolder());
   for (const item of looks) await look(item);

@@ -10,7 +10,7 @@ import { temporaryFolder } from '../../../support/tower.ts';
 /** Highest version number a model ever had. */
 const numbers = new Map<string, number[]>();
 
-/** A registry anybody may edit, as simple as can be, and what must be told of each edit. */
+/** A simple registry with random edits, and the expected events of each edit. */
 type Edit =
   | { do: 'add model' | 'drop model' | 'rename'; model: number }
   | { do: 'add version' | 'drop version' | 'stage' | 'tag' | 'describe' | 'measure'; model: number; value: number }
@@ -41,7 +41,7 @@ const edits = fc.array(
 
 const stageNames = ['None', 'Staging', 'Production', 'Archived'];
 
-/** @returns what an edit must be told as, in no order; it changes the rows */
+/** Applies an edit to the rows. @returns the expected events, unordered */
 function apply(rows: RegistryRows, edit: Edit, time: number): { told: string[]; lost: boolean } {
   const name = `m${edit.model}`;
   const found = rows.models.find((row) => row.name === name);
@@ -146,7 +146,7 @@ function apply(rows: RegistryRows, edit: Edit, time: number): { told: string[]; 
   }
 }
 describe('random edits', () => {
-  // A database for each takes its time.
+  // Creating a database for each takes time.
   const most = onPostgres ? 200 : 1000;
   const numRuns = process.env['SOAK'] ? most : most / 10;
 
@@ -164,7 +164,7 @@ describe('random edits', () => {
           time += 1;
           const { told: expected, lost } = apply(rows, edit, time);
           const events = await current.look(rows);
-          // Something missing is told of at the second look.
+          // A deletion is reported at the second poll.
           if (lost) events.push(...(await current.look(rows)));
           expect(events.map(told).sort()).toEqual(expected.sort());
           if (restarts) {

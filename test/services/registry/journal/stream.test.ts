@@ -7,7 +7,7 @@ import { versionRow } from '../../../support/rows.ts';
 import { handClock, noSignal, settle } from '../../../support/sources.ts';
 import { temporaryFolder } from '../../../support/tower.ts';
 
-/** A registry whose only model has `count` aliases. */
+/** A registry with one model of `count` aliases. */
 const withAliases = (count: number): RegistryRows => ({
   experiments: [],
   models: [
@@ -39,7 +39,7 @@ async function streaming(maxClients = 10) {
 
 const idsIn = (text: string): number[] => [...text.matchAll(/^id: (\d+)$/gm)].map((match) => Number(match[1]));
 
-/** Reads frames until the events with these ids have come. */
+/** Reads frames until the events with these ids have arrived. */
 async function readIds(frames: AsyncGenerator<string>, count: number): Promise<number[]> {
   const ids: number[] = [];
   while (ids.length < count) ids.push(...idsIn(String((await frames.next()).value)));
@@ -134,7 +134,7 @@ describe('the event stream', () => {
     await look(withAliases(2));
     expect(idsIn(String((await first).value))).toHaveLength(1);
     const [{ id: last } = { id: 0 }] = (await events.list({ limit: '1' })).events;
-    /** What a client that waits is told when the stream looks for itself, twice at once. */
+    /** Events a waiting client gets when the stream polls twice at once. */
     const caughtUp = async (frame: Promise<IteratorResult<string>>) => {
       let ids: number[] = [];
       void frame.then(({ value }) => {

@@ -180,7 +180,7 @@ describe('lists of model versions', () => {
             const page = JSON.parse(answer.json.toString()) as ModelInfo[];
             seen.push(...page.map((one) => `${one.name} ${one.version}`));
             token = answer.nextPageToken ?? undefined;
-            // What was already given is deleted meanwhile: the rest must still come, each once.
+            // Entries already returned are deleted meanwhile: the others must still be returned, once each.
             current = versions.filter((one) => !seen.includes(`${one.name} ${one.version}`));
           } while (token);
           expect([...seen].sort()).toEqual(versions.map((one) => `${one.name} ${one.version}`).sort());

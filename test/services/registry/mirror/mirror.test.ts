@@ -12,7 +12,7 @@ import { keptLog, temporaryFolder } from '../../../support/tower.ts';
 
 const hour = 3_600_000;
 
-/** A source in memory: what it gives and whether it answers is decided by the test. */
+/** A source in memory; the test sets its content and availability. */
 function toySource(rows: RegistryRows, fingerprint = 'toy') {
   const source = {
     label: `toy://${fingerprint}`,

@@ -13,7 +13,7 @@ import { aliasTable, handClock } from '../../../support/sources.ts';
 import { storeIn } from '../../../support/stores.ts';
 import { keptLog, temporaryFolder } from '../../../support/tower.ts';
 
-/** A registry in which each model has one alias, which moves from version to version. */
+/** A registry in which each model has one alias, which moves between versions. */
 type World = Record<string, number>;
 
 function rowsOf(world: World): RegistryRows {
@@ -42,7 +42,7 @@ type More = {
   onSwap?: MirrorOptions['onSwap'];
 };
 
-/** A tower's mirror of this world, over a store it shares. */
+/** An instance's mirror of this world, with a shared store. */
 async function towerOver(store: Store, world: World, clock: ReturnType<typeof handClock>, more: More = {}) {
   const { log, text } = keptLog();
   const source = {
@@ -100,7 +100,7 @@ describe('towers that share what they read', () => {
     await a.refreshModel('x');
     await b.follow();
     expect(seen(b)).toEqual(world);
-    // Nothing new in it, but it is younger.
+    // Same content, but more recent.
     const before = b.status().snapshot;
     await clock.advance(60_000);
     await a.refresh();
@@ -227,7 +227,7 @@ describe('towers that share what they read', () => {
         const newest: World = { ...world };
         for (const round of rounds) {
           await clock.advance(1_000);
-          // Those of one round happen at once.
+          // Reads of one round run concurrently.
           await Promise.all(
             round.map(async (each) => {
               if (each.do === 'move') world[each.model]! += 1;
@@ -268,7 +268,7 @@ it('a whole look that began before another tower saw a change does not tell it b
     names: string[] | null,
   ) => journal.record(await snapshotFrom(rows, from), { from, at, names: names && new Set(names) });
   await record(follower, one, t0, t0, null);
-  // The leader, new and knowing nothing yet, reads for a minute what was there at its beginning.
+  // The new leader still reads, for a minute, content from its start.
   await record(follower, two, t0 + 30_000, t0 + 31_000, ['x']);
   await record(leader, one, t0 + 1_000, t0 + 60_000, null);
   expect(leader.made).toEqual([]);

@@ -89,7 +89,7 @@ describe('reading a registry from MLflow', () => {
     fake.maxPage = 2;
     let edits = 0;
     fake.betweenPages = (path) => {
-      // Another version is deleted between the first two pages: everything behind it moves up by one.
+      // A version is deleted between the first two pages: everything behind it moves up by one.
       if (path.endsWith('model-versions/search') && edits === 0) {
         edits += 1;
         fake.registry.versions.splice(0, 1);

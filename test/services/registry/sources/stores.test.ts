@@ -55,7 +55,7 @@ describe('an SQLite store read without MLflow', () => {
   it('says "unchanged" while nobody writes, and sees a write', async () => {
     const path = join(temporaryFolder(), 'sample.db');
     writeSample(path, now);
-    // By the clock of the file, which need not be that of the process.
+    // By the file system's clock, which may differ from the process's.
     const writtenAt = () => statSync(path).mtimeMs;
     let time = writtenAt() + 60_000;
     const source = sourceFor(`sqlite:///${path}`, { clock: { now: () => time, sleep: async () => undefined } });
@@ -69,7 +69,7 @@ describe('an SQLite store read without MLflow', () => {
     time = writtenAt() + 60_000;
     const changed = await source.readRegistry(known, noSignal);
     expect(changed?.models.find((model) => model.name === 'fraud-detector')?.description).toBe('changed');
-    // A file written a moment ago may be written again within the same tick of the file clock.
+    // A file just written may be written again within the same tick of the file system's clock.
     time = writtenAt() + 1_000;
     expect(await source.readRegistry(known, noSignal)).not.toBeNull();
   });

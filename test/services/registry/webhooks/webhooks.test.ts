@@ -11,7 +11,7 @@ import { handClock, noSignal, settle } from '../../../support/sources.ts';
 import { onPostgres, roughHand } from '../../../support/stores.ts';
 import { testTower } from '../../../support/tower.ts';
 
-/** A tower over a small fake MLflow with one webhook, and what it received. */
+/** An instance with a small fake MLflow and one webhook, and the requests it received. */
 async function hookedTower(request: object = {}, env: Record<string, string> = {}) {
   const registry = smallRegistry();
   const dna = registry.models.find((item) => item['name'] === 'DNA') ?? {};
@@ -180,7 +180,7 @@ describe('outgoing webhooks', () => {
     expect(there.got).toHaveLength(6);
     over.abort();
     await step;
-    // Cut short: nobody knows whether those that were under way arrived.
+    // Aborted: it is unknown whether requests in flight arrived.
     const log = await webhooks.deliveries(slow.id, {});
     expect(log.map((item) => item.state)).toEqual(Array.from({ length: 6 }, () => 'due'));
     expect(log.filter((item) => item.uncertain_attempts === 1)).toHaveLength(4);
@@ -198,7 +198,7 @@ describe('outgoing webhooks', () => {
     const { tower, there, webhooks, webhook, setAlias, deliver } = await hookedTower();
     const edit = await roughHand(join(tower.folder, 'data'));
     await setAlias('blue', '2');
-    // Nothing that was delivered can be written down.
+    // Deliveries cannot be recorded.
     await edit(
       onPostgres
         ? "alter table outbox_deliveries add constraint full_disk check (state <> 'delivered')"

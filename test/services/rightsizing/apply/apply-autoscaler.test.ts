@@ -6,7 +6,7 @@ import { scalingNotes } from '#services/rightsizing/apply/apply-scaling.ts';
 import { answerOf, former, quiet, scalesBy, applyWorld as world } from '../../../support/apply-world.ts';
 import { quick } from '../../../support/small-cluster.ts';
 
-/** 400 m: 60 % of the 500 m there were are 75 % of it. */
+/** 400 m: 60 % of the former 500 m are 75 % of it. */
 const recommended = answerOf(0.4);
 const queue = { type: 'External', external: { metric: { name: 'queue' }, target: { type: 'Value', value: '30' } } };
 const absolute = (averageValue: string) => ({
@@ -17,7 +17,7 @@ const absolute = (averageValue: string) => ({
 type World = Awaited<ReturnType<typeof world>>;
 type Scaled = { resource?: { target: { type: string; averageUtilization?: number; averageValue?: string } } };
 
-/** Cores of a pod at which the autoscaler acts, looked at whenever the cluster is asked anything. */
+/** Usage per pod at which the autoscaler acts, recorded at every cluster call. */
 function watched({ fake, ofPods, scaledBy }: World): { amounts: Set<number>; targets: string[] } {
   const [amounts, targets] = [new Set<number>(), [] as string[]];
   fake.trouble(() => {
@@ -35,7 +35,10 @@ function watched({ fake, ofPods, scaledBy }: World): { amounts: Set<number>; tar
   return { amounts, targets };
 }
 
-/** Shares of requests are other amounts when requests move; pods of two sizes have no share in common. */
+/**
+ * Targets in percent of requests change their meaning when requests change; pods of two sizes have no common
+ * percentage.
+ */
 describe('what an autoscaler scales in shares of requests', () => {
   it('is set with its target, and scales at the same amount all the while', async () => {
     const there = await world({ recommended, metrics: [queue, scalesBy('cpu')] });
@@ -109,7 +112,7 @@ describe('what an autoscaler scales in shares of requests', () => {
       ],
     ] as const) {
       const { fake, tower } = await world({ recommended, metrics: [...metrics] });
-      // One of them was injected, the other is started before it, and stays.
+      // One container was injected, the other is a native sidecar.
       for (const [i, pod] of fake.pods().entries()) {
         const { containers } = pod.spec as { containers: object[] };
         pod.spec =
@@ -152,7 +155,7 @@ describe('what an autoscaler scales in shares of requests', () => {
     const { fake, tower, resources, scaledBy, hpas } = await world({ recommended, metrics: [scalesBy('cpu')] });
     fake.trouble(({ method, path }) => {
       const { spec, ...web } = fake.get(hpas, 'web')!;
-      // When what it is like is written down.
+      // When its state is recorded.
       if (method === 'PUT' && path.endsWith('/leases/control-tower-web'))
         fake.add(hpas, { ...web, spec: { ...spec, metrics: [scalesBy('cpu', 45)] } });
       return undefined;
@@ -181,7 +184,7 @@ describe('what an autoscaler scales in shares of requests', () => {
     expect(scalingNotes({ ...moved, shares: [...moved.shares] })).toEqual([
       'the autoscaler web will act at 56m of cpu a pod and not at 300m as now: 90 % of the request is the nearest within 50 and 90 %',
     ]);
-    // In place it is nobody’s share.
+    // In-place resizes change no percentage of the template.
     const inPlace = await world({ metrics: [scalesBy('cpu')] });
     await inPlace.tower().run({ in_place: true });
     expect(inPlace.scaledBy()).toEqual([absolute('300m')]);
@@ -192,7 +195,7 @@ describe('what an autoscaler scales in shares of requests', () => {
     const cancel = new AbortController();
     let patches = 0;
     fake.trouble(({ method, path }) => {
-      // The one that is judged, then the one that is done.
+      // The dry run first, then the change.
       if (method === 'PATCH' && path.endsWith('/deployments/web') && ++patches === 2) {
         cancel.abort(new Error('cancelled'));
         fake.podsAre(() => ({ phase: 'Pending' }));

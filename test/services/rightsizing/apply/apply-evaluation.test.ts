@@ -5,7 +5,7 @@ import { former, killed, type Measured, quiet, applyWorld as world } from '../..
 
 const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
 
-/** Whether it stays is said by what Prometheus measured. */
+/** Signals from Prometheus decide whether a change is kept. */
 describe('what was applied', () => {
   it.each([
     ['throttled', { ...quiet, throttled: 0.2 }, 'throttled CPU periods rose from 1 % to 20 %'],
@@ -72,14 +72,14 @@ describe('what was applied', () => {
     const { run, said } = tower();
     const result = await run({ horizon: '1h' });
     expect(result.status).toBe('applied');
-    // A limit that is not there could not be taken away again in place.
+    // A limit that was not set could not be removed in place.
     const inPlace = { requests: wanted.requests, limits: { cpu: '1' } };
     expect([resources(), ofPods(), fake.leases()]).toEqual([former, [inPlace, inPlace, inPlace], []]);
     expect(result.changes.map(({ what }) => what)).toEqual(['requests.cpu', 'requests.memory']);
     expect(fake.calls.filter((call) => call.startsWith('PATCH') && !call.endsWith('?dryRun'))).toHaveLength(3);
     expect(fake.calls.filter((call) => call.includes('/deployments/web') && call.startsWith('PATCH'))).toEqual([]);
     expect(said).toContain('it stays, until pods are replaced: their template is as it was');
-    // A rollout where that is asked for.
+    // A rollout on request.
     const rolled = await world();
     await rolled.tower().run({ horizon: '1h', in_place: false });
     expect(rolled.resources()).toEqual(wanted);
@@ -94,10 +94,10 @@ describe('what was applied', () => {
       const { fake, tower, resources, ofPods } = await world({ signals });
       expect((await tower().run({ in_place: true })).status).toBe('undone');
       expect([resources(), ofPods(), fake.leases()]).toEqual([former, [former, former, former], []]);
-      // None of them is gone for it.
+      // No pod was deleted.
       expect(fake.calls.filter((call) => call.startsWith('DELETE') && call.includes('/pods/'))).toEqual([]);
     }
-    // What somebody made of the template meanwhile is theirs.
+    // Changes of the template by others are kept.
     const edited = await world({ signals: [quiet, worse] });
     const theirs = { ...former, limits: { cpu: '3' } };
     edited.fake.trouble(({ method, path }) => {
@@ -109,7 +109,7 @@ describe('what was applied', () => {
     expect((await edited.tower().run({ in_place: true })).status).toBe('undone');
     expect(edited.resources()).toEqual(theirs);
     expect(edited.fake.calls.filter((call) => /^PATCH .*\/deployments\//.test(call))).toEqual([]);
-    // Also of one pod alone, which nothing is tried out on.
+    // Also with a single pod, without a canary.
     const alone = await world({ replicas: 1, signals: [quiet, worse] });
     expect(await alone.tower().run({ in_place: true })).toMatchObject({ status: 'undone', canary: null });
     expect((alone.ofPods() as { requests: object }[]).map(({ requests }) => requests)).toEqual([former.requests]);
@@ -118,7 +118,7 @@ describe('what was applied', () => {
   it('in place is compared with what pods have, which need not be what their template says', async () => {
     const { fake, tower, resources, ofPods } = await world();
     await tower().run({ in_place: true });
-    // The template asks for what was recommended by now; pods do not.
+    // The template already has the recommended requests; the pods do not.
     const [deployment] = fake.list('/apis/apps/v1/namespaces/shop/deployments') as unknown as {
       spec: { template: { spec: { containers: { resources: object }[] } } };
     }[];
@@ -142,7 +142,7 @@ describe('what was applied', () => {
     fake.trouble(({ method, path }) => {
       if (method !== 'PATCH' || !path.endsWith('/resize')) return undefined;
       resizes += 1;
-      // The third real one: the second pod, which was done, is killed meanwhile.
+      // The third resize: the second pod, already resized, is killed meanwhile.
       const second = fake.calls.filter((call) => call.endsWith('/resize')).at(-2)!;
       if (resizes === 4) fake.setPod(second.split('/').at(-2)!, killed);
       return undefined;
@@ -178,7 +178,7 @@ describe('what was applied', () => {
     for (const { metadata } of fake.pods()) fake.setPod(metadata.name, runs(5, {}));
     let looks = 0;
     fake.trouble(({ method, path }) => {
-      // The second time they are looked at after all were replaced.
+      // The second poll after all pods were replaced.
       const isReplaced = fake.calls.some((call) => call === 'PATCH /apis/apps/v1/namespaces/shop/statefulsets/web');
       if (isReplaced && method === 'GET' && path.endsWith('/pods') && ++looks === 3)
         for (const { metadata } of fake.pods())
@@ -195,7 +195,7 @@ describe('what was applied', () => {
     let patches = 0;
     fake.trouble(({ method, path }) => {
       if (method === 'PATCH' && path.endsWith('/deployments/web')) patches += 1;
-      // It was judged, set, and taken back.
+      // Validated, applied, rolled back.
       const { spec } = fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!;
       const { containers } = (spec as { template: { spec: { containers: { resources: object }[] } } }).template.spec;
       if (method === 'GET' && path.endsWith('/pods') && patches === 3) containers[0]!.resources = theirs;

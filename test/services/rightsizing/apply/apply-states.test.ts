@@ -5,7 +5,7 @@ import { type Actions, type ApplyState, runStates, transitions } from '#services
 type Step = 'done' | 'harmed' | 'interrupted';
 const states = Object.keys(transitions) as (keyof typeof transitions)[];
 
-/** Actions that end as the script says, state by state; what it does not name is done. */
+/** Actions with scripted outcomes by state; others succeed. */
 function scripted(script: Partial<Record<ApplyState, Step>>) {
   const visited: ApplyState[] = [];
   const actions = Object.fromEntries(
@@ -47,7 +47,7 @@ describe('runStates', () => {
           expect(end === 'interrupted').toBe(isReached);
           expect(machine.visited.filter((state) => state === 'restoring').length).toBe(isReached ? 1 : 0);
           expect(machine.interruptions.length).toBe(isReached ? 1 : 0);
-          // After harm nothing is ever applied.
+          // Harmful changes are never kept.
           if (harmedIn && machine.visited.includes(harmedIn)) expect(end).not.toBe('applied');
         },
       ),

@@ -45,7 +45,7 @@ describe('applying a recommendation', () => {
     const one = await world();
     let asked = 0;
     one.fake.trouble(({ method, path }) => {
-      // Between two looks at it.
+      // Between two polls.
       if (method === 'GET' && path.endsWith('/pods') && ++asked === 6)
         for (const { metadata } of one.fake.pods()) one.fake.setPod(metadata.name, killed);
       return undefined;
@@ -80,7 +80,7 @@ describe('applying a recommendation', () => {
         fc.asyncProperty(lives, async (each) => {
           const { fake, tower: begin, resources, ofPods, scaledBy } = await world({ metrics });
           let result: ApplyResult | string | null = null;
-          // One that came to its end is not begun again.
+          // A finished job is not restarted.
           for (const life of [...each, undefined])
             result ??= await begin(life)
               .until({ in_place: inPlace })
@@ -107,7 +107,7 @@ describe('applying a recommendation', () => {
     const { tower } = await world({ signals: worse });
     const whole = tower();
     await whole.run();
-    // From the moment that it is known on: the last calls take it back, wait for its pods, and let go.
+    // Crashes after the failure was found: the last calls roll back, wait for pods, and release the lease.
     for (let life = whole.calls() - 6; life < whole.calls(); life += 1) {
       const { fake, tower: begin, resources } = await world({ signals: worse });
       await begin(life).until();
@@ -125,7 +125,7 @@ describe('applying a recommendation', () => {
     const stop = new AbortController();
     let patches = 0;
     fake.trouble(({ method, path }) => {
-      // The third is what takes it back: one was judged, one was done.
+      // The third patch rolls back: the first was a dry run, the second the change.
       if (method === 'PATCH' && path.endsWith('/deployments/web') && ++patches === 3)
         setImmediate(() => stop.abort(new Error('the tower stops')));
       return undefined;
@@ -216,7 +216,7 @@ describe('applying a recommendation', () => {
   it('takes a pod away that it gave what cannot be taken from it in place', async () => {
     const { fake, tower, ofPods } = await world({ signals: [quiet, { ...quiet, throttled: 1 }] });
     const { canary } = await tower().run();
-    // It had no limit of memory, and the template has none.
+    // It had no memory limit, and the template has none.
     expect(fake.calls).toContain(`DELETE /api/v1/namespaces/shop/pods/${canary}`);
     expect(ofPods()).toEqual([former, former, former]);
   });
@@ -273,7 +273,7 @@ describe('applying a recommendation', () => {
     const used = new Set([...fake.calls, ...undone.fake.calls].map(rightOf));
     const given = [...rights('apply.yaml'), ...rights('experiments.yaml')];
     expect([...used].filter((right) => !given.includes(right))).toEqual([]);
-    // Of a StatefulSet the same.
+    // The same for a StatefulSet.
     expect(rights('apply.yaml').filter((right) => !used.has(right))).toEqual(['patch apps statefulsets']);
   });
 });

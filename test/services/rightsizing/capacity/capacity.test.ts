@@ -4,7 +4,7 @@ import { normal, seededRandom } from '#kernel/rng.ts';
 import type { LoadPoint } from '#services/acquisition/experiments/load-points.ts';
 import { type Capacity, curveAt, fitCapacity, marginAt, planFor } from '#services/rightsizing/capacity/capacity.ts';
 
-/** Online Boutique as a seeded simulator would have it: cores and bytes are lines, with noise in proportion. */
+/** Synthetic Online Boutique: cores and bytes are linear in load, with proportional noise. */
 function points(
   change: Partial<{ noise: number; base: number; slope: number; curve: number; scenario: string; seed: number }> = {},
 ) {
@@ -54,7 +54,7 @@ describe('the capacity of a replica', () => {
   });
 
   it('has a margin that is exceeded no more often than it says, and not much less', () => {
-    // Of replicas at a load in between, drawn anew: those that need more than the line and its margin.
+    // New replicas at a load between the levels: how many need more than the curve with its margin.
     let [above, all] = [0, 0];
     for (let seed = 1; seed <= 200; seed += 1) {
       const { cpu } = fit(points({ seed, noise: 0.08 }), 0.9);
@@ -142,7 +142,7 @@ describe('replicas for a demand', () => {
   const capacity = fit(points({ noise: 0 }));
   it.each([
     [10, 1, 1],
-    // A fifth more than that is borne too.
+    // The plan includes headroom of 20 %.
     [31.25, 1, 1],
     [31.3, 1, 2],
     [375, 1, 12],
@@ -151,7 +151,7 @@ describe('replicas for a demand', () => {
   ])('of %f requests per second, %i at least, are %i', (demand, least, replicas) => {
     const planned = planFor(capacity, demand, null, least);
     expect(planned.replicas).toBe(replicas);
-    // No replica is to bear more than was tried.
+    // No replica gets more load than tested.
     expect(planned.load).toBeLessThanOrEqual(37.5);
     expect(planned.cpu).toBeCloseTo(0.02 + 0.004 * planned.load, 6);
   });

@@ -7,7 +7,7 @@ import { testTower } from '../../../support/tower.ts';
 
 const stepMs = 600_000;
 
-/** Traffic with a day's swing and a weekend, by chance a tenth more or less. */
+/** Traffic with a daily cycle and weekends, with 10 % noise. */
 function traffic(days: number): Float64Array {
   const random = seededRandom(4);
   return Float64Array.from({ length: (days * day) / stepMs }, (_, i) => {
@@ -17,7 +17,7 @@ function traffic(days: number): Float64Array {
   });
 }
 
-/** The same hours of yesterday; their spread is ten. */
+/** Yesterday's values; a standard deviation of ten. */
 const asYesterday: Forecaster = {
   forecast: async ({ values, horizon }) =>
     Promise.resolve({
@@ -36,7 +36,8 @@ describe('the traffic of the coming day', () => {
     const values = new Float64Array((8 * day) / stepMs).fill(100);
     const { level, confidences } = (await dayByForecast(asYesterday, { startMs: 0, stepMs, values }, 0.05))!;
     expect(confidenceOf(confidences)).toBeCloseTo((1 + 20 * 0.82) / 21, 9);
-    // All hours alike: 1.645 spreads above; the day before was below it throughout, which takes 0.5 × 0.05 off.
+    // The same in all hours: 1.645 standard deviations above; the day before was below it throughout, which subtracts
+    // 0.5 × 0.05.
     expect(level).toBeCloseTo(116.449 * Math.exp(-0.025), 1);
   });
 

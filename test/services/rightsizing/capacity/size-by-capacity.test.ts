@@ -13,7 +13,7 @@ const clock = { now: () => now, sleep: async () => undefined };
 let series: Sampled[];
 beforeAll(() => {
   series = clusterSeries(now, 4, 600_000);
-  // Traffic with a day's swing: 30 to 90 requests per second, all replicas together.
+  // Traffic with a daily cycle: 30 to 90 requests per second in total.
   const samples = Array.from({ length: 4 * 144 }, (_, i): [number, number] => {
     const ms = now - 4 * day + i * 600_000;
     return [ms, 60 + 30 * Math.sin((2 * Math.PI * ms) / day)];
@@ -21,7 +21,9 @@ beforeAll(() => {
   series.push({ name: 'traffic', labels: { app: 'web' }, samples });
 });
 
-/** Experiments of a service that takes 0.02 cores and 50 MB a replica, and 0.004 cores and 100 kB a request per second. */
+/**
+ * Experiments of a service with 0.02 cores and 50 MB per replica, and 0.004 cores and 100 kB per request per second.
+ */
 async function experiments(change: { success?: number; counted?: boolean; namespace?: string } = {}): Promise<string> {
   const { success = 1, counted = true, namespace = 'shop' } = change;
   const folder = temporaryFolder();
@@ -97,7 +99,7 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
       replicas: 2,
       reason: null,
     });
-    // 95 % of a sine of 60 ± 30 lie below 89.6.
+    // The 95th percentile of a sine of 60 ± 30 is 89.6.
     expect(capacity!.demand_requests_per_second).toBeGreaterThan(85);
     expect(capacity!.demand_requests_per_second).toBeLessThan(100);
     expect(capacity!.tried_requests_per_second).toBeCloseTo(80, 0);
@@ -114,7 +116,7 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     expect(web!.cpu.explanation).toMatch(
       /^by experiments: each of 2 replicas is to bear \d+(\.\d+)? requests\/s, \d+ % of it for this container: 0\.\d+$/,
     );
-    // Production used more memory than any experiment did, and that is what kills.
+    // Production used more memory than any experiment, and memory kills.
     expect(web!.memory.bound_by).toBe('usage');
     expect(replicas).toMatchObject({ recommended: 2, bound_by: 'capacity' });
     expect(notes).toEqual(
@@ -134,7 +136,7 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     expect(capacity).toMatchObject({
       load_from: 'load_test',
       demand_requests_per_second: 800,
-      // With 80 of each it was tried; a fifth more than what is expected is borne too.
+      // Tested with 80 each; the plan includes headroom of 20 %.
       replicas: 12,
       fewest_replicas: 12,
       requests_per_second_of_each: 800 / 12,
@@ -143,7 +145,7 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     expect(notes).toContain('this size is for 12 replicas, and there are 2: the outputs set both');
     expect(outputs!.kubectl).toContain('{"spec":{"replicas":12,"template":');
     expect(outputs!.helm).toMatch(/^replicaCount: 12$/m);
-    // The price is that of what would be there, with what is injected as it is.
+    // The cost covers the planned replicas, with injected sidecars unchanged.
     const pod = containers.reduce((sum, { sidecar, cpu, memory }) => {
       const [cores, bytes] = sidecar
         ? [cpu.current_request!, memory.current_request!]
@@ -163,7 +165,7 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
   });
 
   it('is never less memory than was used, however short that is known', async () => {
-    // Two hours, with 300 MiB at most.
+    // Two hours, with a maximum of 300 MiB.
     const short = series
       .filter(({ name }) => !name.startsWith('kube_horizontal'))
       .map((each) => {

@@ -6,7 +6,7 @@ import { cautiousPrometheus, prometheusOver } from '../../../support/cluster-ser
 
 import { now, series, stepMs, towerOver, withoutHpa } from '../../../support/sized-tower.ts';
 
-/** What a recommendation must not forget, and what it must not take for more than it is. */
+/** Recommendations must not forget kills or trust incomplete data. */
 
 const fourDays = { history_days: 4 };
 const state = (name: string, labels: Record<string, string>, value: number, ms = now - 60_000): Sampled => ({
@@ -20,7 +20,7 @@ const containerOf = async (given: Sampled[], name = 'web', asked: object = fourD
   return { ...answer.containers.find((each) => each.container === name)!, answer };
 };
 
-/** A kill, with the limit there was at that time and that is there no more. */
+/** An out-of-memory kill, with the limit of that time, which is gone by now. */
 function kill(atMs: number, limit: number): Sampled[] {
   const of = (name: string, labels: object, samples: Sampled['samples']): Sampled => ({
     name,
@@ -117,7 +117,7 @@ describe('a recommendation does not take for more than it is', { timeout: 30_000
     const { status, warnings, notes } = await recommend('web', fourDays);
     expect([status, warnings]).toEqual(['success', ['store eu-2 is away']]);
     expect(notes).toContain('Prometheus warns that an answer may not be whole: store eu-2 is away');
-    // What it has may be all there is.
+    // The result may be incomplete.
     const { reason } = await recommend('elsewhere', fourDays);
     expect(reason).toBe(
       'Prometheus knows no container of it in the last 4 days; but it warns that an answer may not be whole: store eu-2 is away',

@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import type { Sampled } from '../../../support/cluster-series.ts';
 import { now, stepMs, towerOver, withoutHpa } from '../../../support/sized-tower.ts';
 
-/** Histories as they should not be: an answer that holds, or why there is none. */
+/** Malformed histories: a valid answer, or a reason why there is none. */
 
 const history = { history_days: 4, startup_seconds: 1500 };
 const ofWeb = (each: Sampled) => each.labels['container'] === 'web' && each.name.startsWith('container_');
 const isCounter = (each: Sampled) => ofWeb(each) && each.name.endsWith('_total');
-/** With other samples of those that are chosen. */
+/** Replaces the samples of the selected series. */
 const changed = (which: (each: Sampled) => boolean, samples: (each: Sampled) => Sampled['samples']): Sampled[] =>
   withoutHpa.map((each) => (which(each) ? { ...each, samples: samples(each) } : each));
 const webOf = async (series: Sampled[], aheadMs = 0) => {
@@ -33,7 +33,7 @@ describe('a recommendation from a history', { timeout: 30_000 }, () => {
         name.endsWith('_total') ? [ms, value + (i >= at ? 1e14 : 0)] : [ms, i === at ? value * 1e9 : value],
       );
     });
-    // Also where nobody knows how large a node is.
+    // Also without node sizes.
     const withoutNodes = (each: Sampled) => each.name !== 'kube_node_status_allocatable';
     const { answer, web } = await webOf(spiked.filter(withoutNodes));
     const { web: usual } = await webOf(withoutHpa);
@@ -53,7 +53,7 @@ describe('a recommendation from a history', { timeout: 30_000 }, () => {
     ['none', withoutHpa.filter((each) => !ofWeb(each)), /^istio-proxy: /],
   ])('of %s says what is missing', async (_, series, reason) => {
     const { answer, web } = await webOf(series);
-    // What is injected is known, and is not what can be set.
+    // An injected sidecar is recognised, and cannot be set.
     expect(answer).toMatchObject({ status: 'abstained', outputs: null, confidence: null });
     expect(answer.reason).toMatch(reason);
     expect([web?.cpu.request ?? null, web?.memory.request ?? null]).toEqual([null, null]);

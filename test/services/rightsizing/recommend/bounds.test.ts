@@ -9,7 +9,7 @@ const day = 86_400_000;
 
 describe('a recommendation', () => {
   it('keeps floors, caps, the largest node and what a kill taught', { timeout: 30_000 }, async () => {
-    // Two days ago a pod that is gone by now was killed at a limit; the one that is there may have more.
+    // Two days ago a deleted pod was OOM-killed at a limit; the current one may have a higher limit.
     const killedAt = (limit: number, since = limit) => {
       const at = Array.from({ length: 432 }, (_, i) => now - 60_000 - (431 - i) * stepMs);
       const of = (pod: string, name: string, more: Record<string, string>, value: (ms: number) => number): Sampled => ({
@@ -42,10 +42,10 @@ describe('a recommendation', () => {
     expect(most.containers[1]!.cpu.explanation).toMatch(
       /; 0\.3\d+ was raised to the floor, which was lowered to what the largest node has, \d(\.\d+)?$/,
     );
-    // The limit counts at which it was killed, whatever was scraped of its memory, and not the one that was given since.
+    // The limit at the time of the kill counts, not scraped usage or the later limit.
     const raised = await (await towerOver(killedAt(150, 400))).recommend('web', { history_days: 4 });
     expect(raised.containers[1]!.memory).toMatchObject({ bound_by: 'oom', request: 250 * 2 ** 20 });
-    // What a load experiment did to it is none of production's.
+    // Kills during a load experiment do not count.
     const folder = temporaryFolder();
     const id = 'cart_browsing_replicas_1_users_5';
     writeFileSync(join(folder, `${id}.csv`), 'timestamp\n');
@@ -80,7 +80,7 @@ describe('a recommendation', () => {
     expect(web!.memory.explanation).toMatch(
       /was set to what a LimitRange of the namespace allows, 60 MiB: the stated violation is not kept$/,
     );
-    // A pod asks for 0.3 cores, and there are two: what is left must do for both, and for a third while they are replaced.
+    // A pod requests 0.3 cores, there are two: the rest must suffice for both, and for a surge pod.
     const small = withoutHpa.map((each) => {
       const isRequest = each.name === 'kube_pod_container_resource_requests' && each.labels['resource'] === 'cpu';
       if (!isRequest || each.labels['container'] !== 'web') return each;
@@ -91,7 +91,7 @@ describe('a recommendation', () => {
     const some = await boundBy(...quota('requests.cpu', 1, 0.6), ...quota('limits.memory', 8e9, 1e9));
     expect(some.cpu).toMatchObject({ request: 0.233, bound_by: 'quota', confidence: null });
     expect(some.memory.bound_by).toBe('usage');
-    // One that is overdrawn takes nothing away.
+    // An overdrawn quota never lowers a request.
     const none = await boundBy(...quota('requests.cpu', 0.5, 3));
     expect(none.cpu).toMatchObject({ request: 0.2, bound_by: 'quota' });
   });

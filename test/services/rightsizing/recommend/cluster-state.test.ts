@@ -7,7 +7,7 @@ import type { Sampled } from '../../../support/cluster-series.ts';
 import { now, series, stepMs, towerOver, withoutHpa } from '../../../support/sized-tower.ts';
 import { temporaryFolder } from '../../../support/tower.ts';
 
-/** Now, of kube-state-metrics. */
+/** A current sample of kube-state-metrics. */
 const state = (name: string, labels: Record<string, string>, value: number): Sampled => ({
   name,
   labels: { job: 'kube-state-metrics', namespace: 'shop', ...labels },
@@ -75,7 +75,7 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
     // Each of them would fit alone.
     const small = await cpu(0.4);
     expect(small.map(({ bound_by }) => bound_by)).toEqual(['node', 'node']);
-    // In whole millicores, as it is written.
+    // In whole millicores, as written.
     expect(small[0]!.request! + small[1]!.request!).toBeLessThanOrEqual(0.4);
     expect(small[0]!.request! + small[1]!.request!).toBeGreaterThan(0.397);
     expect(small[0]!.request! / small[1]!.request!).toBeCloseTo(0.2 / web!.request!, 1);
@@ -95,7 +95,7 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
     expect(native.notes).toContain('otel-agent: an init container, so not in what is to be applied');
     const fake = await fakeKubernetes();
     fake.workload('Deployment', 'web', 2, [{ name: 'web' }]);
-    // Also where it could not be changed.
+    // Also if the workload could not be changed.
     fake.add('/apis/autoscaling.k8s.io/v1/namespaces/shop/verticalpodautoscalers', {
       metadata: { name: 'web' },
       spec: { targetRef: { kind: 'Deployment', name: 'web' }, updatePolicy: { updateMode: 'Auto' } },
@@ -115,7 +115,7 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
   it('when load experiments ran, which is not what production uses', async () => {
     const folder = temporaryFolder();
     const begunMs = now - 86_400_000;
-    // Of another service of the namespace, which asks this one: for an hour it used ten times as much.
+    // A test of another service of the namespace, which calls this one: ten times the usage for an hour.
     const loaded = series.map((each) => {
       if (each.name !== 'container_cpu_usage_seconds_total' || each.labels['container'] !== 'web') return each;
       let more = 0;
@@ -151,7 +151,7 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
     const own = await peak('shop');
     expect(own.peak).toBeLessThan(0.6);
     expect(own.isTold).toBe(true);
-    // A pod that was seen under load until now is there.
+    // A pod seen until the current experiment started still exists.
     const untilNow = await peak('shop', 1440);
     expect(untilNow.notes.some((note) => note.startsWith('no pod of it was seen'))).toBe(false);
     expect(untilNow.peak).toBeLessThan(0.6);

@@ -15,7 +15,7 @@ describe('a recommendation from history alone', () => {
       ['web', false],
     ]);
     const web = answer.containers[1]!;
-    // The busiest of two pods at the top of its day: 0.3 cores and some noise; the start of one, ten times that, apart.
+    // The busiest of two pods at its daily peak: 0.3 cores plus noise; without the start-up of one, ten times that.
     const top = webCores(86_400_000 / 4, 1);
     expect(web.cpu.request).toBeGreaterThan(0.9 * top);
     expect(web.cpu.request).toBeLessThan(1.3 * top);
@@ -37,13 +37,13 @@ describe('a recommendation from history alone', () => {
     const answer = await recommend('web', { history_days: 4 });
     const perPod = answer.containers.reduce((sum, { cpu }) => sum + cpu.request!, 0);
     expect(answer.replicas).toMatchObject({ current: 2, recommended: null, explanation: 'the autoscaler web decides' });
-    // 60 % of 0.6 cores; what is injected goes on asking for 0.1.
+    // 60 % of 0.6 cores; the injected sidecar keeps its request of 0.1.
     const after = answer.containers[1]!.cpu.request! + 0.1;
     expect(answer.hpa!.recommended_target_utilization).toBeCloseTo(Math.min(0.9, 0.36 / after), 9);
     const alone = await (await towerOver(withoutHpa)).recommend('web', { history_days: 4 });
     expect(alone.replicas).toMatchObject({ current: 2, bound_by: 'usage' });
     expect(alone.replicas!.recommended).toBe(Math.ceil(alone.replicas!.demand_cores! / perPod));
-    // The cost is that of the replicas there are: nothing that is to be applied changes their number.
+    // The cost covers the current replicas: applying does not change their number.
     expect(alone.cost).toEqual(answer.cost);
     const { monthly_now, monthly_saving, cpu_core_hour, memory_gib_hour } = answer.cost;
     expect(monthly_now).toBeCloseTo(730 * 2 * (0.6 * cpu_core_hour + 0.375 * memory_gib_hour), 6);

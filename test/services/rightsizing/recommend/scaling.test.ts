@@ -55,18 +55,18 @@ describe('the target of an autoscaler', () => {
       'Deployment',
       'HorizontalPodAutoscaler',
     ]);
-    // What a metric is called is anybody's, and is not run.
+    // Metric names are user input, and must not be executed.
     const evil = { name: 'web', metrics: [{ type: 'External', external: { metric: { name: "q'; echo no; '" } } }] };
     const line = outputsOf(target, [sizes], { replicas: null, scaler: evil }).kubectl.split('\n')[1]!;
     const [, word = ''] = /-p ('.*')$/.exec(line) ?? [];
     expect(JSON.parse(execFileSync('/bin/sh', ['-c', `printf %s ${word}`], { encoding: 'utf8' }))).toEqual({
       spec: { metrics: evil.metrics },
     });
-    // Where it stays, or another one is meant, there is nothing to set.
+    // Unchanged, or a different target: nothing to set.
     expect(scalerPatch({ ...written, spec: { metrics: [cpu(72)] } }, { cpu: hpa, memory: null })).toBeNull();
     expect(scalerPatch({ ...written, metadata: { name: 'other' } }, { cpu: hpa, memory: null })).toBeNull();
     expect(scalerPatch(null, { cpu: hpa, memory: null })).toBeNull();
-    // What the outputs do not set is said.
+    // Targets that the outputs do not set are reported.
     const unset = (scaler: Parameters<typeof scalerPatch>[0]) => {
       const targets = { cpu: hpa, memory: null };
       return unsetTargets(scalerPatch(scaler, targets), scaler, targets);

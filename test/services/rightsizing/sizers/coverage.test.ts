@@ -42,7 +42,7 @@ describe('how sure it is that a share is kept', () => {
     expect(planFor(capacity, 80, null, 2).confidence).toBeCloseTo(0.95, 9);
     const unsure = createCoverageTracker({ horizons: 12, kept: 0.75 }).confidences();
     const { confidence } = planFor(capacity, 80, unsure, 2);
-    // The margin does for some of what the demand may be more, too.
+    // The margin also covers part of the demand's uncertainty.
     expect(confidence).toBeGreaterThan(0.75);
     expect(confidence).toBeLessThan(0.95);
     expect(planFor(capacity, 0, unsure, 2).confidence).toBeGreaterThan(0.9);

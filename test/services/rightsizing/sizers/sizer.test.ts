@@ -16,7 +16,7 @@ const sizeOf = (resource: Resource, values: Float64Array, horizonMs = day) => {
   feed(sizer, usageOf(values), null);
   return sizer.recommend();
 };
-/** A day's swing and noise in proportion. */
+/** A daily cycle with proportional noise. */
 const daily = (days: number, seed: number): Float64Array => {
   const random = seededRandom(seed);
   return Float64Array.from(
@@ -95,7 +95,7 @@ describe('the sizer', () => {
     const shifted = Float64Array.from({ length: 14 * perDay }, (_, i) => (i < perDay ? 5e7 : 4e8));
     expect(sizeOf('memory', shifted).request! / 4e8).toBeLessThanOrEqual(1.5 + 1e-9);
     const rising = Float64Array.from({ length: perDay + 12 }, (_, i) => 1e8 * (1 + i / perDay));
-    // Nothing to go by: what is said is what is usual, and it is not sure.
+    // Without data it uses the default factor, with low confidence.
     expect(sizeOf('memory', rising).confidence).toBeLessThan(0.96);
   });
 
@@ -172,13 +172,13 @@ describe('a walk', () => {
   const ofRequest = (request: number | null) => () => ({ request, confidence: 0.8 });
 
   it('counts what was above, what was left and what it cost', () => {
-    // An hour to warm up, then one of 12 steps: eleven at 1, one at 3.
+    // One hour of warm-up, then one of 12 steps: eleven at 1, one at 3.
     const values = Float64Array.from({ length: 24 }, (_, i) => (i === 23 ? 3 : 1));
     const outcome = replay(usageOf(values), 'cpu', ofRequest(2), settings)!;
     expect(outcome).toMatchObject({ violations: 1 / 12, violatedWindows: 1, windows: 1, abstentions: 0 });
     expect(outcome.slack).toBeCloseTo(1 - 13 / 24, 12);
     expect(outcome.excess).toBeCloseTo(1 / 14, 12);
-    // 12 × 2 + 20 × 1, where 12 × 3 would have been the least.
+    // 12 × 2 + 20 × 1; the minimum is 12 × 3.
     expect(outcome.regret).toBeCloseTo(44 / 36, 12);
     expect(outcome.stated).toEqual([{ confidence: 0.8, kept: false }]);
   });

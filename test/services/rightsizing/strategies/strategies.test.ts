@@ -43,7 +43,7 @@ describe('the rule of VPA', () => {
 
   it('forgets: what was a day ago weighs half', () => {
     const dropped = series(2, (i) => (i < perDay ? 1 : 0.1));
-    // One third of the weight lies at 1: the 90th percentile is there still; after four more days it is not.
+    // One third of the weight is at 1: the 90th percentile is still the old one; four days later it is not.
     expect(vpa.request('cpu', [dropped])!).toBeGreaterThan(1);
     expect(vpa.request('cpu', [series(6, (i) => (i < perDay ? 1 : 0.1))])!).toBeLessThan(0.15);
   });
@@ -86,7 +86,7 @@ describe('the rules of others', () => {
   it('crane: nothing below a bucket of 0.1 core', () => {
     expect(crane.request('cpu', [constant(0.003)])).toBeCloseTo(0.115, 9);
     expect(crane.request('memory', [constant(10 * mebibyte)])! / mebibyte).toBeCloseTo(115, 9);
-    // A hundredth of the samples at ten times the value weighs a tenth, so the 99th percentile is there.
+    // 1 % of the samples at ten times the value has 10 % of the weight, so the 99th percentile is there.
     expect(crane.request('cpu', [series(7, (i) => (i % 100 === 0 ? 1.05 : 0.1))])).toBeCloseTo(1.1 * 1.15, 9);
   });
 
