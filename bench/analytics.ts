@@ -15,14 +15,17 @@ import { startPostgres } from '../test/support/postgres-server.ts';
 import { type PlainTable, plainPostgres, plainSqlite } from './analytics/plain.ts';
 import { median, type Report } from './support/report.ts';
 
-/** Metric points beside the plain SQL table they would otherwise stand in: in, out, and out while more come in. */
+/** Metric points compared with a plain SQL table: writes, reads, and reads during writes. */
 const start = Date.UTC(2026, 9, 5);
 const [seriesCount, stepMs] = [100, 30_000];
-/** What is asked about, of all there is. */
+/** Time range of queries, in days. */
 const askedDays = 7;
 const never = new AbortController().signal;
 
-/** Days of 100 series every 30 s: 2,016,000 points, and ten times as many. The larger ones take long and are asked for by name. */
+/**
+ * Days of 100 series every 30 s: 2,016,000 points, and ten times as many. The larger stores take long and run only if
+ * named.
+ */
 const sizes = { sqlite: 7, postgres: 7, 'sqlite-20m': 70, 'postgres-20m': 70 };
 
 export async function bench(report: Report, only?: string): Promise<void> {
@@ -52,13 +55,13 @@ async function overPostgres(report: Report, name: string, days: number): Promise
 
 async function measure(report: Report, name: string, days: number, place: Place, plain: PlainTable): Promise<void> {
   const store = await openMetricStore(place);
-  const recorder = createRecorder({ store, mostSeries: 1000 });
+  const recorder = createRecorder({ store, maxSeries: 1000 });
   const [ours, theirs] = await fill(recorder, plain, days, (until) => sealHours(store, until, never));
   const points = (seriesCount * days * dayMs) / stepMs;
   report.note(
     `${name}: ${points} points; in batches of 1,000: ${rate(points, ours.seconds)}, plain SQL ${rate(points, theirs.seconds)}; sealed in ${ours.sealSeconds.toFixed(1)} s`,
   );
-  report.atMost(`${name}: time to record in batches, in times of plain SQL`, ours.seconds / theirs.seconds, 4);
+  report.atMost(`${name}: time to record in batches, relative to plain SQL`, ours.seconds / theirs.seconds, 4);
   const single = await seconds(async () => {
     for (let i = 0; i < 2_000; i += 1) await recorder.record([pointAt(0, days * dayMs + i * 1000)]);
   });
@@ -79,16 +82,16 @@ async function measure(report: Report, name: string, days: number, place: Place,
   const one = await times(20, () => ask('r7'));
   const oneSql = await times(20, () => plain.hourly('r7', from, from + askedDays * dayMs));
   report.note(`one series by hours with p95: ${one.toFixed(1)} ms, plain SQL ${oneSql.toFixed(1)} ms`);
-  report.atMost(`${name}: one series over 7 days by hours with p95, in times of plain SQL`, one / oneSql, 1);
+  report.atMost(`${name}: one series over 7 days by hours with p95, relative to plain SQL`, one / oneSql, 1);
   const all = await times(2, () => ask());
   const allSql = await times(2, () => plain.hourly(null, from, from + askedDays * dayMs));
   report.note(`all ${seriesCount} series: ${all.toFixed(0)} ms, plain SQL ${allSql.toFixed(0)} ms`);
-  report.atMost(`${name}: all series over 7 days by hours with p95, in times of plain SQL`, all / allSql, 1);
+  report.atMost(`${name}: all series over 7 days by hours with p95, relative to plain SQL`, all / allSql, 1);
   const ourBytes =
     place.databaseUrl === undefined
       ? statSync(join(place.directory, 'metrics.db')).size
       : await plain.sizeOf('series', 'points', 'rollups');
-  report.atMost(`${name}: bytes on disk, in times of the plain table`, ourBytes / (await plain.bytes()), 1);
+  report.atMost(`${name}: bytes on disk, relative to the plain table`, ourBytes / (await plain.bytes()), 1);
   await whileIngesting(report, name, recorder, start + (days + 1) * dayMs, () => ask('r7'));
   await store.close();
   await plain.close();
@@ -126,7 +129,7 @@ async function fill(
   return [ours, theirs] as const;
 }
 
-/** How long a question takes, and how long the event loop is held, while 5,000 points a second come in. */
+/** Query latency and event loop delay while 5,000 points per second arrive. */
 async function whileIngesting(
   report: Report,
   name: string,

@@ -5,7 +5,7 @@ import { alarmsPerThousand } from './anomalies/production.ts';
 import { hasData } from './support/data.ts';
 import type { Report } from './support/report.ts';
 
-/** Anomaly detection by NAB's own scoring, beside two rivals; how often it cries on production servers; its speed. */
+/** Anomaly detection by NAB's scoring, compared with two rivals; false alarms on production servers; speed. */
 export async function bench(report: Report, only?: string): Promise<void> {
   if (only !== undefined && only !== 'nab') return;
   benchNab(report);
@@ -45,7 +45,10 @@ function detect({ times, values }: NabFile): number[] {
   return values.flatMap((value, i) => (detector.see(times[i]!, value).alarm ? [i] : []));
 }
 
-/** NAB's own: a normal distribution over the last 6,400 values, renewed every 100; its published threshold is 1.0. */
+/**
+ * NAB's own detector: a normal distribution over the last 6,400 values, updated every 100; its published threshold is
+ * 1.0.
+ */
 function windowedGaussian({ values }: NabFile): number[] {
   let window: number[] = [];
   let step: number[] = [];

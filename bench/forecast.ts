@@ -11,7 +11,7 @@ const parts: Record<string, (report: Report) => Promise<void>> = {
   pipeline: benchPipeline,
 };
 
-/** The forecast engine's promises: accuracy on M4's hourly series, intervals, speed of the LSTM. */
+/** Claims of the forecast engine: accuracy on M4's hourly series, intervals, speed of the LSTM. */
 export async function bench(report: Report, only?: string): Promise<void> {
   for (const [name, run] of Object.entries(parts)) {
     if (only !== undefined && only !== name) continue;

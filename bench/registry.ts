@@ -13,7 +13,7 @@ const parts: Record<string, (report: Report) => Promise<void>> = {
   changes: benchChanges,
 };
 
-/** The registry mirror's promises, each against a rival measured in the same run. */
+/** Claims of the registry mirror, each relative to a rival measured in the same run. */
 export async function bench(report: Report, only?: string): Promise<void> {
   for (const [name, run] of Object.entries(parts)) {
     if (only !== undefined && only !== name) continue;

@@ -14,9 +14,9 @@ import { folderOf, hasData } from './support/data.ts';
 import type { Report } from './support/report.ts';
 
 /**
- * Rightsizing by walking through real traces, beside the rules of KRR, VPA, crane, Kruize, Cast AI and Autopilot: what
- * each would have cost in times of the least possible (regret), left unused (slack), and how often it would not have
- * been enough (violations). Claims are about series nothing was chosen on.
+ * Backtests of rightsizing on real traces, compared with the algorithms of KRR, VPA, crane, Kruize, Cast AI and
+ * Autopilot: cost relative to the optimum (regret), share not used (slack), and samples above the request (violations).
+ * Claims use only series that were not used for development.
  */
 export async function bench(report: Report, only?: string): Promise<void> {
   for (const [name, run] of Object.entries({
@@ -33,7 +33,7 @@ export async function bench(report: Report, only?: string): Promise<void> {
     if (only === undefined || only === name) await run();
 }
 
-/** SMD's memory is scaled to 0..1; this much is taken as 1. */
+/** SMD's memory is scaled to 0..1; this many bytes are taken as 1. */
 const memoryOfSmd = 16 * 2 ** 30;
 
 type Scored = { set: string; tested: Tested[] };
@@ -67,7 +67,7 @@ function benchCpu(report: Report, hours: 1 | 24): void {
   for (const each of scored)
     for (const rival of ['krr_simple', 'vpa'])
       report.atMost(
-        `${hours} h, ${each.set}: CPU regret in times of ${rival}’s`,
+        `${hours} h, ${each.set}: CPU regret relative to ${rival}’s`,
         regret(each, own) / regret(each, rival),
         1,
       );
@@ -89,10 +89,10 @@ function benchCpu(report: Report, hours: 1 | 24): void {
   const violations = mean((each) => summary(each, own).violations);
   report.atLeast(`${hours} h: share of samples above the request (stated: 0.05), at least`, violations, 0.03);
   report.atMost(`${hours} h: … at most`, violations, 0.06);
-  const said = scored.flatMap(({ tested }) => ofOwn(tested).flatMap((outcome) => outcome?.stated ?? []));
+  const statedShare = scored.flatMap(({ tested }) => ofOwn(tested).flatMap((outcome) => outcome?.stated ?? []));
   report.atMost(
-    `${hours} h: expected calibration error of ${said.length} stated probabilities`,
-    calibrationError(said),
+    `${hours} h: expected calibration error of ${statedShare.length} stated probabilities`,
+    calibrationError(statedShare),
     0.05,
   );
 }
@@ -118,13 +118,13 @@ function benchMemory(report: Report): void {
         each !== null && each.strategy !== own && each.strategy !== 'oracle' && each.violated_windows <= 0.02,
     );
   report.atMost(
-    'memory: slack in times of the best rival’s with as few OOM windows',
+    'memory: slack relative to the best rival’s with as few OOM windows',
     ours.slack / Math.min(...safe.map(({ slack }) => slack)),
     1,
   );
 }
 
-/** What is left unused where each day after the first week asks for just its own peak. */
+/** Slack if each day after the first week requests exactly its own peak. */
 function slackOfPeaks({ stepMs, values }: Usage): number {
   const perDay = day / stepMs;
   let [asked, used] = [0, 0];
@@ -136,7 +136,7 @@ function slackOfPeaks({ stepMs, values }: Usage): number {
   return 1 - used / asked;
 }
 
-/** Every load test of the seed's own experiments failed, and each of them says so somewhere. */
+/** Every load test in MOrA's published experiments failed; the checks detect each of them. */
 async function benchExperiments(report: Report): Promise<void> {
   if (!hasData(report, 'experiments: share of failed load tests that are found out', 'mora-experiments')) return;
   const folder = folderOf('mora-experiments');
@@ -147,7 +147,7 @@ async function benchExperiments(report: Report): Promise<void> {
   report.atLeast('experiments: share of failed load tests that are found out', low / ids.length, 1);
 }
 
-/** One day with injected faults: too little for a 24 h horizon. */
+/** One day with injected faults: too short for a 24 h horizon. */
 function benchNezha(report: Report): void {
   if (!hasData(report, '1 h, nezha: CPU regret', 'nezha-online-boutique')) return;
   const traces = nezha();
@@ -162,7 +162,7 @@ function benchNezha(report: Report): void {
   );
   show(report, 'memory, 1 h, nezha (faults injected), each with its own floor', memory);
   const [ours, theirs] = [own, 'vpa'].map((strategy) => summary({ set: 'nezha', tested }, strategy).regret);
-  report.atMost('1 h, nezha: CPU regret in times of VPA’s', ours! / theirs!, 1);
+  report.atMost('1 h, nezha: CPU regret relative to VPA’s', ours! / theirs!, 1);
 }
 
 const backtestOf = (traces: Trace[], resource: Resource, horizonMs: number): Tested[] =>
@@ -192,7 +192,7 @@ function show(report: Report, title: string, tested: Tested[]): void {
   }
 }
 
-/** Of the mean of ln(ours / the rival's), by 10,000 resamples over the series, set by set. */
+/** Bootstrap interval of the mean of ln(ours / the rival's): 10,000 resamples over the series, by set. */
 function interval(scored: Scored[], rival: string): [number, number] {
   const random = seededRandom(1);
   const differences = scored.map(({ tested }) => {
@@ -209,7 +209,7 @@ function interval(scored: Scored[], rival: string): [number, number] {
   return [means[249]!, means[9_750]!];
 }
 
-/** Chosen on the NASA log: no claim. */
+/** Developed on the NASA log: no claim. */
 async function benchDemand(report: Report): Promise<void> {
   if (!hasData(report, 'demand of a day from series of requests (no claims)', 'requests')) return;
   for (const [name, outcome] of Object.entries(await demandOfRequests()))
@@ -220,19 +220,19 @@ async function benchDemand(report: Report): Promise<void> {
     );
 }
 
-/** Of series and seeds that nobody looked at while it was made. */
+/** Series and seeds that were not used for development. */
 function benchStated(report: Report): void {
   if (!hasData(report, 'by experiments, 1 h: calibration', 'bitbrains', 'nab', 'smd')) return;
   const traces = [...bitbrains(), ...nab(), ...smd('cpu_r', 1)].filter(({ tunedOn }) => !tunedOn);
-  const { windows, kept, said, above, error } = scoreByCapacity(traces, 0.05, 7001);
+  const { windows, kept, statedShare, above, error } = scoreByCapacity(traces, 0.05, 7001);
   report.note(
-    `by experiments, 1 h: ${traces.length} series as traffic, ${windows} hours; kept in ${(100 * kept).toFixed(1)} %, said ${(100 * said).toFixed(1)} %, ${(100 * above).toFixed(1)} % of samples above`,
+    `by experiments, 1 h: ${traces.length} series as traffic, ${windows} hours; kept in ${(100 * kept).toFixed(1)} %, said ${(100 * statedShare).toFixed(1)} %, ${(100 * above).toFixed(1)} % of samples above`,
   );
   report.atMost(`by experiments, 1 h: expected calibration error of ${windows} stated probabilities`, error, 0.05);
   report.atMost('by experiments, 1 h: share of samples above the request (stated: 0.05)', above, 0.06);
 }
 
-/** Of series that nobody looked at while it was made. */
+/** Series that were not used for development. */
 async function benchDay(report: Report): Promise<void> {
   if (!hasData(report, 'traffic of a day: calibration', 'bitbrains', 'nab', 'smd')) return;
   const traces = [...bitbrains(), ...nab(), ...smd('cpu_r', 1)].filter(({ tunedOn }) => !tunedOn);
@@ -243,17 +243,17 @@ async function benchDay(report: Report): Promise<void> {
   report.atMost(`traffic of a day: expected calibration error of ${days} stated probabilities`, error, 0.05);
 }
 
-/** Of seeds that nobody looked at while it was made. */
+/** Seeds that were not used for development. */
 function benchCapacity(report: Report): void {
-  const { services, errors, above, borne, replicas } = scoreCapacity(1000, 0.05, 5001);
+  const { services, errors, above, acceptable, replicas } = scoreCapacity(1000, 0.05, 5001);
   const { tower = Number.NaN, ...rivals } = errors;
   for (const [name, error] of Object.entries(rivals))
-    report.atMost(`capacity: error at levels of load left out, in times of that of ${name}`, tower / error, 1);
+    report.atMost(`capacity: error at levels of load left out, relative to that of ${name}`, tower / error, 1);
   report.note(`capacity: mean error ${tower.toFixed(1)} % over ${services} simulated services`);
   report.atLeast('capacity: share of replicas above their CPU (stated: 0.05), at least', above, 0.03);
   report.atMost('capacity: … at most', above, 0.06);
-  report.atLeast('capacity: share of services whose latency is borne at 1.2 times the load', borne, 0.95);
+  report.atLeast('capacity: share of services whose latency is borne at 1.2 times the load', acceptable, 0.95);
   report.note(
-    `capacity: replicas in times of the fewest that would do: ${replicas.toFixed(2)}; what was not tried is not trusted`,
+    `capacity: replicas relative to the fewest that would do: ${replicas.toFixed(2)}; what was not tried is not trusted`,
   );
 }

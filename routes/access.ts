@@ -25,7 +25,7 @@ export async function accessRoutes(instance: FastifyInstance, { access }: { acce
     `${path}/whoami`,
     {
       config: { access: 'read' },
-      schema: { ...about('Who is asking, and what they may do'), response: { 200: WhoAmI, ...errors() } },
+      schema: { ...about('The caller’s identity and scopes'), response: { 200: WhoAmI, ...errors() } },
     },
     async ({ caller: { name, via, scopes } }) => ({ name, via, scopes: [...scopes] }),
   );
@@ -39,7 +39,7 @@ export async function accessRoutes(instance: FastifyInstance, { access }: { acce
     {
       config: admin,
       schema: {
-        ...about('Make an API key; the answer shows it, this once'),
+        ...about('Create an API key; the answer contains it, once'),
         body: KeyRequest,
         response: { 201: KeyCreated, ...errors(400, 503) },
       },
@@ -64,7 +64,7 @@ export async function accessRoutes(instance: FastifyInstance, { access }: { acce
     },
     async (request) => {
       await access.keys.revoke(request.params.key_id);
-      return { message: 'The key is of no use any more' };
+      return { message: 'The key is revoked' };
     },
   );
   auditRoutes(instance, access);
@@ -77,7 +77,7 @@ function auditRoutes(instance: FastifyInstance, access: Access): void {
     {
       config: admin,
       schema: {
-        ...about('Who changed what, newest first'),
+        ...about('Audit log of changes, newest first'),
         querystring: AuditQuery,
         response: { 200: AuditList, ...errors(400) },
       },
@@ -93,7 +93,7 @@ function auditRoutes(instance: FastifyInstance, access: Access): void {
     {
       config: admin,
       schema: {
-        ...about('The whole audit log as JSON lines; `tower audit verify --file` checks it'),
+        ...about('Export the audit log as JSON lines; `tower audit verify --file` verifies it'),
         produces: ['application/x-ndjson'],
         response: { 200: z.string().meta({ examples: ['{"seq":1}\n{"head":{"count":1}}\n'] }), ...errors() },
       },

@@ -21,10 +21,10 @@ export async function acquisitionJobRoutes(instance: FastifyInstance, deps: Deps
     jobs: deps.acquisition.jobs,
     cancelling: 'operate',
     summaries: {
-      list: 'Experiment jobs, newest first',
-      one: 'One experiment job',
-      cancel: 'Cancel an experiment job; what is under way is undone, a finished job stays as it is',
-      events: 'An experiment job as it goes: server-sent events, until it ends',
+      list: 'List experiment jobs, newest first',
+      one: 'Get an experiment job',
+      cancel: 'Cancel an experiment job and restore replicas; finished jobs are unchanged',
+      events: 'Stream the progress of an experiment job (SSE)',
     },
   });
 }
@@ -36,7 +36,7 @@ function beginRoutes(instance: FastifyInstance, { acquisition: { jobs } }: Deps)
     {
       config: { access: 'operate' },
       schema: {
-        ...about('Make experiments with services of a namespace: a job. Replicas are what they were when it ends'),
+        ...about('Start a job that runs experiments with services of a namespace; replicas are restored at its end'),
         body: ExperimentJobRequest,
         response: { 202: ExperimentJob, ...errors(400, 409, 503) },
       },
@@ -52,7 +52,7 @@ function beginRoutes(instance: FastifyInstance, { acquisition: { jobs } }: Deps)
     {
       config: { access: 'read', audited: false },
       schema: {
-        ...about('What such a job would do, and whether its configuration is right; nothing is changed'),
+        ...about('Dry run of an experiment job: validates the configuration and lists the experiments'),
         body: ExperimentJobRequest,
         response: { 200: ExperimentPlan, ...errors(400) },
       },

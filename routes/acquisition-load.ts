@@ -20,7 +20,7 @@ export async function acquisitionLoadRoutes(instance: FastifyInstance, deps: Dep
       config: { access: 'operate' },
       schema: {
         tags: [tags.rightsizing],
-        summary: 'Send users to a service: a job',
+        summary: 'Start a load test job',
         body: LoadJobRequest,
         response: { 202: LoadJob, ...errors(400, 409) },
       },
@@ -38,10 +38,10 @@ export async function acquisitionLoadRoutes(instance: FastifyInstance, deps: Dep
     jobs: loadTests,
     cancelling: 'operate',
     summaries: {
-      list: 'Load tests, newest first',
-      one: 'One load test, and what it showed',
-      cancel: 'End a load test; a finished one stays as it is',
-      events: 'A load test as it goes: server-sent events, until it ends',
+      list: 'List load test jobs, newest first',
+      one: 'Get a load test job with its result',
+      cancel: 'Cancel a load test job; finished jobs are unchanged',
+      events: 'Stream the progress of a load test job (SSE)',
     },
   });
 }

@@ -31,7 +31,7 @@ function healthRoutes(instance: FastifyInstance, { overview }: Acquisition): voi
     {
       config: reading,
       schema: {
-        ...about('Whether Kubernetes, Prometheus, the data and the models are well'),
+        ...about('Health of Kubernetes, Prometheus, data and models'),
         response: { 200: HealthAnswer, ...errors() },
       },
     },
@@ -42,7 +42,7 @@ function healthRoutes(instance: FastifyInstance, { overview }: Acquisition): voi
     {
       config: reading,
       schema: {
-        ...about('The same in words, with what runs in a namespace and how full this machine is'),
+        ...about('Health in words, with the workloads of a namespace and the usage of this machine'),
         querystring: SystemQuery,
         response: { 200: SystemHealth, ...errors(400) },
       },
@@ -58,7 +58,7 @@ function progressRoutes(instance: FastifyInstance, { overview, cluster }: Acquis
     {
       config: reading,
       schema: {
-        ...about('How far the collection of experiments is'),
+        ...about('Progress of the experiments'),
         response: { 200: CollectionAnswer, ...errors(400) },
       },
     },
@@ -69,7 +69,7 @@ function progressRoutes(instance: FastifyInstance, { overview, cluster }: Acquis
     {
       config: reading,
       schema: {
-        ...about('Experiments and models, service by service'),
+        ...about('Experiments and models by service'),
         querystring: StatusQuery,
         response: { 200: CollectionStatus, ...errors(400) },
       },
@@ -81,7 +81,7 @@ function progressRoutes(instance: FastifyInstance, { overview, cluster }: Acquis
     {
       config: reading,
       schema: {
-        ...about('Deployments and StatefulSets of a namespace: replicas, requests and limits, what scales them'),
+        ...about('Deployments and StatefulSets of a namespace: replicas, requests, limits, autoscalers'),
         params: WorkloadsParams,
         response: { 200: WorkloadList, ...errors(400, 503) },
       },

@@ -38,7 +38,7 @@ function prometheusRoutes(instance: FastifyInstance, acquisition: Acquisition): 
     {
       config: reading,
       schema: {
-        ...about('Whether Prometheus is configured and answers'),
+        ...about('Whether Prometheus is configured and reachable'),
         response: { 200: PrometheusStatus, ...errors() },
       },
     },
@@ -49,7 +49,7 @@ function prometheusRoutes(instance: FastifyInstance, acquisition: Acquisition): 
     {
       config: reading,
       schema: {
-        ...about('Metrics of a workload, column by column: those of its experiments, and more'),
+        ...about('Metrics of a workload: the columns of experiments, and more'),
         params: WorkloadParams,
         querystring: MetricsQuery,
         response: { 200: WorkloadMetrics, ...errors(400, 503) },
@@ -62,7 +62,7 @@ function prometheusRoutes(instance: FastifyInstance, acquisition: Acquisition): 
     {
       config: reading,
       schema: {
-        ...about('Any query over a stretch of time, on one grid; gaps stay gaps'),
+        ...about('Run a PromQL range query; gaps stay null'),
         querystring: RangeQuery,
         response: { 200: RangeAnswer, ...errors(400, 503) },
       },
@@ -79,7 +79,7 @@ function experimentRoutes(instance: FastifyInstance, { experiments }: Acquisitio
     {
       config: reading,
       schema: {
-        ...about('Load experiments, and which of them can be learned from'),
+        ...about('List load experiments with their quality grades'),
         querystring: ExperimentsQuery,
         response: { 200: ExperimentList, ...errors(400) },
       },
@@ -91,7 +91,7 @@ function experimentRoutes(instance: FastifyInstance, { experiments }: Acquisitio
     {
       config: reading,
       schema: {
-        ...about('One experiment: its checks, and its values after cleaning'),
+        ...about('One experiment: quality checks, and values after cleaning'),
         params: ExperimentParams,
         querystring: ExperimentsQuery.pick({ step_seconds: true }),
         response: { 200: ExperimentAnswer, ...errors(400, 404) },
@@ -104,7 +104,7 @@ function experimentRoutes(instance: FastifyInstance, { experiments }: Acquisitio
     {
       config: reading,
       schema: {
-        ...about('All experiments of a service that can be learned from, cleaned, row below row'),
+        ...about('Cleaned, concatenated data of all usable experiments of a service'),
         params: TrainingParams,
         response: { 200: TrainingData, ...errors(400, 404) },
       },

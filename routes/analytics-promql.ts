@@ -20,8 +20,8 @@ const reading = { access: 'read' } as const;
 /** Grafana and promtool send queries as forms. */
 const asking = { access: 'read', audited: false } as const;
 const faults = {
-  400: PromqlFault.describe('The question is wrong'),
-  422: PromqlFault.describe('It cannot be answered here; the construct is named'),
+  400: PromqlFault.describe('Invalid query'),
+  422: PromqlFault.describe('Unsupported query; the construct is named'),
 };
 const success = <T>(data: T) => ({ status: 'success' as const, data });
 
@@ -33,7 +33,7 @@ export async function analyticsPromqlRoutes(
   answerAsPrometheus(instance);
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const about = (summary: string) => ({ tags: [tags.analytics], summary });
-  const query = { ...about('A question in PromQL about one moment'), response: { 200: QueryAnswer, ...faults } };
+  const query = { ...about('Instant query in PromQL'), response: { 200: QueryAnswer, ...faults } };
   app.get(
     '/prometheus/api/v1/query',
     { config: reading, compress: compressed, schema: { ...query, querystring: InstantQuery } },
@@ -44,7 +44,7 @@ export async function analyticsPromqlRoutes(
     { config: asking, compress: compressed, schema: { ...query, body: InstantQuery } },
     async (request) => success(await (await promql()).instant(request.body)),
   );
-  const range = { ...about('A question in PromQL about a stretch of time'), response: { 200: QueryAnswer, ...faults } };
+  const range = { ...about('Range query in PromQL'), response: { 200: QueryAnswer, ...faults } };
   app.get(
     '/prometheus/api/v1/query_range',
     { config: reading, compress: compressed, schema: { ...range, querystring: RangeQuery } },
@@ -61,7 +61,7 @@ export async function analyticsPromqlRoutes(
 function namesRoutes(instance: FastifyInstance, promql: Analytics['promql'], version: string): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const about = (summary: string) => ({ tags: [tags.analytics], summary });
-  const series = { ...about('Labels of the series a selector means'), response: { 200: SeriesAnswer, ...faults } };
+  const series = { ...about('Labels of the series that match a selector'), response: { 200: SeriesAnswer, ...faults } };
   app.get(
     '/prometheus/api/v1/series',
     { config: reading, compress: compressed, schema: { ...series, querystring: SeriesQuery } },
@@ -72,7 +72,7 @@ function namesRoutes(instance: FastifyInstance, promql: Analytics['promql'], ver
     { config: asking, compress: compressed, schema: { ...series, body: SeriesQuery } },
     async (request) => success(await (await promql()).series(request.body)),
   );
-  const labels = { ...about('Names of labels'), response: { 200: NamesAnswer, ...faults } };
+  const labels = { ...about('Label names'), response: { 200: NamesAnswer, ...faults } };
   app.get(
     '/prometheus/api/v1/labels',
     { config: reading, schema: { ...labels, querystring: SeriesQuery } },
@@ -98,13 +98,16 @@ function namesRoutes(instance: FastifyInstance, promql: Analytics['promql'], ver
     '/prometheus/api/v1/metadata',
     {
       config: reading,
-      schema: { ...about('Help texts of metrics: none are kept'), response: { 200: MetadataAnswer, ...errors() } },
+      schema: {
+        ...about('Help texts of metrics: always empty, none are stored'),
+        response: { 200: MetadataAnswer, ...errors() },
+      },
     },
     async () => success({}),
   );
   app.get(
     '/prometheus/api/v1/status/buildinfo',
-    { config: reading, schema: { ...about('What answers here'), response: { 200: MetadataAnswer, ...errors() } } },
+    { config: reading, schema: { ...about('Version of the server'), response: { 200: MetadataAnswer, ...errors() } } },
     async () => success({ application: 'control-tower', version }),
   );
 }

@@ -28,7 +28,7 @@ export async function analyticsPushRoutes(
       config: pushing,
       schema: {
         tags: [tags.analytics],
-        summary: 'Prometheus’ remote-write 1.0: a WriteRequest, compressed with snappy',
+        summary: 'Prometheus remote write 1.0: a WriteRequest, compressed with snappy',
         consumes: ['application/x-protobuf'],
         body: z.instanceof(Buffer, { error: 'must be a WriteRequest, sent as application/x-protobuf' }),
         response: { 204: z.null().describe('Recorded'), ...errors(400) },
@@ -45,7 +45,7 @@ export async function analyticsPushRoutes(
       config: pushing,
       schema: {
         tags: [tags.analytics],
-        summary: 'Points in Prometheus’ text format; those refused are in the answer, by the number of their line',
+        summary: 'Push points in Prometheus’ text format; refused points are reported by line',
         consumes: ['text/plain'],
         body: z.string('must be text in Prometheus’ exposition format, sent as text/plain'),
         response: { 200: RecordAnswer, ...errors(400) },

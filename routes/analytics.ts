@@ -41,7 +41,7 @@ export async function analyticsRoutes(
     {
       config: recording,
       schema: {
-        ...about('Record a point, or many of which each is judged for itself'),
+        ...about('Record one point, or several that are validated independently'),
         body: RecordRequest,
         response: { 201: RecordAnswer, ...errors(400) },
       },
@@ -55,7 +55,7 @@ export async function analyticsRoutes(
     {
       config: reading,
       schema: {
-        ...about('A metric by minutes, hours, days, weeks or months of a time zone'),
+        ...about('Aggregate a metric by minute, hour, day, week or month of a time zone'),
         querystring: AggregateQuery,
         response: { 200: AggregateAnswer, ...errors(400) },
       },
@@ -71,7 +71,7 @@ function pointRoutes(instance: FastifyInstance, analytics: Analytics): void {
     {
       config: reading,
       schema: {
-        ...about('Points, newest first'),
+        ...about('List points, newest first'),
         querystring: PointsQuery,
         response: { 200: PointsAnswer, ...errors(400) },
       },
@@ -83,7 +83,7 @@ function pointRoutes(instance: FastifyInstance, analytics: Analytics): void {
     {
       config: reading,
       schema: {
-        ...about('Points in the form of the pipeline guard’s collector, newest first'),
+        ...about('List points in the format of the pipeline guard, newest first'),
         querystring: PointsQuery,
         response: { 200: CollectedPoints, ...errors(400) },
       },
@@ -95,7 +95,7 @@ function pointRoutes(instance: FastifyInstance, analytics: Analytics): void {
     {
       config: reading,
       schema: {
-        ...about('Which series there are'),
+        ...about('List series'),
         querystring: SeriesQuery,
         response: { 200: SeriesList, ...errors(400) },
       },
@@ -112,7 +112,7 @@ function analysisRoutes(instance: FastifyInstance, analytics: Analytics): void {
     {
       config: reading,
       schema: {
-        ...about('What was unusual, with the reason in words'),
+        ...about('Anomalies with their reasons'),
         querystring: AnomaliesQuery,
         response: { 200: AnomaliesAnswer, ...errors(400) },
       },
@@ -130,7 +130,7 @@ function outlookRoutes(instance: FastifyInstance, analytics: Analytics): void {
     {
       config: reading,
       schema: {
-        ...about('Whether a metric rises or falls, how fast, and where its level changed'),
+        ...about('Trend of a metric: direction, slope, change points'),
         querystring: TrendQuery,
         response: { 200: TrendAnswer, ...errors(400) },
       },
@@ -142,7 +142,7 @@ function outlookRoutes(instance: FastifyInstance, analytics: Analytics): void {
     {
       config: reading,
       schema: {
-        ...about('Where a metric will be, with an interval, and how good such forecasts have been'),
+        ...about('Forecast of a metric with prediction interval and backtest'),
         querystring: MetricForecastQuery,
         response: { 200: MetricForecastAnswer, ...errors(400, 404, 503) },
       },
@@ -154,19 +154,19 @@ function outlookRoutes(instance: FastifyInstance, analytics: Analytics): void {
     {
       config: reading,
       schema: {
-        ...about('All metrics of the last while at a glance'),
+        ...about('Summary of all metrics of the recent past'),
         querystring: MetricsSummaryQuery,
         response: { 200: MetricsSummaryAnswer, ...errors(400) },
       },
     },
-    async (request) => analytics.glance(request.query),
+    async (request) => analytics.summary(request.query),
   );
   app.get(
     '/api/v1/analytics/baselines',
     {
       config: reading,
       schema: {
-        ...about('What is usual for each series: over all, and for each hour of the week'),
+        ...about('Baselines by series: overall, and by hour of the week'),
         querystring: SeriesQuery,
         response: { 200: BaselinesAnswer, ...errors(400) },
       },

@@ -27,7 +27,7 @@ export async function driftRoutes(instance: FastifyInstance, { drift }: { drift:
     {
       config: reading,
       schema: {
-        ...about('How each version did after its training, by day, and whether it got worse'),
+        ...about('Drift of each version since its training, by day'),
         params: z.object({ model_name: modelName }),
         querystring: DriftQuery,
         response: { 200: ModelDrift, ...errors(400, 404, 503) },
@@ -40,7 +40,7 @@ export async function driftRoutes(instance: FastifyInstance, { drift }: { drift:
     {
       config: reading,
       schema: {
-        ...about('What the last look at all monitored versions found'),
+        ...about('Drift of all monitored versions'),
         response: { 200: DriftOverview, ...errors() },
       },
     },
@@ -51,7 +51,7 @@ export async function driftRoutes(instance: FastifyInstance, { drift }: { drift:
     {
       config: { access: 'operate' },
       schema: {
-        ...about('Post values, samples or histograms measured in production; repeated posts count once'),
+        ...about('Post values, samples or histograms from production; duplicates count once'),
         params: one,
         body: ObservationsRequest,
         response: { 201: ObservationsTaken, ...errors(400, 404, 503) },
@@ -73,7 +73,7 @@ function baselineRoutes(instance: FastifyInstance, drift: Drift): void {
     {
       config: reading,
       schema: {
-        ...about('Pinned baselines of a version'),
+        ...about('List pinned baselines of a version'),
         params: one,
         response: { 200: BaselineList, ...errors(404, 503) },
       },
@@ -85,7 +85,7 @@ function baselineRoutes(instance: FastifyInstance, drift: Drift): void {
     {
       config: { access: 'approve' },
       schema: {
-        ...about('Pin what a metric or feature is measured against'),
+        ...about('Pin the baseline of a metric or feature'),
         params: one,
         body: BaselineRequest,
         response: { 200: BaselineOne, ...errors(400, 404, 503) },
@@ -101,7 +101,7 @@ function baselineRoutes(instance: FastifyInstance, drift: Drift): void {
     {
       config: { access: 'approve' },
       schema: {
-        ...about('Take a pinned baseline away: the first days count again'),
+        ...about('Unpin a baseline: the first days are the baseline again'),
         params: one,
         querystring: BaselineQuery,
         response: { 200: BaselineRemoved, ...errors(400, 404, 503) },
@@ -110,7 +110,7 @@ function baselineRoutes(instance: FastifyInstance, drift: Drift): void {
     async (request) => {
       const { model_name, model_version } = request.params;
       await drift.unpin(model_name, model_version, request.query.subject);
-      return { message: `The baseline of ${request.query.subject} is not pinned any more` };
+      return { message: `The baseline of ${request.query.subject} is no longer pinned` };
     },
   );
 }

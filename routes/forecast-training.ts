@@ -25,7 +25,7 @@ const reading = { access: 'read' } as const;
 /** A POST that only computes: not audited. */
 const asking = { access: 'read', audited: false } as const;
 const about = (summary: string) => ({ tags: [tags.forecast], summary });
-const ofService = z.object({ service: z.string('must be a text') });
+const ofService = z.object({ service: z.string('must be a string') });
 
 /** Models of services: train, follow, list, evaluate, recommend. */
 export async function forecastTrainingRoutes(instance: FastifyInstance, deps: Deps): Promise<void> {
@@ -38,10 +38,10 @@ export async function forecastTrainingRoutes(instance: FastifyInstance, deps: De
     jobs: deps.training.jobs,
     cancelling: 'operate',
     summaries: {
-      list: 'Training jobs, newest first',
-      one: 'One training job',
-      cancel: 'Cancel a training job; a finished one stays as it is',
-      events: 'A training job as it goes: server-sent events, until it ends',
+      list: 'List training jobs, newest first',
+      one: 'Get a training job',
+      cancel: 'Cancel a training job; finished jobs are unchanged',
+      events: 'Stream the progress of a training job (SSE)',
     },
   });
   modelRoutes(instance, deps);
@@ -56,7 +56,7 @@ function serviceRoutes(instance: FastifyInstance, { training }: Deps): void {
     {
       config: { access: 'operate' },
       schema: {
-        ...about('Train a service’s model from its experiments: a job'),
+        ...about('Start a job that trains a service’s model from its experiments'),
         params: ofService,
         body: TrainRequest.nullish(),
         response: { 202: TrainingJob, ...errors(400, 404, 409) },
@@ -73,7 +73,7 @@ function serviceRoutes(instance: FastifyInstance, { training }: Deps): void {
       // It may start a training.
       config: { access: 'operate' },
       schema: {
-        ...about('How a service’s model does on experiments it was not trained on'),
+        ...about('Evaluate a service’s model on experiments it was not trained on'),
         params: ofService,
         body: EvaluateRequest.nullish(),
         response: { 200: EvaluationAnswer, ...errors(400, 404, 503) },
@@ -86,7 +86,7 @@ function serviceRoutes(instance: FastifyInstance, { training }: Deps): void {
     {
       config: asking,
       schema: {
-        ...about('CPU, memory and replicas for the next step, from one point'),
+        ...about('Recommend CPU, memory and replicas for the next step, from current metrics'),
         params: ofService,
         body: RecommendationRequest,
         response: { 200: RecommendationAnswer, ...errors(400, 404, 503) },
@@ -103,7 +103,7 @@ function recommendationRoutes(instance: FastifyInstance, { training }: Deps): vo
     {
       config: asking,
       schema: {
-        ...about('The same in short: service and current metrics in the body'),
+        ...about('Recommend, with service and current metrics in the body'),
         body: ShortRecommendationRequest,
         response: { 200: RecommendationAnswer, ...errors(400, 404, 503) },
       },
@@ -115,7 +115,7 @@ function recommendationRoutes(instance: FastifyInstance, { training }: Deps): vo
     {
       config: asking,
       schema: {
-        ...about('The same for many services at once; one that fails keeps none of the others from it'),
+        ...about('Recommend for several services; failures do not affect the others'),
         body: RecommendationBatch,
         response: { 200: RecommendationsAnswer, ...errors(400) },
       },
@@ -132,7 +132,7 @@ function modelRoutes(instance: FastifyInstance, { training }: Deps): void {
     {
       config: reading,
       schema: {
-        ...about('Trained models; those whose files are damaged say why'),
+        ...about('List trained models, including damaged files with the reason'),
         response: { 200: ModelList, ...errors() },
       },
     },
@@ -143,7 +143,7 @@ function modelRoutes(instance: FastifyInstance, { training }: Deps): void {
     {
       config: reading,
       schema: {
-        ...about('One trained model'),
+        ...about('Get a trained model'),
         params: ofService,
         response: { 200: ModelInfo, ...errors(400, 404, 503) },
       },
@@ -160,7 +160,7 @@ function kerasRoutes(instance: FastifyInstance, { training }: Deps): void {
     {
       config: reading,
       schema: {
-        ...about('The network as TF.js and Keras read it; its weights stand beside, in weights.bin'),
+        ...about('The network in the format of TF.js and Keras; its weights are in weights.bin'),
         params: ofService,
         response: { 200: KerasJson, ...errors(400, 404, 503) },
       },
@@ -172,7 +172,7 @@ function kerasRoutes(instance: FastifyInstance, { training }: Deps): void {
     {
       config: reading,
       schema: {
-        ...about('The network’s weights: 32-bit floats in the order of model.json'),
+        ...about('Weights of the network: 32-bit floats in the order of model.json'),
         params: ofService,
         produces: ['application/octet-stream'],
         response: {

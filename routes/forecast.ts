@@ -17,7 +17,7 @@ export async function forecastRoutes(instance: FastifyInstance, { forecast }: { 
       config: asking,
       schema: {
         tags: [tags.forecast],
-        summary: 'Forecast a series: the fused forecast, its interval, and what each member had to say',
+        summary: 'Forecast a series: fused forecast, prediction interval, forecasts of the members',
         body: ForecastRequest,
         response: { 200: ForecastAnswer, ...errors(400, 503) },
       },
@@ -30,7 +30,7 @@ export async function forecastRoutes(instance: FastifyInstance, { forecast }: { 
       config: asking,
       schema: {
         tags: [tags.forecast],
-        summary: 'How good forecasts of this series would have been: rolling origins, scores and a picture',
+        summary: 'Backtest forecasts of a series: rolling origins, scores and a plot',
         body: BacktestRequest,
         response: { 200: BacktestAnswer, ...errors(400, 503) },
       },

@@ -45,7 +45,7 @@ function listRoutes(instance: FastifyInstance, { monitoring }: Deps): void {
       { config: mirrored, schema: { ...schema, summary, querystring: ModelListQuery, response } },
       async (request, reply) => sendList(request, reply, await monitoring.models(type, request.query)),
     );
-  list('/models/monitored', null, 'Monitored model versions, as MLflow has them now');
+  list('/models/monitored', null, 'Monitored model versions with their current state in MLflow');
   list('/models/monitored/classifier', 'classifier', 'Monitored classifiers');
   list('/models/monitored/regressor', 'regressor', 'Monitored regressors');
 }
@@ -56,7 +56,7 @@ function modelRoutes(instance: FastifyInstance, { monitoring }: Deps): void {
     '/models/:model_name/:model_version/monitor',
     {
       config: operating,
-      schema: { ...schema, summary: 'Monitor a model version', params, body: MonitorRequest, response: added },
+      schema: { ...schema, summary: 'Start monitoring a model version', params, body: MonitorRequest, response: added },
     },
     async (request, reply) => {
       const { model_name, model_version } = request.params;
@@ -89,7 +89,7 @@ function collectionRoutes(instance: FastifyInstance, { monitoring }: Deps): void
     '/monitor',
     {
       config: mirrored,
-      schema: { ...schema, summary: 'The monitored set', response: { 200: MonitoredEntries, ...errors() } },
+      schema: { ...schema, summary: 'List monitored versions', response: { 200: MonitoredEntries, ...errors() } },
     },
     async () => monitoring.entries(),
   );
@@ -97,7 +97,7 @@ function collectionRoutes(instance: FastifyInstance, { monitoring }: Deps): void
     '/monitor',
     {
       config: operating,
-      schema: { ...schema, summary: 'Monitor a model version', body: MonitorItemRequest, response: added },
+      schema: { ...schema, summary: 'Start monitoring a model version', body: MonitorItemRequest, response: added },
     },
     async (request, reply) => {
       const { model_name, model_version, ...rest } = request.body;
@@ -118,7 +118,7 @@ function debugRoute(instance: FastifyInstance, { monitoring, connection }: Deps)
       config: mirrored,
       schema: {
         ...schema,
-        summary: 'The monitored set and what the mirror holds of it',
+        summary: 'Monitored versions with their state in the mirror',
         response: { 200: DebugMonitored, ...errors(503) },
       },
     },

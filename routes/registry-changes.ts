@@ -28,7 +28,7 @@ export async function registryChangesRoutes(instance: FastifyInstance, { changes
       config: { mirrored: true, access: 'read' },
       schema: {
         ...schema,
-        summary: 'Which versions had a stage when, and where to roll back to',
+        summary: 'Versions in a stage over time, and the rollback target',
         params: z.object({ model_name: modelName }),
         querystring: HistoryQuery,
         response: { 200: ModelHistory, ...errors(400, 404) },
@@ -53,7 +53,7 @@ export function eventRoutes(instance: FastifyInstance, { events, stream, access,
       config: { mirrored: true, access: 'read' },
       schema: {
         ...schema,
-        summary: 'What changed in the registry, newest first',
+        summary: 'Registry events, newest first',
         querystring: EventQuery,
         response: { 200: EventList, ...errors(400) },
       },
@@ -70,7 +70,7 @@ export function eventRoutes(instance: FastifyInstance, { events, stream, access,
       config: { access: 'read' },
       schema: {
         ...schema,
-        summary: 'What changes, as it is seen: server-sent events, resumed with Last-Event-ID',
+        summary: 'Stream registry events (SSE), resumed with Last-Event-ID',
         querystring: StreamQuery,
         produces: ['text/event-stream'],
         response: { 200: EventFrames, ...errors(400, 503) },
@@ -88,7 +88,7 @@ export function eventRoutes(instance: FastifyInstance, { events, stream, access,
 const EventFrames = z
   .string()
   .describe(
-    'A frame per event: id, event (its type) and data (a RegistryEvent); `event: gap` where what was missed is not kept any more; a comment every 15 s',
+    'One frame per event: id, event (its type) and data (a RegistryEvent); `event: gap` if missed events are past their retention; a comment every 15 s',
   )
   .meta({ examples: ['id: 412\nevent: model_version_alias.moved\ndata: {"id":412}\n\n'] });
 
@@ -104,7 +104,7 @@ async function mlflowWebhookRoute(instance: FastifyInstance, { changes }: Pick<D
       config: { access: 'signed', audited: false },
       schema: {
         tags: [tags.changes],
-        summary: 'Takes deliveries of MLflow’s registry webhooks: the model is read again at once',
+        summary: 'Receives MLflow’s registry webhooks: the model is read again at once',
         description:
           'Signed by MLflow (X-MLflow-Delivery-Id, X-MLflow-Timestamp, X-MLflow-Signature) with MLFLOW_WEBHOOK_SECRET.',
         response: { 202: MlflowDelivery, ...errors(400, 401, 403) },

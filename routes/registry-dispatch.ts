@@ -29,16 +29,16 @@ export function createRegistryDispatch(owners: Owners) {
   const choose = (request: IncomingMessage, params: Record<string, string | undefined>): string | null => {
     const { model_name: model, experiment_id: experiment } = params;
     const isNamed = model !== undefined || experiment !== undefined;
-    if (!isNamed) return refuse(request, `must be named, as ?registry= and one of ${choices}`);
+    if (!isNamed) return refuse(request, `must be set, as ?registry= and one of ${choices}`);
     const having = model === undefined ? owners.ownersOfExperiment(experiment!) : owners.ownersOfModel(model);
     const unread = owners.missing();
     // A model that no registry has is answered by the first one, with 404.
     if (having.length <= 1 && unread.length === 0) return having[0] ?? owners.names[0]!;
     const reason =
       having.length > 1
-        ? `${having.join(' and ')} have one of this name`
+        ? `${having.join(' and ')} have a model of this name`
         : `${unread.join(' and ')} was not read yet and may have one too`;
-    return refuse(request, `must be named, as ?registry= and one of ${choices}: ${reason}`);
+    return refuse(request, `must be set, as ?registry= and one of ${choices}: ${reason}`);
   };
   return {
     /**

@@ -27,7 +27,7 @@ export async function registryPromotionRoutes(
       config: reading,
       schema: {
         tags: [tags.analysis],
-        summary: 'Champion against challenger: metrics, params, tags, and whether they may be compared',
+        summary: 'Compare champion and challenger: metrics, params, tags, and comparability',
         params: z.object({ model_name: modelName }),
         querystring: CompareQuery,
         response: { 200: Comparison, ...errors(400, 404, 503) },
@@ -42,7 +42,7 @@ export async function registryPromotionRoutes(
       config: { ...reading, audited: false },
       schema: {
         tags: [tags.analysis],
-        summary: 'Whether a version may be promoted, rule by rule',
+        summary: 'Evaluate the promotion gate for a version, rule by rule',
         params: z.object({ model_name: modelName, model_version: modelVersion }),
         // A baseline in the query would be ignored, and the gate with it.
         querystring: z.strictObject({}),
@@ -58,7 +58,7 @@ export async function registryPromotionRoutes(
       config: reading,
       schema: {
         tags: [tags.analysis],
-        summary: 'What is wrong or missing in the registry',
+        summary: 'Findings about the registry, such as missing owners or dangling aliases',
         querystring: HygieneQuery,
         response: { 200: HygieneReport, ...errors(400, 404, 503) },
       },

@@ -42,7 +42,7 @@ function webhookRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
     {
       config: admin,
       schema: {
-        ...about('Tell an address of registry events; the answer shows the signing secret, this once'),
+        ...about('Create a webhook for registry events; the answer contains the signing secret, once'),
         body: WebhookRequest,
         response: { 201: WebhookCreated, ...errors(400) },
       },
@@ -55,7 +55,10 @@ function webhookRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
   );
   app.get(
     `${path}/:webhook_id`,
-    { config: admin, schema: { ...about('A webhook'), params: one, response: { 200: WebhookOne, ...errors(404) } } },
+    {
+      config: admin,
+      schema: { ...about('Get a webhook'), params: one, response: { 200: WebhookOne, ...errors(404) } },
+    },
     async (request) => webhooks.get(request.params.webhook_id),
   );
   app.delete(
@@ -63,7 +66,7 @@ function webhookRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
     { config: admin, schema: { ...about('Delete a webhook'), params: one, response: { 200: Done, ...errors(404) } } },
     async (request) => {
       await webhooks.remove(request.params.webhook_id);
-      return { message: 'The webhook was deleted; what was still to be sent to it is given up' };
+      return { message: 'The webhook was deleted; pending deliveries are cancelled' };
     },
   );
 }
@@ -75,14 +78,14 @@ function deliveryRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
     {
       config: admin,
       schema: {
-        ...about('Send a test message, as any event is sent'),
+        ...about('Send a test message like an event'),
         params: one,
         response: { 202: Done, ...errors(404) },
       },
     },
     async (request, reply) => {
       await webhooks.test(request.params.webhook_id);
-      return reply.code(202).send({ message: 'The test message is on its way; the deliveries show what became of it' });
+      return reply.code(202).send({ message: 'The test message is queued; the list of deliveries has its outcome' });
     },
   );
   app.get(
@@ -90,7 +93,7 @@ function deliveryRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
     {
       config: admin,
       schema: {
-        ...about('What was sent to a webhook, newest first'),
+        ...about('List deliveries of a webhook, newest first'),
         params: one,
         querystring: DeliveryQuery,
         response: { 200: DeliveryList, ...errors(400, 404) },
@@ -103,14 +106,14 @@ function deliveryRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
     {
       config: admin,
       schema: {
-        ...about('Send a delivery again, under the same webhook-id'),
+        ...about('Retry a delivery under the same webhook-id'),
         params: z.object({ webhook_id: z.string(), delivery_id: z.string() }),
         response: { 202: Done, ...errors(404, 409) },
       },
     },
     async (request, reply) => {
       await webhooks.replay(request.params.webhook_id, request.params.delivery_id);
-      return reply.code(202).send({ message: 'The delivery is on its way again' });
+      return reply.code(202).send({ message: 'The delivery is queued again' });
     },
   );
 }

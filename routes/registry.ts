@@ -90,7 +90,7 @@ function experimentRoutes(instance: FastifyInstance, { registry }: Deps): void {
       config: mirrored,
       schema: {
         tags: [tags.experiments],
-        summary: 'Newest runs of an experiment',
+        summary: 'Runs of an experiment, newest first',
         params: z.object({ experiment_id: z.string() }),
         querystring: RunsQuery,
         response: { 200: RunList, ...errors(400, 404, 503) },
@@ -122,7 +122,7 @@ function cacheRoutes(instance: FastifyInstance, { registry, now }: Deps): void {
       config: { mirrored: true, access: 'operate' },
       schema: {
         tags: [tags.cache],
-        summary: 'Read the registry now',
+        summary: 'Refresh the mirror now',
         response: { 200: CacheRefreshed, ...errors(503) },
       },
     },
@@ -143,7 +143,7 @@ function cacheRoutes(instance: FastifyInstance, { registry, now }: Deps): void {
       config: { access: 'operate' },
       schema: {
         tags: [tags.cache],
-        summary: 'Remove the cache file',
+        summary: 'Delete the cache file',
         response: { 200: CacheCleared, ...errors(409, 503) },
       },
     },

@@ -22,10 +22,10 @@ export async function rightsizingApplyRoutes(instance: FastifyInstance, deps: De
     jobs: deps.rightsizing.apply,
     cancelling: 'approve',
     summaries: {
-      list: 'Recommendations that were applied, newest first',
-      one: 'One of them: what was changed, how the service did before and after',
-      cancel: 'Cancel it: what was changed is taken back; a finished one stays as it is',
-      events: 'It as it goes: server-sent events, until it ends',
+      list: 'List apply jobs, newest first',
+      one: 'Get an apply job: changes, and health signals before and after',
+      cancel: 'Cancel an apply job and roll back its changes; finished jobs are unchanged',
+      events: 'Stream the progress of an apply job (SSE)',
     },
   });
 }
@@ -38,7 +38,7 @@ function beginRoute(instance: FastifyInstance, { rightsizing }: Deps): void {
       config: { access: 'approve' },
       schema: {
         ...about(
-          'Apply a recommendation: a job, on one pod first, taken back where the service does worse; or say what it would do',
+          'Apply a recommendation: a job that changes one pod first and rolls back if the service gets worse; or a dry run',
         ),
         params: SizeParams,
         body: ApplyRequest.nullish(),

@@ -40,7 +40,7 @@ function recommendationRoutes(instance: FastifyInstance, rightsizing: Rightsizin
     {
       config: asking,
       schema: {
-        ...about('CPU, memory and replicas of a workload, each with its reasons, ready to apply'),
+        ...about('Recommend CPU, memory and replicas of a workload, with explanations, ready to apply'),
         params: SizeParams,
         body: SizeRequest.nullish(),
         response: { 200: SizeAnswer, ...errors(400, 503) },
@@ -54,7 +54,7 @@ function recommendationRoutes(instance: FastifyInstance, rightsizing: Rightsizin
     {
       config: asking,
       schema: {
-        ...about('The same for many workloads of a namespace, and what it would save'),
+        ...about('Recommend for the workloads of a namespace, with the total saving'),
         params: NamespaceParams,
         body: BatchRequest.nullish(),
         response: { 200: BatchAnswer, ...errors(400, 404, 503) },
@@ -76,7 +76,7 @@ function backtestRoutes(instance: FastifyInstance, rightsizing: Rightsizing): vo
     {
       config: asking,
       schema: {
-        ...about('How every strategy would have done on what a workload used'),
+        ...about('Backtest all strategies on the usage of a workload'),
         params: SizeParams,
         body: WorkloadBacktestRequest.nullish(),
         response: { 200: BacktestAnswer, ...errors(400, 404, 503) },
@@ -94,7 +94,7 @@ function backtestRoutes(instance: FastifyInstance, rightsizing: Rightsizing): vo
     {
       config: asking,
       schema: {
-        ...about('The same on usage that comes with the question'),
+        ...about('Backtest all strategies on usage in the request'),
         body: BacktestRequest,
         response: { 200: BacktestAnswer, ...errors(400, 503) },
       },
@@ -105,7 +105,7 @@ function backtestRoutes(instance: FastifyInstance, rightsizing: Rightsizing): vo
     `${path}/strategies`,
     {
       config: { access: 'read' },
-      schema: { ...about('Rules that can be asked for and compared'), response: { 200: StrategyList, ...errors() } },
+      schema: { ...about('List strategies'), response: { 200: StrategyList, ...errors() } },
     },
     async () => rightsizing.strategies(),
   );

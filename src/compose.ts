@@ -103,7 +103,7 @@ function assemble(frame: Frame, { areas, services }: Awaited<ReturnType<typeof c
     ...frame,
     areas,
     system,
-    /** Of the first registry, where there are several. */
+    /** Services of the first registry, if there are several. */
     services: { ...services, system },
     /** Starts the background jobs, once the instance listens. */
     startJobs: (): void => {
@@ -123,8 +123,8 @@ function contribute({ outbox, metrics }: Frame, area: Area): void {
 function watchStore({ metrics, outbox }: Frame, cluster: () => { leads: boolean; store_error: string | null }): void {
   const one = (name: string, help: string, read: () => number | Promise<number>) =>
     metrics.watch({ name, help, read: async () => [{ value: await read() }] });
-  one('tower_leads', '1 while this instance leads those over its store', () => Number(cluster().leads));
-  one('tower_store_up', '1 while the store can be used', () => Number(cluster().store_error === null));
-  one('tower_outbox_due', 'Deliveries still to be made', async () => (await outbox.counts()).due);
-  one('tower_outbox_dead', 'Deliveries that were given up', async () => (await outbox.counts()).dead);
+  one('tower_leads', '1 if this instance leads those of its store', () => Number(cluster().leads));
+  one('tower_store_up', '1 if the store is available', () => Number(cluster().store_error === null));
+  one('tower_outbox_due', 'Pending deliveries', async () => (await outbox.counts()).due);
+  one('tower_outbox_dead', 'Deliveries that failed for good', async () => (await outbox.counts()).dead);
 }

@@ -37,7 +37,7 @@ export async function openFrame(parts: Parts, defer: Releaser['defer']): Promise
   const instance = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
   const attempts = metrics.counter({
     name: 'tower_outbox_attempts_total',
-    help: 'Attempts to deliver, by outcome; uncertain = under way when the instance ended',
+    help: 'Attempts to deliver, by outcome; uncertain = in progress when the instance ended',
     labels: ['outcome'],
   });
   const onAttempt = (outcome: string) => attempts.inc({ outcome });

@@ -173,7 +173,7 @@ async function withRetries(
       return await run(signal);
     } catch (error) {
       signal.throwIfAborted();
-      log.warn({ err: error, kind }, 'a scheduled job failed and will be retried');
+      log.warn({ err: error, kind }, 'scheduled job failed; it will be retried');
     }
     await clock.sleep(waitMs, signal);
   }

@@ -20,14 +20,11 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
       throw cannotListen(config.API_HOST, config.API_PORT, error as NodeJS.ErrnoException);
     });
     if (!config.AUTH_ENABLED)
-      log.warn(
-        { host: config.API_HOST },
-        'authentication is off (AUTH_ENABLED): whoever reaches the tower may do everything',
-      );
+      log.warn({ host: config.API_HOST }, 'authentication is off (AUTH_ENABLED): every client may do everything');
     log.info({ url, docs: `${url}/docs` }, 'listening');
     tower.startJobs();
     const signal = await stop;
-    log.info({ signal }, 'stopping: open requests are finished first');
+    log.info({ signal }, 'stopping; finishing open requests');
     // A second signal, or requests that never end, must not keep the process alive.
     process.once('SIGTERM', () => process.exit(1)).once('SIGINT', () => process.exit(1));
     setTimeout(() => process.exit(1), config.SHUTDOWN_TIMEOUT_SECONDS * 1000).unref();
@@ -40,7 +37,7 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
 
 function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): TowerError {
   if (error.code === 'EADDRINUSE') {
-    return new TowerError('conflict', `port ${port} on ${host} is in use; name another with --port or API_PORT`);
+    return new TowerError('conflict', `port ${port} on ${host} is in use; set another one with --port or API_PORT`);
   }
   return new TowerError('conflict', `cannot listen on ${host}:${port} (${error.code}); see API_HOST and API_PORT`, {
     cause: error,

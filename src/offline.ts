@@ -1,8 +1,15 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { accessOptions } from '#areas/access.ts';
 import type { Config, Secrets } from '#config/config.ts';
 import { systemClock } from '#kernel/clock.ts';
+import { notFound } from '#kernel/errors.ts';
+import { validated } from '#kernel/validate.ts';
+import { createWorkerPool } from '#kernel/worker-pool.ts';
 import { createAccess } from '#services/access/access.ts';
+import { chainWith, trustedMark, verifyExport } from '#services/access/audit-chain.ts';
 import { backupStore, restoreStore, verifyPostgres, verifyStore } from '#store/backup.ts';
+import { openMasterKey } from '#store/master-key.ts';
 import { openMetricStore, openStore } from '#store/open-store.ts';
 import type { Place } from '#store/store.ts';
 import { openStoreAndKey, outboundOf, placeOf } from './frame.ts';
@@ -21,6 +28,25 @@ export async function openAccess(config: Config, secrets: Secrets) {
   return { store, access: createAccess({ ...accessOptions(config, secrets), ...parts }) };
 }
 
+/** Verifies an exported audit log; opens no store. @throws TowerError `not_found` without the key that signed it */
+export async function verifyAuditExport(
+  { DATA_DIRECTORY: folder }: Config,
+  { masterKey }: Secrets,
+  bytes: Uint8Array,
+  earlier: Uint8Array | null,
+) {
+  if (masterKey === undefined && !existsSync(join(folder, 'tower.key')))
+    throw notFound(`no key in ${folder} (DATA_DIRECTORY): set TOWER_SECRET_KEY to the key that signed the log`);
+  const chain = chainWith(openMasterKey(folder, masterKey));
+  return verifyExport(bytes, chain, await trustedMark(earlier, chain));
+}
+
+/** @throws TowerError `not_found`, where opening the store would create it */
+export function requireStore({ DATA_DIRECTORY: folder }: Config, { databaseUrl }: Secrets): void {
+  if (databaseUrl === undefined && !existsSync(join(folder, 'tower.db')))
+    throw notFound(`no store in ${folder} (DATA_DIRECTORY)`);
+}
+
 /** Backup, restore and verification of the data folder. */
 export const storeCopies = { backupStore, restoreStore, verifyPostgres, verifyStore };
 
@@ -31,17 +57,52 @@ export async function migrateStore(place: Place): Promise<void> {
 
 /** Load tests. Loaded when used. */
 export async function loadTools() {
-  const [scenario, { jmeterPlan }, { k6Script }, { judgeJtl }, generator, jmeter, { stringify }] = await Promise.all([
-    import('#services/acquisition/load/scenario.ts'),
-    import('#services/acquisition/load/jmeter.ts'),
-    import('#services/acquisition/load/k6.ts'),
-    import('#services/acquisition/load/jtl.ts'),
-    import('#services/acquisition/load/generator.ts'),
-    import('#services/acquisition/load/jmeter-run.ts'),
-    import('yaml'),
-  ]);
+  const [scenario, { jmeterPlan }, { k6Script }, { evaluateJtl }, generator, jmeter, { stringify }] = await Promise.all(
+    [
+      import('#services/acquisition/load/scenario.ts'),
+      import('#services/acquisition/load/jmeter.ts'),
+      import('#services/acquisition/load/k6.ts'),
+      import('#services/acquisition/load/jtl.ts'),
+      import('#services/acquisition/load/generator.ts'),
+      import('#services/acquisition/load/jmeter-run.ts'),
+      import('yaml'),
+    ],
+  );
   const asYaml = (value: object): string => stringify(value).trimEnd();
-  return { ...scenario, ...generator, ...jmeter, asYaml, jmeterPlan, k6Script, judgeJtl };
+  return { ...scenario, ...generator, ...jmeter, asYaml, jmeterPlan, k6Script, evaluateJtl };
+}
+
+/** Time limit of a computation on this machine; Ctrl-C ends it sooner. */
+const computeTimeoutMs = 3_600_000;
+
+/** Forecasts and backtests without a server, as the API computes them. Loaded when used. */
+export async function forecastTools() {
+  const [{ createForecast, forecastWorker }, { ForecastRequest, BacktestRequest }] = await Promise.all([
+    import('#services/forecast/forecast.ts'),
+    import('#services/forecast/schemas.ts'),
+  ]);
+  const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 1 });
+  const { forecast, backtest } = createForecast({ pool, timeoutMs: computeTimeoutMs, build: 'simd' });
+  return {
+    forecast: async (request: object) => forecast(validated(ForecastRequest, request, 'request')),
+    backtest: async (request: object) => backtest(validated(BacktestRequest, request, 'request')),
+    close: () => pool.close(),
+  };
+}
+
+/** Backtests of requests without a server, as the API computes them. Loaded when used. */
+export async function backtestTools() {
+  const [{ rightsizingWorker }, { backtestSeries }, { BacktestRequest }] = await Promise.all([
+    import('#services/rightsizing/rightsizing.ts'),
+    import('#services/rightsizing/backtest/run-backtest.ts'),
+    import('#services/rightsizing/backtest/backtest-schemas.ts'),
+  ]);
+  const pool = createWorkerPool(rightsizingWorker, { threads: 1, queue: 1 });
+  return {
+    backtest: async (request: object) =>
+      backtestSeries({ pool, timeoutMs: computeTimeoutMs }, validated(BacktestRequest, request, 'request')),
+    close: () => pool.close(),
+  };
 }
 
 /** Configurations of experiments. Loaded when used. */

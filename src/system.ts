@@ -3,7 +3,7 @@ import type { Area, Frame, HealthStatus } from '#areas/area.ts';
 import { isoTime } from '#kernel/clock.ts';
 import type { JobState } from '#kernel/jobs.ts';
 
-/** What the instance says about itself. */
+/** The instance's description of itself. */
 export type System = ReturnType<typeof createSystem>;
 
 type Cluster = {

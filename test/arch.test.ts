@@ -41,7 +41,7 @@ const isOurs = (path: string): boolean => /^(src|routes|services|bin|test|bench)
 const areaOf = (path: string): string =>
   /^(services|src)\//.test(path) ? path.split('/').slice(0, 2).join('/') : (path.split('/')[0] ?? '');
 
-/** What each part may import of ours; `type`: types only. Sub-folders are included. The first row that fits a file counts. */
+/** Allowed imports of each part; `type`: types only. Sub-folders are included. The first matching row counts. */
 type Rule = [part: string, allowed: { value: string[]; type?: string[] }];
 const rules: Rule[] = [
   ['src/kernel', { value: ['src/kernel'] }],
@@ -132,7 +132,7 @@ const packageOf = (specifier: string): string => specifier.split('/', specifier.
 
 /** Packages that a part of ours may import. */
 const packages: [part: string, allowed: string[]][] = [
-  ['src/kernel', ['undici', 'pino', 'prom-client', 'piscina', 'csv-parse', 'csv-stringify']],
+  ['src/kernel', ['undici', 'pino', 'prom-client', 'piscina', 'csv-parse', 'csv-stringify', 'zod']],
   ['src/store', ['kysely', 'pg']],
   ['src/areas', ['fastify', 'zod']],
   [

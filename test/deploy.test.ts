@@ -59,7 +59,7 @@ describe('what is deployed', () => {
     const known = new Set(['up', ...[...page.matchAll(/^# TYPE (\w+) /gm)].map(([, name]) => name!)]);
     const rules = ofKind('PrometheusRule').flatMap(({ spec }) => spec!.groups!.flatMap((group) => group.rules));
     expect(rules.length).toBeGreaterThan(8);
-    // Of the workloads, by the seed's name; it is made of what cAdvisor and kube-state-metrics tell.
+    // MOrA's name of a workload metric, recorded from cAdvisor and kube-state-metrics.
     const recorded = rules.flatMap(({ record }) => record ?? []);
     expect(recorded).toEqual(['cpu_usage_percent']);
     for (const { alert, expr } of rules.filter(

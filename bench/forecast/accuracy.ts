@@ -51,14 +51,14 @@ export async function benchAccuracy(report: Report): Promise<void> {
         .toFixed(3)
         .padStart(7)} ${owaOf(name).toFixed(4).padStart(7)}`,
     );
-  report.atMost('M4 hourly: OWA of the fused forecast, in times of MSTL’s', owaOf('fused') / owaOf('mstl'), 0.7);
+  report.atMost('M4 hourly: OWA of the fused forecast, relative to MSTL’s', owaOf('fused') / owaOf('mstl'), 0.7);
   report.atMost(
-    'M4 hourly: OWA of the fused forecast, in times of the seasonal naive one’s',
+    'M4 hourly: OWA of the fused forecast, relative to the seasonal naive forecast',
     owaOf('fused') / owaOf('seasonal_naive'),
     0.67,
   );
   report.atMost(
-    'M4 hourly: OWA with the LSTM, in times of that without',
+    'M4 hourly: OWA with the LSTM, relative to that without',
     owaOf('fused') / owaOf('fused without lstm'),
     1,
   );
@@ -69,9 +69,9 @@ export async function benchAccuracy(report: Report): Promise<void> {
   );
   const covered = mean(({ coverage }) => coverage);
   report.atLeast('M4 hourly: share of values in the 90 % interval', covered, 0.88);
-  report.atMost('M4 hourly: share of values in the 90 % interval, at most', covered, 0.92);
+  report.atMost('M4 hourly: maximum share of values in the 90 % interval', covered, 0.92);
   report.atMost(
-    'M4 hourly: width of the interval, in times of MSTL’s own at the same coverage',
+    'M4 hourly: width of the interval, relative to MSTL’s own at the same coverage',
     mean(({ width }) => width) / widthAtCoverage(all, covered),
     1,
   );

@@ -32,7 +32,7 @@ export default function scoreSeries({ history, actual }: { history: number[]; ac
   });
   const fallback = seasonalNaive.fit(series, horizon).predict(horizon);
   const member = (name: string) => everyone.members.find((item) => item.name === name)?.mean ?? fallback;
-  const said: Record<string, Float64Array> = {
+  const forecasts: Record<string, Float64Array> = {
     fused: fused.mean,
     'fused without lstm': without.mean,
     'fixed 0.4/0.6': blend([0.4, 0.6], [member('prophet'), member('lstm')]),
@@ -42,7 +42,7 @@ export default function scoreSeries({ history, actual }: { history: number[]; ac
   const scale = naiveScale(history, 24);
   return {
     methods: Object.fromEntries(
-      Object.entries(said).map(([name, mean]) => [
+      Object.entries(forecasts).map(([name, mean]) => [
         name,
         { smape: smape(actual, mean), mase: mase(actual, mean, history, 24) },
       ]),

@@ -20,7 +20,7 @@ export async function benchLatency(report: Report): Promise<void> {
     return performance.now() - begun;
   }).sort((a, b) => a - b);
   report.note(
-    `one inference of the seed’s network: median ${times[1_500]!.toFixed(3)} ms, p99 ${times[2_970]!.toFixed(3)} ms`,
+    `one inference of the default network: median ${times[1_500]!.toFixed(3)} ms, p99 ${times[2_970]!.toFixed(3)} ms`,
   );
   const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 100 });
   const random = seededRandom(2);

@@ -56,7 +56,7 @@ export async function benchPipeline(report: Report): Promise<void> {
   );
   report.atMost('train_pipeline from the model before, longest of all services, s', Math.max(...warm), 2);
   report.atMost(
-    'mean error on held-out experiments in times of persistence’s, mean of all services and targets',
+    'mean error on held-out experiments relative to persistence’s, mean of all services and targets',
     share.reduce((total, value) => total + value / share.length, 0),
     1,
   );

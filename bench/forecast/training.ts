@@ -49,7 +49,7 @@ function claims(report: Report, measured: Record<string, number>): void {
     if (measured[rival] === undefined) report.note(`${rival} is not installed (.ci/run installs it): not compared`);
     else
       report.atMost(
-        `LSTM epoch at batch 32, ${build}, in times of ${rival}`,
+        `LSTM epoch at batch 32, ${build}, relative to ${rival}`,
         measured[build]! / measured[rival]!,
         target,
       );

@@ -34,23 +34,23 @@ async function benchDiff(report: Report): Promise<void> {
       onEvents: (made) => events.push(...made),
     });
     let at = Date.now();
-    const look = async (snapshot: Snapshot) => {
+    const poll = async (snapshot: Snapshot) => {
       at += 1000;
       const watch = watchLoop();
       const started = performance.now();
       await journal.record(snapshot, { from: at, at, names: null });
       return { ms: performance.now() - started, held: watch() };
     };
-    const first = await look(await edited(0));
+    const first = await poll(await edited(0));
     const still: number[] = [];
     const moved: number[] = [];
     const held: number[] = [];
     const naive: number[] = [];
     let before = await edited(0);
     for (let round = 1; round <= rounds; round += 1) {
-      const same = await look(await edited(round - 1));
+      const same = await poll(await edited(round - 1));
       const now = await edited(round);
-      const changed = await look(now);
+      const changed = await poll(now);
       still.push(same.ms);
       moved.push(changed.ms);
       held.push(same.held, changed.held);
@@ -64,15 +64,15 @@ async function benchDiff(report: Report): Promise<void> {
     if (events.length !== rounds * 1000) throw new Error(`${events.length} events, not ${rounds * 1000}`);
     await store.close();
     report.note(
-      `100,000 versions: the first look takes ${first.ms.toFixed(0)} ms, one without a change ${median(still).toFixed(0)} ms, one with 1,000 changes ${median(moved).toFixed(0)} ms; a plain deep comparison of the models alone ${median(naive).toFixed(0)} ms; holds ${[...held].map((ms) => ms.toFixed(0)).join(', ')} ms`,
+      `100,000 versions: the first poll takes ${first.ms.toFixed(0)} ms, one without a change ${median(still).toFixed(0)} ms, one with 1,000 changes ${median(moved).toFixed(0)} ms; a plain deep comparison of the models alone ${median(naive).toFixed(0)} ms; holds ${[...held].map((ms) => ms.toFixed(0)).join(', ')} ms`,
     );
     report.atMost(
-      'finding and keeping 1,000 changes among 100,000 versions, in times of isDeepStrictEqual over the models',
+      'finding and keeping 1,000 changes among 100,000 versions, relative to isDeepStrictEqual over the models',
       median(moved) / median(naive),
       2,
     );
     report.atMost('longest hold of the event loop while doing so (median), ms', median(held), 50);
-    report.atMost('longest hold of the event loop at the first look ever, ms', first.held, 100);
+    report.atMost('longest block of the event loop at the first poll, ms', first.held, 100);
   });
 }
 
@@ -123,7 +123,7 @@ async function benchStream(report: Report): Promise<void> {
       `${clients} clients: from the first to the last client in ${median(ours).toFixed(0)} ms (bare Node ${median(bare).toFixed(0)} ms), rounds ${ours.map((ms) => ms.toFixed(0)).join(', ')}; every client got every event once`,
     );
     report.atMost(
-      'an event to 1,000 stream clients, first to last, in times of bare Node writing to each',
+      'an event to 1,000 stream clients, first to last, relative to bare Node writing to each',
       median(ours) / median(bare),
       3,
     );

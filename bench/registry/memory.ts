@@ -36,7 +36,7 @@ export async function benchMemory(report: Report): Promise<void> {
       `100,000 versions: ${mb(afterSync)} after the first sync, ${mb(rss)} after ${swaps} swaps; bare Node with the same JSON ${mb(bareRss)}`,
     );
     report.atMost(
-      'memory with 100,000 versions after five swaps, in times of bare Node holding the same JSON',
+      'memory with 100,000 versions after five swaps, relative to bare Node holding the same JSON',
       rss / bareRss,
       3,
     );

@@ -46,7 +46,7 @@ function experimentsOf(service: Service): LoadPoint[] {
   );
 }
 
-export type ByCapacityScore = { windows: number; kept: number; said: number; above: number; error: number };
+export type ByCapacityScore = { windows: number; kept: number; statedShare: number; above: number; error: number };
 
 /** @param first - seed of the first service */
 export function scoreByCapacity(traces: readonly Trace[], violation: number, first: number): ByCapacityScore {
@@ -79,7 +79,7 @@ export function scoreByCapacity(traces: readonly Trace[], violation: number, fir
   return {
     windows: stated.length,
     kept: mean(stated.map(({ kept }) => (kept ? 1 : 0))),
-    said: mean(stated.map(({ confidence }) => confidence)),
+    statedShare: mean(stated.map(({ confidence }) => confidence)),
     above: mean(above),
     error: calibrationError(stated),
   };

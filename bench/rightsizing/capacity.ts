@@ -11,7 +11,7 @@ import { curveAt, fitCapacity, planFor } from '#services/rightsizing/capacity/ca
 const usersTried = [5, 10, 20, 30, 50, 75, 100];
 const replicasTried = [1, 2, 4];
 /** Maximum acceptable latency, relative to an idle replica. */
-const bearable = 5;
+const maxLatencyFactor = 5;
 
 type Service = { base: number; perRequest: number; bend: number; noise: number; cores: number; random: Random };
 
@@ -76,7 +76,7 @@ export type CapacityScore = {
   /** Replicas that need more than recommended at the assumed load. */
   above: number;
   /** Services with acceptable latency at 1.2 times that load. */
-  borne: number;
+  acceptable: number;
   /** Replicas relative to the minimum. */
   replicas: number;
 };
@@ -84,9 +84,9 @@ export type CapacityScore = {
 /** @param first - seed of the first service */
 export function scoreCapacity(count: number, violation: number, first = 1): CapacityScore {
   const errors = new Map<string, number[]>();
-  const note = (name: string, said: number, is: number) =>
-    errors.set(name, [...(errors.get(name) ?? []), 100 * Math.abs(said / is - 1)]);
-  let [services, above, asked, borne, times] = [0, 0, 0, 0, 0];
+  const note = (name: string, statedShare: number, is: number) =>
+    errors.set(name, [...(errors.get(name) ?? []), 100 * Math.abs(statedShare / is - 1)]);
+  let [services, above, asked, acceptable, times] = [0, 0, 0, 0, 0];
   for (let seed = first; seed < first + count; seed += 1) {
     const service = serviceOf(seed);
     const points = experimentsOf(service);
@@ -108,17 +108,17 @@ export function scoreCapacity(count: number, violation: number, first = 1): Capa
       asked += 1;
       if (coresAt(service, load) > cpu) above += 1;
     }
-    const limit = bearable * latencyAt(service, 0);
-    if (latencyAt(service, (1.2 * demand) / replicas) <= limit) borne += 1;
-    let fewest = 1;
-    while (latencyAt(service, (1.2 * demand) / fewest) > limit) fewest += 1;
-    times += replicas / fewest;
+    const limit = maxLatencyFactor * latencyAt(service, 0);
+    if (latencyAt(service, (1.2 * demand) / replicas) <= limit) acceptable += 1;
+    let minReplicas = 1;
+    while (latencyAt(service, (1.2 * demand) / minReplicas) > limit) minReplicas += 1;
+    times += replicas / minReplicas;
   }
   return {
     services,
     errors: Object.fromEntries([...errors].map(([name, each]) => [name, mean(each)])),
     above: above / asked,
-    borne: borne / services,
+    acceptable: acceptable / services,
     replicas: times / services,
   };
 }

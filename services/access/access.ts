@@ -43,10 +43,12 @@ export function createAccess({ required, tokens, store, clock, outbound, deriveK
     mayDo,
     identify: async (credentials) => {
       if (credentials === undefined)
-        throw unauthenticated('Say who you are: Authorization: Bearer with an API key or a token, or X-API-Key');
+        throw unauthenticated(
+          'Authentication required: send Authorization: Bearer with an API key or a token, or X-API-Key',
+        );
       if (!looksLikeKey(credentials) && ofTokens) return ofTokens.identify(credentials);
       const caller = await keys.identify(credentials);
-      if (!caller) throw unauthenticated('This is not a key in force');
+      if (!caller) throw unauthenticated('Invalid, expired or revoked API key');
       return caller;
     },
     keys,

@@ -37,18 +37,19 @@ export const headLine = (head: AuditHead | null): string =>
 export async function verifyExport(bytes: Uint8Array, chain: Chain, mark: AuditHead | null): Promise<Verdict> {
   const broken = (rows: number, problem: string) => ({ rows, problem });
   const text = Buffer.from(bytes).toString('latin1');
-  if (/[^\n -~]/.test(text)) return broken(0, 'there are bytes in it that are never written');
+  if (/[^\n -~]/.test(text)) return broken(0, 'it contains bytes that are never written');
   const lines = text.split('\n');
-  if (lines.pop() !== '') return broken(0, 'the last line has no end: the file is cut off or was added to');
+  if (lines.pop() !== '') return broken(0, 'the last line is incomplete: the file is truncated or was extended');
   const rows: AuditRow[] = [];
   let head: AuditHead | null = null;
   for (const [index, line] of lines.entries()) {
     const value = parse(line);
-    if (value === null) return broken(rows.length, `line ${index + 1} is not as it was written`);
+    if (value === null) return broken(rows.length, `line ${index + 1} was changed`);
     const isLast = index === lines.length - 1;
-    if (isLast && !('head' in value)) return broken(rows.length, 'the last line is not the head: the file is cut off');
+    if (isLast && !('head' in value))
+      return broken(rows.length, 'the last line is not the head: the file is truncated');
     const written = isLast ? headLine((value as { head: AuditHead | null }).head) : rowLine(value as AuditRow);
-    if (written !== line) return broken(rows.length, `line ${index + 1} is not as it was written`);
+    if (written !== line) return broken(rows.length, `line ${index + 1} was changed`);
     if (isLast) head = (value as { head: AuditHead | null }).head;
     else rows.push(value as AuditRow);
   }
@@ -59,7 +60,7 @@ export async function verifyExport(bytes: Uint8Array, chain: Chain, mark: AuditH
 export async function trustedMark(earlier: Uint8Array | null, chain: Chain): Promise<AuditHead | null> {
   const mark = markOf(earlier);
   const { problem } = earlier === null ? { problem: null } : await verifyExport(earlier, chain, null);
-  if (problem !== null) throw invalid(`the earlier log is itself not as it was written: ${problem}`);
+  if (problem !== null) throw invalid(`the earlier log was changed: ${problem}`);
   return mark;
 }
 
@@ -69,7 +70,7 @@ function markOf(earlier: Uint8Array | null): AuditHead | null {
   const value = parse(last);
   const head = value !== null && 'head' in value ? (value.head as AuditHead | null) : null;
   if (!head || typeof head.count !== 'number')
-    throw invalid('the earlier log does not end with a head: it is no export, or cut off');
+    throw invalid('the earlier log has no head at its end: it is not an export, or truncated');
   return head;
 }
 
@@ -93,22 +94,22 @@ export async function verifyAudit(
   for await (const { hash: written, ...row } of rows) {
     count += 1;
     if (row.seq !== count)
-      return { rows: count - 1, problem: `row ${count} is missing or out of its place (found ${row.seq})` };
+      return { rows: count - 1, problem: `row ${count} is missing or misplaced (found ${row.seq})` };
     hash = chain.hash(hash, row);
     if (hash !== written || !isAsWritten(row))
       return {
         rows: count - 1,
-        problem: `row ${count} was changed${count === 1 ? ', or the tower has another key now (TOWER_SECRET_KEY, tower.key)' : ''}`,
+        problem: `row ${count} was changed${count === 1 ? ', or the server’s key differs now (TOWER_SECRET_KEY, tower.key)' : ''}`,
       };
     if (count === mark?.count) isPast = hash === mark.hash;
   }
   if (head === null) return { rows: count, problem: 'the head is missing' };
   if (head.seal !== chain.seal(head.count, head.hash)) return { rows: count, problem: 'the head was changed' };
-  if (head.count !== count) return { rows: count, problem: `${head.count} rows were written, ${count} are there` };
-  if (head.hash !== hash) return { rows: count, problem: 'the last row is not the one that was written last' };
+  if (head.count !== count) return { rows: count, problem: `${head.count} rows were written, ${count} were found` };
+  if (head.hash !== hash) return { rows: count, problem: 'the last row differs from the last one written' };
   return {
     rows: count,
-    problem: isPast ? null : `it does not go on from the earlier log, which had ${mark?.count} rows`,
+    problem: isPast ? null : `it does not continue the earlier log, which had ${mark?.count} rows`,
   };
 }
 

@@ -143,7 +143,7 @@ async function append({ store, clock }: Deps, chain: Chain, entry: AuditEntry): 
 }
 
 async function* allRows(db: View): AsyncGenerator<AuditRow> {
-  const breath = createYielder();
+  const yielder = createYielder();
   for (let last: number | null = null; ; ) {
     const all = db.selectFrom('audit').selectAll();
     const rows: AuditRow[] = await (last === null ? all : all.where('seq', '>', last))
@@ -151,7 +151,7 @@ async function* allRows(db: View): AsyncGenerator<AuditRow> {
       .limit(rowsAtOnce)
       .execute();
     yield* rows;
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     if (rows.length < rowsAtOnce) return;
     last = rows.at(-1)?.seq ?? last;
   }

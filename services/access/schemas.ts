@@ -7,16 +7,16 @@ const ScopeName = z.enum(scopes, `must be one of ${scopes.join(', ')}`);
 export const KeyRequest = z
   .strictObject({
     name: z
-      .string('must be a text: what the key is for')
+      .string('must be a string: the purpose of the key')
       .trim()
       .min(1, 'must not be empty')
-      .max(100, 'may have 100 characters at most')
-      .refine((text) => !/\p{Cc}/u.test(text), 'must not hold control characters'),
-    scopes: z.array(ScopeName).min(1, 'must name one scope at least').max(4, 'may name four scopes at most'),
+      .max(100, 'must have at most 100 characters')
+      .refine((text) => !/\p{Cc}/u.test(text), 'must not contain control characters'),
+    scopes: z.array(ScopeName).min(1, 'must have at least one scope').max(4, 'must have at most four scopes'),
     expires_in_days: z
-      .int('must be a whole number')
-      .min(1, 'must be 1 at least')
-      .max(3650, 'must be 3650 at most')
+      .int('must be an integer')
+      .min(1, 'must be at least 1')
+      .max(3650, 'must be at most 3650')
       .default(90),
   })
   .meta({ examples: [{ name: 'ci', scopes: ['read'], expires_in_days: 90 }] });
@@ -31,7 +31,7 @@ export const KeyInfo = z
     created_by: z.string(),
     created_at: z.iso.datetime(),
     expires_at: z.iso.datetime(),
-    last_used_at: z.iso.datetime().nullable().describe('To the minute'),
+    last_used_at: z.iso.datetime().nullable().describe('Precise to the minute'),
     revoked_at: z.iso.datetime().nullable(),
   })
   .meta({ id: 'ApiKey' });
@@ -51,13 +51,11 @@ const exampleKey = {
 
 export const KeyList = z.array(KeyInfo).meta({ examples: [[exampleKey]] });
 export const KeyCreated = KeyInfo.extend({
-  key: z.string().describe('Send it as Authorization: Bearer … or X-API-Key; shown this once'),
+  key: z.string().describe('Send it as Authorization: Bearer … or X-API-Key; shown once'),
 }).meta({ examples: [{ ...exampleKey, key: 'tower_3f9a1c77d2e4_…' }] });
 export type KeyCreated = z.infer<typeof KeyCreated>;
 
-export const KeyRevoked = z
-  .object({ message: z.string() })
-  .meta({ examples: [{ message: 'The key is of no use any more' }] });
+export const KeyRevoked = z.object({ message: z.string() }).meta({ examples: [{ message: 'The key is revoked' }] });
 
 export const WhoAmI = z
   .object({
@@ -70,12 +68,12 @@ export const WhoAmI = z
 export const AuditQuery = z.strictObject({
   limit: z
     .string()
-    .max(20, 'may have 20 characters at most')
+    .max(20, 'must have at most 20 characters')
     .optional()
-    .describe('Longest list wanted, 1 to 1000; default 100'),
+    .describe('Maximum number of entries, 1 to 1000; default 100'),
   page_token: z
     .string()
-    .max(50, 'may have 50 characters at most')
+    .max(50, 'must have at most 50 characters')
     .optional()
     .describe('The value from x-next-page-token'),
 });
@@ -91,7 +89,7 @@ const AuditRecord = z
     address: z.string(),
     action: z.string(),
     target: z.record(z.string(), z.unknown()),
-    details: z.record(z.string(), z.unknown()).describe('The request’s body; what may be secret as an HMAC'),
+    details: z.record(z.string(), z.unknown()).describe('The request body; possible secrets are replaced by an HMAC'),
     status: z.int().nullable(),
     request_id: z.string(),
     hash: z.string(),

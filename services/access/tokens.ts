@@ -43,8 +43,8 @@ export function createTokens(options: TokenOptions, { outbound, clock }: { outbo
           return callerOf((await jwtVerify(token, key, { ...rules, algorithms: ['HS256'] })).payload);
         }
         if (options.jwksUrl === undefined || !asymmetric.includes(alg ?? ''))
-          throw unauthenticated(`Tokens signed with ${JSON.stringify(alg ?? 'nothing')} are not taken here`);
-        if (kid === undefined) throw unauthenticated('The token must name its key (kid)');
+          throw unauthenticated(`Tokens signed with ${JSON.stringify(alg ?? 'nothing')} are not accepted`);
+        if (kid === undefined) throw unauthenticated('The token must have a key id (kid)');
         keySet ??= remoteKeys(options.jwksUrl, outbound, clock);
         return callerOf((await jwtVerify(token, await keySet, { ...rules, algorithms: asymmetric })).payload);
       } catch (error) {
@@ -67,7 +67,7 @@ async function remoteKeys(url: string, outbound: Outbound, clock: Clock): Promis
       const call = { method: 'GET' as const, url: address, headers: { accept: 'application/json' } };
       const { status, text } = await outbound.send(call, signal);
       if (status !== 200 || !Array.isArray((JSON.parse(text) as { keys?: unknown }).keys))
-        throw new Error(`the key set answered ${status} with something else`);
+        throw new Error(`the key set endpoint answered ${status} without a key set`);
       return new Response(text, { status, headers: { 'content-type': 'application/json' } });
     } catch (error) {
       failedAt = clock.now();
@@ -78,7 +78,7 @@ async function remoteKeys(url: string, outbound: Outbound, clock: Clock): Promis
 }
 
 const noKeys = (cause: unknown): TowerError =>
-  new TowerError('unavailable', 'The keys that tokens are checked with cannot be read (JWT_JWKS_URL)', {
+  new TowerError('unavailable', 'The public keys for tokens cannot be read (JWT_JWKS_URL)', {
     cause,
     retryAfterSeconds: 30,
   });
@@ -90,7 +90,7 @@ function callerOf(payload: JWTPayload): Caller {
   const scopes = claims.map((word) => word.replace(/^tower:/, '')).filter(isScope);
   const { sub } = payload;
   if (typeof sub !== 'string' || sub.trim() === '' || /\p{Cc}/u.test(sub))
-    throw unauthenticated('The token’s sub must be a text without control characters');
+    throw unauthenticated('The token’s sub must be a string without control characters');
   return { name: sub.slice(0, 256).toWellFormed(), via: 'jwt', scopes: [...new Set(scopes)] };
 }
 
@@ -99,10 +99,9 @@ function refusal(error: unknown): TowerError {
   const { code, claim } = error as { code?: string; claim?: string };
   if (code === 'ERR_JWT_EXPIRED') return unauthenticated('The token has expired');
   if (code === 'ERR_JWT_CLAIM_VALIDATION_FAILED')
-    return unauthenticated(`The token’s ${claim} is missing or not the one wanted here`);
-  if (code === 'ERR_JWKS_NO_MATCHING_KEY')
-    return unauthenticated('The token was signed with a key that is not known here');
-  if (code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED') return unauthenticated('The token’s signature does not fit');
+    return unauthenticated(`The token’s ${claim} is missing or not the required one`);
+  if (code === 'ERR_JWKS_NO_MATCHING_KEY') return unauthenticated('The token was signed with an unknown key');
+  if (code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED') return unauthenticated('The token’s signature is invalid');
   if (code === 'ERR_JWKS_TIMEOUT' || code === 'ERR_JWKS_INVALID') return noKeys(error);
-  return unauthenticated('This is not a valid token');
+  return unauthenticated('Invalid token');
 }

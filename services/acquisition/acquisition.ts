@@ -37,28 +37,32 @@ type Deps = {
 
 /** Timeout of a health check, which is not retried. */
 const probeMs = 5_000;
-const mostMinutes = 44_640;
+const maxMinutes = 44_640;
 /** Maximum values of a series in an answer. */
-const mostSteps = 50_000;
+const maxSteps = 50_000;
 
 export function createAcquisition(deps: Deps) {
   const { http, queries, scrapeMs, clock, experimentsFolder, kubernetes } = deps;
   const prometheus = http && createPrometheus({ http, clock });
   const source = () => {
     if (prometheus) return { prometheus, queries, scrapeMs };
-    throw misconfigured('there is no Prometheus: set PROMETHEUS_URL', { parameter: 'PROMETHEUS_URL' });
+    throw misconfigured('Prometheus is not configured: set PROMETHEUS_URL', { parameter: 'PROMETHEUS_URL' });
   };
   const testConnection = async (signal?: AbortSignal): Promise<PrometheusStatus> =>
     prometheus
       ? { configured: true, ...(await prometheus.testConnection(signal ?? AbortSignal.timeout(probeMs))) }
       : { configured: false, reachable: false, version: null, latency_ms: null, error: 'PROMETHEUS_URL is not set' };
-  const collect = async (workload: Workload, stretch: TimeRange, signal: AbortSignal, names?: readonly ColumnName[]) =>
-    collectColumns(source(), workload, stretch, signal, names);
+  const collect = async (
+    workload: Workload,
+    timeRange: TimeRange,
+    signal: AbortSignal,
+    names?: readonly ColumnName[],
+  ) => collectColumns(source(), workload, timeRange, signal, names);
   const cluster = createCluster({
     client: kubernetes,
     collect,
-    throttled: async (workload, stretch, signal) =>
-      (await collectPods(source(), workload, 'throttled', stretch, signal)).pods,
+    throttled: async (workload, timeRange, signal) =>
+      (await collectPods(source(), workload, 'throttled', timeRange, signal)).pods,
     clock,
   });
   const load: Load = async (task, ...rest) =>
@@ -100,8 +104,8 @@ async function metricsOf(
   query: MetricsQuery,
   now: number,
 ): Promise<WorkloadMetrics> {
-  const stretch = stretchOf(query, now);
-  const { startMs, stepMs, size, columns, warnings } = await collectColumns(source, workload, stretch);
+  const timeRange = timeRangeOf(query, now);
+  const { startMs, stepMs, size, columns, warnings } = await collectColumns(source, workload, timeRange);
   return {
     ...workload,
     start: isoTime(startMs)!,
@@ -130,8 +134,8 @@ async function rangeOf(prometheus: Prometheus, { query, start, end, step_seconds
   };
 }
 
-function stretchOf(query: MetricsQuery, now: number): TimeRange {
-  const minutes = wholeNumber('duration_minutes', query.duration_minutes ?? '15', 1, mostMinutes);
+function timeRangeOf(query: MetricsQuery, now: number): TimeRange {
+  const minutes = wholeNumber('duration_minutes', query.duration_minutes ?? '15', 1, maxMinutes);
   const endMs = query.end === undefined ? now : moment('end', query.end);
   const preset = Math.max(15, Math.ceil((minutes * 60) / 30));
   const stepMs = wholeNumber('step_seconds', query.step_seconds ?? String(preset), 1, 86_400) * 1000;
@@ -140,8 +144,8 @@ function stretchOf(query: MetricsQuery, now: number): TimeRange {
 }
 
 function refuseTooMany(steps: number): void {
-  if (steps > mostSteps)
-    throw invalid(`step_seconds would make ${Math.ceil(steps)} steps; ${mostSteps} are the most`, {
+  if (steps > maxSteps)
+    throw invalid(`step_seconds would make ${Math.ceil(steps)} steps; the maximum is ${maxSteps}`, {
       parameter: 'step_seconds',
     });
 }

@@ -10,7 +10,7 @@ const parts = ['kubernetes', 'prometheus', 'data_pipeline', 'ml_pipeline'] as co
 const details = z.object(
   Object.fromEntries(parts.map((part) => [part, z.string()])) as Record<(typeof parts)[number], z.ZodString>,
 );
-const well = z.boolean().nullable().describe('null: not configured, which is no fault');
+const well = z.boolean().nullable().describe('null: not configured, which is not an error');
 
 export const HealthAnswer = z
   .object({
@@ -26,7 +26,7 @@ export const HealthAnswer = z
         details: {
           kubernetes: 'answers, version v1.33.0',
           prometheus: 'answers, version 2.53.3',
-          data_pipeline: 'the folder of experiments can be read and written',
+          data_pipeline: 'the folder of experiments is readable and writable',
           ml_pipeline: '3 models',
         },
       },
@@ -36,21 +36,21 @@ export type HealthAnswer = z.infer<typeof HealthAnswer>;
 
 const word = z.enum(['running', 'ready', 'unreachable', 'not configured']);
 const Counts = z.object({ pods_running: z.int().nullable(), services_available: z.int().nullable() });
-const share = z.string().nullable().describe('Per cent, with its sign');
+const share = z.string().nullable().describe('Per cent, with the sign');
 const Fixed = z.object({
   minikube: word.describe('The same as `kubernetes`'),
   kubernetes: word,
   prometheus: word,
   system_resources: z
     .object({ cpu_usage: share, memory_usage: share, disk_usage: share })
-    .describe('Of the machine the tower runs on; CPU since it was last asked for'),
+    .describe('Usage of the machine of this instance; CPU since the last request'),
   overall_status: health,
   details,
 });
 
 export const SystemHealth = Fixed.catchall(z.union([Counts, z.unknown()])).meta({
   description:
-    'Besides, under the name of the namespace with _ for -: pods_running and services_available, null where unknown',
+    'Additional keys named after the namespace with _ for -: pods_running and services_available, null if unknown',
   examples: [
     {
       minikube: 'running',
@@ -62,7 +62,7 @@ export const SystemHealth = Fixed.catchall(z.union([Counts, z.unknown()])).meta(
       details: {
         kubernetes: 'answers, version v1.33.0',
         prometheus: 'answers, version 2.53.3',
-        data_pipeline: 'the folder of experiments can be read and written',
+        data_pipeline: 'the folder of experiments is readable and writable',
         ml_pipeline: '3 models',
       },
     },
@@ -73,7 +73,7 @@ export type SystemHealth = z.infer<typeof SystemHealth>;
 export const SystemQuery = z.strictObject({
   namespace: z
     .string()
-    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a name as Kubernetes has them')
+    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a valid Kubernetes name')
     .default('hipster-shop'),
 });
 
@@ -85,8 +85,8 @@ export const CollectionAnswer = z
     json_files: z.int(),
     experiments_completed: z.int(),
     estimated_completion: z.string().nullable(),
-    errors_detected: z.int().describe('Experiments of the newest job that failed'),
-    jobs: z.array(z.string()).describe('Those that are not over'),
+    errors_detected: z.int().describe('Failed experiments of the latest job'),
+    jobs: z.array(z.string()).describe('Experiments not finished'),
   })
   .meta({
     examples: [
@@ -104,7 +104,7 @@ export const CollectionAnswer = z
   });
 export type CollectionAnswer = z.infer<typeof CollectionAnswer>;
 
-export const StatusQuery = z.strictObject({ service: z.string().optional().describe('Only this one') });
+export const StatusQuery = z.strictObject({ service: z.string().optional().describe('Only this service') });
 
 export const CollectionStatus = z
   .object({
@@ -114,7 +114,7 @@ export const CollectionStatus = z
       z.object({
         status: z
           .enum(['not_started', 'in_progress', 'incomplete', 'completed'])
-          .describe('incomplete: its newest job was ended, or some of its experiments failed'),
+          .describe('incomplete: its latest job was cancelled, or some of its experiments failed'),
         experiments: z.int(),
         models_trained: z.boolean(),
       }),

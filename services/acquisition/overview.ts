@@ -133,8 +133,8 @@ const isWhole = ({ status, result }: ExperimentJob, service: string): boolean =>
 /** Experiments that have both of their files. */
 async function finishedIn(folder: string): Promise<string[]> {
   const [ids, names] = await Promise.all([listExperiments(folder), readdir(folder).catch(() => [] as string[])]);
-  const there = new Set(names);
-  return ids.filter((id) => there.has(`${id}.json`));
+  const files = new Set(names);
+  return ids.filter((id) => files.has(`${id}.json`));
 }
 
 const of = <Value, Result>(entries: [string, Value][], pick: (value: Value) => Result): Record<string, Result> =>
@@ -169,10 +169,10 @@ async function checkFolder(folder: string): Promise<Checked> {
   try {
     await mkdir(folder, { recursive: true });
     await access(folder, constants.R_OK | constants.W_OK);
-    return { well: true, detail: 'the folder of experiments can be read and written' };
+    return { well: true, detail: 'the folder of experiments is readable and writable' };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    return { well: false, detail: `the folder of experiments cannot be read and written (${code})` };
+    return { well: false, detail: `the folder of experiments is not readable and writable (${code})` };
   }
 }
 

@@ -10,8 +10,8 @@ export type WorkloadParams = z.infer<typeof WorkloadParams>;
 
 /** Query parameters as texts, so that an error can name the rule. */
 export const MetricsQuery = z.strictObject({
-  duration_minutes: z.string().optional().describe('How far back; default 15, at most 44640 (31 days)'),
-  step_seconds: z.string().optional().describe('Time between two values; default: a 30th of the duration, 15 at least'),
+  duration_minutes: z.string().optional().describe('Length of the time range; default 15, at most 44640 (31 days)'),
+  step_seconds: z.string().optional().describe('Time between two values; default: a 30th of the duration, at least 15'),
   end: z.string().optional().describe('ISO 8601 time; default: now'),
 });
 export type MetricsQuery = z.infer<typeof MetricsQuery>;
@@ -22,7 +22,7 @@ export const PrometheusStatus = z
   .object({
     configured: z.boolean(),
     reachable: z.boolean(),
-    version: z.string().nullable().describe('Null where it does not say'),
+    version: z.string().nullable().describe('Null if the file does not have it'),
     latency_ms: z.number().nullable(),
     error: z.string().nullable(),
   })
@@ -31,23 +31,23 @@ export type PrometheusStatus = z.infer<typeof PrometheusStatus>;
 
 const Column = z.object({
   unit: z.string(),
-  formula: z.string().nullable().describe('How it is made of other columns'),
-  query: z.string().nullable().describe('What Prometheus was asked'),
-  values: z.array(z.number().nullable()).describe('One per step; null where nothing is known'),
+  formula: z.string().nullable().describe('Formula, if it is computed from other columns'),
+  query: z.string().nullable().describe('The PromQL query'),
+  values: z.array(z.number().nullable()).describe('One per step; null if unknown'),
   known: share.describe('Share of the steps with a value'),
-  trouble: z.string().nullable().describe('Why nothing is known, or what is doubtful'),
-  unanswered: z.boolean().describe('Prometheus did not answer in time: there may be something'),
+  trouble: z.string().nullable().describe('Why values are missing or doubtful'),
+  unanswered: z.boolean().describe('Whether the query timed out: values may exist'),
 });
 
 export const WorkloadMetrics = z
   .object({
     namespace: z.string(),
     service: z.string(),
-    start: z.string().describe('Of the first value'),
+    start: z.string().describe('Time of the first value'),
     step_seconds: z.number(),
     steps: z.number(),
     columns: z.record(z.string(), Column),
-    missing: z.array(z.string()).describe('Columns without any value: empty, not zero'),
+    missing: z.array(z.string()).describe('Columns without any value: missing, not zero'),
     warnings: z.array(z.string()),
   })
   .meta({
@@ -77,7 +77,7 @@ export const WorkloadMetrics = z
 export type WorkloadMetrics = z.infer<typeof WorkloadMetrics>;
 
 export const RangeQuery = z.strictObject({
-  query: z.string().min(1, 'must not be empty').max(8000, 'must have 8000 characters at most').describe('PromQL'),
+  query: z.string().min(1, 'must not be empty').max(8000, 'must have at most 8000 characters').describe('PromQL'),
   start: z.string().describe('ISO 8601 time'),
   end: z.string().describe('ISO 8601 time'),
   step_seconds: z.string().optional().describe('Time between two values; default 30'),
@@ -106,8 +106,8 @@ export const RangeAnswer = z
 export type RangeAnswer = z.infer<typeof RangeAnswer>;
 
 const grade = z.enum(['high', 'medium', 'low']);
-const service = z.string().optional().describe('Only those of one service');
-const stepSeconds = z.string().optional().describe('Time between two rows; default: as the experiment says, else 30');
+const service = z.string().optional().describe('Only experiments of this service');
+const stepSeconds = z.string().optional().describe('Time between two rows; default: the file’s, else 30');
 
 export const ExperimentsQuery = z.strictObject({ service, step_seconds: stepSeconds });
 export type ExperimentsQuery = z.infer<typeof ExperimentsQuery>;
@@ -119,7 +119,7 @@ export const ExperimentParams = z.object({
 const Check = z.object({
   name: z.string(),
   passed: z.boolean(),
-  grade: grade.describe('What a failure makes of the experiment'),
+  grade: grade.describe('Grade of the experiment if the check fails'),
   detail: z.string(),
 });
 
@@ -141,7 +141,7 @@ export const ExperimentList = z
     experiments: z.array(ExperimentInfo),
     total_experiments: z.number(),
     data_quality: z.object({ high_quality: z.number(), medium_quality: z.number(), low_quality: z.number() }),
-    failed_checks: z.record(z.string(), z.number()).describe('In how many experiments each check failed'),
+    failed_checks: z.record(z.string(), z.number()).describe('Number of experiments that failed each check'),
     unreadable: z.array(z.object({ experiment_id: z.string(), error: z.string() })),
   })
   .meta({
@@ -160,8 +160,8 @@ export type ExperimentList = z.infer<typeof ExperimentList>;
 export const ExperimentAnswer = ExperimentInfo.extend({
   duration_minutes: z.number().nullable(),
   checks: z.array(Check),
-  cleaning: z.array(z.string()).describe('What was taken out of the values, the ramp among it'),
-  columns: z.record(z.string(), z.array(z.number().nullable())).describe('Cleaned values, row by row'),
+  cleaning: z.array(z.string()).describe('What was removed, including the ramp'),
+  columns: z.record(z.string(), z.array(z.number().nullable())).describe('Cleaned values by row'),
 }).meta({
   examples: [
     {
@@ -181,10 +181,10 @@ export const ExperimentAnswer = ExperimentInfo.extend({
           name: 'load_success',
           passed: false,
           grade: 'low',
-          detail: '0 of 40 requests succeeded, 0 %; 95 % are needed',
+          detail: '0 of 40 requests succeeded, 0 %; at least 95 % required',
         },
       ],
-      cleaning: ['the first 4 rows are the ramp'],
+      cleaning: ['removed the first 4 rows: ramp'],
       columns: { cpu_cores_value: [0.0007] },
     },
   ],
@@ -206,10 +206,10 @@ export const TrainingData = z
         replica_count: z.array(z.number()),
         load_users: z.array(z.number()),
       })
-      .describe('Of each row'),
+      .describe('By row'),
     columns: z
       .record(z.string(), z.array(z.number().nullable()))
-      .describe('Of each row; ramps and what cannot be are left out'),
+      .describe('By row; without ramps and impossible values'),
   })
   .meta({
     examples: [
@@ -232,18 +232,18 @@ export type TrainingData = z.infer<typeof TrainingData>;
 
 export const DeleteQuery = z.strictObject({
   service,
-  confirm: z.literal('true', 'must be true: the files are gone then'),
+  confirm: z.literal('true', 'must be true: the files are deleted'),
 });
 export const ExperimentsDeleted = z.object({ deleted: z.number() }).meta({ examples: [{ deleted: 36 }] });
 
 export const WorkloadsParams = z.object({
   namespace: z
     .string()
-    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a name as Kubernetes has them')
+    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a valid Kubernetes name')
     .meta({ example: 'hipster-shop' }),
 });
 
-const amount = z.number().nullable().describe('null: none is set');
+const amount = z.number().nullable().describe('null: not set');
 export const WorkloadList = z
   .array(
     z.object({
@@ -261,7 +261,10 @@ export const WorkloadList = z
         }),
       ),
       hpa: z.array(z.string()).describe('Names of HorizontalPodAutoscalers'),
-      vpa: z.array(z.string()).nullable().describe('Names of VerticalPodAutoscalers; null where they may not be read'),
+      vpa: z
+        .array(z.string())
+        .nullable()
+        .describe('Names of VerticalPodAutoscalers; null if reading them is forbidden'),
     }),
   )
   .meta({

@@ -13,7 +13,7 @@ import type {
   TrendQuery,
 } from './analysis/analysis-schemas.ts';
 import type { Forecaster } from './analysis/metric-forecast.ts';
-import { isPoint, judgeRows, verdicts } from './ingest/rows.ts';
+import { isPoint, validateRows, verdicts } from './ingest/rows.ts';
 import type { PromqlRequests } from './promql/promql-requests.ts';
 import { filterOf, spanOf } from './query/query.ts';
 import type {
@@ -34,10 +34,10 @@ import type { Retention } from './storage/seal.ts';
 /** Metric points: recording, storage, queries and analyses. */
 export type Analytics = ReturnType<typeof createAnalytics>;
 
-type Deps = { store: MetricStore; clock: Clock; retention: Retention; mostSeries: number; forecaster: Forecaster };
+type Deps = { store: MetricStore; clock: Clock; retention: Retention; maxSeries: number; forecaster: Forecaster };
 
-export function createAnalytics({ store, clock, retention, mostSeries, forecaster }: Deps) {
-  const [recorder, reader] = [createRecorder({ store, mostSeries }), createReader(store)];
+export function createAnalytics({ store, clock, retention, maxSeries, forecaster }: Deps) {
+  const [recorder, reader] = [createRecorder({ store, maxSeries }), createReader(store)];
   const newest = async (query: PointsQuery) => {
     const limit = countOr('limit', query.limit, 1000, 10_000);
     return reader.newest(
@@ -53,8 +53,8 @@ export function createAnalytics({ store, clock, retention, mostSeries, forecaste
      * @throws TowerError `invalid` for a single point that breaks a rule
      */
     record: async (request: RecordRequest): Promise<RecordAnswer> => {
-      const judged = judgeRows(request, clock.now(), retention);
-      return verdicts(judged, await recorder.record(judged.filter(isPoint)));
+      const validated = validateRows(request, clock.now(), retention);
+      return verdicts(validated, await recorder.record(validated.filter(isPoint)));
     },
     /** @throws TowerError `invalid` for bytes that are no remote-write request, or points that cannot be stored */
     takeWrite: async (bytes: Uint8Array): Promise<void> =>
@@ -117,7 +117,7 @@ const analysesOf = (reader: Reader, forecaster: Forecaster, clock: Clock) => ({
   baselines: async (query: SeriesQuery): Promise<BaselinesAnswer> =>
     (await import('./analysis/metric-forecast.ts')).baselines(reader, clock.now(), query),
   /** @throws TowerError `invalid` */
-  glance: async (query: MetricsSummaryQuery): Promise<MetricsSummaryAnswer> =>
+  summary: async (query: MetricsSummaryQuery): Promise<MetricsSummaryAnswer> =>
     (await import('./analysis/metrics-summary.ts')).metricsSummary(reader, clock.now(), query),
 });
 

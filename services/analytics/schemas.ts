@@ -5,32 +5,36 @@ import { largest } from './storage/summary.ts';
 /** JSON of metric points, queries and aggregates. */
 
 const name = z
-  .string('must be a text')
+  .string('must be a string')
   .min(1, 'must not be empty')
-  .max(256, 'may have 256 characters at most')
+  .max(256, 'must have at most 256 characters')
   .refine((text) => !text.includes('\0') && text.isWellFormed(), 'must be valid Unicode without NUL');
 const Labels = z
-  .record(name, z.string('must be a text').max(1024, 'may have 1024 characters at most'), 'must be an object of texts')
-  .refine((labels) => Object.keys(labels).length <= 32, 'may hold 32 at most');
+  .record(
+    name,
+    z.string('must be a string').max(1024, 'must have at most 1024 characters'),
+    'must be an object of texts',
+  )
+  .refine((labels) => Object.keys(labels).length <= 32, 'must have at most 32 elements');
 export const time = z.iso.datetime().describe('ISO 8601, UTC');
 
 const rowFields = {
-  metric: name.optional().describe('What was measured; `metric_type` and `metric_name` mean the same'),
+  metric: name.optional().describe('Name of the metric; aliases: `metric_type`, `metric_name`'),
   metric_type: name.optional(),
   metric_name: name.optional(),
-  resource: name.optional().describe('Where; `resource_id` and `component` mean the same'),
+  resource: name.optional().describe('Measured resource; aliases: `resource_id`, `component`'),
   resource_id: name.optional(),
   component: name.optional(),
   value: z
     .number('must be a finite number')
-    .min(-largest, `must be ${-largest} at least`)
-    .max(largest, `must be ${largest} at most`),
-  labels: Labels.optional().describe('`tags` means the same'),
+    .min(-largest, `must be at least ${-largest}`)
+    .max(largest, `must be at most ${largest}`),
+  labels: Labels.optional().describe('Alias: `tags`'),
   tags: Labels.optional(),
   timestamp: z.iso
     .datetime({ offset: true, error: 'must be an ISO 8601 time with a zone, such as 2026-11-20T10:30:00Z' })
     .optional()
-    .describe('Now, where it is not set'),
+    .describe('Default: now'),
 };
 
 /** One point, with the field names of either documented API. */
@@ -42,11 +46,11 @@ export const RecordRequest = z
     ...rowFields,
     value: rowFields.value.optional(),
     metrics: z
-      .array(z.unknown(), 'must be a list')
-      .min(1, 'must hold one at least')
-      .max(10_000, 'may hold 10000 at most')
+      .array(z.unknown(), 'must be an array')
+      .min(1, 'must have at least one element')
+      .max(10_000, 'must have at most 10000 elements')
       .optional()
-      .describe('Many points instead of one, each as above; each is judged for itself'),
+      .describe('Several points instead of one; each is validated independently'),
   })
   .meta({
     examples: [
@@ -60,30 +64,30 @@ const Verdict = z.object({
   index: z.int(),
   recorded: z.boolean(),
   field: z.string().nullable(),
-  reason: z.string().nullable().describe('Why it was not recorded'),
+  reason: z.string().nullable().describe('Why it was refused'),
 });
 export const RecordAnswer = z.object({ recorded: z.int(), refused: z.int(), results: z.array(Verdict) }).meta({
   examples: [{ recorded: 1, refused: 0, results: [{ index: 0, recorded: true, field: null, reason: null }] }],
 });
 export type RecordAnswer = z.infer<typeof RecordAnswer>;
 
-const word = z.string().max(1024, 'may have 1024 characters at most').optional();
-export const number = z.string().max(20, 'may have 20 characters at most').optional();
+const word = z.string().max(1024, 'must have at most 1024 characters').optional();
+export const number = z.string().max(20, 'must have at most 20 characters').optional();
 export const seriesQuery = {
-  metric: word.describe('`metric_type` and `metric_name` mean the same'),
+  metric: word.describe('Aliases: `metric_type`, `metric_name`'),
   metric_type: word,
   metric_name: word,
-  resource: word.describe('`resource_id` and `component` mean the same'),
+  resource: word.describe('Aliases: `resource_id`, `component`'),
   resource_id: word,
   component: word,
   label: z
     .union([z.string().max(1300), z.array(z.string().max(1300)).max(32)], 'must be name:value')
     .optional()
-    .describe('name:value; more than one may be given, all must hold'),
+    .describe('name:value; can be repeated, all must match'),
 };
 export const span = {
-  start: z.string().max(40).optional().describe('ISO 8601 with a zone, or a date; included'),
-  end: z.string().max(40).optional().describe('Likewise; not included. Now, where it is not set'),
+  start: z.string().max(40).optional().describe('ISO 8601 with a zone, or a date; inclusive'),
+  end: z.string().max(40).optional().describe('As start; exclusive. Default: now'),
 };
 
 export const SeriesQuery = z.strictObject(seriesQuery);
@@ -102,12 +106,12 @@ export const SeriesList = z
   .meta({ examples: [{ series: [exampleSeries], count: 1 }] });
 export type SeriesList = z.infer<typeof SeriesList>;
 
-const value = z.number().nullable().describe('null where it was NaN or infinite');
+const value = z.number().nullable().describe('null for NaN and infinity');
 export const PointsAnswer = z
   .object({
     points: z.array(z.object({ timestamp: time, ...identity, value })).describe('Newest first'),
     count: z.int(),
-    truncated: z.boolean().describe('Whether older points were left out because of the limit'),
+    truncated: z.boolean().describe('Whether points were left out because of the limit'),
   })
   .meta({
     examples: [
@@ -156,8 +160,8 @@ export const AggregateQuery = z.strictObject({
     .max(10)
     .optional()
     .describe(`${granularities.join(', ')}; HOUR`),
-  timezone: z.string().max(64).optional().describe('Whose days and months: Europe/Berlin; UTC'),
-  group_by: z.string().max(10).optional().describe('none (all series together), resource or series; none'),
+  timezone: z.string().max(64).optional().describe('Time zone of days and months: Europe/Berlin; default UTC'),
+  group_by: z.string().max(10).optional().describe('none (all series together), resource or series; default none'),
   percentiles: z.string().max(100).optional().describe('Comma-separated, 0 to 100; 50,95,99'),
 });
 export type AggregateQuery = z.infer<typeof AggregateQuery>;
@@ -185,8 +189,8 @@ export const AggregateAnswer = z
       z.object({
         resource: z.string().nullable(),
         labels: z.record(z.string(), z.string()).nullable(),
-        series: z.int().describe('How many went in'),
-        buckets: z.array(Bucket).describe('Those without a point are not there'),
+        series: z.int().describe('Number of points'),
+        buckets: z.array(Bucket).describe('Buckets without points are left out'),
       }),
     ),
     notes: z.array(z.string()),

@@ -9,13 +9,13 @@ export const DashboardSummary = z
     monitored_models: z.int(),
     production_models: z.int().describe('Versions whose effective stage is Production'),
     staging_models: z.int(),
-    total_runs: z.int().nullable().describe('Runs of active experiments; null until they have been counted once'),
+    total_runs: z.int().nullable().describe('Runs of active experiments; null until they were counted once'),
     last_updated: z.iso.datetime().describe('When the registry was read'),
     registered_models: z.int().describe('Registered models (names)'),
     archived_models: z.int(),
     total_runs_status: z
       .enum(['counting', 'complete', 'outdated'])
-      .describe('outdated: counted before the registry was last read; a new count is on its way'),
+      .describe('outdated: counted before the last read of the registry; a new count is running'),
     total_runs_counted_at: z.iso.datetime().nullable(),
   })
   .meta({

@@ -23,7 +23,7 @@ type Item = Exclude<Posted, { kind: 'value' }>;
 
 const dayMs = 86_400_000;
 /** Minimum rows on either side. */
-const leastRows = 20;
+const minRows = 20;
 /** With more rows every difference is significant, and the effect size decides (as in Evidently). */
 const manyRows = 1000;
 const effectFloor = 0.1;
@@ -38,11 +38,9 @@ export function assessDistribution(
   // A pinned single value is no distribution; only pinned days are.
   const days = pinned?.from === null ? null : pinned;
   const { baseline, previous, current, mixed } = windowsOf(items, days);
-  const enough = baseline !== null && current !== null && baseline.n >= leastRows && current.n >= leastRows;
+  const enough = baseline !== null && current !== null && baseline.n >= minRows && current.n >= minRows;
   const against = (name: 'baseline' | 'previous', before: Window | null): DriftTest[] =>
-    before && current && before.n >= leastRows && current.n >= leastRows
-      ? compare(name, before, current, warningP)
-      : [];
+    before && current && before.n >= minRows && current.n >= minRows ? compare(name, before, current, warningP) : [];
   const [ofBaseline, ofPrevious] = [against('baseline', baseline), against('previous', previous)];
   const effect = ofBaseline.some(
     (test) => (test.name === 'wasserstein' || test.name === 'jensen_shannon') && test.flag,
@@ -63,10 +61,12 @@ export function assessDistribution(
       caveats: [
         ...(mixed
           ? [
-              'what was posted in different forms (samples, histograms, other bins) is not compared; the form of the last day is',
+              'data posted in different forms (samples, histograms, other bins) is not comparable; the form of the last day is used',
             ]
           : []),
-        ...(pinned && !days ? ['a pinned value is for metrics: a distribution is measured against pinned days'] : []),
+        ...(pinned && !days
+          ? ['a pinned value applies to metrics only: a distribution is compared with pinned days']
+          : []),
       ],
       baseline: baseline && { ...sampleOf(baseline), source: days ? 'pinned' : 'first_day' },
       previous: previous && sampleOf(previous),
@@ -74,7 +74,7 @@ export function assessDistribution(
     },
     matters: effect,
     strictness: 1,
-    told: `${feature} is not distributed as it was (Jensen-Shannon distance ${rounded(far)})`,
+    summary: `the distribution of ${feature} has changed (Jensen-Shannon distance ${rounded(far)})`,
   };
 }
 
@@ -85,9 +85,9 @@ const sampleOf = ({ n, from, until }: Window) => ({
 });
 
 function whyNot(baseline: Window | null, current: Window | null, pinned: Baseline | null): string {
-  if (!baseline && pinned) return 'the pinned days have no data of before the last day';
-  if (!baseline || !current) return 'one day has data; a second one is needed to compare with';
-  return `${baseline.n} and ${current.n} rows; ${leastRows} on each side are needed for a verdict`;
+  if (!baseline && pinned) return 'the pinned days have no data before the last day';
+  if (!baseline || !current) return 'only one day has data; two are required';
+  return `${baseline.n} and ${current.n} rows; at least ${minRows} each are required for a verdict`;
 }
 
 /**
@@ -143,13 +143,13 @@ function pooled(items: Item[]): Window {
 }
 
 /** Cap on rows: more add no power, and take time to sort. */
-const mostSamples = 10_000;
+const maxSamples = 10_000;
 
 /** Evenly spaced sample of too many values. */
 const thinned = (samples: number[]): number[] =>
-  samples.length <= mostSamples
+  samples.length <= maxSamples
     ? samples
-    : Array.from({ length: mostSamples }, (_, i) => samples[Math.floor((i * samples.length) / mostSamples)] ?? 0);
+    : Array.from({ length: maxSamples }, (_, i) => samples[Math.floor((i * samples.length) / maxSamples)] ?? 0);
 
 function compare(against: DriftTest['against'], before: Window, now: Window, level: number): DriftTest[] {
   const tests: DriftTest[] = [];

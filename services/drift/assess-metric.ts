@@ -17,8 +17,8 @@ export type MetricRules = {
 
 const dayMs = 86_400_000;
 /** Minimum numbers of days; docs/drift.md says how they were chosen. */
-const leastForTests = 8;
-const leastForCusum = 20;
+const minDaysForTests = 8;
+const minDaysForCusum = 20;
 /** Maximum days after the baseline: an old change is not news, and many values mask a recent one. */
 const watched = 120;
 /**
@@ -43,10 +43,10 @@ export function assessMetric(
   const last = days.at(-1);
   const currentValue = median((after.length > 0 ? after : days).slice(-3).map((day) => day.value));
   const change = reference && after.length > 0 ? currentValue - reference.mean : null;
-  const trend = reference && after.length + reference.own >= leastForTests ? trendOf(days.slice(-watched)) : null;
+  const trend = reference && after.length + reference.own >= minDaysForTests ? trendOf(days.slice(-watched)) : null;
   const tests = testsOf({ days, after, reference, trend, sign, level: rules.warningP });
   const found =
-    reference && reference.sd > 0 && after.length >= leastForTests
+    reference && reference.sd > 0 && after.length >= minDaysForTests
       ? cusum(values(after), correlated(reference, trend), sign)
       : null;
   const assessment: MetricAssessment = {
@@ -55,7 +55,7 @@ export function assessMetric(
     dataset,
     direction,
     status: days.length === 0 ? 'no_data' : 'insufficient_data',
-    reason: reference || days.length === 0 ? whyNot(days.length) : 'the pinned days have no value to measure against',
+    reason: reference || days.length === 0 ? whyNot(days.length) : 'the pinned days have no values',
     p: combined(tests),
     p_adjusted: null,
     tests,
@@ -85,7 +85,7 @@ export function assessMetric(
     assessment,
     matters: isWorse && large,
     strictness: (trend?.correlation ?? 0) >= tooCorrelated ? strictnessThen : 1,
-    told: `${metric} ${verb} from ${rounded(reference?.mean ?? 0)} to ${rounded(currentValue)}`,
+    summary: `${metric} ${verb} from ${rounded(reference?.mean ?? 0)} to ${rounded(currentValue)}`,
   };
 }
 
@@ -112,7 +112,7 @@ function split(days: Day[], pinned: Baseline | null): { reference: Base | null; 
     };
   }
   if (days.length === 0) return { reference: null, after: [] };
-  const size = days.length < leastForTests ? 1 : Math.min(30, Math.floor(days.length / 2));
+  const size = days.length < minDaysForTests ? 1 : Math.min(30, Math.floor(days.length / 2));
   return {
     reference: { ...referenceOf(values(days.slice(0, size))), own: size, source: 'first_points' },
     after: days.slice(size).slice(-watched),
@@ -152,14 +152,14 @@ function testsOf(given: {
       p: rounded(p),
       flag: p <= level,
     });
-  if (days.length >= leastForTests && trend)
+  if (days.length >= minDaysForTests && trend)
     add('mann_kendall', mannKendall(values(trend.days), sign, rankInflation(trend.days.length, trend.correlation)));
   const enough =
     reference &&
     reference.sd > 0 &&
-    after.length >= leastForTests &&
+    after.length >= minDaysForTests &&
     reference.n >= 10 &&
-    (reference.own === 0 || days.length >= leastForCusum);
+    (reference.own === 0 || days.length >= minDaysForCusum);
   if (enough) add('cusum', cusum(values(after), correlated(reference, trend), sign));
   return tests;
 }
@@ -177,18 +177,17 @@ const isLarge = (change: number, base: number, { minChangePct, minChange }: Metr
 
 function whyNot(days: number): string {
   if (days === 0) return 'no day has a number';
-  return `${days} ${days === 1 ? 'day has' : 'days have'} a value; ${leastForTests} are needed for a verdict`;
+  return `${days} ${days === 1 ? 'day has' : 'days have'} values; ${minDaysForTests} are required for a verdict`;
 }
 
 function caveatsOf(points: Measured[], direction: string, trend: Trend | null, pinned: Baseline | null): string[] {
   const caveats: string[] = [];
-  if (direction === 'unknown') caveats.push('whether more of it is better is not known, so any change counts');
+  if (direction === 'unknown') caveats.push('the better direction is unknown, so every change counts');
   if (trend && trend.correlation >= 0.2)
     caveats.push(
-      `values hang together from day to day (${rounded(trend.correlation)}): the tests are widened for it${trend.correlation >= tooCorrelated ? `, and drift takes ${strictnessThen} times stronger evidence` : ''}`,
+      `values are autocorrelated (${rounded(trend.correlation)}): the tests are adjusted${trend.correlation >= tooCorrelated ? `, and drift requires ${strictnessThen} times stronger evidence` : ''}`,
     );
-  if (new Set(points.map((point) => point.source)).size > 1)
-    caveats.push('values of several sources are taken together');
+  if (new Set(points.map((point) => point.source)).size > 1) caveats.push('values of several sources are combined');
   if (
     pinned &&
     pinned.value === null &&

@@ -4,7 +4,8 @@ import type { Log } from '#kernel/log.ts';
 import { countOr } from '#kernel/query.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
 import type { ModelVersion, RegisteredModel } from '#services/registry/snapshot/snapshot.ts';
-import type { Store } from '#store/store.ts';
+import type { Store, Transaction } from '#store/store.ts';
+import { type DriftEvent, recordAlerts } from './alerts.ts';
 import { assessDistribution } from './assess-distribution.ts';
 import { assessMetric, type MetricRules } from './assess-metric.ts';
 import type { BaselineInfo, BaselineRequest, ObservationsRequest, ObservationsTaken } from './observation-schemas.ts';
@@ -57,15 +58,17 @@ export type DriftOptions = {
   rules: MetricRules;
   levels: Levels;
   evaluationTags: EvaluationTags;
+  /** Enqueues notifications of changed verdicts, in the transaction that records them. */
+  enqueue: (transaction: Transaction, events: DriftEvent[]) => Promise<void>;
 };
 
 /** A version with its assessments; the drafts are finished once the number of tests is known. */
-type Look = { version: ModelVersion; measured: Measured[]; drafts: Draft[]; unread: string | null };
+type Examination = { version: ModelVersion; measured: Measured[]; drafts: Draft[]; readError: string | null };
 /** The last sweep's p-values of a version, which count as other tests in later requests. */
-type Swept = { pValues: number[]; entry: DriftOverview['versions'][number] };
+type Swept = { pValues: number[]; entry: DriftOverview['versions'][number]; isPartial: boolean };
 
 const dayMs = 86_400_000;
-const mostPoints = 2000;
+const maxPoints = 2000;
 
 export function createDrift(options: DriftOptions): Drift {
   const { points, registry, store, clock } = options;
@@ -74,9 +77,9 @@ export function createDrift(options: DriftOptions): Drift {
     requireVersion(await points.model(name), version);
     return { registry: registry(), name, version };
   };
-  const look: Looker = (model, versions) => lookAt(options, observations, registry(), model, versions);
+  const examine: Examine = (model, versions) => examineVersions(options, observations, registry(), model, versions);
   return {
-    ...assessing(options, look),
+    ...assessing(options, examine),
     observe: async (name, version, request) => observations.add(await target(name, version), request.observations),
     pin: async (name, version, request, by) => observations.pin(await target(name, version), request, by),
     unpin: async (name, version, subject) => observations.unpin(await target(name, version), subject),
@@ -85,9 +88,9 @@ export function createDrift(options: DriftOptions): Drift {
   };
 }
 
-type Looker = (model: RegisteredModel, versions: ModelVersion[]) => Promise<Reading<Look[]>>;
+type Examine = (model: RegisteredModel, versions: ModelVersion[]) => Promise<Reading<Examination[]>>;
 
-function assessing(options: DriftOptions, look: Looker): Pick<Drift, 'ofModel' | 'sweep' | 'overview'> {
+function assessing(options: DriftOptions, examine: Examine): Pick<Drift, 'ofModel' | 'sweep' | 'overview'> {
   const { points, clock, levels } = options;
   let swept = new Map<string, Swept>();
   let sweptAt: number | null = null;
@@ -95,24 +98,28 @@ function assessing(options: DriftOptions, look: Looker): Pick<Drift, 'ofModel' |
     ofModel: async (name, daysText) => {
       const days = countOr('days', daysText, 30, 3650);
       const model = await points.model(name);
-      const { value: looks, ...reading } = await look(model, model.versions);
-      const own = new Set(looks.map(({ version }) => keyOf(version)));
+      const { value: examinations, ...reading } = await examine(model, model.versions);
+      const own = new Set(examinations.map(({ version }) => keyOf(version)));
       const others = [...swept].flatMap(([key, { pValues }]) => (own.has(key) ? [] : pValues));
       const since = clock.now() - days * dayMs;
-      const value = assessed(looks, others, levels).map(({ look: item, assessment }) =>
-        describe(item, assessment, since, clock.now()),
+      const value = assessed(examinations, others, levels).map(({ examination, assessment }) =>
+        describe(examination, assessment, since, clock.now()),
       );
       return { ...reading, value };
     },
     sweep: async (signal) => {
-      const found = assessed(await sweepMonitored(options, look, signal), [], levels);
+      const keys = await options.monitored();
+      const found = assessed(await sweepMonitored(options, keys, examine, signal), [], levels);
       swept = new Map(
-        found.map(({ look: { version, drafts, unread }, assessment }) => {
-          const entry = { name: version.name, version: version.version, ...conclude(assessment, unread) };
-          return [keyOf(version), { entry, pValues: drafts.flatMap((draft) => draft.assessment.p ?? []) }];
+        found.map(({ examination: { version, drafts, readError }, assessment }) => {
+          const entry = { name: version.name, version: version.version, ...conclude(assessment, readError) };
+          const pValues = drafts.flatMap((draft) => draft.assessment.p ?? []);
+          return [keyOf(version), { entry, pValues, isPartial: readError !== null }];
         }),
       );
       sweptAt = clock.now();
+      const verdicts = [...swept.values()].map(({ entry, isPartial }) => ({ ...entry, isPartial }));
+      await recordAlerts(options, verdicts, keys);
     },
     overview: () => {
       const versions = [...swept.values()].map(({ entry }) => entry);
@@ -129,27 +136,31 @@ function assessing(options: DriftOptions, look: Looker): Pick<Drift, 'ofModel' |
 const keyOf = ({ name, version }: ModelVersion): string => `${name}\n${version}`;
 
 /** Finishes the drafts of several versions together. */
-function assessed(looks: Look[], others: number[], levels: Levels): { look: Look; assessment: Assessment[] }[] {
+function assessed(
+  examinations: Examination[],
+  others: number[],
+  levels: Levels,
+): { examination: Examination; assessment: Assessment[] }[] {
   const finished = finish(
-    looks.flatMap((item) => item.drafts),
+    examinations.flatMap((item) => item.drafts),
     others,
     levels,
   );
   let from = 0;
-  return looks.map((look) => {
-    const assessment = finished.slice(from, from + look.drafts.length);
-    from += look.drafts.length;
-    return { look, assessment };
+  return examinations.map((examination) => {
+    const assessment = finished.slice(from, from + examination.drafts.length);
+    from += examination.drafts.length;
+    return { examination, assessment };
   });
 }
 
 async function sweepMonitored(
-  { points, monitored, log }: DriftOptions,
-  look: Looker,
+  { points, log }: DriftOptions,
+  wanted: ReadonlySet<string>,
+  examine: Examine,
   signal: AbortSignal,
-): Promise<Look[]> {
-  const wanted = await monitored();
-  const found: Look[] = [];
+): Promise<Examination[]> {
+  const found: Examination[] = [];
   const names = new Set([...wanted].map((key) => key.slice(0, key.lastIndexOf('\n'))));
   for (const name of names) {
     signal.throwIfAborted();
@@ -158,40 +169,40 @@ async function sweepMonitored(
     const versions = model?.versions.filter((item) => wanted.has(`${name}\n${item.version}`)) ?? [];
     if (!model || versions.length === 0) continue;
     try {
-      found.push(...(await look(model, versions)).value);
+      found.push(...(await examine(model, versions)).value);
     } catch (error) {
       // A version that fails must not hide the others.
-      log.warn({ err: error, model: name }, 'the drift of a model could not be assessed');
+      log.warn({ err: error, model: name }, 'failed to assess the drift of a model');
     }
   }
   return found;
 }
 
-async function lookAt(
+async function examineVersions(
   { points, rules, evaluationTags, clock }: DriftOptions,
   observations: Observations,
   registry: string,
   model: RegisteredModel,
   versions: ModelVersion[],
-): Promise<Reading<Look[]>> {
+): Promise<Reading<Examination[]>> {
   const targetOf = (version: string): Target => ({ registry, name: model.name, version });
   const posted = new Map<string, Posted[]>();
   const pinned = new Map<string, Baseline[]>();
-  const { unread, ...reading } = await collectPoints(points, model, versions, evaluationTags, async (version) => {
+  const { readError, ...reading } = await collectPoints(points, model, versions, evaluationTags, async (version) => {
     const baselines = (await observations.baselines(targetOf(version))).map(baselineOf);
     const items = await observations.of(targetOf(version), baselines);
     pinned.set(version, baselines);
     posted.set(version, items);
     return items;
   });
-  const looks: Look[] = [];
+  const examinations: Examination[] = [];
   for (const version of versions) {
     // Clients do log future timestamps.
     const measured = (reading.value.get(version.version) ?? []).filter((point) => point.at <= clock.now());
     const [items, baselines] = [posted.get(version.version) ?? [], pinned.get(version.version) ?? []];
-    looks.push({ version, measured, unread, drafts: await draftsOf(measured, items, baselines, rules) });
+    examinations.push({ version, measured, readError, drafts: await draftsOf(measured, items, baselines, rules) });
   }
-  return { ...reading, value: looks };
+  return { ...reading, value: examinations };
 }
 
 /** A draft per metric and dataset, and per feature and dataset; yields to the event loop in between. */
@@ -201,18 +212,18 @@ async function draftsOf(
   pinned: Baseline[],
   rules: MetricRules,
 ): Promise<Draft[]> {
-  const breath = createYielder();
+  const yielder = createYielder();
   const drafts: Draft[] = [];
   const baselineFor = (subject: string) => pinned.find((item) => item.subject === subject) ?? null;
-  const judged = measured.filter((point) => point.phase !== 'training');
-  for (const series of Map.groupBy(judged, (point) => JSON.stringify([point.metric, point.dataset])).values()) {
-    if (breath.due()) await breath.yieldNow();
+  const evaluated = measured.filter((point) => point.phase !== 'training');
+  for (const series of Map.groupBy(evaluated, (point) => JSON.stringify([point.metric, point.dataset])).values()) {
+    if (yielder.due()) await yielder.yieldNow();
     const [first] = series;
     if (first) drafts.push(assessMetric(first.metric, first.dataset, series, baselineFor(first.metric), rules));
   }
   const items = posted.flatMap((item) => (item.kind === 'value' ? [] : [item]));
   for (const list of Map.groupBy(items, (item) => JSON.stringify([item.subject, item.dataset])).values()) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     const [first] = list;
     if (first)
       drafts.push(assessDistribution(first.subject, first.dataset, list, baselineFor(first.subject), rules.warningP));
@@ -221,7 +232,7 @@ async function draftsOf(
 }
 
 function describe(
-  { version, measured, unread }: Look,
+  { version, measured, readError }: Examination,
   assessment: Assessment[],
   since: number,
   now: number,
@@ -232,9 +243,9 @@ function describe(
     stage: version.stage,
     metrics_over_time: rowsOf(shown.filter((point) => point.phase !== 'training')),
     aliases: version.aliases,
-    ...conclude(assessment, unread),
+    ...conclude(assessment, readError),
     assessment,
-    points: shown.slice(-mostPoints).map(({ metric, value, at, source, phase, runId, dataset }) => ({
+    points: shown.slice(-maxPoints).map(({ metric, value, at, source, phase, runId, dataset }) => ({
       metric,
       value,
       at: new Date(at).toISOString(),
@@ -247,14 +258,17 @@ function describe(
 }
 
 /** The worst status of the assessments, with their texts. */
-function conclude(assessment: Assessment[], unread: string | null): { status: VersionDrift['status']; reason: string } {
-  const but = unread === null ? '' : `; but ${unread}`;
+function conclude(
+  assessment: Assessment[],
+  readError: string | null,
+): { status: VersionDrift['status']; reason: string } {
+  const but = readError === null ? '' : `; but ${readError}`;
   if (assessment.length === 0)
-    return { status: 'no_data', reason: `nothing was measured of this version after its training${but}` };
+    return { status: 'no_data', reason: `nothing was measured for this version after its training${but}` };
   const status = worst(assessment.map((item) => item.status));
   const reasons = assessment.filter((item) => item.status === status).map((item) => item.reason);
   const [first = ''] = reasons;
-  return { status, reason: `${first}${reasons.length > 1 ? `; and ${reasons.length - 1} more like it` : ''}${but}` };
+  return { status, reason: `${first}${reasons.length > 1 ? `; and ${reasons.length - 1} more` : ''}${but}` };
 }
 
 /** One row per UTC day with the last value of each metric; days without a value are omitted. */

@@ -2,10 +2,10 @@ import { z } from 'zod';
 
 /** JSON of posted observations: metric values, samples or histograms of features, and baselines. */
 const text = (max: number) =>
-  z.string('must be a text').min(1, 'must not be empty').max(max, `may have ${max} characters at most`);
+  z.string('must be a string').min(1, 'must not be empty').max(max, `must have at most ${max} characters`);
 /** Beyond these bounds, sums and squares overflow. */
-const finite = z.number('must be a number').min(-1e100, 'must be -1e100 at least').max(1e100, 'must be 1e100 at most');
-const count = z.int('must be a whole number').min(0, 'must not be negative').max(1e12, 'must be 1e12 at most');
+const finite = z.number('must be a number').min(-1e100, 'must be at least -1e100').max(1e100, 'must be at most 1e100');
+const count = z.int('must be an integer').min(0, 'must not be negative').max(1e12, 'must be at most 1e12');
 const time = z.iso.datetime({
   offset: true,
   error: 'must be an ISO 8601 time with a zone, such as 2026-11-20T10:30:00Z',
@@ -14,23 +14,23 @@ const time = z.iso.datetime({
 const common = {
   id: text(128)
     .optional()
-    .describe('Yours; the same id posted again is not taken twice. Without one the content decides'),
-  at: time.describe('When it was measured'),
-  dataset: text(250).optional().describe('Only what was measured on one dataset is compared'),
+    .describe('Id chosen by the client; the same id is accepted once. Default: a hash of the content'),
+  at: time.describe('Time of the measurement'),
+  dataset: text(250).optional().describe('Only measurements on the same dataset are compared'),
 };
-const feature = text(250).describe('Name of the feature, or of the prediction');
+const feature = text(250).describe('Name of the feature or prediction');
 
 const Value = z.strictObject({
   ...common,
   metric: text(250),
   value: finite,
-  n: count.optional().describe('Rows it was measured on'),
+  n: count.optional().describe('Number of rows'),
 });
 const Samples = z.strictObject({
   ...common,
   feature,
   samples: z
-    .union([z.array(finite).max(10_000), z.array(text(200)).max(10_000)], 'must be numbers, or texts, 10000 at most')
+    .union([z.array(finite).max(10_000), z.array(text(200)).max(10_000)], 'must be numbers or strings, at most 10000')
     .refine((list) => list.length > 0, 'must not be empty'),
 });
 const Histogram = z.strictObject({
@@ -44,20 +44,20 @@ const Histogram = z.strictObject({
             .array(finite)
             .min(3)
             .max(1001)
-            .refine((edges) => edges.every((edge, i) => i === 0 || edge > (edges[i - 1] ?? 0)), 'must ascend'),
+            .refine((edges) => edges.every((edge, i) => i === 0 || edge > (edges[i - 1] ?? 0)), 'must be ascending'),
           counts: z.array(count).min(2).max(1000),
         })
         .refine(
           ({ edges, counts }) => edges.length === counts.length + 1,
-          'edges must have one more entry than counts',
+          'edges must have one more element than counts',
         ),
       z.strictObject({
         categories: z
           .record(text(200), count)
-          .refine((all) => Object.keys(all).length <= 1000, 'may have 1000 entries at most'),
+          .refine((all) => Object.keys(all).length <= 1000, 'must have at most 1000 entries'),
       }),
     ],
-    'must be {edges, counts}, with ascending edges, one more than counts, or {categories: {name: count}}',
+    'must be {edges, counts} with ascending edges, one more than counts, or {categories: {name: count}}',
   ),
 });
 
@@ -69,9 +69,9 @@ export type Observation = z.infer<typeof Observation>;
 export const ObservationsRequest = z
   .strictObject({
     observations: z
-      .array(Observation, 'must be a list')
-      .min(1, 'must hold one at least')
-      .max(1000, 'may hold 1000 at most'),
+      .array(Observation, 'must be an array')
+      .min(1, 'must have at least one element')
+      .max(1000, 'must have at most 1000 elements'),
   })
   .meta({
     examples: [
@@ -101,8 +101,8 @@ export const BaselineRequest = z
       z.strictObject({
         ...subject,
         value: finite,
-        sd: finite.min(1e-100, 'must be 1e-100 at least'),
-        n: z.int().min(2, 'must be 2 at least').max(1e9),
+        sd: finite.min(1e-100, 'must be at least 1e-100'),
+        n: z.int().min(2, 'must be at least 2').max(1e9),
       }),
     ],
     'must be {subject, from, until} with from before until, or {subject, value, sd, n} of a metric',
@@ -139,4 +139,4 @@ export const BaselineList = z.array(BaselineInfo).meta({ examples: [[exampleBase
 export const BaselineQuery = z.strictObject({ subject: text(250).describe('Metric or feature') });
 export const BaselineRemoved = z
   .object({ message: z.string() })
-  .meta({ examples: [{ message: 'The baseline of accuracy is not pinned any more' }] });
+  .meta({ examples: [{ message: 'The baseline of accuracy is no longer pinned' }] });

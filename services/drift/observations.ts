@@ -108,14 +108,14 @@ async function readPosted(store: Store, target: Target, pinned: Baseline[]): Pro
   );
   for (const rows of features.values()) {
     const days = [...new Set(rows.map((row) => row.at.slice(0, 10)))];
-    const judged = new Set([days[0], ...days.slice(-2)]);
+    const evaluated = new Set([days[0], ...days.slice(-2)]);
     const base = pinned.find((item) => item.subject === rows[0]?.subject && item.from !== null);
     const isPinned = (at: string) =>
       base !== undefined && Date.parse(at) >= (base.from ?? 0) && Date.parse(at) < (base.until ?? 0);
-    for (const row of rows) if (judged.has(row.at.slice(0, 10)) || isPinned(row.at)) wanted.add(row.key);
+    for (const row of rows) if (evaluated.has(row.at.slice(0, 10)) || isPinned(row.at)) wanted.add(row.key);
   }
   const keys = all.filter((row) => wanted.has(row.key));
-  const breath = createYielder();
+  const yielder = createYielder();
   const posted: Posted[] = [];
   for (let from = 0; from < keys.length; from += rowsAtOnce) {
     const some = keys.slice(from, from + rowsAtOnce);
@@ -129,7 +129,7 @@ async function readPosted(store: Store, target: Target, pinned: Baseline[]): Pro
       .execute();
     const payloads = new Map(rows.map((row) => [row.key, row.payload]));
     for (const { key, kind, subject, dataset, at } of some) {
-      if (breath.due()) await breath.yieldNow();
+      if (yielder.due()) await yielder.yieldNow();
       const payload = JSON.parse(payloads.get(key) ?? '{}') as object;
       posted.push({ kind, subject, dataset: dataset || null, at: Date.parse(at), ...payload } as Posted);
     }
@@ -143,8 +143,8 @@ async function add(store: Store, clock: Clock, target: Target, batch: Observatio
   const rows = batch.map((item, index) => {
     const at = Date.parse(item.at);
     if (at < earliest || at > now + aheadMs) {
-      const constraint = 'must lie between the year 2000 and now';
-      throw invalid(`observations.${index}.at ${constraint}, not ${JSON.stringify(item.at)}`, {
+      const constraint = 'must be between the year 2000 and now';
+      throw invalid(`observations.${index}.at ${constraint} (got ${JSON.stringify(item.at)})`, {
         parameter: `observations.${index}.at`,
         constraint,
         value: item.at,

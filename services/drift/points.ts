@@ -39,7 +39,7 @@ export async function collectPoints(
   versions: ModelVersion[],
   tags: EvaluationTags,
   posted: (version: string) => Promise<Posted[]>,
-): Promise<Reading<Map<string, Measured[]>> & { unread: string | null }> {
+): Promise<Reading<Map<string, Measured[]>> & { readError: string | null }> {
   const [logged, evaluations, late] = await Promise.all([
     loggedModels(points, versions),
     evaluationRuns(points, { [tags.model]: model.name }),
@@ -48,12 +48,12 @@ export async function collectPoints(
   const lateByRun = Map.groupBy(late.value, (point) => point.runId);
   const found = new Map<string, Measured[]>();
   for (const version of versions) {
-    const mine =
+    const evaluationRuns =
       evaluations?.value.filter((run) => run.tags[tags.version] === version.version && run.runId !== version.runId) ??
       [];
     found.set(version.version, [
       ...(logged.value.get(version.version) ?? []).map((point) => measured(point, 'logged_model', version)),
-      ...mine.flatMap(evaluationPoints),
+      ...evaluationRuns.flatMap(evaluationPoints),
       ...(lateByRun.get(version.runId ?? '') ?? [])
         .map((point) => measured(point, 'own_run', version))
         .filter((point) => point.phase !== 'training'),
@@ -67,7 +67,7 @@ export async function collectPoints(
     value: found,
     ageMs: Math.max(mirror.ageMs ?? 0, ...readings.map((reading) => reading.ageMs)),
     stale: mirror.stale || readings.some((reading) => reading.stale),
-    unread: evaluations && 'unread' in evaluations ? evaluations.unread : null,
+    readError: evaluations && 'readError' in evaluations ? evaluations.readError : null,
   };
 }
 
@@ -75,10 +75,15 @@ export async function collectPoints(
 const evaluationRuns = (
   points: Points,
   tags: Record<string, string>,
-): Promise<Reading<Run[]> | (Reading<Run[]> & { unread: string }) | null> =>
+): Promise<Reading<Run[]> | (Reading<Run[]> & { readError: string }) | null> =>
   points.taggedRuns(tags).catch((error: unknown) => {
     if (error instanceof TowerError && error.code === 'unavailable')
-      return { value: [], ageMs: 0, stale: true, unread: `runs that evaluate it could not be read: ${error.message}` };
+      return {
+        value: [],
+        ageMs: 0,
+        stale: true,
+        readError: `failed to read the runs that evaluate it: ${error.message}`,
+      };
     throw error;
   });
 

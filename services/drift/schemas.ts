@@ -4,16 +4,16 @@ import { z } from 'zod';
 export const DriftQuery = z.strictObject({
   days: z
     .string()
-    .max(20, 'may have 20 characters at most')
+    .max(20, 'must have at most 20 characters')
     .optional()
-    .describe('How far back to show values, 1 to 3650 days; default 30. Verdicts are made of all values there are'),
+    .describe('Time range of the values, 1 to 3650 days; default 30. Verdicts use all values'),
 });
 
 export const driftStatuses = ['no_data', 'insufficient_data', 'stable', 'warning', 'drift'] as const;
 export const DriftStatus = z
   .enum(driftStatuses)
   .describe(
-    'no_data: nothing was measured after training; insufficient_data: too little for a verdict; stable; warning: a change for the worse that is not certain enough, or not comparable; drift: a certain one. The worst of the assessments',
+    'no_data: nothing was measured after training; insufficient_data: too little for a verdict; stable; warning: a change for the worse that is not certain enough or not comparable; drift: a certain change for the worse. The worst of the assessments',
   );
 export type DriftStatus = z.infer<typeof DriftStatus>;
 
@@ -21,7 +21,7 @@ const time = z.iso.datetime();
 const day = z
   .object({ date: time.describe('Start of the UTC day') })
   .catchall(z.union([z.number(), z.null(), z.string()]))
-  .describe('The last value of each metric on that day; null where it was NaN or infinite');
+  .describe('Last value of each metric on that day; null for NaN and infinity');
 
 const Point = z
   .object({
@@ -31,7 +31,7 @@ const Point = z
     source: z.enum(['logged_model', 'evaluation_run', 'own_run', 'posted']),
     phase: z
       .enum(['training', 'evaluation', 'production'])
-      .describe('training: a learning curve, shown and never judged'),
+      .describe('training: a learning curve, shown but not evaluated'),
     run_id: z.string().nullable(),
     dataset: z.string().nullable(),
   })
@@ -41,7 +41,7 @@ const Test = z.object({
   name: z.enum(['cusum', 'mann_kendall', 'kolmogorov_smirnov', 'chi_square', 'wasserstein', 'jensen_shannon', 'psi']),
   against: z.enum(['baseline', 'previous']),
   statistic: z.number(),
-  threshold: z.number().describe('What the statistic is flagged from; for tests with p that is the level of p'),
+  threshold: z.number().describe('Threshold of the statistic; for tests with p the level of p'),
   p: z.number().nullable(),
   flag: z.boolean(),
 });
@@ -51,8 +51,8 @@ const shared = {
   status: DriftStatus,
   reason: z.string(),
   dataset: z.string().nullable(),
-  p: z.number().nullable().describe('Of all tests of this series together; null where none could be made'),
-  p_adjusted: z.number().nullable().describe('For how many series were looked at (Benjamini-Hochberg)'),
+  p: z.number().nullable().describe('Combined over all tests of this series; null without any'),
+  p_adjusted: z.number().nullable().describe('Adjusted for the number of series (Benjamini-Hochberg)'),
   tests: z.array(Test),
   caveats: z.array(z.string()),
 };
@@ -69,7 +69,7 @@ export const MetricAssessment = z
     current: z.object({ value: z.number().describe('Median of the last three days'), at: time }).nullable(),
     change: z.number().nullable(),
     change_pct: z.number().nullable(),
-    change_point: time.nullable().describe('The likeliest day it began'),
+    change_point: time.nullable().describe('Most likely first day of the change'),
     slope_per_30d: z
       .object({ value: z.number(), low: z.number(), high: z.number() })
       .nullable()
@@ -106,7 +106,7 @@ const VersionDrift = z
     status: DriftStatus,
     reason: z.string(),
     assessment: z.array(Assessment),
-    points: z.array(Point).describe('Every value in this time with its provenance, newest 2000'),
+    points: z.array(Point).describe('All values in the time range with provenance, the latest 2000'),
   })
   .meta({ id: 'VersionDrift' });
 export type VersionDrift = z.infer<typeof VersionDrift>;
@@ -164,7 +164,7 @@ export const ModelDrift = z.array(VersionDrift).meta({
         metrics_over_time: [],
         aliases: [],
         status: 'no_data',
-        reason: 'nothing was measured of this version after its training',
+        reason: 'nothing was measured for this version after its training',
         assessment: [],
         points: [],
       },

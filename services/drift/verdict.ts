@@ -11,7 +11,7 @@ export type Draft<A extends Assessment = Assessment> = {
   matters: boolean;
   strictness: number;
   /** Text if the change is significant. */
-  told: string;
+  summary: string;
 };
 
 export type Levels = {
@@ -29,19 +29,19 @@ export function finish(drafts: Draft[], others: number[], levels: Levels): Asses
   const tested = drafts.filter((draft) => draft.assessment.p !== null);
   const adjusted = benjaminiHochberg([...tested.map((draft) => draft.assessment.p ?? 1), ...others]);
   return drafts.map((draft) => {
-    const { assessment, matters, strictness, told } = draft;
+    const { assessment, matters, strictness, summary } = draft;
     const place = tested.indexOf(draft);
     if (place < 0 || assessment.p === null) return assessment;
     const p = adjusted[place] ?? 1;
     if (assessment.p > levels.warningP)
-      return { ...assessment, p_adjusted: p, status: 'stable', reason: 'no change beyond chance' };
-    if (!matters) return { ...assessment, p_adjusted: p, status: 'stable', reason: 'a change too small to matter' };
+      return { ...assessment, p_adjusted: p, status: 'stable', reason: 'no significant change' };
+    if (!matters) return { ...assessment, p_adjusted: p, status: 'stable', reason: 'change too small to matter' };
     const status = p <= levels.driftP / strictness ? 'drift' : 'warning';
     return {
       ...assessment,
       p_adjusted: p,
       status,
-      reason: status === 'drift' ? told : `${told}, which is not certain`,
+      reason: status === 'drift' ? summary : `${summary}, not certain`,
     };
   });
 }

@@ -11,10 +11,10 @@ import type { BacktestTask, ForecastTask } from './forecast.worker.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
 import type { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest } from './schemas.ts';
 
-/** Forecasts and backtests of series that come with the question. All computing is done in the pool's threads. */
+/** Forecasts and backtests of series sent with the request, computed in worker threads. */
 export type Forecast = ReturnType<typeof createForecast>;
 
-/** The file of the pool's threads. */
+/** Path of the worker file. */
 export const forecastWorker = entryUrl('forecast.worker');
 
 type Deps = { pool: WorkerPool; timeoutMs: number; build: KernelBuild };
@@ -23,43 +23,43 @@ export function createForecast({ pool, timeoutMs, build }: Deps) {
   const compute = async <Result>(
     name: string,
     task: Omit<ForecastTask, 'progress'>,
-    gone?: AbortSignal,
+    disconnected?: AbortSignal,
   ): Promise<Result> => {
     const limit = AbortSignal.timeout(timeoutMs);
-    const signal = gone ? AbortSignal.any([limit, gone]) : limit;
+    const signal = disconnected ? AbortSignal.any([limit, disconnected]) : limit;
     return pool.run<Result>(name, task, { signal }).catch((error: unknown) => {
       if (!limit.aborted) throw error;
       throw unavailable(
-        `the forecast was not done within ${timeoutMs / 1000} s, waiting for a thread included; ask for fewer steps, windows or members, or later`,
+        `the forecast timed out after ${timeoutMs / 1000} s, including the wait for a thread; request fewer steps, windows or members, or retry later`,
         error,
       );
     });
   };
   return {
     /**
-     * @param gone - aborts when nobody waits for it any more
-     * @throws TowerError `invalid` for a series that is none, `unavailable` where it takes too long
+     * @param disconnected - aborts when the client disconnects
+     * @throws TowerError `invalid` for an invalid series, `unavailable` on timeout
      */
-    forecast: async (request: ForecastRequest, gone?: AbortSignal): Promise<ForecastAnswer> => {
+    forecast: async (request: ForecastRequest, disconnected?: AbortSignal): Promise<ForecastAnswer> => {
       const prepared = prepare(request);
       const { series, trailing } = prepared;
       const settings = { ...settingsOf(request, build, request.horizon + trailing), skip: trailing };
       const task: ForecastTask = { series, settings };
-      return answerOf(await compute<Fused>('runForecast', task, gone), prepared, request);
+      return answerOf(await compute<Fused>('runForecast', task, disconnected), prepared, request);
     },
-    /** As `forecast`; `invalid` for a series too short, too */
-    backtest: async (request: BacktestRequest, gone?: AbortSignal): Promise<BacktestAnswer> => {
+    /** As `forecast`; also `invalid` for a series too short */
+    backtest: async (request: BacktestRequest, disconnected?: AbortSignal): Promise<BacktestAnswer> => {
       const { series, notes } = prepare(request);
       const { horizon, windows, title } = request;
       if (series.values.length - horizon < Math.max(4, horizon))
         throw invalid(
-          `${series.values.length} values are too few for a backtest of ${horizon} steps: it needs ${horizon + Math.max(4, horizon)}`,
+          `${series.values.length} values are too few for a backtest of ${horizon} steps: at least ${horizon + Math.max(4, horizon)} are required`,
           {
             parameter: 'values',
           },
         );
       const task: Omit<BacktestTask, 'progress'> = { series, settings: settingsOf(request, build, horizon), windows };
-      const report = await compute<Backtest>('runBacktest', task, gone);
+      const report = await compute<Backtest>('runBacktest', task, disconnected);
       return {
         methods: report.methods,
         interval_width: report.level,
@@ -99,25 +99,25 @@ function settingsOf(request: ForecastRequest, build: KernelBuild, horizon: numbe
   };
 }
 
-/** Their numbers go with the values in the order they came: nothing may be sorted, cut or filled in between. */
+/** Regressors are matched to the values by position, so nothing may be sorted, cut or filled in. */
 function refuseRegressors({ values, timestamps, horizon, prophet }: ForecastRequest): void {
   if (!prophet?.regressors) return;
   const refuse = (why: string) => invalid(why, { parameter: 'prophet.regressors' });
-  if (timestamps) throw refuse('regressors go with values one step apart: leave timestamps out and set step_seconds');
+  if (timestamps) throw refuse('regressors require equally spaced values: omit timestamps and set step_seconds');
   if (values.length > 20_000 || values[0] === null || values.at(-1) === null)
-    throw refuse('with regressors the series must begin and end with a value and have 20000 at most');
+    throw refuse('with regressors the series must begin and end with a value and have at most 20000');
   const wrong = prophet.regressors.find((regressor) => regressor.values.length < values.length + horizon);
   if (wrong)
     throw refuse(
-      `the regressor ${wrong.name} needs ${values.length + horizon} numbers: one for each value and each step ahead`,
+      `regressor ${wrong.name} must have ${values.length + horizon} numbers: one for each value and each step ahead`,
     );
 }
 
-/** Without what was left open: defaults must not be overwritten with undefined. */
+/** Omits undefined fields, which would overwrite defaults. */
 const given = (options: object): object =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
-/** Steps that the series ended without are forecast, but not asked for. */
+/** Missing steps at the end are forecast, but not part of the answer. */
 function answerOf(fused: Fused, { series, trailing, notes }: Prepared, request: ForecastRequest): ForecastAnswer {
   const { step, values, periods } = series;
   const ahead = <T>(list: ArrayLike<T> | null): T[] | null => (list ? Array.from(list).slice(trailing) : null);
@@ -143,6 +143,8 @@ function answerOf(fused: Fused, { series, trailing, notes }: Prepared, request: 
     seasonality: periods,
     step_seconds: step === null ? null : step / 1000,
     points: values.length,
-    notes: fused.nobody ? [...notes, 'no member that was asked for could be used; this is the last value'] : notes,
+    notes: fused.withoutMembers
+      ? [...notes, 'none of the requested members could be used; this is the last value']
+      : notes,
   };
 }

@@ -11,7 +11,7 @@ import { evaluate, trainPipeline } from './training/pipeline.ts';
 import type { Fitted } from './training/pipeline-members.ts';
 import type { PipelineSettings } from './training/pipeline-settings.ts';
 
-/** What the pool's threads do. Names are those `pool.run` is called with. */
+/** Functions of the worker threads; `pool.run` calls them by name. */
 
 export type ForecastTask = { series: Series; settings: EngineSettings };
 export type BacktestTask = ForecastTask & { windows: number; progress: MessagePort | null };

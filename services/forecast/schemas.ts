@@ -2,18 +2,18 @@ import { z } from 'zod';
 
 /** JSON of forecasts and backtests. */
 const text = (max: number) =>
-  z.string('must be a text').min(1, 'must not be empty').max(max, `may have ${max} characters at most`);
+  z.string('must be a string').min(1, 'must not be empty').max(max, `must have at most ${max} characters`);
 const numberBetween = (min: number, max: number) => {
-  const rule = `must be a number from ${min} to ${max}`;
+  const rule = `must be a number between ${min} and ${max}`;
   return z.number(rule).min(min, rule).max(max, rule);
 };
 export const wholeBetween = (min: number, max: number) => {
-  const rule = `must be a whole number from ${min} to ${max}`;
+  const rule = `must be an integer between ${min} and ${max}`;
   return z.int(rule).min(min, rule).max(max, rule);
 };
 
-/** Longest series a request may hold. */
-const mostValues = 50_000;
+/** Maximum length of a series in a request. */
+const maxValues = 50_000;
 const Value = z.number('must be a number or null').nullable();
 const Time = z.iso.datetime({
   offset: true,
@@ -24,7 +24,7 @@ const Seasonality = z.union(
   "must be true, false, 'auto' or the order of the Fourier series, 1 to 50",
 );
 
-/** Prophet's parameters by Prophet's names. */
+/** Prophet's parameters, with Prophet's names. */
 export const ProphetOptions = z
   .strictObject({
     growth: z.enum(['linear', 'flat'], 'must be linear or flat'),
@@ -43,7 +43,7 @@ export const ProphetOptions = z
       )
       .max(100),
     regressors: z
-      .array(z.strictObject({ name: text(100), values: z.array(z.number('must be a number')).max(mostValues) }))
+      .array(z.strictObject({ name: text(100), values: z.array(z.number('must be a number')).max(maxValues) }))
       .max(20)
       .describe('One number for each value of the series and each step ahead'),
   })
@@ -69,23 +69,21 @@ const MemberName = z.enum(
 
 const question = {
   values: z
-    .array(Value, 'must be a list')
-    .min(1, 'must hold one at least')
-    .max(mostValues, `may hold ${mostValues} at most`)
-    .describe('Oldest first; null where one is missing'),
-  timestamps: z.array(Time, 'must be a list').max(mostValues).optional().describe('One for each value, in any order'),
+    .array(Value, 'must be an array')
+    .min(1, 'must have at least one element')
+    .max(maxValues, `must have at most ${maxValues} elements`)
+    .describe('Oldest first; null if missing'),
+  timestamps: z.array(Time, 'must be an array').max(maxValues).optional().describe('One per value, in any order'),
   step_seconds: numberBetween(1, 31_622_400)
     .optional()
-    .describe('Time between two values; found in the timestamps where there are some'),
+    .describe('Time between two values; default: from the timestamps'),
   seasonality: z
     .array(wholeBetween(2, 20_000))
     .max(3)
     .optional()
-    .describe(
-      'Lengths of the seasons in steps; else a day and a week, as the clock has them, or what the series shows',
-    ),
-  horizon: wholeBetween(1, 2000).default(24).describe('Steps ahead'),
-  interval_width: numberBetween(0.5, 0.99).default(0.9).describe('Share of coming values the interval is to hold'),
+    .describe('Season lengths in steps; default: a day and a week by the timestamps, or detected'),
+  horizon: wholeBetween(1, 2000).default(24).describe('Number of steps to forecast'),
+  interval_width: numberBetween(0.5, 0.99).default(0.9).describe('Coverage of the prediction interval'),
   confidence_tolerance: numberBetween(0.001, 10)
     .default(0.2)
     .describe('Confidence is the probability of being within this share of the forecast'),
@@ -95,9 +93,9 @@ const question = {
     .describe('weighted: by errors on the past; median; fixed: 0.4 Prophet and 0.6 LSTM'),
   members: z
     .array(MemberName)
-    .min(1, 'must hold one at least')
+    .min(1, 'must have at least one element')
     .optional()
-    .describe('Those that take part; not set: all'),
+    .describe('Enabled members; default: all'),
   prophet: ProphetOptions.optional(),
   lstm: LstmOptions.optional(),
 };
@@ -111,14 +109,11 @@ export type ForecastRequest = z.infer<typeof ForecastRequest>;
 const MemberAnswer = z.object({
   name: z.string(),
   weight: z.number(),
-  error: z.number().nullable().describe('Mean absolute error at the earlier ends it was tried at'),
-  left_out: z.string().nullable().describe('Why it has no weight'),
+  error: z.number().nullable().describe('Mean absolute error at the earlier origins'),
+  left_out: z.string().nullable().describe('Reason for weight 0'),
   forecast: z.array(z.number()).nullable(),
 });
-const contribution = z
-  .array(z.number())
-  .nullable()
-  .describe('What the member itself forecasts; null where it takes no part');
+const contribution = z.array(z.number()).nullable().describe('The member’s own forecast; null if not used');
 
 export const ForecastAnswer = z
   .object({
@@ -136,10 +131,10 @@ export const ForecastAnswer = z
       .number()
       .nullable()
       .describe(
-        'Probability that a coming value lies within ± confidence_tolerance of the forecast; null where the series is too short to say',
+        'Probability that a future value is within ± confidence_tolerance of the forecast; null for short series',
       ),
     confidence_tolerance: z.number(),
-    fusion: z.enum(['weighted', 'median', 'fixed']).describe('How members were in fact put together'),
+    fusion: z.enum(['weighted', 'median', 'fixed']).describe('How members were actually combined'),
     members: z.array(MemberAnswer),
     prophet_contribution: contribution,
     lstm_contribution: contribution,
@@ -174,21 +169,21 @@ export type ForecastAnswer = z.infer<typeof ForecastAnswer>;
 export const BacktestRequest = z
   .strictObject({
     ...question,
-    windows: wholeBetween(1, 50).default(3).describe('How many ends of the past are forecast from, a horizon apart'),
-    title: text(200).default('Backtest').describe('Heading of the picture'),
+    windows: wholeBetween(1, 50).default(3).describe('Number of forecast origins in the past, one horizon apart'),
+    title: text(200).default('Backtest').describe('Title of the plot'),
   })
   .meta({ examples: [{ values: waves, step_seconds: 3600, horizon: 12, windows: 2 }] });
 export type BacktestRequest = z.infer<typeof BacktestRequest>;
 
 const MethodAnswer = z.object({
-  name: z.string().describe('fused; fixed_blend: 0.4 Prophet and 0.6 LSTM; the members; naive2: the yardstick of OWA'),
+  name: z.string().describe('fused; fixed_blend: 0.4 Prophet and 0.6 LSTM; the members; naive2: the reference of OWA'),
   windows: z.number(),
   mae: z.number(),
   smape: z.number(),
   mase: z.number().nullable(),
   owa: z.number().nullable(),
   pinball: z.object({ lower: z.number().nullable(), middle: z.number(), upper: z.number().nullable() }),
-  coverage: z.number().nullable().describe('Share of values within the interval; to be compared with interval_width'),
+  coverage: z.number().nullable().describe('Share of values within the interval; compare it with interval_width'),
 });
 
 export const BacktestAnswer = z
@@ -198,7 +193,7 @@ export const BacktestAnswer = z
     horizon: z.number(),
     windows: z.array(
       z.object({
-        end: z.number().describe('Values known then'),
+        end: z.number().describe('Number of values known at that origin'),
         actual: z.array(z.number()),
         forecast: z.array(z.number()),
       }),

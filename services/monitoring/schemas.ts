@@ -4,18 +4,18 @@ import { z } from 'zod';
 export const MonitoredType = z.enum(['classifier', 'regressor'], 'Invalid model type. Must be classifier or regressor');
 
 const registeredBy = z
-  .string('must be a text: who is adding this model')
+  .string('must be a string: who adds this model')
   .trim()
   .min(1, 'must not be empty')
-  .max(256, 'may have 256 characters at most')
-  .refine((text) => !/\p{Cc}/u.test(text), 'must not hold control characters');
+  .max(256, 'must have at most 256 characters')
+  .refine((text) => !/\p{Cc}/u.test(text), 'must not contain control characters');
 
 export const MonitorRequest = z
   .strictObject({ model_type: MonitoredType, registered_by: registeredBy })
   .meta({ examples: [{ model_type: 'classifier', registered_by: 'dana' }] });
 export type MonitorRequest = z.infer<typeof MonitorRequest>;
 
-const name = z.string('must be a text').min(1, 'must not be empty');
+const name = z.string('must be a string').min(1, 'must not be empty');
 export const MonitorItemRequest = z
   .strictObject({ model_name: name, model_version: name, model_type: MonitoredType, registered_by: registeredBy })
   .meta({
@@ -64,7 +64,7 @@ export const MonitorStatus = z
     model_name: z.string(),
     model_version: z.string(),
     is_monitored: z.boolean(),
-    in_registry: z.boolean().nullable().describe('Whether MLflow still has this version; null while that is not known'),
+    in_registry: z.boolean().nullable().describe('Whether MLflow still has this version; null if unknown'),
   })
   .meta({ examples: [{ model_name: 'churn-predictor', model_version: '3', is_monitored: true, in_registry: true }] });
 export type MonitorStatus = z.infer<typeof MonitorStatus>;
@@ -101,7 +101,7 @@ export const DebugMonitored = z
     mlflow_status: z.enum(['connected', 'disconnected', 'connecting', 'not_configured']),
     model_details: z
       .array(z.record(z.string(), z.unknown()))
-      .describe('ModelInfo of each monitored version the mirror holds'),
+      .describe('ModelInfo of each monitored version in the mirror'),
   })
   .meta({
     examples: [{ monitored_count: 1, monitored_list: [exampleEntry], mlflow_status: 'connected', model_details: [] }],

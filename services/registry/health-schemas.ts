@@ -8,10 +8,7 @@ const RegistryHealth = z.object({
   notice: z.string().nullable(),
   source: z.string(),
   mlflow_version: z.string().nullable(),
-  mlflow_user: z
-    .string()
-    .nullable()
-    .describe('Whose eyes the mirror sees with: MLflow hides what this user may not read'),
+  mlflow_user: z.string().nullable().describe('MLflow user of the mirror: MLflow hides what this user may not read'),
   models_count: z.int().nullable(),
   last_refresh: z.iso.datetime().nullable(),
   cache_age_seconds: z.int().nullable(),
@@ -20,7 +17,7 @@ const RegistryHealth = z.object({
   journal_error: z
     .string()
     .nullable()
-    .describe('What keeps changes from being journaled; they will be with the next look'),
+    .describe('Why changes cannot be written to the journal; retried at the next poll'),
 });
 
 /** The registry's part of /health. */
@@ -28,7 +25,7 @@ export const RegistryHealthPart = RegistryHealth.extend({
   registries: z
     .array(RegistryHealth.extend({ name: z.string() }))
     .optional()
-    .describe('Each of several registries; above are the worst of them, sums and the oldest age'),
+    .describe('By registry, if there are several; the fields above have the worst status, sums and the maximum age'),
 }).meta({
   examples: [
     {

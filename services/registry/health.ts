@@ -48,7 +48,7 @@ function combined(each: RegistryHealth[]): ReturnType<typeof registryHealth> {
   };
   const worst = <T>(order: readonly T[], values: T[]): T =>
     order.find((word) => values.includes(word)) ?? (values[0] as T);
-  const said = (texts: (string | null)[]) => texts.filter(Boolean).join('; ') || null;
+  const joined = (texts: (string | null)[]) => texts.filter(Boolean).join('; ') || null;
   const of = <K extends keyof RegistryHealth>(key: K) => each.map((item) => item[key]);
   return {
     status: worst(['degraded', 'starting', 'healthy'] as const, of('status')),
@@ -58,7 +58,7 @@ function combined(each: RegistryHealth[]): ReturnType<typeof registryHealth> {
     ),
     experiments_count: sum(of('experiments_count')),
     data_source: worst(['sample', 'mlflow'] as const, of('data_source')),
-    notice: said(of('notice')),
+    notice: joined(of('notice')),
     source: each.map(({ name, source }) => `${name}=${source}`).join(),
     mlflow_version: [...new Set(of('mlflow_version').filter((item) => item !== null))].join(', ') || null,
     mlflow_user: [...new Set(of('mlflow_user').filter((item) => item !== null))].join(', ') || null,
@@ -71,15 +71,15 @@ function combined(each: RegistryHealth[]): ReturnType<typeof registryHealth> {
         ),
     cache_age_seconds: Math.max(0, ...of('cache_age_seconds').map((item) => item ?? 0)),
     stale: of('stale').includes(true),
-    last_error: said(each.map(({ name, last_error }) => last_error && `${name}: ${last_error}`)),
-    journal_error: said(each.map(({ name, journal_error }) => journal_error && `${name}: ${journal_error}`)),
+    last_error: joined(each.map(({ name, last_error }) => last_error && `${name}: ${last_error}`)),
+    journal_error: joined(each.map(({ name, journal_error }) => journal_error && `${name}: ${journal_error}`)),
   };
 }
 
 const noticeOf = (connection: MirrorStatus['connection']): string =>
   connection === 'not_configured'
     ? 'This is sample data. Set MLFLOW_TRACKING_URI to mirror your own registry.'
-    : 'MLflow cannot be reached: this is sample data, shown until it answers (ENABLE_MOCK_DATA=true).';
+    : 'MLflow is unreachable: this is sample data, served until it answers (ENABLE_MOCK_DATA=true).';
 
 function statusOf({ snapshot, stale, connection, origin }: MirrorStatus) {
   if (!snapshot) return connection === 'disconnected' ? ('degraded' as const) : ('starting' as const);

@@ -106,7 +106,7 @@ export async function createRegistry(options: Options): Promise<Registry> {
     cacheInfo: () => cacheInfo(options, mirror),
     clearCache: async () => {
       if (!options.cachePath) {
-        throw conflict('No cache file is kept (ENABLE_CACHE_PERSISTENCE=false, ENABLE_CACHE=false, or sample data)');
+        throw conflict('No cache file is written (ENABLE_CACHE_PERSISTENCE=false, ENABLE_CACHE=false, or sample data)');
       }
       return mirror.clearCacheFile();
     },

@@ -6,11 +6,11 @@ import type { Run as RunRead } from './sources/source.ts';
 
 /** JSON of the registry, with the field names of the documented API; the only place where rows become JSON. */
 
-const time = z.iso.datetime().nullable().describe('ISO 8601, UTC; null where MLflow does not tell');
+const time = z.iso.datetime().nullable().describe('ISO 8601, UTC; null if MLflow does not record it');
 const Tags = z.record(z.string(), z.string());
 const Metrics = z
   .record(z.string(), z.number().nullable())
-  .describe('Last value of each metric; null where it is NaN or infinite');
+  .describe('Last value of each metric; null for NaN and infinity');
 export const StageName = z.enum(stages);
 export const ModelTypeName = z.enum(['classifier', 'regressor']);
 
@@ -39,25 +39,25 @@ export const ModelInfo = z
   .object({
     name: z.string(),
     version: z.string(),
-    stage: StageName.describe('Effective stage: the stage in MLflow, else what the aliases say'),
+    stage: StageName.describe('Effective stage: the stage in MLflow, else the one of its aliases'),
     creation_timestamp: time,
     last_updated_timestamp: time,
     description: z.string(),
     tags: Tags,
     metrics: Metrics,
     model_type: ModelTypeName.nullable().describe(
-      'From the tags model_type, type, task or task_type; null where they do not say',
+      'From the tags model_type, type, task or task_type; null without them',
     ),
     run_id: z.string().nullable(),
-    current_stage: StageName.describe('Stage as MLflow has it'),
+    current_stage: StageName.describe('Stage in MLflow'),
     stage_source: z.enum(stageSources),
     aliases: z.array(z.string()),
     status: z.string().describe('READY, PENDING_REGISTRATION or FAILED_REGISTRATION'),
     source: z.string(),
     experiment_id: z.string().nullable(),
-    run_status: z.string().nullable().describe('null where the run is gone'),
+    run_status: z.string().nullable().describe('null if the run does not exist'),
     run_deleted: z.boolean(),
-    registry: z.string().optional().describe('Where there are several'),
+    registry: z.string().optional().describe('Name of the registry, if there are several'),
   })
   .meta({ id: 'ModelInfo' });
 export type ModelInfo = z.infer<typeof ModelInfo>;
@@ -73,7 +73,7 @@ export const Experiment = z
     creation_time: time,
     last_update_time: time,
     tags: Tags,
-    registry: z.string().optional().describe('Where there are several'),
+    registry: z.string().optional().describe('Name of the registry, if there are several'),
   })
   .meta({ id: 'Experiment' });
 export type Experiment = z.infer<typeof Experiment>;
@@ -100,7 +100,7 @@ export const Run = z
     experiment_id: z.string(),
     status: z.string().describe('RUNNING, SCHEDULED, FINISHED, FAILED or KILLED'),
     start_time: time,
-    end_time: time.describe('null while the run goes on'),
+    end_time: time.describe('null while the run is active'),
     metrics: Metrics,
     params: z.record(z.string(), z.string()),
     tags: Tags,
@@ -128,31 +128,31 @@ export const RunList = z.array(Run).meta({
 });
 
 /** Query of every list of model versions; `list-query.ts` validates the values. */
-const one = z.string().max(512, 'may have 512 characters at most');
-const many = z.union([one, z.array(one).max(20, 'may be repeated 20 times at most')]);
+const one = z.string().max(512, 'must have at most 512 characters');
+const many = z.union([one, z.array(one).max(20, 'must not be repeated more than 20 times')]);
 export const PageQuery = z.strictObject({
-  limit: one.optional().describe('Longest list wanted; at most MAX_MODELS_RETURNED'),
+  limit: one.optional().describe('Maximum number of entries; at most MAX_MODELS_RETURNED'),
   page_token: z
     .string()
-    .max(4096, 'may have 4096 characters at most')
+    .max(4096, 'must have at most 4096 characters')
     .optional()
-    .describe('Where to go on: the value from the Link header or x-next-page-token'),
+    .describe('Page token: the value from the Link header or x-next-page-token'),
   fields: one.optional().describe('Comma-separated fields to return, e.g. name,version,metrics.accuracy'),
   order_by: one.optional().describe('Field and asc or desc, e.g. "metrics.accuracy desc"; default: name and version'),
   name: one.optional().describe('Exactly this name'),
   search: one.optional().describe('Names that contain this text, in any case'),
-  tag: many.optional().describe('key or key=value; repeat it for several'),
+  tag: many.optional().describe('key or key=value; can be repeated'),
 });
 export const ModelListQuery = PageQuery.extend({
-  metric: many.optional().describe('metric, or metric and a bound, e.g. accuracy>=0.9; repeat it for several'),
+  metric: many.optional().describe('metric, or metric and a bound, e.g. accuracy>=0.9; can be repeated'),
   alias: one.optional().describe('Versions with exactly this alias'),
   stage: one.optional().describe('None, Staging, Production or Archived'),
-  by: one.optional().describe('What counts as stage: effective (default), stage or alias'),
+  by: one.optional().describe('Source of the stage: effective (default), stage or alias'),
 });
 export type ModelListQuery = z.infer<typeof ModelListQuery>;
 /** Query of lists restricted to one stage. */
 export const StageListQuery = ModelListQuery.omit({ stage: true });
-export const RunsQuery = z.strictObject({ limit: one.optional().describe('Longest list wanted, default 100') });
+export const RunsQuery = z.strictObject({ limit: one.optional().describe('Maximum number of runs, default 100') });
 
 export const CacheStats = z.object({
   total_models: z.int().describe('Model versions in the mirror; the sum of models_by_stage'),
@@ -205,7 +205,7 @@ export const CacheInfo = z
       production_models: z.int(),
       staging_models: z.int(),
       monitored_models: z.int(),
-      dangling_aliases: z.int().describe('Aliases whose version is gone'),
+      dangling_aliases: z.int().describe('Aliases whose version was deleted'),
     }),
     system_status: z.object({
       mlflow_connected: z.boolean(),

@@ -1,5 +1,5 @@
 import type { Clock } from '#kernel/clock.ts';
-import { invalid, notFound, publicText, TowerError, unavailable } from '#kernel/errors.ts';
+import { invalid, notFound, publicText, TowerError } from '#kernel/errors.ts';
 import { entryUrl } from '#kernel/program-files.ts';
 import type { WorkerPool } from '#kernel/worker-pool.ts';
 import type { Cluster } from '#services/acquisition/kubernetes/cluster.ts';
@@ -14,16 +14,18 @@ import type {
   StrategyList,
   WorkloadBacktestRequest,
 } from './backtest/backtest-schemas.ts';
+import { backtestSeries, backtestUsage } from './backtest/run-backtest.ts';
 import type { Forecaster } from './capacity/forecast-demand.ts';
+import { inTime } from './in-time.ts';
 import type { Bounds } from './recommend/bounds.ts';
 import { type Prices, sumOfCosts } from './recommend/cost.ts';
 import type { BatchAnswer, BatchRequest, SizeAnswer, SizeRequest } from './schemas.ts';
-import { day, horizonMsOf, hour, stepMsOf, strideOf, type Usage } from './usage.ts';
+import { day, stepMsOf } from './usage.ts';
 
-/** What containers should ask for: recommendations, and how they would have done. */
+/** Recommendations, their backtests and their application. */
 export type Rightsizing = ReturnType<typeof createRightsizing>;
 
-/** The file of the pool's threads. */
+/** Path of the worker file. */
 export const rightsizingWorker = entryUrl('rightsizing.worker');
 
 type Deps = {
@@ -40,14 +42,14 @@ type Deps = {
   onApplied: OnApplied;
 };
 
-/** Workloads of one batch. */
-const mostServices = 50;
+/** Maximum number of workloads per batch. */
+const maxServices = 50;
 
 export function createRightsizing(deps: Deps) {
   const { history, clock, timeoutMs, prices } = deps;
-  const size = async (target: Workload, request: SizeRequest, gone?: AbortSignal): Promise<SizeAnswer> => {
+  const size = async (target: Workload, request: SizeRequest, disconnected?: AbortSignal): Promise<SizeAnswer> => {
     const { sizeWorkload } = await import('./recommend/size.ts');
-    return inTime(timeoutMs, gone, (signal) => sizeWorkload(deps, target, request, clock.now(), signal));
+    return inTime(timeoutMs, disconnected, (signal) => sizeWorkload(deps, target, request, clock.now(), signal));
   };
   return {
     apply: createApplyJobs({ ...deps, recommend: size }),
@@ -57,40 +59,40 @@ export function createRightsizing(deps: Deps) {
         about,
         floors: { cpu_cores: floors.cpu, memory_bytes: floors.memory },
       })),
-    /** Ends when nobody waits for it any more, as all of these. @throws TowerError `invalid`, `unavailable` */
+    /** Ends when the client disconnects. @throws TowerError `invalid`, `unavailable` */
     recommend: size,
-    /** One that fails keeps none of the others from it. @throws TowerError `invalid`, `not_found`, `unavailable` */
+    /** Failures do not affect the others. @throws TowerError `invalid`, `not_found`, `unavailable` */
     recommendAll: async (
       namespace: string,
       { services, kind, after, ...request }: BatchRequest,
-      gone?: AbortSignal,
+      disconnected?: AbortSignal,
     ): Promise<BatchAnswer> => {
       if (services && after !== undefined)
-        throw invalid('after is of all workloads of a namespace, not of services that are named', {
+        throw invalid('after pages through all workloads of a namespace; it must not be combined with services', {
           parameter: 'after',
         });
       const named = await namedIn(history, namespace, services, kind);
       const all = after === undefined ? named : named.filter((each) => placeOf(each) > after);
-      const page = all.slice(0, mostServices);
+      const page = all.slice(0, maxServices);
       const recommendations: SizeAnswer[] = [];
       const failures: BatchAnswer['failures'] = [];
-      let silent: TowerError[] = [];
+      let unanswered: TowerError[] = [];
       for (const { service, kind: own } of page) {
-        // One may be too much for it; where Prometheus does not answer for one after the other, it will not for more.
-        if (silent.length >= 3) {
-          failures.push({ service, error: `not asked: ${silent[0]!.message}` });
+        // One timeout may be due to the workload; after several in a row Prometheus itself is unavailable.
+        if (unanswered.length >= 3) {
+          failures.push({ service, error: `skipped: ${unanswered[0]!.message}` });
           continue;
         }
         try {
-          recommendations.push(await size({ namespace, service }, { ...request, kind: own }, gone));
-          silent = [];
+          recommendations.push(await size({ namespace, service }, { ...request, kind: own }, disconnected));
+          unanswered = [];
         } catch (error) {
-          gone?.throwIfAborted();
-          if (error instanceof TowerError && error.code === 'unavailable' && !isOwnLimit(error)) silent.push(error);
+          disconnected?.throwIfAborted();
+          if (error instanceof TowerError && error.code === 'unavailable' && !isOwnLimit(error)) unanswered.push(error);
           failures.push({ service, error: publicText(error) });
         }
       }
-      if (recommendations.length === 0 && silent.length > 0) throw silent[0]!;
+      if (recommendations.length === 0 && unanswered.length > 0) throw unanswered[0]!;
       const cost = sumOfCosts(
         prices,
         recommendations.map((answer) => answer.cost),
@@ -103,138 +105,66 @@ export function createRightsizing(deps: Deps) {
   };
 }
 
-/** Where a workload stands among those of its namespace, which come in this order. */
+/** Sort key of workloads within a namespace. */
 const placeOf = ({ service, kind }: NamedWorkload): string => `${service} ${kind}`;
 
-/** What took too long for this tower says nothing of Prometheus. */
+/** Whether an error is a timeout of this service, not of Prometheus. */
 const isOwnLimit = ({ cause }: TowerError): boolean => (cause as Error | undefined)?.name === 'TimeoutError';
 
-/** @throws TowerError `not_found` where there is none */
+/** @throws TowerError `not_found` */
 async function namedIn(
   history: History,
   namespace: string,
   services: BatchRequest['services'],
   kind: BatchRequest['kind'],
 ): Promise<NamedWorkload[]> {
-  const there = await history.workloads(namespace);
-  const known = kind === undefined ? there : there.filter((each) => each.kind === kind);
+  const workloads = await history.workloads(namespace);
+  const known = kind === undefined ? workloads : workloads.filter((each) => each.kind === kind);
   const all = services
     ? services.map(
         (service) => known.find((each) => each.service === service) ?? { service, kind: kind ?? 'Deployment' },
       )
     : known;
   if (all.length === 0)
-    throw notFound(`Prometheus knows no ${kind ?? 'Deployment, StatefulSet or DaemonSet'} in ${namespace}`, {
+    throw notFound(`Prometheus has no ${kind ?? 'Deployment, StatefulSet or DaemonSet'} in ${namespace}`, {
       namespace,
     });
   return all;
 }
 
 function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
-  const backtestOf = async (
-    given: Usage,
-    request: Omit<BacktestRequest, 'values' | 'step_seconds'>,
-    gone?: AbortSignal,
-  ): Promise<BacktestAnswer> => {
-    const { resource, warm_up_days, own_floors, title } = request;
-    const horizonMs = horizonMsOf[request.horizon];
-    const usage = knownPart(given);
-    refuseShort(usage, horizonMs, warm_up_days * day);
-    const settings = { resource, horizonMs, warmUpMs: warm_up_days * day, floors: own_floors };
-    const task = { usage, settings, strategies: request.strategies ?? null, title };
-    type Result = Pick<BacktestAnswer, 'summaries' | 'picture'>;
-    const { summaries, picture } = await inTime(timeoutMs, gone, (signal) =>
-      pool.run<Result>('runBacktest', task, { signal }),
-    );
-    return {
-      resource,
-      horizon_seconds: horizonMs / 1000,
-      step_seconds: usage.stepMs / 1000,
-      samples: usage.values.filter((value) => !Number.isNaN(value)).length,
-      windows: Math.floor((usage.values.length * usage.stepMs - warm_up_days * day) / horizonMs),
-      summaries,
-      picture,
-    };
-  };
+  const deps = { pool, timeoutMs };
   return {
     /** @throws TowerError `invalid` for a series too short, `unavailable` */
-    backtest: async (
-      { values, step_seconds, start, ...request }: BacktestRequest,
-      gone?: AbortSignal,
-    ): Promise<BacktestAnswer> => backtestOf(usageOf(values, step_seconds * 1000, start), request, gone),
+    backtest: (request: BacktestRequest, disconnected?: AbortSignal): Promise<BacktestAnswer> =>
+      backtestSeries(deps, request, disconnected),
     /** The busiest pod of a workload's container. @throws TowerError `invalid`, `not_found`, `unavailable` */
     backtestWorkload: async (
       target: Workload,
       { history_days, container, ...request }: WorkloadBacktestRequest,
-      gone?: AbortSignal,
+      disconnected?: AbortSignal,
     ): Promise<BacktestAnswer> => {
-      const { hottestOf } = await import('./recommend/advise.ts');
+      const { busiestPod } = await import('./recommend/advise.ts');
       const endMs = clock.now();
-      const stretch = { startMs: endMs - history_days * day, endMs, stepMs: stepMsOf[request.horizon] };
-      const tried = await history.tried(target, stretch);
-      const { startMs, stepMs, pods } = await inTime(timeoutMs, gone, (signal) =>
-        history.pods(target, request.resource, stretch, tried, signal),
+      const timeRange = { startMs: endMs - history_days * day, endMs, stepMs: stepMsOf[request.horizon] };
+      const experimentWindows = await history.experimentWindows(target, timeRange);
+      const { startMs, stepMs, pods } = await inTime(timeoutMs, disconnected, (signal) =>
+        history.pods(target, request.resource, timeRange, experimentWindows, signal),
       );
       const wanted = container ?? busiest(pods);
       const series = pods.filter((pod) => pod.container === wanted).map(({ values }) => ({ startMs, stepMs, values }));
       if (series.length === 0)
         throw notFound(
-          `Prometheus knows no ${container === undefined ? 'container' : `container ${container}`} of ${target.service} in ${target.namespace}`,
+          `Prometheus has no ${container === undefined ? 'container' : `container ${container}`} of ${target.service} in ${target.namespace}`,
           { ...target },
         );
       const title = `${target.namespace}/${target.service} ${wanted}, ${request.resource}`;
-      return backtestOf(hottestOf(series), { ...request, title }, gone);
+      return backtestUsage(deps, busiestPod(series), { ...request, title }, disconnected);
     },
   };
 }
 
-const usageOf = (values: (number | null)[], stepMs: number, start: string | undefined): Usage => ({
-  startMs: start === undefined ? 0 : Date.parse(start),
-  stepMs,
-  values: Float64Array.from(values, (value) => value ?? Number.NaN),
-});
-
-async function inTime<Result>(
-  timeoutMs: number,
-  gone: AbortSignal | undefined,
-  work: (signal: AbortSignal) => Promise<Result>,
-): Promise<Result> {
-  const limit = AbortSignal.timeout(timeoutMs);
-  return work(gone ? AbortSignal.any([limit, gone]) : limit).catch((error: unknown) => {
-    if ((error as Error).name !== 'TimeoutError') throw error;
-    throw unavailable(
-      `it was not done within ${timeoutMs / 1000} s (FORECAST_TIMEOUT_SECONDS); ask for less history, fewer strategies, or later`,
-      error,
-    );
-  });
-}
-
-function refuseShort({ stepMs, values }: Usage, horizonMs: number, warmUpMs: number): void {
-  const strideMs = strideOf(horizonMs);
-  if (strideMs % stepMs !== 0)
-    throw invalid(`step_seconds must divide ${strideMs / 1000}`, { parameter: 'step_seconds' });
-  const needed = Math.ceil((warmUpMs + horizonMs) / stepMs);
-  if (values.length < needed)
-    throw invalid(
-      `${values.length} values of ${stepMs / 1000} s are too few: ${warmUpMs / day} days of warm-up (warm_up_days) and one horizon take ${needed}`,
-      {
-        parameter: 'values',
-      },
-    );
-  const known = values.filter((value) => !Number.isNaN(value)).length;
-  if (known < values.length / 2)
-    throw invalid(`only ${known} of ${values.length} values are known; half of them must be`, { parameter: 'values' });
-}
-
-/** From the first to the last that is known; a few at the beginning may be unknown, as those of rates are. */
-function knownPart({ startMs, stepMs, values }: Usage): Usage {
-  const isKnown = (value: number) => !Number.isNaN(value);
-  const first = values.findIndex(isKnown);
-  const from = first * stepMs > hour ? first : 0;
-  return { startMs: startMs + from * stepMs, stepMs, values: values.subarray(from, values.findLastIndex(isKnown) + 1) };
-}
-
-/** The container that used most over all its pods. */
+/** The container with the highest total usage. */
 function busiest(pods: readonly { container: string; values: Float64Array }[]): string | undefined {
   const sums = new Map<string, number>();
   for (const { container, values } of pods)

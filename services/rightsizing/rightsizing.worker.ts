@@ -1,9 +1,9 @@
-import { type BacktestSettings, backtest, summaryOf } from './backtest/backtest.ts';
+import { type BacktestSettings, backtest, feed, minRequest, sizerFor, summaryOf } from './backtest/backtest.ts';
 import { backtestPlot } from './backtest/plot.ts';
 import { type AdviseTask, advise } from './recommend/advise.ts';
 import type { Usage } from './usage.ts';
 
-/** What the pool's threads do. Names are those `pool.run` is called with. */
+/** Functions of the worker threads; `pool.run` calls them by name. */
 
 export const runAdvise = (task: AdviseTask) => advise(task);
 
@@ -13,6 +13,15 @@ export const runBacktest = ({ usage, settings, strategies, title }: BacktestTask
   const tested = backtest([usage], settings, strategies ?? undefined);
   return {
     summaries: tested.map(summaryOf).filter((summary) => summary !== null),
+    recommendation: recommend(usage, settings),
     picture: backtestPlot(usage, tested, settings.resource, title),
   };
 };
+
+/** Request for the horizon after the series, by this project's strategy. */
+function recommend(usage: Usage, { resource, horizonMs, least = minRequest[resource] }: BacktestSettings) {
+  const sizer = sizerFor(resource, usage.stepMs, horizonMs, least);
+  feed(sizer, usage, null);
+  const { request, confidence } = sizer.recommend();
+  return { request, confidence };
+}

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { ofOthers, own } from './strategies/names.ts';
 
-/** What goes in and out at /api/v1/rightsizing. */
+/** HTTP schemas of /api/v1/rightsizing. */
 
 export const among = (min: number, max: number, whole = false) => {
-  const rule = `must be a ${whole ? 'whole ' : ''}number from ${min} to ${max}`;
+  const rule = `must be ${whole ? 'an integer' : 'a number'} between ${min} and ${max}`;
   const bounded = z.number(rule).min(min, rule).max(max, rule);
   return whole ? bounded.int(rule) : bounded;
 };
@@ -27,30 +27,30 @@ export const SizeRequest = z
   .strictObject({
     horizon: oneOf(['24h', '1h'])
       .default('24h')
-      .describe('How long the request is to hold: until the next redeployment, or until the next resize in place'),
-    strategy: oneOf(strategyNames).default(own).describe('The tower’s own, or the rule of another right-sizer'),
-    compare: yes.default(false).describe('Tell what every other strategy would say as well'),
-    violation: among(0.005, 0.5).default(0.05).describe('Stated share of samples that may lie above the CPU request'),
+      .describe(
+        'How long the recommendation is meant to hold: until the next redeployment, or until the next in-place resize',
+      ),
+    strategy: oneOf(strategyNames).default(own).describe('tower, or another right-sizer’s algorithm'),
+    compare: yes.default(false).describe('Include the requests of all other strategies'),
+    violation: among(0.005, 0.5).default(0.05).describe('Target share of samples above the CPU request'),
     memory_violation: among(0.001, 0.5)
       .default(0.02)
-      .describe('Stated share of horizons in which memory may go above its request'),
-    history_days: among(1, 31, true).default(14).describe('How far back usage is looked at'),
-    startup_seconds: among(0, 3600).default(120).describe('CPU of a pod’s first moments does not count'),
-    kind: oneOf(kinds).optional().describe('Not given: as Prometheus knows it, else a Deployment'),
+      .describe('Target share of horizons with memory above its request'),
+    history_days: among(1, 31, true).default(14).describe('History in days'),
+    startup_seconds: among(0, 3600).default(120).describe('CPU of the first seconds of each pod does not count'),
+    kind: oneOf(kinds).optional().describe('Default: detected by Prometheus, else a Deployment'),
     target_utilization: among(0.1, 1)
       .default(1)
-      .describe('Share of their CPU requests that all replicas together are to use at the stated quantile'),
+      .describe('Target usage of all replicas together at the stated quantile, as a share of their CPU requests'),
     cpu_limit: yes
       .default(false)
-      .describe('Recommend a CPU limit too: the greatest use seen, a fifth more, twice the request at least'),
+      .describe('Recommend a CPU limit too: the observed maximum + 20 %, at least twice the request'),
     basis: oneOf(['auto', 'usage', 'capacity'])
       .default('auto')
-      .describe(
-        'CPU and memory from what was used, or from experiments and traffic; auto: from these where there are any',
-      ),
+      .describe('usage, or capacity (experiments and traffic); auto: capacity if there are experiments'),
     demand_requests_per_second: among(0, 1e9)
       .optional()
-      .describe('Traffic to size for, in the place of what Prometheus counted'),
+      .describe('Demand to size for, instead of the traffic measured by Prometheus'),
     min_cpu_cores: cores.optional(),
     max_cpu_cores: cores.optional(),
     min_memory_bytes: bytes.optional(),
@@ -62,71 +62,66 @@ export const SizeRequest = z
 export type SizeRequest = z.infer<typeof SizeRequest>;
 
 const Sizing = z.object({
-  request: z.number().nullable().describe('Cores or bytes; null where nothing can be said'),
+  request: z.number().nullable().describe('Cores or bytes; null without a recommendation'),
   limit: z.number().nullable(),
   unit: z.enum(['cores', 'bytes']),
   current_request: z.number().nullable(),
   current_limit: z.number().nullable(),
-  confidence: z
-    .number()
-    .nullable()
-    .describe('Calibrated probability that the stated violation is kept over the horizon'),
+  confidence: z.number().nullable().describe('Calibrated probability that the stated share is met over the horizon'),
   bound_by: z
     .enum(['usage', 'capacity', 'floor', 'cap', 'limit_range', 'quota', 'node', 'oom', 'heap', 'nothing'])
-    .describe('Which rule decided'),
+    .describe('The deciding rule'),
   unbounded: z.number().nullable().describe('Before floors and caps'),
-  peak: z.number().nullable().describe('Greatest use of any pod'),
+  peak: z.number().nullable().describe('Maximum usage of any pod'),
   samples: z.number(),
   pods: z.number(),
   explanation: z.string(),
   experts: z.array(z.object({ name: z.string(), weight: z.number(), says: z.number() })),
-  factor: z.number().nullable().describe('What the blend of the experts was multiplied by'),
+  factor: z.number().nullable().describe('Factor of the experts’ blend'),
   compared: z.array(z.object({ strategy: z.string(), request: z.number().nullable() })),
 });
 export type Sizing = z.infer<typeof Sizing>;
 
 const Container = z.object({
   container: z.string(),
-  sidecar: z
-    .boolean()
-    .describe('Injected beside the service by its name, an init container, or not in its own template'),
+  sidecar: z.boolean().describe('An injected sidecar, an init container, or not in the template'),
   cpu: Sizing,
   memory: Sizing,
-  startup_peak_cores: z.number().nullable().describe('Greatest CPU of a pod’s first moments; null where no pod began'),
+  startup_peak_cores: z.number().nullable().describe('Maximum CPU during start-up; null if no pod started'),
 });
 
 const CapacityCurve = z
   .object({
-    base: z.number().describe('Cores or bytes of a replica without load'),
-    per_request: z.number().describe('… and for each request per second'),
-    per_request_squared: z.number().describe('… and for its square; 0 where a line does'),
+    base: z.number().describe('Cores or bytes of an idle replica'),
+    per_request: z.number().describe('… plus this for each request per second'),
+    per_request_squared: z.number().describe('… plus this for its square; 0 for a linear model'),
     at_most_tried: z.number(),
-    error: z.number().describe('Mean relative error at levels of load that were left out'),
-    margin: z.number().describe('What the curve is multiplied by at that load'),
+    error: z.number().describe('Mean relative error at levels of load left out'),
+    margin: z.number().describe('Factor of the curve at that load'),
   })
   .nullable();
 const Capacity = z
   .object({
-    scenario: z.string().nullable().describe('The one that takes most'),
+    scenario: z.string().nullable().describe('The scenario with the highest usage'),
     load_from: z.enum(['request_rate', 'load_test']).nullable(),
     experiments: z.int(),
     left_out: z.int().describe('Experiments of low quality'),
     levels: z.int().nullable(),
-    tried_requests_per_second: z.number().nullable().describe('The most one replica was tried with'),
+    tried_requests_per_second: z.number().nullable().describe('Largest load of one replica in the experiments'),
     cpu: CapacityCurve,
     memory: CapacityCurve,
     demand_requests_per_second: z.number().nullable().describe('Of all replicas, at the stated quantile'),
     demand_by: z
       .enum(['request', 'forecast', 'quantiles'])
       .nullable()
-      .describe('As it was said, by the forecast engine, or as the quantile of usage is found'),
+      .describe('given in the request, by the forecast engine, or a quantile of past traffic'),
     replicas: z.int().nullable(),
-    fewest_replicas: z.int().nullable().describe('As many as would bear it and a fifth more'),
+    fewest_replicas: z.int().nullable().describe('Replicas that handle it with 20 % of headroom'),
     requests_per_second_of_each: z.number().nullable(),
     reason: z.string().nullable().describe('Why usage decided'),
   })
   .nullable()
-  .describe('What experiments say; null where there are none');
+  .describe('Result of the experiments; null without any');
 
 const Cost = z.object({
   currency: z.string(),
@@ -162,7 +157,7 @@ export const SizeAnswer = z
       .object({
         current: z.number().nullable(),
         recommended: z.number().nullable(),
-        demand_cores: z.number().nullable().describe('What all replicas together are to have for the horizon'),
+        demand_cores: z.number().nullable().describe('Total CPU of all replicas for the horizon'),
         bound_by: z.enum(['usage', 'capacity', 'floor', 'cap', 'nothing']),
         explanation: z.string(),
       })
@@ -170,12 +165,12 @@ export const SizeAnswer = z
     hpa: HpaTarget.describe('What scales by CPU'),
     hpa_memory: HpaTarget.describe('What scales by memory'),
     capacity: Capacity,
-    confidence: z.number().nullable().describe('The least of all that are stated'),
+    confidence: z.number().nullable().describe('The minimum of all stated probabilities'),
     cost: Cost,
     outputs: z.object({ kubectl: z.string(), kustomize: z.string(), helm: z.string(), vpa: z.string() }).nullable(),
     warnings: z
       .array(z.string())
-      .describe('What Prometheus says of answers that may not be whole; nothing is applied then'),
+      .describe('Prometheus’ warnings about incomplete results; with warnings nothing is applied'),
     notes: z.array(z.string()),
   })
   .meta({
@@ -186,7 +181,7 @@ export const SizeAnswer = z
         kind: 'Deployment',
         generated_at: '2026-11-20T10:00:00.000Z',
         status: 'abstained',
-        reason: 'Prometheus knows no container of it in the last 14 days',
+        reason: 'Prometheus has no container of it in the last 14 days',
         strategy: 'tower',
         horizon_seconds: 86400,
         history: { start: '2026-11-06T10:00:00.000Z', end: '2026-11-20T10:00:00.000Z', step_seconds: 300 },
@@ -215,14 +210,14 @@ export type SizeAnswer = z.infer<typeof SizeAnswer>;
 export const BatchRequest = SizeRequest.extend({
   kind: oneOf(kinds)
     .optional()
-    .describe('Only those; of services that are named and that Prometheus does not know, what they are'),
+    .describe('Only this kind; with services: the kind of those that Prometheus does not know'),
   services: z
     .array(z.string().min(1))
-    .min(1, 'must name one at least')
-    .max(50, 'must name 50 at most')
+    .min(1, 'must have at least one element')
+    .max(50, 'must have at most 50 elements')
     .optional()
-    .describe('Not given: every Deployment, StatefulSet and DaemonSet of the namespace, by name, 50 at a time'),
-  after: z.string().optional().describe('`next` of the answer before: those that come after it'),
+    .describe('Default: every Deployment, StatefulSet and DaemonSet of the namespace, by name, 50 at a time'),
+  after: z.string().optional().describe('`next` of the previous answer: continues after it'),
 }).meta({ examples: [{ horizon: '24h' }] });
 export type BatchRequest = z.infer<typeof BatchRequest>;
 
@@ -232,8 +227,8 @@ export const BatchAnswer = z
     recommendations: z.array(SizeAnswer),
     failures: z.array(z.object({ service: z.string(), error: z.string() })),
     cost: Cost,
-    left_off: z.number().describe('Workloads beyond the 50 that were looked at'),
-    next: z.string().nullable().describe('What to ask for as `after` for those; null: there are none'),
+    left_off: z.number().describe('Number of workloads beyond the 50 of this answer'),
+    next: z.string().nullable().describe('Value of `after` for the next answer; null: there are no more'),
   })
   .meta({
     examples: [

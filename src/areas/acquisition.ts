@@ -77,26 +77,26 @@ export async function acquisitionArea(frame: Frame, { access, models, audit }: N
 function acquisitionMetrics({ counter, gauge, histogram }: Metrics) {
   const requests = counter({
     name: 'mora_requests_total',
-    help: 'Requests to collection, experiments and recommendations',
+    help: 'Requests of the acquisition and rightsizing areas',
   });
   const seconds = histogram({
     name: 'mora_request_duration_seconds',
-    help: 'Time from such a request to its answer',
+    help: 'Latency of these requests',
     buckets: [0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30],
   });
   const active = gauge({ name: 'mora_active_experiments', help: 'Experiments running on this instance' });
   const failures = gauge({
     name: 'mora_data_collection_failures',
-    help: 'Failed experiments of the newest job on this instance; each retry counts',
+    help: 'Failed experiments of the latest job on this instance; retries count separately',
   });
   const outcomes = counter({
     name: 'mora_experiments_total',
-    help: 'Experiments, by outcome; each retry counts',
+    help: 'Experiments by outcome; retries count separately',
     labels: ['outcome'],
   });
   const calls = histogram({
     name: 'tower_prometheus_request_duration_seconds',
-    help: 'Time Prometheus took for one call, by endpoint and status (0 = no answer)',
+    help: 'Latency of calls to Prometheus, by endpoint and status (0 = no answer)',
     labels: ['endpoint', 'status'],
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
   });

@@ -24,7 +24,7 @@ export async function analyticsArea(
     hourDays: config.METRICS_HOURS_RETENTION_DAYS,
     dayDays: config.METRICS_DAYS_RETENTION_DAYS,
   };
-  const analytics = createAnalytics({ store, clock, retention, mostSeries: config.METRICS_MAX_SERIES, forecaster });
+  const analytics = createAnalytics({ store, clock, retention, maxSeries: config.METRICS_MAX_SERIES, forecaster });
   const area: Area = {
     name: 'analytics',
     routes: async (app) => {

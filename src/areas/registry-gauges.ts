@@ -46,19 +46,19 @@ export function registryGauges(all: RegistryParts[]): GaugeReading[] {
     ),
     each('tower_monitored_models', 'Monitored model versions', ({ monitoring }) => monitoring.count()),
     each('tower_registry_cache_age_seconds', 'Age of the mirror', (parts) => seconds(status(parts).ageMs)),
-    each('tower_registry_stale', '1 when the mirror is stale', (parts) => Number(status(parts).stale)),
-    each('tower_registry_sample_data', '1 while sample data is shown', (parts) =>
+    each('tower_registry_stale', '1 if the mirror is stale', (parts) => Number(status(parts).stale)),
+    each('tower_registry_sample_data', '1 if sample data is served', (parts) =>
       Number(status(parts).origin === 'sample'),
     ),
-    each('tower_mlflow_up', '1 when the last read of MLflow succeeded; nothing before the first', (parts) =>
+    each('tower_mlflow_up', '1 if the last read of MLflow succeeded; no value before the first read', (parts) =>
       mlflowUp(status(parts).connection),
     ),
     each(
       'tower_registry_dangling_aliases',
-      'Aliases whose version is gone',
+      'Aliases whose version was deleted',
       (parts) => status(parts).snapshot?.danglingAliases.length ?? null,
     ),
-    each('tower_registry_journal_failing', '1 while changes cannot be journaled', ({ registry }) =>
+    each('tower_registry_journal_failing', '1 if changes cannot be written to the journal', ({ registry }) =>
       Number(registry.journalError() !== null),
     ),
   ];
@@ -67,7 +67,7 @@ export function registryGauges(all: RegistryParts[]): GaugeReading[] {
 /** Clients that are connected to the event stream. */
 export const streamGauge = (stream: EventStream): GaugeReading => ({
   name: 'tower_stream_clients',
-  help: 'Clients that follow /models/stream',
+  help: 'Clients connected to /models/stream',
   read: () => [{ value: stream.clients() }],
 });
 

@@ -66,8 +66,8 @@ export async function composeOne(
   const registry = await createRegistry({
     ...options,
     onNews: refreshSoon,
-    onSwap: async (snapshot, look) => {
-      await journal.record(snapshot, look);
+    onSwap: async (snapshot, poll) => {
+      await journal.record(snapshot, poll);
       if (journal.isUncertain()) refreshSoon();
     },
     journalError: () => journal.lastError(),
@@ -92,7 +92,7 @@ export async function composeOne(
       monitored: monitoring.keys,
       now: clock.now,
     }),
-    drift: createDrift({ points: registry, ...common, ...driftOptions(config) }),
+    drift: createDrift({ points: registry, ...common, ...driftOptions(config), enqueue: webhooks.enqueueDrift }),
   };
 }
 
@@ -128,13 +128,13 @@ export type RegistryMetrics = ReturnType<typeof registryMetrics>;
 export const registryMetrics = ({ counter, histogram }: Metrics) => ({
   mlflowSeconds: histogram({
     name: 'tower_mlflow_request_duration_seconds',
-    help: 'Time MLflow took for one call, by endpoint and status (0 = no answer)',
+    help: 'Latency of calls to MLflow, by endpoint and status (0 = no answer)',
     labels: ['endpoint', 'status'],
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
   }),
   refreshSeconds: histogram({
     name: 'tower_registry_refresh_duration_seconds',
-    help: 'Time of one refresh of the registry mirror',
+    help: 'Duration of a refresh of the registry mirror',
     buckets: [0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300],
   }),
   refreshes: counter({

@@ -28,7 +28,7 @@ export function rightsizingArea(frame: Frame, needs: Needs) {
   defer('rightsizing threads', () => pool.close());
   const applied = metrics.counter({
     name: 'tower_recommendations_applied_total',
-    help: 'Applied recommendations, by outcome: applied, undone (rolled back), failed',
+    help: 'Applied recommendations by outcome: applied, undone (rolled back), failed',
     labels: ['outcome'],
   });
   const rightsizing = createRightsizing({

@@ -7,6 +7,7 @@ export type TowerClient = {
   /** A whole list, page by page. */
   list<T>(path: string): Promise<T[]>;
   post<T>(path: string, body?: unknown): Promise<T>;
+  put<T>(path: string, body: unknown): Promise<T>;
   delete<T>(path: string): Promise<T>;
   /** Server-sent events of a path until the server ends the stream; `lastId` = continue after this event. */
   follow(path: string, lastId: string | null): Promise<AsyncGenerator<Frame>>;
@@ -34,7 +35,7 @@ export function createTowerClient(
     }).catch((error: unknown) => {
       throw new TowerError(
         'unavailable',
-        `No tower answers at ${new URL(baseUrl).origin}. Start one with "npm start", or name another with --url`,
+        `No server answers at ${new URL(baseUrl).origin}. Start one with "npm start", or set another address with --url`,
         { cause: error },
       );
     });
@@ -42,7 +43,7 @@ export function createTowerClient(
     const text = await response.text();
     const code = codeOf(response.status);
     const hint = code === 'unauthenticated' ? ' (set TOWER_TOKEN)' : '';
-    throw new TowerError(code, `${detailOf(text) ?? `The tower answered ${response.status}`}${hint}`);
+    throw new TowerError(code, `${detailOf(text) ?? `The server answered with status ${response.status}`}${hint}`);
   };
   const send = async (method: string, path: string, body?: unknown) => {
     const response = await ask(method, path, body);
@@ -50,7 +51,7 @@ export function createTowerClient(
     const value: unknown = await response.json().catch((error: unknown) => {
       throw new TowerError(
         'unavailable',
-        `What answers at ${new URL(baseUrl).origin} is no tower; name another with --url`,
+        `${new URL(baseUrl).origin} is not a Control Tower server; set the address with --url`,
         { cause: error },
       );
     });
@@ -71,6 +72,7 @@ export function createTowerClient(
     get: (path) => call('GET', path),
     list,
     post: (path, body) => call('POST', path, body),
+    put: (path, body) => call('PUT', path, body),
     delete: (path) => call('DELETE', path),
     follow: async (path, lastId) =>
       framesOf(await ask('GET', path, undefined, lastId === null ? {} : { 'last-event-id': lastId })),

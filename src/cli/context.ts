@@ -8,6 +8,8 @@ export type CliContext = {
   print<T>(value: T, text: (value: T) => string): void;
   env: Record<string, string | undefined>;
   out(text: string): void;
+  /** A line on standard error. */
+  warn(text: string): void;
   /** A status line that the next one overwrites, on a terminal only; empty = cleared. */
   progress(line: string): void;
   /** On a terminal the same; elsewhere, as in a pipeline's log, each is a line on standard error. */

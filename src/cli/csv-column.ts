@@ -12,7 +12,7 @@ import { invalid } from '#kernel/errors.ts';
  */
 export async function readColumn(csv: string, column: string, time: string | undefined, last: number | null) {
   const text = await readFile(csv === '-' ? '/dev/stdin' : csv, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw invalid(`--csv ${csv} cannot be read (${error.code})`);
+    throw invalid(`cannot read --csv ${csv} (${error.code})`);
   });
   const all = readCsv(text);
   const rows = all.slice(last === null ? 0 : -last);
@@ -20,7 +20,7 @@ export async function readColumn(csv: string, column: string, time: string | und
   const before = all.length - rows.length;
   const has = (name: string) => rows.length === 0 || name in rows[0]!;
   for (const name of time === undefined ? [column] : [column, time])
-    if (!has(name)) throw invalid(`${csv} has no column ${name}; it has ${Object.keys(rows[0]!).join(', ')}`);
+    if (!has(name)) throw invalid(`${csv} has no column ${name}; columns: ${Object.keys(rows[0]!).join(', ')}`);
   return {
     values: rows.map((row, i) => cellOf(row[column] ?? '', column, before + i)),
     times: time === undefined ? null : rows.map((row, i) => timeOf(row[time] ?? '', time, before + i)),
@@ -31,7 +31,7 @@ function cellOf(cell: string, column: string, row: number): number | null {
   const text = cell.trim();
   if (text === '' || /^(nan|null|na)$/i.test(text)) return null;
   if (!Number.isFinite(Number(text)))
-    throw invalid(`${column} in row ${row + 1} is ${JSON.stringify(text)}, no number`);
+    throw invalid(`${column} in row ${row + 1} must be a number (got ${JSON.stringify(text)})`);
   return Number(text);
 }
 
@@ -46,17 +46,17 @@ export function onGrid(values: (number | null)[], times: string[], step: number 
   const [first = 0, last = 0] = [at[0], at.at(-1)];
   const gaps = at.slice(1).map((time, i) => time - at[i]!);
   const back = gaps.findIndex((gap) => gap <= 0);
-  if (back >= 0) throw invalid(`row ${back + 2} is not after the one before; rows must be in the order of their times`);
+  if (back >= 0) throw invalid(`row ${back + 2} is not later than the previous row; rows must be sorted by time`);
   const stepMs = step === null ? gaps.reduce((least, gap) => Math.min(least, gap)) : Math.round(1000 * step);
   const odd = at.findIndex((time) => !Number.isInteger((time - first) / stepMs));
   if (odd >= 0)
     throw invalid(
-      `row ${odd + 1} is not a whole number of steps of ${stepMs / 1000} s after the first; say another --step, or leave --time out`,
+      `row ${odd + 1} is not at a multiple of ${stepMs / 1000} s after the first; set another --step, or omit --time`,
     );
   const size = Math.round((last - first) / stepMs) + 1;
   if (size > 20 * values.length)
     throw invalid(
-      `${values.length} rows in steps of ${stepMs / 1000} s are ${size} steps: nearly all are missing; say another --step`,
+      `${values.length} rows in steps of ${stepMs / 1000} s are ${size} steps, most of them missing; set another --step`,
     );
   const grid = Array.from<number | null>({ length: size }).fill(null);
   for (const [i, time] of at.entries()) grid[Math.round((time - first) / stepMs)] = values[i] ?? null;
@@ -76,12 +76,12 @@ function timeOf(cell: string, column: string, row: number): string {
   const time =
     text === '' || !/^\d{4}-\d{2}-\d{2}(T|$)/.test(text) ? Number.NaN : Date.parse(clock && !zone ? `${text}Z` : text);
   if (Number.isNaN(time))
-    throw invalid(`${column} in row ${row + 1} is ${JSON.stringify(cell.trim())}, no ISO 8601 or Unix time`);
+    throw invalid(`${column} in row ${row + 1} must be an ISO 8601 or Unix time (got ${JSON.stringify(cell.trim())})`);
   return new Date(time).toISOString();
 }
 
 export function numberOf(flag: string, text: string): number {
   if (text.trim() === '' || !Number.isFinite(Number(text)))
-    throw invalid(`${flag} must be a number, not ${JSON.stringify(text)}`);
+    throw invalid(`${flag} must be a number (got ${JSON.stringify(text)})`);
   return Number(text);
 }

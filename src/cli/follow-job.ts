@@ -5,7 +5,7 @@ import type { CliContext } from './context.ts';
 type AnyJob = { id: string; status: string };
 
 /** Maximum restart time of a server. */
-const mostTries = 300;
+const maxAttempts = 300;
 
 /**
  * Follows a job to its end, across broken streams and server restarts; Ctrl-C cancels the job.
@@ -15,15 +15,15 @@ const mostTries = 300;
 export async function followJob<Job extends AnyJob>(
   context: CliContext,
   jobs: string,
-  begun: Job,
+  started: Job,
   onChange: (job: Job) => void,
 ): Promise<Job> {
   const tower = context.tower();
-  const path = `${jobs}/${encodeURIComponent(begun.id)}`;
+  const path = `${jobs}/${encodeURIComponent(started.id)}`;
   const cancel = () => void tower.delete(path).finally(() => process.exit(130));
   process.once('SIGINT', cancel);
   try {
-    let job = begun;
+    let job = started;
     for (let tries = 0; job.status === 'queued' || job.status === 'running'; tries += 1) {
       try {
         for await (const { data } of await tower.follow(`${path}/events`, null)) {
@@ -34,7 +34,7 @@ export async function followJob<Job extends AnyJob>(
         job = await tower.get<Job>(path);
       } catch (error) {
         const isOutage = !(error instanceof TowerError) || error.code === 'unavailable' || error.code === 'limited';
-        if (!isOutage || tries >= mostTries) throw error;
+        if (!isOutage || tries >= maxAttempts) throw error;
         await wait(1000);
       }
     }

@@ -20,17 +20,13 @@ export async function run(
   const env = wiring.env ?? process.env;
   const program = new Command('tower')
     .description('Control tower for machine-learning operations')
-    .option(
-      '--url <url>',
-      'the running tower to talk to',
-      env['TOWER_URL'] ?? `http://127.0.0.1:${env['API_PORT'] || 8000}`,
-    )
+    .option('--url <url>', 'URL of the server', env['TOWER_URL'] ?? `http://127.0.0.1:${env['API_PORT'] || 8000}`)
     .version(packageVersion())
     .option('--json', 'print JSON instead of tables')
-    .option('--registry <name>', 'of several registries, the one that is meant', env['TOWER_REGISTRY'])
+    .option('--registry <name>', 'name of the registry, if there are several', env['TOWER_REGISTRY'])
     .addHelpText('after', exitCodeHelp)
     .configureOutput({ writeOut: (text) => out(text.trimEnd()), writeErr: (text) => err(text.trimEnd()) })
-    .showHelpAfterError('(tower --help lists the commands)')
+    .showHelpAfterError('(tower --help lists all commands)')
     .exitOverride();
   const isTerminal = process.stderr.isTTY && !wiring.err;
   let lastStep = '';
@@ -41,6 +37,7 @@ export async function run(
     print: (value, text) => out(options().json ? JSON.stringify(value, null, 2) : text(value)),
     env,
     out,
+    warn: (text) => err(plain(`tower: ${text}`)),
     progress: (line) => {
       if (isTerminal) process.stderr.write(`\r\u001b[K${line}`);
     },
@@ -54,7 +51,8 @@ export async function run(
   if (args.find((word) => !word.startsWith('-')) !== 'serve')
     (await import('./commands/all.ts')).addCommands(program, context);
   try {
-    await program.parseAsync(args, { from: 'user' });
+    if (args.length === 0) program.outputHelp();
+    else await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     process.exitCode = report(error, err);
   }
@@ -76,8 +74,8 @@ function report(error: unknown, err: (text: string) => void): number {
 
 function checkedUrl(url: string): string {
   if (/^https?:\/\//.test(url) && URL.canParse(url)) return url;
-  throw new TowerError('invalid', `--url must be http(s)://host[:port], not ${JSON.stringify(url)}`);
+  throw new TowerError('invalid', `--url must be http(s)://host[:port] (got ${JSON.stringify(url)})`);
 }
 
-const exitCodeHelp = `
-Exit codes: 0 done, 1 failed, 2 bad usage or refused input, 3 no such thing, 4 not possible now, 5 tower or MLflow unavailable, 6 not allowed`;
+const exitCodeHelp =
+  '\nExit codes: 0 success, 1 failed, 2 invalid usage or input, 3 not found, 4 conflict with the current state, 5 server or upstream unavailable, 6 not authenticated or not allowed';

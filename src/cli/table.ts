@@ -1,10 +1,14 @@
 import stringWidth from 'string-width';
 import { plain } from './plain-text.ts';
 
-/** A text table: columns as wide as their widest cell, truncated at `maxWidth`; numbers right-aligned. */
-export function table(headings: string[], rows: unknown[][], maxWidth = 48): string {
+/**
+ * A text table: columns as wide as their widest cell, truncated at `maxWidth`; numbers right-aligned.
+ * @param columns - width of the terminal, into which the widest columns are narrowed; infinite if the output is not one
+ */
+export function table(headings: string[], rows: unknown[][], maxWidth = 48, columns = terminalColumns()): string {
   const cells = [headings, ...rows.map((row) => row.map(cellText))];
-  const widths = headings.map((_, column) => Math.min(maxWidth, widest(cells.map((row) => row[column] ?? ''))));
+  const natural = headings.map((_, column) => Math.min(maxWidth, widest(cells.map((row) => row[column] ?? ''))));
+  const widths = narrowed(natural, headings.map(width), columns);
   const isNumber = headings.map(
     (_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number' || row[column] === null),
   );
@@ -12,7 +16,7 @@ export function table(headings: string[], rows: unknown[][], maxWidth = 48): str
     .map((row) =>
       row
         .map((cell, column) => fit(cell, widths[column] ?? 0, isNumber[column] === true))
-        .join('  ')
+        .join(' '.repeat(gap))
         .trimEnd(),
     )
     .join('\n');
@@ -22,16 +26,30 @@ export function table(headings: string[], rows: unknown[][], maxWidth = 48): str
  * Names and values below each other.
  * @param columns - width of the terminal; infinite if the output is not a terminal
  */
-export function card(
-  entries: [string, unknown][],
-  columns = process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY,
-): string {
+export function card(entries: [string, unknown][], columns = terminalColumns()): string {
   const names = widest(entries.map(([name]) => name));
   const indented = `\n${' '.repeat(names + 2)}`;
   const room = Math.max(20, columns - names - 2);
   return entries
     .map(([name, value]) => `${fit(plain(name), names, false)}  ${inLines(cellText(value), room).join(indented)}`)
     .join('\n');
+}
+
+const terminalColumns = (): number => (process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY);
+
+const gap = 2;
+
+/** Narrows the widest columns until the table fits, but never below their headings. */
+function narrowed(widths: number[], least: number[], columns: number): number[] {
+  const fitted = [...widths];
+  const total = () => fitted.reduce((sum, each) => sum + each, 0) + gap * (fitted.length - 1);
+  while (total() > columns) {
+    const room = fitted.map((each, i) => (each > least[i]! ? each : 0));
+    const widestColumn = room.indexOf(Math.max(...room));
+    if (room[widestColumn] === 0) return fitted;
+    fitted[widestColumn] = fitted[widestColumn]! - 1;
+  }
+  return fitted;
 }
 
 const widest = (texts: string[]): number => texts.reduce((most, text) => Math.max(most, width(text)), 0);
@@ -52,6 +70,7 @@ const cellText = (value: unknown): string => plain(textOf(value));
 function textOf(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
   if (Array.isArray(value)) return value.length > 0 ? value.map(textOf).join(', ') : '-';
+  if (typeof value === 'number') return String(Number.isInteger(value) ? value : Number(value.toPrecision(6)));
   if (typeof value !== 'object') return String(value);
   const entries = Object.entries(value).map(([key, item]) => `${key}=${textOf(item)}`);
   return entries.join(' ') || '-';

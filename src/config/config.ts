@@ -113,7 +113,7 @@ function split(all: Settings, registries: RegistrySetting[]): { config: Config; 
 function singleIssue(issue: z.core.$ZodIssue, env: Record<string, string | undefined>): Issue {
   const name = String(issue.path[0]);
   const shown = secretNames.includes(name as SecretName) ? 'the given value' : JSON.stringify(env[name]);
-  return { parameters: [name], text: `${name} ${issue.message}, not ${shown}` };
+  return { parameters: [name], text: `${name} ${issue.message} (got ${shown})` };
 }
 
 /** Adds to the issues what `read` throws as `invalid`. */
@@ -134,20 +134,20 @@ const openHost: Check = ({ API_HOST: host, AUTH_ENABLED: isRequired, ALLOW_UNAUT
     ? null
     : {
         parameters: ['API_HOST', 'AUTH_ENABLED', 'ALLOW_UNAUTHENTICATED'],
-        text: `API_HOST ${host} accepts connections from other machines while authentication is off. Set AUTH_ENABLED=true (and make a key with "tower token create"), or ALLOW_UNAUTHENTICATED=true if that is meant`,
+        text: `API_HOST ${host} accepts connections from other machines without authentication. Set AUTH_ENABLED=true (and create a key with "tower token create"), or ALLOW_UNAUTHENTICATED=true if this is intended`,
       };
 
 const jwtIssuer: Check = ({ JWT_ISSUER: issuer, JWT_JWKS_URL: keys, JWT_HS256_SECRET: secret }) =>
   issuer !== undefined || (keys === undefined && secret === undefined)
     ? null
-    : { parameters: ['JWT_ISSUER'], text: 'JWT_ISSUER must be set where JWT_JWKS_URL or JWT_HS256_SECRET is set' };
+    : { parameters: ['JWT_ISSUER'], text: 'JWT_ISSUER must be set if JWT_JWKS_URL or JWT_HS256_SECRET is set' };
 
 const secretKey: Check = ({ DATABASE_URL: url, TOWER_SECRET_KEY: key }) =>
   url === undefined || key !== undefined
     ? null
     : {
         parameters: ['TOWER_SECRET_KEY'],
-        text: 'TOWER_SECRET_KEY must be set where DATABASE_URL is set: all instances over one database sign with it. For a database that was copied from a data folder it is the content of its tower.key',
+        text: 'TOWER_SECRET_KEY must be set if DATABASE_URL is set: all instances of one database sign with it. For a database copied from a data folder use the content of its tower.key',
       };
 
 const retention: Check = ({

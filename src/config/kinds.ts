@@ -11,7 +11,7 @@ export const flag = (value: boolean) =>
 
 /** A number within bounds, whole unless said otherwise. */
 export const number = (value: number, min: number, max: number, whole = true) => {
-  const rule = `must be a ${whole ? 'whole ' : ''}number from ${min} to ${max}`;
+  const rule = `must be ${whole ? 'an integer' : 'a number'} between ${min} and ${max}`;
   const bounded = z.coerce.number(rule).min(min, rule).max(max, rule);
   return (whole ? bounded.int(rule) : bounded).default(value);
 };

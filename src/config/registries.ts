@@ -38,11 +38,12 @@ function listOf(text: string): { name: string; address: string }[] | null {
     const [, name = '', address = ''] = /^\s*([^=\s]*)=(\S+)\s*$/.exec(part) ?? [];
     if (!/^[a-z][a-z0-9-]{0,30}$/.test(name) || name === 'sample' || address === '')
       throw broken(
-        'must be an address, or a list of name=address; a name has lower-case letters, digits and -, 31 at most, and is not "sample"',
+        'must be an address, or a list of name=address; names have at most 31 lower-case letters, digits and -, and must not be "sample"',
       );
     return { name, address };
   });
-  if (new Set(entries.map((entry) => entry.name)).size < entries.length) throw broken('must not name a registry twice');
+  if (new Set(entries.map((entry) => entry.name)).size < entries.length)
+    throw broken('must have unique registry names');
   return entries;
 }
 

@@ -25,32 +25,38 @@ export const serverSettings = z.object({
     .default('INFO')
     .transform((text) => text.toUpperCase())
     .pipe(z.enum(['DEBUG', 'INFO', 'WARNING', 'ERROR'], 'must be DEBUG, INFO, WARNING or ERROR'))
-    .describe('Least level that is logged'),
+    .describe('Minimum level of log messages'),
   LOG_FORMAT: z
     .enum(['auto', 'json', 'text'], 'must be auto, json or text')
     .default('auto')
-    .describe('auto: text on a terminal, JSON lines elsewhere'),
-  DATA_DIRECTORY: z.string().default('./data').describe('Folder of everything that cannot be rebuilt (tower.db)'),
+    .describe('auto: text on a terminal, JSON lines otherwise'),
+  DATA_DIRECTORY: z.string().default('./data').describe('Folder of persistent data (tower.db)'),
   DATABASE_URL: text()
     .refine(isPostgresUrl, 'must be like postgres://user:password@host:5432/database')
     .describe(
-      'PostgreSQL 15 or later in the place of the databases in DATA_DIRECTORY, for several towers that share it; TOWER_SECRET_KEY must be set then (secret)',
+      'PostgreSQL 15 or later instead of the databases in DATA_DIRECTORY, for several instances; requires TOWER_SECRET_KEY (secret)',
     ),
-  DATABASE_CONNECTIONS: number(10, 2, 1000).describe('Most connections to PostgreSQL, beside one that listens'),
+  DATABASE_CONNECTIONS: number(10, 2, 1000).describe(
+    'Maximum number of connections to PostgreSQL, besides one for notifications',
+  ),
   OUTBOUND_ALLOWED_HOSTS: list('').describe(
-    'Hosts, addresses and networks (10.1.0.0/16) that webhooks may reach although they are not public; http is allowed for them',
+    'Private hosts, addresses and networks (10.1.0.0/16) that webhooks may call; http is allowed for them',
   ),
   TOWER_SECRET_KEY: z
     .string()
-    .min(32, 'must have 32 characters at least')
+    .min(32, 'must have at least 32 characters')
     .optional()
     .describe(
-      'Signs webhooks and the audit log; not set: the file tower.key in DATA_DIRECTORY, made at the first start (secret)',
+      'Signs webhooks and the audit log; not set: the file tower.key in DATA_DIRECTORY, created at the first start (secret)',
     ),
   ENABLE_DEBUG_ENDPOINTS: flag(true).describe('false: /debug/monitored answers 404'),
-  RATE_LIMIT_PER_MINUTE: number(100, 1, 10_000_000).describe('Requests per minute and client address'),
-  RATE_LIMIT_METRICS_PER_MINUTE: number(1000, 1, 10_000_000).describe('The same for /metrics'),
-  RATE_LIMIT_HEALTH_PER_MINUTE: number(300, 1, 10_000_000).describe('The same for /health, /healthz and /readyz'),
+  RATE_LIMIT_PER_MINUTE: number(100, 1, 10_000_000).describe('Maximum requests per minute and client address'),
+  RATE_LIMIT_METRICS_PER_MINUTE: number(1000, 1, 10_000_000).describe(
+    'Maximum requests per minute and client address to /metrics',
+  ),
+  RATE_LIMIT_HEALTH_PER_MINUTE: number(300, 1, 10_000_000).describe(
+    'Maximum requests per minute and client address to /health, /healthz and /readyz',
+  ),
   TRUST_PROXY: z
     .string()
     .default('false')
@@ -58,12 +64,12 @@ export const serverSettings = z.object({
     .refine(isProxySetting, 'must be false, the number of proxies in front, or their addresses and networks')
     .transform(proxySetting)
     .describe(
-      'Behind reverse proxies: how many there are, or their addresses and networks; the client address then comes from X-Forwarded-For. true = 1',
+      'Number of reverse proxies in front, or their addresses and networks; the client address then comes from X-Forwarded-For. true = 1',
     ),
-  CORS_ORIGINS: list('').describe('Origins whose pages may call the API, comma-separated; * for all; empty for none'),
-  BODY_LIMIT_BYTES: number(1_048_576, 1024, 104_857_600).describe('Largest request body'),
+  CORS_ORIGINS: list('').describe('Allowed CORS origins, comma-separated; * for all; empty for none'),
+  BODY_LIMIT_BYTES: number(1_048_576, 1024, 104_857_600).describe('Maximum size of a request body'),
   MAX_EVENT_LOOP_DELAY_MS: number(1000, 0, 60_000).describe(
-    'Above this the tower answers 503 with Retry-After until it has caught up; 0: never',
+    'Event loop delay above which the server answers 503 with Retry-After; 0: never',
   ),
-  SHUTDOWN_TIMEOUT_SECONDS: number(10, 1, 600).describe('Longest wait for open requests at shutdown'),
+  SHUTDOWN_TIMEOUT_SECONDS: number(10, 1, 600).describe('Maximum wait for open requests at shutdown'),
 });

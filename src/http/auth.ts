@@ -23,7 +23,7 @@ declare module 'fastify' {
   }
 }
 
-const nobody: Caller = { name: 'nobody', via: 'none', scopes: [] };
+const unauthenticatedCaller: Caller = { name: 'nobody', via: 'none', scopes: [] };
 const methodsThatOnlyRead = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
@@ -37,14 +37,14 @@ export function registerAuthentication(app: FastifyInstance, access: Access, log
   app.decorateRequest('outcome', null);
   const admitted = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
     const needed = request.routeOptions.config.access ?? 'public';
-    request.caller = access.anybody ?? nobody;
+    request.caller = access.anybody ?? unauthenticatedCaller;
     if (needed === 'public' || needed === 'signed' || access.anybody) return done();
     return admit(access, request, reply, needed);
   };
   app.addHook('onRoute', (route) => {
     // Hidden routes are the documentation pages, which contain no data.
     if (!route.config?.access && !route.schema?.hide)
-      throw new Error(`the route ${route.url} does not say who may call it (config.access)`);
+      throw new Error(`the route ${route.url} declares no required scope (config.access)`);
     // Runs after the rate limit, which is a hook of each route too, so that guessing keys is rate-limited.
     route.onRequest = [...[route.onRequest ?? []].flat(), admitted];
   });
@@ -59,17 +59,14 @@ export function registerAuthentication(app: FastifyInstance, access: Access, log
     if (!request.isNoted) return;
     request.isNoted = false;
     await note(access, request, 'done', reply.statusCode).catch((error: unknown) => {
-      log.error(
-        { err: error, request_id: request.id },
-        'a change was made, but the audit log does not say how it ended',
-      );
+      log.error({ err: error, request_id: request.id }, 'failed to record the outcome of a change in the audit log');
     });
   });
 }
 
 /**
  * Ends a stream when its client loses access: a revoked key, an expired token. Called for each frame, checks twice a
- * minute at most.
+ * at most a minute.
  */
 export async function* whileAdmitted(
   access: Access,
@@ -81,7 +78,7 @@ export async function* whileAdmitted(
   for await (const frame of frames) {
     if (!access.anybody && now() - checkedAt > 30_000) {
       checkedAt = now();
-      const caller = await access.identify(credentialsOf(request)).catch(() => nobody);
+      const caller = await access.identify(credentialsOf(request)).catch(() => unauthenticatedCaller);
       if (!access.mayDo(caller, 'read')) return;
     }
     yield frame;
@@ -99,7 +96,7 @@ async function admit(access: Access, request: FastifyRequest, reply: FastifyRepl
   const { name, scopes } = request.caller;
   if (access.mayDo(request.caller, needed)) return;
   reply.header('www-authenticate', `${realm}, error="insufficient_scope", scope="${needed}"`);
-  throw forbidden(`This takes the scope ${needed}; ${name} has ${scopes.join(', ') || 'none'}`, { scope: needed });
+  throw forbidden(`Scope ${needed} is required; ${name} has ${scopes.join(', ') || 'none'}`, { scope: needed });
 }
 
 /** The key from `Authorization: Bearer …`, else from `X-API-Key`. */

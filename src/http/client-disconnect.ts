@@ -1,11 +1,11 @@
 import type { FastifyReply } from 'fastify';
 import { unavailable } from '#kernel/errors.ts';
 
-/** Aborts when the client disconnects before the answer: work nobody will read must not delay other requests. */
+/** Aborts when the client disconnects before the answer: abandoned work must not delay other requests. */
 export function abortOnDisconnect({ raw }: FastifyReply): AbortSignal {
-  const gone = new AbortController();
+  const disconnected = new AbortController();
   raw.once('close', () => {
-    if (!raw.writableFinished) gone.abort(unavailable('whoever asked is gone'));
+    if (!raw.writableFinished) disconnected.abort(unavailable('client disconnected'));
   });
-  return gone.signal;
+  return disconnected.signal;
 }

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type ErrorCode, TowerError } from '#kernel/errors.ts';
+import { validate } from '#kernel/validate.ts';
 
 /** The only mapping from error codes to HTTP statuses. */
 const statusOf: Record<ErrorCode, number> = {
@@ -24,7 +25,7 @@ export const ErrorBody = z
         .string()
         .describe('invalid, unauthenticated, forbidden, not_found, conflict, limited, unavailable or internal'),
       message: z.string(),
-      details: z.record(z.string(), z.unknown()).describe('Names the field and the rule where there is one'),
+      details: z.record(z.string(), z.unknown()).describe('The field and the rule it breaks, if known'),
       timestamp: z.iso.datetime(),
     }),
   })
@@ -51,7 +52,7 @@ export function handleErrors(app: FastifyInstance, now: () => number): void {
     if (status === 500)
       request.log.error(
         { err: thrown, request_id: request.id, method: request.method, path: request.routeOptions.url },
-        'a request failed',
+        'request failed',
       );
     return sendError(reply, error, status, now());
   });
@@ -61,7 +62,7 @@ export function handleErrors(app: FastifyInstance, now: () => number): void {
 export const refuseAddress = (now: () => number) => (error: FastifyError, _request: unknown, reply: FastifyReply) => {
   void sendError(
     reply,
-    new TowerError('invalid', `The address is not valid: ${addressRule[error.code] ?? 'it cannot be read'}`),
+    new TowerError('invalid', `Invalid URL: ${addressRule[error.code] ?? 'it cannot be parsed'}`),
     400,
     now(),
   );
@@ -78,24 +79,20 @@ export const refuseBytes =
       socket.destroy();
       return;
     }
-    const [status, reason, text] = byteRule[error.code ?? ''] ?? [400, 'Bad Request', 'This is not HTTP'];
+    const [status, reason, text] = byteRule[error.code ?? ''] ?? [400, 'Bad Request', 'Not a valid HTTP request'];
     const body = JSON.stringify(bodyOf(new TowerError('invalid', text), now()));
     const headers = `content-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close`;
     socket.end(`HTTP/1.1 ${status} ${reason}\r\n${headers}\r\n\r\n${body}`);
   };
 
 const byteRule: Record<string, [status: number, reason: string, text: string]> = {
-  HPE_HEADER_OVERFLOW: [
-    431,
-    'Request Header Fields Too Large',
-    'Address and headers together must not be longer than 16 KB',
-  ],
-  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'The request did not come within the time allowed'],
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'URL and headers together must be at most 16 KB'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'The request was not received in time'],
 };
 
 const addressRule: Record<string, string> = {
   FST_ERR_BAD_URL: 'a % must be followed by two hexadecimal digits (%25 for a % itself)',
-  FST_ERR_MAX_PARAM_LENGTH: 'a part of it is too long',
+  FST_ERR_MAX_PARAM_LENGTH: 'a path segment is too long',
 };
 
 /** Answers unknown paths with an `ErrorBody`; they count against the rate limit too. */
@@ -104,7 +101,7 @@ export function handleUnknownPaths(app: FastifyInstance, now: () => number): voi
     const path = request.url.replace(/\?.*$/, '');
     return sendError(
       reply,
-      new TowerError('not_found', `There is no ${request.method} ${path}; /docs lists what there is`),
+      new TowerError('not_found', `${request.method} ${path} not found; /docs lists all routes`),
       404,
       now(),
     );
@@ -127,46 +124,20 @@ function translate(thrown: FastifyError | TowerError, requestId: string): { erro
   // Fastify's own client errors (body too large, not JSON, unknown content type) have public texts.
   if (status === 415)
     return {
-      error: new TowerError('invalid', 'content-type must be one that this path takes; /docs says which'),
+      error: new TowerError('invalid', 'content-type must be one that this path accepts, see /docs'),
       status,
     };
   if (status >= 400 && status < 500) return { error: new TowerError('invalid', thrown.message), status };
   return {
-    error: new TowerError('internal', `Internal error; the log has the details under request id ${requestId}`, {
+    error: new TowerError('internal', `Internal error; the log has details under request id ${requestId}`, {
       details: { request_id: requestId },
     }),
     status: 500,
   };
 }
 
-const mostIssues = 10;
-
-/** Validates a part of a request against its zod schema; the error names each field and its rule. */
-export function validatorCompiler({ schema, httpPart }: { schema: unknown; httpPart?: string | undefined }) {
-  return (data: unknown) => {
-    const parsed = (schema as z.ZodType).safeParse(data);
-    if (parsed.success) return { value: parsed.data };
-    const all = parsed.error.issues.flatMap((issue) => rulesOf(issue, httpPart ?? 'request'));
-    // Caps the issues shown: ten thousand invalid values do not need ten thousand lines.
-    const issues = all.slice(0, mostIssues);
-    const text = issues.map(({ parameter, constraint }) =>
-      /^[A-Z]/.test(constraint) ? constraint : `${parameter} ${constraint}`,
-    );
-    if (all.length > mostIssues) text.push(`and ${all.length - mostIssues} more`);
-    return { error: new TowerError('invalid', text.join('; '), { details: { ...issues[0], issues } }) };
-  };
-}
-
-/** Fields and the rules they break; a complete sentence starts with a capital. */
-function rulesOf(issue: z.core.$ZodIssue, part: string): { parameter: string; constraint: string }[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({
-      parameter: [...issue.path, key].join('.'),
-      constraint: `is not a known field of the ${part}`,
-    }));
-  }
-  const constraint = issue.message
-    .replace('Invalid input: expected', 'must be')
-    .replace(', received undefined', ', but is missing');
-  return [{ parameter: issue.path.join('.') || part, constraint }];
-}
+/** Validates a part of a request against its zod schema. */
+export const validatorCompiler =
+  ({ schema, httpPart }: { schema: unknown; httpPart?: string | undefined }) =>
+  (data: unknown) =>
+    validate(schema as z.ZodType, data, httpPart ?? 'request');

@@ -13,9 +13,9 @@ const JobFrame = z
   .object({
     id: z.string(),
     event: z.enum(['progress', 'succeeded', 'failed', 'cancelled']),
-    data: z.string().describe('The job, as JSON'),
+    data: z.string().describe('The job as JSON'),
   })
-  .describe('One for each change, until it ends')
+  .describe('One event per change, until the job ends')
   .meta({ examples: [{ id: '4', event: 'progress', data: '{"progress":{"total":36,"finished":4}}' }] });
 
 /** A job of any kind, of which only the id is known here. */

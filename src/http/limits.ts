@@ -36,7 +36,7 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
     errorResponseBuilder: (_request, context) =>
       new TowerError(
         'limited',
-        `More than ${context.max} requests a minute from this address; try again in ${context.after}`,
+        `More than ${context.max} requests per minute from this address; retry in ${context.after}`,
         {
           details: { limit: context.max, window_seconds: 60 },
           retryAfterSeconds: Math.ceil(context.ttl / 1000),
@@ -51,7 +51,7 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
     maxEventLoopDelay: config.MAX_EVENT_LOOP_DELAY_MS,
     pressureHandler: (request) => {
       if (signsOfLife.has(request.routeOptions.url ?? '')) return;
-      throw new TowerError('unavailable', 'The tower is overloaded; try again shortly', { retryAfterSeconds: 10 });
+      throw new TowerError('unavailable', 'The server is overloaded; retry later', { retryAfterSeconds: 10 });
     },
   });
 }

@@ -17,7 +17,7 @@ export async function describeRoutes(routes: RouteOptions[], version: string): P
         title: 'Control Tower API',
         version,
         description:
-          'A fast, persistent, honest mirror of an MLflow registry. Lists answer from memory; `Age`, `x-cache-stale` and `x-data-source` say how old an answer is and what it was made of.',
+          'A fast, persistent mirror of an MLflow registry. Lists answer from memory; `Age`, `x-cache-stale` and `x-data-source` state how old the data of an answer is and where it comes from.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       servers: [{ url: '/' }],
@@ -73,7 +73,7 @@ function withDescriptions({ schema, url }: Transformed): Transformed {
 
 type Responses = Record<string, { content?: Record<string, unknown> }>;
 
-/** Errors are JSON, whatever the content type of a success. */
+/** Errors are JSON, independent of the content type of a success. */
 function withJsonErrors<T extends { paths?: unknown }>(document: T): T {
   for (const operations of Object.values(
     (document.paths ?? {}) as Record<string, Record<string, { responses?: Responses }>>,

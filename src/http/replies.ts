@@ -6,7 +6,7 @@ import type { ListAnswer, Provenance, Reading } from '#kernel/answers.ts';
 
 const compress = promisify(gzip);
 const compressed = new WeakMap<Buffer, Promise<Buffer>>();
-const leastBytesToCompress = 1400;
+const minBytesToCompress = 1400;
 
 /**
  * Sends a list: plain or gzipped (compressed once per list, off the main thread), 304 if the client has the current
@@ -23,7 +23,7 @@ export async function sendList(
   nextPage(request, reply, answer.total, answer.nextPageToken);
   if (hasTag(request.headers['if-none-match'], etag)) return reply.code(304).send();
   reply.type('application/json; charset=utf-8');
-  if (answer.json.byteLength < leastBytesToCompress || !takesGzip(request.headers['accept-encoding']))
+  if (answer.json.byteLength < minBytesToCompress || !takesGzip(request.headers['accept-encoding']))
     return reply.send(answer.json);
   return reply.header('content-encoding', 'gzip').send(await gzipOnce(answer.json));
 }
@@ -55,7 +55,7 @@ export const sendStream = (reply: FastifyReply, type: string, chunks: AsyncItera
 /** A signal that aborts when the answer is complete or the client disconnects. */
 export function untilClosed(reply: FastifyReply): AbortSignal {
   const over = new AbortController();
-  reply.raw.once('close', () => over.abort(new Error('the client is gone')));
+  reply.raw.once('close', () => over.abort(new Error('client disconnected')));
   return over.signal;
 }
 

@@ -2,14 +2,14 @@ import { z } from 'zod';
 import { ErrorBody } from './errors.ts';
 
 const errorMeaning: Record<number, string> = {
-  400: 'A value breaks a rule; the error names both',
-  401: 'Nobody knows who is asking: credentials or signature are missing or wrong',
-  403: 'Whoever is asking may not do this',
-  404: 'There is no such thing',
-  409: 'Not possible in the present state',
+  400: 'Invalid value; the error names the field and the rule',
+  401: 'Authentication required: credentials or signature are missing or invalid',
+  403: 'Permission denied',
+  404: 'Not found',
+  409: 'Conflict with the current state',
   429: 'Too many requests from this address',
-  431: 'Address and headers together are longer than 16 KB',
-  503: 'Nothing to answer from: MLflow is down or was not read yet, or the tower is overloaded',
+  431: 'URL and headers together exceed 16 KB',
+  503: 'No data available: MLflow is unavailable or was not read yet, or the server is overloaded',
 };
 
 /** Shared instances: each copy of a schema costs time at start. */

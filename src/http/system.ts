@@ -25,11 +25,18 @@ const SystemHealth = z.object({
   version: z.string(),
   host: z.string(),
   uptime_seconds: z.int(),
-  tower: z.string().describe('How this tower is called among those over one store'),
+  tower: z.string().describe('Name of this instance among those of one store'),
   store: z.enum(['sqlite', 'postgres']),
-  store_error: z.string().nullable().describe('Why the store cannot be used; the registry is answered from memory'),
-  leads: z.boolean().describe('Whether this tower reads the registry by schedule and delivers; over a folder always'),
-  leader: z.string().nullable().describe('Which tower does; null while nobody knows'),
+  store_error: z
+    .string()
+    .nullable()
+    .describe('Why the store is unavailable; the registry is still answered from memory'),
+  leads: z
+    .boolean()
+    .describe(
+      'Whether this instance is the leader, which reads the registry and delivers webhooks; without PostgreSQL always true',
+    ),
+  leader: z.string().nullable().describe('Name of the leader; null if unknown'),
   jobs: z.array(
     z.object({
       name: z.string(),
@@ -109,7 +116,7 @@ const configExample = (version: string) => ({
 const Probe = z.object({ status: z.literal('ok') }).meta({ examples: [{ status: 'ok' }] });
 const MetricsPage = z
   .string()
-  .describe('Prometheus text, or OpenMetrics where Accept asks for it')
+  .describe('Prometheus text format, or OpenMetrics if requested by Accept')
   .meta({ examples: ['tower_monitored_models 2\n'] });
 
 const about = <S extends object>(summary: string, rest: S) => ({ tags: [tags.system], summary, ...rest });
@@ -125,10 +132,10 @@ type Deps = {
 export async function systemRoutes(instance: FastifyInstance, { system, version, healthParts }: Deps): Promise<void> {
   const Health = healthSchema(version, healthParts);
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const root = about('What this is', { response: { 200: example(Root, rootExample(version)), ...errors() } });
+  const root = about('About this service', { response: { 200: example(Root, rootExample(version)), ...errors() } });
   app.get('/', { config: open, schema: root }, async () => system.root());
 
-  const health = about('How the tower and its registry are; always 200, the body tells', {
+  const health = about('Health of the service and the registry; always 200, see the body', {
     response: { 200: Health, ...errors() },
   });
   app.get('/health', { config: reading, schema: health }, async () => system.health());
@@ -136,13 +143,15 @@ export async function systemRoutes(instance: FastifyInstance, { system, version,
   const live = about('Liveness: the process answers', { response: { 200: Probe, ...errors() } });
   app.get('/healthz', { config: open, schema: live }, async () => ({ status: 'ok' as const }));
 
-  const ready = about('Readiness: there is a snapshot to answer from', { response: { 200: Probe, ...errors(503) } });
+  const ready = about('Readiness: a snapshot of the registry is available', {
+    response: { 200: Probe, ...errors(503) },
+  });
   app.get('/readyz', { config: open, schema: ready }, async () => {
-    if (!system.isReady()) throw unavailable('there is no snapshot of the registry yet');
+    if (!system.isReady()) throw unavailable('no snapshot of the registry yet');
     return { status: 'ok' as const };
   });
 
-  const config = about('The settings in force, without secrets', {
+  const config = about('Effective settings, without secrets', {
     response: { 200: example(ConfigSummary, configExample(version)), ...errors() },
   });
   app.get('/config', { config: reading, schema: config }, async () => system.configSummary());

@@ -13,7 +13,7 @@ export function readCsv(text: string): Record<string, string>[] {
   const [head = [], ...rows] = recordsOf(text.replace(/^\uFEFF?\s*/, ''));
   const names = withoutEnd(head.map((name) => name.trim()));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) throw invalid(`the column ${JSON.stringify(twice)} is there twice`);
+  if (twice !== undefined) throw invalid(`duplicate column ${JSON.stringify(twice)}`);
   const isBlank = (cells: string[]) => cells.length === 1 && cells[0] === '';
   const kept =
     names.length === 1
@@ -22,7 +22,7 @@ export function readCsv(text: string): Record<string, string>[] {
   return kept.map((cells, row) => {
     if (withoutEnd(cells).length > names.length)
       throw invalid(
-        `row ${row + 1} has ${cells.length} cells, and the header ${names.length}; a cell with a comma in it must be quoted`,
+        `row ${row + 1} has ${cells.length} cells, the header has ${names.length}; cells with a comma must be quoted`,
       );
     return Object.fromEntries(names.map((name, i) => [name, cells[i] ?? '']));
   });
@@ -47,8 +47,7 @@ function recordsOf(text: string): string[][] {
 export function csvFault(error: unknown): TowerError {
   if (!(error instanceof CsvError)) throw error;
   const line = typeof error['lines'] === 'number' ? `line ${error['lines']}: ` : '';
-  if (error.code === 'CSV_QUOTE_NOT_CLOSED') return invalid(`${line}there is a quote that does not end`);
-  if (error.code === 'CSV_MAX_RECORD_SIZE')
-    return invalid(`${line}a row is too long; there may be a quote that does not end`);
-  return invalid(`${line}there is a quote where none may be; a quote within a quoted cell must be doubled`);
+  if (error.code === 'CSV_QUOTE_NOT_CLOSED') return invalid(`${line}unterminated quote`);
+  if (error.code === 'CSV_MAX_RECORD_SIZE') return invalid(`${line}row too long; possibly an unterminated quote`);
+  return invalid(`${line}unexpected quote; quotes within a quoted cell must be doubled`);
 }

@@ -66,4 +66,4 @@ export const isPassing = (error: unknown): error is TowerError =>
 
 /** The text of an error that may be shown: only our own errors have a public one. */
 export const publicText = (error: unknown): string =>
-  error instanceof TowerError ? error.message : 'an unexpected error; the log has the details';
+  error instanceof TowerError ? error.message : 'unexpected error; the log has details';

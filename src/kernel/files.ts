@@ -119,7 +119,7 @@ export function readNamedFile(setting: string, path: string | undefined): string
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw invalid(`${setting}: the file ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`, {
+    throw invalid(`${setting}: cannot read ${path} (${(error as NodeJS.ErrnoException).code})`, {
       parameter: setting,
     });
   }

@@ -132,13 +132,10 @@ async function attemptCall(options: HttpClientOptions, wire: Wire, call: Call, s
     return { answer: { status: statusCode, text, json: isJson ? parseTolerantJson(text) : undefined } };
   } catch (error) {
     if ((error as { code?: string }).code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE')
-      throw invalid(
-        `the answer of ${options.serverName} is longer than ${options.maxAnswerBytes} bytes: ask for less`,
-        {
-          most_bytes: options.maxAnswerBytes,
-        },
-      );
-    // A call that the client cancelled says nothing about the server.
+      throw invalid(`the answer of ${options.serverName} exceeds ${options.maxAnswerBytes} bytes: request less`, {
+        most_bytes: options.maxAnswerBytes,
+      });
+    // A call that the client cancelled tells nothing about the server.
     if (!signal?.aborted) report(0);
     return { error: connectionError(options, error, signal), retryAfterMs: null };
   }
@@ -147,11 +144,11 @@ async function attemptCall(options: HttpClientOptions, wire: Wire, call: Call, s
 function connectionError(options: HttpClientOptions, error: unknown, signal?: AbortSignal): TowerError {
   if (error instanceof TowerError) return error;
   const code = (error as { code?: string }).code ?? '';
-  if (signal?.aborted) return unavailable(`${options.serverName} did not finish in the time allowed`, error);
+  if (signal?.aborted) return unavailable(`${options.serverName} did not finish in time`, error);
   if (code.includes('TIMEOUT')) {
     return unavailable(`${options.serverName} did not answer within ${options.timeoutMs / 1000} s`, error);
   }
-  return unavailable(`${options.serverName} cannot be reached${code ? ` (${code})` : ''}`, error);
+  return unavailable(`cannot reach ${options.serverName}${code ? ` (${code})` : ''}`, error);
 }
 
 /** Retry-After in seconds or as a date, capped; null if missing or malformed. */

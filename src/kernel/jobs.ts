@@ -143,8 +143,7 @@ async function runOnce(job: Job, state: JobState, deps: JobsDeps, stopping: Abor
     state.status = 'failed';
     state.failures += 1;
     state.lastError = publicText(error);
-    if (!stopping.aborted)
-      deps.log.warn({ job: job.name, err: error }, 'a background job failed and will be tried again');
+    if (!stopping.aborted) deps.log.warn({ job: job.name, err: error }, 'background job failed; it will be retried');
   }
   state.runs += 1;
   state.lastFinishedAt = deps.clock.now();

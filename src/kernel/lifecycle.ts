@@ -19,7 +19,7 @@ export function createReleaser(log: Log): Releaser {
         try {
           await step.release();
         } catch (error) {
-          log.error({ err: error, step: step.name }, 'a part did not stop cleanly');
+          log.error({ err: error, step: step.name }, 'failed to stop a component cleanly');
         }
       }
     },

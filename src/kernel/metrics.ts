@@ -24,13 +24,13 @@ export function createMetrics(version: string) {
   const text = new Registry();
   const registers = [text];
   let defaults: Promise<void> | null = null;
-  const build = { name: 'tower_build_info', help: 'Version of the tower; always 1', labelNames: ['version'] };
+  const build = { name: 'tower_build_info', help: 'Version of the server; always 1', labelNames: ['version'] };
   new Gauge({ ...build, registers }).set({ version }, 1);
 
   return {
     httpSeconds: new Histogram({
       name: 'tower_http_request_duration_seconds',
-      help: 'Time from request to answer, by route, method and status',
+      help: 'Request latency by route, method and status',
       labelNames: ['method', 'route', 'status'] as const,
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
       registers,

@@ -21,7 +21,7 @@ type OutboundCall = {
   url: string;
   headers: Record<string, string>;
   body?: string;
-  /** Discards the response body, whatever its length. */
+  /** Discards the response body. */
   ignoreBody?: boolean;
 };
 /** `text` has at most `maxBytes` bytes; a longer answer is an error. */
@@ -54,15 +54,17 @@ export function createOutbound(options: Options): Outbound {
     const url = new URL(text);
     const host = hostOf(url);
     if (url.protocol !== 'https:' && url.protocol !== 'http:') throw refuse('must begin with https://');
-    if (url.username || url.password) throw refuse('must not hold a user name or password');
+    if (url.username || url.password) throw refuse('must not contain a user name or password');
     const isNamed = allowed.hosts.has(host);
     if (isIP(host) && !isNamed && !mayCall(host, allowed))
-      throw refuse(`must not lead to a private or local address (${host}); OUTBOUND_ALLOWED_HOSTS can allow it`);
+      throw refuse(`must not be a private or local address (${host}); OUTBOUND_ALLOWED_HOSTS can allow it`);
     if (!isNamed && !isIP(host) && isLocalName(host))
-      throw refuse(`must not lead to this machine or its network (${host}); OUTBOUND_ALLOWED_HOSTS can allow it`);
+      throw refuse(
+        `must not be an address of this machine or its network (${host}); OUTBOUND_ALLOWED_HOSTS can allow it`,
+      );
     const isAllowed = isNamed || (isIP(host) !== 0 && isListed(host, allowed));
     if (url.protocol === 'http:' && !isAllowed)
-      throw refuse('must begin with https://; http is for hosts in OUTBOUND_ALLOWED_HOSTS');
+      throw refuse('must begin with https://; http is allowed for hosts in OUTBOUND_ALLOWED_HOSTS only');
     return url;
   };
   return {
@@ -121,7 +123,7 @@ function outboundError(error: unknown, url: URL, limit: AbortSignal, timeoutMs: 
   const code = (error as { code?: string }).code ?? '';
   if (limit.aborted || code.includes('TIMEOUT'))
     return unavailable(`${url.host} did not answer within ${timeoutMs / 1000} s`, error);
-  return unavailable(`${url.host} cannot be reached${code ? ` (${code})` : ''}`, error);
+  return unavailable(`cannot reach ${url.host}${code ? ` (${code})` : ''}`, error);
 }
 
 type Allowed = { hosts: Set<string>; networks: BlockList };
@@ -138,8 +140,8 @@ export function parseAllowed(entries: string[]): Allowed {
       networks.addSubnet(address, Number(bits), familyName(address));
     else if (/^[\w.-]+$/.test(entry)) hosts.add(entry.toLowerCase());
     else {
-      const constraint = 'must hold host names, addresses or networks such as 10.1.0.0/16';
-      throw invalid(`OUTBOUND_ALLOWED_HOSTS ${constraint}, not ${JSON.stringify(entry)}`, {
+      const constraint = 'must contain host names, addresses or networks such as 10.1.0.0/16';
+      throw invalid(`OUTBOUND_ALLOWED_HOSTS ${constraint} (got ${JSON.stringify(entry)})`, {
         parameter: 'OUTBOUND_ALLOWED_HOSTS',
         constraint,
       });
@@ -160,7 +162,7 @@ const guardedLookup =
         ? undefined
         : addresses.find(({ address }) => !mayCall(address, allowed));
       if (bad || addresses.length === 0) {
-        const reason = `${host} leads to a private or local address (${bad?.address ?? 'none'}); OUTBOUND_ALLOWED_HOSTS can allow it`;
+        const reason = `${host} resolves to a private or local address (${bad?.address ?? 'none'}); OUTBOUND_ALLOWED_HOSTS can allow it`;
         return done(invalid(reason, { parameter: 'url' }), []);
       }
       if (options.all) return done(null, addresses);

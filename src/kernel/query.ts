@@ -3,12 +3,12 @@ import { invalid, type TowerError } from './errors.ts';
 /** Parsers of query parameters; each error names the parameter and its rule. */
 
 export const bad = (parameter: string, rule: string, value: unknown): TowerError =>
-  invalid(`${parameter} ${rule}, not ${JSON.stringify(value)}`, { parameter, constraint: rule, value });
+  invalid(`${parameter} ${rule} (got ${JSON.stringify(value)})`, { parameter, constraint: rule, value });
 
 /** @throws TowerError `invalid` */
 export function wholeNumber(parameter: string, text: string, min: number, max: number): number {
   const value = /^(0|-?[1-9]\d{0,14})$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= min && value <= max)) throw bad(parameter, `must be a whole number from ${min} to ${max}`, text);
+  if (!(value >= min && value <= max)) throw bad(parameter, `must be an integer between ${min} and ${max}`, text);
   return value;
 }
 
@@ -19,7 +19,7 @@ export const countOr = (parameter: string, text: string | undefined, preset: num
 /** @throws TowerError `invalid` */
 export function decimalNumber(parameter: string, text: string, min: number, max: number): number {
   const value = /^-?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?$/i.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= min && value <= max)) throw bad(parameter, `must be a number from ${min} to ${max}`, text);
+  if (!(value >= min && value <= max)) throw bad(parameter, `must be a number between ${min} and ${max}`, text);
   return value;
 }
 

@@ -40,7 +40,7 @@ export function createWorkerPool(
       } catch (error) {
         if (signal?.aborted) throw signal.reason;
         if (error instanceof Error && error.message === 'Task queue is at limit')
-          throw unavailable('too much is being computed at the moment', error);
+          throw unavailable('too many computations at the moment', error);
         throw error;
       } finally {
         close();

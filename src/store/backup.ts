@@ -12,7 +12,7 @@ import type { Place } from './store.ts';
 
 /**
  * Backups of the data folder: a consistent copy of both databases, taken while instances may write, and the trained
- * models. The secret key (`tower.key`) is not part of a backup: whoever holds the backup must not hold the key.
+ * models. The secret key (`tower.key`) is not part of a backup: a stolen backup must not contain the key.
  */
 
 export type BackedUp = { name: string; bytes: number; sha256: string };
@@ -30,9 +30,9 @@ const manifestName = 'backup.json';
 export async function backupStore(place: Place, to: string, version: string, now: number): Promise<Manifest> {
   const { directory, databaseUrl } = place;
   if (databaseUrl === undefined && !databases.some((name) => existsSync(join(directory, name))))
-    throw notFound(`there is no store in ${directory}`, { parameter: 'DATA_DIRECTORY' });
+    throw notFound(`no store in ${directory}`, { parameter: 'DATA_DIRECTORY' });
   if (existsSync(to) && (!statSync(to).isDirectory() || readdirSync(to).length > 0))
-    throw conflict(`${to} is not empty: name a new folder`);
+    throw conflict(`${to} is not empty: choose a new folder`);
   const half = `${to}.half-${process.pid}`;
   try {
     makeFolder(half);
@@ -103,7 +103,7 @@ export async function verifyPostgres(databaseUrl: string): Promise<Checked[]> {
     const known = migrations[part].length;
     const problems =
       schema === null
-        ? ['it is not there; "tower store migrate" or a start makes it']
+        ? ['missing; "tower store migrate" or a start creates it']
         : schema > known
           ? [newerSchema(schema, known)]
           : [];
@@ -113,7 +113,7 @@ export async function verifyPostgres(databaseUrl: string): Promise<Checked[]> {
 }
 
 const newerSchema = (schema: number, known: number): string =>
-  `its schema ${schema} is newer than this program, which knows up to ${known}`;
+  `its schema ${schema} is newer than this version supports (${known})`;
 
 /**
  * Checks the integrity of a data folder or a backup: every page of both databases, and the checksums of a backup.
@@ -121,7 +121,7 @@ const newerSchema = (schema: number, known: number): string =>
  */
 export async function verifyStore(directory: string): Promise<Checked[]> {
   const names = databases.filter((name) => existsSync(join(directory, name)));
-  if (names.length === 0) throw notFound(`there is no store in ${directory}`, { parameter: 'DATA_DIRECTORY' });
+  if (names.length === 0) throw notFound(`no store in ${directory}`, { parameter: 'DATA_DIRECTORY' });
   const found = names.map((name) => check(directory, name));
   if (!existsSync(join(directory, manifestName))) return found;
   for (const each of readManifest(directory).files) {
@@ -129,7 +129,7 @@ export async function verifyStore(directory: string): Promise<Checked[]> {
     const problem = existsSync(join(directory, each.name))
       ? (await described(directory, each.name)).sha256 === each.sha256
         ? null
-        : 'it is not what was backed up: its checksum differs'
+        : 'its checksum differs from the backup'
       : 'it is missing';
     if (known && problem) known.problems.push(problem);
     if (!known) found.push({ name: each.name, bytes: each.bytes, schema: null, problems: problem ? [problem] : [] });
@@ -177,7 +177,7 @@ export async function restoreStore(from: string, place: Place): Promise<Manifest
   const outside = manifest.files.find(
     ({ name }) => !databases.includes(name as Part) && !/^models[\\/][^\\/]+\.json$/.test(name),
   );
-  if (outside) throw invalid(`${outside.name} has no place in a backup`);
+  if (outside) throw invalid(`${outside.name} does not belong to a backup`);
   const wrong = (await verifyStore(from)).filter(({ problems }) => problems.length > 0);
   if (wrong.length > 0)
     throw invalid(wrong.map(({ name, problems }) => `${join(from, name)}: ${problems.join('; ')}`).join('\n'));
@@ -189,7 +189,7 @@ export async function restoreStore(from: string, place: Place): Promise<Manifest
   const there = inTheWay.find((name) => existsSync(join(directory, name)));
   if (there !== undefined)
     throw conflict(
-      `${join(directory, there)} is there already: move the data folder away, or name another DATA_DIRECTORY`,
+      `${join(directory, there)} already exists: move the data folder away, or set another DATA_DIRECTORY`,
     );
   const parts = databaseUrl === undefined ? [] : manifest.files.filter(isDatabase).map(({ name }) => name as Part);
   for (const part of parts) await refuseFilled(place, part);
@@ -219,5 +219,5 @@ export async function restoreStore(from: string, place: Place): Promise<Manifest
 function explained(error: unknown, path: string): TowerError {
   if (error instanceof TowerError) return error;
   const reason = error instanceof Error ? error.message : String(error);
-  return new TowerError('unavailable', `${path} cannot be written: ${reason}`, { cause: error });
+  return new TowerError('unavailable', `cannot write ${path}: ${reason}`, { cause: error });
 }

@@ -28,6 +28,7 @@ const tables: Record<Part, Record<string, string[]>> = {
     audit_head: ['id'],
     observations: ['registry', 'name', 'version', 'key'],
     drift_baselines: ['registry', 'name', 'version', 'subject'],
+    drift_alerts: ['registry', 'name', 'version'],
     key_check: ['id'],
     job_queue: ['id'],
     registry_snapshots: ['registry'],
@@ -110,7 +111,7 @@ export async function refuseFilled(place: Place, part: Part): Promise<void> {
     for (const table of Object.keys(tables[part])) {
       const row = await db.selectFrom(table).selectAll().limit(1).executeTakeFirst();
       if (row && !(table === 'audit_head' && row['count'] === 0))
-        throw conflict(`the database of DATABASE_URL holds rows in ${table} already: name an empty one`);
+        throw conflict(`the database of DATABASE_URL already has rows in ${table}: use an empty one`);
     }
   } finally {
     await store.close();

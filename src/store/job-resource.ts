@@ -4,7 +4,7 @@ import type { QueuedJob } from './queue-job.ts';
 
 /** Jobs of one kind as an API resource: start, read, follow, cancel. */
 
-const mostListed = 200;
+const maxListed = 200;
 
 type AnyJob = {
   id: string;
@@ -44,7 +44,7 @@ export function jobResource<Job extends AnyJob>(
   };
   const get = async (id: string): Promise<Job> => {
     const job = await queue.get(kind, id);
-    if (!job) throw notFound(`there is no ${noun} ${id}`, { id });
+    if (!job) throw notFound(`${noun} ${id} not found`, { id });
     return jobOf(job);
   };
   return {
@@ -56,7 +56,7 @@ export function jobResource<Job extends AnyJob>(
      */
     begin: async (subject: string, payload: unknown, busy: string): Promise<Job> => {
       const { job, isNew } = await queue.add({ kind, subject, payload });
-      if (!isNew) throw conflict(`${busy} already, by ${noun.replace(/^.* job$/, 'job')} ${job.id}`, { job: job.id });
+      if (!isNew) throw conflict(`${busy}, by ${noun.replace(/^.* job$/, 'job')} ${job.id}`, { job: job.id });
       return jobOf(job);
     },
     /** The subject's queued or running job. */
@@ -65,7 +65,7 @@ export function jobResource<Job extends AnyJob>(
       return job && jobOf(job);
     },
     /** Newest first. */
-    list: async (): Promise<Job[]> => (await queue.list(kind, mostListed)).map(jobOf),
+    list: async (): Promise<Job[]> => (await queue.list(kind, maxListed)).map(jobOf),
     /**
      * Cancels an open job and waits for its current step; leaves a finished one unchanged.
      * @throws TowerError `not_found`

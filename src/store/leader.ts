@@ -47,12 +47,12 @@ export function createLeadership({ store, tower, clock, onChange }: Options): Le
    */
   let asked: { wall: number; steady: number } | null = null;
   let leader: string | null = null;
-  let told = false;
+  let lastReported = false;
   const leads = () => asked !== null && Math.max(clock.now() - asked.wall, performance.now() - asked.steady) < leaseMs;
-  const tell = () => {
-    if (leads() === told) return;
-    told = !told;
-    onChange(told);
+  const report = () => {
+    if (leads() === lastReported) return;
+    lastReported = !lastReported;
+    onChange(lastReported);
   };
   return {
     leads,
@@ -63,13 +63,13 @@ export function createLeadership({ store, tower, clock, onChange }: Options): Le
         leader = await inTime(take(store, tower), clock);
         asked = leader === tower ? now : null;
       } finally {
-        tell();
+        report();
       }
     },
     resign: async () => {
       if (!leads()) return;
       asked = null;
-      tell();
+      report();
       const db = await store.db();
       await db.updateTable('leader').set({ until: 0 }).where('holder', '=', tower).execute();
       store.notifier.notify('leader');

@@ -30,11 +30,11 @@ function keyFile(path: string, directory: string): Buffer {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
     const key = readFileSync(path, 'utf8').trim();
-    if (key.length < 32) throw new Error('it is too short to be a key');
+    if (key.length < 32) throw new Error('the key is too short');
     return Buffer.from(key);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new TowerError('unavailable', `${path} cannot be used: ${reason}`, { cause: error });
+    throw new TowerError('unavailable', `cannot use ${path}: ${reason}`, { cause: error });
   }
 }
 
@@ -54,6 +54,6 @@ export async function requireSameKey(store: Store, deriveKey: DeriveKey): Promis
   const first = await db.selectFrom('key_check').select('value').executeTakeFirstOrThrow();
   if (first.value !== value)
     throw conflict(
-      'TOWER_SECRET_KEY is not the one this database was begun with; all towers over it must have the same',
+      'TOWER_SECRET_KEY differs from the key of this database; all instances of one database must use the same key',
     );
 }

@@ -6,11 +6,12 @@ import { up as eventsAndOutbox } from './migrations/0002-events-and-outbox.ts';
 import { up as access } from './migrations/0003-access.ts';
 import { up as observations } from './migrations/0004-observations.ts';
 import { up as severalTowers } from './migrations/0005-several-towers.ts';
+import { up as driftAlerts } from './migrations/0006-drift-alerts.ts';
 import { up as pointsAndRollups } from './migrations/metrics-0001-points-and-rollups.ts';
 
 /** Migrations in order; the schema version of a part is the number applied. Never edit a released one. */
 export const migrations = {
-  'tower.db': [monitoringAndJobs, eventsAndOutbox, access, observations, severalTowers],
+  'tower.db': [monitoringAndJobs, eventsAndOutbox, access, observations, severalTowers, driftAlerts],
   'metrics.db': [pointsAndRollups],
 };
 
@@ -27,7 +28,7 @@ export function migrateSqlite(file: DatabaseSync, path: string, part: Part): voi
     file.exec('begin immediate');
     try {
       const seen = Number(file.prepare('pragma user_version').get()?.['user_version'] ?? 0);
-      const up = nextMigration(part, seen, `${path} has`, 'name another DATA_DIRECTORY');
+      const up = nextMigration(part, seen, `${path} has`, 'set another DATA_DIRECTORY');
       if (!up) return;
       for (const statement of up.sqlite) file.exec(statement);
       file.exec(`pragma user_version = ${seen + 1}`);
@@ -46,7 +47,7 @@ export function nextMigration(part: Part, seen: number, where: string, instead: 
   if (seen > all.length)
     throw new TowerError(
       'conflict',
-      `${where} schema ${seen}, written by a newer version; this one knows up to ${all.length}. Start that version, or ${instead}`,
+      `${where} schema ${seen}, written by a newer version; this version supports up to ${all.length}. Start that version, or ${instead}`,
     );
   return all[seen] ?? null;
 }

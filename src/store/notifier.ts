@@ -16,7 +16,7 @@ export function createNotifier(): Notifier {
   const listeners = new Map<Topic, Set<(about: string) => void>>();
   return {
     notify: (topic, about = '') => {
-      for (const tell of listeners.get(topic) ?? []) tell(about);
+      for (const listener of listeners.get(topic) ?? []) listener(about);
     },
     on: (topic, listener) => {
       const all = listeners.get(topic) ?? new Set();

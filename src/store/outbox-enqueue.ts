@@ -9,9 +9,9 @@ const rowsAtOnce = 200;
 /** Stores messages and their recipients; skips messages whose key is stored already. */
 export async function enqueueMessages(transaction: Transaction, messages: OutboxMessage[], now: number): Promise<void> {
   const at = new Date(now).toISOString();
-  const breath = createYielder();
+  const yielder = createYielder();
   for (let from = 0; from < messages.length; from += rowsAtOnce) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     const some = messages.slice(from, from + rowsAtOnce);
     const made = await transaction
       .insertInto('outbox')

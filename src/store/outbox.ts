@@ -140,7 +140,7 @@ async function deliver(
   const lanes = new Map<string, Promise<void>>();
   let failure: { error: unknown } | null = null;
   while (!signal.aborted && !failure && mayClaim()) {
-    const { rung, stop } = nextRing(options.store);
+    const { notified, stop } = nextNotification(options.store);
     const claimed = await claim(options.store, options.clock.now(), [...lanes.keys()]).catch((error: unknown) => {
       failure = { error };
       return [];
@@ -154,7 +154,7 @@ async function deliver(
         .finally(() => lanes.delete(recipient));
       lanes.set(recipient, lane);
     }
-    if (lanes.size > 0 && !failure) await Promise.race([...lanes.values(), rung]);
+    if (lanes.size > 0 && !failure) await Promise.race([...lanes.values(), notified]);
     stop();
     if (lanes.size === 0) break;
   }
@@ -163,9 +163,9 @@ async function deliver(
 }
 
 /** Resolves when further messages are enqueued. */
-function nextRing({ notifier }: Store): { rung: Promise<void>; stop: () => void } {
+function nextNotification({ notifier }: Store): { notified: Promise<void>; stop: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
-  return { rung: promise, stop: notifier.on('outbox', () => resolve()) };
+  return { notified: promise, stop: notifier.on('outbox', () => resolve()) };
 }
 
 const wholeDeliveries = async (store: Store) =>
@@ -190,7 +190,7 @@ async function recover({ store, log, onAttempt }: Options, before: number): Prom
     .executeTakeFirst();
   if (numUpdatedRows === 0n) return;
   for (let i = 0n; i < numUpdatedRows; i += 1n) onAttempt('uncertain');
-  log.warn({ count: Number(numUpdatedRows) }, 'deliveries that were under way when the tower ended are sent again');
+  log.warn({ count: Number(numUpdatedRows) }, 'deliveries in progress at the last shutdown are sent again');
 }
 
 type Claimed = Delivery & { kind: string };
@@ -213,14 +213,14 @@ async function claim(store: Store, now: number, busy: string[]): Promise<Claimed
   const ids = taken.map((delivery) => delivery.id);
   const db = await store.db();
   // A former leader may still run this loop: each delivery is claimed by one of the two.
-  const mine = await db
+  const claimed = await db
     .updateTable('outbox_deliveries')
     .set((row) => ({ state: 'sending', attempts: row('attempts', '+', 1), last_attempt_at: at }))
     .where('id', 'in', ids)
     .where('state', '=', 'due')
     .returning('id')
     .execute();
-  const got = new Set(mine.map(({ id }) => id));
+  const got = new Set(claimed.map(({ id }) => id));
   return taken.flatMap((delivery) => (got.has(delivery.id) ? { ...delivery, attempts: delivery.attempts + 1 } : []));
 }
 
@@ -237,7 +237,7 @@ async function attempt(
     : { ok: false, status: null, error: `no sender for ${delivery.kind}`, final: true };
   const db = await store.db();
   // Interrupted by shutdown: whether the message arrived is unknown.
-  if (!outcome.ok && signal.aborted) return putBack(options, delivery);
+  if (!outcome.ok && signal.aborted) return requeue(options, delivery);
   const isDead = !outcome.ok && (outcome.final === true || delivery.attempts >= (sender?.maxAttempts ?? 1));
   const state = outcome.ok ? 'delivered' : isDead ? 'dead' : 'due';
   onAttempt(state === 'due' ? 'failed' : state);
@@ -257,7 +257,7 @@ async function attempt(
     .execute();
 }
 
-async function putBack({ store, onAttempt }: Options, { id, attempts }: Claimed): Promise<void> {
+async function requeue({ store, onAttempt }: Options, { id, attempts }: Claimed): Promise<void> {
   const db = await store.db();
   onAttempt('uncertain');
   await db
@@ -269,7 +269,7 @@ async function putBack({ store, onAttempt }: Options, { id, attempts }: Claimed)
     .execute();
 }
 
-const stopped = 'the tower stopped while this was being sent';
+const stopped = 'the server stopped during this delivery';
 
 const asFailure = (error: unknown): Attempt => ({
   ok: false,
@@ -290,8 +290,8 @@ async function replay(store: Store, clock: Clock, recipient: string, id: number)
     .where('id', '=', id)
     .where('recipient', '=', recipient)
     .executeTakeFirst();
-  if (!row) throw notFound('There is no such delivery', { parameter: 'delivery_id', value: id });
-  if (row.state === 'due' || row.state === 'sending') throw conflict('The delivery is still to be sent');
+  if (!row) throw notFound('delivery not found', { parameter: 'delivery_id', value: id });
+  if (row.state === 'due' || row.state === 'sending') throw conflict('the delivery is still pending');
   await db
     .updateTable('outbox_deliveries')
     .set({ state: 'due', due_at: new Date(clock.now()).toISOString(), attempts: 0 })

@@ -54,8 +54,8 @@ async function follow(pg: Pg, config: ClientConfig, here: Notifier, me: string, 
     const client = new pg.Client({ ...config, query_timeout: undefined });
     client.on('error', end).on('end', end);
     client.on('notification', ({ payload }) => {
-      const said = announcementOf(payload);
-      if (said && said.me !== me) here.notify(said.topic, said.about);
+      const announcement = announcementOf(payload);
+      if (announcement && announcement.me !== me) here.notify(announcement.topic, announcement.about);
     });
     stopping.addEventListener('abort', end, { once: true });
     try {

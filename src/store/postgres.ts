@@ -33,7 +33,7 @@ export async function openPostgres<T>(url: string, part: Part, connections: numb
     await pool.end();
     throw error instanceof TowerError
       ? error
-      : new TowerError('unavailable', `DATABASE_URL: ${addressOf(config)} cannot be used: ${reasonOf(error)}`, {
+      : new TowerError('unavailable', `DATABASE_URL: cannot use ${addressOf(config)}: ${reasonOf(error)}`, {
           cause: error,
         });
   }
@@ -44,7 +44,7 @@ export async function openPostgres<T>(url: string, part: Part, connections: numb
   return {
     engine: 'postgres',
     db: async () => db,
-    inTurn: async (transaction: Transaction<T>, name: string) => {
+    serialised: async (transaction: Transaction<T>, name: string) => {
       await sql`select pg_advisory_xact_lock(hashtext(${name}))`.execute(transaction);
     },
     now: async () => {
@@ -106,7 +106,7 @@ async function prepare(pool: Pool, part: Part, address: string): Promise<void> {
     if (Number(version) < oldestVersion * 10_000)
       throw new TowerError('conflict', `${address} is older than PostgreSQL ${oldestVersion}`);
     if (encoding !== 'UTF8')
-      throw new TowerError('conflict', `${address} holds texts as ${encoding}; make a database with encoding 'UTF8'`);
+      throw new TowerError('conflict', `${address} has encoding ${encoding}; create a database with encoding 'UTF8'`);
     await migratePostgres(client, part, address);
     broken = false;
   } finally {
@@ -122,7 +122,7 @@ async function migratePostgres(client: ClientBase, part: Part, address: string):
   const found = await client.query<{ version: number }>('select version from schema_versions where part = $1', [part]);
   let seen = found.rows[0]?.version ?? 0;
   for (;;) {
-    const up = nextMigration(part, seen, `${address} has`, 'name another database');
+    const up = nextMigration(part, seen, `${address} has`, 'set another DATABASE_URL');
     if (!up) break;
     for (const statement of up.postgres) await client.query(statement);
     seen += 1;
@@ -168,7 +168,7 @@ export async function inspectPostgres(
     }
     return { schema, bytes };
   } catch (error) {
-    throw unavailable(`${addressOf(config)} cannot be read: ${reasonOf(error)}`, error);
+    throw unavailable(`cannot read ${addressOf(config)}: ${reasonOf(error)}`, error);
   } finally {
     await client.end().catch(() => undefined);
   }
@@ -176,25 +176,25 @@ export async function inspectPostgres(
 
 /** The pool, with errors translated to TowerError. */
 function explaining(pool: Pool, address: string) {
-  const said = async <R>(work: Promise<R>, isTroubleAnyway = false): Promise<R> => {
+  const explained = async <R>(work: Promise<R>, isAlwaysUnavailable = false): Promise<R> => {
     try {
       return await work;
     } catch (error) {
       // NUL is the one character that PostgreSQL's text cannot hold, while SQLite's can.
-      if ((error as { code?: unknown }).code === '22021') throw invalid('a text must not hold the character U+0000');
-      if (!isTroubleAnyway && !isTrouble(error)) throw error;
-      throw unavailable(`${address} cannot be used now: ${reasonOf(error)}`, error);
+      if ((error as { code?: unknown }).code === '22021') throw invalid('texts must not contain the character U+0000');
+      if (!isAlwaysUnavailable && !isTrouble(error)) throw error;
+      throw unavailable(`${address} is unavailable: ${reasonOf(error)}`, error);
     }
   };
   return {
     options: pool.options,
     end: () => pool.end(),
     connect: async () => {
-      const client = await said(pool.connect(), true);
+      const client = await explained(pool.connect(), true);
       let isBroken = false;
       return {
         query: (text: unknown, parameters?: unknown) =>
-          said(
+          explained(
             (client.query(text as string, parameters as unknown[]) as unknown as Promise<QueryArrayResult>).catch(
               (error: unknown) => {
                 // After an error that the server did not send, the statement may still be running: the connection is

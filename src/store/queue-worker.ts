@@ -14,7 +14,7 @@ const renewalMs = 3_000;
 const progressMs = 250;
 
 /** Claims the oldest queued job of a kind, or one whose lease expired. */
-export async function claim(options: QueueOptions, kind: string, mostAbandoned: number): Promise<QueuedJob | null> {
+export async function claim(options: QueueOptions, kind: string, maxAbandoned: number): Promise<QueuedJob | null> {
   const { store, tower } = options;
   const db = await store.db();
   for (;;) {
@@ -31,8 +31,8 @@ export async function claim(options: QueueOptions, kind: string, mostAbandoned: 
       .executeTakeFirst();
     if (!due) return null;
     const abandoned = due.abandoned + (due.state === 'running' ? 1 : 0);
-    if (abandoned >= mostAbandoned) {
-      const error = `the tower that was at it ended ${abandoned} times; it is not begun again`;
+    if (abandoned >= maxAbandoned) {
+      const error = `worker died ${abandoned} times; not retrying`;
       await settle(options, kind, due.id, { state: 'failed', error }, due.attempts);
       continue;
     }
@@ -89,27 +89,27 @@ export async function runJob(
 ): Promise<void> {
   const { store, log } = options;
   const over = new AbortController();
-  const speaking = speakFor(options, job, abort, over.signal);
+  const renewal = renewClaim(options, job, abort, over.signal);
   const progress = progressOf(options, job);
   try {
     const outcome = await work(job, { signal: abort.signal, progress: progress.say, isStopping }).then(
       (result): Outcome => ({ state: 'succeeded', result: JSON.stringify(result ?? null) }),
       (error: unknown): Outcome | null => {
         if (abort.signal.aborted) return null;
-        log.warn({ err: error, job: job.id, kind: job.kind, subject: job.subject }, 'a job failed');
+        log.warn({ err: error, job: job.id, kind: job.kind, subject: job.subject }, 'job failed');
         return { state: 'failed', error: publicText(error) };
       },
     );
     const last = await progress.last();
     if (outcome)
-      await patiently(options, isStopping, async () => {
+      await withRetries(options, isStopping, async () => {
         const isKept = await settle(options, job.kind, job.id, { ...outcome, progress: last }, job.attempts);
         if (!isKept && outcome.state === 'succeeded') await addResult(options, job, outcome.result);
       });
-    else if (isStopping()) await putBack(store, job);
+    else if (isStopping()) await requeue(store, job);
   } finally {
     over.abort();
-    await speaking;
+    await renewal;
   }
 }
 
@@ -127,7 +127,7 @@ async function addResult({ store }: QueueOptions, { id, attempts }: QueuedJob, r
 }
 
 /** Retries the write of an outcome: during a short outage of the store the job still belongs to this instance. */
-async function patiently(
+async function withRetries(
   { clock, log }: QueueOptions,
   isStopping: () => boolean,
   write: () => Promise<unknown>,
@@ -138,14 +138,14 @@ async function patiently(
       return;
     } catch (error) {
       if (left === 0 || isStopping()) throw error;
-      log.warn({ err: error }, 'the outcome of a job cannot be kept yet');
+      log.warn({ err: error }, 'failed to store the outcome of a job; retrying');
       await clock.sleep(renewalMs);
     }
   }
 }
 
 /** Requeues a job interrupted by the shutdown of this instance. */
-async function putBack(store: Store, { id, attempts }: QueuedJob): Promise<void> {
+async function requeue(store: Store, { id, attempts }: QueuedJob): Promise<void> {
   const db = await store.db();
   await db
     .updateTable('job_queue')
@@ -158,23 +158,23 @@ async function putBack(store: Store, { id, attempts }: QueuedJob): Promise<void>
 }
 
 /** Renews the lease periodically until the job ends; aborts the job if another instance has it or it has an outcome. */
-async function speakFor(
+async function renewClaim(
   { store, clock, log }: QueueOptions,
   job: QueuedJob,
   abort: AbortController,
   over: AbortSignal,
 ): Promise<void> {
   while (!over.aborted) {
-    const rung = new AbortController();
+    const notified = new AbortController();
     const stop = store.notifier.on('settled', (about) => {
-      if (about === job.id) rung.abort();
+      if (about === job.id) notified.abort();
     });
-    await clock.sleep(renewalMs, AbortSignal.any([over, rung.signal])).catch(() => undefined);
+    await clock.sleep(renewalMs, AbortSignal.any([over, notified.signal])).catch(() => undefined);
     stop();
     if (over.aborted) return;
     try {
       if (await renew(store, job)) continue;
-      abort.abort(new Error('another tower has it, or it is settled'));
+      abort.abort(new Error('another worker has the job, or it has ended'));
       return;
     } catch (error) {
       log.warn({ err: error, job: job.id }, 'the store does not answer while a job runs');

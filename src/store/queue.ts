@@ -10,9 +10,9 @@ import type { Store } from './store.ts';
 export type Queue = {
   /**
    * Registers the handler of a kind; jobs of a kind without one are not claimed.
-   * @param mostAbandoned - a job is not restarted after this many workers died: it may be what kills them
+   * @param maxAbandoned - a job is not restarted after this many workers died: it may be what kills them
    */
-  handle(kind: string, work: Work, mostAbandoned?: number): void;
+  handle(kind: string, work: Work, maxAbandoned?: number): void;
   /**
    * @returns the job, and whether it is new: an open job of the same kind and subject, or any job of the same key, is
    *   returned instead
@@ -38,29 +38,29 @@ type Running = { done: Promise<void>; abort: AbortController; id: string };
 
 export function createQueue(options: QueueOptions): Queue {
   const { store, log } = options;
-  const works = new Map<string, { work: Work; mostAbandoned: number }>();
+  const works = new Map<string, { work: Work; maxAbandoned: number }>();
   const running = new Map<string, Running>();
   let isStopping = false;
   let looking: Promise<void> = Promise.resolve();
   /** Claims a job of each kind that this instance is not running. */
-  const look = (): Promise<void> => {
+  const poll = (): Promise<void> => {
     looking = looking
       .catch(() => undefined)
       .then(async () => {
-        for (const [kind, { work, mostAbandoned }] of works) {
+        for (const [kind, { work, maxAbandoned }] of works) {
           if (isStopping || running.has(kind)) continue;
-          const job = await claim(options, kind, mostAbandoned);
+          const job = await claim(options, kind, maxAbandoned);
           if (job) begin(job, work);
         }
       });
     return looking;
   };
   const lookSoon = () =>
-    void look().catch((error: unknown) => log.warn({ err: error }, 'the job queue cannot be read; it is tried again'));
+    void poll().catch((error: unknown) => log.warn({ err: error }, 'failed to read the job queue; retrying'));
   const begin = (job: QueuedJob, work: Work): void => {
     const abort = new AbortController();
     const done = runJob(options, job, work, abort, () => isStopping)
-      .catch((error: unknown) => log.warn({ err: error, job: job.id }, 'the outcome of a job could not be kept'))
+      .catch((error: unknown) => log.warn({ err: error, job: job.id }, 'failed to store the outcome of a job'))
       .finally(() => {
         running.delete(job.kind);
         if (!isStopping) lookSoon();
@@ -73,7 +73,7 @@ export function createQueue(options: QueueOptions): Queue {
   });
   return {
     ...readsOf(options),
-    handle: (kind, work, mostAbandoned = 3) => void works.set(kind, { work, mostAbandoned }),
+    handle: (kind, work, maxAbandoned = 3) => void works.set(kind, { work, maxAbandoned }),
     add: async (job) => {
       const added = await add(options, job);
       if (added.isNew) store.notifier.notify('queue');
@@ -81,16 +81,16 @@ export function createQueue(options: QueueOptions): Queue {
     },
     cancel: async (kind, id) => {
       await settle(options, kind, id, { state: 'cancelled' });
-      const mine = here(id);
-      mine?.abort.abort(new Error('cancelled'));
-      await mine?.done;
+      const local = here(id);
+      local?.abort.abort(new Error('cancelled'));
+      await local?.done;
     },
-    step: look,
+    step: poll,
     stop: async () => {
       isStopping = true;
       stopListening();
       await looking.catch(() => undefined);
-      for (const { abort } of running.values()) abort.abort(new Error('the tower stops'));
+      for (const { abort } of running.values()) abort.abort(new Error('the server is shutting down'));
       await Promise.all([...running.values()].map(({ done }) => done));
     },
   };
@@ -114,9 +114,9 @@ function readsOf({ store, clock }: QueueOptions) {
     async *follow(kind: string, id: string, over: AbortSignal): AsyncGenerator<QueuedJob> {
       let last = '';
       while (!over.aborted) {
-        const rung = new AbortController();
+        const notified = new AbortController();
         const stop = store.notifier.on('queue', (about) => {
-          if (about === id) rung.abort();
+          if (about === id) notified.abort();
         });
         try {
           const job = await one(kind, id);
@@ -127,7 +127,7 @@ function readsOf({ store, clock }: QueueOptions) {
           last = now;
           if (!isOpen(job)) return;
           // Another instance's notification may be lost.
-          await clock.sleep(1_000, AbortSignal.any([rung.signal, over])).catch(() => undefined);
+          await clock.sleep(1_000, AbortSignal.any([notified.signal, over])).catch(() => undefined);
         } finally {
           stop();
         }

@@ -28,7 +28,7 @@ export function openSqlite<T>(directory: string, part: Part): Store<T> {
       );
       return db;
     },
-    inTurn: async () => undefined,
+    serialised: async () => undefined,
     now: async () => Date.now(),
     notifier: createNotifier(),
     close: async () => {
@@ -57,7 +57,7 @@ function openFile(directory: string, path: string, part: Part): DatabaseSync {
     const reason = error instanceof Error ? error.message : String(error);
     throw new TowerError(
       'unavailable',
-      `${path} cannot be opened: ${reason}. DATA_DIRECTORY must be a folder this user can write to`,
+      `cannot open ${path}: ${reason}. DATA_DIRECTORY must be a folder this user can write to`,
       { cause: error },
     );
   }
@@ -65,7 +65,7 @@ function openFile(directory: string, path: string, part: Part): DatabaseSync {
 
 /** Adapts `node:sqlite` to Kysely's SQLite dialect, which was written for another driver. */
 function kyselyDatabase(file: DatabaseSync, path: string): SqliteDatabase {
-  const said = <R>(work: () => R): R => {
+  const guarded = <R>(work: () => R): R => {
     try {
       return work();
     } catch (error) {
@@ -77,34 +77,34 @@ function kyselyDatabase(file: DatabaseSync, path: string): SqliteDatabase {
     prepare: (text) => {
       // SQLite refuses a transaction that reads and then writes if another process wrote in between; BEGIN IMMEDIATE
       // waits at the start instead.
-      const statement = said(() => file.prepare(text === 'begin' ? 'begin immediate' : text));
+      const statement = guarded(() => file.prepare(text === 'begin' ? 'begin immediate' : text));
       return {
         reader: statement.columns().length > 0,
-        all: (parameters) => said(() => statement.all(...(parameters as SQLInputValue[]))),
+        all: (parameters) => guarded(() => statement.all(...(parameters as SQLInputValue[]))),
         run: (parameters) =>
           // A full disk ends the transaction itself; the error of a second rollback would hide the reason.
           text === 'rollback' && !file.isTransaction
             ? { changes: 0, lastInsertRowid: 0 }
-            : said(() => statement.run(...(parameters as SQLInputValue[]))),
-        iterate: (parameters) => said(() => statement.iterate(...(parameters as SQLInputValue[]))),
+            : guarded(() => statement.run(...(parameters as SQLInputValue[]))),
+        iterate: (parameters) => guarded(() => statement.iterate(...(parameters as SQLInputValue[]))),
       };
     },
   };
 }
 
 /** Result codes of file faults rather than faults of the statement (sqlite.org/rescode.html). */
-const troubles = new Map([
-  [5, 'another process has held it locked for 5 s'],
-  [8, 'it may only be read'],
-  [10, 'the disk does not work as it should'],
-  [11, 'it is damaged; "tower store verify" says more'],
+const faultTexts = new Map([
+  [5, 'another process has locked it for 5 s'],
+  [8, 'it is read-only'],
+  [10, 'disk I/O error'],
+  [11, 'it is damaged; run "tower store verify" for details'],
   [13, 'the disk is full'],
   [14, 'it cannot be opened'],
-  [26, 'it is no database any more'],
+  [26, 'it is not a database'],
 ]);
 
 function explained(error: unknown, path: string): unknown {
   const code = (error as { errcode?: unknown }).errcode;
-  const trouble = typeof code === 'number' ? troubles.get(code & 0xff) : undefined;
-  return trouble === undefined ? error : unavailable(`${path} cannot be used: ${trouble}`, error);
+  const failure = typeof code === 'number' ? faultTexts.get(code & 0xff) : undefined;
+  return failure === undefined ? error : unavailable(`cannot use ${path}: ${failure}`, error);
 }

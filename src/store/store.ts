@@ -19,7 +19,7 @@ export type Store<T = Tables> = {
    * Serializes transactions of one name until they commit. SQLite always does; in PostgreSQL, transactions may
    * otherwise commit in another order than their rows are numbered.
    */
-  inTurn(transaction: Transaction<T>, name: string): Promise<void>;
+  serialised(transaction: Transaction<T>, name: string): Promise<void>;
   /** Milliseconds by the clock that all instances over this store share. */
   now(): Promise<number>;
   notifier: Notifier;

@@ -120,6 +120,8 @@ export type Tables = {
     pinned_by: string;
     pinned_at: string;
   };
+  /** Versions whose last verdict was drift, so that each change of verdict is reported once. */
+  drift_alerts: { registry: string; name: string; version: string; since: string };
   /** The leader's lease. `term` grows with each new leader; `until`: milliseconds by the database's clock. */
   leader: { id: number; holder: string; term: number; until: number };
   /** Job queue. `key` makes an occurrence unique; `attempts` distinguishes one worker's run from the next one's. */

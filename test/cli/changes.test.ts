@@ -21,7 +21,7 @@ async function movedAlias() {
 }
 
 describe('tower events', () => {
-  it('prints what changed, as a table or JSON', async () => {
+  it('prints events as a table or JSON', async () => {
     const { tower, move } = await movedAlias();
     await move('blue', '2');
     const { out } = await tower('events', '--type', 'model_version_alias');
@@ -32,14 +32,14 @@ describe('tower events', () => {
     expect(JSON.parse((await tower('events', '--limit', '1', '--json')).out)).toMatchObject([
       { id: 3, before: '1', after: '2' },
     ]);
-    expect((await tower('events', '--name', 'nobody')).out).toMatch(/^No events match/);
+    expect((await tower('events', '--name', 'nobody')).out).toMatch(/^No matching events/);
     expect(await tower('events', '--type', 'shoe')).toMatchObject({
       code: 2,
       err: expect.stringMatching(/^tower: type must be one of/),
     });
   });
 
-  it('--follow prints what happens, from where it was left', async () => {
+  it('streams new events with --follow, resuming after the given id', async () => {
     const { context, move } = await movedAlias();
     const following = context('events', '--follow', '--after', '1');
     await following.until((out) => out.includes('created'));
@@ -53,7 +53,7 @@ describe('tower events', () => {
 });
 
 describe('tower models history', () => {
-  it('prints turns and where to roll back to', async () => {
+  it('prints the periods of a stage and the rollback target', async () => {
     const { tower, fake, services } = await cliOver();
     const stage = (version: string, name: string) => {
       const found = fake.registry.versions.find((item) => item['name'] === 'DNA' && item['version'] === version) ?? {};
@@ -64,21 +64,21 @@ describe('tower models history', () => {
     await services.registry.refresh();
     const { out } = await tower('models', 'history', 'DNA');
     expect(out).toMatch(
-      /^VERSION +FROM +UNTIL +BY +ENDED BY\n2 +\S+Z +now +stage +-\n1 +before \S+Z +\S+Z +stage +stage_changed\n\nRoll back to: 1 \(version 1 was Production until \S+ and still exists\)$/,
+      /^VERSION +FROM +UNTIL +BY +ENDED BY\n2 +\S+Z +now +stage +-\n1 +before \S+Z +\S+Z +stage +stage_changed\n\nRollback target: 1 \(version 1 was Production until \S+ and still exists\)$/,
     );
     expect((await tower('models', 'history', 'DNA', '--at', '2020-01-01')).out).toMatch(
-      /^Nothing is known of 2020-01-01T00:00:00.000Z: recording began/,
+      /^Unknown at 2020-01-01T00:00:00.000Z: recording began/,
     );
     expect(await tower('models', 'history', 'nobody')).toMatchObject({ code: 3 });
   });
 });
 
 describe('tower token and tower audit', () => {
-  it('make the first key of a locked tower, list it, revoke it; and the log has it all', async () => {
+  it('create the first key of a server with authentication, list and revoke it, and export the audit log', async () => {
     const { tower, towerWith, folder } = await cliOver({ AUTH_ENABLED: 'true' });
     expect(await tower('models', 'list')).toMatchObject({
       code: 6,
-      err: expect.stringMatching(/^tower: Say who you are.* \(set TOWER_TOKEN\)$/),
+      err: expect.stringMatching(/\(set TOWER_TOKEN\)$/),
     });
     const here = { DATA_DIRECTORY: `${folder}/data` };
     const made = await towerWith(here, 'token', 'create', '--name', 'first', '--scope', 'read', '--days', '1');
@@ -87,26 +87,26 @@ describe('tower token and tower audit', () => {
     expect(await towerWith({ TOWER_TOKEN: key }, 'models', 'list')).toMatchObject({ code: 0 });
     expect(await towerWith({ TOWER_TOKEN: key }, 'cache', 'clear')).toMatchObject({
       code: 6,
-      err: expect.stringContaining('This takes the scope operate'),
+      err: expect.stringContaining('Scope operate is required'),
     });
     const id = key.split('_')[1] ?? '';
     expect((await towerWith(here, 'token', 'list')).out).toContain(id);
     expect((await towerWith(here, 'token', 'revoke', id)).code).toBe(0);
     expect(await towerWith({ TOWER_TOKEN: key }, 'models', 'list')).toMatchObject({ code: 6 });
     expect((await towerWith(here, 'audit', 'verify')).out).toMatch(
-      /^The audit log is whole: 4 rows in DATA_DIRECTORY .+$/,
+      /^Audit log verified: 4 entries in DATA_DIRECTORY .+$/,
     );
     const { out: log } = await towerWith(here, 'audit', 'export');
     expect(log).toContain('tower token create');
     expect(log).not.toContain(key);
   });
 
-  it('refuse what is not right', async () => {
+  it('refuse invalid input', async () => {
     const { towerWith, folder } = await cliOver();
     const here = { DATA_DIRECTORY: `${folder}/data` };
     expect(await towerWith(here, 'token', 'create', '--name', 'x', '--scope', 'root')).toMatchObject({
       code: 2,
-      err: 'tower: --scope must be read, operate, approve or admin, not "root"',
+      err: 'tower: --scope must be read, operate, approve or admin (got "root")',
     });
     expect(await towerWith(here, 'token', 'create', '--name', 'x', '--days', '0')).toMatchObject({ code: 2 });
     expect(await towerWith(here, 'token', 'revoke', 'x')).toMatchObject({ code: 2 });
@@ -121,10 +121,10 @@ describe('tower token and tower audit', () => {
 });
 
 describe('tower models compare, gate and hygiene', () => {
-  it('print what is better, what may be promoted and what is wrong, with an exit code for pipelines', async () => {
+  it("print the comparison, the gate's result and findings, with exit codes for pipelines", async () => {
     const { tower, folder } = await cliOver();
     const compared = await tower('models', 'compare', 'DNA', '1', '2');
-    expect(compared.out).toMatch(/^Comparable: unknown \(MLflow has no dataset recorded for both runs\)$/m);
+    expect(compared.out).toMatch(/^Comparable: unknown \(MLflow has no dataset for both runs\)$/m);
     expect(compared.out).toMatch(/^accuracy +0\.945 +0\.91 +-3\.7 % +higher +champion$/m);
     expect(await tower('models', 'compare', 'DNA', '1')).toMatchObject({ code: 2 });
     const rules = join(folder, 'rules.yaml');
@@ -132,7 +132,7 @@ describe('tower models compare, gate and hygiene', () => {
     const passed = await tower('models', 'gate', 'DNA', '2', '--rules', rules);
     expect(passed).toMatchObject({
       code: 0,
-      out: 'PASS: version 2 against version 1\nok    accuracy is 0.91, at least 0.9 is wanted',
+      out: 'PASS: version 2 against version 1\nok    accuracy is 0.91, minimum 0.9',
     });
     writeFileSync(rules, 'rules: [{metric: accuracy, max_loss: 0.01}]');
     const failed = await tower('models', 'gate', 'DNA', '2', '--rules', rules);
@@ -142,40 +142,40 @@ describe('tower models compare, gate and hygiene', () => {
     });
     expect(await tower('models', 'gate', 'DNA', '2')).toMatchObject({
       code: 4,
-      err: expect.stringContaining('There are no rules to judge by'),
+      err: expect.stringContaining('No rules: set GATE_RULES_FILE'),
     });
     expect((await tower('models', 'hygiene', '--kind', 'dangling_alias')).out).toMatch(
-      /^dangling_alias +aliased +9 +the alias gone points at version 9, which is gone$/m,
+      /^dangling_alias +aliased +9 +alias gone points at version 9, which was deleted$/m,
     );
     expect(await tower('models', 'hygiene', '--name', 'nobody')).toMatchObject({ code: 3 });
   });
 });
 
 describe('tower models drift and observe', () => {
-  it('post what was measured and print what is thought of it', async () => {
+  it('post observations and print the drift status', async () => {
     const { tower, folder } = await cliOver({}, { clock: systemClock });
     expect((await tower('models', 'drift', 'DNA', '2')).out).toMatch(
-      /^2 +Staging +- +- +no_data +nothing was measured of this version after its training$/m,
+      /^2 +Staging +- +- +no_data +nothing was measured for this version after its training$/m,
     );
     expect(await tower('models', 'observe', 'DNA', '2', '--metric', 'accuracy', '--value', '0.9')).toMatchObject({
       code: 0,
-      out: '1 taken',
+      out: '1 accepted',
     });
     const file = join(folder, 'observations.json');
     const at = new Date(Date.now() - 86_400_000).toISOString();
     writeFileSync(file, JSON.stringify({ observations: [{ at, metric: 'accuracy', value: 0.91 }] }));
-    expect((await tower('models', 'observe', 'DNA', '2', '--file', file)).out).toBe('1 taken');
-    expect((await tower('models', 'observe', 'DNA', '2', '--file', file)).out).toBe('0 taken, 1 known already');
+    expect((await tower('models', 'observe', 'DNA', '2', '--file', file)).out).toBe('1 accepted');
+    expect((await tower('models', 'observe', 'DNA', '2', '--file', file)).out).toBe('0 accepted, 1 duplicates');
     expect((await tower('models', 'drift', 'DNA', '2')).out).toMatch(
-      /^2 +Staging +accuracy +- +insufficient_data +2 days have a value; 8 are needed for a verdict$/m,
+      /^2 +Staging +accuracy +- +insufficient_data +2 days have values; 8 are required for a verdict$/m,
     );
     expect(await tower('models', 'observe', 'DNA', '2', '--metric', 'accuracy', '--value', 'x')).toMatchObject({
       code: 2,
     });
     expect(await tower('models', 'observe', 'DNA', '2')).toMatchObject({
       code: 2,
-      err: 'tower: name --metric and --value, or --file',
+      err: 'tower: set --metric and --value, or --file',
     });
-    expect(await tower('models', 'drift', 'DNA', '77')).toMatchObject({ code: 2 });
+    expect(await tower('models', 'drift', 'DNA', '77')).toMatchObject({ code: 3 });
   });
 });

@@ -8,7 +8,7 @@ afterEach(() => {
 });
 
 describe('tower models', () => {
-  it('list prints a table for people and JSON for scripts', async () => {
+  it('list prints a table, or JSON with --json', async () => {
     const { tower } = await cliOver();
     const { out, code } = await tower('models', 'list');
     expect(code).toBe(0);
@@ -24,22 +24,22 @@ describe('tower models', () => {
     expect(
       (await tower('models', 'list', '--metric', 'accuracy>=0.9', '--tag', 'validated=true')).out.split('\n'),
     ).toHaveLength(2);
-    expect((await tower('models', 'list', '--search', 'nothing')).out).toBe('No model versions match.');
+    expect((await tower('models', 'list', '--search', 'nothing')).out).toBe('No matching model versions.');
   });
 
-  it('list gives everything, however many pages it takes, unless a limit is asked for', async () => {
+  it('list reads all pages unless a limit is set', async () => {
     const { tower } = await cliOver({ MAX_MODELS_RETURNED: '2' });
     expect(JSON.parse((await tower('models', 'list', '--json')).out)).toHaveLength(5);
     expect(JSON.parse((await tower('models', 'list', '--limit', '1', '--json')).out)).toHaveLength(1);
     expect((await tower('models', 'show', 'DNA', '10')).code).toBe(0);
   });
 
-  it('show, monitor and unmonitor do what they say, with exit codes for scripts', async () => {
+  it('show, monitor and unmonitor have exit codes for scripts', async () => {
     const { tower } = await cliOver();
     expect((await tower('models', 'show', 'DNA', '1')).out).toMatch(/^stage +Production$/m);
     expect(await tower('models', 'show', 'DNA', '9')).toMatchObject({
       code: 3,
-      err: 'tower: Model DNA has no version 9; it has 1, 2, 10',
+      err: 'tower: model DNA has no version 9; available: 1, 2, 10',
     });
     expect(await tower('models', 'show', 'nope')).toMatchObject({
       code: 3,
@@ -74,20 +74,20 @@ describe('tower cache and status', () => {
     await fake.close();
     expect(await tower('cache', 'refresh')).toMatchObject({
       code: 5,
-      err: expect.stringContaining('MLflow cannot be reached'),
+      err: expect.stringContaining('cannot reach MLflow'),
     });
     expect(await tower('status')).toMatchObject({ code: 5, out: expect.stringMatching(/^status +degraded$/m) });
   });
 
-  it('clear where no file is kept is exit code 4', async () => {
+  it('clear without a cache file has exit code 4', async () => {
     const { tower } = await cliOver({ ENABLE_CACHE_PERSISTENCE: 'false' });
     expect(await tower('cache', 'clear')).toMatchObject({
       code: 4,
-      err: expect.stringContaining('No cache file is kept'),
+      err: expect.stringContaining('No cache file is written'),
     });
   });
 
-  it('status is exit code 0 when all is well', async () => {
+  it('status has exit code 0 for a healthy server', async () => {
     const { tower } = await cliOver();
     expect(await tower('status')).toMatchObject({ code: 0, out: expect.stringMatching(/^status +healthy$/m) });
   });
@@ -106,17 +106,24 @@ describe('the command line', () => {
     return { code: process.exitCode, out: out.join('\n'), err: err.join('\n') };
   };
 
-  it('help lists the commands and the exit codes', async () => {
+  it('prints commands and exit codes with --help', async () => {
     const { code, out } = await alone('--help');
     expect(code).toBe(0);
-    for (const word of ['serve', 'models', 'cache', 'status', '--json', 'Exit codes: 0 done, 1 failed, 2 bad usage'])
+    for (const word of [
+      'serve',
+      'models',
+      'cache',
+      'status',
+      '--json',
+      'Exit codes: 0 success, 1 failed, 2 invalid usage',
+    ])
       expect(out).toContain(word);
   });
 
-  it('an unknown command or option is exit code 2', async () => {
+  it('has exit code 2 for an unknown command or option', async () => {
     expect(await alone('modls', 'list')).toMatchObject({
       code: 2,
-      err: 'tower: there is no command modls (tower --help lists them)',
+      err: expect.stringContaining('Did you mean models?') as string,
     });
     expect(await alone('models', 'list', '--shoe')).toMatchObject({
       code: 2,
@@ -132,16 +139,16 @@ describe('the command line', () => {
     });
   });
 
-  it('no tower there is exit code 5 and what to do', async () => {
+  it('has exit code 5 without a server, and says how to start one', async () => {
     expect(await alone('--url', 'http://127.0.0.1:9', 'status')).toMatchObject({
       code: 5,
-      err: 'tower: No tower answers at http://127.0.0.1:9. Start one with "npm start", or name another with --url',
+      err: 'tower: No server answers at http://127.0.0.1:9. Start one with "npm start", or set another address with --url',
     });
   });
 });
 
 describe('tables', () => {
-  it('cut what is too wide for its column, and take control characters out', () => {
+  it('cuts cells wider than their column, and removes control characters', () => {
     expect(
       table(
         ['A', 'N'],

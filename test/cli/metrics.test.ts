@@ -11,7 +11,7 @@ const hours = (count: number, value: (i: number) => number, metric = 'cpu') =>
   }));
 
 describe('tower metrics', () => {
-  it('shows points as a table with a line of blocks, and as CSV', async () => {
+  it('prints points as a table with a sparkline, and as CSV', async () => {
     const { tower, services } = await cliOver();
     await services.analytics.record({ metrics: hours(8, (i) => i) });
     const { out } = await tower('metrics', 'query', 'cpu');
@@ -21,37 +21,47 @@ describe('tower metrics', () => {
     expect(csv).toMatch(/^timestamp,metric,resource,labels,value\n\S+Z,cpu,training,\{\},7$/);
     expect(await tower('metrics', 'query', '--label', 'x')).toMatchObject({
       code: 2,
-      err: 'tower: label must be name:value, not "x"',
+      err: 'tower: label must be name:value (got "x")',
     });
   });
 
-  it('tells trends, forecasts, buckets, anomalies and baselines in words and figures', async () => {
+  it('prints trends, forecasts, buckets, anomalies and baselines', async () => {
     const { tower, services } = await cliOver();
     await services.analytics.record({ metrics: hours(60, (i) => 100 + 2 * i + (i % 3)) });
     const since = new Date(testNow() - 61 * 3_600_000).toISOString();
     expect((await tower('metrics', 'trend', 'cpu', '--start', since)).out).toMatch(
-      /^cpu: INCREASING, 4\d(\.\d+)? a day \(95 %: /,
+      /^cpu: INCREASING, 4\d(\.\d+)? per day \(95 %: /,
     );
     expect(
-      (await tower('metrics', 'forecast', 'cpu', '--method', 'exponential_smoothing', '--periods_ahead', '3')).out,
-    ).toMatch(/^FROM +FORECAST +LOWER 90 % +UPPER 90 %\n(\S+Z +\d+(\.\d+)? +\d+(\.\d+)? +\d+(\.\d+)?\n){3}\noff by /);
+      (await tower('metrics', 'forecast', 'cpu', '--method', 'exponential_smoothing', '--periods-ahead', '3')).out,
+    ).toMatch(
+      /^FROM +FORECAST +LOWER 90 % +UPPER 90 %\n(\S+Z +\d+(\.\d+)? +\d+(\.\d+)? +\d+(\.\d+)?\n){3}\nmean absolute error /,
+    );
     expect((await tower('metrics', 'aggregate', 'cpu', '--granularity', 'day', '--start', since)).out).toMatch(
       /^FROM +POINTS +MEAN +LEAST +GREATEST +P50 +P95 +P99\n/,
     );
-    expect((await tower('metrics', 'anomalies', 'cpu')).out).toBe('nothing unusual in 1 series (calibrated)');
+    expect((await tower('metrics', 'anomalies', 'cpu')).out).toBe('no anomalies in 1 series (calibrated)');
     expect((await tower('metrics', '--baselines')).out).toMatch(
       /^METRIC +RESOURCE +LABELS +HOURS +MEDIAN +MAD\ncpu +training +- +\d+ +1\d\d/,
     );
-    expect((await tower('metrics', 'trend', 'nothing')).out).toMatch(/^nothing: too few points from /);
   });
 
-  it('analyses a component, and collects from this host', async () => {
+  it('analyses a component, and collects metrics of this host', async () => {
     const { tower, services } = await cliOver();
     await services.analytics.record({ metrics: hours(20, (i) => i % 5, 'loss') });
     expect((await tower('metrics', '--analyze', 'training')).out).toMatch(
-      /^METRIC +LAST +A DAY +TREND +ANOMALIES +LAST POINTS\nloss +4 +-?[\d.e-]+ +STABLE +0 +[▁-█]{20}$/,
+      /^METRIC +LAST +PER DAY +TREND +ANOMALIES +LAST POINTS\nloss +4 +-?[\d.e-]+ +STABLE +0 +[▁-█]{20}$/,
     );
-    expect((await tower('metrics', '--analyze', 'nobody')).out).toBe('nothing was recorded of nobody');
+    for (const args of [
+      ['--analyze', 'nobody'],
+      ['anomalies', 'nope'],
+      ['trend', 'nope'],
+      ['aggregate', 'nope'],
+      ['query', 'nope'],
+      ['baselines', 'nope'],
+      ['forecast', 'nope'],
+    ])
+      expect(await tower('metrics', ...args)).toMatchObject({ code: 3, out: '' });
     expect((await tower('metrics', '--collect', '--interval', '1', '--count', '1')).out).toMatch(
       /Z cpu_usage \d+\.\d % {2}memory_usage \d+\.\d %$/,
     );
@@ -60,6 +70,6 @@ describe('tower metrics', () => {
       'loss',
       'memory_usage',
     ]);
-    expect(await tower('metrics')).toMatchObject({ code: 2, err: expect.stringMatching(/name what is wanted/) });
+    expect(await tower('metrics')).toMatchObject({ code: 2, err: expect.stringMatching(/set --collect/) });
   });
 });

@@ -11,7 +11,7 @@ import { clusteredEnv, prometheusOver } from '../support/cluster-series.ts';
 import { testNow } from '../support/sources.ts';
 
 describe('tower rightsizing', () => {
-  it('recommends as a table, and as what can be applied', { timeout: 30_000 }, async () => {
+  it('prints a recommendation as a table, and as outputs to apply', { timeout: 30_000 }, async () => {
     const { tower } = await cliOver(await clusteredEnv());
     const one = ['rightsizing', 'recommend', '--namespace', 'shop', '--service', 'web', '--days', '2'];
     const asTable = await tower(...one, '--compare');
@@ -19,12 +19,12 @@ describe('tower rightsizing', () => {
     expect(asTable.out).toMatch(/^shop\/web\n\nCONTAINER +WHAT +NOW +RECOMMENDED +CONFIDENCE +BOUND BY\n/);
     expect(asTable.out).toMatch(/\nweb +CPU +500m +\d+m +\d+ % +usage\n/);
     expect(asTable.out).toMatch(/\nreplicas +2 → \?: the autoscaler web decides/);
-    expect(asTable.out).toMatch(/\nautoscaler +web 60 % → \d+ %: scales at 0\.36 cores a pod/);
-    expect(asTable.out).toMatch(/\ncost +\d+\.\d\d USD → \d+\.\d\d USD a month, saves \d+\.\d\d USD/);
-    expect(asTable.out).toMatch(/\nweb CPU, before floors, by +tower \d+m, krr_simple \d+m/);
+    expect(asTable.out).toMatch(/\nautoscaler +web 60 % → \d+ %: scales at 0\.36 cores per pod/);
+    expect(asTable.out).toMatch(/\ncost +\d+\.\d\d USD → \d+\.\d\d USD per month, saves \d+\.\d\d USD/);
+    expect(asTable.out).toMatch(/\nweb CPU, unbounded, by +tower \d+m, krr_simple \d+m/);
     const kubectl = await tower(...one, '--output', 'kubectl');
     expect(kubectl.out).toMatch(
-      /^# set the target of the autoscaler web to \d+ % of cpu with the requests: it is not known in full/m,
+      /^# set the target of the autoscaler web to \d+ % of cpu together with the requests: its metrics are not fully known/m,
     );
     expect(kubectl.out).toMatch(/^kubectl patch deployment web -n shop --type strategic -p '[^\n]*'$/m);
     const helm = parse((await tower(...one, '--output', 'helm')).out) as { resources: object };
@@ -33,11 +33,13 @@ describe('tower rightsizing', () => {
     });
     const limited = await tower(...one, '--violation', '0.2', '--cpu-limit', '--output', 'kubectl');
     expect(limited.out).toMatch(/"limits":\{"cpu":"\d+m","memory"/);
-    expect((await tower(...one, '--violation', '2')).err).toBe('tower: violation must be a number from 0.005 to 0.5');
+    expect((await tower(...one, '--violation', '2')).err).toBe(
+      'tower: violation must be a number between 0.005 and 0.5',
+    );
     const all = await tower('rightsizing', 'recommend', '--namespace', 'shop', '--days', '2');
-    expect(all.out).toMatch(/^shop\/idle\n[\s\S]*\nshop\/web\n[\s\S]*\nall together: .* saves /);
+    expect(all.out).toMatch(/^shop\/idle\n[\s\S]*\nshop\/web\n[\s\S]*\ntotal: .* saves /);
     const nobody = ['rightsizing', 'recommend', '--namespace', 'shop', '--service', 'nobody'];
-    const none = 'shop/nobody: no recommendation: Prometheus knows no container of it in the last 14 days';
+    const none = 'shop/nobody: no recommendation: Prometheus has no container of it in the last 14 days';
     expect(await tower(...nobody)).toMatchObject({ code: 1, out: none });
     // A recommendation that cannot be applied is printed as a comment, with an exit code of its own.
     expect(await tower(...nobody, '--output', 'kubectl')).toMatchObject({ code: 1, out: `# ${none}` });
@@ -47,7 +49,7 @@ describe('tower rightsizing', () => {
     expect(bounded.out).toMatch(/\nweb +CPU +500m +700m .* floor\nweb +memory +256Mi +64Mi +- +cap\n/);
   });
 
-  it('recommends for all workloads of a namespace, also for more than are asked for at once', async () => {
+  it('recommends for all workloads of a namespace, with paging', async () => {
     const now = testNow();
     const names = Array.from({ length: 60 }, (_, i) => `service-${String(i).padStart(2, '0')}`);
     const labelled = (deployment: string) => ({ job: 'kube-state-metrics', namespace: 'shop', deployment });
@@ -63,7 +65,7 @@ describe('tower rightsizing', () => {
     expect(all.code).toBe(1);
   }, 60_000);
 
-  it('prints what it knows of a namespace when the tower goes away on the way', async () => {
+  it('prints partial results if the server becomes unavailable', async () => {
     const { towerWith } = await cliOver();
     const cost = { currency: 'USD', monthly_now: 3, monthly_recommended: 2, monthly_saving: 1 };
     const page = { recommendations: [], failures: [], cost, left_off: 9, next: 'web Deployment' };
@@ -78,10 +80,10 @@ describe('tower rightsizing', () => {
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const { code, out } = await towerWith({ TOWER_URL: url }, 'rightsizing', 'recommend', '--namespace', 'shop');
     expect(code).toBe(1);
-    expect(out).toMatch(/^all after web Deployment: .*Prometheus is away\n\nall together: .* saves 1\.00 USD/);
+    expect(out).toMatch(/^all after web Deployment: .*Prometheus is away\n\ntotal: .* saves 1\.00 USD/);
   });
 
-  it('tests all rules on a CSV, and draws them', { timeout: 30_000 }, async () => {
+  it('backtests all strategies on a CSV file, and plots them', { timeout: 30_000 }, async () => {
     const { tower, folder } = await cliOver();
     const [csv, picture] = [join(folder, 'usage.csv'), join(folder, 'usage.svg')];
     const start = Date.UTC(2026, 10, 1);
@@ -98,7 +100,9 @@ describe('tower rightsizing', () => {
     expect(tested.out).toContain('3 windows of 24 h');
     expect(readFileSync(picture, 'utf8')).toContain('11-08');
     const few = await tower(...asked, '--strategies', 'tower, vpa', '--own-floors');
-    expect(few.out).toMatch(/^STRATEGY .*\ntower .*\nvpa .*\n\n3 windows/);
+    expect(few.out).toMatch(
+      /^STRATEGY .*\ntower .*\nvpa .*\n\nRequest for the next 24 h: \d+m \(.* \d+ %\)\n\n3 windows/,
+    );
     writeFileSync(csv, `time,cores\n${rows.filter((_, i) => i !== 5).join('\n')}\n`);
     // A missing row is a gap.
     const gap = await tower('--json', ...asked);
@@ -107,24 +111,24 @@ describe('tower rightsizing', () => {
     writeFileSync(csv, `time,cores\n${unix.join('\n')}\n`);
     expect((await tower(...asked)).out).toBe(tested.out);
     for (const [body, error] of [
-      [[rows[1], rows[0], rows[2]], 'row 2 is not after the one before; rows must be in the order of their times'],
+      [[rows[1], rows[0], rows[2]], 'row 2 is not later than the previous row; rows must be sorted by time'],
       [
         [rows[0], rows[1], '2026-11-01T01:25:00Z,1', rows[2]],
-        'row 2 is not a whole number of steps of 1500 s after the first; say another --step, or leave --time out',
+        'row 2 is not at a multiple of 1500 s after the first; set another --step, or omit --time',
       ],
-      [['a,b,c'], 'row 1 has 3 cells, and the header 2; a cell with a comma in it must be quoted'],
-      [['a,"b'], 'line 2: there is a quote that does not end'],
+      [['a,b,c'], 'row 1 has 3 cells, the header has 2; cells with a comma must be quoted'],
+      [['a,"b'], 'line 2: unterminated quote'],
     ] as const) {
       writeFileSync(csv, `time,cores\n${body.join('\n')}\n`);
       expect((await tower(...asked)).err).toBe(`tower: ${error}`);
     }
     writeFileSync(csv, 'cores\n1\n2\n3\nmany\n5\n');
     const last = ['forecast', '--csv', csv, '--column', 'cores', '--last', '3'];
-    expect((await tower(...last)).err).toBe('tower: cores in row 4 is "many", no number');
-    expect((await tower(...asked, '--prometheus', 'shop/web')).err).toBe('tower: name --prometheus or --csv, not both');
+    expect((await tower(...last)).err).toBe('tower: cores in row 4 must be a number (got "many")');
+    expect((await tower(...asked, '--prometheus', 'shop/web')).err).toBe('tower: set either --prometheus or --csv');
     expect(await tower('rightsizing', 'backtest')).toMatchObject({
       code: 2,
-      err: 'tower: name --prometheus, or --csv and --column',
+      err: 'tower: set --prometheus, or --csv and --column',
     });
     expect(await tower('rightsizing', 'backtest', '--prometheus', 'web')).toMatchObject({
       code: 2,
@@ -135,7 +139,7 @@ describe('tower rightsizing', () => {
 });
 
 describe('tower experiments', () => {
-  it('shows which can be learned from, and deletes them where that is confirmed', async () => {
+  it('lists quality grades, and deletes after confirmation', async () => {
     const { tower, folder } = await cliOver();
     const files = join(folder, 'data', 'experiments');
     cpSync(new URL('../fixtures/mora-experiments', import.meta.url), files, { recursive: true });
@@ -145,15 +149,15 @@ describe('tower experiments', () => {
     );
     expect(listed.out).toMatch(/\nexperiments +3: 0 high, 0 medium, 3 low quality\n/);
     expect((await tower('experiments', 'show', 'frontend_browsing_replicas_1_users_10')).out).toMatch(
-      /\nload_success +NO +0 of 40 requests succeeded, 0 %; 95 % are needed\n/,
+      /\nload_success +NO +0 of 40 requests succeeded, 0 %; at least 95 % required\n/,
     );
     expect((await tower('experiments', 'show', 'frontend_browsing_replicas_9_users_10')).code).toBe(3);
     expect(await tower('clean', 'experiments')).toMatchObject({
       code: 2,
-      err: 'tower: say --confirm: the files are gone then',
+      err: 'tower: set --confirm to delete the files',
     });
     expect((await tower('clean', 'experiments', '--service', 'frontend', '--confirm')).out).toBe(
-      '1 experiments deleted.',
+      'deleted 1 experiments',
     );
     expect(existsSync(join(files, 'frontend_browsing_replicas_1_users_10.json'))).toBe(false);
     expect(readdirSync(files).filter((file) => file.endsWith('.csv'))).toHaveLength(2);
@@ -161,7 +165,7 @@ describe('tower experiments', () => {
 });
 
 describe('tower load', () => {
-  it('writes plans and judges what came of them, without a tower', async () => {
+  it('generates plans and evaluates results without a server', async () => {
     const { towerWith, folder } = await cliOver();
     const tower = async (...args: string[]) => towerWith({ TOWER_URL: 'http://127.0.0.1:9' }, ...args);
     const [plan, own, jtl] = ['plan.jmx', 'own.yaml', 'run.jtl'].map((file) => join(folder, file)) as [
@@ -174,7 +178,7 @@ describe('tower load', () => {
     const target = ['--target', 'http://shop:8080'];
     const written = await tower('load', 'script', '--scenario', own, ...target, '--users', '5', '--out', plan);
     expect(written.out).toMatch(
-      /plan\.jmx is written; run it with: tower load run --plan .*plan\.jmx, or jmeter -n -t .*plan\.jmx -l .*plan\.jtl -Jjmeter.save.saveservice.subresults=false$/,
+      /plan\.jmx; run it with: tower load run --plan .*plan\.jmx, or jmeter -n -t .*plan\.jmx -l .*plan\.jtl -Jjmeter.save.saveservice.subresults=false$/,
     );
     expect(readFileSync(plan, 'utf8')).toContain('__P(users,5)');
     expect((await tower('load', 'script', '--scenario', 'browsing', ...target, '--tool', 'k6')).out).toContain(
@@ -186,7 +190,7 @@ describe('tower load', () => {
     });
     expect(await tower('load', 'script', '--scenario', 'browsing', ...target, '--users', '0')).toMatchObject({
       code: 2,
-      err: 'tower: --users must be a whole number from 1 to 10000',
+      err: 'tower: --users must be an integer between 1 and 10000',
     });
     const shop = await fakeBoutique();
     writeFileSync(own, 'name: own\nrounds: [{name: look, steps: [{name: home, path: /}]}]\n');
@@ -202,7 +206,7 @@ describe('tower load', () => {
     const judged = await tower('load', 'judge', jtl);
     expect(judged).toMatchObject({
       code: 1,
-      err: 'tower: only 0 % of the requests succeeded: nothing can be learned from this run',
+      err: 'tower: only 0 % of the requests succeeded: the results are not usable',
     });
     expect(judged.out).toMatch(/\nhome +1 +1 +12 +1 × 500 Internal$/);
   });

@@ -24,48 +24,48 @@ function scratch(path: string): void {
 }
 
 describe('tower store', () => {
-  it('backs up while a tower runs; what is restored is what was there, without the key', async () => {
+  it('backs up while a server runs; a restore has the same content without the key', async () => {
     const { onFolder, data, copy } = await filled();
     expect((await onFolder(data, 'store', 'backup', copy)).out).toMatch(
-      /^FILE +BYTES\ntower\.db +\d+\nmetrics\.db +\d+\nmodels\/cart\.json +2\n\n.*keep tower\.key/,
+      /^FILE +BYTES\ntower\.db +\d+\nmetrics\.db +\d+\nmodels\/cart\.json +2\n\n.*store tower\.key/,
     );
     expect(existsSync(join(copy, 'tower.key'))).toBe(false);
     const fresh = join(temporaryFolder(), 'data');
-    expect((await onFolder(fresh, 'store', 'restore', copy)).out).toMatch(/^3 files of \S+Z are in /);
+    expect((await onFolder(fresh, 'store', 'restore', copy)).out).toMatch(/^restored 3 files of \S+Z to /);
     expect(readFileSync(join(fresh, 'models', 'cart.json'), 'utf8')).toBe('{}');
     const { services } = await testTower({ DATA_DIRECTORY: fresh });
     expect((await services.analytics.points({})).points).toMatchObject([{ metric: 'cpu', value: 7 }]);
     expect(await services.access.keys.list()).toMatchObject([{ name: 'kept' }]);
   });
 
-  it('overwrites neither a store nor a backup', async () => {
+  it('never overwrites a store or a backup', async () => {
     const { onFolder, data, copy } = await filled();
     await onFolder(data, 'store', 'backup', copy);
     expect(await onFolder(data, 'store', 'backup', copy)).toMatchObject({
       code: 4,
-      err: expect.stringContaining('is not empty: name a new folder'),
+      err: expect.stringContaining('is not empty: choose a new folder'),
     });
     expect(await onFolder(data, 'store', 'restore', copy)).toMatchObject({
       code: 4,
-      err: expect.stringContaining('is there already: move the data folder away'),
+      err: expect.stringContaining('already exists: move the data folder away'),
     });
   });
 
-  it('restores nothing beside what an old database left', async () => {
+  it('refuses to restore next to files of an old database', async () => {
     const { onFolder, data, copy } = await filled();
     await onFolder(data, 'store', 'backup', copy);
     const fresh = temporaryFolder();
     writeFileSync(join(fresh, 'tower.db-wal'), 'old');
     expect(await onFolder(fresh, 'store', 'restore', copy)).toMatchObject({
       code: 4,
-      err: expect.stringMatching(/tower\.db-wal is there already/),
+      err: expect.stringMatching(/tower\.db-wal already exists/),
     });
   });
 
-  it('finds what is damaged, and restores nothing of it', async () => {
+  it('detects damage, and refuses to restore from it', async () => {
     const { onFolder, data, copy } = await filled();
     expect((await onFolder(data, 'store', 'verify')).out).toMatch(
-      /^FILE +BYTES +SCHEMA +WRONG\ntower\.db +\d+ +5 +nothing\nmetrics\.db +\d+ +1 +nothing$/,
+      /^FILE +BYTES +SCHEMA +WRONG\ntower\.db +\d+ +6 +nothing\nmetrics\.db +\d+ +1 +nothing$/,
     );
     await onFolder(data, 'store', 'backup', copy);
     scratch(join(copy, 'metrics.db'));
@@ -84,15 +84,15 @@ describe('tower store', () => {
     });
     expect(await onFolder(fresh, 'store', 'backup', `${copy}2`)).toMatchObject({
       code: 3,
-      err: expect.stringContaining('there is no store in'),
+      err: expect.stringContaining('no store in'),
     });
   });
 
-  it('migrates a folder by itself', async () => {
+  it('migrates a folder', async () => {
     const { onFolder } = await filled();
     const fresh = join(temporaryFolder(), 'data');
     expect((await onFolder(fresh, 'store', 'migrate')).out).toBe(
-      'FILE        SCHEMA\ntower.db         5\nmetrics.db       1',
+      'FILE        SCHEMA\ntower.db         6\nmetrics.db       1',
     );
   });
 });

@@ -14,20 +14,20 @@ describe('table', () => {
     expect(new Set(columns).size).toBe(1);
   });
 
-  it('cuts what is too wide by columns, and never within a character', () => {
+  it('cuts by display width, never within a character', () => {
     const [, row] = table(['NAME'], [['模型登録管理']], 7).split('\n');
     expect(row).toBe('模型登…');
     expect(table(['NAME'], [['👩‍🔬👩‍🔬👩‍🔬']], 5).split('\n')[1]).toBe('👩‍🔬👩‍🔬…');
   });
 
-  it('lets no character through that controls a terminal or turns the direction of text', () => {
+  it('removes characters that control a terminal or change the text direction', () => {
     const evil = ['\u202E', '\u2066', '\u200F', '\u001B[2J', '\u0007', '\u2028'].join('x');
     expect(plain(evil)).not.toMatch(/[\p{Cc}\p{Bidi_Control}\u2028]/u);
     expect(card([[`a${evil}`, evil]]).replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Bidi_Control}\u2028]/u);
   });
 });
 
-it('table takes any number of rows, and card any number of entries', () => {
+it('renders any number of rows and entries', () => {
   const rows = Array.from({ length: 200_000 }, () => ['x']);
   expect(table(['A'], rows).split('\n')).toHaveLength(200_001);
   expect(card([])).toBe('');

@@ -4,12 +4,12 @@ import { splitCredentials } from '#config/registries.ts';
 import type { TowerError } from '#kernel/errors.ts';
 import { envExample } from '../support/env-example.ts';
 
-describe('settings', () => {
-  it('.env.example lists every variable with its default (npm test -- -u writes it anew)', async () => {
+describe('readConfig', () => {
+  it('has every variable with its default in .env.example (update with npm test -- -u)', async () => {
     await expect(envExample()).toMatchFileSnapshot('../../.env.example');
   });
 
-  it('every default of the contract holds', () => {
+  it('has every documented default', () => {
     const { config } = readConfig({});
     expect(config).toMatchObject({
       API_HOST: '127.0.0.1',
@@ -30,15 +30,17 @@ describe('settings', () => {
     });
   });
 
-  it('every invalid variable is named with its rule, all at once', () => {
+  it('reports all invalid variables with their rules at once', () => {
     const wrong = { API_PORT: '99999', ENABLE_CACHE: 'maybe', LOG_LEVEL: 'LOUD', CACHE_TIMEOUT_SECONDS: 'soon' };
-    expect(() => readConfig(wrong)).toThrow(/API_PORT must be a whole number from 0 to 65535, not "99999"/);
-    expect(() => readConfig(wrong)).toThrow(/ENABLE_CACHE must be true or false, not "maybe"/);
-    expect(() => readConfig(wrong)).toThrow(/LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not "LOUD"/);
-    expect(() => readConfig(wrong)).toThrow(/CACHE_TIMEOUT_SECONDS must be a whole number from 1 to 3600, not "soon"/);
+    expect(() => readConfig(wrong)).toThrow(/API_PORT must be an integer between 0 and 65535 \(got "99999"\)/);
+    expect(() => readConfig(wrong)).toThrow(/ENABLE_CACHE must be true or false \(got "maybe"\)/);
+    expect(() => readConfig(wrong)).toThrow(/LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR \(got "LOUD"\)/);
+    expect(() => readConfig(wrong)).toThrow(
+      /CACHE_TIMEOUT_SECONDS must be an integer between 1 and 3600 \(got "soon"\)/,
+    );
   });
 
-  it('reports every rule about several variables at once, beside those about one', () => {
+  it('reports rules across variables together with rules about single ones', () => {
     const wrong = {
       API_PORT: '99999',
       API_HOST: '0.0.0.0',
@@ -83,11 +85,11 @@ describe('settings', () => {
     ]);
   });
 
-  it('an empty variable counts as not set', () => {
+  it('treats an empty variable as not set', () => {
     expect(readConfig({ API_PORT: '', MLFLOW_TRACKING_URI: ' ' }).config).toMatchObject({ API_PORT: 8000 });
   });
 
-  it('secrets and credentials in the address are not part of what may be shown', () => {
+  it('excludes secrets and credentials in addresses from printable settings', () => {
     const { config, secrets } = readConfig({
       MLFLOW_TRACKING_URI: 'https://dana:hunter2@mlflow.example.com/x?token=abc',
       MLFLOW_TRACKING_PASSWORD: 's3cret',
@@ -105,7 +107,7 @@ describe('settings', () => {
     'https://u:p@ss@host/x',
     'https://u:p/ss@host/x',
     'http://u@host/x',
-  ])('no part of the password in %s is shown', (uri) => {
+  ])('shows no part of the password in %s', (uri) => {
     expect(splitCredentials(uri).uri).not.toMatch(/u:|p@|ss@|u@/);
   });
 
@@ -114,11 +116,11 @@ describe('settings', () => {
     'file:///mnt/team@corp/mlruns',
     './team@corp/mlruns',
     'https://mlflow.corp/gw@v1',
-  ])('an @ that is no credential stays where it is: %s', (uri) => {
+  ])('keeps an @ that is not a credential: %s', (uri) => {
     expect(splitCredentials(uri)).toEqual({ uri });
   });
 
-  it('several registries have names, and credentials of their own', () => {
+  it('reads several registries with names and credentials of their own', () => {
     const { config, secrets } = readConfig({
       MLFLOW_TRACKING_URI: 'prod=https://dana:hunter2@a.example.com , lab-eu=./mlruns',
       MLFLOW_TRACKING_TOKEN: 'common',
@@ -143,18 +145,11 @@ describe('settings', () => {
     ]);
   });
 
-  it.each([
-    'prod=',
-    'Prod=./a',
-    'a=./x,a=./y',
-    'a=./x,./y',
-    'sample=./x',
-    'a=./x,',
-  ])('the list %j is refused', (list) => {
+  it.each(['prod=', 'Prod=./a', 'a=./x,a=./y', 'a=./x,./y', 'sample=./x', 'a=./x,'])('refuses the list %j', (list) => {
     expect(() => readConfig({ MLFLOW_TRACKING_URI: list })).toThrow(/^MLFLOW_TRACKING_URI must/);
   });
 
-  it('an @ in a query never changes the host', () => {
+  it('never changes the host because of an @ in a query', () => {
     expect(splitCredentials('https://mlflow.corp/p?user=a@evil.example').uri).toBe('https://mlflow.corp/p');
   });
 });

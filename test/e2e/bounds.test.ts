@@ -27,35 +27,35 @@ async function listening() {
 
 const head = (more: string) => `POST /monitor HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${more}`;
 
-describe('what is too much', () => {
-  it('headers of a megabyte are refused in the usual form', async () => {
+describe('request limits', () => {
+  it('refuses headers of a megabyte in the usual format', async () => {
     const { send, stillWorks } = await listening();
     const said = await send(`GET / HTTP/1.1\r\nhost: x\r\nx-long: ${'a'.repeat(20_000)}\r\n\r\n`);
     expect(said).toMatch(/^HTTP\/1\.1 431 /);
     expect(JSON.parse(said.slice(said.indexOf('\r\n\r\n')))).toMatchObject({
-      detail: 'Address and headers together must not be longer than 16 KB',
+      detail: 'URL and headers together must be at most 16 KB',
       error: { type: 'invalid' },
     });
     await send(`GET / HTTP/1.1\r\nhost: x\r\nx-long: ${'a'.repeat(1_000_000)}\r\n\r\n`);
     await stillWorks();
   });
 
-  it('what is no HTTP is told so', async () => {
+  it('refuses bytes that are not HTTP', async () => {
     const { send } = await listening();
-    expect(await send('\x16\x03\x01\x02hello\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 [\s\S]*"This is not HTTP"/);
+    expect(await send('\x16\x03\x01\x02hello\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 [\s\S]*"Not a valid HTTP request"/);
   });
 
-  it('a body that comes too slowly ends the connection', async () => {
+  it('closes the connection if a body arrives too slowly', async () => {
     const { app, send, stillWorks } = await listening();
     app.server.headersTimeout = 100;
     app.server.requestTimeout = 200;
     expect(await send(head('content-length: 1000\r\n\r\n'), '{"model')).toMatch(
-      /^HTTP\/1\.1 408 [\s\S]*"The request did not come within the time allowed"/,
+      /^HTTP\/1\.1 408 [\s\S]*"The request was not received in time"/,
     );
     await stillWorks();
   });
 
-  it('a body that is too large is refused before it is read', async () => {
+  it('refuses a body that is too large before reading it', async () => {
     const { send } = await listening();
     expect(await send(head('content-length: 99999999\r\nconnection: close\r\n\r\n'))).toMatch(/^HTTP\/1\.1 413 /);
   });
@@ -67,7 +67,7 @@ describe('what is too much', () => {
     '/model/DNA/1/gate',
     '/api/v1/access/keys',
     '/webhooks/mlflow',
-  ])('deep JSON sent to %s is no trouble', async (url) => {
+  ])('accepts deep JSON sent to %s', async (url) => {
     const { app, stillWorks } = await listening();
     for (const payload of [
       '['.repeat(500_000),
@@ -85,7 +85,7 @@ describe('what is too much', () => {
     await stillWorks();
   });
 
-  it('names a prototype would answer to are names like any other', async () => {
+  it('treats names of Object.prototype like any other name', async () => {
     const { app } = await listening();
     const payload =
       '{"observations":[{"at":"2026-11-19T00:00:00Z","feature":"__proto__","histogram":{"categories":{"__proto__":5,"constructor":7}}}]}';

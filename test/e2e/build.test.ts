@@ -16,7 +16,7 @@ describe('the build', () => {
     expect(status).toBe(0);
   }, 60_000);
 
-  it('answers with its workers, WASM, migrations, documentation pages and lazily loaded parts', async () => {
+  it('serves with its workers, WASM, migrations, documentation pages and lazily loaded parts', async () => {
     const folder = temporaryFolder();
     const url = `http://127.0.0.1:${await freePort()}`;
     const server = start(process.execPath, [bin, 'serve', '--port', new URL(url).port], { cwd: folder });
@@ -71,7 +71,7 @@ describe('the build', () => {
     );
   });
 
-  it('names the licence of every package that is in it', () => {
+  it('lists the licence of every bundled package', () => {
     const notice = readFileSync(join(root, 'dist/NOTICE'), 'utf8');
     for (const name of ['fastify', 'zod', 'undici', 'pino', 'kysely', '@fastify/swagger-ui', 'redoc'])
       expect(notice).toMatch(new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\((MIT|BSD-3-Clause|Apache-2\\.0)\\)$`, 'm'));

@@ -11,8 +11,8 @@ const rounds = process.env['SOAK'] ? 100 : 10;
 type Event = { id: number; type: string; alias: string | null; before: string | null; after: string | null };
 type Delivery = { webhook_message_id: string; state: string; uncertain_attempts: number };
 
-describe('SIGKILL at any moment of a refresh', () => {
-  it('loses and doubles no event, and delivers each at least once', { timeout: 300_000 }, async () => {
+describe('SIGKILL during a refresh', () => {
+  it('neither loses nor duplicates an event, and delivers each at least once', { timeout: 300_000 }, async () => {
     const registry = smallRegistry();
     const dna = registry.models.find((item) => item['name'] === 'DNA') ?? {};
     const setAlias = (value: number) => {

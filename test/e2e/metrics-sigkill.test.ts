@@ -18,7 +18,7 @@ const writer = (place: Place, first: number) => `
   import { createRecorder } from ${ours('services/analytics/storage/recorder.ts')};
   import { sealHours } from ${ours('services/analytics/storage/seal.ts')};
   const store = await openMetricStore(${JSON.stringify(place)});
-  const recorder = createRecorder({ store, mostSeries: 100 });
+  const recorder = createRecorder({ store, maxSeries: 100 });
   let next = ${first};
   const write = async (k) => {
     for (;;) {
@@ -37,7 +37,7 @@ const writer = (place: Place, first: number) => `
     await new Promise((resolve) => setImmediate(resolve));
   }`;
 
-it('SIGKILL while points are written and hours sealed: what was committed is there, once, and the file is sound', async () => {
+it('SIGKILL during writes and sealing keeps every committed point exactly once and the file intact', async () => {
   const folder = temporaryFolder();
   const place = await placeIn(folder);
   await (await openMetricStore(place)).close();

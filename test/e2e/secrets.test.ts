@@ -19,7 +19,7 @@ const secrets = {
 };
 
 describe('secrets', () => {
-  it('are in no answer, header, log line, metric, cache file, configuration or audit row', async () => {
+  it('appear in no answer, header, log line, metric, cache file, configuration or audit entry', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const env = {
       ...secrets,

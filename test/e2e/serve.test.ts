@@ -14,7 +14,7 @@ const finished = async (args: string[], env: Record<string, string> = {}) => {
 };
 
 describe('tower serve', () => {
-  it('without settings shows the sample registry, says so, and stops cleanly on SIGTERM', async () => {
+  it('serves and labels the sample registry without settings, and stops cleanly on SIGTERM', async () => {
     const tower = await servingTower(temporaryFolder());
     const models = await fetch(`${tower.url}/models`);
     expect(models.headers.get('x-data-source')).toBe('sample');
@@ -40,8 +40,7 @@ describe('tower serve', () => {
     const open = fetch(`${tower.url}/runs/1`);
     while (fake.calls.length === calls) await new Promise((resolve) => setImmediate(resolve));
     const stopped = tower.stop();
-    while (!tower.output().includes('open requests are finished first'))
-      await new Promise((resolve) => setImmediate(resolve));
+    while (!tower.output().includes('finishing open requests')) await new Promise((resolve) => setImmediate(resolve));
     release();
     expect((await open).status).toBe(200);
     expect(await stopped).toBe(0);
@@ -60,7 +59,7 @@ describe('tower serve', () => {
     expect(performance.now() - since).toBeLessThan(5_000);
   });
 
-  it('mirrors a server, keeps the copy in a file, and is ready from it when the server is gone', async () => {
+  it('mirrors a server, caches the mirror in a file, and serves from it without MLflow', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const folder = temporaryFolder();
     const env = { MLFLOW_TRACKING_URI: fake.url, MLFLOW_MAX_RETRIES: '0' };
@@ -73,26 +72,26 @@ describe('tower serve', () => {
     await second.stop();
   });
 
-  it('an invalid setting stops the start and is named', async () => {
+  it('refuses to start with an invalid setting', async () => {
     const { code, output } = await finished(['serve'], { API_PORT: 'eight', ENABLE_CACHE: 'perhaps' });
     expect(code).toBe(2);
-    expect(output).toContain('API_PORT must be a whole number from 0 to 65535, not "eight"');
-    expect(output).toContain('ENABLE_CACHE must be true or false, not "perhaps"');
+    expect(output).toContain('API_PORT must be an integer between 0 and 65535 (got "eight")');
+    expect(output).toContain('ENABLE_CACHE must be true or false (got "perhaps")');
     expect(output).not.toContain('    at ');
   });
 
-  it('a port in use, and an address that cannot be read, are said in one line', async () => {
+  it('reports a port in use and an unreadable address in one line', async () => {
     const tower = await servingTower(temporaryFolder());
     const busy = await finished(['serve', '--port', new URL(tower.url).port]);
     expect(busy.code).toBe(4);
-    expect(busy.output).toMatch(/port \d+ on 127\.0\.0\.1 is in use; name another with --port or API_PORT/);
+    expect(busy.output).toMatch(/port \d+ on 127\.0\.0\.1 is in use; set another one with --port or API_PORT/);
     const unreadable = await finished(['serve'], { MLFLOW_TRACKING_URI: 'postgresql://u:secret@h/db' });
     expect(unreadable.code).toBe(2);
-    expect(unreadable.output).toContain('postgresql: addresses cannot be read directly');
+    expect(unreadable.output).toContain('postgresql: addresses are not supported');
     expect(unreadable.output).not.toContain('secret');
   });
 
-  it('--config prints the settings in force, without secrets and without starting', async () => {
+  it('prints the effective settings without secrets and without starting with --config', async () => {
     const { code, output } = await finished(['serve', '--config', '--port', '9123'], {
       MLFLOW_TRACKING_TOKEN: 't0ken',
       MLFLOW_TRACKING_URI: 'http://u:pw@h',
@@ -102,7 +101,7 @@ describe('tower serve', () => {
     expect(output).not.toMatch(/t0ken|pw/);
   });
 
-  it('settings come from .env, and the environment wins over it', async () => {
+  it('reads .env, with precedence for the environment', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, '.env'), 'API_PORT=9001\nLOG_LEVEL=ERROR\n');
     const command = towerCommand(['serve', '--config'], { cwd: folder, env: { LOG_LEVEL: 'DEBUG' } });
@@ -111,7 +110,7 @@ describe('tower serve', () => {
     expect(existsSync(join(folder, 'data'))).toBe(false);
   });
 
-  it('does not let others in unless somebody locked the door or says that it is meant to be open', async () => {
+  it('refuses to listen on other addresses without authentication unless confirmed', async () => {
     const refused = await finished(['serve', '--host', '0.0.0.0', '--port', '0']);
     expect(refused).toMatchObject({ code: 2 });
     expect(refused.output).toMatch(

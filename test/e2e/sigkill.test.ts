@@ -23,7 +23,7 @@ const writer = (path: string) => `
     if (round === 0) console.log('first written');
   }`;
 
-it('SIGKILL while the cache is being written: the next start always has a complete snapshot', async () => {
+it('SIGKILL during a cache write leaves a complete snapshot for the next start', async () => {
   const folder = temporaryFolder();
   const path = join(folder, 'registry.jsonl');
   const random = seededRandom(11);
@@ -60,7 +60,7 @@ it('SIGKILL while the cache is being written: the next start always has a comple
   expect(readdirSync(folder).length).toBeLessThanOrEqual(2);
 }, 600_000);
 
-it('a 201 is a promise: what was monitored is still monitored after SIGKILL', async () => {
+it('a monitored version acknowledged by 201 survives SIGKILL', async () => {
   const folder = temporaryFolder();
   for (const version of ['1', '2']) {
     const tower = await servingTower(folder);

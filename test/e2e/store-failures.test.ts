@@ -42,8 +42,8 @@ const sound = (folder: string, name: string) => {
   file.close();
 };
 
-describe('trouble with the data folder', () => {
-  it('a full disk is said, loses nothing that was acknowledged, and is over when there is room', async ({ skip }) => {
+describe('failures of the data folder', () => {
+  it('reports a full disk, loses nothing acknowledged, and recovers when there is space', async ({ skip }) => {
     const data = smallDisk(3);
     if (data === null) {
       skip('mounting a disk takes root');
@@ -58,7 +58,7 @@ describe('trouble with the data folder', () => {
       refused = await post(tower, from);
     }
     expect(refused.statusCode).toBe(503);
-    expect(refused.json()).toMatchObject({ detail: `${join(data, 'metrics.db')} cannot be used: the disk is full` });
+    expect(refused.json()).toMatchObject({ detail: `cannot use ${join(data, 'metrics.db')}: the disk is full` });
     expect(refused.headers['retry-after']).toBe('5');
     const monitor = {
       method: 'POST',
@@ -81,7 +81,7 @@ describe('trouble with the data folder', () => {
     file.close();
   });
 
-  it('a folder that can only be read is said at the start', async ({ skip }) => {
+  it('reports a read-only folder at start', async ({ skip }) => {
     const data = smallDisk(3);
     if (data === null) {
       skip('mounting a disk takes root');
@@ -89,11 +89,11 @@ describe('trouble with the data folder', () => {
     }
     execFileSync('mount', ['-o', 'remount,ro', data]);
     await expect(testTower({ DATA_DIRECTORY: data })).rejects.toThrow(
-      /(tower\.db|disk) cannot be (opened|used|written): .*DATA_DIRECTORY must be a folder this user can write to/,
+      /^cannot (open|use|write) .*DATA_DIRECTORY must be a folder this user can write to/,
     );
   });
 
-  it('a damaged file is said by whatever reads the damage; the rest works', async () => {
+  it('reports a damaged file where it is read; the rest works', async () => {
     const first = await testTower();
     await first.services.registry.refresh();
     for (let from = 0; from < 5_000; from += 500) await post(first, from);
@@ -108,20 +108,20 @@ describe('trouble with the data folder', () => {
     const answer = await tower.app.inject('/api/v1/analytics/metrics?limit=10000');
     expect(answer.statusCode).toBe(503);
     expect(answer.json()).toMatchObject({
-      detail: `${path} cannot be used: it is damaged; "tower store verify" says more`,
+      detail: `cannot use ${path}: it is damaged; run "tower store verify" for details`,
     });
     await tower.services.registry.refresh();
     expect((await tower.app.inject('/models?limit=1')).statusCode).toBe(200);
   });
 
-  it('two processes write into one folder at once: every acknowledged point is there', async () => {
+  it('keeps every acknowledged point of two processes that write at once', async () => {
     const folder = temporaryFolder();
     const ours = (path: string) => JSON.stringify(new URL(`../../${path}`, import.meta.url).href);
     const script = (k: number) => `
       import { openMetricStore } from ${ours('src/store/open-store.ts')};
       import { createRecorder } from ${ours('services/analytics/storage/recorder.ts')};
       const store = await openMetricStore({ directory: ${JSON.stringify(folder)} });
-      const recorder = createRecorder({ store, mostSeries: 100 });
+      const recorder = createRecorder({ store, maxSeries: 100 });
       for (let i = 0; i < 300; i += 1)
         await recorder.record([{ metric: 'm', resource: 'r' + (i % 3), labels: {}, at: 1e12 + i * 10 + ${k}, value: i }]);
       await store.close();`;

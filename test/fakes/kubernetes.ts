@@ -29,7 +29,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
   let version = 1000;
   /** Status of new pods; tests can delay readiness. */
   let statusOf = (_pod: string): Json => readyStatus;
-  let trouble: Trouble = () => undefined;
+  let failure: Trouble = () => undefined;
   let delayMs: (() => number) | null = null;
 
   const at = (collection: string): Map<string, FakeObject> => {
@@ -200,7 +200,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     if (delayMs) await wait(delayMs());
     const groups = route.exec(url.pathname)?.groups;
     const known = discovery(url.pathname);
-    const broken = trouble({ method, path: url.pathname });
+    const broken = failure({ method, path: url.pathname });
     const answer = broken
       ? refusal(broken.status, 'Trouble', broken.message ?? 'trouble')
       : known
@@ -254,7 +254,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
     /** Status of pods created from now on. */
     podsAre: (status: (pod: string) => Json) => (statusOf = status),
     setPod: (name: string, status: Json) => put(pods, { ...at(pods).get(name)!, status }),
-    trouble: (next: Trouble) => (trouble = next),
+    failure: (next: Trouble) => (failure = next),
     /** Delay of each call. */
     delays: (ms: () => number) => (delayMs = ms),
     endWatches: () => server.closeAllConnections(),

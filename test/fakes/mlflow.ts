@@ -32,7 +32,7 @@ export type FakeMlflow = {
   betweenPages: (path: string) => void;
   /** Maximum page size, whatever is requested. */
   maxPage: number;
-  mostInFlight: number;
+  maxInFlight: number;
   hold: Promise<void> | null;
   close(): Promise<void>;
 };
@@ -55,14 +55,14 @@ export async function fakeMlflow(
     down: false,
     betweenPages: () => undefined,
     maxPage: 1_000_000,
-    mostInFlight: 0,
+    maxInFlight: 0,
     hold: null,
     close: async () => undefined,
   };
   let inFlight = 0;
   const listener = async (request: IncomingMessage, response: ServerResponse) => {
     inFlight += 1;
-    fake.mostInFlight = Math.max(fake.mostInFlight, inFlight);
+    fake.maxInFlight = Math.max(fake.maxInFlight, inFlight);
     await handle(fake, request, response);
     inFlight -= 1;
   };

@@ -30,7 +30,7 @@ describe('background jobs', () => {
     await jobs.stop();
   });
 
-  it('never overlap themselves, however long they take', async () => {
+  it('never overlap themselves', async () => {
     let atOnce = 0;
     let most = 0;
     let finish = () => {};
@@ -52,7 +52,7 @@ describe('background jobs', () => {
     await stopped;
   });
 
-  it('after a failure come again sooner, then at the interval; the failure is logged and counted', async () => {
+  it('are retried sooner after a failure, which is logged and counted', async () => {
     let failing = true;
     const { clock, jobs, seen, state, logText } = running(async () => {
       if (failing) throw new Error('no luck');
@@ -61,9 +61,9 @@ describe('background jobs', () => {
     expect(state()).toMatchObject({
       status: 'failed',
       failures: 1,
-      lastError: 'an unexpected error; the log has the details',
+      lastError: 'unexpected error; the log has details',
     });
-    expect(logText()).toContain('a background job failed and will be tried again');
+    expect(logText()).toContain('background job failed; it will be retried');
     await clock.advance(5_000);
     await clock.advance(10_000);
     expect(seen.map((run) => run.status)).toEqual(['failed', 'failed', 'failed']);
@@ -73,7 +73,7 @@ describe('background jobs', () => {
     await jobs.stop();
   });
 
-  it('stop means: the signal aborts, what runs is awaited, nothing starts any more', async () => {
+  it('are aborted and awaited by stop, and never start again', async () => {
     const events: string[] = [];
     const { clock, jobs } = running(async (signal) => {
       events.push('start');
@@ -89,7 +89,7 @@ describe('background jobs', () => {
     expect(events).toEqual(['start', 'end']);
   });
 
-  it('delays are jittered by a tenth and back-off never exceeds the interval', () => {
+  it('have delays with 10 % jitter, and backoff up to their interval', () => {
     const job = { name: 'j', intervalMs: 60_000, timeoutMs: 1, firstAfterMs: 0, step: async () => undefined };
     expect([0, 1].map((random) => nextDelayMs(job, 0, () => random))).toEqual([54_000, 66_000]);
     expect([1, 2, 3, 4, 5, 50].map((failures) => nextDelayMs(job, failures, () => 0.5))).toEqual([
@@ -97,7 +97,7 @@ describe('background jobs', () => {
     ]);
   });
 
-  it('nudged while they run, run again soon; woken, at once', async () => {
+  it('run soon when nudged while running, and at once when woken', async () => {
     let runs = 0;
     let during: () => void = () => undefined;
     const { clock, jobs, state } = running(async () => {

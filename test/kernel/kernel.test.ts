@@ -16,14 +16,14 @@ async function* chunks(...texts: string[]) {
   for (const text of texts) yield Buffer.from(text);
 }
 
-describe('files', () => {
-  it('are written whole, and replaced whole', async () => {
+describe('writeAtomically', () => {
+  it('writes and replaces files as a whole', async () => {
     const path = join(temporaryFolder(), 'deep', 'file');
     await writeAtomically(path, chunks('one ', 'two'));
     expect(readFileSync(path, 'utf8')).toBe('one two');
   });
 
-  it('stay as they were when writing fails, with nothing left behind', async () => {
+  it('leaves the old file and no temporary file if writing fails', async () => {
     const folder = temporaryFolder();
     const path = join(folder, 'file');
     writeFileSync(path, 'old');
@@ -36,7 +36,7 @@ describe('files', () => {
     expect(readdirSync(folder)).toEqual(['file']);
   });
 
-  it('left half-written by a dead process are removed, those of others are not', async () => {
+  it('removes temporary files of dead processes only', async () => {
     const folder = temporaryFolder();
     const host = hostname().replaceAll(/[^\w-]/g, '_');
     const dead = `file.${host}-4194999.tmp`;
@@ -47,8 +47,8 @@ describe('files', () => {
   });
 });
 
-describe('the HTTP client’s parts', () => {
-  it('takes bare NaN and Infinity for what they are, and leaves texts alone', () => {
+describe('the HTTP client', () => {
+  it('parses bare NaN and Infinity, and leaves strings alone', () => {
     expect(parseTolerantJson('{"a":NaN,"b":[-Infinity,Infinity,1],"c":"NaN, Infinity"}')).toEqual({
       a: 'NaN',
       b: ['-Infinity', 'Infinity', 1],
@@ -57,18 +57,18 @@ describe('the HTTP client’s parts', () => {
     expect(parseTolerantJson('<html>')).toBeUndefined();
   });
 
-  it('reads any JSON as JSON.parse does', () => {
+  it('parses JSON as JSON.parse does', () => {
     fc.assert(fc.property(fc.json(), (text) => void expect(parseTolerantJson(text)).toEqual(JSON.parse(text))));
   });
 
-  it('waits as long as Retry-After says, never longer than 30 s', () => {
+  it('waits as long as Retry-After says, at most 30 s', () => {
     const clock = { ...systemClock, now: () => Date.UTC(2026, 0, 1) };
     expect(
       ['7', '0', '9999', 'Thu, 01 Jan 2026 00:00:05 GMT', 'soon', ''].map((header) => retryAfterMs(header, clock)),
     ).toEqual([7000, 0, 30_000, 5000, null, null]);
   });
 
-  it('backs off by doubling up to half a minute', () => {
+  it('doubles its backoff up to half a minute', () => {
     const backoff = { firstMs: 250, maxMs: 30_000 };
     expect([1, 2, 3, 11, 5000].map((failures) => backoffMs(backoff, failures, () => 1))).toEqual([
       250, 500, 1000, 30_000, 30_000,
@@ -78,7 +78,7 @@ describe('the HTTP client’s parts', () => {
 });
 
 describe('lifecycle', () => {
-  it('stops in the reverse order, once, and goes on when a step fails', async () => {
+  it('stops in reverse order, once, and continues after a failure', async () => {
     const { log, text } = keptLog();
     const releaser = createReleaser(log);
     const order: string[] = [];
@@ -90,12 +90,12 @@ describe('lifecycle', () => {
     await releaser.stop();
     await releaser.stop();
     expect(order).toEqual(['http', 'store']);
-    expect(text()).toContain('a part did not stop cleanly');
+    expect(text()).toContain('failed to stop a component cleanly');
   });
 });
 
 describe('the log', () => {
-  it('is one readable line per event on a terminal and JSON elsewhere', () => {
+  it('prints one readable line per event on a terminal and JSON otherwise', () => {
     const written: string[] = [];
     const out = { write: (line: string) => written.push(line), isTTY: true };
     createLog('INFO', 'auto', out).info({ url: 'http://x', why: 'two words' }, 'listening');
@@ -104,7 +104,7 @@ describe('the log', () => {
     expect(JSON.parse(written[1] ?? '')).toMatchObject({ level: 40, a: 1, msg: 'careful' });
   });
 
-  it('shows the text of an error of ours without its stack, and of others with it', () => {
+  it('logs the message of expected errors, and the stack of others', () => {
     const line = (err: object) =>
       readable(JSON.stringify({ level: 40, time: '2026-01-01T09:00:00.000Z', msg: 'failed', err }));
     expect(line({ type: 'TowerError', message: 'MLflow is down', stack: 'Error: MLflow is down\n at x' })).toBe(
@@ -115,7 +115,7 @@ describe('the log', () => {
 });
 
 describe('random numbers', () => {
-  it('are the same for the same seed, within [0, 1), and normal ones have mean 0 and deviation 1', () => {
+  it('are deterministic by seed, within [0, 1), and normal ones have mean 0 and deviation 1', () => {
     const [a, b] = [seededRandom(7), seededRandom(7)];
     const draws = Array.from({ length: 20_000 }, () => a());
     expect(draws.slice(0, 5)).toEqual(Array.from({ length: 5 }, () => b()));

@@ -51,7 +51,7 @@ describe('descriptions', () => {
     expect(standardDeviation([5])).toBe(0);
   });
 
-  it('lag-1 correlation of AR(1) series is right on average, also of short ones', () => {
+  it('estimates the lag-1 correlation of AR(1) series without bias, also of short ones', () => {
     for (const rho of [0.3, 0.6]) {
       const random = seededRandom(5);
       let total = 0;

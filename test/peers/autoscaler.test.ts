@@ -5,8 +5,8 @@ import { measuredPods } from '../support/real-shop.ts';
 import { sizedShop } from '../support/sized-shop.ts';
 
 /** The released HorizontalPodAutoscaler controller, configured to act within a second. */
-describe.skipIf(!isControlPlaneThere())('a service that is scaled by CPU', () => {
-  it('has its autoscaler add and take away no pods while what they ask for is changed', async () => {
+describe.skipIf(!isControlPlaneThere())('an autoscaler by CPU', () => {
+  it('neither adds nor removes pods while requests change', async () => {
     const there = await sizedShop();
     const { add, kubectl, pods, applying } = there;
     // 60 % of the 500 m they ask for, 75 % of 400 m.

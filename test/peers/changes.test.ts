@@ -56,7 +56,7 @@ describe('a change in a real MLflow', () => {
     }
   }
 
-  it.skipIf(!program)('is seen within a second of the call, by MLflow’s own webhook', async () => {
+  it.skipIf(!program)("is detected within a second, by MLflow's own webhook", async () => {
     const secret = 'a-shared-secret';
     const tower = await servingTower(temporaryFolder(), {
       MLFLOW_TRACKING_URI: server.url,
@@ -93,7 +93,7 @@ describe('a change in a real MLflow', () => {
     await tower.stop();
   });
 
-  it.skipIf(!program)('is seen within one interval without a webhook', async () => {
+  it.skipIf(!program)('is detected within one interval without a webhook', async () => {
     const tower = await servingTower(temporaryFolder(), {
       MLFLOW_TRACKING_URI: server.url,
       CACHE_REFRESH_INTERVAL_MINUTES: '0.05',
@@ -109,7 +109,7 @@ describe('a change in a real MLflow', () => {
     await tower.stop();
   });
 
-  it.skipIf(!program)('is seen in one of two registries while the other is killed', async () => {
+  it.skipIf(!program)('is detected in one of two registries while the other is down', async () => {
     const other = await startMlflow(program ?? '', folder, `sqlite:///${join(folder, 'other.db')}`);
     const tower = await servingTower(temporaryFolder(), {
       MLFLOW_TRACKING_URI: `prod=${server.url},lab=${other.url}`,

@@ -58,8 +58,8 @@ async function killedTower(cwd: string, env: Record<string, string>, kills: numb
   expect(job).toMatchObject({ status: 'succeeded', result: { status: 'completed', successful_experiments: 8 } });
 }
 
-describe('experiments over a cluster', () => {
-  it('are made from the command line, and leave the cluster as it was', async () => {
+describe('experiments in a cluster', () => {
+  it('run from the command line, and restore the cluster', async () => {
     const { left, cwd, env, data } = await fakeWorld();
     const { url } = await servingTower(cwd, env);
     const command = begin(cwd, url);
@@ -94,7 +94,7 @@ describe('experiments over a cluster', () => {
     });
   }, 180_000);
 
-  it('are what a size is made of: so much for the traffic that is expected, measured by nobody but them', async () => {
+  it('are the basis of a recommendation for an expected demand', async () => {
     const cluster = await fakeKubernetes();
     cluster.workload('Deployment', 'web', 1, [{ name: 'server' }]);
     cluster.workload('Deployment', 'loadgenerator', 1, [{ name: 'server' }]);
@@ -140,7 +140,7 @@ describe('experiments over a cluster', () => {
     expect(many.outputs!.kubectl).toContain(`"replicas":${many.replicas!.recommended}`);
   }, 180_000);
 
-  it('killed again and again and begun again give the same data, and the replicas there were', async () => {
+  it('produce the same data and restore replicas when the instance is killed repeatedly', async () => {
     const { left, cwd, env, data } = isControlPlaneThere() ? await realWorld() : await fakeWorld();
     await killedTower(cwd, env, process.env['SOAK'] ? 10 : 2);
     expect(comparable(data())).toEqual(whole);

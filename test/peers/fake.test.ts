@@ -22,7 +22,7 @@ print(json.dumps({
   "history": [[m.timestamp, str(m.value)] for m in client.get_metric_history("run1", "accuracy")],
 }))`;
 
-it.each(['mlflow2', 'mlflow3'])('the fake server is one to the client of %s', async (peer) => {
+it.each(['mlflow2', 'mlflow3'])('the fake server is readable by the client of %s', async (peer) => {
   const python = peerProgram(peer, 'python');
   if (!python) return;
   const fake = await fakeMlflow(smallRegistry());

@@ -57,7 +57,7 @@ describe.skipIf(!isThere('keras'))('Keras', () => {
     expect(furthest(predictLstm(shape, weights, data, 'simd'), outputs)).toBeLessThan(1e-5);
   });
 
-  it('made a network that predicts the same here', () => {
+  it('exports a network that predicts the same here', () => {
     const { outputs, weights } = askKeras(null);
     const named = initialWeights(shape, seededRandom(2)).map(({ name }, i) => ({
       name,
@@ -119,14 +119,14 @@ describe.skipIf(!isThere('prophet'))('Prophet', () => {
     ['with a bendable trend', { changepoint_prior_scale: 0.5 }],
     ['with multiplicative seasons', { seasonality_mode: 'multiplicative' }],
     ['with a flat trend', { growth: 'flat' }],
-  ])('forecasts hourly values as this one does, %s', (_name, settings) => {
+  ])('forecasts hourly values like this implementation, %s', (_name, settings) => {
     const theirs = askProphet({ values: hourly, start, unit: 'h', horizon: 48, settings });
     const mine = ours(hourly, 3_600_000, 48, settings);
     // Prophet stops near the maximum, this implementation at it: at most 2 % of the range apart.
     expect(furthest(mine, theirs)).toBeLessThan((Math.max(...hourly) - Math.min(...hourly)) / 50);
   });
 
-  it('forecasts daily values over years as this one does', () => {
+  it('forecasts daily values over years like this implementation', () => {
     const daily = Array.from(
       { length: 900 },
       (_, i) =>
@@ -148,8 +148,8 @@ describe.skipIf(!isThere('prophet'))('Prophet', () => {
  * change them by 20 % between runs (FMA 0.8 to 1.05 × PyTorch, the plain build 0.43 to 0.53 × Keras); a kernel without
  * SIMD would be four times slower.
  */
-describe.skipIf(!isThere('keras') || !isThere('torch'))('an epoch of the seed’s network at batch 32', () => {
-  it('takes about PyTorch’s time with FMA, and clearly less than Keras’ with both builds', {
+describe.skipIf(!isThere('keras') || !isThere('torch'))('an epoch of the default network at batch 32', () => {
+  it('takes about as long as PyTorch with FMA, and less than Keras with both builds', {
     timeout: 300_000,
   }, async () => {
     const { simd, fma, PyTorch, Keras } = await measureEpochs(32, 4);

@@ -29,7 +29,7 @@ async function load(jar: string, scenario: Scenario, port: number) {
         users: 4,
         durationSeconds: 7,
         rampUpSeconds: 1,
-        mostUsers: 4,
+        maxUsers: 4,
         timeoutMs: 1000,
       },
       memoryMiB: 512,
@@ -46,7 +46,7 @@ async function load(jar: string, scenario: Scenario, port: number) {
 describe('Apache JMeter 5.6.3', () => {
   const jar = peerProgram('jmeter', 'ApacheJMeter.jar');
 
-  it.skipIf(!jar)('browses the shop as often as the weights say, each user with a session', async () => {
+  it.skipIf(!jar)('visits pages by weight, each user with a session', async () => {
     const shop = await fakeBoutique();
     const result = await load(jar!, scenarios.browsing, shop.port);
     expect(result).toMatchObject({ failed_requests: 0, success_rate: 1, low_quality: false });
@@ -59,7 +59,7 @@ describe('Apache JMeter 5.6.3', () => {
     expect(Object.keys(shop.seen).sort()).toEqual(['GET /', 'GET /cart', 'GET /product/{id}', 'POST /setCurrency']);
   });
 
-  it.skipIf(!jar)('orders what it put into its cart', async () => {
+  it.skipIf(!jar)('orders what it added to the cart', async () => {
     const shop = await fakeBoutique();
     const result = await load(jar!, scenarios.checkout, shop.port);
     expect(result).toMatchObject({ failed_requests: 0, low_quality: false });
@@ -71,7 +71,7 @@ describe('Apache JMeter 5.6.3', () => {
     expect(order!.total).toBe(shop.orders.length);
   });
 
-  it.skipIf(!jar)('ends well when requests fail, and the run is told apart all the same', async () => {
+  it.skipIf(!jar)('finishes if requests fail, and the result reports it', async () => {
     const shop = await fakeBoutique({ failing: 0.2 });
     const own = await readScenario(
       'name: own\nrounds:\n  - name: look\n    steps:\n      - { name: "home", path: /, expect_text: "Hot & <Products>" }\n      - { name: page, path: / }\n',
@@ -83,7 +83,7 @@ describe('Apache JMeter 5.6.3', () => {
     expect(result.requests['page']!.failed / result.requests['page']!.total).toBeCloseTo(0.2, 1);
   });
 
-  it.skipIf(!jar)('sends texts as they are written, also those it would take for code of its own', async () => {
+  it.skipIf(!jar)("sends texts literally, including JMeter's own function syntax", async () => {
     const server = await receiver();
     server.body = 'a page with ${__groovy(1+1)} \\ $1 in it';
     server.answer = () => ({ status: 200 });
@@ -115,7 +115,7 @@ describe('Apache JMeter 5.6.3', () => {
     for (const { drawn: _, ...form } of posted) expect(form).toEqual(odd);
   });
 
-  it.skipIf(!jar)('puts nobody else under load: who is sent elsewhere gets nowhere', async () => {
+  it.skipIf(!jar)('sends no load to other hosts', async () => {
     const [shop, other] = [await receiver(), await receiver()];
     const elsewhere = other.url.replace('127.0.0.1', 'localhost');
     shop.answer = () => ({ status: 302, headers: { location: elsewhere } });
@@ -125,7 +125,7 @@ describe('Apache JMeter 5.6.3', () => {
     expect([other.got.length, result.low_quality]).toEqual([0, true]);
   });
 
-  it.skipIf(!jar)('is run by the command line, with its results beside the plan', async () => {
+  it.skipIf(!jar)('is run by the command line, which keeps its results next to the plan', async () => {
     const shop = await fakeBoutique();
     const plan = join(temporaryFolder(), 'own.jmx');
     const at = { users: 2, durationSeconds: 3, rampSeconds: 1, protocol: 'http' as const, host: '127.0.0.1' };
@@ -136,11 +136,11 @@ describe('Apache JMeter 5.6.3', () => {
     const result = JSON.parse(said) as { total_requests: number; results: string };
     expect([code, result]).toMatchObject([0, { failed_requests: 0, results: plan.replace('.jmx', '.jtl') }]);
     expect((await tower('judge', result.results)).said).toContain(`"total_requests": ${result.total_requests}`);
-    const again = { code: 2, said: `tower: ${result.results} is there already; JMeter would add to it\n` };
+    const again = { code: 2, said: `tower: ${result.results} already exists; JMeter would append to it\n` };
     expect(await tower('run', '--plan', plan)).toEqual(again);
   });
 
-  it.skipIf(!jar)('says why a plan does not run', async () => {
+  it.skipIf(!jar)('reports why a plan does not run', async () => {
     const folder = temporaryFolder();
     const [plan, results, log] = ['bad.jmx', 'bad.jtl', 'bad.log'].map((name) => join(folder, name)) as [
       string,
@@ -154,7 +154,7 @@ describe('Apache JMeter 5.6.3', () => {
     ).rejects.toThrow(/^JMeter did not run \(exit code 1\): An error occurred: Error in NonGUIDriver/);
   });
 
-  it.skipIf(!jar)('makes experiments where the configuration says so', { timeout: 120_000 }, async () => {
+  it.skipIf(!jar)('generates the load of experiments if configured', { timeout: 120_000 }, async () => {
     const cluster = await fakeKubernetes();
     for (const [name, replicas] of Object.entries(replicasThere))
       cluster.workload('Deployment', name, replicas, [{ name: 'server' }]);
@@ -165,7 +165,7 @@ describe('Apache JMeter 5.6.3', () => {
     const refused = await servingTower(cwd, env);
     expect(await ended(begin(cwd, refused.url))).toMatchObject({
       code: 2,
-      said: expect.stringContaining('there is no JMeter: set JMETER_HOME') as string,
+      said: expect.stringContaining('JMeter is not configured: set JMETER_HOME') as string,
     });
     await refused.stop();
     const { url } = await servingTower(cwd, { ...env, JMETER_HOME: dirname(dirname(jar!)) });
@@ -184,7 +184,7 @@ describe('Apache JMeter 5.6.3', () => {
       });
   });
 
-  it.skipIf(!jar)('ends with a tower that is killed, and when its job is cancelled', { timeout: 120_000 }, async () => {
+  it.skipIf(!jar)('ends if its server is killed, and if its job is cancelled', { timeout: 120_000 }, async () => {
     const shop = await fakeBoutique();
     const target = `http://127.0.0.1:${shop.port}`;
     const home = dirname(dirname(jar!));

@@ -54,7 +54,7 @@ describe('kubectl', () => {
     expect(pods.text.split('\n')).toHaveLength(1);
   });
 
-  it.skipIf(!program)('sees conflicts, patches of containers and what is not there as with any cluster', async () => {
+  it.skipIf(!program)('gets conflicts, patches and 404 as from any cluster', async () => {
     const { kubectl, fake } = await cluster();
     expect((await kubectl('scale', 'deployment', 'web', '--replicas=5', '--current-replicas=9')).text).toContain(
       'Expected replicas to be 9, was 2',
@@ -78,7 +78,7 @@ describe('kubectl', () => {
     expect(fake.pods().every(({ spec }) => JSON.stringify(spec).includes('64Mi'))).toBe(true);
   });
 
-  it.skipIf(!program)('waits for what this project waits for', async () => {
+  it.skipIf(!program)('agrees on readiness with this project', async () => {
     const { fake, kubectl, client } = await cluster();
     fake.podsAre(() => ({ phase: 'Pending', conditions: [{ type: 'Ready', status: 'False' }] }));
     await kubectl('scale', 'deployment', 'web', '--replicas=3');

@@ -46,11 +46,11 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it.skipIf(!program)('REST and the store itself give the same snapshot', () => {
+  it.skipIf(!program)('has the same snapshot by REST and from the store', () => {
     expect(comparable(overFile)).toEqual(comparable(overRest));
   });
 
-  it.skipIf(!program)('the snapshot is what was put in', () => {
+  it.skipIf(!program)('has the snapshot that was written', () => {
     const versions = Object.fromEntries(overRest.versions.map((item) => [`${item.name} ${item.version}`, item]));
     expect(overRest.versions.filter((item) => item.name === 'dna').map((item) => item.version)).toEqual([
       '1',
@@ -102,18 +102,18 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
       expect(overRest.models.get(name)?.versions).toHaveLength(1);
   });
 
-  it.skipIf(!program)('dangling aliases are named, not followed', () => {
+  it.skipIf(!program)('has dangling aliases that are reported, not followed', () => {
     const dangling = leavesDangling ? [{ name: 'dna', alias: 'dangling', version: '5' }] : [];
     expect(overRest.danglingAliases).toEqual(dangling);
   });
 
-  it.skipIf(!program)('a second read keeps finished runs and sees what changed', async () => {
+  it.skipIf(!program)('is read a second time without finished runs, and changes are detected', async () => {
     const known = { rows: overRest.rows, reread: () => false };
     const again = await rest.readRegistry(known, never);
     expect(comparable(await buildSnapshot(again ?? overRest.rows, 0, aliasTable))).toEqual(comparable(overRest));
   });
 
-  it.skipIf(!program)('run lists are the same, newest first', async () => {
+  it.skipIf(!program)('has the same run lists, newest first', async () => {
     const id = seeded.experimentIds['genomics'] ?? '';
     const [a, b] = await Promise.all([rest.readRuns(id, 10, never), file.readRuns(id, 10, never)]);
     expect(a.map((run) => run.name).sort()).toEqual(['broken-metrics', 'good', 'running']);
@@ -122,7 +122,7 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
     expect(await Promise.all([rest.countRuns(id, never), file.countRuns(id, never)])).toEqual([3, 3]);
   });
 
-  it.skipIf(!program)('metric histories are the same, NaN as null', async () => {
+  it.skipIf(!program)('has the same metric histories, NaN as null', async () => {
     const ids = [seeded.runIds['good'] ?? '', seeded.runIds['broken-metrics'] ?? ''];
     const [a, b] = await Promise.all([
       rest.readHistory(ids, ['accuracy'], never),
@@ -146,7 +146,7 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
     ).toEqual([null]);
   });
 
-  it.skipIf(!program || peer === 'mlflow2')('values recorded on a logged model carry their dataset', async () => {
+  it.skipIf(!program || peer === 'mlflow2')('has datasets for values recorded on a logged model', async () => {
     const modelId = await logModel(server.url, seeded);
     const [a, b] = await Promise.all([rest.readLoggedModel(modelId, never), file.readLoggedModel(modelId, never)]);
     expect(a).toEqual([
@@ -155,7 +155,7 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
     expect(b).toEqual(a);
   });
 
-  it.skipIf(!program)('a server without logged models says nothing rather than failing', async () => {
+  it.skipIf(!program)('may lack logged models, which is no error', async () => {
     expect(await rest.readLoggedModel('m-00000000000000000000000000000000', never)).toEqual([]);
   });
 });

@@ -49,7 +49,7 @@ async function writingPrometheus() {
 }
 
 describe.skipIf(!isThere)('a real Prometheus', () => {
-  it('writes what it scraped, and every sample is here with its time and value', { timeout: 60_000 }, async () => {
+  it('remote-writes its samples, and every sample arrives with its time and value', { timeout: 60_000 }, async () => {
     const { tower, url } = await writingPrometheus();
     const ofTower = (metric: string) =>
       json<PointsAnswer>(`${tower.url}/api/v1/analytics/metrics?metric=${metric}&limit=10000`);

@@ -154,8 +154,8 @@ async function askAsGrafana({ tower }: World): Promise<void> {
   expect((await get('metadata?metric=up')).data).toEqual({});
 }
 
-describe.skipIf(!isThere)('PromQL beside a real Prometheus', () => {
-  it('answers every compliance query alike or refuses it by name, and promtool and Grafana as they expect', {
+describe.skipIf(!isThere)('PromQL compared with a real Prometheus', () => {
+  it('has the same answers to all compliance queries or refuses them by name, also for promtool and Grafana', {
     timeout: 240_000,
   }, async () => {
     const world = await sameHour();

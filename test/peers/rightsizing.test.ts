@@ -52,7 +52,7 @@ async function prometheus(folder: string, targets: string[]): Promise<string> {
 }
 
 describe.skipIf(!isThere)('a real Prometheus', () => {
-  it('tells the same of a cluster as the fake one, to the last digit of a recommendation', async () => {
+  it('gives the same recommendation as the fake server', async () => {
     const { now, clock, series } = eightDays();
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'cluster.om'), exposition(series, true));
@@ -69,11 +69,11 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
     expect(rounded(real.metrics)).toEqual(rounded(fake.metrics));
   });
 
-  it('takes every query of every preset and mesh, for one of several clusters too', async () => {
+  it('accepts every query of every preset and mesh, also for one of several clusters', async () => {
     expect(await refusedBy(await prometheus(temporaryFolder(), []))).toEqual([]);
   });
 
-  it('scrapes an exporter that replays a trace: what was used comes back, and where it was silent is a gap', {
+  it('has the usage of an exporter that replays a trace, with gaps where it was down', {
     timeout: 120_000,
   }, async () => {
     // One core, then three, then failed scrapes, then one again.
@@ -134,7 +134,7 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
 });
 
 describe.skipIf(!isVictoriaThere)('a real VictoriaMetrics', () => {
-  it('takes every query too, and tells the same to a fiftieth, whatever its rates begin with', async () => {
+  it('accepts every query, and differs by at most 2 %', async () => {
     const { now, clock, series } = eightDays();
     const [folder, port] = [temporaryFolder(), await freePort()];
     const args = [`-storageDataPath=${folder}`, `-httpListenAddr=127.0.0.1:${port}`, '-retentionPeriod=60d'];

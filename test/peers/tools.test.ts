@@ -9,7 +9,7 @@ import { servingTower } from '../support/tower-process.ts';
 
 describe('Prometheus', () => {
   const promtool = systemProgram('/usr/bin/promtool');
-  it.skipIf(!promtool)('promtool check metrics has no complaint', async () => {
+  it.skipIf(!promtool)('accepts the metrics (promtool check metrics)', async () => {
     const tower = await servingTower(temporaryFolder());
     await fetch(`${tower.url}/models`);
     await fetch(`${tower.url}/nowhere`);
@@ -19,9 +19,9 @@ describe('Prometheus', () => {
   });
 });
 
-describe('what is deployed', () => {
+describe('deploy/', () => {
   const promtool = systemProgram('/usr/bin/promtool');
-  it.skipIf(!promtool)('alerts by rules that promtool takes', async () => {
+  it.skipIf(!promtool)('has alert rules that promtool accepts', async () => {
     const text = readFileSync(new URL('../../deploy/monitoring/rules.yaml', import.meta.url), 'utf8');
     const file = join(temporaryFolder(), 'rules.yml');
     writeFileSync(file, stringify((parse(text) as { spec: object }).spec));
@@ -33,7 +33,7 @@ describe('what is deployed', () => {
 
   const kubectl = systemProgram('/usr/bin/kubectl');
   it.skipIf(!kubectl).each(['kubernetes', 'monitoring', 'in-cluster'])(
-    'is one that kubectl can build: %s',
+    'has manifests that kubectl can build: %s',
     async (part) => {
       const folder = new URL(`../../deploy/${part}`, import.meta.url).pathname;
       const { code, text } = await output(kubectl ?? '', ['kustomize', folder]);
@@ -67,12 +67,12 @@ describe('a browser', () => {
     return (await output(chromium ?? '', args)).text;
   };
 
-  it.skipIf(!chromium)('shows Swagger UI at /docs with every endpoint, served from the tower alone', async () => {
+  it.skipIf(!chromium)('shows Swagger UI at /docs with every endpoint, without external resources', async () => {
     const tower = await servingTower(temporaryFolder());
     const dom = await domOf(`${tower.url}/docs`);
     for (const text of [
       'Model versions in production',
-      'Monitor a model version',
+      'Start monitoring a model version',
       'Counts for a dashboard',
       'Metrics for Prometheus',
     ])

@@ -6,12 +6,12 @@ import { startPostgres } from '../support/postgres-server.ts';
 
 const crashes = process.env['SOAK'] === '1' ? 10 : 2;
 
-it(`a PostgreSQL that crashes ${crashes} times under writes keeps every point that was acknowledged`, async () => {
+it(`PostgreSQL crashing ${crashes} times during writes keeps every acknowledged point`, async () => {
   const server = (await startPostgres())!;
   whenTestIsOver(() => server.stop());
   const store = await openMetricStore({ directory: '', databaseUrl: server.url, connections: 3 });
   whenTestIsOver(() => store.close());
-  const recorder = createRecorder({ store, mostSeries: 9 });
+  const recorder = createRecorder({ store, maxSeries: 9 });
   const acknowledged = new Set<number>();
   let [next, going, refused] = [0, true, 0];
   const write = async () => {

@@ -33,7 +33,7 @@ const ticking = (databaseUrl: string, name: string) => `
   await step();
   say('ready');`;
 
-it(`the leader of two towers is killed ${kills} times: each scheduled occurrence has exactly one outcome`, async () => {
+it(`killing the leader of two instances ${kills} times leaves exactly one outcome per scheduled occurrence`, async () => {
   const databaseUrl = (await databaseOf(temporaryFolder()))!;
   let count = 0;
   const begin = async (): Promise<Started> => {

@@ -58,7 +58,7 @@ async function leaderOf(towers: Serving[]): Promise<Serving> {
   }, patient);
 }
 
-it('towers over one PostgreSQL share what they keep; one of them reads MLflow, and the others follow', async () => {
+it('instances over one PostgreSQL share their data; one reads MLflow, the others follow', async () => {
   const { fake, begin, setAlias } = await towersOver({ CACHE_REFRESH_INTERVAL_MINUTES: '60', AUTH_ENABLED: 'false' });
   const first = await begin();
   await leaderOf([first]);
@@ -95,7 +95,7 @@ it('towers over one PostgreSQL share what they keep; one of them reads MLflow, a
   expect(performance.now() - begun).toBeLessThan(6_000);
 }, 120_000);
 
-it(`the leader is killed ${kills} times: another leads within 15 s, no event is lost, none is made twice`, async () => {
+it(`killing the leader ${kills} times elects another within 15 s, without lost or duplicate events`, async () => {
   const { there, setAlias, begin } = await towersOver();
   let [a, b] = [await begin(), await begin()];
   await leaderOf([a, b]);
@@ -140,7 +140,7 @@ it(`the leader is killed ${kills} times: another leads within 15 s, no event is 
   );
 }, 900_000);
 
-it('a leader that stands still is followed, and does not lead any more when it goes on', async () => {
+it('a suspended leader is replaced, and stops leading when it resumes', async () => {
   const { begin } = await towersOver();
   const [a, b] = [await begin(), await begin()];
   const leader = await leaderOf([a, b]);

@@ -6,7 +6,7 @@ import { testTower } from '../support/tower.ts';
 describe('the audit log', () => {
   const payload = { model_type: 'classifier', registered_by: 'dana' };
 
-  it('has a change before it is made and after it, by whom and from where', async () => {
+  it('records each change before and after it is made, with actor and address', async () => {
     const { app, services, id } = await lockedTower();
     const headers = { authorization: `Bearer ${await id.token({ scope: 'operate' })}`, 'x-request-id': 'abc' };
     await app.inject({ method: 'POST', url: '/models/DNA/1/monitor', headers, payload });
@@ -28,7 +28,7 @@ describe('the audit log', () => {
     });
   });
 
-  it('has nothing of what was refused, and nothing of what only reads', async () => {
+  it('does not record refused requests and reads', async () => {
     const { app, services, id } = await lockedTower();
     const headers = { authorization: `Bearer ${await id.token({ scope: 'read' })}` };
     await app.inject({ method: 'POST', url: '/models/DNA/1/monitor', headers, payload });
@@ -37,7 +37,7 @@ describe('the audit log', () => {
     expect((await services.access.auditPage({})).total).toBe(0);
   });
 
-  it('says how a change ended although nobody waited for it', async () => {
+  it('records the outcome of a change whose client disconnected', async () => {
     const { app, services, id, fake } = await lockedTower();
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
     const gate = Promise.withResolvers<void>();
@@ -55,7 +55,7 @@ describe('the audit log', () => {
     expect(await phases()).toEqual(['done', 'requested']);
   });
 
-  it('says which baseline was taken away, and which key was made', async () => {
+  it('records the deleted baseline and the created key', async () => {
     const { app, services, id } = await lockedTower();
     const headers = { authorization: `Bearer ${await id.token({ scope: 'admin' })}` };
     await app.inject({ method: 'DELETE', url: '/model/DNA/1/baselines?subject=accuracy', headers });
@@ -70,7 +70,7 @@ describe('the audit log', () => {
     expect(records[0]).toMatchObject({ phase: 'done', details: { id: made.json<{ id: string }>().id } });
   });
 
-  it('never holds a key that was given in the place of its id', async () => {
+  it('never stores a key sent in place of its id', async () => {
     const { app, services, id, keyWith } = await lockedTower();
     const [headers, key] = [{ authorization: `Bearer ${await id.token({ scope: 'admin' })}` }, await keyWith('read')];
     const response = await app.inject({ method: 'DELETE', url: `/api/v1/access/keys/${key}`, headers });
@@ -78,7 +78,7 @@ describe('the audit log', () => {
     expect(response.body + JSON.stringify((await services.access.auditPage({})).records)).not.toContain(secretOf(key));
   });
 
-  it('takes bodies nobody asked for without harm', async () => {
+  it('accepts unexpected bodies', async () => {
     const { app, services, id } = await lockedTower();
     const headers = {
       authorization: `Bearer ${await id.token({ scope: 'admin' })}`,
@@ -89,7 +89,7 @@ describe('the audit log', () => {
     expect((await services.access.auditPage({})).records[1]?.details).toEqual({});
   });
 
-  it('pages', async () => {
+  it('is paginated', async () => {
     const { app, services, id } = await lockedTower();
     const headers = { authorization: `Bearer ${await id.token({ scope: 'admin' })}` };
     for (const version of ['1', '2', '10'])
@@ -106,7 +106,7 @@ describe('the audit log', () => {
 });
 
 describe('rate limits', () => {
-  it('are told in the headers of the draft and in the older ones', async () => {
+  it('are reported in the draft headers and in the older ones', async () => {
     const { app } = await testTower({ RATE_LIMIT_PER_MINUTE: '5' });
     const { headers } = await app.inject('/models');
     expect(headers).toMatchObject({
@@ -121,7 +121,7 @@ describe('rate limits', () => {
     expect(refused.headers['ratelimit']).toMatch(/^"api";r=0;t=\d+$/);
   });
 
-  it('count before anybody is identified: guessing keys is limited', async () => {
+  it('apply before authentication, which limits guessing of keys', async () => {
     const { app } = await testTower({ AUTH_ENABLED: 'true', RATE_LIMIT_PER_MINUTE: '3' });
     const statuses = [];
     for (let i = 0; i < 5; i += 1)

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { testTower } from '../support/tower.ts';
 
-it('what nobody waits for any more holds up nobody', { timeout: 30_000 }, async () => {
+it('a disconnected client does not block others', { timeout: 30_000 }, async () => {
   const { app } = await testTower({ FORECAST_WORKERS: '1', FORECAST_TIMEOUT_SECONDS: '120' });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   const asked = (payload: object, path = '', signal?: AbortSignal) =>

@@ -4,7 +4,7 @@ import { testNow } from '../support/sources.ts';
 import { testTower } from '../support/tower.ts';
 
 describe('compression', () => {
-  it('makes answers of PromQL and the OpenAPI document smaller for clients that accept it, and changes nothing else', async () => {
+  it('compresses PromQL answers and the OpenAPI document for clients that accept it', async () => {
     const { app, services } = await testTower();
     const at = testNow();
     await services.analytics.record({
@@ -37,7 +37,7 @@ describe('compression', () => {
     }
   });
 
-  it('leaves small answers, and bodies of requests, as they are', async () => {
+  it('leaves small answers and request bodies uncompressed', async () => {
     const { app } = await testTower();
     const small = await app.inject({
       url: '/prometheus/api/v1/query?query=1',

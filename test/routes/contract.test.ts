@@ -17,7 +17,7 @@ import { onPostgres, roughHand } from '../support/stores.ts';
 import { type TestTower, testTower } from '../support/tower.ts';
 import { metrics } from './contract-analytics-cases.ts';
 import { cases, monitorBody } from './contract-cases.ts';
-import type { Case, World } from './contract-change-cases.ts';
+import { type Case, typeOfError, type World } from './contract-change-cases.ts';
 
 const examples = JSON.parse(readFileSync(new URL('../fixtures/seed-examples.json', import.meta.url), 'utf8')) as Record<
   string,
@@ -205,9 +205,9 @@ const lasting = new Set<World>(['up', 'down', 'never read', 'clustered', 'with m
 /** Cluster routes do not depend on the store; their jobs work like training jobs, which are tested with both. */
 const onThisEngine = onPostgres ? cases.filter(({ call }) => !/\/(rightsizing|acquisition)\//.test(call)) : cases;
 
-describe('every endpoint of the contract', () => {
+describe('every documented endpoint', () => {
   it.each(onThisEngine)('$call → $status ($world, signed with $signedWith)', async (row) => {
-    const { call: template, body, signedWith, before = [], status, detail, example } = row;
+    const { call: template, body, signedWith, before = [], status, parameter, detail, example } = row;
     const { app, ids } = await towerFor(row);
     const call = template
       .replace('{webhook}', ids.webhook)
@@ -221,10 +221,14 @@ describe('every endpoint of the contract', () => {
     const json: unknown = type.startsWith('application/json') ? response.json() : null;
     expectDocumented(call, status, type, json);
     if (detail) expect((json as { detail: string }).detail).toMatch(detail);
+    if (parameter) expect(json).toMatchObject({ error: { details: { parameter } } });
     if (status >= 400 && call.includes(' /prometheus/api/v1/') && !/write|import/.test(call))
       expect(json).toMatchObject({ status: 'error', errorType: status === 422 ? 'execution' : 'bad_data' });
     else if (status >= 400)
-      expect(json).toMatchObject({ detail: (json as { error: { message: string } }).error.message });
+      expect(json).toMatchObject({
+        detail: (json as { error: { message: string } }).error.message,
+        error: { type: typeOfError[status] },
+      });
     if (example !== undefined) {
       // The documented drift example has values in its first version; ours in the version that has any.
       expect(examples).toHaveProperty([example]);
@@ -251,8 +255,8 @@ describe('every endpoint of the contract', () => {
   });
 });
 
-describe('the document', () => {
-  it('is OpenAPI 3.1 with a summary and an example on every operation, and the table above covers every outcome', () => {
+describe('the OpenAPI document', () => {
+  it('has a summary and an example for every operation, and all its statuses are tested above', () => {
     expect(document.openapi).toBe('3.1.0');
     const covered = new Set(
       cases.map(({ call, status }) =>
@@ -274,7 +278,7 @@ describe('the document', () => {
     }
   });
 
-  it('its own examples are valid', () => {
+  it('has valid examples', () => {
     for (const [path, methods] of Object.entries(document.paths)) {
       for (const [method, operation] of Object.entries(methods)) {
         for (const [status, response] of Object.entries(operation.responses)) {
@@ -286,7 +290,7 @@ describe('the document', () => {
     }
   });
 
-  it('every endpoint of the contract is in it', () => {
+  it('has every documented endpoint', () => {
     const documented = Object.entries(document.paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );

@@ -16,7 +16,7 @@ const wave = (count: number) =>
   Array.from({ length: count }, (_, i) => 100 + 20 * Math.sin((2 * Math.PI * i) / 24) + ((i * 7) % 5) / 5);
 
 describe('POST /api/v1/forecast', () => {
-  it('answers with times, an interval, and the part each member had', async () => {
+  it('returns times, an interval, and the forecast of each member', async () => {
     const { app } = await testTower();
     const payload = { values: wave(240), timestamps: times(240), horizon: 24, lstm: { epochs: 1 } };
     const answer = (await app.inject({ method: 'POST', url: '/api/v1/forecast', payload })).json<ForecastAnswer>();
@@ -37,7 +37,7 @@ describe('POST /api/v1/forecast', () => {
     expect(answer.prophet_contribution).toEqual(prophet!.weight > 0 ? prophet!.forecast : null);
   });
 
-  it('begins after the last value that is there', async () => {
+  it('starts after the last known value', async () => {
     const { app } = await testTower();
     const payload = {
       values: [...wave(100), null, null],
@@ -52,11 +52,11 @@ describe('POST /api/v1/forecast', () => {
       '2026-11-05T07:00:00.000Z',
     ]);
     expect(answer.forecast[0]!.value).toBeCloseTo(wave(100)[78]!, 9);
-    expect(answer.notes).toEqual(['the last 2 values were missing; the forecast begins after them']);
+    expect(answer.notes).toEqual(['the last 2 values are missing; the forecast starts after them']);
   });
 });
 
-it('a series from before 1970 has its times', async () => {
+it('has correct times before 1970', async () => {
   const { app } = await testTower();
   const values = Array.from({ length: 60 }, (_, i) => 100 + (i % 12));
   const timestamps = values.map((_, i) => new Date(Date.UTC(1949 + Math.floor(i / 12), i % 12)).toISOString());
@@ -76,7 +76,7 @@ describe('tower forecast', () => {
     return file;
   };
 
-  it('prints the forecast of a column, members and how sure it is', async () => {
+  it('prints the forecast of a column, its members and its confidence', async () => {
     const { tower } = await cliOver();
     const file = csv(
       `at,requests\n${wave(120)
@@ -107,7 +107,7 @@ describe('tower forecast', () => {
     );
   });
 
-  it('backtests, with a picture', async () => {
+  it('runs backtests, with a plot', async () => {
     const { tower } = await cliOver();
     const file = csv(`requests\n${wave(200).join('\n')}\n`);
     const picture = `${file}.svg`;
@@ -142,15 +142,15 @@ describe('tower forecast', () => {
   });
 
   it.each([
-    [['--column', 'x'], /^tower: name --csv and --column$/],
-    [['--csv', 'none.csv', '--column', 'x'], /^tower: --csv none.csv cannot be read \(ENOENT\)$/],
-    [['--csv', 'FILE', '--column', 'x'], /^tower: .*load.csv has no column x; it has a, b$/],
-    [['--csv', 'FILE', '--column', 'b'], /^tower: b in row 2 is "two", no number$/],
+    [['--column', 'x'], /^tower: set --csv and --column$/],
+    [['--csv', 'none.csv', '--column', 'x'], /^tower: cannot read --csv none.csv \(ENOENT\)$/],
+    [['--csv', 'FILE', '--column', 'x'], /^tower: .*load.csv has no column x; columns: a, b$/],
+    [['--csv', 'FILE', '--column', 'b'], /^tower: b in row 2 must be a number \(got "two"\)$/],
     [
       ['--csv', 'FILE', '--column', 'a', '--time', 'b'],
-      /^tower: b in row 1 is "1", no ISO 8601 or Unix time$|^tower: b in row 2 is "two", no ISO 8601 or Unix time$/,
+      /^tower: b in row 1 must be an ISO 8601 or Unix time \(got "1"\)$|^tower: b in row 2 must be an ISO 8601 or Unix time \(got "two"\)$/,
     ],
-    [['--csv', 'FILE', '--column', 'a', '--horizon', 'x'], /^tower: --horizon must be a number, not "x"$/],
+    [['--csv', 'FILE', '--column', 'a', '--horizon', 'x'], /^tower: --horizon must be a number \(got "x"\)$/],
   ])('refuses %j', async (args, message) => {
     const { tower } = await cliOver();
     const file = csv('a,b\n1,1\n2,two\n');
@@ -161,7 +161,7 @@ describe('tower forecast', () => {
 });
 
 describe('CSV', () => {
-  it('is read with quotes, any line ends, and rows that are too short', () => {
+  it('is parsed with quotes, all line ends, and short rows', () => {
     expect(readCsv('v\n1\n\n3\n\n')).toEqual([{ v: '1' }, { v: '' }, { v: '3' }]);
     expect(readCsv('a,b\n1\n\n3,4\n')).toEqual([
       { a: '1', b: '' },
@@ -171,7 +171,7 @@ describe('CSV', () => {
       { a: '1', b: '2' },
       { a: '3', b: '4' },
     ]);
-    expect(() => readCsv('v,w,v\n1,2,3')).toThrow('the column "v" is there twice');
+    expect(() => readCsv('v,w,v\n1,2,3')).toThrow('duplicate column "v"');
     expect(readCsv('\uFEFFa,"b ""c"""\r\n1,"x\ny"\r2\n\n')).toEqual([
       { a: '1', 'b "c"': 'x\ny' },
       { a: '2', 'b "c"': '' },

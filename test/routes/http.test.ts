@@ -10,7 +10,7 @@ import { composeInstance } from './compose-instance.ts';
 const minute = 60_000;
 
 describe('lists over HTTP', () => {
-  it('tell their age, where they come from, and answer 304 to whoever has them', async () => {
+  it('state their age and source, and answer 304 to matching ETags', async () => {
     const { app, clock } = await composeInstance();
     await clock.advance(90_000);
     const first = await app.inject('/models/all');
@@ -26,7 +26,7 @@ describe('lists over HTTP', () => {
     expect(again.headers['age']).toBe('90');
   });
 
-  it('have a new ETag when and only when the content changes', async () => {
+  it('change their ETag exactly when the content changes', async () => {
     const { app, services, fake } = await composeInstance();
     const tag = async () => (await app.inject('/models/all')).headers['etag'];
     const before = await tag();
@@ -37,7 +37,7 @@ describe('lists over HTTP', () => {
     expect(await tag()).not.toBe(before);
   });
 
-  it('are gzipped for those who take it, with the same content', async () => {
+  it('are compressed with gzip if accepted, with the same content', async () => {
     const { app } = await composeInstance();
     const plain = await app.inject('/models/all');
     const zipped = await app.inject({ url: '/models/all', headers: { 'accept-encoding': 'br, gzip;q=0.8' } });
@@ -48,7 +48,7 @@ describe('lists over HTTP', () => {
     expect(refused.headers['content-encoding']).toBeUndefined();
   });
 
-  it('are cut at MAX_MODELS_RETURNED, and Link leads through the rest', async () => {
+  it('are paginated at MAX_MODELS_RETURNED, with Link headers', async () => {
     const { app } = await composeInstance({ MAX_MODELS_RETURNED: '2' });
     const names: string[] = [];
     let url: string | undefined = '/models/all?fields=name,version';
@@ -61,7 +61,7 @@ describe('lists over HTTP', () => {
     expect(names).toEqual(['DNA 1', 'DNA 2', 'DNA 10', 'aliased 1', 'aliased 2']);
   });
 
-  it('show an alias-only registry as what it is', async () => {
+  it('show an alias-only registry correctly', async () => {
     const { app, services, fake } = await composeInstance();
     for (const version of fake.registry.versions) version['current_stage'] = 'None';
     await services.registry.refresh();
@@ -76,7 +76,7 @@ describe('lists over HTTP', () => {
     ]);
   });
 
-  it('take any name in a path, percent-encoded', async () => {
+  it('accept any percent-encoded name in a path', async () => {
     const { app, services, fake } = await composeInstance();
     const names = ['a/b', 'Detox: CAT', '50% "off"', "it's", ' blank ', 'Größe 模型 🚀', 'x'.repeat(256), '__proto__'];
     fake.registry.versions = names.map((name) => ({ name, version: '1', current_stage: 'None', run_id: '' }));
@@ -97,8 +97,8 @@ describe('lists over HTTP', () => {
   });
 });
 
-describe('when MLflow goes away', () => {
-  it('answers go on, say how old they are, and health is degraded', async () => {
+describe('while MLflow is down', () => {
+  it('lists are still served with their age, and health is degraded', async () => {
     const { app, services, fake, clock } = await composeInstance();
     await app.inject('/runs/1');
     await fake.close();
@@ -112,7 +112,7 @@ describe('when MLflow goes away', () => {
       mlflow_connection: 'disconnected',
       stale: true,
       cache_age_seconds: 600,
-      last_error: expect.stringContaining('cannot be reached'),
+      last_error: expect.stringContaining('cannot reach'),
     });
     expect((await app.inject('/readyz')).statusCode).toBe(200);
     const runs = await app.inject('/runs/1');
@@ -123,7 +123,7 @@ describe('when MLflow goes away', () => {
     expect(never.headers['retry-after']).toBeDefined();
   });
 
-  it('a read that fails tells at once that MLflow is gone, and a job looks for it again within seconds', async () => {
+  it('a failed read is reported at once, and a job retries within seconds', async () => {
     const { app, fake, clock, startJobs, services } = await composeInstance();
     startJobs();
     const refreshJob = () => services.system.health().jobs.find((job) => job.name === 'registry-refresh');
@@ -142,7 +142,7 @@ describe('when MLflow goes away', () => {
     expect(Date.parse(refreshJob()?.next_run_at ?? '') - clock.now()).toBeLessThanOrEqual(5_500);
   });
 
-  it('a look once a minute finds out that MLflow is gone, long before the next refresh', async () => {
+  it('a check once a minute detects it before the next refresh', async () => {
     const { app, fake, clock, startJobs } = await composeInstance();
     startJobs();
     await clock.advance(0);
@@ -153,7 +153,7 @@ describe('when MLflow goes away', () => {
     );
   });
 
-  it('a restart serves the cache file before MLflow is back', async () => {
+  it('a restart serves the cache file', async () => {
     const { services, fake, folder, clock } = await composeInstance();
     await services.registry.refresh();
     await fake.close();
@@ -163,7 +163,7 @@ describe('when MLflow goes away', () => {
     expect((await second.app.inject('/models')).json()).toHaveLength(2);
   });
 
-  it('sample data shown in its place is labelled on every answer and never called healthy', async () => {
+  it('sample data in its place is labelled on every answer and never called healthy', async () => {
     const fake = await fakeMlflow(smallRegistry());
     await fake.close();
     const { app, services } = await testTower({ MLFLOW_TRACKING_URI: fake.url, ENABLE_MOCK_DATA: 'true' });

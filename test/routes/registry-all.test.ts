@@ -35,8 +35,8 @@ async function twoRegistries(env: Record<string, string> = {}) {
   return { ...tower, fakes, clock, of, refresh, get };
 }
 
-describe('several registries in one tower', () => {
-  it('are one list, each item with its registry, by name and registry, with pages and filters', async () => {
+describe('several registries in one server', () => {
+  it('are merged into one list by name and registry, with pages and filters', async () => {
     const { app, get } = await twoRegistries();
     const all = await get<Item[]>('/models/all?fields=registry,name,version');
     expect(all.map((item) => `${item.registry} ${item.name} ${item.version}`)).toEqual([
@@ -72,7 +72,7 @@ describe('several registries in one tower', () => {
     ]);
   });
 
-  it('are asked one by one with ?registry= or by the path, and then answer as a single one does', async () => {
+  it('answer as a single registry does with ?registry= or by path', async () => {
     const { get } = await twoRegistries();
     const single = await get<object[]>('/registries/prod/models/all');
     expect(single[0]).not.toHaveProperty('registry');
@@ -81,19 +81,19 @@ describe('several registries in one tower', () => {
     expect(await get('/dashboard/summary?registry=lab')).toMatchObject({ total_models: 4 });
   });
 
-  it('a model only one of them has is found there; of one that both have it must be said which', async () => {
+  it('find a model that only one of them has; a name in both is refused as ambiguous', async () => {
     const { app, get } = await twoRegistries();
     expect(await get<Item[]>('/model/lab-only/versions')).toHaveLength(1);
     expect(await get('/model/aliased/history')).toMatchObject({ name: 'aliased' });
     const unclear = await app.inject('/model/DNA/versions');
     expect(unclear.statusCode).toBe(400);
     expect(unclear.json()).toMatchObject({
-      detail: 'registry must be named, as ?registry= and one of prod, lab: prod and lab have one of this name',
+      detail: 'registry must be set, as ?registry= and one of prod, lab: prod and lab have a model of this name',
       error: { details: { parameter: 'registry' } },
     });
     expect((await app.inject('/model/nope/versions')).statusCode).toBe(404);
     expect(await get('/cache/info')).toMatchObject({
-      detail: 'registry must be named, as ?registry= and one of prod, lab',
+      detail: 'registry must be set, as ?registry= and one of prod, lab',
     });
     expect(await get('/cache/info?registry=x')).toMatchObject({ detail: 'registry must be one of prod, lab' });
     // Paths that do not belong to one registry behave as with a single registry.
@@ -105,7 +105,7 @@ describe('several registries in one tower', () => {
     expect((await app.inject('/nowhere')).statusCode).toBe(404);
   });
 
-  it('one that is down is said, and the other does not notice', async () => {
+  it('keep working if one of them is down', async () => {
     const { app, get, fakes, refresh } = await twoRegistries();
     await fakes.lab.close();
     await refresh();
@@ -113,7 +113,7 @@ describe('several registries in one tower', () => {
       status: 'degraded',
       mlflow_connection: 'disconnected',
       models_count: 9,
-      last_error: expect.stringMatching(/^lab: MLflow cannot be reached/),
+      last_error: expect.stringMatching(/^lab: cannot reach MLflow/),
       registries: [
         { name: 'prod', status: 'healthy', stale: false, last_error: null },
         { name: 'lab', status: 'degraded', stale: true },
@@ -129,7 +129,7 @@ describe('several registries in one tower', () => {
     expect(metrics).toContain('tower_registry_model_versions{registry="lab",stage="Production"} 2');
   });
 
-  it('one that was never read is missing from the lists, which say so', async () => {
+  it('report a registry that was never read', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const tower = await testTower({ MLFLOW_TRACKING_URI: `prod=${fake.url},lab=http://127.0.0.1:9` });
     expect((await tower.app.inject('/models/all')).statusCode).toBe(503);
@@ -145,7 +145,7 @@ describe('several registries in one tower', () => {
     expect(unclear.json<{ detail: string }>().detail).toMatch(/: lab was not read yet and may have one too$/);
   });
 
-  it('have a journal, monitored versions and observations each of their own', async () => {
+  it('have separate journals, monitored versions and observations', async () => {
     const { app, get, fakes, refresh, clock } = await twoRegistries();
     const dna = fakes.lab.registry.models.find((item) => item['name'] === 'DNA') ?? {};
     dna['aliases'] = [{ alias: 'blue', version: '2' }];
@@ -166,7 +166,7 @@ describe('several registries in one tower', () => {
     expect(await drift('prod')).toEqual([]);
   });
 
-  it('take MLflow’s webhooks under their own address', async () => {
+  it("receive MLflow's webhooks at an address of their own", async () => {
     const { app, fakes, clock, of } = await twoRegistries();
     const dna = fakes.lab.registry.models.find((item) => item['name'] === 'DNA') ?? {};
     dna['aliases'] = [{ alias: 'blue', version: '2' }];
@@ -180,7 +180,7 @@ describe('several registries in one tower', () => {
     expect((await of('prod').registry.model('DNA')).aliases).not.toHaveProperty('blue');
   });
 
-  it('are behind one door: every address of each needs its scope', async () => {
+  it('share authentication and scopes', async () => {
     const { app } = await twoRegistries({ AUTH_ENABLED: 'true' });
     for (const url of [
       '/models/all',

@@ -5,7 +5,7 @@ import { testTower } from '../support/tower.ts';
 import { composeInstance } from './compose-instance.ts';
 
 describe('settings that change answers', () => {
-  it('ENABLE_CACHE=false reads MLflow on each request, and says so when it cannot', async () => {
+  it('ENABLE_CACHE=false reads MLflow on each request, and reports failures', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const { app } = await testTower({ MLFLOW_TRACKING_URI: fake.url, ENABLE_CACHE: 'false' });
     expect((await app.inject('/models/all')).json()).toHaveLength(5);
@@ -19,12 +19,12 @@ describe('settings that change answers', () => {
     expect((await app.inject('/models/all')).statusCode).toBe(503);
   });
 
-  it('ENABLE_DEBUG_ENDPOINTS=false: the debug path is not there', async () => {
+  it('ENABLE_DEBUG_ENDPOINTS=false removes the debug route', async () => {
     const { app } = await composeInstance({ ENABLE_DEBUG_ENDPOINTS: 'false' });
     expect((await app.inject('/debug/monitored')).statusCode).toBe(404);
   });
 
-  it('CORS is off unless origins are named', async () => {
+  it('CORS_ORIGINS is empty by default, which disables CORS', async () => {
     const headers = { origin: 'https://grafana.example.com' };
     const closed = await composeInstance();
     expect(
@@ -36,7 +36,7 @@ describe('settings that change answers', () => {
     );
   });
 
-  it('a body over BODY_LIMIT_BYTES is refused, and so is what is not JSON', async () => {
+  it('BODY_LIMIT_BYTES limits bodies, which must be JSON', async () => {
     const { app } = await composeInstance({ BODY_LIMIT_BYTES: '1024' });
     const post = (payload: string, type = 'application/json') =>
       app.inject({ method: 'POST', url: '/monitor', payload, headers: { 'content-type': type } });
@@ -49,8 +49,8 @@ describe('settings that change answers', () => {
   });
 });
 
-describe('the monitored set', () => {
-  it('survives a restart, and a version that MLflow deletes is still there to be removed', async () => {
+describe('monitored versions', () => {
+  it('survive a restart, and remain removable after MLflow deletes them', async () => {
     const { app, folder, fake, services } = await composeInstance();
     await app.inject({
       method: 'POST',
@@ -72,7 +72,7 @@ describe('the monitored set', () => {
     expect((await again.app.inject('/monitor')).json()).toEqual([]);
   });
 
-  it('what was watched among sample data is not in the set of a real registry', async () => {
+  it('of the sample data do not appear in a real registry', async () => {
     const sample = await testTower({});
     await sample.app.inject({
       method: 'POST',
@@ -86,7 +86,7 @@ describe('the monitored set', () => {
     expect((await real.app.inject('/monitor')).json()).toEqual([]);
   });
 
-  it('shows the type given at registration, and takes list queries', async () => {
+  it('show the registered type, and accept list queries', async () => {
     const { app } = await composeInstance();
     for (const [version, type] of [
       ['1', 'regressor'],
@@ -105,8 +105,8 @@ describe('the monitored set', () => {
   });
 });
 
-describe('the service around it', () => {
-  it('no secret comes out anywhere', async () => {
+describe('the HTTP service', () => {
+  it('never reveals a secret', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const uri = fake.url.replace('://', '://dana:hunter2@');
     const { app, services, logText } = await testTower({ MLFLOW_TRACKING_URI: uri, MLFLOW_TRACKING_TOKEN: 't0ken' });
@@ -124,7 +124,7 @@ describe('the service around it', () => {
     });
   });
 
-  it('answers carry security headers, a request id, and keep a harmless one of the caller', async () => {
+  it('sends security headers and a request id, and keeps a valid one of the client', async () => {
     const { app } = await composeInstance();
     const own = await app.inject({ url: '/models', headers: { 'x-request-id': 'abc-1' } });
     expect(own.headers).toMatchObject({
@@ -136,7 +136,7 @@ describe('the service around it', () => {
     expect(evil.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  it('an error nobody foresaw is a bland 500 with the request id, and the log has the rest', async () => {
+  it('answers 500 with only the request id to unexpected errors, which the log details', async () => {
     const { app, services, logText } = await composeInstance();
     services.monitoring.count = async () => {
       throw new Error('secret path /etc/x');
@@ -144,14 +144,14 @@ describe('the service around it', () => {
     const response = await app.inject('/dashboard/summary');
     expect(response.statusCode).toBe(500);
     expect(response.json()).toMatchObject({
-      detail: `Internal error; the log has the details under request id ${response.headers['x-request-id']}`,
+      detail: `Internal error; the log has details under request id ${response.headers['x-request-id']}`,
       error: { type: 'internal' },
     });
     expect(response.body).not.toContain('secret path');
     expect(logText()).toContain('secret path');
   });
 
-  it('a tower whose event loop is held up says 503 with Retry-After, but still shows that it lives', async () => {
+  it('answers 503 with Retry-After while its event loop is blocked, but stays live', async () => {
     const { app } = await composeInstance({ MAX_EVENT_LOOP_DELAY_MS: '50' });
     await app.ready();
     // Blocks the loop for longer than the sampling interval, then lets it be sampled; if it was sampled before, the
@@ -165,13 +165,13 @@ describe('the service around it', () => {
     expect(refused.statusCode).toBe(503);
     expect(refused.headers['retry-after']).toBe('10');
     expect(refused.json()).toMatchObject({
-      detail: 'The tower is overloaded; try again shortly',
+      detail: 'The server is overloaded; retry later',
       error: { type: 'unavailable' },
     });
     expect((await app.inject('/healthz')).statusCode).toBe(200);
   });
 
-  it('metrics come as Prometheus text or OpenMetrics, by Accept', async () => {
+  it('serves metrics as Prometheus text or OpenMetrics, by Accept', async () => {
     const { app } = await composeInstance();
     await app.inject('/models');
     const text = await app.inject('/metrics');
@@ -199,7 +199,7 @@ describe('the service around it', () => {
     expect((await app.inject('/metrics')).body).toContain('tower_registry_refreshes_total{outcome="success"} 1');
   });
 
-  it('docs are served from here, and nothing in them points elsewhere', async () => {
+  it('serves its documentation without external resources', async () => {
     const { app } = await composeInstance();
     for (const path of ['/docs', '/docs/', '/redoc', '/docs/redoc.js', '/openapi.json'])
       expect([path, (await app.inject(path)).statusCode].join(' ')).toMatch(/ (200|308)$/);

@@ -30,8 +30,8 @@ async function trainingTower(env: Record<string, string> = {}) {
   return { ...tower, train, events };
 }
 
-describe('training', () => {
-  it('is a job that tells how far it is, and ends with the model in the library', async () => {
+describe('training jobs', () => {
+  it('report progress, and end with the model in the library', async () => {
     const { app, train, events } = await trainingTower();
     const { id, status } = await train({ epochs: 4 });
     expect(status).toBe('queued');
@@ -63,7 +63,7 @@ describe('training', () => {
     expect((await app.inject(`/api/v1/forecast/jobs/${again.id}`)).json<Job>().result?.warm_start).toBe(true);
   });
 
-  it('is cancelled at once, and the next one can begin', async () => {
+  it('stop at once when cancelled, and free the thread', async () => {
     const { app, train, events } = await trainingTower();
     await events((await train({ epochs: 1 })).id);
     const { id } = await train({ epochs: 200, warm_start: false });
@@ -75,7 +75,7 @@ describe('training', () => {
     expect((await train({ epochs: 1 })).status).toBe('queued');
   });
 
-  it('says why tfjs-node does not do it, where it was asked for', async () => {
+  it('report why tfjs-node is unavailable', async () => {
     const { app, train, events, logText } = await trainingTower({ FORECAST_ENGINE: 'tfjs-node' });
     const { id } = await train({ epochs: 1 });
     await events(id);
@@ -83,7 +83,7 @@ describe('training', () => {
     expect(logText()).toMatch(/Cannot find module '@tensorflow\/tfjs-node'.*tfjs-node cannot be used/);
   });
 
-  it('outlives the tower: what was cut short is begun again by the next one', async () => {
+  it('are restarted by another instance after a crash', async () => {
     const first = await trainingTower();
     const { id } = await first.train({ epochs: 200 });
     const frames = first.services.training.jobs.events(id, new AbortController().signal);
@@ -98,7 +98,7 @@ describe('training', () => {
     expect(await next.services.training.jobs.cancel(id)).toMatchObject({ status: 'cancelled' });
   });
 
-  it('gives a network that TF.js loads over HTTP', async () => {
+  it('produce a network that TF.js loads over HTTP', async () => {
     const { app, train, events } = await trainingTower();
     await events((await train({ epochs: 1 })).id);
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
@@ -110,7 +110,7 @@ describe('training', () => {
 });
 
 describe('evaluation', () => {
-  it('is on experiments it was not trained on, and trains again where it got worse', async () => {
+  it('uses experiments not used for training, and retrains after decay', async () => {
     const { app, train, events, folder } = await trainingTower();
     await events((await train()).id);
     const evaluate = async () =>
@@ -138,7 +138,7 @@ describe('evaluation', () => {
     expect(second).toMatchObject({
       decayed: true,
       decay_reason: expect.stringMatching(
-        /^the mean error of cpu_cores_value is [\d.]+ times persistence’s; it was [\d.]+ times/,
+        /^the mean error of cpu_cores_value is [\d.]+ × persistence; it was [\d.]+ ×/,
       ),
     });
     expect((await events(second.retraining_job!)).includes('event: succeeded')).toBe(true);
@@ -148,7 +148,7 @@ describe('evaluation', () => {
 describe('tower train', () => {
   it('trains, evaluates and lists', async () => {
     const { tower, folder } = await cliOver();
-    expect((await tower('train', 'list')).out).toBe('No model has been trained.');
+    expect((await tower('train', 'list')).out).toBe('No trained models.');
     writeExperiments(join(folder, 'data', 'experiments'), 'cart');
     const trained = await tower('train', 'models', '--service', 'cart', '--epochs', '2');
     expect(trained.err).toBe('');
@@ -156,9 +156,9 @@ describe('tower train', () => {
     expect(trained.out).toMatch(/^model +models\/cart_lstm_prophet_pipeline.json$/m);
     const { out } = await tower('train', 'evaluate', '--service', 'cart');
     expect(out.split('\n')[0]).toMatch(/^TARGET +METHOD +MAE +MSE +R2$/);
-    expect(out).toMatch(/^recommendations were said to suffice \d+ % of the time and did \d+ %$/m);
+    expect(out).toMatch(/^recommendations sufficed in \d+ % of the cases; stated probability: \d+ %$/m);
     expect((await tower('train', 'list')).out.split('\n')[1]).toMatch(/^cart +20\S+Z +\d+ +10 +-$/);
-    expect(await tower('train', 'models')).toMatchObject({ code: 2, err: 'tower: name --service or --services' });
+    expect(await tower('train', 'models')).toMatchObject({ code: 2, err: 'tower: set --service or --services' });
     expect(await tower('train', 'models', '--services', 'none')).toMatchObject({ code: 3 });
   });
 });

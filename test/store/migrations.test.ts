@@ -14,13 +14,13 @@ function shapeOf(statement: string): string {
 }
 
 describe('migrations', () => {
-  it('make the same tables, columns, keys and indexes in SQLite and in PostgreSQL', () => {
+  it('create the same tables, columns, keys and indexes in SQLite and PostgreSQL', () => {
     const all = Object.values(migrations).flat();
     expect(all.length).toBeGreaterThan(5);
     for (const { sqlite, postgres } of all) expect(postgres.map(shapeOf)).toEqual(sqlite.map(shapeOf));
   });
 
-  it('keep every text of PostgreSQL in the order of its bytes', () => {
+  it('sort every text column of PostgreSQL by bytes', () => {
     const statements = Object.values(migrations).flatMap((list) => list.flatMap(({ postgres }) => postgres));
     for (const statement of statements.filter((each) => each.startsWith('create table')))
       expect(statement).not.toMatch(/ text(?! collate "C")/);

@@ -42,7 +42,7 @@ const silence = async (folder: string) =>
   (await roughHand(folder))(`update job_queue set leased_until = 1 where state = 'running'`);
 
 describe('the job queue', () => {
-  it('does what is queued, tells how far it is, and keeps the outcome', async () => {
+  it('runs jobs, reports progress, and keeps the outcome', async () => {
     const { queue, add, until } = tower(storeIn(temporaryFolder()), 'a', async (job, { progress }) => {
       progress({ half: true });
       await Promise.resolve();
@@ -65,7 +65,7 @@ describe('the job queue', () => {
     expect(await queue.list('other', 10)).toEqual([]);
   });
 
-  it('tells the last word also where it comes right after another', async () => {
+  it('reports the last progress even right after another', async () => {
     const { work, end } = held();
     let say: (now: unknown) => void = () => undefined;
     const { queue, add, until, clock } = tower(storeIn(temporaryFolder()), 'a', (job, run) => {
@@ -85,7 +85,7 @@ describe('the job queue', () => {
     await until(job.id, 'succeeded');
   });
 
-  it('has one open job of a subject, and one of a key for ever', async () => {
+  it('has one open job per subject, and one per key forever', async () => {
     const { work, end } = held();
     const { add, until, queue } = tower(storeIn(temporaryFolder()), 'a', work);
     const first = await add('cart', 'cart@noon');
@@ -103,16 +103,16 @@ describe('the job queue', () => {
     expect((await queue.list('work', 99)).filter(({ key }) => key === 'k')).toHaveLength(1);
   });
 
-  it('keeps why a job failed', async () => {
+  it('keeps the reason of a failure', async () => {
     const { add, until, text } = tower(storeIn(temporaryFolder()), 'a', async () => {
       throw new Error('secret detail');
     });
     const { job } = await add();
-    expect((await until(job.id, 'failed')).error).toBe('an unexpected error; the log has the details');
+    expect((await until(job.id, 'failed')).error).toBe('unexpected error; the log has details');
     expect(text()).toContain('secret detail');
   });
 
-  it('cancels what is queued and what is running', async () => {
+  it('cancels queued and running jobs', async () => {
     const { work, begun } = held();
     const { add, queue, until } = tower(storeIn(temporaryFolder()), 'a', work);
     const [one, two] = [await add('one'), await add('two')];
@@ -125,7 +125,7 @@ describe('the job queue', () => {
     await queue.cancel('work', one.job.id);
   });
 
-  it('keeps what a job that is cancelled says of how it ended, and nothing of one that is begun again', async () => {
+  it('keeps the result of a cancelled job, but not of a restarted one', async () => {
     const asked: boolean[] = [];
     const work: Work = async (_job, { signal, isStopping }) => {
       await new Promise((resolve) => {
@@ -148,7 +148,7 @@ describe('the job queue', () => {
     expect(asked).toEqual([false, true]);
   });
 
-  it('is done by one tower of several, and its cancelling reaches the one that is at it', async () => {
+  it('runs a job on one of several instances, and cancels it there', async () => {
     const folder = temporaryFolder();
     const store = storeIn(folder);
     const [first, second] = [held(), held()];
@@ -163,7 +163,7 @@ describe('the job queue', () => {
     await vi.waitFor(() => expect(first.begun).toHaveLength(2));
   });
 
-  it('gives a job nobody speaks for to another tower, and keeps the outcome of that one alone', async () => {
+  it('gives a job that is not renewed to another instance, and keeps only its outcome', async () => {
     const folder = temporaryFolder();
     const store = storeIn(folder);
     const lost = held();
@@ -179,7 +179,7 @@ describe('the job queue', () => {
     expect(await b.queue.get('work', job.id)).toMatchObject({ worker: 'b', result: '"by b"' });
   });
 
-  it('gives up a job whose towers died three times', async () => {
+  it('fails a job whose workers died three times', async () => {
     const folder = temporaryFolder();
     const store = storeIn(folder);
     const { job } = await tower(store, 'none').add();
@@ -191,10 +191,10 @@ describe('the job queue', () => {
     }
     const last = tower(store, 'd', async () => 1);
     await last.queue.step();
-    expect((await last.until(job.id, 'failed')).error).toMatch(/^the tower that was at it ended 3 times/);
+    expect((await last.until(job.id, 'failed')).error).toMatch(/^worker died 3 times/);
   });
 
-  it('puts back what a tower that stops was at, without counting it as a death', async () => {
+  it('requeues a running job at shutdown without counting a death', async () => {
     const store = storeIn(temporaryFolder());
     const { work, begun } = held();
     const a = tower(store, 'a', work);
@@ -207,7 +207,7 @@ describe('the job queue', () => {
     expect(await b.until(job.id, 'succeeded')).toMatchObject({ attempts: 2, abandoned: 0 });
   });
 
-  it('forgets what had its outcome long ago, and nothing else', async () => {
+  it('deletes finished jobs after their retention', async () => {
     const store = storeIn(temporaryFolder());
     const a = tower(store, 'a', async () => 1);
     const { job } = await a.add('old');

@@ -18,7 +18,7 @@ const row = {
 } as const;
 
 describe('the store', () => {
-  it('keeps what was written, across openings', async () => {
+  it('keeps data across restarts', async () => {
     const folder = temporaryFolder();
     const store = await openStore({ directory: folder });
     await (await store.db()).insertInto('monitored_models').values(row).execute();
@@ -28,7 +28,7 @@ describe('the store', () => {
     await again.close();
   });
 
-  it('opened by several processes at once is migrated once', async () => {
+  it('is migrated once by concurrent processes', async () => {
     const folder = temporaryFolder();
     const script = `import { openStore } from ${JSON.stringify(new URL('../../src/store/open-store.ts', import.meta.url).href)};
       await (await openStore({ directory: ${JSON.stringify(folder)} })).close();`;
@@ -50,7 +50,7 @@ describe('the store', () => {
     await store.close();
   });
 
-  it('a transaction that fails leaves nothing behind', async () => {
+  it('rolls back a failed transaction', async () => {
     const store = await openStore({ directory: temporaryFolder() });
     const failing = (await store.db()).transaction().execute(async (trx) => {
       await trx.insertInto('monitored_models').values(row).execute();
@@ -61,28 +61,26 @@ describe('the store', () => {
     await store.close();
   });
 
-  it('of a newer version is refused with what to do', async () => {
+  it('refuses a newer schema and says what to do', async () => {
     const folder = temporaryFolder();
     const file = new DatabaseSync(join(folder, 'tower.db'));
     file.exec('pragma user_version = 99');
     file.close();
     await expect(openStore({ directory: folder })).rejects.toThrow(
-      /schema 99, written by a newer version; this one knows up to \d/,
+      /schema 99, written by a newer version; this version supports up to \d/,
     );
   });
 
-  it('that is damaged, or a folder that is a file, is a clear error', async () => {
+  it('reports a damaged file, or a folder that is a file', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'tower.db'), 'this is not a database, and it is longer than a header would be');
-    await expect(openStore({ directory: folder })).rejects.toThrow(
-      /tower\.db cannot be opened: file is not a database/,
-    );
+    await expect(openStore({ directory: folder })).rejects.toThrow(/^cannot open .*tower\.db: file is not a database/);
     await expect(openStore({ directory: join(folder, 'tower.db') })).rejects.toThrow(
       /DATA_DIRECTORY must be a folder this user can write to/,
     );
   });
 
-  it.skipIf(process.getuid?.() === 0)('a folder that cannot be written is a clear error', async () => {
+  it.skipIf(process.getuid?.() === 0)('reports a folder that is not writable', async () => {
     const folder = join(temporaryFolder(), 'locked');
     mkdirSync(folder);
     chmodSync(folder, 0o500);

@@ -7,11 +7,11 @@ const retention = { rawDays: 35, hourDays: 400, dayDays: 1825 };
 export const never = new AbortController().signal;
 const none = () => Promise.reject(new Error('nobody forecasts here'));
 const noForecasts = { forecast: none, backtest: none };
-export function analyticsIn(folder = temporaryFolder(), mostSeries = 1000) {
+export function analyticsIn(folder = temporaryFolder(), maxSeries = 1000) {
   const clock = handClock();
   const store = metricStoreIn(folder);
   return {
-    analytics: createAnalytics({ store, clock, retention, mostSeries, forecaster: noForecasts }),
+    analytics: createAnalytics({ store, clock, retention, maxSeries, forecaster: noForecasts }),
     clock,
     store,
     now: clock.now(),

@@ -1,7 +1,7 @@
 import type { Clock } from '#kernel/clock.ts';
 import { createKubernetesClient, type KubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import { createCluster, type Signals } from '#services/acquisition/kubernetes/cluster.ts';
-import { applySizes, prepare, undoLeft } from '#services/rightsizing/apply/apply.ts';
+import { applySizes, prepare, rollBackAbandoned } from '#services/rightsizing/apply/apply.ts';
 import { ApplyRequest } from '#services/rightsizing/apply/apply-schemas.ts';
 import type { SizeAnswer } from '#services/rightsizing/schemas.ts';
 import { fakeKubernetes, readyStatus } from '../fakes/kubernetes.ts';
@@ -104,7 +104,7 @@ export function applyingTower(
       isBegunAgain = true,
     ) => {
       const deps = { cluster, clock };
-      const left = await undoLeft(deps, 'job-1', target, signal);
+      const left = await rollBackAbandoned(deps, 'job-1', target, signal);
       if (left) return left;
       const whole = { ...request, ...change };
       const prepared = async () => prepare(cluster, target, await cluster.find(target, signal), recommended, whole);

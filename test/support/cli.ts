@@ -33,7 +33,7 @@ export async function cliOver(env: Record<string, string> = {}, overrides: Overr
       err: (text) => out.push(text),
     });
     const until = async (seen: (text: string) => boolean) => {
-      const deadline = Date.now() + 10_000;
+      const deadline = Date.now() + 30_000;
       while (!seen(out.join('\n')) && Date.now() < deadline) await settle();
     };
     return { out, done, until };

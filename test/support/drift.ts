@@ -1,5 +1,6 @@
 import { notFound, unavailable } from '#kernel/errors.ts';
 import { normal, seededRandom } from '#kernel/rng.ts';
+import type { DriftEvent } from '#services/drift/alerts.ts';
 import { createDrift } from '#services/drift/drift.ts';
 import { buildSnapshot } from '#services/registry/snapshot/snapshot.ts';
 import type { MetricPoint, Run } from '#services/registry/sources/source.ts';
@@ -49,10 +50,18 @@ export const evaluation = (runId: string, version: string, metrics: Record<strin
   tags: { model_name: 'model', model_version: version },
 });
 
-type Given = { late?: MetricPoint[]; logged?: MetricPoint[]; runs?: Run[]; noRuns?: boolean };
+export type Given = {
+  late?: MetricPoint[];
+  logged?: MetricPoint[];
+  runs?: Run[];
+  noRuns?: boolean;
+  monitored?: Set<string>;
+};
 
-export function driftOver({ late = [], logged = [], runs = [], noRuns = false }: Given = {}) {
+export function driftOver(given: Given = {}) {
+  const { logged = [], runs = [], monitored = new Set(['model\n1']) } = given;
   const asked: unknown[] = [];
+  const events: DriftEvent[] = [];
   const store = storeIn(temporaryFolder());
   const reading = <T>(value: T) => ({ value, ageMs: 0, stale: false });
   const drift = createDrift({
@@ -60,10 +69,11 @@ export function driftOver({ late = [], logged = [], runs = [], noRuns = false }:
     store,
     registry: () => 'default',
     log: keptLog().log,
-    monitored: async () => new Set(['model\n1']),
+    monitored: async () => monitored,
     rules: { directions: { higher: new Set(), lower: new Set() }, minChangePct: 2, minChange: 0.01, warningP: 0.05 },
     levels: { warningP: 0.05, driftP: 0.02 },
     evaluationTags: { model: 'model_name', version: 'model_version' },
+    enqueue: async (_, made) => void events.push(...made),
     points: {
       provenance: () => ({ ageMs: 0, stale: false }),
       model: async (name) => {
@@ -73,7 +83,7 @@ export function driftOver({ late = [], logged = [], runs = [], noRuns = false }:
       },
       history: async (runIds, metrics) => {
         asked.push([runIds, metrics]);
-        return reading(late);
+        return reading(given.late ?? []);
       },
       loggedModel: async (id) => {
         asked.push(id);
@@ -81,13 +91,13 @@ export function driftOver({ late = [], logged = [], runs = [], noRuns = false }:
       },
       taggedRuns: async (tags) => {
         asked.push(tags);
-        if (noRuns) throw unavailable('MLflow is down');
+        if (given.noRuns) throw unavailable('MLflow is down');
         return reading(runs);
       },
     },
   });
   const answer = (days?: string) => drift.ofModel('model', days);
-  return { asked, drift, answer, ofModel: async (days?: string) => (await answer(days)).value };
+  return { asked, events, given, drift, answer, ofModel: async (days?: string) => (await answer(days)).value };
 }
 
 /** One value per day starting `from` days ago: `value(i)` with a little noise. */

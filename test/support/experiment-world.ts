@@ -6,7 +6,7 @@ import { configOf } from '#services/acquisition/experiments/experiment-config.ts
 import { createExperimentJobs } from '#services/acquisition/experiments/experiment-jobs.ts';
 import type { ExperimentJob } from '#services/acquisition/experiments/job-schemas.ts';
 import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
-import { judgeSamples } from '#services/acquisition/load/results.ts';
+import { evaluateSamples } from '#services/acquisition/load/results.ts';
 import type { Queue } from '#store/queue.ts';
 import type { QueuedJob, Work } from '#store/queue-job.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
@@ -103,7 +103,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
         clock.sleep(run.durationSeconds * 1000).catch(() => undefined);
         const rate = failing(String(loads.length));
         return {
-          ...judgeSamples(
+          ...evaluateSamples(
             Array.from({ length: 200 }, (_, i) => ({
               startMs: i * 1200,
               elapsedMs: 20 + (name.length % 7),

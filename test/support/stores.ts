@@ -65,7 +65,7 @@ function opening<T>(open: () => Promise<Store<T>>): Store<T> {
   const store: Store<T> = {
     engine: onPostgres ? 'postgres' : 'sqlite',
     db: async () => (await get()).db(),
-    inTurn: async (transaction, name) => (await get()).inTurn(transaction, name),
+    serialised: async (transaction, name) => (await get()).serialised(transaction, name),
     now: async () => (await get()).now(),
     notifier: createNotifier(),
     close: async () => {

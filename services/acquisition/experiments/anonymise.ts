@@ -9,7 +9,7 @@ const left = ['target'];
 /** Keys whose values are replaced by a hash, so that equal values stay equal within a data set. */
 const hashed = ['namespace', 'job'];
 
-/** First 12 hexadecimal digits of SHA-256. Not secret: whoever guesses a name can verify it. */
+/** First 12 hexadecimal digits of SHA-256. Not secret: a guessed name can be verified. */
 export const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 12);
 
 /** Removes targets, addresses and labels from all texts and keys; hashes the names of namespaces and jobs. */

@@ -1,7 +1,13 @@
 import { notFound } from '#kernel/errors.ts';
 import { wholeNumber } from '#kernel/query.ts';
 import type { ExperimentAnswer, ExperimentList, ExperimentsQuery, TrainingData } from '../schemas.ts';
-import { deleteExperiments, type Experiment, listExperiments, loadExperiment, tryExperiment } from './experiments.ts';
+import {
+  deleteExperiments,
+  type Experiment,
+  experimentOrReason,
+  listExperiments,
+  loadExperiment,
+} from './experiments.ts';
 import { cleanExperiment, type Quality, validateQuality } from './quality.ts';
 
 /** Reads and deletes collected experiments. */
@@ -13,7 +19,7 @@ export function createCollected(folder: string) {
       const experiments: ExperimentList['experiments'] = [];
       const unreadable: ExperimentList['unreadable'] = [];
       for (const id of await listExperiments(folder, service)) {
-        const read = await tryExperiment(folder, id);
+        const read = await experimentOrReason(folder, id);
         if (typeof read === 'string') unreadable.push({ experiment_id: id, error: read });
         else experiments.push(infoOf(read, validateQuality(read, stepSeconds)));
       }
@@ -59,11 +65,11 @@ export function createCollected(folder: string) {
 
 async function processForTraining(folder: string, service: string): Promise<TrainingData> {
   const ids = await listExperiments(folder, service);
-  if (ids.length === 0) throw notFound(`there is no experiment of ${service}`, { service });
+  if (ids.length === 0) throw notFound(`no experiments of ${service}`, { service });
   const kept: Experiment[] = [];
   const left_out: TrainingData['left_out'] = [];
   for (const id of ids) {
-    const read = await tryExperiment(folder, id);
+    const read = await experimentOrReason(folder, id);
     const checks = typeof read === 'string' ? [] : validateQuality(read).checks;
     const why =
       typeof read === 'string' ? read : checks.find(({ passed, grade }) => !passed && grade === 'low')?.detail;

@@ -3,10 +3,10 @@ import type { Log } from '#kernel/log.ts';
 import { restoreAbandoned } from '../kubernetes/leases.ts';
 import { hashOf } from './anonymise.ts';
 import { type Combination, combinationsOf, configOf } from './experiment-config.ts';
-import { outlasting, withReplicas } from './experiment-lease.ts';
+import { retryWhileUnavailable, withReplicas } from './experiment-lease.ts';
 import { planOf } from './experiment-plan.ts';
 import { type RunDeps, runExperiment, type Setting } from './experiment-run.ts';
-import { tryExperiment } from './experiments.ts';
+import { experimentOrReason } from './experiments.ts';
 import type { ExperimentJob, ExperimentJobRequest, ExperimentProgress } from './job-schemas.ts';
 import { type Grade, validateQuality } from './quality.ts';
 
@@ -39,7 +39,7 @@ export async function runBatch(
   });
   const { client, clock } = deps;
   // Restores what a crashed instance left, also if it crashed during the job's last experiment.
-  await outlasting(clock, signal, () =>
+  await retryWhileUnavailable(clock, signal, () =>
     restoreAbandoned(client, namespace, (each) => each.startsWith(`${job}/`), signal),
   );
   const holder = `${job}/${attempts}`;
@@ -48,7 +48,7 @@ export async function runBatch(
   const grades: Grade[] = [];
   const failures: Result['failures'] = [];
   for (const id of finished) {
-    const read = await tryExperiment(deps.folder, id);
+    const read = await experimentOrReason(deps.folder, id);
     if (typeof read === 'string') continue;
     grades.push(validateQuality(read).grade);
     // Experiments this job made before a restart count as its own, not as skipped.
@@ -60,7 +60,7 @@ export async function runBatch(
       for (const combination of all) {
         if (!group.includes(combination.service) || finished.includes(combination.id)) continue;
         const setting = { job, holder, namespace, target: targets[combination.service]!, config };
-        const outcome = await runPatiently(deps, setting, combination, over, track);
+        const outcome = await runWithRetries(deps, setting, combination, over, track);
         if (typeof outcome === 'string') grades.push(outcome);
         else failures.push(outcome);
       }
@@ -73,12 +73,12 @@ export async function runBatch(
     if (broken) throw broken.reason;
   };
   const none = Object.fromEntries(config.scale_to_zero.map((name) => [name, 0]));
-  const say = (phase: string, detail: string) => track.say(quieting, phase, detail, null);
+  const report = (phase: string, detail: string) => track.report(quieting, phase, detail, null);
   if (config.scale_to_zero.length === 0) await runLanes(signal);
   // Restored once for all workers: one worker's restore would disturb the experiments of the others.
   else
-    await outlasting(clock, signal, () =>
-      withReplicas(deps, { namespace, holder }, none, signal, say, async (_, held) => runLanes(held)),
+    await retryWhileUnavailable(clock, signal, () =>
+      withReplicas(deps, { namespace, holder }, none, signal, report, async (_, held) => runLanes(held)),
     );
   track.drop(quieting);
   return resultOf(track, grades, failures, notes);
@@ -102,7 +102,7 @@ function resultOf(track: Track, grades: readonly Grade[], failures: Result['fail
 const quieting = 'scale_to_zero';
 
 /** Retries an experiment up to the maximum number of attempts. @throws the signal's reason */
-async function runPatiently(
+async function runWithRetries(
   deps: BatchDeps,
   setting: Setting,
   combination: Combination,
@@ -113,12 +113,12 @@ async function runPatiently(
   for (let attempt = 0; ; attempt += 1) {
     deps.onExperiment('begin');
     try {
-      const say = (phase: string, detail: string, share: number | null) => track.say(id, phase, detail, share);
-      const { grade } = await outlasting(
+      const report = (phase: string, detail: string, share: number | null) => track.report(id, phase, detail, share);
+      const { grade } = await retryWhileUnavailable(
         deps.clock,
         signal,
-        () => runExperiment(deps, setting, combination, signal, say),
-        (why) => say('waiting', why, null),
+        () => runExperiment(deps, setting, combination, signal, report),
+        (why) => report('waiting', why, null),
       );
       deps.onExperiment('succeeded');
       track.settle(id, 'succeeded');
@@ -126,14 +126,14 @@ async function runPatiently(
     } catch (error) {
       deps.onExperiment(signal.aborted ? 'cancelled' : 'failed');
       signal.throwIfAborted();
-      deps.log.warn({ err: error, experiment: id, attempt }, 'an experiment failed');
+      deps.log.warn({ err: error, experiment: id, attempt }, 'experiment failed');
       // Errors that a retry cannot fix.
       const isLasting = error instanceof TowerError && (error.code === 'invalid' || error.code === 'not_found');
       if (attempt >= setting.config.max_retries || isLasting) {
         track.settle(id, 'failed');
         return { experiment_id: id, error: publicText(error), attempts: attempt + 1 };
       }
-      track.say(id, 'waiting', `failed, and is tried again: ${publicText(error)}`, null);
+      track.report(id, 'waiting', `failed, retrying: ${publicText(error)}`, null);
       // Three pauses exceed the lease duration of a crashed job.
       await deps.clock.sleep(30_000, signal);
     }
@@ -144,10 +144,10 @@ type Track = ReturnType<typeof trackOf>;
 type Settled = 'succeeded' | 'failed' | 'skipped';
 
 /** Tracks the progress of a job. */
-function trackOf(total: number, now: () => number, tell: (progress: ExperimentProgress) => void) {
+function trackOf(total: number, now: () => number, report: (progress: ExperimentProgress) => void) {
   const settled = new Map<string, Settled>();
   const running = new Map<string, ExperimentProgress['running'][number]>();
-  const begunMs = now();
+  const startedMs = now();
   let before = 0;
   const counts = () => {
     const count = (wanted: Settled) => [...settled.values()].filter((each) => each === wanted).length;
@@ -155,8 +155,8 @@ function trackOf(total: number, now: () => number, tell: (progress: ExperimentPr
   };
   const publish = () => {
     const done = settled.size - before;
-    const each = done > 0 ? (now() - begunMs) / done : null;
-    tell({
+    const each = done > 0 ? (now() - startedMs) / done : null;
+    report({
       finished: settled.size,
       ...counts(),
       running: [...running.values()],
@@ -165,7 +165,7 @@ function trackOf(total: number, now: () => number, tell: (progress: ExperimentPr
   };
   return {
     counts,
-    say: (id: string, phase: string, detail: string, share: number | null) => {
+    report: (id: string, phase: string, detail: string, share: number | null) => {
       running.set(id, { experiment_id: id, phase, detail, share });
       publish();
     },

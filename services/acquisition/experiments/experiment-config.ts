@@ -11,22 +11,22 @@ import { experimentId } from './experiments.ts';
 /** Experiment configuration: replica counts, users, scenarios, durations. */
 
 const between = (least: number, most: number) =>
-  z.number('must be a number').min(least, `must be ${least} at least`).max(most, `must be ${most} at most`);
+  z.number('must be a number').min(least, `must be at least ${least}`).max(most, `must be at most ${most}`);
 const whole = (least: number, most: number) =>
-  z.int('must be a whole number').min(least, `must be ${least} at least`).max(most, `must be ${most} at most`);
+  z.int('must be an integer').min(least, `must be at least ${least}`).max(most, `must be at most ${most}`);
 const several = <Item extends z.ZodType>(item: Item) =>
   z
-    .array(item, 'must be a list')
-    .min(1, 'must hold one at least')
-    .max(50, 'must hold 50 at most')
-    .refine((items) => new Set(items).size === items.length, 'must not hold the same twice');
+    .array(item, 'must be an array')
+    .min(1, 'must have at least one element')
+    .max(50, 'must have at most 50 elements')
+    .refine((items) => new Set(items).size === items.length, 'must not have duplicates');
 const serviceName = z
-  .string('must be a text')
-  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a name as Kubernetes has them');
+  .string('must be a string')
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a valid Kubernetes name');
 /** Scenario names are part of file names. */
-const scenarioName = z.string('must be a text').regex(/^[a-z]{1,63}$/, 'must be lower-case letters');
+const scenarioName = z.string('must be a string').regex(/^[a-z]{1,63}$/, 'must be lower-case letters');
 const origin = z
-  .string('must be a text')
+  .string('must be a string')
   .refine(
     (text) => /^https?:\/\/[^/?#@]+\/?$/.test(text) && URL.canParse(text),
     'must be http(s)://host[:port], without a path',
@@ -34,12 +34,12 @@ const origin = z
 
 /** Missing keys are reported by the field itself; unknown keys by an error of their own. */
 const mapping = {
-  error: (issue: { code?: string }) => (issue.code === 'invalid_type' ? 'must be a mapping' : undefined),
+  error: (issue: { code?: string }) => (issue.code === 'invalid_type' ? 'must be an object' : undefined),
 };
 
 const SteadyState = z.strictObject(
   {
-    experiment_duration_minutes: between(0.02, 1440).describe('Of steady load, between the ramps'),
+    experiment_duration_minutes: between(0.02, 1440).describe('Duration of steady load, between the ramps'),
     replica_counts: several(whole(1, 1000)),
     load_levels_users: several(whole(1, 100_000)),
     test_scenarios: several(scenarioName).describe('browsing, checkout, or one of custom_scenarios'),
@@ -53,42 +53,37 @@ export const ExperimentConfig = z
       training: z.strictObject({ steady_state_config: SteadyState }, mapping),
       max_parallel_workers: whole(1, 16)
         .default(1)
-        .describe('Experiments at the same time, of services that share nothing'),
+        .describe('Maximum number of concurrent experiments, of isolated services'),
       cpu_limit_per_worker: between(1, 256)
         .default(2)
-        .describe('Cores a load generator may use; it is one thread, so 1 at least'),
-      memory_limit_per_worker: between(0.25, 64).default(2).describe('GiB a load generator may use'),
-      jmeter_thread_ramp_up: between(0, 3600).default(30).describe('Seconds over which users come'),
-      jmeter_thread_ramp_down: between(0, 3600).default(30).describe('Seconds over which they go'),
-      jmeter_think_time: between(0.01, 3600).default(2).describe('Seconds a user waits before each request'),
+        .describe('Cores for a load generator, at least 1; it uses one thread'),
+      memory_limit_per_worker: between(0.25, 64).default(2).describe('GiB of memory for a load generator'),
+      jmeter_thread_ramp_up: between(0, 3600).default(30).describe('Ramp-up in seconds'),
+      jmeter_thread_ramp_down: between(0, 3600).default(30).describe('Ramp-down in seconds'),
+      jmeter_think_time: between(0.01, 3600).default(2).describe('Think time before each request, in seconds'),
       metrics_collection_interval: whole(1, 3600).default(30).describe('Seconds between two rows'),
-      prometheus_query_timeout: between(1, 600).default(10).describe('Seconds for one query'),
-      max_retries: whole(0, 20).default(3).describe('How often an experiment that failed is tried again'),
-      pods_ready_timeout: whole(1, 86_400).default(300).describe('Seconds until all pods must be ready'),
+      prometheus_query_timeout: between(1, 600).default(10).describe('Timeout of a query, in seconds'),
+      max_retries: whole(0, 20).default(3).describe('Number of retries of a failed experiment'),
+      pods_ready_timeout: whole(1, 86_400).default(300).describe('Maximum wait for all pods to be ready, in seconds'),
       load_generator: z
         .enum(generators, `must be ${generators.join(' or ')}`)
         .default('open model')
-        .describe('jmeter: users wait for answers before they ask again; it takes JMETER_HOME'),
-      target_url: origin
-        .optional()
-        .describe('Where users go; one of LOAD_TARGETS, and that one where there is only one'),
-      target_urls: z
-        .record(serviceName, origin)
-        .default({})
-        .describe('The same by service, where they have doors of their own'),
+        .describe('jmeter: a closed model, in which users wait for answers; requires JMETER_HOME'),
+      target_url: origin.optional().describe('Load target, one of LOAD_TARGETS; default: the only one'),
+      target_urls: z.record(serviceName, origin).default({}).describe('Load targets by service, if they differ'),
       shared_backends: z
-        .array(z.array(serviceName).min(2, 'must hold two at least'))
+        .array(z.array(serviceName).min(2, 'must have at least two elements'))
         .default([])
-        .describe('Services that use the same backend; they are never under experiment at the same time'),
+        .describe('Services that share a backend; they are never tested at the same time'),
       scale_to_zero: z
         .array(serviceName)
         .default([])
-        .describe('Workloads that would disturb, without pods meanwhile: loadgenerator'),
+        .describe('Workloads that would disturb, scaled to 0 meanwhile: loadgenerator'),
       custom_scenarios: z.record(scenarioName, Scenario.omit({ name: true })).default({}),
       anonymize: z
         .boolean('must be true or false')
         .default(false)
-        .describe('Keep no address, and the namespace as a hash'),
+        .describe('Write no addresses, and namespaces as hashes'),
     },
     mapping,
   )
@@ -100,21 +95,21 @@ export const ExperimentConfig = z
       context.addIssue({
         code: 'custom',
         path: ['training', 'steady_state_config', 'test_scenarios'],
-        message: `has no scenario ${name}; there are ${[...Object.keys(scenarios), ...Object.keys(config.custom_scenarios)].join(', ')}`,
+        message: `has no scenario ${name}; available: ${[...Object.keys(scenarios), ...Object.keys(config.custom_scenarios)].join(', ')}`,
       });
   });
 export type ExperimentConfig = z.infer<typeof ExperimentConfig>;
 
 /** Errors by key; empty if the configuration is valid. */
 export function validateConfig(config: unknown): string[] {
-  const judged = ExperimentConfig.safeParse(config);
-  if (!judged.success)
-    return judged.error.issues.flatMap((issue) =>
+  const parsed = ExperimentConfig.safeParse(config);
+  if (!parsed.success)
+    return parsed.error.issues.flatMap((issue) =>
       issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => `${[...issue.path, key].join('.')} is no key of it`)
+        ? issue.keys.map((key) => `${[...issue.path, key].join('.')} is not a known key`)
         : [`${issue.path.join('.') || 'the configuration'} ${issue.message}`],
     );
-  return Object.entries(judged.data.custom_scenarios).flatMap(([name, scenario]) => {
+  return Object.entries(parsed.data.custom_scenarios).flatMap(([name, scenario]) => {
     try {
       checkScenario({ ...scenario, name });
       return [];
@@ -134,13 +129,13 @@ export function configOf(value: unknown): ExperimentConfig {
 /** Loads a YAML or JSON file. @throws TowerError `invalid` */
 export async function loadConfig(file: string | URL): Promise<ExperimentConfig> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw invalid(`the configuration ${String(file)} cannot be read (${error.code})`, { parameter: 'config-file' });
+    throw invalid(`cannot read the configuration ${String(file)} (${error.code})`, { parameter: 'config-file' });
   });
   let value: unknown;
   try {
     value = parse(text);
   } catch (error) {
-    throw invalid(`the configuration is no YAML: ${(error as Error).message.split('\n')[0]}`, {
+    throw invalid(`the configuration is not valid YAML: ${(error as Error).message.split('\n')[0]}`, {
       parameter: 'config-file',
     });
   }
@@ -158,7 +153,7 @@ const shippedNames = ['resource-optimized', 'default'] as const;
 /** @throws TowerError `not_found` with the available names */
 export async function shippedConfig(name = 'resource-optimized'): Promise<ExperimentConfig> {
   const shipped = shippedNames.find((each) => each === name);
-  if (!shipped) throw notFound(`there is no configuration ${name}; there are ${shippedNames.join(' and ')}`);
+  if (!shipped) throw notFound(`configuration ${name} not found; available: ${shippedNames.join(', ')}`);
   return loadConfig(assetUrl(`config/${shipped}.yaml`));
 }
 

@@ -11,7 +11,7 @@ import { checkJmeter, type Jmeter } from '../load/jmeter-run.ts';
 import { kinds, refuseBusyTargets } from '../load/load-targets.ts';
 import { type BatchDeps, runBatch } from './experiment-batch.ts';
 import { configOf, shippedConfig } from './experiment-config.ts';
-import { doorsOf, planOf } from './experiment-plan.ts';
+import { planOf, targetsOfJob } from './experiment-plan.ts';
 import type { ExperimentJob, ExperimentJobRequest } from './job-schemas.ts';
 
 /**
@@ -30,11 +30,11 @@ export type ExperimentDeps = Omit<BatchDeps, 'client'> & {
 
 const kind = kinds.experiments;
 /** Number of recent jobs of each kind whose namespaces are checked for leftover leases. */
-const mostLookedAt = 200;
+const maxRecentJobs = 200;
 /** Job kinds that acquire workload leases; their subjects start with the namespace. */
 const holders = [kind, 'apply'];
 /** A job of a day may outlive several instances, so more restarts are allowed than usual. */
-const mostAbandoned = 20;
+const maxAbandoned = 20;
 
 export function createExperimentJobs(deps: ExperimentDeps) {
   const { queue } = deps;
@@ -45,7 +45,7 @@ export function createExperimentJobs(deps: ExperimentDeps) {
       const payload = JSON.parse(job.payload) as ExperimentJobRequest;
       return runBatch({ ...deps, client: requiredCluster(deps.client) }, job, payload, signal, progress);
     },
-    mostAbandoned,
+    maxAbandoned,
   );
   const { begin, ...jobs } = jobResource<ExperimentJob>(queue, kind, 'experiment job', ({ payload }) => {
     const { namespace, services } = JSON.parse(payload) as ExperimentJobRequest;
@@ -60,7 +60,7 @@ export function createExperimentJobs(deps: ExperimentDeps) {
       ...plan,
       notes: [
         ...plan.notes,
-        ...(load_generator === 'jmeter' ? ['users are sent by JMeter, and wait for answers'] : []),
+        ...(load_generator === 'jmeter' ? ['JMeter has a closed model: users wait for answers'] : []),
         ...whyNot(() => requiredCluster(deps.client)),
         ...(load_generator === 'jmeter' ? whyNot(() => checkJmeter(deps.jmeter)) : []),
       ],
@@ -70,7 +70,7 @@ export function createExperimentJobs(deps: ExperimentDeps) {
   const targetsOf = (payload: string): Set<string> => {
     try {
       const request = JSON.parse(payload) as ExperimentJobRequest;
-      return doorsOf(deps.targets, { ...request, config: configOf(request.config) });
+      return targetsOfJob(deps.targets, { ...request, config: configOf(request.config) });
     } catch {
       return new Set();
     }
@@ -89,7 +89,7 @@ export function createExperimentJobs(deps: ExperimentDeps) {
       if (config.load_generator === 'jmeter') checkJmeter(deps.jmeter);
       // A second job of the same namespace is refused by the queue with its own error.
       if (!(await jobs.open(namespace))) await refuseBusyTargets(queue, new Set(Object.values(targets)), targetsOf);
-      return begin(namespace, { ...request, config }, `experiments are under way in ${namespace}`);
+      return begin(namespace, { ...request, config }, `experiments are running in ${namespace}`);
     },
     /** Background job: restores the replicas of workloads whose job died. */
     restore: (signal: AbortSignal) => restoreAll(deps, isStill, signal),
@@ -102,7 +102,7 @@ function whyNot(check: () => unknown): string[] {
     check();
     return [];
   } catch (error) {
-    return [`it cannot be begun: ${publicText(error)}`];
+    return [`cannot start: ${publicText(error)}`];
   }
 }
 
@@ -111,7 +111,7 @@ async function refuseUnknown(client: KubernetesClient, { namespace, services }: 
   for (const service of services)
     await scaleOf(client, namespace, service).catch((error: unknown) => {
       if (!(error instanceof TowerError && error.code === 'not_found')) return;
-      throw invalid(`services: there is no Deployment or StatefulSet ${service} in ${namespace}`, {
+      throw invalid(`services: ${namespace} has no Deployment or StatefulSet ${service}`, {
         parameter: 'services',
       });
     });
@@ -135,7 +135,7 @@ async function restoreAll(
   signal: AbortSignal,
 ): Promise<void> {
   if (!client) return;
-  const jobs = (await Promise.all(holders.map((each) => queue.list(each, mostLookedAt)))).flat();
+  const jobs = (await Promise.all(holders.map((each) => queue.list(each, maxRecentJobs)))).flat();
   // A restarted job uses a new holder name, so a lease that is not renewed has no living holder.
   const isLeft = (_: string, lease: Lease) => isStill(lease);
   const failures: unknown[] = [];
@@ -146,8 +146,13 @@ async function restoreAll(
       return { restored: [] };
     });
     if (restored.length === 0) continue;
-    log.warn({ namespace, restored }, 'restored what a job had left behind');
-    await audit({ action: 'restore what a job left behind', job: '', target: { namespace }, details: { restored } });
+    log.warn({ namespace, restored }, 'restored what a dead job had changed');
+    await audit({
+      action: 'restore what a dead job had changed',
+      job: '',
+      target: { namespace },
+      details: { restored },
+    });
   }
   if (failures.length > 0) throw failures[0];
 }

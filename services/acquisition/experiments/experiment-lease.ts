@@ -7,7 +7,7 @@ import { scaleOf, scaleWorkload } from '../kubernetes/workloads.ts';
 /** Temporary changes of replicas under a lease, and retries while servers are unavailable. */
 
 export type Phase = 'scaling' | 'waiting' | 'load' | 'collecting' | 'restoring';
-export type Say = (phase: Phase, detail: string, share: number | null) => void;
+export type Report = (phase: Phase, detail: string, share: number | null) => void;
 
 /** Timeout of one attempt to restore replicas. */
 const restoringMs = 8_000;
@@ -21,7 +21,7 @@ export async function withReplicas<Result>(
   { namespace, holder }: { namespace: string; holder: string },
   replicas: Record<string, number>,
   signal: AbortSignal,
-  say: Say,
+  report: Report,
   work: (selectors: Record<string, string>, signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const over = new AbortController();
@@ -31,7 +31,7 @@ export async function withReplicas<Result>(
   const renewing = keepRenewed(client, clock, held, over.signal, (error) => over.abort(error));
   try {
     for (const [service, wanted] of Object.entries(replicas)) {
-      say('scaling', `${service} to ${wanted}`, null);
+      report('scaling', `${service} to ${wanted}`, null);
       const read = async () => {
         const { scale } = await scaleOf(client, namespace, service, both);
         return { formerReplicas: scale.spec.replicas ?? 0 };
@@ -47,7 +47,7 @@ export async function withReplicas<Result>(
   } finally {
     over.abort();
     await renewing;
-    say('restoring', held.map((each) => `${each.service} to ${each.formerReplicas}`).join(', '), null);
+    report('restoring', held.map((each) => `${each.service} to ${each.formerReplicas}`).join(', '), null);
     await restoreAll(client, clock, held, signal);
   }
 }
@@ -64,17 +64,14 @@ async function restoreAll(
     const outcomes = await Promise.allSettled(held.map((each) => restore(client, each, limit)));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (!failed) return;
-    if (signal.aborted || tries >= mostTries)
-      throw unavailable(
-        'the former replicas could not be restored yet; their Lease keeps them, and it is tried again',
-        failed.reason,
-      );
+    if (signal.aborted || tries >= maxAttempts)
+      throw unavailable('failed to restore the former replicas; their Lease keeps them, retrying', failed.reason);
     await clock.sleep(pauseMs, signal).catch(() => undefined);
   }
 }
 
 /** About half an hour of unavailability. */
-const mostTries = 60;
+const maxAttempts = 60;
 const pauseMs = 30_000;
 
 /**
@@ -82,7 +79,7 @@ const pauseMs = 30_000;
  * @throws errors of `work` that a retry cannot fix; `unavailable`, marked as final, after too many attempts; the
  *   signal's reason
  */
-export async function outlasting<Result>(
+export async function retryWhileUnavailable<Result>(
   clock: Clock,
   signal: AbortSignal,
   work: () => Promise<Result>,
@@ -94,7 +91,7 @@ export async function outlasting<Result>(
     } catch (error) {
       signal.throwIfAborted();
       if (!isPassing(error)) throw error;
-      if (tries >= mostTries) throw misconfigured(`${error.message}, for half an hour`);
+      if (tries >= maxAttempts) throw misconfigured(`${error.message}, for half an hour`);
       onWait(error.message);
       await clock.sleep(pauseMs, signal);
     }

@@ -3,7 +3,7 @@ import { sum } from '#kernel/stats.ts';
 import { allowedTarget } from '../load/jobs.ts';
 import { hashOf } from './anonymise.ts';
 import { combinationsOf, type ExperimentConfig, isolationGroups } from './experiment-config.ts';
-import { listExperiments, tryExperiment } from './experiments.ts';
+import { experimentOrReason, listExperiments } from './experiments.ts';
 import type { ExperimentJobRequest, ExperimentPlan } from './job-schemas.ts';
 import { validateQuality } from './quality.ts';
 
@@ -23,7 +23,7 @@ function targetsOf(allowed: readonly string[], { config }: Planned): (service: s
     const target = byService.get(service) ?? usual;
     if (target !== null) return target;
     throw invalid(
-      `config.target_url must say where users go: ${allowed.length === 0 ? 'LOAD_TARGETS allows none' : `one of ${allowed.join(', ')}`}`,
+      `config.target_url must be set: ${allowed.length === 0 ? 'LOAD_TARGETS allows none' : `one of ${allowed.join(', ')}`}`,
       { parameter: 'config.target_url' },
     );
   };
@@ -45,17 +45,17 @@ export async function planOf(
   const targetOf = targetsOf(targets, request);
   const groups = isolationGroups(services, config, targetOf);
   const all = services.flatMap((service) => combinationsOf(service, config));
-  const there = new Set(await listExperiments(folder));
+  const existing = new Set(await listExperiments(folder));
   const finished: string[] = [];
   let again = 0;
   const notes: string[] = [];
   const minutes = config.training.steady_state_config.experiment_duration_minutes;
-  for (const { id } of all.filter((each) => there.has(each.id))) {
-    const read = await tryExperiment(folder, id);
+  for (const { id } of all.filter((each) => existing.has(each.id))) {
+    const read = await experimentOrReason(folder, id);
     // The JSON file is written last; without it the experiment is incomplete.
     if (typeof read === 'string' || read.startedAt === null) continue;
     if (read.namespace !== null && read.namespace !== namespace && read.namespace !== hashOf(namespace))
-      throw invalid(`${id} is there already, of namespace ${read.namespace}: use another EXPERIMENTS_DIRECTORY`, {
+      throw invalid(`${id} already exists, of namespace ${read.namespace}: use another EXPERIMENTS_DIRECTORY`, {
         parameter: 'namespace',
       });
     // Low-quality experiments made by this server are repeated, but not by the same job.
@@ -66,10 +66,10 @@ export async function planOf(
       continue;
     }
     if (read.durationMinutes !== minutes)
-      notes.push(`${id} is there already, of ${read.durationMinutes} minutes in the place of ${minutes}: it stays`);
+      notes.push(`${id} already exists, with ${read.durationMinutes} instead of ${minutes} minutes: it is kept`);
     finished.push(id);
   }
-  if (again > 0) notes.push(`${again} that are there are of low quality, and are made once more`);
+  if (again > 0) notes.push(`${again} existing experiments are of low quality and will be repeated`);
   const { jmeter_thread_ramp_up: up, jmeter_thread_ramp_down: down } = config;
   const workers = Math.min(request.max_workers ?? config.max_parallel_workers, groups.length);
   const counts = groups.map(
@@ -89,20 +89,22 @@ export async function planOf(
 }
 
 /** Load targets of all services of a job. @throws TowerError `invalid` */
-export function doorsOf(allowed: readonly string[], request: Planned): Set<string> {
+export function targetsOfJob(allowed: readonly string[], request: Planned): Set<string> {
   return new Set(request.services.map(targetsOf(allowed, request)));
 }
 
-const mostExperiments = 20_000;
+const maxExperiments = 20_000;
 
 function refuseContradictions(services: readonly string[], { training, scale_to_zero }: ExperimentConfig): void {
   const both = services.find((service) => scale_to_zero.includes(service));
   if (both !== undefined)
-    throw invalid(`${both} is to be tried and is in config.scale_to_zero`, { parameter: 'config.scale_to_zero' });
+    throw invalid(`${both} is both a tested service and in config.scale_to_zero`, {
+      parameter: 'config.scale_to_zero',
+    });
   const { replica_counts, load_levels_users, test_scenarios } = training.steady_state_config;
   const count = services.length * replica_counts.length * load_levels_users.length * test_scenarios.length;
-  if (count > mostExperiments)
-    throw invalid(`${count} experiments are too many for one job; ${mostExperiments} are the most`, {
+  if (count > maxExperiments)
+    throw invalid(`${count} experiments are too many for one job; the maximum is ${maxExperiments}`, {
       parameter: 'config.training.steady_state_config',
     });
 }

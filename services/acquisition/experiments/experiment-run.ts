@@ -11,7 +11,7 @@ import type { Collected, TimeRange } from '../prometheus/collect.ts';
 import type { Workload } from '../prometheus/metric-queries.ts';
 import { anonymise } from './anonymise.ts';
 import { type Combination, type ExperimentConfig, scenarioOf } from './experiment-config.ts';
-import { outlasting, type Say, withReplicas } from './experiment-lease.ts';
+import { type Report, retryWhileUnavailable, withReplicas } from './experiment-lease.ts';
 import { experimentOf, loadExperiment, saveExperiment } from './experiments.ts';
 import { type Quality, validateQuality } from './quality.ts';
 
@@ -21,7 +21,7 @@ export type RunDeps = {
   client: KubernetesClient;
   /** @throws TowerError `unavailable` if Prometheus does not answer */
   answering(signal: AbortSignal): Promise<void>;
-  collect(workload: Workload, stretch: TimeRange, signal: AbortSignal): Promise<Collected>;
+  collect(workload: Workload, timeRange: TimeRange, signal: AbortSignal): Promise<Collected>;
   load: Load;
   /** Time until samples are visible in Prometheus. */
   scrapeMs: number;
@@ -48,7 +48,7 @@ export async function runExperiment(
   setting: Setting,
   combination: Combination,
   signal: AbortSignal,
-  say: Say,
+  report: Report,
 ): Promise<Quality> {
   const { client, clock } = deps;
   const { namespace, config, holder } = setting;
@@ -56,18 +56,17 @@ export async function runExperiment(
   await refuseAutoscaled(client, namespace, service, signal);
   // Load without a reachable Prometheus would be wasted.
   await deps.answering(signal);
-  return withReplicas(deps, { namespace, holder }, { [service]: replicas }, signal, say, async (selectors, held) => {
+  return withReplicas(deps, { namespace, holder }, { [service]: replicas }, signal, report, async (selectors, held) => {
     const { ready, ...now } = await waitForPods(client, clock, {
       namespace,
       selector: selectors[service]!,
       wanted: replicas,
       timeoutMs: config.pods_ready_timeout * 1000,
       signal: held,
-      onChange: (each) => say('waiting', waitingText(each, replicas), null),
+      onChange: (each) => report('waiting', waitingText(each, replicas), null),
     });
-    if (!ready)
-      throw conflict(`after ${config.pods_ready_timeout} s pods are not ready: ${waitingText(now, replicas)}`);
-    return measure(deps, setting, combination, held, say);
+    if (!ready) throw conflict(`pods not ready after ${config.pods_ready_timeout} s: ${waitingText(now, replicas)}`);
+    return measure(deps, setting, combination, held, report);
   });
 }
 
@@ -83,10 +82,10 @@ async function refuseAutoscaled(client: KubernetesClient, namespace: string, ser
   const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
   const hpa = hpas?.find((each) => isOf(each, kind, service))?.metadata.name;
   if (hpa !== undefined)
-    throw conflict(
-      `the HorizontalPodAutoscaler ${hpa} sets the replicas of ${service}; experiments do so themselves: take it away meanwhile`,
-      { service, hpa },
-    );
+    throw conflict(`the HorizontalPodAutoscaler ${hpa} scales ${service}, as experiments do: remove it meanwhile`, {
+      service,
+      hpa,
+    });
 }
 
 async function measure(
@@ -94,30 +93,30 @@ async function measure(
   setting: Setting,
   combination: Combination,
   signal: AbortSignal,
-  say: Say,
+  report: Report,
 ): Promise<Quality> {
   const { clock, folder } = deps;
   const { namespace, config } = setting;
   const minutes = config.training.steady_state_config.experiment_duration_minutes;
-  const begunMs = clock.now();
-  const result = await underLoad(deps, setting, combination, signal, say);
-  say('collecting', 'until Prometheus has it', null);
+  const startedMs = clock.now();
+  const result = await underLoad(deps, setting, combination, signal, report);
+  report('collecting', 'waiting for Prometheus to scrape', null);
   await clock.sleep(deps.scrapeMs, signal);
   const stepMs = config.metrics_collection_interval * 1000;
   // Aligned to whole steps, so that the number of rows is duration / step + 1.
-  const startMs = Math.ceil((begunMs + config.jmeter_thread_ramp_up * 1000) / stepMs) * stepMs;
-  const stretch = {
+  const startMs = Math.ceil((startedMs + config.jmeter_thread_ramp_up * 1000) / stepMs) * stepMs;
+  const timeRange = {
     startMs,
     endMs: startMs + minutes * 60_000,
     stepMs,
     queryTimeoutMs: config.prometheus_query_timeout * 1000,
   };
   // Prometheus keeps the samples, so the query can be retried for minutes.
-  const collected = await outlasting(
+  const collected = await retryWhileUnavailable(
     clock,
     signal,
-    () => collectAll(deps, { namespace, service: combination.service }, stretch, signal),
-    (why) => say('collecting', why, null),
+    () => collectAll(deps, { namespace, service: combination.service }, timeRange, signal),
+    (why) => report('collecting', why, null),
   );
   await save(folder, setting, combination, result, collected);
   // Graded from the files, exactly as readers will see them.
@@ -125,15 +124,15 @@ async function measure(
 }
 
 /** A column whose query timed out is queried once more; a column that never arrives is empty. */
-async function collectAll(deps: RunDeps, workload: Workload, stretch: TimeRange, signal: AbortSignal) {
+async function collectAll(deps: RunDeps, workload: Workload, timeRange: TimeRange, signal: AbortSignal) {
   for (let tries = 0; ; tries += 1) {
-    const collected = await deps.collect(workload, stretch, signal);
-    if (!collected.columns.some(({ unanswered }) => unanswered) || tries >= mostAsked) return collected;
+    const collected = await deps.collect(workload, timeRange, signal);
+    if (!collected.columns.some(({ unanswered }) => unanswered) || tries >= maxAttempts) return collected;
     await deps.clock.sleep(30_000, signal);
   }
 }
 
-const mostAsked = 4;
+const maxAttempts = 4;
 
 /** Writes CSV and JSON in the documented format, with additional fields. */
 async function save(
@@ -187,11 +186,11 @@ async function save(
 
 /** The documented quality fields, with additional checks. */
 function qualityOf(grade: Quality['grade'], checks: Quality['checks']) {
-  const said = checks.map(({ name, passed, detail }) => [name, { passed, details: detail }] as const);
-  const named = Object.fromEntries(said);
+  const details = checks.map(({ name, passed, detail }) => [name, { passed, details: detail }] as const);
+  const named = Object.fromEntries(details);
   return {
     status: grade === 'high' ? 'passed' : 'warnings',
-    warnings: said.filter(([, { passed }]) => !passed).map(([name, { details }]) => `${name}: ${details}`),
+    warnings: details.filter(([, { passed }]) => !passed).map(([name, { details }]) => `${name}: ${details}`),
     // The documented name for the plausibility check.
     checks: { ...named, nan_values: named['plausibility'] },
     grade,
@@ -219,7 +218,7 @@ async function underLoad(
   { config, target }: Setting,
   { id, scenario: name, users }: Combination,
   signal: AbortSignal,
-  say: Say,
+  report: Report,
 ): Promise<RunResult> {
   const scenario = scenarioOf(config, name);
   const { jmeter_thread_ramp_up: up, jmeter_thread_ramp_down: down, jmeter_think_time: think } = config;
@@ -234,10 +233,10 @@ async function underLoad(
     durationSeconds,
     rampUpSeconds: up,
     rampDownSeconds: down,
-    mostUsers: Math.max(1000, 10 * users),
+    maxUsers: Math.max(1000, 10 * users),
     timeoutMs: 30_000,
   };
-  say('load', `${users} users for ${Math.round(durationSeconds)} s`, 0);
+  report('load', `${users} users for ${Math.round(durationSeconds)} s`, 0);
   const task = {
     name: id,
     generator: config.load_generator,
@@ -246,7 +245,7 @@ async function underLoad(
     memoryMiB: Math.ceil(config.memory_limit_per_worker * 1024),
   };
   return deps.load(task, signal, ({ elapsed_seconds, requests, failed }) =>
-    say('load', `${requests} requests, ${failed} failed`, Math.min(1, elapsed_seconds / durationSeconds)),
+    report('load', `${requests} requests, ${failed} failed`, Math.min(1, elapsed_seconds / durationSeconds)),
   );
 }
 

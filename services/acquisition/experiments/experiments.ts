@@ -55,7 +55,7 @@ export const experimentId = (service: string, scenario: string, replicas: number
 export async function listExperiments(folder: string, service?: string): Promise<string[]> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [] as string[];
-    throw invalid(`EXPERIMENTS_DIRECTORY cannot be read (${error.code})`, { parameter: 'EXPERIMENTS_DIRECTORY' });
+    throw invalid(`cannot read EXPERIMENTS_DIRECTORY (${error.code})`, { parameter: 'EXPERIMENTS_DIRECTORY' });
   });
   return names
     .filter((name) => name.endsWith('.csv'))
@@ -71,14 +71,14 @@ export async function listExperiments(folder: string, service?: string): Promise
 export async function loadExperiment(folder: string, id: string): Promise<Experiment> {
   const groups = fileName.exec(id)?.groups;
   if (!groups)
-    throw invalid('an experiment is called <service>_<scenario>_replicas_<n>_users_<n>', { parameter: 'id' });
+    throw invalid('an experiment id must be <service>_<scenario>_replicas_<n>_users_<n>', { parameter: 'id' });
   const read = async (file: string) =>
     readFile(join(folder, file), 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return null;
-      throw invalid(`${file} cannot be read (${error.code})`);
+      throw invalid(`cannot read ${file} (${error.code})`);
     });
   const [csv, json] = await Promise.all([read(`${id}.csv`), read(`${id}.json`)]);
-  if (csv === null) throw notFound(`there is no experiment ${id}`, { id });
+  if (csv === null) throw notFound(`experiment ${id} not found`, { id });
   return {
     id,
     service: groups['service']!,
@@ -101,7 +101,7 @@ function stepsOf(csv: string, id: string): Pick<Experiment, 'rows' | 'columns'> 
       if (/^[+-]?inf(inity)?$/i.test(cell))
         return cell.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
       const value = Number(cell);
-      if (Number.isNaN(value)) throw invalid(`${id}.csv: ${name} in row ${i + 1} is no number`);
+      if (Number.isNaN(value)) throw invalid(`${id}.csv: ${name} in row ${i + 1} is not a number`);
       return value;
     }),
   ]);
@@ -116,14 +116,14 @@ type Circumstances = Pick<
 function circumstancesOf(json: string | null, id: string): Circumstances {
   if (json === null)
     return { durationMinutes: null, stepSeconds: null, startedAt: null, namespace: null, job: null, loadTest: null };
-  let said: unknown;
+  let metadata: unknown;
   try {
-    said = JSON.parse(json);
+    metadata = JSON.parse(json);
   } catch {
-    throw invalid(`${id}.json is no JSON`);
+    throw invalid(`${id}.json is not valid JSON`);
   }
-  if (!isObject(said)) throw invalid(`${id}.json is no JSON object`);
-  return circumstancesIn(said);
+  if (!isObject(metadata)) throw invalid(`${id}.json is not a JSON object`);
+  return circumstancesIn(metadata);
 }
 
 /** An experiment in memory, equal to what would be read back from disk. */
@@ -132,14 +132,14 @@ export const experimentOf = (data: Saved, circumstances: Record<string, unknown>
   ...circumstancesIn(circumstances),
 });
 
-function circumstancesIn(said: Record<string, unknown>): Circumstances {
-  const load = said['load_test'];
+function circumstancesIn(metadata: Record<string, unknown>): Circumstances {
+  const load = metadata['load_test'];
   return {
-    durationMinutes: numberOr(said['duration_minutes']),
-    stepSeconds: numberOr(said['metrics_collection_interval']),
-    startedAt: textOr(said['collection_start']),
-    namespace: textOr(said['namespace']),
-    job: textOr(said['job']),
+    durationMinutes: numberOr(metadata['duration_minutes']),
+    stepSeconds: numberOr(metadata['metrics_collection_interval']),
+    startedAt: textOr(metadata['collection_start']),
+    namespace: textOr(metadata['namespace']),
+    job: textOr(metadata['job']),
     loadTest: isObject(load) ? loadTestOf(load) : null,
   };
 }
@@ -207,26 +207,26 @@ export async function deleteExperiments(folder: string, service?: string): Promi
   for (const id of ids)
     for (const file of [`${id}.json`, `${id}.csv`])
       await unlink(join(folder, file)).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOENT') throw invalid(`${file} cannot be deleted (${error.code})`);
+        if (error.code !== 'ENOENT') throw invalid(`cannot delete ${file} (${error.code})`);
       });
   return ids.length;
 }
 
 /** Namespace and time range of an experiment, including its whole load test; null if unknown. */
-export async function tryTimes(
+export async function experimentTimes(
   folder: string,
   id: string,
 ): Promise<{ fromMs: number; toMs: number; namespace: string | null } | null> {
   const json = await readFile(join(folder, `${id}.json`), 'utf8').catch(() => null);
-  let said: unknown;
+  let metadata: unknown;
   try {
-    said = JSON.parse(json ?? '');
+    metadata = JSON.parse(json ?? '');
   } catch {
     return null;
   }
-  if (!isObject(said)) return null;
-  const { startedAt, durationMinutes, namespace } = circumstancesIn(said);
-  const load = isObject(said['load_test']) ? said['load_test'] : {};
+  if (!isObject(metadata)) return null;
+  const { startedAt, durationMinutes, namespace } = circumstancesIn(metadata);
+  const load = isObject(metadata['load_test']) ? metadata['load_test'] : {};
   const steadyMs = Date.parse(startedAt ?? '');
   const known = (ms: number[]) => ms.filter((each) => !Number.isNaN(each));
   const begun = known([steadyMs, Date.parse(textOr(load['start_time']) ?? '')]);
@@ -235,6 +235,6 @@ export async function tryTimes(
 }
 
 /** An experiment, or the reason why it cannot be read. */
-export async function tryExperiment(folder: string, id: string): Promise<Experiment | string> {
+export async function experimentOrReason(folder: string, id: string): Promise<Experiment | string> {
   return loadExperiment(folder, id).catch((error: unknown) => publicText(error));
 }

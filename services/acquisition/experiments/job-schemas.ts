@@ -4,43 +4,43 @@ import { ExperimentConfig } from './experiment-config.ts';
 /** HTTP schemas of experiment jobs. */
 
 const name = z
-  .string('must be a text')
-  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a name as Kubernetes has them');
+  .string('must be a string')
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a valid Kubernetes name');
 
 export const ExperimentJobRequest = z.strictObject({
   namespace: name.default('hipster-shop'),
   services: z
-    .array(name, 'must be a list of services')
-    .min(1, 'must name one at least')
-    .max(50, 'must name 50 at most')
-    .refine((names) => new Set(names).size === names.length, 'must not name the same twice'),
+    .array(name, 'must be an array of services')
+    .min(1, 'must have at least one element')
+    .max(50, 'must have at most 50 elements')
+    .refine((names) => new Set(names).size === names.length, 'must not have duplicates'),
   config: z
     .record(z.string(), z.unknown())
     .optional()
-    .describe('Keys as in config/resource-optimized.yaml, which is taken where there is none'),
+    .describe('Keys as in config/resource-optimized.yaml, which is the default'),
   max_workers: z
-    .int('must be a whole number')
-    .min(1, 'must be 1 at least')
-    .max(16, 'must be 16 at most')
+    .int('must be an integer')
+    .min(1, 'must be at least 1')
+    .max(16, 'must be at most 16')
     .optional()
-    .describe('In the place of max_parallel_workers'),
+    .describe('Overrides max_parallel_workers'),
 });
 export type ExperimentJobRequest = z.infer<typeof ExperimentJobRequest>;
 
 export const ExperimentPlan = z
   .object({
     namespace: z.string(),
-    config: ExperimentConfig.describe('With everything that was left out'),
+    config: ExperimentConfig.describe('With all defaults'),
     groups: z
       .array(z.array(z.string()))
       .describe(
-        'Services of one group are never under experiment at the same time; groups are, as many as there are workers',
+        'Services of one group are never tested at the same time; different groups are, up to the number of workers',
       ),
-    targets: z.record(z.string(), z.string()).describe('Where users go, by service'),
+    targets: z.record(z.string(), z.string()).describe('Load targets by service'),
     workers: z.int(),
     total_experiments: z.int(),
-    finished: z.array(z.string()).describe('Those that are there already: they are skipped'),
-    least_minutes: z.number().describe('Load alone; pods that start come on top'),
+    finished: z.array(z.string()).describe('Existing experiments, which are skipped'),
+    least_minutes: z.number().describe('Duration of the load alone; pod starts are not included'),
     notes: z.array(z.string()),
   })
   .meta({
@@ -103,11 +103,11 @@ const ExperimentProgress = z.object({
 export type ExperimentProgress = z.infer<typeof ExperimentProgress>;
 
 const ExperimentResult = z.object({
-  status: z.enum(['completed', 'completed_with_failures', 'failed']).describe('failed: every one did'),
+  status: z.enum(['completed', 'completed_with_failures', 'failed']).describe('failed: all experiments failed'),
   total_experiments: z.int(),
   successful_experiments: z.int(),
   failed_experiments: z.int(),
-  skipped_experiments: z.int().describe('Those that were there before'),
+  skipped_experiments: z.int().describe('Existing experiments, which were skipped'),
   data_quality: z.object({ high_quality: z.int(), medium_quality: z.int(), low_quality: z.int() }),
   failures: z.array(z.object({ experiment_id: z.string(), error: z.string(), attempts: z.int() })),
   notes: z.array(z.string()),
@@ -119,7 +119,7 @@ export const ExperimentJob = z
     namespace: z.string(),
     services: z.array(z.string()),
     status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
-    attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
+    attempts: z.int().describe('Number of starts: above 1 if an instance died while running it'),
     created_at: z.iso.datetime(),
     finished_at: z.iso.datetime().nullable(),
     progress: ExperimentProgress.nullable(),

@@ -1,6 +1,6 @@
 import type { Workload } from '../prometheus/metric-queries.ts';
 import { hashOf } from './anonymise.ts';
-import { type Experiment, listExperiments, tryExperiment, tryTimes } from './experiments.ts';
+import { type Experiment, experimentOrReason, experimentTimes, listExperiments } from './experiments.ts';
 import { cleanExperiment, type Grade, validateQuality } from './quality.ts';
 
 /** Points of the capacity model: resource usage per replica at a given load. */
@@ -33,7 +33,7 @@ export async function loadPoints(
   const points: LoadPoint[] = [];
   let leftOut = 0;
   for (const id of await listExperiments(folder, service)) {
-    const read = await tryExperiment(folder, id);
+    const read = await experimentOrReason(folder, id);
     if (typeof read !== 'string' && !isIn(namespace, read)) continue;
     const point = typeof read === 'string' ? null : pointOf(read);
     if (point) points.push(point);
@@ -46,7 +46,7 @@ const isIn = (namespace: string, { namespace: of }: { namespace: string | null }
   of === null || of === namespace || of === hashOf(namespace);
 
 /** Time range of an experiment, including ramps and margins. */
-export type TriedFor = { fromMs: number; toMs: number };
+export type ExperimentWindow = { fromMs: number; toMs: number };
 
 /** Margin before and after: scaling, and rates over several scrape intervals. */
 const aroundMs = 5 * 60_000;
@@ -55,8 +55,12 @@ const aroundMs = 5 * 60_000;
  * Time ranges in which load experiments ran in a namespace. All services count, since they call each other. Only
  * experiments with files are known.
  */
-export async function triedFor(folder: string, namespace: string, sinceMs: number): Promise<TriedFor[]> {
-  const times = await Promise.all((await listExperiments(folder)).map((id) => tryTimes(folder, id)));
+export async function experimentWindows(
+  folder: string,
+  namespace: string,
+  sinceMs: number,
+): Promise<ExperimentWindow[]> {
+  const times = await Promise.all((await listExperiments(folder)).map((id) => experimentTimes(folder, id)));
   return times.flatMap((read) => {
     // An experiment without a namespace was not made by this server.
     if (!read || read.namespace === null || !isIn(namespace, read)) return [];
@@ -71,7 +75,7 @@ export async function triedFor(folder: string, namespace: string, sinceMs: numbe
 export function leaveOut(
   values: Float64Array,
   { startMs, stepMs }: { startMs: number; stepMs: number },
-  times: readonly TriedFor[],
+  times: readonly ExperimentWindow[],
   windowMs: number,
 ): void {
   for (const { fromMs, toMs } of times)
@@ -87,7 +91,7 @@ function pointOf(read: Experiment): LoadPoint | null {
   if (grade === 'low') return null;
   const { experiment } = cleanExperiment(read);
   // Short experiments consist of ramps only; they are of medium quality, and better than nothing.
-  const { columns } = experiment.rows >= fewestSteps ? experiment : read;
+  const { columns } = experiment.rows >= minSteps ? experiment : read;
   const known = (name: string) => (columns[`${name}_value`] ?? new Float64Array(0)).filter(Number.isFinite).sort();
   const [cpu, memory, rate] = [known('cpu_cores'), known('mem_bytes'), known('request_rate')];
   const counted = rate.length >= 0.8 * (columns['cpu_cores_value']?.length ?? 0) && rate.length > 0;
@@ -111,4 +115,4 @@ function pointOf(read: Experiment): LoadPoint | null {
 }
 
 /** Minimum number of steps for a percentile. */
-const fewestSteps = 10;
+const minSteps = 10;

@@ -13,10 +13,10 @@ export type Check = {
 };
 export type Quality = { grade: Grade; checks: Check[] };
 
-const leastSuccess = 0.95;
-const leastKnown = 0.8;
-const mostVariation = 0.3;
-const mostTrend = 0.2;
+const minSuccessRate = 0.95;
+const minKnownShare = 0.8;
+const maxVariation = 0.3;
+const maxTrend = 0.2;
 /** Time until steady state. */
 const rampSeconds = 120;
 /** Columns without which an experiment is useless. */
@@ -53,11 +53,11 @@ const known = (values: Float64Array | undefined): Float64Array =>
 function loadSucceeded({ loadTest }: Experiment): Check {
   const common = { name: 'load_success', grade: 'low' as const };
   const rate = loadTest?.successRate ?? null;
-  if (rate === null) return { ...common, passed: false, detail: 'nothing is known of its load test' };
+  if (rate === null) return { ...common, passed: false, detail: 'nothing is known about its load test' };
   return {
     ...common,
-    passed: rate >= leastSuccess,
-    detail: `${loadTest!.successful} of ${loadTest!.total} requests succeeded, ${percent(rate)}; ${percent(leastSuccess)} are needed`,
+    passed: rate >= minSuccessRate,
+    detail: `${loadTest!.successful} of ${loadTest!.total} requests succeeded, ${percent(rate)}; at least ${percent(minSuccessRate)} required`,
   };
 }
 
@@ -65,10 +65,10 @@ function loadLasted({ loadTest, durationMinutes }: Experiment): Check {
   const common = { name: 'load_duration', grade: 'low' as const };
   const seconds = loadTest?.durationSeconds ?? null;
   if (seconds === null || durationMinutes === null)
-    return { ...common, passed: true, detail: 'the file does not say how long it ran' };
+    return { ...common, passed: true, detail: 'the file has no duration' };
   return {
     ...common,
-    passed: seconds >= leastKnown * durationMinutes * 60,
+    passed: seconds >= minKnownShare * durationMinutes * 60,
     detail: `the load test ran for ${seconds.toFixed(0)} s of ${(durationMinutes * 60).toFixed(0)} s`,
   };
 }
@@ -77,12 +77,12 @@ function loadLasted({ loadTest, durationMinutes }: Experiment): Check {
 function loadArrived({ loadTest }: Experiment): Check {
   const common = { name: 'load_arrived', grade: 'low' as const };
   const { turnedAway = null, rounds = null } = loadTest ?? {};
-  if (turnedAway === null || rounds === null) return { ...common, passed: true, detail: 'nobody was turned away' };
+  if (turnedAway === null || rounds === null) return { ...common, passed: true, detail: 'no users were rejected' };
   const share = rounds + turnedAway > 0 ? turnedAway / (rounds + turnedAway) : 0;
   return {
     ...common,
-    passed: share <= 1 - leastSuccess,
-    detail: `${turnedAway} of ${rounds + turnedAway} users found too many there and were turned away, ${percent(share)}`,
+    passed: share <= 1 - minSuccessRate,
+    detail: `${turnedAway} of ${rounds + turnedAway} users were rejected because of the maximum number of users, ${percent(share)}`,
   };
 }
 
@@ -92,9 +92,8 @@ function oneRowPerStep({ rows, durationMinutes }: Experiment, stepSeconds: numbe
   if (durationMinutes === null) return { ...common, passed: rows > 0, detail: `${rows} rows` };
   const expected = (durationMinutes * 60) / stepSeconds + 1;
   const detail = `${rows} rows for ${expected.toFixed(0)} steps of ${stepSeconds} s`;
-  if (rows > 1.2 * expected)
-    return { ...common, passed: false, detail: `${detail}: several series were put below each other` };
-  return { ...common, passed: rows >= leastKnown * expected, detail };
+  if (rows > 1.2 * expected) return { ...common, passed: false, detail: `${detail}: several series were concatenated` };
+  return { ...common, passed: rows >= minKnownShare * expected, detail };
 }
 
 function isComplete({ columns, rows }: Experiment): Check {
@@ -103,9 +102,9 @@ function isComplete({ columns, rows }: Experiment): Check {
     share: rows === 0 ? 0 : known(values).length / rows,
   }));
   const absent = needed.filter((name) => !(name in columns));
-  const sparse = shares.filter(({ share }) => share < leastKnown);
+  const sparse = shares.filter(({ share }) => share < minKnownShare);
   const bad = [
-    ...absent.map((name) => `${name} is not there`),
+    ...absent.map((name) => `${name} is missing`),
     ...sparse.map(({ name, share }) => `${name} is known in ${percent(share)} of the rows`),
   ];
   const hurts = absent.length > 0 || sparse.some(({ name }) => needed.includes(name));
@@ -113,7 +112,8 @@ function isComplete({ columns, rows }: Experiment): Check {
     name: 'completeness',
     grade: hurts ? 'low' : 'medium',
     passed: bad.length === 0,
-    detail: bad.length === 0 ? `all columns are known in ${percent(leastKnown)} of the rows at least` : bad.join(', '),
+    detail:
+      bad.length === 0 ? `all columns are known in at least ${percent(minKnownShare)} of the rows` : bad.join(', '),
   };
 }
 
@@ -121,12 +121,12 @@ function hasItsReplicas({ columns, replicas }: Experiment): Check {
   const seen = known(columns['replica_count_value']);
   const right = seen.filter((value) => value === replicas).length;
   const common = { name: 'replicas', grade: 'low' as const };
-  if (seen.length === 0) return { ...common, passed: false, detail: 'nobody knows how many replicas there were' };
+  if (seen.length === 0) return { ...common, passed: false, detail: 'the number of replicas is unknown' };
   const counts = [...new Set(seen)].sort((a, b) => a - b).join(', ');
   return {
     ...common,
-    passed: right >= leastKnown * seen.length,
-    detail: `${replicas} were set; ${right} of ${seen.length} rows have that many (seen: ${counts})`,
+    passed: right >= minKnownShare * seen.length,
+    detail: `${replicas} configured; ${right} of ${seen.length} rows have that many (seen: ${counts})`,
   };
 }
 
@@ -150,7 +150,7 @@ function isPossible({ columns }: Experiment): Check {
     name: 'plausibility',
     grade: 'medium',
     passed: bad.length === 0,
-    detail: bad.length === 0 ? 'no value is impossible' : bad.join(', '),
+    detail: bad.length === 0 ? 'all values are plausible' : bad.join(', '),
   };
 }
 
@@ -175,8 +175,8 @@ function isSteady({ columns }: Experiment, column: string, ramp: number): Check 
   const trend = (Math.abs(along / across) * values.length) / Math.abs(mean);
   return {
     ...common,
-    passed: variation <= mostVariation && trend <= mostTrend,
-    detail: `varies by ${percent(variation)} (${percent(mostVariation)} at most), moves by ${percent(trend)} (${percent(mostTrend)} at most)`,
+    passed: variation <= maxVariation && trend <= maxTrend,
+    detail: `varies by ${percent(variation)} (at most ${percent(maxVariation)}), moves by ${percent(trend)} (at most ${percent(maxTrend)})`,
   };
 }
 
@@ -186,19 +186,19 @@ export function cleanExperiment(
   stepSeconds = experiment.stepSeconds ?? usualStep,
 ): { experiment: Experiment; done: string[] } {
   const ramp = Math.min(experiment.rows, Math.ceil(rampSeconds / stepSeconds));
-  const done: string[] = ramp > 0 ? [`the first ${ramp} rows are the ramp`] : [];
+  const done: string[] = ramp > 0 ? [`removed the first ${ramp} rows: ramp`] : [];
   const columns = Object.entries(experiment.columns).map(([name, values]): [string, Float64Array] => {
-    let gone = 0;
+    let removed = 0;
     const cleaned = values.slice(ramp).map((value) => {
       if (Number.isNaN(value)) return value;
       const possible =
         Number.isFinite(value) &&
         !(utilisations.includes(name) && (value < 0 || value > 100)) &&
         !(needed.includes(name) && value < 0);
-      if (!possible) gone += 1;
+      if (!possible) removed += 1;
       return possible ? value : Number.NaN;
     });
-    if (gone > 0) done.push(`${gone} impossible values of ${name} were taken out`);
+    if (removed > 0) done.push(`removed ${removed} impossible values of ${name}`);
     return [name, cleaned];
   });
   return { experiment: { ...experiment, rows: experiment.rows - ramp, columns: Object.fromEntries(columns) }, done };

@@ -1,7 +1,7 @@
 import { conflict, TowerError } from '#kernel/errors.ts';
 import type { KubernetesClient } from './client.ts';
 import { type Autoscaler, isSameAmount, type Metric, type ScaledBy } from './objects.ts';
-import { autoscalerPath, autoscalersOf, mostConflicts } from './workloads.ts';
+import { autoscalerPath, autoscalersOf, maxConflicts } from './workloads.ts';
 
 /**
  * HorizontalPodAutoscaler targets that are a percentage of requests. They would mean other amounts while requests
@@ -18,9 +18,9 @@ export type HeldShare = Share & { held: string; next: number | null };
 export type HeldShares = { name: string; shares: HeldShare[] };
 
 /** Controller that owns the autoscaler, such as KEDA's ScaledObject. */
-export const keeperOf = ({ metadata }: Pick<Autoscaler, 'metadata'>): string | null => {
-  const keeper = metadata.ownerReferences?.find(({ controller }) => controller);
-  return keeper ? `the ${keeper.kind} ${keeper.name}` : null;
+export const managerOf = ({ metadata }: Pick<Autoscaler, 'metadata'>): string | null => {
+  const manager = metadata.ownerReferences?.find(({ controller }) => controller);
+  return manager ? `the ${manager.kind} ${manager.name}` : null;
 };
 
 const kinds = { Resource: 'resource', ContainerResource: 'containerResource' } as const;
@@ -47,7 +47,7 @@ const from = { held: ['former'], next: ['held'], back: ['next'], former: ['held'
 export type SharesTo = { to: keyof typeof from; dryRun?: boolean; signal?: AbortSignal | undefined };
 
 /**
- * Sets targets to pinned amounts, to the next percentages, or to the former ones. Targets that somebody else changed
+ * Sets targets to pinned amounts, to the next percentages, or to the former ones. Targets that other clients changed
  * meanwhile, and deleted autoscalers, are left alone. `dryRun`: the API server validates only.
  * @returns whether all targets are as required
  * @throws TowerError `invalid`, `conflict` if other clients keep changing it, `unavailable`
@@ -60,14 +60,14 @@ export async function setShares(
 ): Promise<boolean> {
   for (let attempt = 1; ; attempt += 1) {
     const all = await autoscalersOf(client, namespace, 'hpa', signal);
-    const there = all?.find(({ metadata }) => metadata.name === name);
-    if (!there) return false;
-    const before = there.spec.metrics ?? [];
+    const autoscaler = all?.find(({ metadata }) => metadata.name === name);
+    if (!autoscaler) return false;
+    const before = autoscaler.spec.metrics ?? [];
     const metrics = before.map((metric) => moved(metric, shares, to));
     const isDone = shares.every((share) => metrics.some((metric) => isAt(scaledBy(metric), share, to)));
     if (JSON.stringify(metrics) === JSON.stringify(before)) return isDone;
     // Lists are replaced as a whole; the resource version prevents overwriting concurrent changes.
-    const body = { metadata: { resourceVersion: there.metadata.resourceVersion }, spec: { metrics } };
+    const body = { metadata: { resourceVersion: autoscaler.metadata.resourceVersion }, spec: { metrics } };
     const path = `${autoscalerPath(namespace)}/${encodeURIComponent(name)}`;
     const type = 'application/merge-patch+json';
     const query: Record<string, string> = dryRun ? { dryRun: 'All' } : {};
@@ -78,7 +78,8 @@ export async function setShares(
       if (!(error instanceof TowerError)) throw error;
       if (error.code === 'not_found') return false;
       if (error.code !== 'conflict') throw error;
-      if (attempt >= mostConflicts) throw conflict(`the autoscaler ${name} is changed all the time: ${error.message}`);
+      if (attempt >= maxConflicts)
+        throw conflict(`other clients keep changing the autoscaler ${name}: ${error.message}`);
     }
   }
 }

@@ -40,7 +40,7 @@ export type ClientOptions = {
   random?: Random;
 };
 
-const mostTries = 4;
+const maxAttempts = 4;
 const worthAnotherTry = new Set([429, 500, 502, 503, 504]);
 
 export function createKubernetesClient(options: ClientOptions): KubernetesClient {
@@ -58,7 +58,7 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
     const access: RequestOptions = {};
     await config.applyToHTTPSOptions(access).catch((error: unknown) => {
       const why = error instanceof Error && error.message.startsWith('HTTP protocol') ? `: ${error.message}` : '';
-      throw unavailable(`the credentials for Kubernetes cannot be had${why}`, error);
+      throw unavailable(`cannot get the credentials for Kubernetes${why}`, error);
     });
     const url = new URL(`${config.getCurrentCluster()!.server.replace(/\/+$/, '')}${call.path}`);
     for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
@@ -81,14 +81,14 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
           const status = response.statusCode ?? 0;
           if (status < 300) return JSON.parse(text) as Result;
           const again = status === 429 || (isRepeatable(call) && worthAnotherTry.has(status));
-          if (!again || attempt >= mostTries) throw errorOf(status, text);
+          if (!again || attempt >= maxAttempts) throw errorOf(status, text);
           await pause(options.clock, waitOf(response, attempt, random), signal);
         } catch (error) {
           signal?.throwIfAborted();
           if (error instanceof TowerError) throw error;
           if (limit.aborted) throw unavailable(`Kubernetes did not answer within ${options.timeoutMs / 1000} s`, error);
-          if (attempt >= mostTries || !isRepeatable(call))
-            throw unavailable(`Kubernetes cannot be reached${codeOf(error)}`, error);
+          if (attempt >= maxAttempts || !isRepeatable(call))
+            throw unavailable(`cannot reach Kubernetes${codeOf(error)}`, error);
           await pause(options.clock, backoffMs(backoff, attempt, random), signal);
         }
       }
@@ -139,18 +139,20 @@ async function loadConfig({ config, context }: ClientOptions): Promise<KubeConfi
     if (config === 'in-cluster') kube.loadFromCluster();
     else kube.loadFromFile(config);
   } catch (error) {
-    throw refuse('KUBERNETES_CONFIG', 'cannot be read as a kubeconfig file', error);
+    throw refuse('KUBERNETES_CONFIG', 'is not a valid kubeconfig file', error);
   }
   if (context !== undefined) {
     const names = kube.getContexts().map(({ name }) => name);
     if (!names.includes(context))
-      throw refuse('KUBERNETES_CONTEXT', `is not in the file; it has ${names.join(', ') || 'none'}`);
+      throw refuse('KUBERNETES_CONTEXT', `is not in the file; available: ${names.join(', ') || 'none'}`);
     kube.setCurrentContext(context);
   }
   if (!URL.canParse(kube.getCurrentCluster()?.server ?? ''))
     throw refuse(
       'KUBERNETES_CONFIG',
-      config === 'in-cluster' ? 'is in-cluster, and this is no pod of one' : 'names no cluster with a server',
+      config === 'in-cluster'
+        ? 'is in-cluster, but this process does not run in a cluster'
+        : 'names no cluster with a server',
     );
   return kube;
 }
@@ -196,8 +198,8 @@ const backoff = { firstMs: 1_000, maxMs: 30_000 };
 
 /** Retry-After, or exponential backoff. */
 function waitOf(response: IncomingMessage, attempt: number, random: Random): number {
-  const said = Number(response.headers['retry-after']);
-  return said > 0 ? Math.min(said * 1000, 30_000) : backoffMs(backoff, attempt, random);
+  const retryAfter = Number(response.headers['retry-after']);
+  return retryAfter > 0 ? Math.min(retryAfter * 1000, 30_000) : backoffMs(backoff, attempt, random);
 }
 
 /** @throws the signal's reason */
@@ -220,21 +222,23 @@ const codeOf = (error: unknown): string => {
 
 /** Messages of the API server name objects and permissions, never secrets. */
 function errorOf(status: number, text: string): TowerError {
-  let said = '';
+  let retryAfter = '';
   try {
     const { message } = JSON.parse(text) as { message?: unknown };
-    said = typeof message === 'string' ? message : '';
+    retryAfter = typeof message === 'string' ? message : '';
   } catch {
     // The body may be a proxy's HTML page.
   }
-  if (status === 404) return notFound(`Kubernetes: ${said || 'not found'}`);
-  if (status === 409) return conflict(`Kubernetes: ${said || 'it was changed meanwhile'}`);
-  if (status === 400 || status === 422) return invalid(`Kubernetes: ${said || 'the request is wrong'}`);
-  if (status === 401) return misconfigured('Kubernetes does not know who asks: look at KUBERNETES_CONFIG');
+  if (status === 404) return notFound(`Kubernetes: ${retryAfter || 'not found'}`);
+  if (status === 409) return conflict(`Kubernetes: ${retryAfter || 'it was changed concurrently'}`);
+  if (status === 400 || status === 422) return invalid(`Kubernetes: ${retryAfter || 'invalid request'}`);
+  if (status === 401) return misconfigured('Kubernetes refused the credentials; check KUBERNETES_CONFIG');
   // Quotas and webhooks refuse with 403 too, as missing permissions do.
-  if (status === 403 && said !== '' && !/ cannot \w+ resource /.test(said))
-    return invalid(`Kubernetes: ${said}`, { refused_by: 'admission' });
+  if (status === 403 && retryAfter !== '' && !/ cannot \w+ resource /.test(retryAfter))
+    return invalid(`Kubernetes: ${retryAfter}`, { refused_by: 'admission' });
   if (status === 403)
-    return misconfigured(`Kubernetes does not allow it: ${said}; deploy/kubernetes/ has Roles with the rights`);
-  return unavailable(`Kubernetes answered ${status}${said && `: ${said}`}`);
+    return misconfigured(
+      `Kubernetes denied permission: ${retryAfter}; deploy/kubernetes/ has Roles with the required permissions`,
+    );
+  return unavailable(`Kubernetes answered ${status}${retryAfter && `: ${retryAfter}`}`);
 }

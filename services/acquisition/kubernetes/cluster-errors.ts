@@ -4,7 +4,7 @@ import type { KubernetesClient } from './client.ts';
 /** @throws TowerError `unavailable` if no cluster is configured */
 export function requiredCluster(client: KubernetesClient | null): KubernetesClient {
   if (client) return client;
-  throw misconfigured('there is no cluster: set KUBERNETES_CONFIG', { parameter: 'KUBERNETES_CONFIG' });
+  throw misconfigured('no cluster is configured: set KUBERNETES_CONFIG', { parameter: 'KUBERNETES_CONFIG' });
 }
 
 /** Whether admission (quota, LimitRange, webhook) refused the request; a retry may succeed. */

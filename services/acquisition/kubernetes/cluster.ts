@@ -35,12 +35,12 @@ type Deps = Measured & {
 type Measured = {
   collect(
     workload: Workload,
-    stretch: TimeRange,
+    timeRange: TimeRange,
     signal: AbortSignal,
     names: readonly ColumnName[],
   ): Promise<Pick<Collected, 'columns'>>;
   /** Share of throttled CPU periods, by pod. */
-  throttled(workload: Workload, stretch: TimeRange, signal: AbortSignal): Promise<PodUsage[]>;
+  throttled(workload: Workload, timeRange: TimeRange, signal: AbortSignal): Promise<PodUsage[]>;
 };
 
 /** Health of a workload; null if not measured. `throttledOf`: by pod. */
@@ -68,7 +68,7 @@ type ResizeOptions = { dryRun?: boolean; signal?: AbortSignal | undefined };
 type RolloutOptions = { timeoutMs: number; signal: AbortSignal; onChange: (now: Readiness) => void };
 
 /** Poll interval of a rollout. */
-const lookMs = 2_000;
+const pollMs = 2_000;
 
 export function createCluster({ client, clock, ...measured }: Deps) {
   const cluster = () => requiredCluster(client);
@@ -87,7 +87,7 @@ export function createCluster({ client, clock, ...measured }: Deps) {
     written: async ({ namespace, service }: Workload, signal: AbortSignal) =>
       client && writtenOf(client, namespace, service, signal),
     /** Server-side dry run. @throws TowerError `invalid` if the API server refuses, `unavailable` */
-    judge: async (target: Workload, { kind }: Found, containers: Sized[], signal?: AbortSignal) =>
+    dryRun: async (target: Workload, { kind }: Found, containers: Sized[], signal?: AbortSignal) =>
       setResources(cluster(), { ...target, kind }, containers, { dryRun: true, ...(signal ? { signal } : {}) }),
     leases: createLeases(cluster, clock),
     isSameAmount,
@@ -133,14 +133,14 @@ async function signalsOf(
   signal: AbortSignal,
 ): Promise<Signals> {
   const stepMs = Math.max(1000, Math.floor((endMs - startMs) / 20 / 1000) * 1000);
-  const stretch = { startMs, endMs, stepMs };
+  const timeRange = { startMs, endMs, stepMs };
   const names = ['cpu_throttle_ratio', 'error_ratio', 'latency_p95_ms'] as const;
   const [{ columns }, pods] = await Promise.all([
-    collect(target, stretch, signal, names),
-    throttled(target, stretch, signal),
+    collect(target, timeRange, signal, names),
+    throttled(target, timeRange, signal),
   ]);
-  const silent = columns.find(({ unanswered }) => unanswered);
-  if (silent) throw unavailable(`${silent.name}: ${silent.trouble}`);
+  const timedOut = columns.find(({ unanswered }) => unanswered);
+  if (timedOut) throw unavailable(`${timedOut.name}: ${timedOut.trouble}`);
   const [all, errors, latencyMs] = names.map((name) => meanOf(columns.find((each) => each.name === name)?.values));
   const throttledOf = pods.flatMap(({ pod, values }) => {
     const share = meanOf(values);
@@ -184,13 +184,15 @@ async function untilRolledOut(
     const refused = workload.status?.conditions?.find(
       (each) => each.type === 'ReplicaFailure' && each.status === 'True',
     );
-    const unmade = refused ? [{ pod: 'a new pod', why: `cannot be made: ${refused.message ?? refused.reason}` }] : [];
+    const unmade = refused
+      ? [{ pod: 'a new pod', why: `cannot be created: ${refused.message ?? refused.reason}` }]
+      : [];
     // Terminating pods still belong to the workload, although its status does not count them.
     const ready = isRolledOut(workload) && !waiting.some(({ why }) => why === ending);
     const now = { ...all, waiting: [...unmade, ...waiting], ready };
     if (now.ready || clock.now() >= endMs) return now;
     onChange(now);
-    await clock.sleep(lookMs, signal);
+    await clock.sleep(pollMs, signal);
   }
 }
 
@@ -203,11 +205,11 @@ function meanOf(values: Float64Array | undefined): number | null {
 function podState(pod: Pod): PodState[] {
   const { phase, observedGeneration, containerStatuses: statuses = [], conditions = [] } = pod.status ?? {};
   if (phase === 'Failed' || phase === 'Succeeded' || pod.metadata.deletionTimestamp !== undefined) return [];
-  const said = conditions.find(({ type }) => type === 'PodResizePending' || type === 'PodResizeInProgress');
+  const condition = conditions.find(({ type }) => type === 'PodResizePending' || type === 'PodResizeInProgress');
   // Before the kubelet has observed the new generation, the status shows no resize, as it does after completion.
   const isUnseen = (observedGeneration ?? Number.POSITIVE_INFINITY) < (pod.metadata.generation ?? 0);
   const resizing: Partial<Condition> | undefined =
-    said ?? (isUnseen ? { type: 'the node has not seen it yet' } : undefined);
+    condition ?? (isUnseen ? { type: 'the kubelet has not observed it yet' } : undefined);
   return [
     {
       name: pod.metadata.name,

@@ -52,7 +52,7 @@ export async function acquire(
   const known = formerOf(lease);
   // Undoes the changes of a dead holder.
   if (known && !(await undoChanges(client, { namespace, service, ...known }, signal)))
-    throw conflict(`${service} in ${namespace} is being rolled back: not all of its pods are back yet`);
+    throw conflict(`${service} in ${namespace} is being rolled back: not all of its pods are ready yet`);
   try {
     const former = await read();
     const { formerReplicas: replicas, formerResources: resources } = former;
@@ -93,16 +93,16 @@ async function takeLease(
     if (!(error instanceof TowerError && error.code === 'conflict')) throw error;
   }
   const path = pathOf(namespace, service);
-  const there = await client.call<Lease>({ method: 'GET', path }, signal);
-  const other = there.spec.holderIdentity;
+  const current = await client.call<Lease>({ method: 'GET', path }, signal);
+  const other = current.spec.holderIdentity;
   const refused = conflict(`${service} in ${namespace} is leased by another job, ${other}`, { service, holder: other });
-  const action = operations.acquire[stateOf(there, holder, clock.now())];
+  const action = operations.acquire[stateOf(current, holder, clock.now())];
   if (action === 'refuse') throw refused;
-  if (action === 'reuse') return there;
+  if (action === 'reuse') return current;
   // Expiry compares two clocks, so it is confirmed: a living holder renews meanwhile, which changes the version.
   await clock.sleep(2 * renewalMs, signal);
   const later = await client.call<Lease>({ method: 'GET', path }, signal);
-  if (later.metadata.resourceVersion !== there.metadata.resourceVersion) throw refused;
+  if (later.metadata.resourceVersion !== current.metadata.resourceVersion) throw refused;
   return later;
 }
 
@@ -127,12 +127,10 @@ export async function renew(
   held: WorkloadLease,
   signal?: AbortSignal,
 ): Promise<void> {
-  const there = await leaseOf(client, held, signal);
-  if (!there || operations.renew[stateOf(there, held.holder, clock.now())] === 'lost')
-    throw conflict(
-      `${held.service} is not leased by this job any more${there ? `, but by ${there.spec.holderIdentity}` : ''}`,
-    );
-  const body = { ...there, spec: { ...there.spec, renewTime: microTime(clock.now()) } };
+  const current = await leaseOf(client, held, signal);
+  if (!current || operations.renew[stateOf(current, held.holder, clock.now())] === 'lost')
+    throw conflict(`this job lost the lease of ${held.service}${current ? ` to ${current.spec.holderIdentity}` : ''}`);
+  const body = { ...current, spec: { ...current.spec, renewTime: microTime(clock.now()) } };
   const path = pathOf(held.namespace, held.service);
   await client.call({ method: 'PUT', path, body }, signal).catch(async (error: unknown) => {
     // A concurrent renewal of ours, or one whose answer was lost, is no loss.

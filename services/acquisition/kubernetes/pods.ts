@@ -7,28 +7,30 @@ import type { List, Pod } from './objects.ts';
 export type Waiting = { pod: string; why: string };
 export type Readiness = { ready: boolean; pods: number; waiting: Waiting[] };
 
-export const ending = 'is ending';
+export const ending = 'is terminating';
 
 /** Reason why a pod is not ready; null if it is. */
 export function whyNotReady({ metadata, status }: Pod): string | null {
   if (metadata.deletionTimestamp !== undefined) return ending;
   const condition = (type: string) => status?.conditions?.find((each) => each.type === type);
-  const said = (reason: string | undefined, message: string | undefined) =>
+  const reasonText = (reason: string | undefined, message: string | undefined) =>
     `${reason ?? 'unknown'}${message ? `: ${message.slice(0, 300)}` : ''}`;
   const scheduled = condition('PodScheduled');
-  if (scheduled?.status === 'False') return `has no node: ${said(scheduled.reason, scheduled.message)}`;
+  if (scheduled?.status === 'False') return `is not scheduled: ${reasonText(scheduled.reason, scheduled.message)}`;
   const all = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
   for (const { name, state } of all) {
     const waiting = state?.waiting;
     if (waiting && waiting.reason !== 'PodInitializing' && waiting.reason !== 'ContainerCreating')
-      return `container ${name} waits: ${said(waiting.reason, waiting.message)}`;
+      return `container ${name} waits: ${reasonText(waiting.reason, waiting.message)}`;
   }
   if (status?.phase === 'Failed' || status?.phase === 'Succeeded') return `has ended (${status.phase})`;
   if (condition('Ready')?.status === 'True') return null;
   const unready = status?.containerStatuses?.find(({ ready }) => !ready);
-  if (unready?.state?.running) return `container ${unready.name} runs and is not ready yet`;
+  if (unready?.state?.running) return `container ${unready.name} is running but not ready`;
   if (unready) return `container ${unready.name} is being created`;
-  return all.length === 0 ? 'has no container yet' : said(condition('Ready')?.reason, condition('Ready')?.message);
+  return all.length === 0
+    ? 'has no containers yet'
+    : reasonText(condition('Ready')?.reason, condition('Ready')?.message);
 }
 
 /**
@@ -36,15 +38,15 @@ export function whyNotReady({ metadata, status }: Pod): string | null {
  */
 export function readinessOf(pods: readonly Pod[], wanted: number): Readiness {
   // Finished pods do not count.
-  const there = pods.filter(
+  const serving = pods.filter(
     ({ metadata, status }) =>
       metadata.deletionTimestamp !== undefined || (status?.phase !== 'Failed' && status?.phase !== 'Succeeded'),
   );
-  const waiting = there.flatMap((pod): Waiting[] => {
+  const waiting = serving.flatMap((pod): Waiting[] => {
     const why = whyNotReady(pod);
     return why === null ? [] : [{ pod: pod.metadata.name, why }];
   });
-  return { ready: waiting.length === 0 && there.length === wanted, pods: there.length, waiting };
+  return { ready: waiting.length === 0 && serving.length === wanted, pods: serving.length, waiting };
 }
 
 export type WaitOptions = {
@@ -70,7 +72,7 @@ export async function waitForPods(
   const query = { labelSelector: selector };
   const limit = new AbortController();
   void clock.sleep(timeoutMs, limit.signal).then(
-    () => limit.abort(new Error('time is up')),
+    () => limit.abort(new Error('timed out')),
     () => undefined,
   );
   const both = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal;
@@ -79,12 +81,12 @@ export async function waitForPods(
     while (!both.aborted) {
       const list = await client.call<List<Pod>>({ method: 'GET', path, query }, both);
       const pods = new Map(list.items.map((pod) => [pod.metadata.name, pod]));
-      const judge = () => {
+      const isDone = () => {
         latest = readinessOf([...pods.values()], wanted);
         onChange?.(latest);
         return latest.ready;
       };
-      if (judge()) return latest;
+      if (isDone()) return latest;
       const from = { ...query, resourceVersion: list.metadata.resourceVersion ?? '', timeoutSeconds: '240' };
       for await (const { type, object } of client.watch<Pod>(path, from, both)) {
         // The resource version expired; list again.
@@ -92,7 +94,7 @@ export async function waitForPods(
         if (type === 'BOOKMARK') continue;
         if (type === 'DELETED') pods.delete(object.metadata.name);
         else pods.set(object.metadata.name, object);
-        if (judge()) return latest;
+        if (isDone()) return latest;
       }
       // Pauses, in case the server ends every watch at once.
       await clock.sleep(200, both).catch(() => undefined);

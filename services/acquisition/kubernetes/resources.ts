@@ -1,5 +1,5 @@
 import { conflict, notFound, TowerError } from '#kernel/errors.ts';
-import { type HeldShares, keeperOf, sharesOf } from './autoscalers.ts';
+import { type HeldShares, managerOf, sharesOf } from './autoscalers.ts';
 import type { KubernetesClient } from './client.ts';
 import { isByAdmission } from './cluster-errors.ts';
 import {
@@ -25,7 +25,7 @@ export type Found = {
   /**
    * The HorizontalPodAutoscaler, its targets that are a percentage of requests, and its owner, such as a ScaledObject.
    */
-  scaler: { name: string; shares: ReturnType<typeof sharesOf>; keptBy: string | null } | null;
+  scaler: { name: string; shares: ReturnType<typeof sharesOf>; managedBy: string | null } | null;
   /** Whether all pods match the template. */
   rolledOut: boolean;
 };
@@ -49,28 +49,25 @@ export async function findWorkload(
   const path = workloadPath(namespace, kind, service);
   const workload = await client.call<Workload>({ method: 'GET', path }, signal);
   const { spec } = workload;
-  if (spec.paused) throw conflict(`${service} is paused: its pods would not be replaced`);
+  if (spec.paused) throw conflict(`the rollout of ${service} is paused: its pods would not be replaced`);
   const { type, rollingUpdate } = spec.updateStrategy ?? {};
   if (type === 'OnDelete' || (rollingUpdate?.partition ?? 0) > 0)
-    throw conflict(`${service} replaces its pods when they are deleted, or from a partition on: not all would be`);
+    throw conflict(`${service} has the update strategy OnDelete or a partition: not all of its pods would be replaced`);
   const vpas = await autoscalersOf(client, namespace, 'vpa', signal);
   const vpa = vpas?.find((each) => isOf(each, kind, service));
   if (vpa && vpa.spec.updatePolicy?.updateMode !== 'Off')
     throw conflict(
-      `the VerticalPodAutoscaler ${vpa.metadata.name} sets what ${service} asks for; it would do so again`,
+      `the VerticalPodAutoscaler ${vpa.metadata.name} sets the requests of ${service} and would revert the change`,
     );
   const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
   const [hpa, other] = (hpas ?? []).filter((each) => isOf(each, kind, service));
-  if (hpa && other)
-    throw conflict(
-      `the autoscalers ${hpa.metadata.name} and ${other.metadata.name} both scale ${service}: one is too many`,
-    );
+  if (hpa && other) throw conflict(`two autoscalers scale ${service}: ${hpa.metadata.name} and ${other.metadata.name}`);
   return {
     kind,
     selector: scale.status?.selector ?? '',
     replicas: spec.replicas ?? 1,
     containers: spec.template.spec.containers.map(sizedOf),
-    scaler: hpa ? { name: hpa.metadata.name, shares: sharesOf(hpa), keptBy: keeperOf(hpa) } : null,
+    scaler: hpa ? { name: hpa.metadata.name, shares: sharesOf(hpa), managedBy: managerOf(hpa) } : null,
     rolledOut: isRolledOut(workload),
   };
 }
@@ -80,7 +77,7 @@ export type Written = {
   /** Containers of the template. */
   containers: string[];
   /** Its HorizontalPodAutoscaler with all metrics. */
-  scaler: (Pick<Autoscaler, 'metadata' | 'spec'> & { keptBy: string | null }) | null;
+  scaler: (Pick<Autoscaler, 'metadata' | 'spec'> & { managedBy: string | null }) | null;
 };
 
 /** @throws TowerError `not_found`, `unavailable` */
@@ -98,12 +95,12 @@ export async function writtenOf(
       if (kind === 'DaemonSet') return { containers, scaler: null };
       const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
       const hpa = hpas?.find((each) => isOf(each, kind, service));
-      return { containers, scaler: hpa ? { ...hpa, keptBy: keeperOf(hpa) } : null };
+      return { containers, scaler: hpa ? { ...hpa, managedBy: managerOf(hpa) } : null };
     } catch (error) {
       if (!(error instanceof TowerError && error.code === 'not_found')) throw error;
     }
   }
-  throw notFound(`there is no ${service} in ${namespace}`);
+  throw notFound(`${namespace} has no workload ${service}`);
 }
 
 const daemonSetPath = (namespace: string, name: string): string =>
@@ -226,9 +223,9 @@ export async function restoreResources(
     throw error;
   });
   if (now) {
-    const there = now.spec.template.spec.containers;
+    const current = now.spec.template.spec.containers;
     const changed = containers.filter((former) =>
-      there.some((one) => one.name === former.name && !isSame(one, former)),
+      current.some((one) => one.name === former.name && !isSame(one, former)),
     );
     if (changed.length > 0) await setResources(client, { ...target, kind }, changed.map(undoing), { signal });
   }

@@ -133,7 +133,7 @@ export async function scaleOf(
 }
 
 /** Maximum number of retries after a conflict. */
-export const mostConflicts = 8;
+export const maxConflicts = 8;
 
 /**
  * Sets the replicas through the scale subresource; retries after concurrent changes.
@@ -150,13 +150,13 @@ export async function scaleWorkload(
   for (let attempt = 1; ; attempt += 1) {
     const { path, scale } = await scaleOf(client, namespace, service, signal);
     const [former, selector] = [scale.spec.replicas ?? 0, scale.status?.selector ?? ''];
-    if (selector === '') throw conflict(`${service} does not say which pods are its own yet`);
+    if (selector === '') throw conflict(`${service} has no pod selector yet`);
     if (former === replicas) return { former, selector };
     try {
       await client.call({ method: 'PUT', path, body: { ...scale, spec: { ...scale.spec, replicas } } }, signal);
       return { former, selector };
     } catch (error) {
-      if (!(error instanceof TowerError && error.code === 'conflict') || attempt >= mostConflicts) throw error;
+      if (!(error instanceof TowerError && error.code === 'conflict') || attempt >= maxConflicts) throw error;
     }
   }
 }

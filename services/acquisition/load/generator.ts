@@ -1,7 +1,7 @@
 import { parseCookie } from 'undici';
 import type { Clock } from '#kernel/clock.ts';
 import type { Random } from '#kernel/rng.ts';
-import { judgeSamples, type LoadResult, type Sample } from './results.ts';
+import { evaluateSamples, type LoadResult, type Sample } from './results.ts';
 import type { Scenario, Step } from './scenario.ts';
 
 /**
@@ -25,7 +25,7 @@ export type LoadRun = {
   rampUpSeconds?: number;
   rampDownSeconds?: number;
   /** Maximum number of concurrent users; further arrivals are rejected and counted. */
-  mostUsers: number;
+  maxUsers: number;
   timeoutMs: number;
 };
 export type LoadProgress = { elapsed_seconds: number; requests: number; failed: number; users: number };
@@ -68,31 +68,31 @@ const gap = (perSecond: number, random: Random): number => -Math.log(1 - random(
  */
 export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): Promise<RunResult> {
   const { clock, random, signal } = tools;
-  const begunMs = clock.now();
+  const startedMs = clock.now();
   const samples: Sample[] = [];
-  const there = new Set<Promise<void>>();
+  const activeVisits = new Set<Promise<void>>();
   const away: Session[] = [];
-  let [users, rounds, turnedAway, failed, toldMs] = [0, 0, 0, 0, begunMs];
-  const tell = (sample: Sample) => {
+  let [users, rounds, turnedAway, failed, reportedMs] = [0, 0, 0, 0, startedMs];
+  const report = (sample: Sample) => {
     samples.push(sample);
     if (!sample.ok) failed += 1;
-    if (clock.now() - toldMs < 500) return;
-    toldMs = clock.now();
+    if (clock.now() - reportedMs < 500) return;
+    reportedMs = clock.now();
     tools.onProgress({
-      elapsed_seconds: (toldMs - begunMs) / 1000,
+      elapsed_seconds: (reportedMs - startedMs) / 1000,
       requests: samples.length,
       failed,
-      users: there.size,
+      users: activeVisits.size,
     });
   };
   const isRamped = (run.rampUpSeconds ?? 0) + (run.rampDownSeconds ?? 0) > 0;
   for (const at of arrivals(run.arrivalsPerSecond, run.durationSeconds, random)) {
     // Thinning a Poisson process keeps it a Poisson process.
     if (isRamped && random() >= shareOf(run, at)) continue;
-    const dueMs = begunMs + at * 1000;
+    const dueMs = startedMs + at * 1000;
     if (dueMs > clock.now()) await clock.sleep(dueMs - clock.now(), signal).catch(() => undefined);
     if (signal.aborted) break;
-    if (there.size >= run.mostUsers) {
+    if (activeVisits.size >= run.maxUsers) {
       turnedAway += 1;
       continue;
     }
@@ -100,21 +100,21 @@ export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): P
     if (!known) users += 1;
     rounds += 1;
     const session: Session = known ?? { cookies: new Map(), isNew: true };
-    const visit = oneRound(scenario, run, tools, session, dueMs, tell).finally(() => {
-      there.delete(visit);
+    const visit = oneRound(scenario, run, tools, session, dueMs, report).finally(() => {
+      activeVisits.delete(visit);
       away.push(session);
     });
-    there.add(visit);
+    activeVisits.add(visit);
   }
-  await Promise.all(there);
-  const judged = judgeSamples(samples);
+  await Promise.all(activeVisits);
+  const evaluated = evaluateSamples(samples);
   // Rejected users sent no requests: the load was lower than configured.
-  const low_quality = judged.low_quality || turnedAway > mostTurnedAway * (rounds + turnedAway);
-  return { ...judged, low_quality, users, rounds, turned_away: turnedAway };
+  const low_quality = evaluated.low_quality || turnedAway > maxRejectedShare * (rounds + turnedAway);
+  return { ...evaluated, low_quality, users, rounds, turned_away: turnedAway };
 }
 
 /** Share of users. */
-const mostTurnedAway = 0.05;
+const maxRejectedShare = 0.05;
 
 type Session = { cookies: Cookies; isNew: boolean };
 
@@ -125,7 +125,7 @@ async function oneRound(
   tools: Tools,
   session: Session,
   dueMs: number,
-  tell: (sample: Sample) => void,
+  report: (sample: Sample) => void,
 ): Promise<void> {
   const { clock, random, signal } = tools;
   const oneOf = <Item>(list: readonly Item[]): Item => list[Math.floor(random() * list.length)]!;
@@ -145,7 +145,7 @@ async function oneRound(
     const why = await request(step, drawn, session.cookies, run, tools);
     // Requests cut off by the abort do not count.
     if (signal.aborted) return;
-    tell({ startMs: atMs, elapsedMs: clock.now() - atMs, label: step.name, ok: why === null, why: why ?? '' });
+    report({ startMs: atMs, elapsedMs: clock.now() - atMs, label: step.name, ok: why === null, why: why ?? '' });
   }
 }
 
@@ -165,8 +165,8 @@ async function request(
   const { origin } = new URL(target);
   let call: RequestInit = method === 'GET' ? { method } : { method, body: new URLSearchParams(fields) };
   try {
-    for (let hops = 0; hops <= mostHops; hops += 1) {
-      if (url.origin !== origin) return `leads to ${url.origin}, which is not under test`;
+    for (let hops = 0; hops <= maxRedirects; hops += 1) {
+      if (url.origin !== origin) return `redirects to ${url.origin}, which is not the load target`;
       const response = await tools.fetch(url, {
         ...call,
         headers: cookieHeader(cookies, tools.clock.now()),
@@ -183,17 +183,17 @@ async function request(
       if (response.status >= 400) return `${response.status} ${response.statusText}`.trim();
       return expect_text === undefined || text.includes(expect_text)
         ? null
-        : `the page does not hold ${JSON.stringify(expect_text)}`;
+        : `the response does not contain ${JSON.stringify(expect_text)}`;
     }
-    return `more than ${mostHops} redirects`;
+    return `more than ${maxRedirects} redirects`;
   } catch (error) {
     if (signal.aborted) return `no answer within ${timeoutMs / 1000} s`;
     const { cause } = error as { cause?: { code?: string; message?: string } };
-    return cause?.code ?? cause?.message ?? 'the connection broke';
+    return cause?.code ?? cause?.message ?? 'connection closed';
   }
 }
 
-const mostHops = 5;
+const maxRedirects = 5;
 
 type Cookies = Map<string, { value: string; expiresMs: number }>;
 

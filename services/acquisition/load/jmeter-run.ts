@@ -12,7 +12,7 @@ import type { LoadProgress, RunResult } from './generator.ts';
 import { jmeterPlan } from './jmeter.ts';
 import type { LoadResult } from './results.ts';
 import { planAt } from './scenario.ts';
-import { judgeOnThread, type LoadTask } from './thread.ts';
+import { evaluateOnThread, type LoadTask } from './thread.ts';
 
 /**
  * Runs Apache JMeter 5.6 without its GUI. Results are read from the JTL file: the exit code is 0 even if all requests
@@ -31,9 +31,9 @@ export type Jmeter = {
  *   installed there
  */
 export function checkJmeter(jmeter: Jmeter | null): Jmeter {
-  if (!jmeter) throw invalid('there is no JMeter: set JMETER_HOME', { parameter: 'JMETER_HOME' });
+  if (!jmeter) throw invalid('JMeter is not configured: set JMETER_HOME', { parameter: 'JMETER_HOME' });
   for (const [setting, file] of Object.entries({ JMETER_HOME: jarOf(jmeter), JMETER_JAVA: jmeter.java }))
-    if (!existsSync(file)) throw misconfigured(`${setting}: there is no ${file}`, { parameter: setting });
+    if (!existsSync(file)) throw misconfigured(`${setting}: ${file} not found`, { parameter: setting });
   return jmeter;
 }
 
@@ -55,11 +55,11 @@ export async function loadByJmeter(
     const late = AbortSignal.timeout((run.durationSeconds + 120) * 1000);
     const either = AbortSignal.any([signal, late]);
     const result = await runJmeter(jmeter, [plan, results, log], memoryMiB, either, onProgress, [
-      ...nowhereElse(run.target),
-      ...unread.map((name) => `-Jjmeter.save.saveservice.${name}=false`),
+      ...blockOtherHosts(run.target),
+      ...unusedColumns.map((name) => `-Jjmeter.save.saveservice.${name}=false`),
     ]).catch(async (error: unknown) => {
       if (!late.aborted || signal.aborted || !existsSync(results)) throw error;
-      return judgeOnThread(results, memoryMiB, signal);
+      return evaluateOnThread(results, memoryMiB, signal);
     });
     return { ...result, users, rounds: null, turned_away: 0 };
   } finally {
@@ -68,10 +68,19 @@ export async function loadByJmeter(
 }
 
 /** Requests to other hosts go to a proxy that does not exist, so that only the allowed target gets load. */
-const nowhereElse = (target: string): string[] => ['-H', '127.0.0.1', '-P', '9', '-N', new URL(target).hostname];
+const blockOtherHosts = (target: string): string[] => ['-H', '127.0.0.1', '-P', '9', '-N', new URL(target).hostname];
 
 /** Columns of results that are not used. */
-const unread = ['url', 'thread_name', 'data_type', 'bytes', 'sent_bytes', 'thread_counts', 'latency', 'idle_time'];
+const unusedColumns = [
+  'url',
+  'thread_name',
+  'data_type',
+  'bytes',
+  'sent_bytes',
+  'thread_counts',
+  'latency',
+  'idle_time',
+];
 
 /** Plan, results and log. */
 type Files = [plan: string, results: string, log: string];
@@ -114,7 +123,7 @@ export async function runJmeter(
     // In its own process group, so that both processes can be killed at once.
     detached: true,
   });
-  const { said, closed } = listen(child.stdout!, onProgress);
+  const { lastMessage, closed } = listen(child.stdout!, onProgress);
   const end = () => {
     try {
       process.kill(-child.pid!, 'SIGKILL');
@@ -127,25 +136,27 @@ export async function runJmeter(
   const [[code]] = (await Promise.all([once(child, 'exit'), closed])) as [[number | null], unknown];
   signal.removeEventListener('abort', end);
   signal.throwIfAborted();
-  if (code !== 0 || !existsSync(results)) throw misconfigured(`JMeter did not run (exit code ${code}): ${said()}`);
-  return judgeOnThread(results, memoryMiB, signal);
+  if (code !== 0 || !existsSync(results))
+    throw misconfigured(`JMeter did not run (exit code ${code}): ${lastMessage()}`);
+  return evaluateOnThread(results, memoryMiB, signal);
 }
 
 /** `said`: the first error, else the last line. */
 function listen(output: Readable, onProgress: (progress: LoadProgress) => void) {
-  const begun = performance.now();
-  let [users, said] = [0, ''];
+  const started = performance.now();
+  let [users, lastMessage] = [0, ''];
   const lines = createInterface({ input: output }).on('line', (line) => {
     const summary = summaryOf(line);
-    if (!summary) said = /Exception: \S/.test(said) || !/\w/.test(line) ? said : line.trim().slice(0, 300);
+    if (!summary)
+      lastMessage = /Exception: \S/.test(lastMessage) || !/\w/.test(line) ? lastMessage : line.trim().slice(0, 300);
     // `+` lines report users, `=` lines report total requests.
     else if (summary.users !== null) users = summary.users;
     else {
-      const elapsed_seconds = Math.round((performance.now() - begun) / 100) / 10;
+      const elapsed_seconds = Math.round((performance.now() - started) / 100) / 10;
       onProgress({ elapsed_seconds, requests: summary.requests, failed: summary.failed, users });
     }
   });
-  return { said: () => said, closed: once(lines, 'close') };
+  return { lastMessage: () => lastMessage, closed: once(lines, 'close') };
 }
 
 /** `summary = 46 in 00:00:02 = 22.1/s Avg: 9 Min: 1 Max: 142 Err: 4 (8.70%)`; lines with + end with `Active: 3 Started: …`. */

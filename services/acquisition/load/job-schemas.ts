@@ -5,32 +5,32 @@ import { generators } from './thread.ts';
 /** HTTP schemas of load test jobs. */
 
 const between = (least: number, most: number) => {
-  const rule = `must be a number from ${least} to ${most}`;
+  const rule = `must be a number between ${least} and ${most}`;
   return z.number(rule).min(least, rule).max(most, rule);
 };
 
-const people = z.int('must be a whole number').min(1, 'must be 1 at least').max(100_000, 'must be 100000 at most');
+const people = z.int('must be an integer').min(1, 'must be at least 1').max(100_000, 'must be at most 100000');
 
 export const LoadJobRequest = z
   .strictObject({
-    target: z.string('must be a text').describe('One of LOAD_TARGETS'),
+    target: z.string('must be a string').describe('One of LOAD_TARGETS'),
     scenario: z
       .union([z.enum(['browsing', 'checkout']), Scenario], 'must be browsing, checkout or a scenario')
       .default('browsing'),
     generator: z
       .enum(generators, `must be ${generators.join(' or ')}`)
       .default('open model')
-      .describe('jmeter: as many users at the same time, who wait for answers; it takes JMETER_HOME'),
+      .describe('jmeter: a closed model with a constant number of users; requires JMETER_HOME'),
     arrivals_per_second: between(0.01, 10_000)
       .optional()
-      .describe('Rounds that begin each second, by chance; required, but of no use to jmeter'),
+      .describe('Rounds started per second, at random; required, but ignored by jmeter'),
     users: people
       .optional()
       .describe(
-        'Who begin them, one after the other, each with its cookies; not given: one who comes back every ten seconds. jmeter requires it',
+        'Number of returning users, each with its cookies; default: each returns every ten seconds. Required by jmeter',
       ),
     duration_seconds: between(1, 86_400).default(60),
-    ramp_seconds: between(0, 3600).default(0).describe('Of it, at each end'),
+    ramp_seconds: between(0, 3600).default(0).describe('Part of the duration, at each end'),
     most_users: people.default(1000),
   })
   .meta({ examples: [{ target: 'http://frontend.hipster-shop', arrivals_per_second: 5, duration_seconds: 60 }] });
@@ -58,7 +58,7 @@ const LoadResult = z.object({
   start_time: z.string(),
   end_time: z.string(),
   duration_seconds: z.number(),
-  low_quality: z.boolean().describe('Fewer than 95 % succeeded, or more than 5 % of the users were turned away'),
+  low_quality: z.boolean().describe('Less than 95 % succeeded, or more than 5 % of the users were rejected'),
   requests: z.record(
     z.string(),
     z.object({
@@ -69,8 +69,8 @@ const LoadResult = z.object({
     }),
   ),
   users: z.int(),
-  rounds: z.int().nullable().describe('Null where JMeter does not count them'),
-  turned_away: z.int().describe('Users beyond most_users: the load was less than it was to be'),
+  rounds: z.int().nullable().describe('Null if not counted (JMeter)'),
+  turned_away: z.int().describe('Arrivals beyond most_users: the load was lower than configured'),
 });
 
 export const LoadJob = z
@@ -78,7 +78,7 @@ export const LoadJob = z
     id: z.string(),
     target: z.string(),
     status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
-    attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
+    attempts: z.int().describe('Number of starts: above 1 if an instance died while running it'),
     created_at: z.iso.datetime(),
     finished_at: z.iso.datetime().nullable(),
     progress: LoadProgress.nullable(),

@@ -32,7 +32,7 @@ export function createLoadJobs({ queue, targets, jmeter, load, refuseShared }: D
       durationSeconds: request.duration_seconds,
       rampUpSeconds: request.ramp_seconds,
       rampDownSeconds: request.ramp_seconds,
-      mostUsers: request.most_users,
+      maxUsers: request.most_users,
       timeoutMs: 30_000,
     };
     const task = { name: id, generator: request.generator, scenario: scenarioOf(request), run, memoryMiB };
@@ -49,13 +49,13 @@ export function createLoadJobs({ queue, targets, jmeter, load, refuseShared }: D
       scenarioOf(request);
       usersOf(request);
       if (request.ramp_seconds * 2 > request.duration_seconds)
-        throw invalid('ramp_seconds must be half of duration_seconds at most: it is at each end', {
+        throw invalid('ramp_seconds must be at most half of duration_seconds: there are two ramps', {
           parameter: 'ramp_seconds',
         });
       if (request.generator === 'jmeter') checkJmeter(jmeter);
       const target = allowedTarget(targets, request.target, 'target');
       if (!(await queue.open(kind, target))) await refuseShared(new Set([target]));
-      return begin(target, request, `${target} is under load`);
+      return begin(target, request, `${target} is being tested`);
     },
   };
 }
@@ -70,7 +70,7 @@ export function allowedTarget(allowed: readonly string[], text: string, paramete
   if (pathname !== '/' || search !== '')
     throw invalid(`${parameter} must be http(s)://host[:port], without a path`, { parameter });
   if (allowed.some((each) => new URL(each).origin === origin)) return origin;
-  throw invalid(`${parameter} ${origin || text} is not in LOAD_TARGETS; those are ${allowed.join(', ') || 'none'}`, {
+  throw invalid(`${parameter} ${origin || text} is not in LOAD_TARGETS; allowed: ${allowed.join(', ') || 'none'}`, {
     parameter,
   });
 }
@@ -79,11 +79,11 @@ export function allowedTarget(allowed: readonly string[], text: string, paramete
 function usersOf({ generator, arrivals_per_second: arrivalsPerSecond, users }: LoadJobRequest) {
   // JMeter has a closed model: only the number of users can be set.
   if (generator === 'jmeter') {
-    if (users === undefined) throw invalid('users must say how many JMeter is to have', { parameter: 'users' });
+    if (users === undefined) throw invalid('users must be set for JMeter', { parameter: 'users' });
     return { arrivalsPerSecond: arrivalsPerSecond ?? 1, users };
   }
   if (arrivalsPerSecond === undefined)
-    throw invalid('arrivals_per_second must say how many begin each second', { parameter: 'arrivals_per_second' });
+    throw invalid('arrivals_per_second must be set', { parameter: 'arrivals_per_second' });
   return { arrivalsPerSecond, users: users ?? usualUsers(arrivalsPerSecond) };
 }
 

@@ -1,7 +1,7 @@
 import { parse } from 'csv-parse/sync';
 import { csvFault } from '#kernel/csv.ts';
 import { invalid, type TowerError } from '#kernel/errors.ts';
-import { judgeSamples, type LoadResult, type Sample } from './results.ts';
+import { evaluateSamples, type LoadResult, type Sample } from './results.ts';
 
 /**
  * Reads JMeter's JTL files (CSV) in a stream: a day of load has more rows than a string can hold. A record ends with the
@@ -23,7 +23,7 @@ type Columns = { index: Map<string, number>; count: number };
  * Evaluates a JTL file. JMeter's exit code cannot be used for that: it is 0 even if every request failed.
  * @throws TowerError `invalid` if the file is no JTL file, is damaged, or has no request
  */
-export async function judgeJtl(chunks: Chunks): Promise<LoadResult> {
+export async function evaluateJtl(chunks: Chunks): Promise<LoadResult> {
   const samples: Sample[] = [];
   let columns: Columns | null = null;
   let [rows, row, isQuoted]: [string[], string, boolean] = [[], '', false];
@@ -38,7 +38,7 @@ export async function judgeJtl(chunks: Chunks): Promise<LoadResult> {
       continue;
     }
     const at = samples.length + rows.length + 1;
-    if (row !== '' && looksLikeRow(line, columns)) throw fault(at, 'has a quote too many or too few');
+    if (row !== '' && looksLikeRow(line, columns)) throw fault(at, 'has unbalanced quotes');
     row += line;
     if (row.length > maxRecord) throw fault(at, `is longer than ${maxRecord} characters`);
     isQuoted = isQuoted !== hasOddQuotes(line);
@@ -48,9 +48,9 @@ export async function judgeJtl(chunks: Chunks): Promise<LoadResult> {
     if (rows.length === batchSize) take();
   }
   take();
-  if (row.endsWith('\n')) throw fault(samples.length + 1, 'has a quote too many or too few');
+  if (row.endsWith('\n')) throw fault(samples.length + 1, 'has unbalanced quotes');
   if (columns && isComplete(row, columns)) samples.push(...samplesOf([row], columns, samples.length));
-  return judgeSamples(samples);
+  return evaluateSamples(samples);
 }
 
 const hasOddQuotes = (text: string): boolean => (text.split('"').length - 1) % 2 === 1;
@@ -88,7 +88,7 @@ function columnsOf(line: string): Columns {
   const index = new Map(names.map((name, i) => [name.trim(), i]));
   const absent = needed.filter((name) => !index.has(name));
   if (absent.length > 0)
-    throw invalid(`this is no JTL file as CSV: it has no column ${absent.join(', ')}`, { parameter: 'jtl' });
+    throw invalid(`not a JTL file in CSV format: missing columns ${absent.join(', ')}`, { parameter: 'jtl' });
   return { index, count: names.length };
 }
 
@@ -105,11 +105,11 @@ function faultIn(rows: string[], columns: Columns, before: number): TowerError {
   for (const [i, row] of rows.entries()) {
     const at = before + i + 1;
     const records = tryRecords(row);
-    if (!records) return fault(at, 'has a quote too many or too few');
+    if (!records) return fault(at, 'has unbalanced quotes');
     if (records[0]?.length !== columns.count)
-      return fault(at, `has ${records[0]?.length ?? 0} cells, and the header ${columns.count}`);
+      return fault(at, `has ${records[0]?.length ?? 0} cells, the header has ${columns.count}`);
   }
-  return fault(before + 1, 'or one of the next has a quote too many or too few');
+  return fault(before + 1, 'or one of the next has unbalanced quotes');
 }
 
 /** Whether a last row without a line end has all its cells. */
@@ -139,14 +139,14 @@ function sampleOf(cells: string[], columns: Columns, row: number): Sample {
   const cell = (name: string): string => cells[columns.index.get(name) ?? -1] ?? '';
   for (const name of ['timeStamp', 'elapsed'])
     if (!isNumber(cell(name)))
-      throw fault(row, `has no number as ${name} (${JSON.stringify(cell(name).slice(0, 40))})`);
+      throw fault(row, `has no number in ${name} (${JSON.stringify(cell(name).slice(0, 40))})`);
   const [startMs, elapsedMs] = [Number(cell('timeStamp')), Number(cell('elapsed'))];
   const ok = cell('success') === 'true';
-  return { startMs, elapsedMs, label: cell('label'), ok, why: ok ? '' : whyOf(cell) };
+  return { startMs, elapsedMs, label: cell('label'), ok, why: ok ? '' : failureReason(cell) };
 }
 
 /** Without a response, the assertion's message is not informative. */
-function whyOf(cell: (name: string) => string): string {
+function failureReason(cell: (name: string) => string): string {
   const [code, message] = [cell('responseCode'), cell('responseMessage')];
   if (code.startsWith('Non HTTP')) return message.replace('Non HTTP response message: ', '');
   return cell('failureMessage') || `${code} ${message}`.trim();

@@ -6,7 +6,7 @@ import type { Queue } from '#store/queue.ts';
 /** Job kinds that send load. The subject of a load test is its target. */
 export const kinds = { experiments: 'experiments', load: 'load' } as const;
 /** Maximum number of open jobs that are checked. */
-const mostOpen = 1000;
+const maxOpenJobs = 1000;
 
 /**
  * @param targetsOf - targets of an experiment job
@@ -18,8 +18,8 @@ export async function refuseBusyTargets(
   targetsOf: (payload: string) => ReadonlySet<string>,
 ): Promise<void> {
   const [experiments, loads] = await Promise.all([
-    queue.list(kinds.experiments, mostOpen),
-    queue.list(kinds.load, mostOpen),
+    queue.list(kinds.experiments, maxOpenJobs),
+    queue.list(kinds.load, maxOpenJobs),
   ]);
   const isOpen = ({ state }: { state: string }) => state === 'queued' || state === 'running';
   const all = [
@@ -29,6 +29,8 @@ export async function refuseBusyTargets(
   for (const { id, what, at } of all) {
     const shared = [...targets].find((target) => at.has(target));
     if (shared !== undefined)
-      throw conflict(`${shared} is under load by ${what}, job ${id}: each would measure the other’s`, { job: id });
+      throw conflict(`${shared} is already tested by ${what}, job ${id}: each would measure the other’s load`, {
+        job: id,
+      });
   }
 }

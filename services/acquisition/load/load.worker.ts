@@ -4,7 +4,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { TowerError } from '#kernel/errors.ts';
 import { seededRandom } from '#kernel/rng.ts';
 import { type LoadRun, runLoad } from './generator.ts';
-import { judgeJtl } from './jtl.ts';
+import { evaluateJtl } from './jtl.ts';
 import type { Scenario } from './scenario.ts';
 
 /** Worker thread of load tests. */
@@ -29,9 +29,9 @@ export const generateLoad = async ({
     onProgress: (now) => progress?.postMessage(now),
   }).catch(refusalOf);
 
-export async function judgeResults({ file }: { file: string }) {
+export async function evaluateResults({ file }: { file: string }) {
   try {
-    return await judgeJtl(createReadStream(file));
+    return await evaluateJtl(createReadStream(file));
   } catch (error) {
     return refusalOf(error);
   }

@@ -27,13 +27,13 @@ export type LoadResult = {
   >;
 };
 
-const leastSuccess = 0.95;
+const minSuccessRate = 0.95;
 
 export type Sample = { startMs: number; elapsedMs: number; label: string; ok: boolean; why: string };
 
 /** @throws TowerError `invalid` if there are no samples */
-export function judgeSamples(samples: readonly Sample[]): LoadResult {
-  if (samples.length === 0) throw invalid('the load test made no request', { parameter: 'jtl' });
+export function evaluateSamples(samples: readonly Sample[]): LoadResult {
+  if (samples.length === 0) throw invalid('the load test made no requests', { parameter: 'jtl' });
   const [failed, start, end] = [
     samples.filter(({ ok }) => !ok).length,
     samples.reduce((least, { startMs }) => Math.min(least, startMs), Number.POSITIVE_INFINITY),
@@ -57,7 +57,7 @@ export function judgeSamples(samples: readonly Sample[]): LoadResult {
     start_time: new Date(start).toISOString(),
     end_time: new Date(end).toISOString(),
     duration_seconds: seconds,
-    low_quality: success < leastSuccess,
+    low_quality: success < minSuccessRate,
     requests: Object.fromEntries(
       [...Map.groupBy(samples, ({ label }) => label)].map(([label, own]) => {
         const failures = own.filter(({ ok }) => !ok);

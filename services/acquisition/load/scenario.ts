@@ -7,17 +7,17 @@ import { invalid } from '#kernel/errors.ts';
  */
 
 const text = z
-  .string('must be a text')
+  .string('must be a string')
   .min(1, 'must not be empty')
-  .max(2000, 'must have 2000 characters at most')
+  .max(2000, 'must have at most 2000 characters')
   // XML, the format of JMeter's plans, cannot represent them.
   .refine(
     (written) => !/[\p{Cc}\uFFFE\uFFFF]/u.test(written.replaceAll(/[\t\n\r]/g, '')),
-    'must have no control characters',
+    'must not contain control characters',
   );
-const path = text.regex(/^\/(?![/\\])[^\s]*$/, 'must begin with one / and have no blank');
-const name = text.regex(/^[A-Za-z][\w-]{0,63}$/, 'must be letters, digits, - and _, beginning with a letter');
-const seconds = z.number('must be a number').min(0, 'must not be negative').max(3600, 'must be 3600 at most');
+const path = text.regex(/^\/(?![/\\])[^\s]*$/, 'must begin with one / and contain no spaces');
+const name = text.regex(/^[A-Za-z][\w-]{0,63}$/, 'must begin with a letter and contain only letters, digits, - and _');
+const seconds = z.number('must be a number').min(0, 'must not be negative').max(3600, 'must be at most 3600');
 
 /** Not a zod tuple: OpenAPI 3.0 cannot express its schema. */
 const pair = z.array(seconds, 'must be two numbers').length(2, 'must be two numbers') as unknown as z.ZodType<
@@ -38,21 +38,21 @@ export type Step = z.infer<typeof Step>;
 export const Scenario = z.strictObject({
   name,
   variables: z
-    .record(name, z.array(text).min(1, 'must hold one at least').max(1000, 'must hold 1000 at most'))
+    .record(name, z.array(text).min(1, 'must have at least one element').max(1000, 'must have at most 1000 elements'))
     .default({}),
   /** Executed once per user. */
-  start: z.array(Step, 'must be a list of steps').default([]),
+  start: z.array(Step, 'must be an array of steps').default([]),
   /** One of them per round, chosen by weight. */
   rounds: z
     .array(
       z.strictObject({
         name,
-        weight: z.int('must be a whole number').min(1, 'must be 1 at least').max(100, 'must be 100 at most').default(1),
-        steps: z.array(Step, 'must be a list of steps').min(1, 'must hold one at least'),
+        weight: z.int('must be an integer').min(1, 'must be at least 1').max(100, 'must be at most 100').default(1),
+        steps: z.array(Step, 'must be an array of steps').min(1, 'must have at least one element'),
       }),
-      'must be a list of rounds',
+      'must be an array of rounds',
     )
-    .min(1, 'must hold one at least'),
+    .min(1, 'must have at least one element'),
   /** Minimum and maximum pause before each request. */
   think_seconds: pair.default([1, 3]),
 });
@@ -65,24 +65,24 @@ export async function readScenario(yaml: string): Promise<Scenario> {
   try {
     read = parse(yaml);
   } catch (error) {
-    throw invalid(`the scenario is no YAML: ${(error as Error).message.split('\n')[0]!.replace(/:$/, '')}`, {
+    throw invalid(`the scenario is not valid YAML: ${(error as Error).message.split('\n')[0]!.replace(/:$/, '')}`, {
       parameter: 'scenario',
     });
   }
-  const judged = Scenario.safeParse(read);
-  if (!judged.success) {
-    const issue = judged.error.issues[0]!;
+  const parsed = Scenario.safeParse(read);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
     const at = issue.path.join('.');
     const rule =
       issue.code === 'unrecognized_keys'
-        ? `has no ${issue.keys.join(', ')}`
+        ? `has unknown keys: ${issue.keys.join(', ')}`
         : at === ''
-          ? 'must be a mapping'
+          ? 'must be an object'
           : issue.message;
     throw invalid(`scenario: ${at || 'the file'} ${rule}`, { parameter: at });
   }
-  checkScenario(judged.data);
-  return judged.data;
+  checkScenario(parsed.data);
+  return parsed.data;
 }
 
 /** Checks across fields. @throws TowerError `invalid` */
@@ -95,14 +95,14 @@ export function checkScenario(scenario: Scenario): void {
   const unknown = used.find((each) => !Object.hasOwn(scenario.variables, each));
   if (unknown !== undefined)
     throw invalid(
-      `scenario: {{${unknown}}} is no variable; there are ${Object.keys(scenario.variables).join(', ') || 'none'}`,
+      `scenario: {{${unknown}}} is not a variable; available: ${Object.keys(scenario.variables).join(', ') || 'none'}`,
       { parameter: 'variables' },
     );
   const [least, greatest] = scenario.think_seconds;
-  if (least > greatest) throw invalid('scenario: think_seconds must not fall', { parameter: 'think_seconds' });
+  if (least > greatest) throw invalid('scenario: think_seconds must be ascending', { parameter: 'think_seconds' });
   const names = scenario.rounds.map((round) => round.name);
   if (new Set(names).size < names.length)
-    throw invalid('scenario: rounds must not have the same name twice', { parameter: 'rounds' });
+    throw invalid('scenario: rounds must have unique names', { parameter: 'rounds' });
 }
 
 export const stepsOf = ({ start, rounds }: Scenario): Step[] => [...start, ...rounds.flatMap(({ steps }) => steps)];

@@ -40,8 +40,8 @@ export const loadOnThread: Load = async ({ name, scenario, run, memoryMiB }, sig
  * Evaluates a JTL file, which may have hundreds of thousands of rows.
  * @throws TowerError `invalid` if it has no rows
  */
-export const judgeOnThread = async (file: string, memoryMiB: number, signal: AbortSignal): Promise<LoadResult> =>
-  onThread<LoadResult>('judgeResults', { file }, memoryMiB, signal);
+export const evaluateOnThread = async (file: string, memoryMiB: number, signal: AbortSignal): Promise<LoadResult> =>
+  onThread<LoadResult>('evaluateResults', { file }, memoryMiB, signal);
 
 async function onThread<Result>(
   name: string,

@@ -47,12 +47,12 @@ const abreast = 4;
 export async function collectColumns(
   source: Source,
   workload: Workload,
-  stretch: TimeRange,
+  timeRange: TimeRange,
   signal?: AbortSignal,
   names: readonly ColumnName[] = columnNames,
 ): Promise<Collected> {
   checkWorkload(workload);
-  const { startMs, endMs, stepMs, queryTimeoutMs } = stretch;
+  const { startMs, endMs, stepMs, queryTimeoutMs } = timeRange;
   const first = Math.ceil(startMs / stepMs) * stepMs;
   const size = Math.max(0, Math.floor((endMs - first) / stepMs) + 1);
   const warnings = new Set<string>();
@@ -87,9 +87,9 @@ export async function collectColumns(
   return { startMs: first, endMs, stepMs, size, columns: [...asked, ...derived(asked, size)], warnings: [...warnings] };
 }
 
-const noQuery = 'there is no query for it: set PROMETHEUS_MESH, or give one in PROMETHEUS_QUERIES_FILE';
-const noSamples = 'Prometheus has no sample of it';
-const manySeries = 'the query has several series; only the first was taken';
+const noQuery = 'no query is configured: set PROMETHEUS_MESH, or add one to PROMETHEUS_QUERIES_FILE';
+const noSamples = 'Prometheus has no samples';
+const manySeries = 'the query returned several series; only the first was used';
 
 const knownOf = (values: Float64Array): number =>
   values.length === 0 ? 0 : values.reduce((count, value) => count + (Number.isNaN(value) ? 0 : 1), 0) / values.length;
@@ -133,7 +133,7 @@ function derived(columns: CollectedColumn[], size: number): CollectedColumn[] {
     );
     const known = knownOf(values);
     const without = inputs.filter((input) => input.known === 0).map((input) => input.name);
-    const trouble = known > 0 ? null : without.length > 0 ? `there is no ${without.join(' and no ')}` : noSamples;
+    const trouble = known > 0 ? null : without.length > 0 ? `missing: ${without.join(', ')}` : noSamples;
     return { name, unit, formula, query: null, values, known, trouble, unanswered: false };
   });
 }
@@ -166,11 +166,11 @@ export async function collectPods(
   source: Source,
   workload: Workload,
   which: PodSeries,
-  stretch: TimeRange,
+  timeRange: TimeRange,
   signal?: AbortSignal,
 ) {
   checkWorkload(workload);
-  const { startMs, endMs, stepMs } = stretch;
+  const { startMs, endMs, stepMs } = timeRange;
   const query = queryFor(source.queries.pods[which], workload, stepMs, source.scrapeMs);
   const grid = await source.prometheus.range(query, startMs, endMs, stepMs, signal);
   const pods = grid.series.map(

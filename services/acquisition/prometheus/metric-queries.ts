@@ -102,7 +102,7 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
     query: 'sum(max by(namespace,pod,interface)(rate(container_network_transmit_bytes_total{$N}[$w])) $J)',
   },
   pod_restarts: {
-    unit: 'restarts in four scrapes, or in the step and two scrapes where that is longer',
+    unit: 'restarts in four scrapes, or in the step and two scrapes if that is longer',
     query: 'sum(max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) $J)',
   },
   replica_count: {
@@ -125,7 +125,7 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
     query: throttled('sum'),
   },
   oom_kills: {
-    unit: 'kills in four scrapes, or in the step and two scrapes where that is longer',
+    unit: 'kills in four scrapes, or in the step and two scrapes if that is longer',
     // Without cAdvisor's OOM events: a container that restarted and whose last termination was OOMKilled.
     query: `sum(${risen('container_oom_events_total')}) or sum(((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) * on(namespace,pod,container) max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"})) $J)`,
   },
@@ -139,8 +139,8 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
   },
   cpu_request_cores: { unit: 'cores', query: asked('requests', 'cpu') },
   mem_request_bytes: { unit: 'bytes', query: asked('requests', 'memory') },
-  cpu_limit_cores: { unit: 'cores, of containers that have a limit', query: asked('limits', 'cpu') },
-  mem_limit_bytes: { unit: 'bytes, of containers that have a limit', query: asked('limits', 'memory') },
+  cpu_limit_cores: { unit: 'cores, of containers with a limit', query: asked('limits', 'cpu') },
+  mem_limit_bytes: { unit: 'bytes, of containers with a limit', query: asked('limits', 'memory') },
   replicas_wanted: { unit: 'replicas', query: replicasWanted },
   cpu_pressure_ratio: {
     unit: 's/s',
@@ -175,7 +175,7 @@ const pods: MetricQueries['pods'] = {
   throttled: throttled('sum by(pod)'),
 };
 
-const text = z.string('must be a PromQL text').max(4000);
+const text = z.string('must be a PromQL expression').max(4000);
 /** Queries that a file may replace: any column or pod series. */
 const QueryFile = z.strictObject({
   columns: z
@@ -232,17 +232,17 @@ async function readQueries(file: string) {
   try {
     read = parse(file);
   } catch (error) {
-    throw invalid(`PROMETHEUS_QUERIES_FILE is no YAML: ${(error as Error).message.split('\n')[0]}`, {
+    throw invalid(`PROMETHEUS_QUERIES_FILE is not valid YAML: ${(error as Error).message.split('\n')[0]}`, {
       parameter: 'PROMETHEUS_QUERIES_FILE',
     });
   }
-  const judged = QueryFile.safeParse(read ?? {});
-  if (judged.success) return judged.data;
-  const rules = judged.error.issues.map((issue) => {
+  const parsed = QueryFile.safeParse(read ?? {});
+  if (parsed.success) return parsed.data;
+  const rules = parsed.error.issues.map((issue) => {
     const at = issue.path.join('.') || 'the file';
     const known = { columns: columnNames, pods: podSeries, state: stateNames }[at] ?? ['columns', 'pods', 'state'];
     return issue.code === 'unrecognized_keys'
-      ? `${at} has no ${issue.keys.join(', ')}; ${issue.path.length > 1 ? 'it has unit and query' : `there are ${known.join(', ')}`}`
+      ? `${at} has unknown keys: ${issue.keys.join(', ')}; ${issue.path.length > 1 ? 'known are unit and query' : `known are ${known.join(', ')}`}`
       : `${at} ${issue.message.replace('Invalid input: expected record', 'must be an object of names')}`;
   });
   throw invalid(`PROMETHEUS_QUERIES_FILE: ${rules.join('; ')}`, { parameter: 'PROMETHEUS_QUERIES_FILE' });
@@ -255,7 +255,7 @@ export const isName = (text: string): boolean => /^[a-z0-9]([a-z0-9.-]{0,251}[a-
 
 /** @throws TowerError `invalid` if the name is not valid in Kubernetes */
 export function checkWorkload({ namespace, service }: Workload): void {
-  const rule = 'must be a name of Kubernetes: lower-case letters, digits, - and ., 253 at most, no - or . at an end';
+  const rule = 'must be a valid Kubernetes name: lower-case letters, digits, - and ., at most 253, no - or . at an end';
   for (const [parameter, name] of Object.entries({ namespace, service }))
     if (!isName(name)) throw invalid(`${parameter} ${rule}`, { parameter, constraint: rule });
 }

@@ -25,10 +25,10 @@ const partSteps = 1_000;
 /** Age after which data no longer changes: interrupted senders have caught up. */
 const settledMs = 60 * 60_000;
 /** Maximum cached points of earlier answers: 16 MB. */
-const mostCached = 2_000_000;
+const maxCached = 2_000_000;
 /** Maximum series in one answer, and maximum values in all of them: 80 MB. */
-const mostSeries = 5_000;
-const mostValues = 10_000_000;
+const maxSeries = 5_000;
+const maxValues = 10_000_000;
 
 type Part = { series: GridSeries[]; warnings: string[] };
 type Ask = { query: string; fromMs: number; toMs: number; stepMs: number };
@@ -101,10 +101,10 @@ async function gridOf(ask: Ask, askPart: (ask: Ask) => Promise<Part>): Promise<G
 }
 
 function refuseMore(series: number, size: number, query: string): void {
-  if (series > mostSeries || series * size > mostValues)
+  if (series > maxSeries || series * size > maxValues)
     throw invalid(
-      `the query has ${series} series of ${size} steps or more; ${mostSeries} series and ${mostValues} values are the most: narrow it, or take a longer step or less history`,
-      { parameter: 'query', query, most_values: mostValues },
+      `the query returns ${series} series with at least ${size} steps; the maximum is ${maxSeries} series and ${maxValues} values: narrow it, or use a longer step or less history`,
+      { parameter: 'query', query, most_values: maxValues },
     );
 }
 
@@ -144,22 +144,20 @@ function dataOf({ status, json }: HttpAnswer, query: string): Data {
 function refusalOf(status: number, body: { error?: unknown } | undefined, query: string): TowerError {
   if (status === 401 || status === 403)
     return misconfigured(
-      `Prometheus answered ${status}: PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, or PROMETHEUS_TOKEN, do not let in`,
+      `Prometheus answered ${status}: check PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, or PROMETHEUS_TOKEN`,
     );
   if (status === 404)
-    return misconfigured(
-      'Prometheus answered 404: PROMETHEUS_URL is not where its API is (what stands before /api/v1)',
-    );
+    return misconfigured('Prometheus answered 404: PROMETHEUS_URL must be the base URL, without /api/v1');
   if (status >= 300 && status < 400)
-    return misconfigured(`Prometheus answered ${status}, a redirect: set PROMETHEUS_URL to where it leads`);
+    return misconfigured(`Prometheus answered ${status}, a redirect: set PROMETHEUS_URL to its target`);
   if (typeof body?.error === 'string')
     return invalid(`Prometheus refused the query: ${body.error.slice(0, 500)}`, { parameter: 'query', query });
-  return misconfigured(`what answers at PROMETHEUS_URL is no Prometheus (status ${status})`);
+  return misconfigured(`PROMETHEUS_URL does not answer like Prometheus (status ${status})`);
 }
 
 function partOf({ result, warnings }: Data, { fromMs, toMs, stepMs, query }: Ask): Part {
-  if (result.length > mostSeries)
-    throw invalid(`the query has ${result.length} series, more than ${mostSeries}; narrow it`, {
+  if (result.length > maxSeries)
+    throw invalid(`the query returns ${result.length} series; the maximum is ${maxSeries}: narrow it`, {
       parameter: 'query',
       query,
     });
@@ -191,7 +189,7 @@ async function versionOf(http: HttpClient, signal?: AbortSignal): Promise<string
 /** Cache of complete parts: least recently used out, each for at most an hour, so that backfilled data appears. */
 const createPartCache = (now: () => number) =>
   new LRUCache<string, Part>({
-    maxSize: mostCached,
+    maxSize: maxCached,
     // Size in points: eight characters of text count as one point; a series without values still has labels.
     sizeCalculation: ({ series }, key) =>
       series.reduce((total, { values }) => total + values.length + 40, Math.ceil(key.length / 8)),

@@ -1,4 +1,4 @@
-import { leaveOut, type TriedFor } from '../experiments/load-points.ts';
+import { type ExperimentWindow, leaveOut } from '../experiments/load-points.ts';
 import { checkWorkload, isName, type MetricQueries, queryFor, riseWindowMs, type Workload } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
 import type { StateName } from './state-queries.ts';
@@ -42,7 +42,11 @@ type Sample = { labels: Record<string, string>; value: number };
 export async function workloadState(
   source: Source,
   workload: Workload,
-  { sinceMs, atMs, tried }: { sinceMs: number; atMs: number; tried: readonly TriedFor[] },
+  {
+    sinceMs,
+    atMs,
+    experimentWindows,
+  }: { sinceMs: number; atMs: number; experimentWindows: readonly ExperimentWindow[] },
   signal?: AbortSignal,
 ): Promise<WorkloadState> {
   checkWorkload(workload);
@@ -56,7 +60,7 @@ export async function workloadState(
   const [requests, limits, kills, replicas, hpas, targets, sidecars, heaps, nodes, ranges, quotas] = await Promise.all([
     ask('requests'),
     ask('limits'),
-    killsOf(source, workload, { sinceMs, atMs, tried }, warn, signal),
+    killsOf(source, workload, { sinceMs, atMs, experimentWindows }, warn, signal),
     ask('replicas'),
     ask('hpa'),
     ask('hpa_targets'),
@@ -133,7 +137,11 @@ function autoscalerOf(hpas: readonly Sample[], targets: readonly Sample[]): Work
 async function killsOf(
   { prometheus, queries, scrapeMs }: Source,
   workload: Workload,
-  { sinceMs, atMs, tried }: { sinceMs: number; atMs: number; tried: readonly TriedFor[] },
+  {
+    sinceMs,
+    atMs,
+    experimentWindows,
+  }: { sinceMs: number; atMs: number; experimentWindows: readonly ExperimentWindow[] },
   warn: (warning: string) => void,
   signal?: AbortSignal,
 ): Promise<Map<string, number>> {
@@ -143,7 +151,7 @@ async function killsOf(
   for (const warning of warnings) warn(warning);
   const known = series.flatMap(({ labels, values }): [string, number][] => {
     // Kills during an experiment do not count for production.
-    leaveOut(values, { startMs, stepMs }, tried, riseWindowMs(stepMs, scrapeMs));
+    leaveOut(values, { startMs, stepMs }, experimentWindows, riseWindowMs(stepMs, scrapeMs));
     const limits = values.filter((value) => !Number.isNaN(value));
     return limits.length === 0 ? [] : [[labels['container'] ?? '', Math.max(...limits)]];
   });
@@ -177,7 +185,7 @@ export async function workloadsIn(source: Source, namespace: string, atMs: numbe
   const found = await source.prometheus.instant(query, atMs);
   const named = found.flatMap(({ labels }): NamedWorkload[] => {
     const service = labels['workload'] ?? labels['deployment'];
-    // Labels are under the control of whoever is scraped.
+    // Labels are set by the scraped targets.
     return service === undefined || !isName(service)
       ? []
       : [{ service, kind: kindOf[labels['workload_type'] ?? ''] ?? 'Deployment' }];

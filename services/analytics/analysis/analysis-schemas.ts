@@ -10,8 +10,10 @@ export const AnomaliesQuery = z.strictObject({
     .string()
     .max(20)
     .optional()
-    .describe('calibrated (point by point, by what came before), zscore, esd (the whole time at once) or peers'),
-  threshold_stddevs: number.describe('For zscore, which is meant where this is given; 2.5'),
+    .describe(
+      'calibrated (each point relative to earlier points), zscore, esd (the whole time range at once) or peers',
+    ),
+  threshold_stddevs: number.describe('Threshold of zscore; setting it selects zscore; default 2.5'),
 });
 export type AnomaliesQuery = z.infer<typeof AnomaliesQuery>;
 
@@ -21,7 +23,7 @@ const Anomaly = z
     ...identity,
     value: z.number(),
     expected: z.number().nullable(),
-    score: z.number().describe('Above 1 it is an anomaly, whatever the method'),
+    score: z.number().describe('Above 1 it is an anomaly, for every method'),
     zscore: z.number().nullable(),
     reason: z.string(),
   })
@@ -31,7 +33,7 @@ export const AnomaliesAnswer = z
   .object({
     method: z.enum(['calibrated', 'zscore', 'esd', 'peers']),
     threshold: z.number(),
-    series: z.int().describe('How many were judged'),
+    series: z.int().describe('Number of evaluated points'),
     anomalies: z.array(Anomaly),
     notes: z.array(z.string()),
   })
@@ -49,7 +51,7 @@ export const AnomaliesAnswer = z
             expected: 45.5,
             score: 2.1,
             zscore: null,
-            reason: '98.5 where 45.5 is usual at this time of day: so far off less than once in a million points',
+            reason: '98.5, expected 45.5 at this time of day: less than once in a million points',
           },
         ],
         notes: [],
@@ -61,7 +63,7 @@ export type AnomaliesAnswer = z.infer<typeof AnomaliesAnswer>;
 export const TrendQuery = z.strictObject({
   ...seriesQuery,
   ...span,
-  time_window: number.describe('Seconds before end, instead of start; 86400'),
+  time_window: number.describe('Length of the time range before end, instead of start; 86400'),
 });
 export type TrendQuery = z.infer<typeof TrendQuery>;
 
@@ -71,18 +73,18 @@ export const TrendAnswer = z
     slope: z.number().nullable().describe('Units per minute'),
     direction: z
       .enum(['INCREASING', 'DECREASING', 'STABLE', 'INSUFFICIENT_DATA'])
-      .describe('Only where the change is neither chance nor too small to matter'),
-    magnitude: z.number().nullable().describe('Change over the time asked for, without sign'),
+      .describe('Null if the change is insignificant or too small to matter'),
+    magnitude: z.number().nullable().describe('Absolute change over the time range'),
     slope_per_day: z.number().nullable(),
     slope_per_day_low: z.number().nullable().describe('95 % interval, widened for autocorrelation'),
     slope_per_day_high: z.number().nullable(),
-    p: z.number().nullable().describe('How often chance makes such a trend'),
-    practical_floor: z.number().nullable().describe('A smaller change is STABLE'),
-    deseasonalised: z.boolean().describe('Whether times of day were taken off'),
+    p: z.number().nullable().describe('p-value of the trend'),
+    practical_floor: z.number().nullable().describe('Smaller changes are STABLE'),
+    deseasonalised: z.boolean().describe('Whether the daily cycle was removed'),
     changepoints: z.array(z.object({ at: time, before: z.number(), after: z.number() })),
     start: time,
     end: time,
-    levels: z.int().describe('Steps it is made of'),
+    levels: z.int().describe('Number of steps used'),
     step_seconds: z.number(),
   })
   .meta({
@@ -122,19 +124,19 @@ export const MetricForecastAnswer = z
     forecast: z.array(z.number()),
     points: z.array(
       z.object({
-        timestamp: time.describe('When the step begins'),
+        timestamp: time.describe('Start of the step'),
         value: z.number(),
-        lower: z.number().nullable().describe('90 % interval; null where too little is known'),
+        lower: z.number().nullable().describe('90 % interval; null with too little data'),
         upper: z.number().nullable(),
       }),
     ),
-    confidence: z.number().nullable().describe('Probability that a coming value is within 20 % of the forecast'),
+    confidence: z.number().nullable().describe('Probability that a future value is within 20 % of the forecast'),
     backtest: z
       .object({ windows: z.number(), mae: z.number(), mase: z.number().nullable(), coverage: z.number().nullable() })
       .nullable()
-      .describe('How good such forecasts would have been; null where the series is too short'),
+      .describe('Accuracy of past forecasts; null for short series'),
     step_seconds: z.number(),
-    levels: z.int().describe('Steps of the past it is made of'),
+    levels: z.int().describe('Number of past steps used'),
     notes: z.array(z.string()),
   })
   .meta({
@@ -154,13 +156,13 @@ export const MetricForecastAnswer = z
   });
 export type MetricForecastAnswer = z.infer<typeof MetricForecastAnswer>;
 
-const usual = { median: z.number(), mad: z.number().describe('Median distance from the median') };
+const usual = { median: z.number(), mad: z.number().describe('Median absolute deviation') };
 export const BaselinesAnswer = z
   .object({
     baselines: z.array(
       z.object({
         ...identity,
-        hours: z.int().describe('Hours of the last four weeks with a point; figures are of their means'),
+        hours: z.int().describe('Hours of the last four weeks with a point; statistics are of hourly means'),
         ...usual,
         hour_of_week: z.array(
           z.object({ hour: z.int().describe('0 = Monday, 0 to 1 o’clock, UTC'), weeks: z.int(), ...usual }),
@@ -205,7 +207,7 @@ export const MetricsSummaryAnswer = z
     health_score: z
       .number()
       .nullable()
-      .describe('100 times the share of judged series without an anomaly; null where none could be judged'),
+      .describe('100 × the share of evaluated series without anomalies; null if none could be evaluated'),
     anomalies: z.array(Anomaly).describe('Newest first'),
     trends: z.record(
       z.string(),
@@ -217,7 +219,7 @@ export const MetricsSummaryAnswer = z
   .meta({
     examples: [
       {
-        summary: '1 metric of 2 series in the last 3600 s, nothing unusual',
+        summary: '1 metric of 2 series in the last 3600 s, no anomalies',
         metrics: [{ metric: 'cpu_usage', series: 2, points: 240, mean: 44.1, min: 38, max: 51 }],
         health_score: 100,
         anomalies: [],

@@ -5,7 +5,7 @@ import { levelsOf, usualStep, widthFor } from '../query/levels.ts';
 import { choice, filterOfMetric, spanOf } from '../query/query.ts';
 import { dayMs, lowerBound, type Reader, type Series, type Span } from '../storage/reader.ts';
 import type { AnomaliesAnswer, AnomaliesQuery, Anomaly } from './analysis-schemas.ts';
-import { createDetector, type Judgement } from './detector.ts';
+import { createDetector, type Detection } from './detector.ts';
 import { amongPeers, byDeviations, byEsd, halfTheTime, type Outlier } from './outliers.ts';
 
 /** Anomalies by the requested method. */
@@ -13,12 +13,12 @@ import { amongPeers, byDeviations, byEsd, halfTheTime, type Outlier } from './ou
 export const methods = ['calibrated', 'zscore', 'esd', 'peers'] as const;
 
 /** Maximum series per request. */
-const mostSeries = 100;
+const maxSeries = 100;
 /** Warm-up of the detector: this many points, at least a week of days. */
-const mostWarmUp = 6_000;
-const [leastWarmUpMs, mostWarmUpMs] = [8 * dayMs, 35 * dayMs];
+const maxWarmUp = 6_000;
+const [minWarmUpMs, maxWarmUpMs] = [8 * dayMs, 35 * dayMs];
 /** Maximum points in a batch method, whose time grows with outliers × points. */
-const mostAtOnce = 5_000;
+const maxEsdPoints = 5_000;
 
 /** @throws TowerError `invalid` */
 export async function detectAnomalies(reader: Reader, now: number, query: AnomaliesQuery): Promise<AnomaliesAnswer> {
@@ -32,10 +32,10 @@ export async function detectAnomalies(reader: Reader, now: number, query: Anomal
   const threshold = decimalNumber('threshold_stddevs', query.threshold_stddevs ?? '2.5', 0.1, 100);
   const span = spanOf(query, now + 1);
   const series = await reader.find(filter);
-  if (series.length > mostSeries)
+  if (series.length > maxSeries)
     throw bad(
       'metric',
-      `has ${series.length} series, of which ${mostSeries} can be judged at once: name a resource or label`,
+      `has ${series.length} series; at most ${maxSeries} can be evaluated at once: set resource or label`,
       filter.metric,
     );
   const notes: string[] = [];
@@ -54,18 +54,18 @@ export async function ofSeries(
   method: 'calibrated' | 'zscore' | 'esd',
   threshold: number,
   notes: string[],
-  warmUp = mostWarmUp,
+  warmUp = maxWarmUp,
 ): Promise<Anomaly[]> {
   const from = method === 'calibrated' ? span.start - (await learningMs(reader, series, span, warmUp)) : span.start;
   const { times, values } = await reader.points(series.id, { start: from, end: span.end });
   const kept = [...times.keys()].filter((i) => Number.isFinite(values[i]));
   if (kept.length < 3) {
-    notes.push(`${nameOf(series)}: ${kept.length} points are too few to judge by`);
+    notes.push(`${nameOf(series)}: ${kept.length} points are too few`);
     return [];
   }
-  if (method === 'esd' && kept.length > mostAtOnce) {
+  if (method === 'esd' && kept.length > maxEsdPoints) {
     notes.push(
-      `${nameOf(series)}: ${kept.length} points are more than esd judges at once (${mostAtOnce}): ask for a shorter time`,
+      `${nameOf(series)}: ${kept.length} points are too many for esd (at most ${maxEsdPoints}): use a shorter time range`,
     );
     return [];
   }
@@ -80,12 +80,12 @@ export async function ofSeries(
     ...rest,
   });
   if (method === 'calibrated')
-    return (await alarms(at, value, step, span.start, warmUp)).map(({ index, judgement }) =>
+    return (await alarms(at, value, step, span.start, warmUp)).map(({ index, detection }) =>
       anomaly(index, {
-        expected: judgement.expected,
-        score: judgement.score,
+        expected: detection.expected,
+        score: detection.score,
         zscore: null,
-        reason: inWords(judgement, value[index]!),
+        reason: inWords(detection, value[index]!),
       }),
     );
   const outliers: Outlier[] = method === 'zscore' ? byDeviations(value, threshold) : await byEsd(at, value, step);
@@ -96,8 +96,8 @@ export async function ofSeries(
       zscore,
       reason:
         method === 'zscore'
-          ? `${figure(value[index]!)} is ${figure(Math.abs(zscore))} standard deviations from the mean of the time asked for, ${figure(expected)}`
-          : `${figure(value[index]!)} where ${figure(expected)} is usual: ${figure(Math.abs(zscore))} median deviations off, more than chance makes in ${value.length} points`,
+          ? `${figure(value[index]!)} is ${figure(Math.abs(zscore))} standard deviations from the mean of the time range, ${figure(expected)}`
+          : `${figure(value[index]!)}, expected ${figure(expected)}: ${figure(Math.abs(zscore))} median deviations away, more than chance explains in ${value.length} points`,
     }),
   );
 }
@@ -105,30 +105,30 @@ export async function ofSeries(
 /** Start of a span with this many points. */
 async function learningMs(reader: Reader, series: Series, span: Span, warmUp: number): Promise<number> {
   const step = (await usualStep(reader, series, span.end)) ?? 0;
-  return Math.min(mostWarmUpMs, Math.max(leastWarmUpMs, warmUp * step));
+  return Math.min(maxWarmUpMs, Math.max(minWarmUpMs, warmUp * step));
 }
 
 async function alarms(at: number[], value: number[], step: number, start: number, warmUp: number) {
   const detector = createDetector(step);
-  const breath = createYielder();
+  const yielder = createYielder();
   const first = Math.max(0, lowerBound(at, start) - warmUp);
-  const found: { index: number; judgement: Judgement }[] = [];
+  const found: { index: number; detection: Detection }[] = [];
   for (let index = first; index < at.length; index += 1) {
-    if (breath.due()) await breath.yieldNow();
-    const judgement = detector.see(at[index]!, value[index]!);
-    if (judgement.alarm && at[index]! >= start) found.push({ index, judgement });
+    if (yielder.due()) await yielder.yieldNow();
+    const detection = detector.see(at[index]!, value[index]!);
+    if (detection.alarm && at[index]! >= start) found.push({ index, detection });
   }
   return found;
 }
 
-function inWords({ channel, expected, rarity }: Judgement, value: number): string {
+function inWords({ channel, expected, rarity }: Detection, value: number): string {
   const rare = rarity >= 6 ? 'less than once in a million points' : `once in ${figure(10 ** rarity)} points`;
-  const usual = expected === null ? '' : ` where ${figure(expected)} is usual`;
+  const usual = expected === null ? '' : `, expected ${figure(expected)}`;
   const what = {
-    level: `${figure(value)}${usual} at this time of day: so far off`,
-    change: `a jump to ${figure(value)}${usual}: one so large comes`,
-    shift: `the last points together are off their level, now ${figure(value)}${usual}: so far`,
-    volatility: `the last points waver more or less than before, now ${figure(value)}${usual}: so much`,
+    level: `${figure(value)}${usual} at this time of day:`,
+    change: `jump to ${figure(value)}${usual}:`,
+    shift: `the level of the last points has shifted, now ${figure(value)}${usual}:`,
+    volatility: `the variance of the last points has changed, now ${figure(value)}${usual}:`,
   }[channel];
   return `${what} ${rare}`;
 }
@@ -138,7 +138,7 @@ const nameOf = ({ metric, resource }: Series): string => `${metric} of ${resourc
 
 async function peersApart(reader: Reader, series: Series[], span: Span, notes: string[]): Promise<Anomaly[]> {
   if (series.length < 5) {
-    notes.push(`${series.length} series are too few to compare: five are needed`);
+    notes.push(`${series.length} series are too few for a comparison: at least five are required`);
     return [];
   }
   const steps = await Promise.all(series.map((each) => usualStep(reader, each, span.end)));
@@ -161,7 +161,7 @@ async function peersApart(reader: Reader, series: Series[], span: Span, notes: s
       expected: others,
       score: share / halfTheTime,
       zscore: null,
-      reason: `apart from its peers for ${Math.round(100 * share)} % of the time: ${figure(value)} where they have ${figure(others)}`,
+      reason: `differs from its peers for ${Math.round(100 * share)} % of the time: ${figure(value)}, peers ${figure(others)}`,
     };
   });
 }

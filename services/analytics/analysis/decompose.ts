@@ -17,20 +17,20 @@ export async function usualLevels(
   stepMs: number,
 ): Promise<{ usual: number[]; parameters: number }> {
   const span = times.at(-1)! - times[0]!;
-  const periods = [dayMs, 7 * dayMs].filter((period, i) => span >= fewestCycles[i]! * period && period >= 4 * stepMs);
+  const periods = [dayMs, 7 * dayMs].filter((period, i) => span >= minCycles[i]! * period && period >= 4 * stepMs);
   // A constant level: without seasons, a daily pattern would pass for a trend.
   if (periods.length === 0) return { usual: values.map(() => median(values)), parameters: 1 };
   const longest = periods.at(-1)!;
-  const breath = createYielder();
+  const yielder = createYielder();
   let trend = runningMedian(times, values, longest);
   const seasons = periods.map(() => values.map(() => 0));
   for (let round = 0; round < rounds; round += 1) {
     for (const [k, period] of periods.entries()) {
-      if (breath.due()) await breath.yieldNow();
+      if (yielder.due()) await yielder.yieldNow();
       const rest = values.map((value, i) => value - trend[i]! - sumOf(seasons, i, k));
       seasons[k] = slotMedians(times, rest, period, stepMs);
     }
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     trend = runningMedian(
       times,
       values.map((value, i) => value - sumOf(seasons, i)),
@@ -44,10 +44,10 @@ export async function usualLevels(
 }
 
 /** Cycles needed to fit a daily and a weekly season. */
-const fewestCycles = [2, 3];
+const minCycles = [2, 3];
 const rounds = 2;
 /** Minimum values per slot: a median of few values follows each of them. */
-const fewestOfSlot = 15;
+const minPerSlot = 15;
 
 const sumOf = (seasons: number[][], i: number, but = -1): number =>
   seasons.reduce((sum, season, k) => sum + (k === but ? 0 : season[i]!), 0);
@@ -67,7 +67,7 @@ function slotMedians(times: readonly number[], values: readonly number[], period
   for (const [i, value] of values.entries()) slots[slotOf(i)]!.push(value);
   // Neighbouring times of day are included if there are few days; weekdays change too abruptly for that.
   const each = period > dayMs ? Number.POSITIVE_INFINITY : values.length / count;
-  const reach = Math.max(0, Math.min(Math.floor(count / 8), Math.ceil((fewestOfSlot / each - 1) / 2)));
+  const reach = Math.max(0, Math.min(Math.floor(count / 8), Math.ceil((minPerSlot / each - 1) / 2)));
   const usual = slots.map((_, k) => {
     const near = Array.from({ length: 2 * reach + 1 }, (__, j) => slots[(k + j - reach + count) % count]!);
     return near.some((part) => part.length > 0) ? steadyMean(near.flat()) : 0;

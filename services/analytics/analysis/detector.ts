@@ -9,13 +9,13 @@ import { createTail } from './tail.ts';
  */
 export type Detector = {
   /** Scores a point against those before it, then learns it. The value must be finite. */
-  see(at: number, value: number): Judgement;
+  see(at: number, value: number): Detection;
 };
 
 export const channels = ['level', 'change', 'shift', 'volatility'] as const;
 export type Channel = (typeof channels)[number];
 
-export type Judgement = {
+export type Detection = {
   /** A point is anomalous above 1. */
   score: number;
   /** Whether to alarm: anomalous, and more so than any of the last points. */
@@ -48,11 +48,11 @@ export function createDetector(stepMs: number): Detector {
   const tails = { level: createTail(), change: createTail(), shift: createTail(), volatility: createTail() };
   const scores: number[] = [];
   let count = 0;
-  const rarities = (looks: Record<Channel, number>, floors: Record<Channel, number>): Record<Channel, number> => {
+  const rarities = (deviations: Record<Channel, number>, floors: Record<Channel, number>): Record<Channel, number> => {
     const found = { level: 0, change: 0, shift: 0, volatility: 0 };
     for (const channel of channels) {
-      if (count >= 2 * shortSpan) found[channel] = tails[channel].rarity(looks[channel], floors[channel]);
-      tails[channel].learn(looks[channel]);
+      if (count >= 2 * shortSpan) found[channel] = tails[channel].rarity(deviations[channel], floors[channel]);
+      tails[channel].learn(deviations[channel]);
     }
     return found;
   };
@@ -62,13 +62,13 @@ export function createDetector(stepMs: number): Detector {
       const expected = usual(slot, recent);
       const [near, far] = [momentsOf([...recent.slice(-shortSpan + 1), value]), momentsOf(recent)];
       const floor = floorShare * Math.abs(far.mean);
-      const looks = {
+      const deviations = {
         level: expected === null ? 0 : Math.abs(value - expected),
         change: recent.length === 0 ? 0 : Math.abs(value - recent.at(-1)!),
         shift: recent.length < shortSpan ? 0 : Math.abs(near.mean - far.mean),
         volatility: recent.length < 2 * shortSpan ? 0 : wavering(near.spread, far.spread, floor),
       };
-      const found = rarities(looks, { level: floor, change: floor, shift: floor, volatility: 0.05 });
+      const found = rarities(deviations, { level: floor, change: floor, shift: floor, volatility: 0.05 });
       const score = channels.reduce((sum, channel) => sum + found[channel], 0) / threshold;
       const alarm = score > 1 && scores.every((earlier) => earlier < score);
       const channel = channels.reduce((a, b) => (found[b] > found[a] ? b : a));

@@ -80,7 +80,7 @@ export async function forecastMetric(
   const method = choice('method', query.method, ['fused', 'exponential_smoothing'] as const, 'fused');
   const span = spanOf(query, now + 1, 35 * dayMs);
   const { levels, width } = await levelsIn(reader, members, span, 1_000);
-  if (levels.length === 0) throw notFound(`there is no point of ${metric} in that time`, { metric });
+  if (levels.length === 0) throw notFound(`no points of ${metric} in that time range`, { metric });
   const values = onGrid(levels, width);
   const known = { metric, method, step_seconds: width / 1000, levels: levels.length };
   const timeOf = (step: number) => new Date(levels.at(-1)!.at + (step + 1) * width).toISOString();
@@ -139,8 +139,8 @@ function smoothedPast(values: number[], horizon: number): MetricForecastAnswer['
   for (let k = 1; k <= windows; k += 1) {
     const end = values.length - k * horizon;
     if (end < Math.max(4, horizon)) break;
-    const { mean: said, lower, upper } = smooth(values.slice(0, end), horizon);
-    for (const [h, value] of said.entries()) {
+    const { mean: predicted, lower, upper } = smooth(values.slice(0, end), horizon);
+    for (const [h, value] of predicted.entries()) {
       const actual = values[end + h]!;
       errors.push(Math.abs(actual - value));
       if (actual >= lower[h]! && actual <= upper[h]!) inside += 1;
@@ -161,7 +161,7 @@ export async function baselines(reader: Reader, now: number, query: SeriesQuery)
   const span = { start: now - baselineMs, end: now + 1 };
   const members = await reader.find(filterOf(query));
   if (members.length > 1000)
-    throw bad('metric', `must be given where there are ${members.length} series: 1000 can be answered at once`, null);
+    throw bad('metric', `must be set for ${members.length} series: at most 1000 steps can be returned at once`, null);
   const found: BaselinesAnswer['baselines'] = [];
   for (const series of members) {
     const levels = await levelsOf(reader, [series], span, hourMs);

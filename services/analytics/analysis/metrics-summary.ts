@@ -8,7 +8,7 @@ import { calculateTrend } from './metric-forecast.ts';
 /** Summary of all recent metrics in one answer. */
 
 /** Maximum series that are scored, and points before them. */
-const mostJudged = 50;
+const maxEvaluatedSeries = 50;
 const warmUp = 2_000;
 
 type Seen = { series: Series; summary: Summary; lastAt: number };
@@ -30,11 +30,12 @@ export async function metricsSummary(
   }
   seen.sort((a, b) => b.lastAt - a.lastAt);
   const notes: string[] = [];
-  const judged = seen.slice(0, mostJudged);
-  if (seen.length > judged.length) notes.push(`${seen.length} series had points, the ${mostJudged} newest were judged`);
+  const evaluated = seen.slice(0, maxEvaluatedSeries);
+  if (seen.length > evaluated.length)
+    notes.push(`${seen.length} series had points; the ${maxEvaluatedSeries} most recent were evaluated`);
   const anomalies: MetricsSummaryAnswer['anomalies'] = [];
   let [sound, able] = [0, 0];
-  for (const { series } of judged) {
+  for (const { series } of evaluated) {
     const before = notes.length;
     const found = await ofSeries(reader, series, span, 'calibrated', 0, notes, warmUp);
     if (notes.length > before) continue;
@@ -46,7 +47,7 @@ export async function metricsSummary(
     figuresOf(metric, members),
   );
   const trends: MetricsSummaryAnswer['trends'] = {};
-  for (const { metric } of metrics.slice(0, mostJudged)) {
+  for (const { metric } of metrics.slice(0, maxEvaluatedSeries)) {
     const { direction, slope_per_day } = await calculateTrend(reader, now, { metric, time_window: String(seconds) });
     trends[metric] = { direction, slope_per_day };
   }
@@ -70,9 +71,9 @@ function figuresOf(metric: string, members: Seen[]): MetricsSummaryAnswer['metri
 const counted = (count: number, one: string, more: string): string => `${count} ${count === 1 ? one : more}`;
 
 function inWords(metrics: number, series: number, anomalies: number, affected: number, seconds: number): string {
-  if (series === 0) return `no point was recorded in the last ${seconds} s`;
+  if (series === 0) return `no points were recorded in the last ${seconds} s`;
   const what = `${counted(metrics, 'metric', 'metrics')} of ${counted(series, 'series', 'series')} in the last ${seconds} s`;
   return anomalies === 0
-    ? `${what}, nothing unusual`
+    ? `${what}, no anomalies`
     : `${what}, ${counted(anomalies, 'anomaly', 'anomalies')} in ${affected} of them`;
 }

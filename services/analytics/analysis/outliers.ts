@@ -24,25 +24,25 @@ export function byDeviations(values: readonly number[], threshold: number): Outl
 
 /** Significance level, and maximum share of outliers. */
 const significance = 0.05;
-const mostShare = 0.02;
+const maxShare = 0.02;
 
 /**
  * Generalised ESD (Rosner 1983) with median and median deviation on the residuals of trend and seasons (S-H-ESD:
  * Hochenbaum, Vallis and Kejariwal 2017). Needs two days for a daily and three weeks for a weekly season.
  */
 export async function byEsd(times: readonly number[], values: readonly number[], stepMs: number): Promise<Outlier[]> {
-  const breath = createYielder();
+  const yielder = createYielder();
   const { usual, parameters } = await usualLevels(times, values, stepMs);
   const left = values.map((value, i) => value - usual[i]!);
   const n = left.length;
   // Degrees of freedom; at least half the values of a short series.
   const freed = Math.sqrt(n / Math.max(n / 2, n - parameters));
-  const most = Math.min(100, Math.max(1, Math.floor(n * mostShare)));
+  const most = Math.min(100, Math.max(1, Math.floor(n * maxShare)));
   const inside = new Set(left.keys());
   const taken: Outlier[] = [];
   let outliers = 0;
   for (let k = 1; k <= most && n - k > 2; k += 1) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     const rest = [...inside].map((i) => left[i]!);
     const center = median(rest);
     const spread = freed * 1.4826 * median(rest.map((value) => Math.abs(value - center)));
@@ -59,7 +59,7 @@ export async function byEsd(times: readonly number[], values: readonly number[],
   return taken.slice(0, outliers).sort((a, b) => a.index - b.index);
 }
 
-const fewestPeers = 5;
+const minPeers = 5;
 const deviations = 3.5;
 /** Share of the time above which a deviating peer is an outlier. */
 export const halfTheTime = 0.5;
@@ -73,7 +73,7 @@ export function amongPeers(rows: readonly (readonly (number | null)[])[]): { pee
   const [apart, seen] = [new Float64Array(peers), new Float64Array(peers)];
   for (const row of rows) {
     const values = row.filter((value) => value !== null);
-    if (values.length < fewestPeers) continue;
+    if (values.length < minPeers) continue;
     const center = median(values);
     const spread = Math.max(1.4826 * median(values.map((value) => Math.abs(value - center))), 1e-3 * Math.abs(center));
     for (const [peer, value] of row.entries()) {

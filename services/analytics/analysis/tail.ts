@@ -3,7 +3,7 @@ import { lowerBound } from '../storage/reader.ts';
 /**
  * Rarity of a score among the last few thousand of its series: by rank below the 98 % quantile, above it by an
  * exponential tail with the mean excess (peaks over threshold; Siffer and others 2017 fit two parameters, but one is
- * more stable on so few excesses). One threshold therefore fits every metric, whatever its unit and behaviour.
+ * more stable on so few excesses). One threshold therefore fits every metric, independent of its unit and behaviour.
  */
 export type Tail = {
   /** -log10 of the probability of so large a score, at most 20. Differences below `floor` are ignored. */

@@ -18,27 +18,27 @@ const label = /^\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(,)?/;
 
 function readLine(text: string, line: number): Line {
   const begin = head.exec(text);
-  if (!begin) return { line, reason: 'it must begin with the name of a metric' };
+  if (!begin) return { line, reason: 'the line must begin with a metric name' };
   const labels: [string, string][] = [['__name__', begin[1]!]];
   let rest = text.slice(begin[0].length);
   if (begin[2]) {
     let again = true;
     while (again && !/^\s*\}/.test(rest)) {
       const found = label.exec(rest);
-      if (!found) return { line, reason: 'labels must be name="value", with commas between' };
+      if (!found) return { line, reason: 'labels must be name="value", separated by commas' };
       labels.push([found[1]!, found[2]!.replace(/\\(.)/g, (_, escaped: string) => (escaped === 'n' ? '\n' : escaped))]);
       rest = rest.slice(found[0].length);
       again = found[3] !== undefined;
     }
     const end = /^\s*\}/.exec(rest);
-    if (!end) return { line, reason: 'the labels must end with }' };
+    if (!end) return { line, reason: 'labels must end with }' };
     rest = rest.slice(end[0].length);
   }
   const [value = '', time, ...more] = rest.trim().split(/\s+/);
   const number = numberOf(value);
-  if (number === null) return { line, reason: `the value must be a number, not ${JSON.stringify(value)}` };
+  if (number === null) return { line, reason: `the value must be a number (got ${JSON.stringify(value)})` };
   if (more.length > 0 || (time !== undefined && !/^-?\d{1,15}$/.test(time)))
-    return { line, reason: 'after the value only a time in milliseconds may come' };
+    return { line, reason: 'only a timestamp in milliseconds may follow the value' };
   return { line, labels, value: number, at: time === undefined ? null : Number(time) };
 }
 

@@ -15,12 +15,12 @@ type Rules = { now: number; retention: Retention };
 
 /** Reason why a point cannot be stored; null if it can. */
 function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: Rules): string | null {
-  if (metric === '') return 'it has no name';
-  if (at > now + aheadMs) return 'its time is more than an hour ahead';
-  if (at < now - retention.dayDays * dayMs) return `its time is more than ${retention.dayDays} days ago`;
+  if (metric === '') return 'name missing';
+  if (at > now + aheadMs) return 'time more than an hour in the future';
+  if (at < now - retention.dayDays * dayMs) return `time more than ${retention.dayDays} days ago`;
   const texts = [metric, resource, ...Object.entries(labels).flat()];
-  if (texts.some((text) => text.length > 1024)) return 'a name or label has more than 1024 characters';
-  return Object.keys(labels).length > 64 ? 'it has more than 64 labels' : null;
+  if (texts.some((text) => text.length > 1024)) return 'name or label longer than 1024 characters';
+  return Object.keys(labels).length > 64 ? 'more than 64 labels' : null;
 }
 
 /**
@@ -35,7 +35,7 @@ export async function takeWrite(bytes: Uint8Array, recorder: Recorder, rules: Ru
     faults.set(point, tooManySeries);
   const wrong = [...faults.values()].filter((reason) => reason !== null);
   if (wrong.length > 0)
-    throw invalid(`${wrong.length} of ${points.length} points were not recorded; the first: ${wrong[0]!}`, {
+    throw invalid(`${wrong.length} of ${points.length} points were refused; the first: ${wrong[0]!}`, {
       parameter: 'body',
     });
 }
@@ -44,8 +44,8 @@ function read(bytes: Uint8Array): ReturnType<typeof readWriteRequest> {
   try {
     return readWriteRequest(bytes);
   } catch (error) {
-    const reason = error instanceof RangeError ? error.message : 'it holds a text that is no UTF-8';
-    throw invalid(`the body is no remote-write request: ${reason}`, { parameter: 'body' });
+    const reason = error instanceof RangeError ? error.message : 'it contains invalid UTF-8';
+    throw invalid(`the body is not a valid remote-write request: ${reason}`, { parameter: 'body' });
   }
 }
 
@@ -63,7 +63,7 @@ export async function takeText(text: string, recorder: Recorder, rules: Rules): 
       continue;
     }
     const [point] = pointsOfLabels(line.labels, [{ at: line.at ?? rules.now, value: line.value }]) as [NewPoint];
-    const reason = Number.isFinite(point.value) ? fault(point, rules) : 'its value is not finite';
+    const reason = Number.isFinite(point.value) ? fault(point, rules) : 'value not finite';
     if (reason === null) points.set(point, line.line);
     else refuse(line.line, reason);
   }

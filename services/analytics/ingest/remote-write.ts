@@ -21,7 +21,7 @@ function count(counts: Counts, what: keyof Counts): void {
 
 type Labelled = { labels: [name: string, value: string][]; samples: { at: number; value: number }[] };
 
-/** @throws RangeError for bytes that are no such request, or a request above a limit */
+/** @throws RangeError for bytes that cannot be decoded, or a request above a limit */
 export function readWriteRequest(bytes: Uint8Array): Labelled[] {
   const found: Labelled[] = [];
   const counts: Counts = { series: 0, labels: 0, samples: 0 };
@@ -86,7 +86,7 @@ function eachField(
   } catch (error) {
     if (error instanceof RangeError) throw error;
     throw new RangeError(
-      `it is no message in protocol buffers: ${error instanceof Error ? error.message : String(error)}`,
+      `not a valid Protocol Buffers message: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
 }

@@ -4,7 +4,7 @@
  * @throws RangeError if the bytes are malformed or would exceed `most`
  */
 export function unsnap(bytes: Uint8Array, most: number): Uint8Array {
-  const broken = () => new RangeError('the bytes are not compressed with snappy');
+  const broken = () => new RangeError('the body is not compressed with snappy');
   let at = 0;
   const byte = () => {
     const value = bytes[at];
@@ -21,7 +21,7 @@ export function unsnap(bytes: Uint8Array, most: number): Uint8Array {
   for (let shift = 1; ; shift *= 128) {
     const next = byte();
     length += (next % 128) * shift;
-    if (length > most) throw new RangeError(`decompressed it would be more than ${most} bytes`);
+    if (length > most) throw new RangeError(`the decompressed body would exceed ${most} bytes`);
     if (next < 128) break;
     if (shift > 2 ** 28) throw broken();
   }

@@ -87,8 +87,8 @@ function setOf({ op, matching }: Binary, left: Element[], right: Element[]): Ele
   const by = matching ?? every;
   const of = (elements: Element[]) => new Set(elements.map(({ labels }) => signature(by, labels)));
   if (op === 'or') {
-    const there = of(left);
-    return unique([...left, ...right.filter(({ labels }) => !there.has(signature(by, labels)))]);
+    const leftSignatures = of(left);
+    return unique([...left, ...right.filter(({ labels }) => !leftSignatures.has(signature(by, labels)))]);
   }
   const other = of(right);
   return left.filter(({ labels }) => other.has(signature(by, labels)) === (op === 'and'));

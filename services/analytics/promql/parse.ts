@@ -30,12 +30,12 @@ export class SyntaxFault extends TowerError {
 /** The query is valid PromQL outside the supported subset. */
 export class Unsupported extends TowerError {
   constructor(construct: string) {
-    super('invalid', `${construct} is not supported here (docs/promql.md lists what is)`, { details: execution });
+    super('invalid', `${construct} is not supported (docs/promql.md lists what is)`, { details: execution });
   }
 }
 
 /** Maximum nesting of nodes; a pair of parentheses makes one or two. */
-const mostDepth = 400;
+const maxDepth = 400;
 
 /** @throws SyntaxFault, Unsupported */
 export function parsePromql(query: string): Expr {
@@ -43,9 +43,9 @@ export function parsePromql(query: string): Expr {
   let depth = 0;
   tree.iterate({
     enter: ({ type, from }) => {
-      if (type.isError) throw new SyntaxFault(`the query has a syntax error at character ${from + 1}`);
+      if (type.isError) throw new SyntaxFault(`syntax error at character ${from + 1}`);
       depth += 1;
-      if (depth > mostDepth) throw new SyntaxFault('the query is nested too deeply');
+      if (depth > maxDepth) throw new SyntaxFault('the query is nested too deeply');
     },
     leave: () => {
       depth -= 1;
@@ -137,7 +137,7 @@ export function matches({ op, value }: Matcher, text: string): boolean {
 
 const compiled = new LRUCache<string, RE2JS>({ max: 1000 });
 
-/** RE2, as in Prometheus: linear time in the length of the text, whatever the expression. @throws SyntaxFault */
+/** RE2, as in Prometheus: linear time in the length of the text for any expression. @throws SyntaxFault */
 export function regexOf(source: string): RE2JS {
   const known = compiled.get(source);
   if (known) return known;
@@ -146,7 +146,7 @@ export function regexOf(source: string): RE2JS {
     compiled.set(source, made);
     return made;
   } catch {
-    throw new SyntaxFault(`${source} is no regular expression`);
+    throw new SyntaxFault(`${source} is not a valid regular expression`);
   }
 }
 
@@ -230,7 +230,7 @@ const units: Record<string, number> = {
 /** A duration such as `1h30m`, or a number of seconds. @throws SyntaxFault */
 export function durationMs(text: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return Math.round(Number(text) * 1000);
-  if (!/^(\d+(ms|s|m|h|d|w|y))+$/.test(text)) throw new SyntaxFault(`${text} is no duration`);
+  if (!/^(\d+(ms|s|m|h|d|w|y))+$/.test(text)) throw new SyntaxFault(`${text} is not a valid duration`);
   const parts = [...text.matchAll(/(\d+)(ms|s|m|h|d|w|y)/g)];
   return parts.reduce((total, [, count, unit]) => total + Number(count) * units[unit!]!, 0);
 }
@@ -248,6 +248,6 @@ function unquoted(text: string): string {
 /** Escape sequences `x41`, `u0041`, `U00000041` or `101`. */
 function characterOf(code: string): string {
   const point = /^[0-7]/.test(code) ? Number.parseInt(code, 8) : Number.parseInt(code.slice(1), 16);
-  if (point > 0x10ffff) throw new SyntaxFault(`\\${code} is no character`);
+  if (point > 0x10ffff) throw new SyntaxFault(`\\${code} is not a valid escape`);
   return String.fromCodePoint(point);
 }

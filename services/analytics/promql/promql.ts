@@ -13,8 +13,8 @@ export type Promql = ReturnType<typeof createPromql>;
 export type Answer = { resultType: 'scalar' | 'string' | 'vector' | 'matrix'; result: unknown };
 
 /** Maximum points per series in an answer, and maximum samples read by a query. */
-const mostSteps = 11_000;
-const mostSamples = 5_000_000;
+const maxSteps = 11_000;
+const maxSamples = 5_000_000;
 
 type Found = { id: number; labels: Labels };
 
@@ -45,7 +45,7 @@ async function load(reader: Reader, expr: Expr, span: Span): Promise<Data> {
     for (const { id, labels } of await found(reader, selector.matchers)) {
       const { times, values } = await reader.points(id, of);
       samples += times.length;
-      if (samples > mostSamples) throw new Impossible('query processing would load too many samples into memory');
+      if (samples > maxSamples) throw new Impossible('query processing would load too many samples into memory');
       if (times.length > 0) all.push({ labels, times, values, stale: staleOf(values) });
     }
     data.set(selector, all);
@@ -64,16 +64,16 @@ export function createPromql(reader: Reader) {
     /** @throws SyntaxFault, Unsupported, Impossible */
     queryRange: async (query: string, { start, end }: Span, stepMs: number): Promise<Answer> => {
       if (end < start) throw new SyntaxFault('end timestamp must not be before start time');
-      if ((end - start) / stepMs > mostSteps)
+      if ((end - start) / stepMs > maxSteps)
         throw new SyntaxFault(
           'exceeded maximum resolution of 11,000 points per timeseries. Try increasing the value of the step parameter',
         );
       const expr = parsePromql(query);
       const data = await load(reader, expr, { start, end });
       const series = new Map<string, { metric: Labels; values: [number, string][] }>();
-      const breath = createYielder();
+      const yielder = createYielder();
       for (let at = start; at <= end; at += stepMs) {
-        if (breath.due()) await breath.yieldNow();
+        if (yielder.due()) await yielder.yieldNow();
         for (const { labels, value } of elementsOf(evaluate(expr, at, data), at)) {
           const key = keyOf(labels);
           const one = series.get(key) ?? { metric: labels, values: [] };
@@ -99,7 +99,7 @@ export function createPromql(reader: Reader) {
 
 function matchersOf(selector: string): Matcher[] {
   const expr = parsePromql(selector);
-  if (expr.kind !== 'selector') throw new SyntaxFault(`${selector} is no series selector`);
+  if (expr.kind !== 'selector') throw new SyntaxFault(`${selector} is not a series selector`);
   return expr.matchers;
 }
 

@@ -23,7 +23,7 @@ export async function aggregate(reader: Reader, now: number, query: AggregateQue
   for (const members of groups.values()) {
     const { summaries, torn } = await together(reader, members, spans);
     if (torn && answer.notes.length === 0)
-      answer.notes.push('of the oldest hours and days only sums are kept: those across an edge count where they begin');
+      answer.notes.push('the oldest hours and days have aggregates only: those across an edge count where they start');
     const [first] = members as [Series];
     answer.groups.push({
       resource: groupBy === 'none' ? null : first.resource,
@@ -73,6 +73,6 @@ function percentilesFrom(text: string): number[] {
     .split(',')
     .map((part) => (/^\d{1,3}(\.\d{1,6})?$/.test(part.trim()) ? Number(part) : Number.NaN));
   if (!numbers.every((number) => number <= 100) || numbers.length > 20)
-    throw bad('percentiles', 'must be numbers from 0 to 100 with commas between, 20 at most', text);
+    throw bad('percentiles', 'must be at most 20 comma-separated numbers between 0 and 100', text);
   return numbers;
 }

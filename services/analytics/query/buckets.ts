@@ -6,7 +6,7 @@ export const granularities = ['MINUTE', 'HOUR', 'DAY', 'WEEK', 'MONTH'] as const
 export type Granularity = (typeof granularities)[number];
 
 /** Maximum number of buckets in an answer. */
-const mostBuckets = 20_000;
+const maxBuckets = 20_000;
 
 /** Minimum lengths, for a first estimate. */
 const usualMs: Record<Granularity, number> = {
@@ -23,8 +23,8 @@ const usualMs: Record<Granularity, number> = {
  * @throws TowerError `invalid` for an unknown time zone or too many buckets
  */
 export async function bucketsOf({ start, end }: Span, granularity: Granularity, zone: string): Promise<Span[]> {
-  if ((end - start) / usualMs[granularity] > mostBuckets)
-    throw invalid(`that would be more than ${mostBuckets} buckets: ask for a shorter time or a coarser granularity`, {
+  if ((end - start) / usualMs[granularity] > maxBuckets)
+    throw invalid(`more than ${maxBuckets} buckets: use a shorter time range or a coarser granularity`, {
       parameter: 'granularity',
     });
   const edges =
@@ -48,7 +48,7 @@ async function calendar(
   const { Temporal } = await import('temporal-polyfill');
   const now = Temporal.Instant.fromEpochMilliseconds(start).toZonedDateTimeISO(zone);
   if (granularity === 'HOUR') {
-    // Hours are even, whatever the clock does; in a zone with a half-hour offset, so are their starts.
+    // Hours are even despite clock changes; in a zone with a half-hour offset, so are their starts.
     const into = now.minute * 60_000 + now.second * 1000 + now.millisecond;
     return even(start - into, end, 3_600_000);
   }

@@ -16,11 +16,11 @@ export function oneOf(
   field: keyof typeof aliases,
   given: Partial<Record<(typeof aliases)[keyof typeof aliases][number], string | undefined>>,
 ): string | undefined {
-  const said = aliases[field].filter((name) => given[name] !== undefined);
-  const [first] = said;
+  const used = aliases[field].filter((name) => given[name] !== undefined);
+  const [first] = used;
   if (first === undefined) return undefined;
-  const other = said.find((name) => given[name] !== given[first]);
-  if (other) throw bad(other, `means the same as ${first} and must say the same`, given[other]);
+  const other = used.find((name) => given[name] !== given[first]);
+  if (other) throw bad(other, `is an alias of ${first} and must have the same value`, given[other]);
   return given[first];
 }
 
@@ -34,7 +34,7 @@ export function filterOf(query: SeriesQuery): SeriesFilter {
 /** The same for exactly one metric. @throws TowerError `invalid` if none is named */
 export function filterOfMetric(query: SeriesQuery): SeriesFilter & { metric: string } {
   const { metric, ...rest } = filterOf(query);
-  if (metric === undefined) throw bad('metric', 'must be given', null);
+  if (metric === undefined) throw bad('metric', 'must be set', null);
   return { ...rest, metric };
 }
 

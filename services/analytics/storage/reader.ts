@@ -47,12 +47,12 @@ export function createReader(store: MetricStore) {
 const none: Points = { times: new Float64Array(0), values: new Float64Array(0) };
 
 /** Shared by all reads, since it measures how long the event loop was blocked. */
-const breath = createYielder();
+const yielder = createYielder();
 
 /** Points stored as rows, ascending; only the newest `most`. */
 async function hotPoints(store: MetricStore, id: number, { start, end }: Span, most?: number): Promise<Points> {
   // Every read of a series passes here; the database itself never yields to the event loop.
-  if (breath.due()) await breath.yieldNow();
+  if (yielder.due()) await yielder.yieldNow();
   const query = (await store.db())
     .selectFrom('points')
     .select(['at', 'value', 'bits'])
@@ -81,7 +81,7 @@ async function pointsOf(store: MetricStore, id: number, span: Span): Promise<Poi
     .execute();
   const chunks: Points[] = [];
   for (const { points } of rows) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     chunks.push(decodeChunk(points!));
   }
   return cut(mergePoints(joined(chunks), hot), span);
@@ -141,7 +141,7 @@ async function newestOfOne(store: MetricStore, id: number, span: Span, most: num
   const chunks: Points[] = [];
   let [found, before] = [0, span.end];
   while (found < most) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     const row = await db
       .selectFrom('rollups')
       .select(['start', 'points'])
@@ -182,7 +182,7 @@ async function summariesOf(store: MetricStore, id: number, spans: readonly Span[
     .execute();
   let torn = false;
   for (const row of rows) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     const [first, last] = [spanAt(row.start), spanAt(row.start + row.step - 1)];
     const within = first === last && (row.step === dayMs || !late.has(row.start));
     if (within) {

@@ -11,10 +11,10 @@ type Waiting = {
 };
 
 /** Rows per statement, whose number of parameters is limited. */
-const mostRows = 1_000;
+const maxRows = 1_000;
 
 /** Writes points: those that arrive within one turn of the event loop share a transaction. */
-export function createRecorder({ store, mostSeries }: { store: MetricStore; mostSeries: number }) {
+export function createRecorder({ store, maxSeries }: { store: MetricStore; maxSeries: number }) {
   let waiting: Waiting[] = [];
   let writing: Promise<void> | null = null;
   /** Cache of series ids by key, as large as the maximum number of series. */
@@ -43,7 +43,7 @@ export function createRecorder({ store, mostSeries }: { store: MetricStore; most
         store,
         batch.flatMap(({ points }) => points),
         ids,
-        mostSeries,
+        maxSeries,
         refused,
       );
     } catch (error) {
@@ -67,33 +67,34 @@ export function createRecorder({ store, mostSeries }: { store: MetricStore; most
 }
 
 /** Reason for refusing a point of a series beyond the limit. */
-export const tooManySeries = 'there are as many series as METRICS_MAX_SERIES allows; is a label never the same twice?';
+export const tooManySeries =
+  'the maximum number of series (METRICS_MAX_SERIES) is reached; does a label have unbounded values?';
 
 async function writeAll(
   store: MetricStore,
   points: readonly NewPoint[],
   ids: Map<string, number>,
-  mostSeries: number,
+  maxSeries: number,
   refused: Set<NewPoint>,
 ): Promise<void> {
   const db = await store.db();
-  const breath = createYielder();
+  const yielder = createYielder();
   await db.transaction().execute(async (trx) => {
     const rows = new Map<string, MetricTables['points']>();
-    const room = { left: null as number | null, most: mostSeries };
+    const room = { left: null as number | null, most: maxSeries };
     for (const point of points) {
-      if (breath.due()) await breath.yieldNow();
+      if (yielder.due()) await yielder.yieldNow();
       const series_id = await idOf(trx, point, ids, room);
       if (series_id === null) refused.add(point);
       // Of several points at one time, the last wins.
       else rows.set(`${series_id} ${point.at}`, { series_id, at: point.at, ...storedValue(point.value) });
     }
     const all = [...rows.values()];
-    for (let from = 0; from < all.length; from += mostRows) {
-      if (breath.due()) await breath.yieldNow();
+    for (let from = 0; from < all.length; from += maxRows) {
+      if (yielder.due()) await yielder.yieldNow();
       await trx
         .insertInto('points')
-        .values(all.slice(from, from + mostRows))
+        .values(all.slice(from, from + maxRows))
         .onConflict((at) =>
           at
             .columns(['series_id', 'at'])

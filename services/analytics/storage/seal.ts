@@ -25,11 +25,11 @@ export async function sealHours(store: MetricStore, now: number, signal: AbortSi
 
 /** The database never yields to the event loop itself. */
 async function eachSeries<T>(all: T[], signal: AbortSignal, work: (one: T) => Promise<unknown>): Promise<void> {
-  const breath = createYielder();
+  const yielder = createYielder();
   let failed: unknown = null;
   for (const one of all) {
     signal.throwIfAborted();
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     await work(one).catch((error: unknown) => (failed ??= error));
   }
   if (failed !== null) throw failed;

@@ -101,7 +101,7 @@ export function varints(bytes: Uint8Array, from = 0): () => number {
     let [value, factor] = [0, 1];
     for (;;) {
       const byte = bytes[at];
-      if (byte === undefined) throw new RangeError('the bytes end too early');
+      if (byte === undefined) throw new RangeError('truncated bytes');
       at += 1;
       value += (byte % 128) * factor;
       if (byte < 128) return value;

@@ -74,13 +74,13 @@ function scoresOf(series: Series, windows: BacktestWindow[], { level, horizon }:
   );
   const reference = scored('naive2', yardstick, series, level, null);
   const fused = windows.map(({ end, actual, forecast }): Said => ({ end, actual, ...forecast }));
-  const said = [
+  const methods = [
     { name: 'fused', all: fused },
     { name: 'fixed_blend', all: windows.flatMap((window) => plain(window, fixedBlend(window.forecast))) },
     ...names.map((name) => ({ name, all: windows.flatMap(member(name)) })),
   ].filter(({ all }) => all.length > 0);
   return [
-    ...said.map(({ name, all }) => scored(name, all, series, level, reference)),
+    ...methods.map(({ name, all }) => scored(name, all, series, level, reference)),
     { ...reference, owa: reference.mase === null ? null : 1 },
   ];
 }

@@ -9,6 +9,8 @@ import { ridge } from '../members/ridge.ts';
 import type { EngineSettings } from './engine-settings.ts';
 import {
   blend,
+  type Evaluated,
+  evaluateMembers,
   type FusionMode,
   finite,
   fixedShares,
@@ -16,8 +18,6 @@ import {
   normalised,
   originsOf,
   reasonOf,
-  type Tried,
-  tryMembers,
   type Weighted,
   weigh,
 } from './fusion.ts';
@@ -51,7 +51,7 @@ export type Forecast = {
   /** Mean absolute error of the fused forecast at the earlier origins, by step; null without origins. */
   residuals: Residuals | null;
   /** No member could be used: the forecast repeats the last value. */
-  nobody: boolean;
+  withoutMembers: boolean;
 };
 
 /** All members, in the order of the answers. */
@@ -82,25 +82,25 @@ export function forecast(series: Series, settings: EngineSettings): Forecast {
   const { horizon, level } = settings;
   const members = membersFor(series, settings);
   const origins = originsOf(series, horizon, settings.origins);
-  const tried = tryMembers(members, series, origins, horizon);
-  const usable = settings.fusion === 'weighted' && tried.some(({ error }) => error !== null);
+  const evaluated = evaluateMembers(members, series, origins, horizon);
+  const usable = settings.fusion === 'weighted' && evaluated.some(({ error }) => error !== null);
   const mode: FusionMode = settings.fusion === 'weighted' && !usable ? 'median' : settings.fusion;
-  const fitted = weightsFor(mode, tried).map((item, i) =>
-    fitLast(members[i]!, tried[i]!.earliest, series, settings, item),
+  const fitted = weightsFor(mode, evaluated).map((item, i) =>
+    fitLast(members[i]!, evaluated[i]!.earliest, series, settings, item),
   );
   const listened = normalised(fitted.map(({ report }) => report));
   const parts = listened.flatMap(({ weight }, i) => (weight > 0 ? [{ weight, mean: fitted[i]!.mean! }] : []));
   const common = {
     level,
     fusion: mode,
-    members: listened.map((item, i) => ({ ...item, error: tried[i]!.error, mean: fitted[i]!.mean })),
+    members: listened.map((item, i) => ({ ...item, error: evaluated[i]!.error, mean: fitted[i]!.mean })),
   };
   if (parts.length === 0) {
     const mean = persistence.fit(series, horizon).predict(horizon);
-    return { ...common, mean, lower: null, upper: null, confidence: null, residuals: null, nobody: true };
+    return { ...common, mean, lower: null, upper: null, confidence: null, residuals: null, withoutMembers: true };
   }
   const mean = combined(mode, parts);
-  const residuals = fusedResiduals(tried, origins, (others, forecasts) => {
+  const residuals = fusedResiduals(evaluated, origins, (others, forecasts) => {
     const shares = weightsFor(mode, others);
     const heard = forecasts.flatMap((each, i) =>
       shares[i]!.weight > 0 ? [{ weight: shares[i]!.weight, mean: each }] : [],
@@ -115,7 +115,7 @@ export function forecast(series: Series, settings: EngineSettings): Forecast {
     upper: half ? mean.map((value, h) => value + half[h]!) : null,
     confidence: confidenceOf(residuals, mean, settings),
     residuals,
-    nobody: false,
+    withoutMembers: false,
   };
 }
 
@@ -129,11 +129,11 @@ function combined(mode: FusionMode, parts: { weight: number; mean: Float64Array 
   );
 }
 
-function weightsFor(mode: FusionMode, tried: Tried[]): Weighted[] {
-  if (mode === 'weighted') return weigh(tried);
-  return tried.map(({ name }) => {
+function weightsFor(mode: FusionMode, evaluated: Evaluated[]): Weighted[] {
+  if (mode === 'weighted') return weigh(evaluated);
+  return evaluated.map(({ name }) => {
     const weight = mode === 'median' ? 1 : ((fixedShares as Record<string, number>)[name] ?? 0);
-    return { name, weight, left_out: weight > 0 ? null : 'takes no part in the fixed blend' };
+    return { name, weight, left_out: weight > 0 ? null : 'not part of the fixed blend' };
   });
 }
 
@@ -147,12 +147,12 @@ function fitLast(
 ): { report: Weighted; mean: Float64Array | null } {
   if (item.weight === 0 && !everyMember) return { report: item, mean: null };
   if (member.needs(series, horizon) > series.values.length)
-    return { report: { ...item, weight: 0, left_out: item.left_out ?? 'the series is too short for it' }, mean: null };
+    return { report: { ...item, weight: 0, left_out: item.left_out ?? 'the series is too short' }, mean: null };
   try {
     return { report: item, mean: finite((earliest?.refit?.(series) ?? member.fit(series, horizon)).predict(horizon)) };
   } catch (error) {
     return {
-      report: { ...item, weight: 0, left_out: item.left_out ?? `could not be fitted: ${reasonOf(error)}` },
+      report: { ...item, weight: 0, left_out: item.left_out ?? `failed to fit: ${reasonOf(error)}` },
       mean: null,
     };
   }

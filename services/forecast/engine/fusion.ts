@@ -8,7 +8,7 @@ import type { Series } from './series.ts';
 /** An origin: `end` of the known history, and the values after it. */
 export type Origin = { end: number; actual: Float64Array };
 
-export type Tried = {
+export type Evaluated = {
   name: string;
   /** Forecasts at each origin; empty if the member could not be evaluated. */
   forecasts: Float64Array[];
@@ -51,13 +51,13 @@ const upTo = (series: Series, end: number): Series => ({
  * Evaluates every member at every origin. Members that can continue an earlier fit are fitted once, at the earliest
  * origin.
  */
-export function tryMembers(members: Member[], series: Series, origins: Origin[], horizon: number): Tried[] {
+export function evaluateMembers(members: Member[], series: Series, origins: Origin[], horizon: number): Evaluated[] {
   const length = origins[0]?.actual.length ?? 0;
   return members.map((member) => {
     const { name } = member;
     const shortest = upTo(series, origins.at(-1)?.end ?? 0);
     if (origins.length === 0 || member.needs(shortest, horizon) > shortest.values.length)
-      return { name, forecasts: [], error: null, failure: 'the series is too short to try it', earliest: null };
+      return { name, forecasts: [], error: null, failure: 'the series is too short to evaluate it', earliest: null };
     try {
       const earliest = member.fit(shortest, horizon);
       const forecasts = origins.map(({ end }, k) => {
@@ -75,7 +75,7 @@ export function tryMembers(members: Member[], series: Series, origins: Origin[],
         earliest,
       };
     } catch (error) {
-      return { name, forecasts: [], error: null, failure: `could not be fitted: ${reasonOf(error)}`, earliest: null };
+      return { name, forecasts: [], error: null, failure: `failed to fit: ${reasonOf(error)}`, earliest: null };
     }
   });
 }
@@ -94,20 +94,24 @@ export const reasonOf = (error: unknown): string => (error instanceof Error ? er
  * times the smaller error of persistence and the seasonal naive forecast. Origins, power and gate were chosen on
  * earlier parts of M4's hourly training series (docs/forecast.md).
  */
-export function weigh(tried: Tried[]): Weighted[] {
-  const errors = tried.flatMap(({ error }) => (error === null ? [] : [error]));
+export function weigh(evaluated: Evaluated[]): Weighted[] {
+  const errors = evaluated.flatMap(({ error }) => (error === null ? [] : [error]));
   const best = Math.min(...errors);
-  const baselines = tried
+  const baselines = evaluated
     .filter(({ name }) => isBaseline(name))
     .flatMap(({ error }) => (error === null ? [] : [error]));
   const bar = Math.min(...baselines, Number.POSITIVE_INFINITY);
   // Avoids infinite weights for errors of zero.
   const floor = Math.max(...errors) * 1e-9 || 1;
-  const verdicts = tried.map(({ name, error, failure }) => {
+  const verdicts = evaluated.map(({ name, error, failure }) => {
     if (error === null) return { name, weight: 0, left_out: failure };
     if (!isBaseline(name) && error > bar * 1.25)
-      return { name, weight: 0, left_out: 'a quarter worse than persistence or the last season' };
-    if (error > 2 * best + floor) return { name, weight: 0, left_out: 'more than twice the error of the best member' };
+      return {
+        name,
+        weight: 0,
+        left_out: 'error more than 25 % above that of persistence or the seasonal naive forecast',
+      };
+    if (error > 2 * best + floor) return { name, weight: 0, left_out: 'error more than twice that of the best member' };
     return { name, weight: ((error + floor) / (best + floor)) ** -3, left_out: null };
   });
   return normalised(verdicts);

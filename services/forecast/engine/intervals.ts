@@ -1,5 +1,5 @@
 import { mean, normalUpperQuantile, studentUpperQuantile } from '#kernel/stats.ts';
-import type { Origin, Tried } from './fusion.ts';
+import type { Evaluated, Origin } from './fusion.ts';
 import { meanAbsoluteError } from './scores.ts';
 
 /**
@@ -9,14 +9,14 @@ import { meanAbsoluteError } from './scores.ts';
 export type Residuals = { shape: Float64Array; scores: Float64Array; origins: number };
 
 /** Combines members' forecasts, given their errors elsewhere. */
-export type Combine = (members: Tried[], forecasts: Float64Array[]) => Float64Array;
+export type Combine = (members: Evaluated[], forecasts: Float64Array[]) => Float64Array;
 
 /**
  * Errors of the fused forecast; the weights for each origin come from the other origins, since its own would make it
  * look better than it is. Null with fewer than two origins, or without members.
  */
-export function fusedResiduals(tried: Tried[], origins: Origin[], combine: Combine): Residuals | null {
-  const usable = tried.filter(({ error }) => error !== null);
+export function fusedResiduals(evaluated: Evaluated[], origins: Origin[], combine: Combine): Residuals | null {
+  const usable = evaluated.filter(({ error }) => error !== null);
   if (origins.length < 2 || usable.length === 0) return null;
   const errors = origins.map(({ actual }, k) => {
     const others = usable.map((member) => withoutOrigin(member, origins, k));
@@ -40,7 +40,7 @@ export function fusedResiduals(tried: Tried[], origins: Origin[], combine: Combi
   return { shape, scores: Float64Array.from(scores).sort(), origins: origins.length };
 }
 
-function withoutOrigin(member: Tried, origins: Origin[], left: number): Tried {
+function withoutOrigin(member: Evaluated, origins: Origin[], left: number): Evaluated {
   const errors = origins.flatMap(({ actual }, k) =>
     k === left ? [] : [meanAbsoluteError(actual, member.forecasts[k]!)],
   );

@@ -40,9 +40,9 @@ const clockPeriods = [24 * hour, 168 * hour, 365.25 * 24 * hour];
 
 /** Larger values overflow when squared and summed. */
 const largest = 1e150;
-const mostPoints = 20_000;
+const maxPoints = 20_000;
 /** Maximum number of missing steps at the end, which are forecast before the requested ones. */
-const mostTrailing = 1_000;
+const maxTrailing = 1_000;
 
 /**
  * Puts a series on an even grid, fills its gaps and detects its seasons. Timestamps are milliseconds, in any order, one
@@ -62,28 +62,30 @@ export function prepareSeries(
     if (Math.abs(value) > largest)
       throw invalid(`the value at position ${index} is beyond ±${largest}`, { parameter: 'values' });
   const first = values.findIndex((value) => !Number.isNaN(value));
-  if (first === -1) throw invalid('there is no value in this series', { parameter: 'values' });
+  if (first === -1) throw invalid('the series has no values', { parameter: 'values' });
   const last = values.findLastIndex((value) => !Number.isNaN(value));
   const trailing = values.length - 1 - last;
-  if (trailing > mostTrailing)
-    throw invalid(`the last ${trailing} values are missing; ${mostTrailing} may be`, { parameter: 'values' });
-  const begin = Math.max(first, last + 1 - mostPoints);
+  if (trailing > maxTrailing)
+    throw invalid(`the last ${trailing} values are missing; at most ${maxTrailing} are allowed`, {
+      parameter: 'values',
+    });
+  const begin = Math.max(first, last + 1 - maxPoints);
   // If the cut falls into a gap, the series starts after it.
   values = values.slice(begin + values.slice(begin).findIndex((value) => !Number.isNaN(value)), last + 1);
-  if (last + 1 - first > mostPoints) notes.push(`only the last ${mostPoints} points were used`);
+  if (last + 1 - first > maxPoints) notes.push(`only the last ${maxPoints} points were used`);
   const missing = values.reduce((count, value) => count + (Number.isNaN(value) ? 1 : 0), 0);
   const periods = wanted.periods ?? (step === null ? foundPeriods(values) : periodsOfStep(step));
   if (missing > values.length / 2)
     throw invalid(
-      `${missing} of ${values.length} values are missing: too many to fill in${times ? ' (is the step right?)' : ''}`,
+      `${missing} of ${values.length} values are missing: too many to fill in${times ? ' (check the step)' : ''}`,
       { parameter: 'values' },
     );
   const usable = periods.filter((period) => Number.isInteger(period) && period > 1 && values.length >= 2 * period);
   if (missing > 0) {
     fillGaps(values, usable[0] ?? 1);
-    notes.push(`${missing} of ${values.length} values were missing and are filled in`);
+    notes.push(`${missing} of ${values.length} missing values were filled in`);
   }
-  if (trailing > 0) notes.push(`the last ${trailing} values were missing; the forecast begins after them`);
+  if (trailing > 0) notes.push(`the last ${trailing} values are missing; the forecast starts after them`);
   const begun = timeAt({ start, step, monthly }, last + 1 - values.length);
   return { series: { values, periods: usable, start: begun, step, monthly }, trailing, notes };
 }
@@ -100,10 +102,10 @@ const finiteOrNaN = (value: number | null): number => (value !== null && Number.
 /** Several values of one step are averaged. */
 function onGrid(raw: readonly (number | null)[], times: readonly number[], wanted: number | null, notes: string[]) {
   if (times.length !== raw.length)
-    throw invalid(`there are ${times.length} timestamps for ${raw.length} values`, { parameter: 'timestamps' });
+    throw invalid(`${times.length} timestamps for ${raw.length} values`, { parameter: 'timestamps' });
   const points = raw.map((value, i) => ({ at: times[i]!, value: finiteOrNaN(value) })).sort((a, b) => a.at - b.at);
   const wrong = points.find(({ at }) => !Number.isFinite(at));
-  if (wrong) throw invalid('a timestamp is no time', { parameter: 'timestamps' });
+  if (wrong) throw invalid('a timestamp is invalid', { parameter: 'timestamps' });
   const gaps = points.slice(1).map(({ at }, i) => at - points[i]!.at);
   const step = wanted ?? (gaps.some((gap) => gap > 0) ? median(gaps.filter((gap) => gap > 0)) : null);
   const start = points[0]?.at ?? 0;
@@ -113,7 +115,7 @@ function onGrid(raw: readonly (number | null)[], times: readonly number[], wante
   const slotOf = (at: number) => (monthly ? monthOf(at) - monthOf(start) : Math.round((at - start) / step));
   const count = slotOf(points.at(-1)!.at) + 1;
   if (count > 10 * raw.length + 1000)
-    throw invalid(`${raw.length} values spread over ${count} steps of ${step} ms are too sparse`, {
+    throw invalid(`${raw.length} values over ${count} steps of ${step} ms are too sparse`, {
       parameter: 'timestamps',
     });
   const [sums, counts] = [new Float64Array(count), new Float64Array(count)];

@@ -74,7 +74,7 @@ export function fromKeras({ json, data }: KerasFiles): { shape: LstmShape; weigh
   const shape = shapeOf(layers);
   const wanted = layoutOf(shape, 1, 0).all;
   const given = weightsManifest.flatMap(({ weights }) => weights);
-  if (given.length !== wanted.length) throw refused(`it has ${given.length} weights where ${wanted.length} belong`);
+  if (given.length !== wanted.length) throw refused(`it has ${given.length} weights instead of ${wanted.length}`);
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   let offset = 0;
   const weights = wanted.map((place, i) => {
@@ -88,7 +88,7 @@ export function fromKeras({ json, data }: KerasFiles): { shape: LstmShape; weigh
     offset += count * 4;
     return { name: place.name, shape: expected, values };
   });
-  if (offset !== data.byteLength) throw refused(`it has ${data.byteLength - offset} bytes of weights too many`);
+  if (offset !== data.byteLength) throw refused(`it has ${data.byteLength - offset} surplus bytes of weights`);
   return { shape, weights };
 }
 
@@ -101,14 +101,14 @@ function shapeOf(layers: Layer[]): LstmShape {
     throw refused('it is not LSTM layers with Dropout, then two Dense layers');
   const input = (first.config['batch_input_shape'] ?? first.config['batch_shape']) as (number | null)[] | undefined;
   const [, window, features] = input ?? [];
-  if (!window || !features) throw refused('its first layer names no input shape [null, window, features]');
+  if (!window || !features) throw refused('its first layer has no input shape [null, window, features]');
   for (const { config } of lstms) {
     if (config['activation'] !== 'tanh' || config['recurrent_activation'] !== 'sigmoid' || config['use_bias'] === false)
-      throw refused(`${config['name']} needs activation tanh, recurrent_activation sigmoid and a bias`);
+      throw refused(`${config['name']} must have activation tanh, recurrent_activation sigmoid and a bias`);
   }
   const [hidden, output] = dense.map(({ config }) => config);
   if (hidden!['activation'] !== 'relu' || output!['activation'] !== 'linear')
-    throw refused('its Dense layers need activation relu, then linear');
+    throw refused('its Dense layers must have activation relu, then linear');
   const rate = layers.find(({ class_name }) => class_name === 'Dropout')?.config['rate'];
   return {
     window,

@@ -18,7 +18,7 @@ export type ChildAnswer =
 const tfjsNode = '@tensorflow/tfjs-node';
 
 /** Reason why tfjs-node cannot be used, or null: tests the package, its native part and one matrix product. */
-export async function troubleOf(packageName = tfjsNode): Promise<string | null> {
+export async function unavailableReason(packageName = tfjsNode): Promise<string | null> {
   try {
     await ask({ kind: 'test', packageName }, () => undefined);
     return null;

@@ -3,7 +3,7 @@ import type { Series } from '../engine/series.ts';
 import type { KernelBuild } from '../lstm/kernels.ts';
 import type { LstmShape } from '../lstm/parameter-layout.ts';
 import { predictLstm, type TrainSettings, trainLstm, type Weights } from '../lstm/train.ts';
-import { type Fitted, heldAt, type Member } from './member.ts';
+import { correctionIndex, type Fitted, type Member } from './member.ts';
 
 /**
  * An LSTM on the residuals of the seasonal naive forecast: inputs are the last seasonal differences, outputs the
@@ -50,14 +50,14 @@ export const lstm = (settings: Partial<LstmSettings> = {}): Member => {
   };
 };
 
-const fewestWindows = 50;
+const minWindows = 50;
 /** Minimum number of points besides the longest season. */
-const spanOf = ({ window, stride }: LstmSettings, steps: number): number => window + steps + fewestWindows * stride;
+const spanOf = ({ window, stride }: LstmSettings, steps: number): number => window + steps + minWindows * stride;
 
 /** The fitted state: weights, season lags, and the scale of the corrections. */
-type Learned = { shape: LstmShape; weights: Weights; lags: number[]; scale: number };
+type FittedLstm = { shape: LstmShape; weights: Weights; lags: number[]; scale: number };
 
-function fitLstm(series: Series, horizon: number, settings: LstmSettings, before: Learned | null): Fitted {
+function fitLstm(series: Series, horizon: number, settings: LstmSettings, before: FittedLstm | null): Fitted {
   const { values, periods } = series;
   const steps = Math.min(horizon, 2 * (periods[0] ?? 24));
   // Skips seasons that leave too little to train on.
@@ -79,7 +79,7 @@ function fitLstm(series: Series, horizon: number, settings: LstmSettings, before
   const table = tableOf(values, lags, first, rows, scale);
   const newest = rows - settings.window - steps;
   const count = Math.floor(newest / settings.stride) + 1;
-  if (count < fewestWindows) throw new RangeError('too few windows to learn from');
+  if (count < minWindows) throw new RangeError('too few windows to train on');
   // Includes the newest window.
   const starts = Int32Array.from({ length: count }, (_, i) => newest - (count - 1 - i) * settings.stride);
   const targets = new Float32Array(count * steps);
@@ -119,9 +119,9 @@ function tableOf(values: Float64Array, lags: number[], first: number, rows: numb
   return table;
 }
 
-function seen(series: Series, learned: Learned, settings: LstmSettings): Fitted {
+function seen(series: Series, fitted: FittedLstm, settings: LstmSettings): Fitted {
   const { values } = series;
-  const { shape, weights, lags, scale } = learned;
+  const { shape, weights, lags, scale } = fitted;
   const base = lags.at(-1)!;
   const cycle = Math.min(lags[0]!, shape.outputs);
   return {
@@ -135,11 +135,11 @@ function seen(series: Series, learned: Learned, settings: LstmSettings): Fitted 
       );
       return Float64Array.from(
         { length: horizon },
-        (_, h) => values[values.length - base + (h % base)]! + shift[heldAt(h, shape.outputs, cycle)]! * scale,
+        (_, h) => values[values.length - base + (h % base)]! + shift[correctionIndex(h, shape.outputs, cycle)]! * scale,
       );
     },
-    continued: (longer) => seen(longer, learned, settings),
-    refit: (longer) => fitLstm(longer, shape.outputs, settings, learned),
+    continued: (longer) => seen(longer, fitted, settings),
+    refit: (longer) => fitLstm(longer, shape.outputs, settings, fitted),
   };
 }
 

@@ -20,5 +20,5 @@ export type Fitted = {
 };
 
 /** Index of the correction for step `h` among `steps`: beyond the last one, the last cycle is repeated. */
-export const heldAt = (h: number, steps: number, cycle: number): number =>
+export const correctionIndex = (h: number, steps: number, cycle: number): number =>
   h < steps ? h : steps - cycle + ((h - steps) % cycle);

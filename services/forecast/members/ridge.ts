@@ -1,6 +1,6 @@
 import { solveCholesky } from '../engine/linear.ts';
 import type { Series } from '../engine/series.ts';
-import { type Fitted, heldAt, type Member } from './member.ts';
+import { correctionIndex, type Fitted, type Member } from './member.ts';
 
 /**
  * Ridge regression from the last seasonal differences to the corrections of the seasonal naive forecast: one linear map
@@ -16,8 +16,8 @@ export const ridge = (which: number): Member => ({
 });
 
 const penalties = [1, 10, 100, 1000];
-const mostLags = 168;
-const lagsFor = (period: number): number => Math.min(mostLags, Math.max(24, 2 * period));
+const maxLags = 168;
+const lagsFor = (period: number): number => Math.min(maxLags, Math.max(24, 2 * period));
 
 function fitRidge(series: Series, base: number, horizon: number): Fitted {
   const { values } = series;
@@ -163,7 +163,8 @@ function correction(
       if (coefficients) apply(coefficients, lags, steps, input, shift);
       return Float64Array.from(
         { length: horizon },
-        (_, h) => values[values.length - base + (h % base)]! + shift[heldAt(h, steps, Math.min(base, steps))]! * scale,
+        (_, h) =>
+          values[values.length - base + (h % base)]! + shift[correctionIndex(h, steps, Math.min(base, steps))]! * scale,
       );
     },
     continued: (longer) => correction(longer, base, lagPeriod, coefficients, lags, steps, scale),

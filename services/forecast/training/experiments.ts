@@ -49,18 +49,18 @@ const fileName = /^(?<service>.+)_(?<scenario>[a-z]+)_replicas_(?<replicas>\d+)_
 export async function loadTrainingData(folder: string, service: string): Promise<TrainingData> {
   checkServiceName(service);
   const names = await readdir(folder).catch(() => [] as string[]);
-  const mine = names.filter((name) => fileName.exec(name)?.groups?.['service'] === service).sort();
+  const files = names.filter((name) => fileName.exec(name)?.groups?.['service'] === service).sort();
   const notes: string[] = [];
   const experiments: Experiment[] = [];
-  for (const name of mine) {
+  for (const name of files) {
     try {
       experiments.push(await readExperiment(folder, name, notes));
     } catch (error) {
-      notes.push(`${name} was left out: ${publicText(error)}`);
+      notes.push(`${name} was skipped: ${publicText(error)}`);
     }
   }
   if (experiments.length === 0)
-    throw notFound(`there are no experiments of ${service} in EXPERIMENTS_DIRECTORY`, {
+    throw notFound(`no experiments of ${service} in EXPERIMENTS_DIRECTORY`, {
       service,
       ...(notes.length > 0 ? { notes } : {}),
     });
@@ -70,7 +70,7 @@ export async function loadTrainingData(folder: string, service: string): Promise
   const isLeftOut = failed > 0 && succeeded.length > 0;
   if (failed > 0)
     notes.push(
-      `in ${failed} of ${experiments.length} experiments less than 95 % of the load test’s requests succeeded: they show the service with less load than their names say${isLeftOut ? ', and were left out' : ''}`,
+      `in ${failed} of ${experiments.length} experiments less than 95 % of the load test’s requests succeeded: the service had less load than stated${isLeftOut ? '; they were skipped' : ''}`,
     );
   return { service, experiments: isLeftOut ? succeeded : experiments, notes };
 }
@@ -78,7 +78,7 @@ export async function loadTrainingData(folder: string, service: string): Promise
 /** Names become parts of paths. */
 export function checkServiceName(service: string): void {
   if (!/^[A-Za-z0-9](?:[\w-]{0,251}[A-Za-z0-9])?$/.test(service))
-    throw invalid('a service is named with letters, digits, - and _', { parameter: 'service' });
+    throw invalid('a service name must consist of letters, digits, - and _', { parameter: 'service' });
 }
 
 async function readExperiment(folder: string, name: string, notes: string[]): Promise<Experiment> {
@@ -86,16 +86,16 @@ async function readExperiment(folder: string, name: string, notes: string[]): Pr
   const rows = readCsv(await readFile(join(folder, name), 'utf8'));
   if (rows.length === 0) throw invalid('it has no rows');
   const absent = features.filter((feature) => !(feature in rows[0]!));
-  if (absent.length > 0) throw invalid(`it has no column ${absent.join(', ')}`);
+  if (absent.length > 0) throw invalid(`missing columns: ${absent.join(', ')}`);
   const values = new Float64Array(rows.length * features.length);
   for (const [column, feature] of features.entries()) {
     const cells = rows.map((row) => row[feature]!.trim());
     const wrong = cells.findIndex((cell) => !isMissing(cell) && !Number.isFinite(Number(cell)));
-    if (wrong >= 0) throw invalid(`${feature} in row ${wrong + 1} is no number`);
-    const known = heldOver(cells.map((cell) => (isMissing(cell) ? Number.NaN : Number(cell))));
+    if (wrong >= 0) throw invalid(`${feature} in row ${wrong + 1} is not a number`);
+    const known = fillGaps(cells.map((cell) => (isMissing(cell) ? Number.NaN : Number(cell))));
     if (!known) {
       if (targets.some((target) => target === feature)) throw invalid(`${feature} is empty`);
-      notes.push(`${name}: ${feature} is empty and tells nothing`);
+      notes.push(`${name}: ${feature} is empty`);
     }
     for (let row = 0; row < rows.length; row += 1) values[row * features.length + column] = known?.[row] ?? 0;
   }
@@ -115,7 +115,7 @@ async function readExperiment(folder: string, name: string, notes: string[]): Pr
 const isMissing = (cell: string): boolean => /^([+-]?(nan|inf(inity)?))?$/i.test(cell);
 
 /** Fills gaps with the previous value, at the start with the next one; null if there is no value at all. */
-function heldOver(values: number[]): number[] | null {
+function fillGaps(values: number[]): number[] | null {
   const first = values.find((value) => !Number.isNaN(value));
   if (first === undefined) return null;
   let last = first;

@@ -27,6 +27,6 @@ export function createTrainingJobs(
     ...jobs,
     /** @throws TowerError `conflict` if another job of the service is open */
     start: async (service: string, request: TrainRequest): Promise<TrainingJob> =>
-      begin(service, request, `${service} is being trained`),
+      begin(service, request, `${service} is already being trained`),
   };
 }

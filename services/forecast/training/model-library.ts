@@ -65,10 +65,10 @@ export async function loadModel(folder: string, service: string): Promise<SavedM
   checkServiceName(service);
   const text = await readFile(join(folder, modelFile(service)), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT')
-      throw notFound(`there is no trained model of ${service}; POST /api/v1/services/${service}/train makes one`, {
+      throw notFound(`no trained model of ${service}; POST /api/v1/services/${service}/train trains one`, {
         service,
       });
-    throw unavailable(`the model of ${service} cannot be read (${error.code})`, error);
+    throw unavailable(`cannot read the model of ${service} (${error.code})`, error);
   });
   return parseModel(text, service);
 }
@@ -77,11 +77,11 @@ function parseModel(text: string, service: string): SavedModel {
   const damaged = (why: string, cause?: unknown) =>
     unavailable(`the model file of ${service} ${why}; train it again`, cause);
   const head = /^\{"schema_version":(\d+),"checksum":"([0-9a-f]{64})","model":/.exec(text);
-  if (!head) throw damaged('is damaged: it does not begin as it should');
+  if (!head) throw damaged('is damaged: invalid header');
   if (Number(head[1]) > schemaVersion)
-    throw damaged(`has schema ${head[1]}, newer than this program’s ${schemaVersion}`);
+    throw damaged(`has schema ${head[1]}, newer than this version supports (${schemaVersion})`);
   const body = text.slice(head[0].length, -2);
-  if (checksumOf(body) !== head[2]) throw damaged('is damaged: its checksum is another');
+  if (checksumOf(body) !== head[2]) throw damaged('is damaged: checksum mismatch');
   const { keras, fitted, ...model } = JSON.parse(body) as SavedModel & { keras: { json: unknown; weights: string } };
   const { shape, weights } = fromKeras({ json: keras.json, data: Buffer.from(keras.weights, 'base64') });
   const numbers = (rows: ArrayLike<number>[]) => rows.map((row) => Float64Array.from(row));

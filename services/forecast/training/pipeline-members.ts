@@ -35,7 +35,7 @@ export type Fitted = {
 };
 
 /** Predictions of the next row, by target, method and window. */
-export type Said = Record<string, Float64Array>[];
+export type Predictions = Record<string, Float64Array>[];
 
 const ridgeRows = 3;
 const ridgePenalty = 10;
@@ -44,10 +44,10 @@ export function predictAll(
   experiments: Experiment[],
   { window, shape, weights, scaling, ridge }: Fitted,
   build: KernelBuild,
-): { places: Place[]; said: Said } {
+): { places: Place[]; predictions: Predictions } {
   const places = placesIn(experiments, window);
   const changes = predictLstm(shape, weights, windowsOf(experiments, window, scaling), build);
-  const said = targetColumns.map((column, target) => {
+  const predictions = targetColumns.map((column, target) => {
     const last = Float64Array.from(places, ({ experiment, next }) => valueAt(experiment, next - 1, column));
     const usual = scaling.change[target]!;
     return {
@@ -60,7 +60,7 @@ export function predictAll(
       lstm: Float64Array.from(places, (_, i) => last[i]! + usual * changes[i * targets.length + target]!),
     };
   });
-  return { places, said };
+  return { places, predictions };
 }
 
 /** The next value of a piecewise linear trend through the window; experiments have no calendar. */

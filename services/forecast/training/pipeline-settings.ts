@@ -32,4 +32,4 @@ export const pipelineDefaults: PipelineSettings = {
 };
 
 /** Minimum number of windows to train a network of this size. */
-export const fewestWindows = 100;
+export const minWindows = 100;

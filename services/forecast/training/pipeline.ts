@@ -5,7 +5,7 @@ import type { LstmShape } from '../lstm/parameter-layout.ts';
 import type { Epoch, LabelledWindows, Trained as TrainedNet, TrainSettings } from '../lstm/train.ts';
 import { type Experiment, features, targets } from './experiments.ts';
 import { type Fitted, fitRidge, predictAll } from './pipeline-members.ts';
-import { fewestWindows, type PipelineSettings } from './pipeline-settings.ts';
+import { minWindows, type PipelineSettings } from './pipeline-settings.ts';
 import {
   type Place,
   partsOf,
@@ -71,12 +71,12 @@ export async function trainPipeline(
   const usable = placesIn(train, window).length;
   if (
     train.length === 0 ||
-    usable < fewestWindows ||
+    usable < minWindows ||
     placesIn(validation, window).length === 0 ||
     placesIn(test, window).length === 0
   )
     throw new RangeError(
-      `${experiments.length} experiments give ${usable} windows of ${window} steps to learn from; it takes ${fewestWindows}, and longer experiments or a shorter window give more`,
+      `${experiments.length} experiments have ${usable} training windows of ${window} steps; ${minWindows} are required: use longer experiments or a shorter window`,
     );
   const scaling = warm ? before.scaling : scalingOf(train);
   const shape: LstmShape = {
@@ -129,8 +129,8 @@ function netSettings(settings: PipelineSettings, before: Fitted | null): TrainSe
 }
 
 function weighOn(validation: Experiment[], blank: Fitted, build: KernelBuild): Fitted {
-  const { places, said } = predictAll(validation, blank, build);
-  const fusion = said.map((methods, target) =>
+  const { places, predictions } = predictAll(validation, blank, build);
+  const fusion = predictions.map((methods, target) =>
     weigh(
       Object.entries(methods).map(([name, predicted]) => {
         const error = meanAbsoluteError(actualsOf(places, target), predicted);
@@ -138,7 +138,7 @@ function weighOn(validation: Experiment[], blank: Fitted, build: KernelBuild): F
       }),
     ),
   );
-  const residuals = said.map((methods, target) => {
+  const residuals = predictions.map((methods, target) => {
     const fused = fuse(methods, fusion[target]!, places.length);
     return fused.map((value, i) => actualOf(places[i]!, target) - value).sort();
   });
@@ -158,9 +158,9 @@ const fuse = (methods: Record<string, Float64Array>, weights: Weighted[], count:
 
 /** Scores of every method on experiments that the model was not trained on. */
 export function evaluate(experiments: Experiment[], fitted: Fitted, build: KernelBuild): Evaluation {
-  const { places, said } = predictAll(experiments, fitted, build);
+  const { places, predictions } = predictAll(experiments, fitted, build);
   let [stated, sufficed] = [0, 0];
-  const methods = said.map((each, target) => {
+  const methods = predictions.map((each, target) => {
     const fused = fuse(each, fitted.fusion[target]!, places.length);
     const fixed = blend([fixedShares.prophet, fixedShares.lstm], [each['prophet']!, each['lstm']!]);
     for (const [i, value] of fused.entries()) {
@@ -226,8 +226,8 @@ export function predictNext(
     values,
     successRate: null,
   };
-  const { said } = predictAll([experiment], fitted, build);
-  return said.map((methods, target) => ({
+  const { predictions } = predictAll([experiment], fitted, build);
+  return predictions.map((methods, target) => ({
     predicted: fuse(methods, fitted.fusion[target]!, 1)[0]!,
     members: Object.fromEntries(Object.entries(methods).map(([name, [value]]) => [name, value!])),
   }));

@@ -16,12 +16,12 @@ export function recommend(model: SavedModel, current: RecommendationRequest, bui
     service_name: service,
     model: { trained_at, fingerprint: model.fingerprint, window: fitted.window },
   };
-  if (!nearest || nearest.distance > furthest) return { ...common, ...abstained(tooFar(current, nearest)) };
+  if (!nearest || nearest.distance > maxDistance) return { ...common, ...abstained(tooFar(current, nearest)) };
   const beyond = beyondSeen(current, model);
   if (beyond) return { ...common, ...abstained(beyond) };
   const { ending, distance } = nearest;
   const predictions = predictNext(windowFor(current, ending), fitted, build);
-  const told = predictions.map(({ predicted, members }, target) => {
+  const answers = predictions.map(({ predicted, members }, target) => {
     const recommended = recommendedOf(fitted, target, predicted);
     return {
       predicted,
@@ -37,7 +37,11 @@ export function recommend(model: SavedModel, current: RecommendationRequest, bui
       })),
     };
   });
-  const [cpu, memory, replicas] = told as [(typeof told)[number], (typeof told)[number], (typeof told)[number]];
+  const [cpu, memory, replicas] = answers as [
+    (typeof answers)[number],
+    (typeof answers)[number],
+    (typeof answers)[number],
+  ];
   return {
     ...common,
     status: 'success',
@@ -49,7 +53,7 @@ export function recommend(model: SavedModel, current: RecommendationRequest, bui
       replicas: Math.max(0, replicas.predicted),
     },
     buffers: { cpu: fitted.buffers[0]!, memory: fitted.buffers[1]!, replicas: fitted.buffers[2]! },
-    confidence: Math.min(...told.map(({ confidence }) => confidence)),
+    confidence: Math.min(...answers.map(({ confidence }) => confidence)),
     targets: { cpu, memory, replicas },
     window_from: {
       experiment: ending.id,
@@ -68,15 +72,15 @@ function abstained(reason: string) {
 
 const tooFar = ({ replica_count, load_users, scenario }: RecommendationRequest, nearest: Near | null): string =>
   nearest
-    ? `the experiment most like this, ${nearest.ending.id}, is too far away: ${replica_count} replicas and ${load_users} users were asked about`
-    : `there is no experiment with the scenario ${scenario}`;
+    ? `the most similar experiment, ${nearest.ending.id}, is too different from ${replica_count} replicas and ${load_users} users`
+    : `no experiment with scenario ${scenario}`;
 
 /** A model does not apply to a service that uses more than twice its maximum in the experiments. */
 function beyondSeen(current: RecommendationRequest, { fitted }: SavedModel): string | null {
   for (const name of ['cpu_cores_value', 'mem_bytes_value'] as const) {
     const most = fitted.scaling.high[features.indexOf(name)]!;
     if (current[name] > 2 * most)
-      return `${name} is ${current[name]}; no experiment the model learned from went above ${most}`;
+      return `${name} is ${current[name]}; the maximum in the training experiments was ${most}`;
   }
   return null;
 }
@@ -84,7 +88,7 @@ function beyondSeen(current: RecommendationRequest, { fitted }: SavedModel): str
 type Near = { ending: Ending; distance: number };
 
 /** Maximum distance of an experiment, in doublings of replicas and users together. */
-const furthest = 2;
+const maxDistance = 2;
 
 function nearestTo({ replica_count, load_users, scenario }: RecommendationRequest, endings: Ending[]): Near | null {
   const fitting = endings.filter((ending) => scenario === undefined || ending.scenario === scenario);

@@ -11,12 +11,12 @@ import { modelFile, servicesIn } from './model-library.ts';
  */
 export type SharedModels = {
   /** Publishes this instance's file of a service. */
-  leave(service: string): Promise<void>;
+  publish(service: string): Promise<void>;
   /**
    * Fetches models that other instances trained since; null = of every service. Publishes files that no other instance
    * has.
    */
-  bring(service: string | null): Promise<void>;
+  fetch(service: string | null): Promise<void>;
 };
 
 export function createSharedModels(store: Store, folder: string): SharedModels {
@@ -24,7 +24,7 @@ export function createSharedModels(store: Store, folder: string): SharedModels {
   const known = new Map<string, string>();
   const read = (service: string) => readFile(pathOf(folder, service), 'utf8').catch(() => null);
   const trainedAt = async (service: string) => timeIn(await read(service));
-  const leave = async (service: string): Promise<void> => {
+  const publish = async (service: string): Promise<void> => {
     const body = await read(service);
     const trained_at = timeIn(body);
     if (body === null || trained_at === '') return;
@@ -39,18 +39,18 @@ export function createSharedModels(store: Store, folder: string): SharedModels {
     known.set(service, trained_at);
   };
   return {
-    leave,
-    bring: async (service) => {
+    publish,
+    fetch: async (service) => {
       const db = await store.db();
       const all = db.selectFrom('trained_models').select(['service', 'trained_at']);
       const rows = await (service === null ? all : all.where('service', '=', service)).execute();
       const shared = new Set(rows.map((row) => row.service));
-      const mine = service === null ? await servicesIn(folder) : [service];
-      for (const name of mine.filter((each) => !shared.has(each))) await leave(name);
+      const services = service === null ? await servicesIn(folder) : [service];
+      for (const name of services.filter((each) => !shared.has(each))) await publish(name);
       for (const row of rows.filter((each) => known.get(each.service) !== each.trained_at)) {
         // The local file may be newer if the store was unavailable when it should have been published.
         if ((await trainedAt(row.service)) >= row.trained_at) {
-          await leave(row.service);
+          await publish(row.service);
           continue;
         }
         const { body } = await db

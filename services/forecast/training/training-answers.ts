@@ -27,7 +27,7 @@ export function decayOf(now: Evaluation, then: Evaluation): string | null {
     // Without an error of persistence there is no scale.
     if (plain === 0 || plainBefore === 0) continue;
     if (today / plain > (before / plainBefore) * 1.25)
-      return `the mean error of ${target} is ${(today / plain).toFixed(2)} times persistence’s; it was ${(before / plainBefore).toFixed(2)} times when the model was trained`;
+      return `the mean error of ${target} is ${(today / plain).toFixed(2)} × persistence; it was ${(before / plainBefore).toFixed(2)} × at training time`;
   }
   return null;
 }

@@ -4,16 +4,19 @@ import { wholeBetween } from '../schemas.ts';
 /** HTTP schemas of training, the model library and recommendations. */
 
 // Sums of larger values could overflow.
-const anyNumber = z.number('must be a number').min(-1e18, 'must be -1e18 at least').max(1e18, 'must be 1e18 at most');
+const anyNumber = z.number('must be a number').min(-1e18, 'must be at least -1e18').max(1e18, 'must be at most 1e18');
 const measured = (max: number) =>
-  z.number('must be a number').min(0, 'must not be negative').max(max, `must be ${max} at most`);
+  z.number('must be a number').min(0, 'must not be negative').max(max, `must be at most ${max}`);
 
 export const TrainRequest = z
   .strictObject({
-    window: wholeBetween(2, 60).optional().describe('Steps it looks back; 10 where it is not set'),
+    window: wholeBetween(2, 60).optional().describe('Input window in steps; default 10'),
     epochs: wholeBetween(1, 200).optional(),
     seed: wholeBetween(0, 2 ** 31 - 1).optional(),
-    warm_start: z.boolean('must be true or false').optional().describe('false: begin anew although there is a model'),
+    warm_start: z
+      .boolean('must be true or false')
+      .optional()
+      .describe('false: train from scratch even if there is a model'),
   })
   .meta({ examples: [{ window: 10 }] });
 export type TrainRequest = z.infer<typeof TrainRequest>;
@@ -23,14 +26,14 @@ export const TrainResult = z.object({
   model_path: z.string().describe('Under DATA_DIRECTORY'),
   training_time: z.string(),
   training_seconds: z.number(),
-  data_samples: z.number().describe('Windows that were learned from'),
+  data_samples: z.number().describe('Number of training windows'),
   experiments: z.number(),
   epochs: z.number(),
   warm_start: z.boolean(),
   engine: z.enum(['wasm', 'tfjs-node']),
   model_performance: z
     .object({ cpu_model_mse: z.number(), memory_model_mse: z.number(), replica_model_mse: z.number() })
-    .describe('On experiments held back'),
+    .describe('On test experiments'),
   fusion_results: z.object({
     cpu_prediction: z.number(),
     memory_prediction: z.number(),
@@ -45,7 +48,7 @@ export const TrainingJob = z
     id: z.string(),
     service: z.string(),
     status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
-    attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
+    attempts: z.int().describe('Number of starts: above 1 if an instance died while running it'),
     created_at: z.iso.datetime(),
     finished_at: z.iso.datetime().nullable(),
     progress: z
@@ -90,14 +93,14 @@ export const EvaluationAnswer = z
     evaluation_date: z.iso.datetime(),
     model_performance: z.object({ cpu_model: scores, memory_model: scores, replica_model: scores }),
     fusion_performance: z.object({
-      overall_confidence: z.number().describe('How often, it said, its recommendations would suffice'),
-      prediction_accuracy: z.number().describe('How often they did'),
+      overall_confidence: z.number().describe('Stated probability that its recommendations suffice'),
+      prediction_accuracy: z.number().describe('Observed frequency'),
     }),
     methods: z
       .record(z.string(), z.record(z.string(), scores))
-      .describe('By target and method; persistence and the fixed 0.4/0.6 blend beside the members'),
+      .describe('By target and method; includes persistence and the fixed 0.4/0.6 blend'),
     windows: z.number(),
-    experiments: z.array(z.string()).describe('Those it was judged by, none of which it was trained on'),
+    experiments: z.array(z.string()).describe('Experiments used for evaluation, none of them for training'),
     trained_at: z.iso.datetime(),
     decayed: z.boolean(),
     decay_reason: z.string().nullable(),
@@ -125,15 +128,15 @@ export const EvaluationAnswer = z
 export type EvaluationAnswer = z.infer<typeof EvaluationAnswer>;
 
 const currentMetrics = {
-  cpu_cores_value: measured(1e6).describe('Cores in use'),
+  cpu_cores_value: measured(1e6).describe('Cores used'),
   mem_bytes_value: measured(1e15),
   replica_count: wholeBetween(1, 100_000),
   load_users: measured(1e9),
-  scenario: z.string('must be a text').max(100).optional().describe('Only experiments of this scenario are looked at'),
+  scenario: z.string('must be a string').max(100).optional().describe('Only experiments with this scenario'),
   net_rx_bytes_value: anyNumber.optional(),
   net_tx_bytes_value: anyNumber.optional(),
   pod_restarts_value: anyNumber.optional(),
-  replica_count_value: measured(100_000).optional().describe('Replicas as measured; replica_count where it is not set'),
+  replica_count_value: measured(100_000).optional().describe('Current number of replicas; default: replica_count'),
   node_cpu_util_value: anyNumber.optional(),
   node_mem_util_value: anyNumber.optional(),
   network_activity_rate_value: anyNumber.optional(),
@@ -147,11 +150,11 @@ export const RecommendationRequest = z.strictObject(currentMetrics).meta({ examp
 export type RecommendationRequest = z.infer<typeof RecommendationRequest>;
 
 export const ShortRecommendationRequest = z
-  .strictObject({ service: z.string('must be a text'), current_metrics: z.strictObject(currentMetrics) })
+  .strictObject({ service: z.string('must be a string'), current_metrics: z.strictObject(currentMetrics) })
   .meta({ examples: [{ service: 'frontend', current_metrics: exampleMetrics }] });
 
 const amounts = z.object({ cpu_cores: z.number(), memory_bytes: z.number(), replicas: z.number() });
-const told = z.object({
+const TargetRecommendation = z.object({
   predicted: z.number(),
   recommended: z.number(),
   confidence: z.number(),
@@ -174,17 +177,19 @@ export const RecommendationAnswer = z
   .object({
     service_name: z.string(),
     status: z.enum(['success', 'abstained']),
-    reason: z.string().nullable().describe('Why it abstained'),
+    reason: z.string().nullable().describe('Why there is no recommendation'),
     recommendations: amounts.nullable(),
-    unbuffered: amounts.nullable().describe('What is predicted, without the buffers'),
+    unbuffered: amounts.nullable().describe('Prediction without the buffers'),
     buffers: z.object({ cpu: z.number(), memory: z.number(), replicas: z.number() }).nullable(),
     confidence: z
       .number()
       .nullable()
       .describe(
-        'The probability, by its errors on experiments it had not seen, that the next step needs no more; the least of the three',
+        'Probability that the next step needs no more, from errors on validation experiments; the minimum of the three',
       ),
-    targets: z.object({ cpu: told, memory: told, replicas: told }).nullable(),
+    targets: z
+      .object({ cpu: TargetRecommendation, memory: TargetRecommendation, replicas: TargetRecommendation })
+      .nullable(),
     window_from: z
       .object({
         experiment: z.string(),
@@ -194,7 +199,7 @@ export const RecommendationAnswer = z
         distance: z.number(),
       })
       .nullable()
-      .describe('The experiment whose last steps stand before the point; distance in doublings of replicas and users'),
+      .describe('The experiment whose last steps are used as history; distance in doublings of replicas and users'),
     model: z.object({ trained_at: z.iso.datetime(), fingerprint: z.string(), window: z.number() }),
   })
   .meta({
@@ -224,9 +229,9 @@ export type RecommendationAnswer = z.infer<typeof RecommendationAnswer>;
 export const RecommendationBatch = z
   .strictObject({
     requests: z
-      .array(ShortRecommendationRequest, 'must be a list')
-      .min(1, 'must hold one at least')
-      .max(100, 'must hold 100 at most'),
+      .array(ShortRecommendationRequest, 'must be an array')
+      .min(1, 'must have at least one element')
+      .max(100, 'must have at most 100 elements'),
   })
   .meta({ examples: [{ requests: [{ service: 'frontend', current_metrics: exampleMetrics }] }] });
 export type RecommendationBatch = z.infer<typeof RecommendationBatch>;
@@ -237,7 +242,7 @@ export const RecommendationsAnswer = z
     failures: z.array(z.object({ service: z.string(), error: z.string() })),
   })
   .meta({
-    examples: [{ recommendations: [], failures: [{ service: 'frontend', error: 'there is no model of frontend' }] }],
+    examples: [{ recommendations: [], failures: [{ service: 'frontend', error: 'no trained model of frontend' }] }],
   });
 export type RecommendationsAnswer = z.infer<typeof RecommendationsAnswer>;
 
@@ -246,11 +251,14 @@ export const ModelInfo = z
     service: z.string(),
     trained_at: z.iso.datetime().nullable(),
     library_version: z.string().nullable(),
-    fingerprint: z.string().nullable().describe('Of the experiments it was made from (SHA-256)'),
+    fingerprint: z.string().nullable().describe('SHA-256 of the training experiments'),
     data_samples: z.number().nullable(),
     training_seconds: z.number().nullable(),
     window: z.number().nullable(),
-    weights: z.record(z.string(), z.record(z.string(), z.number())).nullable().describe('Of the members, by target'),
+    weights: z
+      .record(z.string(), z.record(z.string(), z.number()))
+      .nullable()
+      .describe('Weights of the members, by target'),
     error: z.string().nullable().describe('Why its file cannot be used'),
   })
   .meta({

@@ -21,7 +21,7 @@ import {
   saveModel,
 } from './model-library.ts';
 import type { Evaluation, Trained } from './pipeline.ts';
-import { fewestWindows, pipelineDefaults } from './pipeline-settings.ts';
+import { minWindows, pipelineDefaults } from './pipeline-settings.ts';
 import type { SharedModels } from './shared-models.ts';
 import { decayOf, evaluationAnswer, infoOf, noModel, progressOf } from './training-answers.ts';
 import type {
@@ -73,10 +73,7 @@ export function createTraining(deps: Deps) {
     return jobs.start(service, request);
   };
   return {
-    /**
-     * Starts training.
-     * @throws TowerError `not_found`, `invalid` if the experiments are too few or too short, `conflict`
-     */
+    /** Starts training. @throws TowerError `not_found`, `invalid` for too little data, `conflict` */
     train,
     jobs,
     /** Evaluates the stored model on experiments it was not trained on, including later ones. */
@@ -85,7 +82,7 @@ export function createTraining(deps: Deps) {
       const { experiments, notes } = await loadTrainingData(experimentsFolder, service);
       const judges = experiments.filter(({ id }) => (model.fitted.parts[id] ?? 'test') === 'test');
       if (placesIn(judges, model.fitted.window).length === 0)
-        throw invalid(`no experiment of ${service} is left to judge its model by`, { service });
+        throw invalid(`no experiments of ${service} are left for an evaluation`, { service });
       const task = { experiments: judges, fitted: model.fitted, build };
       const evaluation = await pool.run<Evaluation>('runEvaluation', task, {
         signal: AbortSignal.timeout(evaluationMs),
@@ -106,7 +103,7 @@ export function createTraining(deps: Deps) {
       return answer;
     },
     models: async (): Promise<ModelInfo[]> => {
-      await bringIn(shared, null, deps.log);
+      await fetchShared(shared, null, deps.log);
       const all = await listModels(modelsFolder);
       return all.map((listed) => ('error' in listed ? { ...noModel, ...listed } : infoOf(listed.model)));
     },
@@ -120,16 +117,16 @@ export function createTraining(deps: Deps) {
 }
 
 /** While the store is unavailable, the local models are used. */
-async function bringIn(shared: SharedModels | null, service: string | null, log: Log): Promise<void> {
-  await shared?.bring(service).catch((error: unknown) => {
-    log.warn({ err: error }, 'what other towers have trained cannot be read now');
+async function fetchShared(shared: SharedModels | null, service: string | null, log: Log): Promise<void> {
+  await shared?.fetch(service).catch((error: unknown) => {
+    log.warn({ err: error }, 'failed to read the models of other instances');
   });
 }
 
 /** The model of a service, including one trained by another instance. */
 async function current({ shared, modelsFolder, log }: Deps, service: string): Promise<SavedModel> {
   checkServiceName(service);
-  await bringIn(shared, service, log);
+  await fetchShared(shared, service, log);
   return loadModel(modelsFolder, service);
 }
 
@@ -138,7 +135,7 @@ function latestModels({ shared, modelsFolder: folder, log }: Deps): (service: st
   const known = new Map<string, { modifiedAt: number; model: SavedModel }>();
   return async (service) => {
     checkServiceName(service);
-    await bringIn(shared, service, log);
+    await fetchShared(shared, service, log);
     const facts = await fileFacts(join(folder, modelFile(service)));
     const kept = known.get(service);
     if (kept && kept.modifiedAt === facts?.modifiedAt) return kept.model;
@@ -157,9 +154,9 @@ const evaluationMs = 120_000;
 function refuseTooLittle(experiments: Experiment[], window: number): void {
   const windows = placesIn(experiments, window).length;
   // Three fifths are used for training.
-  if (experiments.length < 5 || windows * 0.6 < fewestWindows)
+  if (experiments.length < 5 || windows * 0.6 < minWindows)
     throw invalid(
-      `${experiments.length} experiments with ${windows} windows of ${window} steps are too few to train on: it takes 5 experiments and ${Math.ceil(fewestWindows / 0.6)} windows; a shorter window or longer experiments give more`,
+      `${experiments.length} experiments with ${windows} windows of ${window} steps are too few: at least 5 experiments and ${Math.ceil(minWindows / 0.6)} windows are required; use a shorter window or longer experiments`,
       { parameter: 'window', experiments: experiments.length, windows },
     );
 }
@@ -199,9 +196,9 @@ async function runTraining(
   const path = await saveModel(modelsFolder, model);
   // If the store is unavailable, the model is published at its next use.
   await deps.shared
-    ?.leave(service)
+    ?.publish(service)
     .catch((error: unknown) =>
-      deps.log.warn({ err: error, service }, 'a trained model could not be left for the other towers yet'),
+      deps.log.warn({ err: error, service }, 'failed to publish a trained model; retrying at its next use'),
     );
   const scores = (i: number) => evaluation.methods[targets[i]!]!['fused']!;
   return {
@@ -227,12 +224,12 @@ async function runTraining(
 /** tfjs-node if it is configured and works; the log says why it does not. */
 async function engineOf({ engine, log }: Deps): Promise<TrainTask['engine']> {
   if (engine !== 'tfjs-node') return 'wasm';
-  const { troubleOf } = await import('../lstm/tfjs-node.ts');
-  const trouble = await troubleOf();
-  if (trouble === null) return 'tfjs-node';
+  const { unavailableReason } = await import('../lstm/tfjs-node.ts');
+  const failure = await unavailableReason();
+  if (failure === null) return 'tfjs-node';
   log.warn(
-    { reason: trouble },
-    'tfjs-node cannot be used (npm install @tensorflow/tfjs-node); the engine of this program trains instead',
+    { reason: failure },
+    'tfjs-node cannot be used (npm install @tensorflow/tfjs-node); using the built-in engine',
   );
   return 'wasm';
 }

@@ -14,7 +14,7 @@ export type Parts = Record<string, keyof Split>;
 
 /**
  * Random split by seed: three fifths, one fifth, one fifth. Experiments with a known part keep it: training data must
- * never become test data, whatever is added.
+ * never become test data when experiments are added.
  */
 export function splitExperiments(experiments: Experiment[], seed: number, known: Parts = {}): Split {
   const random = seededRandom(seed);
@@ -78,7 +78,7 @@ export const placesIn = (experiments: Experiment[], window: number): Place[] =>
     Array.from({ length: Math.max(0, experiment.rows - window) }, (_, i) => ({ experiment, next: window + i })),
   );
 
-const furthestChange = 10;
+const maxChange = 10;
 
 /** Windows and, by target, the change to the next row relative to the typical change. */
 export function windowsOf(experiments: Experiment[], window: number, scaling: Scaling): LabelledWindows {
@@ -95,7 +95,7 @@ export function windowsOf(experiments: Experiment[], window: number, scaling: Sc
       starts.push(first + next - window);
       for (const [i, column] of targetColumns.entries()) {
         const change = (valueAt(experiment, next, column) - valueAt(experiment, next - 1, column)) / scaling.change[i]!;
-        labels.push(Math.max(-furthestChange, Math.min(furthestChange, change)));
+        labels.push(Math.max(-maxChange, Math.min(maxChange, change)));
       }
     }
     first += experiment.rows;

@@ -4,15 +4,13 @@ import type { RegistryEvent } from './journal-events.ts';
 
 /** JSON of events, of stage history, and of their queries. */
 
-const one = z.string().max(512, 'may have 512 characters at most');
+const one = z.string().max(512, 'must have at most 512 characters');
 
 export const EventFilterQuery = z.strictObject({
   type: z
-    .union([one, z.array(one).max(20, 'may be repeated 20 times at most')])
+    .union([one, z.array(one).max(20, 'must not be repeated more than 20 times')])
     .optional()
-    .describe(
-      'Only this type, or all that begin with it: model_version_alias.moved, model_version_alias; may be repeated',
-    ),
+    .describe('Event type, or its first part: model_version_alias.moved, model_version_alias; can be repeated'),
   name: one.optional().describe('Only events of this model'),
   version: one.optional().describe('Only events of this version'),
 });
@@ -22,32 +20,32 @@ export const EventQuery = EventFilterQuery.extend({
   since: one.optional().describe('Observed at or after this date or time (ISO 8601)'),
   until: one.optional().describe('Observed before this date or time'),
   order_by: one.optional().describe('id desc (newest first, the default) or id asc'),
-  limit: one.optional().describe('Longest list wanted, 1 to 1000; default 100'),
-  page_token: one.optional().describe('Where to go on: the value from the Link header or x-next-page-token'),
+  limit: one.optional().describe('Maximum number of events, 1 to 1000; default 100'),
+  page_token: one.optional().describe('Page token: the value from the Link header or x-next-page-token'),
 });
 export type EventQuery = z.infer<typeof EventQuery>;
 
 export const StreamQuery = EventFilterQuery.extend({
   last_event_id: one
     .optional()
-    .describe('Go on after this event, for clients that cannot send the header Last-Event-ID; 0 = all there are'),
+    .describe('Continue after this event, for clients that cannot send the header Last-Event-ID; 0 = all events'),
 });
 export type StreamQuery = z.infer<typeof StreamQuery>;
 
 const json = z.unknown();
 export const EventInfo = z
   .object({
-    id: z.int().describe('Ascending; never used twice'),
+    id: z.int().describe('Ascending, unique'),
     type: z.enum(eventTypes),
-    registry: z.string().describe('default, where there is only one'),
+    registry: z.string().describe('default, if there is only one'),
     name: z.string().describe('Registered model; after a rename the new name'),
     version: z.string().nullable(),
     alias: z.string().nullable(),
-    before: json.describe('What differed, as it was; null where there was nothing'),
-    after: json.describe('What differs, as it is; null where nothing is left'),
-    changed_at: z.iso.datetime().nullable().describe('When it happened, where MLflow keeps that'),
-    not_before: z.iso.datetime().describe('The look before, at which it had not happened yet'),
-    observed_at: z.iso.datetime().describe('The look at which it was seen'),
+    before: json.describe('Changed values before; null if created'),
+    after: json.describe('Changed values after; null if deleted'),
+    changed_at: z.iso.datetime().nullable().describe('Time of the change, if MLflow records it'),
+    not_before: z.iso.datetime().describe('The previous poll, at which it had not happened yet'),
+    observed_at: z.iso.datetime().describe('The poll that detected it'),
   })
   .meta({ id: 'RegistryEvent' });
 export type EventInfo = z.infer<typeof EventInfo>;
@@ -84,8 +82,8 @@ export const eventInfo = (event: RegistryEvent): EventInfo => ({
 
 const time = z.iso.datetime();
 export const HistoryQuery = z.strictObject({
-  stage: one.optional().describe('Whose turns to show: Production (default), Staging, Archived or None'),
-  at: one.optional().describe('Which versions had the stage at this moment (ISO 8601)'),
+  stage: one.optional().describe('Stage: Production (default), Staging, Archived or None'),
+  at: one.optional().describe('Versions that had the stage at this time (ISO 8601)'),
 });
 export type HistoryQuery = z.infer<typeof HistoryQuery>;
 
@@ -93,13 +91,13 @@ const Turn = z
   .object({
     version: z.string(),
     run_id: z.string().nullable(),
-    stage_source: z.enum(['stage', 'alias', 'none']).describe('What gave it the stage'),
-    from: time.nullable().describe('When it was seen to begin; null = before recording began'),
-    from_not_before: time.nullable().describe('It began after this'),
-    until: time.nullable().describe('When it was seen to be over; null = it goes on'),
-    until_not_before: time.nullable().describe('It ended after this'),
-    ended_by: z.enum(['stage_changed', 'version_deleted']).nullable().describe('null while it goes on'),
-    in_registry: z.boolean().nullable().describe('Whether MLflow still has this version; null while that is not known'),
+    stage_source: z.enum(['stage', 'alias', 'none']).describe('Why it has the stage'),
+    from: time.nullable().describe('First seen in the stage; null = before recording began'),
+    from_not_before: time.nullable().describe('It started after this time'),
+    until: time.nullable().describe('Last seen in the stage; null = it still has it'),
+    until_not_before: time.nullable().describe('It ended after this time'),
+    ended_by: z.enum(['stage_changed', 'version_deleted']).nullable().describe('null while it lasts'),
+    in_registry: z.boolean().nullable().describe('Whether MLflow still has this version; null if unknown'),
   })
   .meta({ id: 'Turn' });
 export type Turn = z.infer<typeof Turn>;
@@ -108,18 +106,15 @@ export const ModelHistory = z
   .object({
     name: z.string(),
     stage: z.enum(['None', 'Staging', 'Production', 'Archived']),
-    recorded_since: time.nullable().describe('Nothing is known of the time before; null = nothing was recorded yet'),
+    recorded_since: time.nullable().describe('Start of the recording; null = not yet'),
     current: z.array(z.string()).describe('Versions that have the stage now'),
     at: z
       .object({ time, versions: z.array(z.string()).nullable(), uncertain: z.array(z.string()) })
       .nullable()
       .describe(
-        'With ?at: versions certain to have had the stage then, and those that may have; null versions = before recording began',
+        'With ?at: versions that certainly had the stage then, and uncertain ones; null versions = before recording began',
       ),
-    rollback_target: z
-      .string()
-      .nullable()
-      .describe('The version that had the stage before the current one and still exists'),
+    rollback_target: z.string().nullable().describe('The latest other version that had the stage and still exists'),
     rollback_reason: z.string(),
     turns: z.array(Turn).describe('Newest first'),
   })
@@ -166,7 +161,7 @@ export const MlflowDelivery = z
   .object({
     status: z
       .enum(['accepted', 'duplicate', 'ignored'])
-      .describe('accepted: the model is read again now; duplicate: seen before; ignored: not about a model'),
+      .describe('accepted: the model is read again now; duplicate: received before; ignored: not about a model'),
     event: z.string(),
     model_name: z.string().nullable(),
   })

@@ -30,7 +30,7 @@ export type Events = {
 };
 
 const defaultLimit = 100;
-const mostEvents = 1000;
+const maxEvents = 1000;
 
 export function createEvents(store: Store): Events {
   return {
@@ -71,7 +71,7 @@ export function createEvents(store: Store): Events {
 }
 
 async function listEvents(store: Store, query: EventQuery, registry: string | null): Promise<EventPage> {
-  const limit = countOr('limit', query.limit, defaultLimit, mostEvents);
+  const limit = countOr('limit', query.limit, defaultLimit, maxEvents);
   const descending = parseOrder(query.order_by);
   const filter = parseFilter(query);
   const since = parseTime('since', query.since);
@@ -163,7 +163,7 @@ async function prune(store: Store, now: number, days: number, limit: number): Pr
   const noise = db
     .selectFrom('registry_events')
     .select('id')
-    .where('type', 'in', [...chatter]);
+    .where('type', 'in', [...minorTypes]);
   const kept = await noise.orderBy('id', 'desc').offset(limit).limit(1).executeTakeFirst();
   return old + (kept ? await forget(store, noise.where('id', '<=', kept.id)) : 0);
 }
@@ -188,7 +188,7 @@ async function forget(
 }
 
 /** Changes that do not affect deployment. */
-const chatter: EventType[] = [
+const minorTypes: EventType[] = [
   'registered_model.description_changed',
   'registered_model.tags_changed',
   'model_version.description_changed',
@@ -197,16 +197,24 @@ const chatter: EventType[] = [
 ];
 
 /** @throws `invalid` with the parameter and its rule */
-export function parseFilter({ type, name, version }: EventFilterQuery, parameter = 'type'): EventFilter {
+export function parseFilter({ type, name, version }: EventFilterQuery): EventFilter {
   const wanted = type === undefined ? [] : Array.isArray(type) ? type : [type];
-  const types = wanted.flatMap((word) => {
-    const meant = eventTypes.filter((known) => known === word || known.startsWith(`${word}.`));
+  return {
+    types: parseTypes(wanted, eventTypes, 'type'),
+    name: name ?? null,
+    version: version ?? null,
+    registry: null,
+  };
+}
+
+/** Expands first parts such as `model_version_alias`. @throws `invalid` with the parameter */
+export const parseTypes = <Type extends string>(words: string[], known: readonly Type[], parameter: string): Type[] =>
+  words.flatMap((word) => {
+    const meant = known.filter((type) => type === word || type.startsWith(`${word}.`));
     if (meant.length === 0)
-      throw bad(parameter, `must be one of ${eventTypes.join(', ')}, or what stands before the dot`, word);
+      throw bad(parameter, `must be one of ${known.join(', ')}, or the part before the dot`, word);
     return meant;
   });
-  return { types, name: name ?? null, version: version ?? null, registry: null };
-}
 
 export const passes = ({ types, name, version, registry }: EventFilter, event: RegistryEvent): boolean =>
   (registry === null || event.registry === registry) &&

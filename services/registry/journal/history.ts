@@ -23,7 +23,7 @@ export async function historyOf(deps: Deps, name: string, query: HistoryQuery): 
   const model = deps.model(name);
   if (!model && events.length === 0) {
     const now = await deps.events.nameNow(deps.registry, name);
-    const why = now === null ? 'is neither in MLflow nor in the journal' : `is called ${JSON.stringify(now)} now`;
+    const why = now === null ? 'is neither in MLflow nor in the journal' : `was renamed to ${JSON.stringify(now)}`;
     throw notFound(`Model ${JSON.stringify(name)} ${why}`, { parameter: 'model_name', value: name });
   }
   // Events of another source are no history of this one.
@@ -37,7 +37,7 @@ export async function historyOf(deps: Deps, name: string, query: HistoryQuery): 
     stage,
     recorded_since: span?.since ?? null,
     current,
-    at: query.at === undefined ? null : holdersAt(turns, query.at, span),
+    at: query.at === undefined ? null : versionsAt(turns, query.at, span),
     ...rollback(turns, current, stage, span?.since ?? null),
     turns,
   };
@@ -47,7 +47,7 @@ function parseStage(text: string | undefined): Stage {
   const stage = stages.find((known) => known.toLowerCase() === (text ?? 'Production').toLowerCase());
   const constraint = `must be one of ${stages.join(', ')}`;
   if (!stage)
-    throw invalid(`stage ${constraint}, not ${JSON.stringify(text)}`, { parameter: 'stage', constraint, value: text });
+    throw invalid(`stage ${constraint} (got ${JSON.stringify(text)})`, { parameter: 'stage', constraint, value: text });
   return stage;
 }
 
@@ -121,17 +121,17 @@ function rollback(turns: Turn[], current: string[], stage: Stage, since: string 
   const recorded = since === null ? 'nothing was recorded yet' : `recording began at ${since}`;
   const reason =
     earlier.length > 0
-      ? `the versions that were ${stage} before are not in MLflow any more`
-      : `no other version is known to have been ${stage}; ${recorded}`;
+      ? `the former versions in ${stage} no longer exist in MLflow`
+      : `no other version is known to have been in ${stage}; ${recorded}`;
   return { rollback_target: null, rollback_reason: reason };
 }
 
 /** The exact time between two polls is unknown: such versions are listed separately. */
-function holdersAt(turns: Turn[], text: string, span: { since: string; until: string } | null): ModelHistory['at'] {
+function versionsAt(turns: Turn[], text: string, span: { since: string; until: string } | null): ModelHistory['at'] {
   const time = parseTime('at', text) ?? '';
   if (span === null || time < span.since) return { time, versions: null, uncertain: [] };
   if (time > span.until) {
-    const constraint = `must not be later than the last look at the registry, ${span.until}`;
+    const constraint = `must not be later than the last poll of the registry, ${span.until}`;
     throw invalid(`at ${constraint}`, { parameter: 'at', constraint, value: text });
   }
   const certain = turns.filter(

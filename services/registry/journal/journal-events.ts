@@ -18,18 +18,18 @@ export async function insertEvents(
   transaction: Transaction,
   registry: string,
   changes: Change[],
-  look: Writing,
+  poll: Writing,
 ): Promise<RegistryEvent[]> {
   const events: RegistryEvent[] = [];
-  const breath = createYielder();
+  const yielder = createYielder();
   for (let from = 0; from < changes.length; from += eventsAtOnce) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     const some = changes.slice(from, from + eventsAtOnce).map((change) => ({
       ...change,
       registry,
       changedAt: isoTime(change.changedAt),
-      notBefore: lastThere(change, look.missed) ?? look.notBefore,
-      observedAt: look.at,
+      notBefore: lastThere(change, poll.missed) ?? poll.notBefore,
+      observedAt: poll.at,
     }));
     const inserted = await transaction
       .insertInto('registry_events')

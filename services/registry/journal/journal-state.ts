@@ -17,7 +17,7 @@ export async function loadState(store: Store, registry: string): Promise<Map<str
   const db = await store.db();
   const models = new Map<string, Omit<ModelState, 'versions'> & { versions: VersionState[] }>();
   let last: StateRow | null = null;
-  const breath = createYielder();
+  const yielder = createYielder();
   for (;;) {
     let query = db.selectFrom('registry_state').selectAll().where('registry', '=', registry);
     if (last) {
@@ -32,7 +32,7 @@ export async function loadState(store: Store, registry: string): Promise<Map<str
       models.set(row.name, model);
       if (row.version === '') Object.assign(model, JSON.parse(row.state));
       else model.versions.push(JSON.parse(row.state) as VersionState);
-      if (breath.due()) await breath.yieldNow();
+      if (yielder.due()) await yielder.yieldNow();
     }
     last = rows.at(-1) ?? null;
     if (rows.length < rowsAtOnce) return models;
@@ -61,8 +61,8 @@ export function stateChanges(
   const put = [...now]
     .filter(([version, row]) => isRenamed || old.get(version)?.state !== row.state)
     .map(([, row]) => row);
-  const gone = [...old.values()].filter((row) => isRenamed || !now.has(row.version));
-  return { put, drop: gone.map((row) => ({ name: row.name, version: row.version })) };
+  const removed = [...old.values()].filter((row) => isRenamed || !now.has(row.version));
+  return { put, drop: removed.map((row) => ({ name: row.name, version: row.version })) };
 }
 
 function rowsOf(registry: string, name: string, model: ModelState | null): Map<string, StateRow> {
@@ -100,7 +100,7 @@ export async function writeState(
   put: StateRow[],
   drop: { name: string; version: string }[],
 ): Promise<void> {
-  const breath = createYielder();
+  const yielder = createYielder();
   for (const { name, version } of drop) {
     await db
       .deleteFrom('registry_state')
@@ -108,10 +108,10 @@ export async function writeState(
       .where('name', '=', name)
       .where('version', '=', version)
       .execute();
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
   }
   for (let from = 0; from < put.length; from += rowsAtOnce) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     await db
       .insertInto('registry_state')
       .values(put.slice(from, from + rowsAtOnce))

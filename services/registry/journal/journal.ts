@@ -115,7 +115,7 @@ async function loadJournalState({ store, registry, source, log }: JournalOptions
   };
   if (!row) return nothingYet;
   if (row.source !== source()) {
-    log.warn({ registry }, 'the journal was written over another source: recording begins anew, with no events');
+    log.warn({ registry }, 'the journal belongs to another source: recording restarts without events');
     return nothingYet;
   }
   const models = await loadState(store, registry);
@@ -192,9 +192,9 @@ async function recordFirstSnapshot(
   await db.deleteFrom('registry_state').where('registry', '=', registry).execute();
   const models = new Map<string, ModelState>();
   let put: StateRow[] = [];
-  const breath = createYielder();
+  const yielder = createYielder();
   for (const model of snapshot.models.values()) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     models.set(model.name, model);
     put.push(...stateChanges(registry, model.name, null, model).put);
     if (put.length < rowsAtOnce) continue;
@@ -223,21 +223,21 @@ const emptyState = () => ({ models: new Map<string, ModelState>(), missed: new M
 /** Classifies the polled models: seen, renamed, missing. */
 function compareNames(known: JournalState, snapshot: Snapshot, names: ReadonlySet<string> | null) {
   const isMeant = ({ name }: { name: string }) => names === null || names.has(name);
-  const looked = [...snapshot.models.values()].filter(isMeant);
+  const selected = [...snapshot.models.values()].filter(isMeant);
   // A poll of some models cannot distinguish a new model from a renamed one; the next whole poll can.
   const couldBeRenamed = (model: RegisteredModel) =>
     names !== null && !known.models.has(model.name) && createdAt(known).has(model.createdAt);
-  const seen = looked.filter((model) => !couldBeRenamed(model));
-  const gone = [...known.models.values()].filter((model) => isMeant(model) && !snapshot.models.has(model.name));
+  const seen = selected.filter((model) => !couldBeRenamed(model));
+  const removed = [...known.models.values()].filter((model) => isMeant(model) && !snapshot.models.has(model.name));
   const appeared =
-    gone.length === 0 ? [] : [...snapshot.models.values()].filter((model) => !known.models.has(model.name));
-  const renames = findRenames(gone, appeared);
+    removed.length === 0 ? [] : [...snapshot.models.values()].filter((model) => !known.models.has(model.name));
+  const renames = findRenames(removed, appeared);
   const renamed = new Set(renames.values());
   return {
     seen,
     renames,
-    isDoubtful: seen.length < looked.length,
-    vanished: gone.filter((model) => !renamed.has(model.name)),
+    isDoubtful: seen.length < selected.length,
+    vanished: removed.filter((model) => !renamed.has(model.name)),
   };
 }
 
@@ -258,16 +258,16 @@ async function write(options: JournalOptions, steps: Step[], poll: Writing): Pro
     if (numUpdatedRows === 0n) throw new RevisionConflict('another instance has written this journal');
     const changes = steps.flatMap((step) => step.changes);
     // Followers read by id, so ids must be committed in order.
-    if (changes.length > 0) await store.inTurn(transaction, 'registry events');
+    if (changes.length > 0) await store.serialised(transaction, 'registry events');
     const events = await insertEvents(transaction, registry, changes, poll);
     if (events.length > 0) await options.enqueue(transaction, events);
-    const breath = createYielder();
+    const yielder = createYielder();
     const [put, drop]: [Parameters<typeof writeState>[2], Parameters<typeof writeState>[3]] = [[], []];
     for (const { name, before, after } of steps) {
       const rows = stateChanges(registry, name, before, after);
       put.push(...rows.put);
       drop.push(...rows.drop);
-      if (breath.due()) await breath.yieldNow();
+      if (yielder.due()) await yielder.yieldNow();
     }
     await writeState(transaction, registry, put, drop);
     return events;

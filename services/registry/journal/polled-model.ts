@@ -20,9 +20,9 @@ export function modelAfterPoll(
   };
   if (!seen) return before && isGone(before.name) ? null : before;
   if (seen.unlisted && before) return modelAfterPoll(before, asListed(seen, before), missedBefore, missed, seenAt);
-  const there = new Set(seen.versions.map((item) => item.version));
+  const presentVersions = new Set(seen.versions.map((item) => item.version));
   const sameModel = before !== null && isSame(before, seen);
-  const lost = before?.versions.filter((item) => !there.has(item.version)) ?? [];
+  const lost = before?.versions.filter((item) => !presentVersions.has(item.version)) ?? [];
   const held = sameModel ? lost.filter((item) => !isGone(`${item.version}\n${seen.name}`)) : [];
   if (held.length === 0) return seen;
   const versions = [...seen.versions, ...held.map((item) => withoutAlias(item, seen))].sort(

@@ -44,7 +44,7 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
     for (const wake of waiting) wake();
   };
 
-  const tell = (made: RegistryEvent[], isNext: boolean) => {
+  const send = (made: RegistryEvent[], isNext: boolean) => {
     published += 1;
     newest.add(made, isNext);
     wakeAll();
@@ -61,14 +61,14 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
       const start = await beginning(events, resumeAt);
       let { cursor } = start;
       yield start.text;
-      const breath = createYielder();
+      const yielder = createYielder();
       while (!over.aborted) {
         const before = published;
         const found = await newest.after(cursor);
         const text = found.flatMap((item) => (passes(filter, item.event) ? item.text : [])).join('');
         cursor = found.at(-1)?.event.id ?? cursor;
         if (text !== '') yield text;
-        if (breath.due()) await breath.yieldNow();
+        if (yielder.due()) await yielder.yieldNow();
         if (found.length > 0 || published !== before) continue;
         if (!(await waitFor(waiting, clock, heartbeatMs, over))) yield ': still here\n\n';
       }
@@ -83,9 +83,9 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
       const resumeAt = parseEventId(lastEventId ?? query.last_event_id);
       return frames(filter, resumeAt, signal, seats.take(signal));
     },
-    publish: (made) => tell(made, false),
+    publish: (made) => send(made, false),
     catchUp: async () => {
-      if (waiting.size > 0) tell(await newest.missed(), true);
+      if (waiting.size > 0) send(await newest.missed(), true);
     },
     clients: seats.taken,
     stop: () => {
@@ -104,7 +104,7 @@ function createSeats(most: number) {
      * @returns a function that releases the slot; it is also released if the client disconnects before its first frame
      */
     take: (signal: AbortSignal): (() => void) => {
-      if (taken >= most) throw unavailable(`${most} clients follow the stream already (STREAM_MAX_CLIENTS)`);
+      if (taken >= most) throw unavailable(`the maximum of ${most} stream clients is reached (STREAM_MAX_CLIENTS)`);
       taken += 1;
       let isTaken = true;
       const free = () => {
@@ -194,5 +194,5 @@ const gap = (after: number, before: number): string =>
 function parseEventId(text: string | undefined): number | null {
   if (text === undefined || text === '') return null;
   if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw bad('Last-Event-ID', 'must be the id of an event, a whole number', text);
+  throw bad('Last-Event-ID', 'must be an event id, an integer', text);
 }

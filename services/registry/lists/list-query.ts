@@ -55,7 +55,7 @@ export function parseListQuery<Item>(query: ModelListQuery, kind: ListKind<Item>
 /** A whole number from 1; clamped to `max`, as documented for MAX_MODELS_RETURNED. */
 function parseLimit(text: string | undefined, max: number): number {
   if (text === undefined) return max;
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw bad('limit', 'must be a whole number from 1', text);
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw bad('limit', 'must be an integer of at least 1', text);
   return Math.min(Number(text), max);
 }
 
@@ -175,7 +175,7 @@ function parseFields<Item>(text: string | undefined, kind: ListKind<Item>): (ite
     if (!kind.fields.includes(top))
       throw bad(
         'fields',
-        `may hold ${[...kind.fields, ...(kind.hasMetrics ? ['metrics.<name>'] : []), 'tags.<key>'].join(', ')}`,
+        `must contain only ${[...kind.fields, ...(kind.hasMetrics ? ['metrics.<name>'] : []), 'tags.<key>'].join(', ')}`,
         field,
       );
     return { top, key };

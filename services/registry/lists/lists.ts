@@ -74,10 +74,10 @@ async function makeAnswer<Item>(
 }
 
 async function jsonArray<Item>(items: Item[], toJson: (item: Item) => unknown): Promise<Buffer> {
-  const breath = createYielder();
+  const yielder = createYielder();
   const chunks: Buffer[] = [];
   for (let from = 0; from < items.length; from += itemsPerChunk) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     const text = JSON.stringify(items.slice(from, from + itemsPerChunk).map(toJson));
     chunks.push(Buffer.from(`${from === 0 ? '[' : ','}${text.slice(1, -1)}`));
   }

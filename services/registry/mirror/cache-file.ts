@@ -56,7 +56,7 @@ export async function* encodeCache(
     rounds: about.rounds,
   };
   const hash = createHash('sha256');
-  const breath = createYielder();
+  const yielder = createYielder();
   const line = (value: unknown): Buffer => {
     const bytes = Buffer.from(`${JSON.stringify(value)}\n`);
     hash.update(bytes);
@@ -65,7 +65,7 @@ export async function* encodeCache(
   yield line(header);
   for (const part of parts) {
     for (let from = 0; from < rows[part].length; from += rowsPerLine) {
-      if (breath.due()) await breath.yieldNow();
+      if (yielder.due()) await yielder.yieldNow();
       yield line({ [part]: rows[part].slice(from, from + rowsPerLine) });
     }
   }
@@ -91,12 +91,12 @@ export async function decodeCache(bytes: Buffer, fingerprint: string): Promise<L
   const firstLineEnd = bytes.indexOf('\n');
   const header = parseHeader(bytes.subarray(0, Math.max(firstLineEnd, 0)).toString());
   if (header?.format !== format)
-    return { status: 'unusable', reason: 'foreign', why: 'it is not a cache of this program' };
-  if (!checksum) return corrupt('its end is missing');
-  const breath = createYielder();
+    return { status: 'unusable', reason: 'foreign', why: 'it is not a cache file of this service' };
+  if (!checksum) return corrupt('it is truncated');
+  const yielder = createYielder();
   const hash = createHash('sha256');
   for (let from = 0; from < lastLine; from += hashedAtOnce) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     hash.update(bytes.subarray(from, Math.min(from + hashedAtOnce, lastLine)));
   }
   if (hash.digest('hex') !== checksum) return corrupt('its checksum does not match');
@@ -108,7 +108,7 @@ export async function decodeCache(bytes: Buffer, fingerprint: string): Promise<L
     };
   }
   if (header.fingerprint !== fingerprint) {
-    return { status: 'unusable', reason: 'foreign', why: `it was made from another source (${header.source})` };
+    return { status: 'unusable', reason: 'foreign', why: `it belongs to another source (${header.source})` };
   }
   const rows: RegistryRows = {
     experiments: [],
@@ -118,7 +118,7 @@ export async function decodeCache(bytes: Buffer, fingerprint: string): Promise<L
     serverVersion: header.server_version,
   };
   for (let from = firstLineEnd + 1; from < lastLine; ) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     const to = bytes.indexOf('\n', from);
     const line = JSON.parse(bytes.toString('utf8', from, to)) as Partial<RegistryRows>;
     for (const part of parts) rows[part].push(...((line[part] ?? []) as never[]));

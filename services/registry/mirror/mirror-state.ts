@@ -70,10 +70,10 @@ export function createMirrorState(source: RegistrySource, origin: Content['origi
       }
       // What another instance read says that the source answers, as long as this one has not tried.
       if (swap.cause === 'shared' && connection.connected() === null) connection.answered();
-      const told = tellAll(subscribers, swap);
+      const notified = notifyAll(subscribers, swap);
       // The configured source stays open while sample data is shown in its place.
       if (before.origin === 'sample' && before.source !== source) await before.source.close();
-      await told;
+      await notified;
       return true;
     },
     /** Sets the shared revision that the snapshot contains. */
@@ -88,7 +88,7 @@ export function createMirrorState(source: RegistrySource, origin: Content['origi
 }
 
 /** Calls subscribers in order; synchronous up to the first one that returns a promise. */
-const tellAll = (subscribers: readonly Subscriber[], swap: Swap): Promise<void> | null =>
+const notifyAll = (subscribers: readonly Subscriber[], swap: Swap): Promise<void> | null =>
   subscribers.reduce(
     (before: Promise<void> | null, subscriber) =>
       before === null ? (subscriber(swap) ?? null) : before.then(() => subscriber(swap)),

@@ -90,10 +90,10 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
   });
   let waitingSince: number | null = null;
   const markUnreachable = (error: TowerError): void => {
-    // A read aborted by shutdown says nothing about the source.
+    // A read aborted by shutdown tells nothing about the source.
     if (stopping.signal.aborted || !source || state.content().source !== source) return;
     if (!state.failed(error)) return;
-    log.warn({ reason: state.lastError() }, 'MLflow does not answer; answering from memory');
+    log.warn({ reason: state.lastError() }, 'MLflow does not answer; serving from memory');
     onNews?.();
   };
   return {
@@ -218,7 +218,7 @@ const ping = (source: RegistrySource, signal: AbortSignal): Promise<void> =>
 
 async function startFromSample(state: MirrorState, read: () => Promise<Snapshot>, log: Log): Promise<void> {
   await read();
-  log.info({ source: state.content().source.label }, 'MLFLOW_TRACKING_URI is not set: this is SAMPLE DATA, not yours');
+  log.info({ source: state.content().source.label }, 'MLFLOW_TRACKING_URI is not set: serving SAMPLE DATA');
 }
 
 async function startFromCache(
@@ -234,7 +234,7 @@ async function startFromCache(
   const snapshot = await build(cached.rows, cached.readAt);
   await state.swap({ cause: 'cache', snapshot, source, origin: 'mlflow', revision: null });
   const readAt = new Date(cached.readAt).toISOString();
-  log.info({ versions: snapshot.versions.length, read_at: readAt }, 'ready from the cache file');
+  log.info({ versions: snapshot.versions.length, read_at: readAt }, 'loaded the cache file');
 }
 
 function statusOf(

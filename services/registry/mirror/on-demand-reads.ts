@@ -10,7 +10,7 @@ import { createReadCache } from './read-cache.ts';
 type Options = { cacheEnabled: boolean; readCacheMs: number; timeoutMs: number; clock: Clock };
 
 /** Maximum length of a run list: each run has all its metrics, params and tags. */
-const mostRuns = 1000;
+const maxRuns = 1000;
 
 /** Reads on demand from the source, cached. */
 export function createOnDemandReads(options: Options, mirror: Mirror, stopping: AbortSignal) {
@@ -26,7 +26,7 @@ export function createOnDemandReads(options: Options, mirror: Mirror, stopping: 
     return (key: unknown, read: (source: RegistrySource, signal: AbortSignal) => Promise<T[]>) => {
       const source = mirror.source();
       const limit = () => AbortSignal.any([stopping, AbortSignal.timeout(options.timeoutMs)]);
-      return tell(mirror, () => reads(JSON.stringify([source.fingerprint, key]), () => read(source, limit())));
+      return reported(mirror, () => reads(JSON.stringify([source.fingerprint, key]), () => read(source, limit())));
     };
   };
   const [runs, points, logged] = [remembered<Run>(), remembered<MetricPoint>(), remembered<MetricPoint>()];
@@ -35,8 +35,8 @@ export function createOnDemandReads(options: Options, mirror: Mirror, stopping: 
     runs: async (experimentId: string, limitText: string | undefined) => {
       const count = parseRunLimit(limitText);
       checkExperiment(mirror, experimentId);
-      // Only two lengths are read and cached, whatever the limit: a copy per limit would add up.
-      const size = count <= 100 ? 100 : mostRuns;
+      // Only two lengths are read and cached, for any limit: a copy per limit would add up.
+      const size = count <= 100 ? 100 : maxRuns;
       const reading = await runs([experimentId, size], async (source, signal) =>
         (await source.readRuns(experimentId, size, signal)).map(runInfo),
       );
@@ -54,11 +54,11 @@ export function createOnDemandReads(options: Options, mirror: Mirror, stopping: 
 }
 
 /** A failed read marks the source as down; while it is down, no value is fresh. */
-async function tell<T>(mirror: Mirror, read: () => Promise<Reading<T>>): Promise<Reading<T>> {
+async function reported<T>(mirror: Mirror, read: () => Promise<Reading<T>>): Promise<Reading<T>> {
   try {
     const reading = await read();
     // A stale value in place of a failed read counts as a failure too.
-    if (reading.stale) mirror.markUnreachable(unavailable('MLflow did not answer a read on demand'));
+    if (reading.stale) mirror.markUnreachable(unavailable('MLflow did not answer an on-demand read'));
     return { ...reading, stale: reading.stale || mirror.status().stale };
   } catch (error) {
     if (error instanceof TowerError && error.code === 'unavailable') mirror.markUnreachable(error);

@@ -35,7 +35,7 @@ export function createPersistence(path: string | null, state: MirrorState, log: 
       if (cache.status === 'loaded') return cache;
       if (cache.status === 'unusable') {
         const aside = await setAside(path, cache.reason);
-        log.warn({ file: path, set_aside_as: aside }, `the cache file is not used: ${cache.why}`);
+        log.warn({ file: path, set_aside_as: aside }, `ignoring the cache file: ${cache.why}`);
       }
       return null;
     },
@@ -50,7 +50,7 @@ export function createPersistence(path: string | null, state: MirrorState, log: 
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         if (code === 'ENOENT') return false;
-        throw unavailable(`the cache file cannot be removed (${code})`, error);
+        throw unavailable(`cannot delete the cache file (${code})`, error);
       }
     },
   };

@@ -63,11 +63,11 @@ export function createReader({ aliasTable, rereadEvery, monitoredRunIds, cacheEn
 
 /** The rows of some models. */
 function partsOf({ models, versions, runs }: RegistryRows, names: ReadonlySet<string>): ModelRows {
-  const theirs = versions.filter((row) => names.has(row.name));
-  const runIds = new Set(theirs.map((row) => row.runId));
+  const ofNames = versions.filter((row) => names.has(row.name));
+  const runIds = new Set(ofNames.map((row) => row.runId));
   return {
     models: models.filter((row) => names.has(row.name)),
-    versions: theirs,
+    versions: ofNames,
     runs: runs.filter((run) => runIds.has(run.runId)),
   };
 }

@@ -100,7 +100,7 @@ async function timed<T>(options: RefreshOptions, read: (signal: AbortSignal) => 
     }
     throw failure;
   } finally {
-    over.abort(new Error('the read is over'));
+    over.abort(new Error('the read has ended'));
   }
 }
 
@@ -114,13 +114,13 @@ async function showSample({ state, reader, openSample, stopping, clock, log }: R
   // Another instance's snapshot may have arrived meanwhile.
   if (!(await state.swap({ cause: 'sample', snapshot, source, origin: 'sample', revision: null }, null)))
     return source.close();
-  const text = 'MLflow cannot be reached: SAMPLE DATA is shown until it answers (ENABLE_MOCK_DATA=true)';
+  const text = 'MLflow is unreachable: serving SAMPLE DATA until it answers (ENABLE_MOCK_DATA=true)';
   log.warn({ reason: state.lastError() }, text);
 }
 
 function asUnavailable(error: unknown, limit: AbortSignal, timeoutMs: number): TowerError {
   if (limit.aborted)
-    return unavailable(`the registry could not be read within ${timeoutMs / 1000} s (CACHE_TIMEOUT_SECONDS)`, error);
+    return unavailable(`failed to read the registry within ${timeoutMs / 1000} s (CACHE_TIMEOUT_SECONDS)`, error);
   if (error instanceof TowerError) return error;
-  return unavailable('the registry could not be read', error);
+  return unavailable('failed to read the registry', error);
 }

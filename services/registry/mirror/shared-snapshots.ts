@@ -17,7 +17,7 @@ export type SharedSnapshots = {
   /** The current metadata for this source; null if there is none. */
   head(fingerprint: string): Promise<Head | null>;
   /** The current rows and their revision. `mine`: this instance's rows, returned if they are identical. */
-  take(fingerprint: string, mine: RegistryRows | null): Promise<{ rows: RegistryRows; head: Head } | null>;
+  take(fingerprint: string, ownRows: RegistryRows | null): Promise<{ rows: RegistryRows; head: Head } | null>;
   /** Stores rows as the next revision. @returns its number; null if another instance stored one after `after` first */
   put(
     rows: RegistryRows,
@@ -40,10 +40,11 @@ export function createSharedSnapshots(store: Store, registry: string, log: Log):
       const row = await found(fingerprint);
       return row && headOf(row);
     },
-    take: async (fingerprint, mine) => {
+    take: async (fingerprint, ownRows) => {
       const row = await found(fingerprint);
       if (!row) return null;
-      if (mine && known?.rows === mine && known.content === row.content) return { rows: mine, head: headOf(row) };
+      if (ownRows && known?.rows === ownRows && known.content === row.content)
+        return { rows: ownRows, head: headOf(row) };
       const db = await store.db();
       // One statement, for a consistent row: it may be a later revision by now.
       const whole = await db
@@ -87,7 +88,8 @@ function finder(store: Store, registry: string, log: Log) {
       .where('registry', '=', registry)
       .executeTakeFirst();
     if (!row || row.fingerprint === fingerprint) return row ?? null;
-    const text = 'another tower over this store reads the registry from another source; all should read the same';
+    const text =
+      'another instance of this store reads the registry from another source; all instances must read the same one';
     if (!isWarned) log.warn({ registry, theirs: row.source }, text);
     isWarned = true;
     return null;

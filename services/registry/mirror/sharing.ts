@@ -38,7 +38,7 @@ export function createSharing(options: Options) {
   const unshared: Unshared = { models: new Map(), isWhole: false };
   let last: Promise<unknown> = Promise.resolve();
   /** Serialized: publishing and following must not interleave. */
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+  const serialised = <T>(work: () => Promise<T>): Promise<T> => {
     const done = last.then(work);
     last = done.catch(() => undefined);
     return done;
@@ -56,13 +56,13 @@ export function createSharing(options: Options) {
      */
     publish: async ({ cause, origin }: { cause: string; origin: string }): Promise<void> => {
       if (origin === 'sample' || (cause !== 'read' && cause !== 'models')) return;
-      await inTurn(() => publish(options, unshared)).catch((error: unknown) =>
+      await serialised(() => publish(options, unshared)).catch((error: unknown) =>
         log.warn({ err: error }, 'failed to publish the snapshot'),
       );
     },
     /** Takes over a snapshot of another instance, which also journaled it. @returns whether there is a snapshot */
     follow: (): Promise<boolean> =>
-      inTurn(async () => {
+      serialised(async () => {
         const head = await shared.head(source.fingerprint);
         const { snapshot, revision } = state.content();
         if (!head || head.revision === revision) return snapshot !== null;
@@ -83,7 +83,7 @@ async function publish(options: Options, unshared: Unshared): Promise<void> {
     if (head && head.revision !== state.content().revision && !(await merge(options, unshared, head))) continue;
     const { snapshot } = state.content();
     if (!snapshot || (unshared.models.size === 0 && !unshared.isWhole)) return;
-    const mine = new Map(unshared.models);
+    const ownSnapshot = new Map(unshared.models);
     const isWhole = unshared.isWhole;
     // Models that others read by name, unless the whole is newer.
     const named = [...(head?.named ?? [])].filter(([, at]) => at >= snapshot.readAt);
@@ -93,10 +93,15 @@ async function publish(options: Options, unshared: Unshared): Promise<void> {
       readAt: snapshot.readAt,
       rounds: state.rounds(),
     };
-    const revision = await shared.put(snapshot.rows, about, new Map([...named, ...mine]), head?.revision ?? null);
+    const revision = await shared.put(
+      snapshot.rows,
+      about,
+      new Map([...named, ...ownSnapshot]),
+      head?.revision ?? null,
+    );
     if (revision === null) continue;
     state.published(revision);
-    for (const [name, at] of mine) if (unshared.models.get(name) === at) unshared.models.delete(name);
+    for (const [name, at] of ownSnapshot) if (unshared.models.get(name) === at) unshared.models.delete(name);
     // A whole read that arrived meanwhile is published by its own call.
     if (isWhole && state.content().snapshot === snapshot) unshared.isWhole = false;
     return;
@@ -107,14 +112,15 @@ async function publish(options: Options, unshared: Unshared): Promise<void> {
 async function merge(options: Options, unshared: Unshared, head: Head): Promise<boolean> {
   const { state } = options;
   const { snapshot, origin } = state.content();
-  const mine = origin === 'mlflow' ? snapshot : null;
-  if (!mine || head.readAt > mine.readAt || !unshared.isWhole) return take(options, unshared);
+  const ownSnapshot = origin === 'mlflow' ? snapshot : null;
+  if (!ownSnapshot || head.readAt > ownSnapshot.readAt || !unshared.isWhole) return take(options, unshared);
   // This instance's whole read is later: only models that others read by name since it began are newer.
-  const names = new Set([...head.named].filter(([, at]) => at >= mine.readAt).map(([name]) => name));
-  const merged = await reread(options, mine, names);
-  if (state.content().snapshot !== mine) return false;
-  if (merged === mine) state.published(head.revision);
-  else await state.swap({ ...state.content(), cause: 'reread', snapshot: merged, revision: head.revision }, mine);
+  const names = new Set([...head.named].filter(([, at]) => at >= ownSnapshot.readAt).map(([name]) => name));
+  const merged = await reread(options, ownSnapshot, names);
+  if (state.content().snapshot !== ownSnapshot) return false;
+  if (merged === ownSnapshot) state.published(head.revision);
+  else
+    await state.swap({ ...state.content(), cause: 'reread', snapshot: merged, revision: head.revision }, ownSnapshot);
   return true;
 }
 
@@ -122,17 +128,22 @@ async function merge(options: Options, unshared: Unshared, head: Head): Promise<
 async function take(options: Options, unshared: Unshared): Promise<boolean> {
   const { shared, source, state, reader } = options;
   const { snapshot: before, origin } = state.content();
-  const mine = origin === 'mlflow' ? before : null;
-  const taken = await shared.take(source.fingerprint, mine?.rows ?? null);
+  const ownSnapshot = origin === 'mlflow' ? before : null;
+  const taken = await shared.take(source.fingerprint, ownSnapshot?.rows ?? null);
   if (!taken) return true;
   const { rows, head } = taken;
-  const theirs = mine && rows === mine.rows ? { ...mine, readAt: head.readAt } : await reader.build(rows, head.readAt);
+  const sharedSnapshot =
+    ownSnapshot && rows === ownSnapshot.rows
+      ? { ...ownSnapshot, readAt: head.readAt }
+      : await reader.build(rows, head.readAt);
   const names = new Set(unshared.models.keys());
-  const snapshot = await reread(options, theirs, names).catch((error: unknown) => {
+  const snapshot = await reread(options, sharedSnapshot, names).catch((error: unknown) => {
     // An instance whose MLflow is down still follows the others.
     options.log.warn({ err: error, models: [...names] }, 'failed to reread models; merging by time of read');
     for (const [name, at] of unshared.models) if (at < head.readAt) unshared.models.delete(name);
-    return mine ? reader.copyModels(theirs, new Set(unshared.models.keys()), mine) : theirs;
+    return ownSnapshot
+      ? reader.copyModels(sharedSnapshot, new Set(unshared.models.keys()), ownSnapshot)
+      : sharedSnapshot;
   });
   const { revision } = head;
   return state.swap({ cause: 'shared', snapshot, source, origin: 'mlflow', revision }, before);

@@ -34,7 +34,7 @@ export async function compareVersions(
     name,
     champion: side(champion),
     challenger: side(challenger),
-    ...judgeDatasets(datasets),
+    ...compareDatasets(datasets),
     datasets,
     metrics,
     summary: {
@@ -56,7 +56,7 @@ function namedPair(model: RegisteredModel, text: string): [ModelVersion, ModelVe
   const [first = '', second = '', ...rest] = names;
   if (first === '' || second === '' || rest.length > 0 || first === second) {
     const constraint = 'must be two different versions, champion and challenger, such as 3,4';
-    throw invalid(`versions ${constraint}, not ${JSON.stringify(text)}`, {
+    throw invalid(`versions ${constraint} (got ${JSON.stringify(text)})`, {
       parameter: 'versions',
       constraint,
       value: text,
@@ -71,7 +71,7 @@ export function versionOf(model: RegisteredModel, version: string): ModelVersion
   if (found) return found;
   const known = model.versions.slice(-10).map((item) => item.version);
   throw notFound(
-    `Model ${JSON.stringify(model.name)} has no version ${JSON.stringify(version)}; its newest are ${known.join(', ') || 'none'}`,
+    `Model ${JSON.stringify(model.name)} has no version ${JSON.stringify(version)}; the latest are ${known.join(', ') || 'none'}`,
     {
       parameter: 'version',
       value: version,
@@ -84,9 +84,7 @@ function defaultPair(model: RegisteredModel): [ModelVersion, ModelVersion] {
   const others = model.versions.filter((item) => item !== champion);
   const challenger = others.findLast((item) => item.stage === 'Staging') ?? others.at(-1);
   if (champion && challenger) return [champion, challenger];
-  const constraint = champion
-    ? 'must be named: there is no other version'
-    : 'must be named: no version is in production';
+  const constraint = champion ? 'must be set: there is no other version' : 'must be set: no version is in production';
   throw invalid(`versions ${constraint}`, { parameter: 'versions', constraint });
 }
 
@@ -123,27 +121,27 @@ function betterOf(gain: number | null, change: number | null): MetricComparison[
 }
 
 /** Metrics measured on different data are not comparable; this is checked before any verdict. */
-function judgeDatasets(datasets: Comparison['datasets']): Pick<Comparison, 'comparable' | 'comparable_reason'> {
+function compareDatasets(datasets: Comparison['datasets']): Pick<Comparison, 'comparable' | 'comparable_reason'> {
   if (!datasets || datasets.champion.length === 0 || datasets.challenger.length === 0)
-    return { comparable: 'unknown', comparable_reason: 'MLflow has no dataset recorded for both runs' };
+    return { comparable: 'unknown', comparable_reason: 'MLflow has no dataset for both runs' };
   const names = (list: { name: string }[]) => [...new Set(list.map((item) => item.name))].sort().join(', ');
   const [old, now] = [names(datasets.champion), names(datasets.challenger)];
   if (old !== now)
-    return { comparable: 'warn', comparable_reason: `they were measured on other datasets: ${old} and ${now}` };
+    return { comparable: 'warn', comparable_reason: `they were measured on different datasets: ${old} and ${now}` };
   const digests = (list: { name: string; digest: string }[]) =>
     list
       .map((item) => `${item.name} ${item.digest}`)
       .sort()
       .join();
   if (digests(datasets.champion) !== digests(datasets.challenger))
-    return { comparable: 'warn', comparable_reason: `${old} has changed between the two runs (another digest)` };
+    return { comparable: 'warn', comparable_reason: `the digest of ${old} differs between the two runs` };
   return { comparable: 'yes', comparable_reason: `both were measured on ${old}` };
 }
 
 function whyNoParams(champion: ModelVersion, challenger: ModelVersion, problem: string | null): string {
-  if (problem !== null) return `the runs cannot be read: ${problem}`;
+  if (problem !== null) return `cannot read the runs: ${problem}`;
   const without = [champion, challenger].filter((item) => item.run === null).map((item) => item.version);
-  return `no run is known of version ${without.join(' and ') || `${champion.version} or ${challenger.version}`}`;
+  return `no run of version ${without.join(' and ') || `${champion.version} or ${challenger.version}`} is known`;
 }
 
 function differences(before: Record<string, string>, after: Record<string, string>): Comparison['tags'] {

@@ -14,7 +14,7 @@ export type GateDeps = CompareDeps & {
 };
 
 type Verdict = { passed: boolean; reason: string };
-type Judged = { version: ModelVersion; model: RegisteredModel; baseline: ModelVersion | null };
+type Evaluated = { version: ModelVersion; model: RegisteredModel; baseline: ModelVersion | null };
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
@@ -25,32 +25,40 @@ const dayMs = 24 * hourMs;
  * @throws `not_found` for the model, version or baseline, `invalid` for a version as its own baseline, `conflict` if
  *   there are no rules
  */
-export async function judge(deps: GateDeps, name: string, version: string, request: GateRequest): Promise<GateResult> {
+export async function evaluateGate(
+  deps: GateDeps,
+  name: string,
+  version: string,
+  request: GateRequest,
+): Promise<GateResult> {
   const rules = request.rules ?? deps.rules;
   if (request.baseline === version) {
-    const constraint = 'must be another version than the one that is judged';
+    const constraint = 'must differ from the evaluated version';
     throw invalid(`baseline ${constraint}`, { parameter: 'baseline', constraint, value: version });
   }
-  if (rules.length === 0)
-    throw conflict('There are no rules to judge by: set GATE_RULES_FILE, or send rules', { parameter: 'rules' });
-  const trouble = await deps.refreshModel(name).then(
+  if (rules.length === 0) throw conflict('No rules: set GATE_RULES_FILE, or send rules', { parameter: 'rules' });
+  const failure = await deps.refreshModel(name).then(
     () => null,
     (error: unknown) => publicText(error),
   );
   const model = await deps.model(name);
-  const judged = { version: versionOf(model, version), model, baseline: baselineOf(model, version, request.baseline) };
+  const evaluated = {
+    version: versionOf(model, version),
+    model,
+    baseline: baselineOf(model, version, request.baseline),
+  };
   const verdicts: GateResult['rules'] = [];
-  if (trouble !== null)
+  if (failure !== null)
     verdicts.push({
       rule: { ready: true },
       passed: false,
-      reason: `this was judged from memory, which is not enough: ${trouble}`,
+      reason: `evaluated from memory, which is not sufficient: ${failure}`,
     });
-  for (const rule of rules) verdicts.push({ rule, ...(await check(deps, rule, judged)) });
+  for (const rule of rules) verdicts.push({ rule, ...(await check(deps, rule, evaluated)) });
   return {
     name,
     version,
-    baseline: judged.baseline?.version ?? null,
+    baseline: evaluated.baseline?.version ?? null,
     status: verdicts.every((item) => item.passed) ? 'pass' : 'fail',
     evaluated_at: new Date(deps.now()).toISOString(),
     rules: verdicts,
@@ -63,15 +71,15 @@ function baselineOf(model: RegisteredModel, version: string, named: string | und
   return model.versions.findLast((item) => item.stage === 'Production' && item.version !== version) ?? null;
 }
 
-async function check(deps: GateDeps, rule: GateRule, judged: Judged): Promise<Verdict> {
-  const { version, model } = judged;
-  if ('metric' in rule) return checkMetric(deps, rule, judged);
+async function check(deps: GateDeps, rule: GateRule, evaluated: Evaluated): Promise<Verdict> {
+  const { version, model } = evaluated;
+  if ('metric' in rule) return checkMetric(deps, rule, evaluated);
   if ('tag' in rule) return checkTag(rule, { ...model.tags, ...version.tags });
   if ('owner' in rule) return checkOwner(deps.ownerTags, { ...model.tags, ...version.tags });
   if ('stage' in rule) return verdict(version.stage === rule.stage, `its stage is ${version.stage}`);
   if ('ready' in rule) return checkReady(version);
-  if ('same_dataset' in rule) return checkDataset(deps, judged);
-  if (version.createdAt === null) return verdict(false, 'MLflow does not tell when it was made');
+  if ('same_dataset' in rule) return checkDataset(deps, evaluated);
+  if (version.createdAt === null) return verdict(false, 'MLflow does not record when it was created');
   const age = deps.now() - version.createdAt;
   if ('max_age_days' in rule) return verdict(age <= rule.max_age_days * dayMs, `it is ${round(age / dayMs)} days old`);
   return verdict(age >= rule.min_age_hours * hourMs, `it is ${round(age / hourMs)} hours old`);
@@ -83,15 +91,13 @@ const round = (value: number): number => Number(value.toPrecision(6));
 function checkMetric(
   deps: GateDeps,
   rule: Extract<GateRule, { metric: string }>,
-  { version, baseline }: Judged,
+  { version, baseline }: Evaluated,
 ): Verdict {
   const value = metricOf(version, rule.metric);
   if (value === null) return verdict(false, `version ${version.version} has no value of ${rule.metric}`);
-  if ('min' in rule)
-    return verdict(value >= rule.min, `${rule.metric} is ${round(value)}, at least ${rule.min} is wanted`);
-  if ('max' in rule)
-    return verdict(value <= rule.max, `${rule.metric} is ${round(value)}, at most ${rule.max} is wanted`);
-  if (!baseline) return verdict(false, 'there is no baseline: no other version is in production');
+  if ('min' in rule) return verdict(value >= rule.min, `${rule.metric} is ${round(value)}, minimum ${rule.min}`);
+  if ('max' in rule) return verdict(value <= rule.max, `${rule.metric} is ${round(value)}, maximum ${rule.max}`);
+  if (!baseline) return verdict(false, 'no baseline: no other version is in production');
   const base = metricOf(baseline, rule.metric);
   if (base === null) return verdict(false, `the baseline, version ${baseline.version}, has no value of ${rule.metric}`);
   const direction = directionOf(rule.metric, deps.directions);
@@ -99,13 +105,13 @@ function checkMetric(
   if (gain === null)
     return verdict(
       false,
-      `whether more ${rule.metric} is better is not known; METRICS_HIGHER_IS_BETTER or METRICS_LOWER_IS_BETTER can tell`,
+      `the better direction of ${rule.metric} is unknown; set METRICS_HIGHER_IS_BETTER or METRICS_LOWER_IS_BETTER`,
     );
   const allowed = 'max_loss' in rule ? rule.max_loss : (Math.abs(base) * rule.max_loss_pct) / 100;
   // Tolerates rounding: a loss of exactly the allowed amount passes.
   const passed = gain >= -allowed - 1e-9 * Math.max(1, Math.abs(base));
-  const text = `${rule.metric} is ${round(value)}, the baseline's (version ${baseline.version}) is ${round(base)}; ${direction} is better`;
-  return verdict(passed, passed ? text : `${text}: worse by ${round(-gain)}, at most ${round(allowed)} is allowed`);
+  const text = `${rule.metric} is ${round(value)}, the baseline’s (version ${baseline.version}) is ${round(base)}; ${direction} is better`;
+  return verdict(passed, passed ? text : `${text}: worse by ${round(-gain)}, maximum ${round(allowed)}`);
 }
 
 const metricOf = ({ run }: ModelVersion, name: string): number | null =>
@@ -113,11 +119,11 @@ const metricOf = ({ run }: ModelVersion, name: string): number | null =>
 
 function checkTag(rule: Extract<GateRule, { tag: string }>, tags: Record<string, string>): Verdict {
   const value = Object.hasOwn(tags, rule.tag) ? tags[rule.tag] : undefined;
-  if (value === undefined) return verdict(false, `there is no tag ${rule.tag}`);
+  if (value === undefined) return verdict(false, `tag ${rule.tag} is missing`);
   const passed = rule.equals === undefined || value === rule.equals;
   return verdict(
     passed,
-    `the tag ${rule.tag} is ${JSON.stringify(value.slice(0, 100))}${passed ? '' : `, not ${JSON.stringify(rule.equals)}`}`,
+    `tag ${rule.tag} is ${JSON.stringify(value.slice(0, 100))}${passed ? '' : `, must be ${JSON.stringify(rule.equals)}`}`,
   );
 }
 
@@ -126,20 +132,20 @@ function checkOwner(ownerTags: string[], tags: Record<string, string>): Verdict 
     ([key, value]) => ownerTags.includes(key.toLowerCase()) && value.trim() !== '',
   );
   return found
-    ? verdict(true, `the tag ${found[0]} names an owner`)
-    : verdict(false, `there is no tag ${ownerTags.join(', ')}`);
+    ? verdict(true, `tag ${found[0]} names an owner`)
+    : verdict(false, `missing tag: ${ownerTags.join(', ')}`);
 }
 
 function checkReady({ status, runId, run }: ModelVersion): Verdict {
-  if (status !== 'READY') return verdict(false, `MLflow says ${status}`);
+  if (status !== 'READY') return verdict(false, `status in MLflow: ${status}`);
   if (runId === null) return verdict(false, 'it was registered without a run');
-  if (run === null) return verdict(false, `its run ${runId} is gone`);
+  if (run === null) return verdict(false, `its run ${runId} does not exist`);
   if (run.deleted) return verdict(false, `its run ${runId} was deleted`);
   return verdict(run.status === 'FINISHED', `its run is ${run.status}`);
 }
 
-async function checkDataset(deps: GateDeps, { model, version, baseline }: Judged): Promise<Verdict> {
-  if (!baseline) return verdict(false, 'there is no baseline: no other version is in production');
+async function checkDataset(deps: GateDeps, { model, version, baseline }: Evaluated): Promise<Verdict> {
+  if (!baseline) return verdict(false, 'no baseline: no other version is in production');
   const { comparable, comparable_reason } = await compareVersions(
     deps,
     model.name,

@@ -45,7 +45,7 @@ export async function hygieneOf(
     name,
     version,
     alias,
-    detail: `the alias ${alias} points at version ${version}, which is gone`,
+    detail: `alias ${alias} points at version ${version}, which was deleted`,
   }));
   await forEachYielding(snapshot.models.values(), (model) => {
     for (const finding of ofModel(deps, model, scope === 'all', monitored)) findings.push(finding);
@@ -79,15 +79,15 @@ function ofModel(deps: HygieneDeps, model: RegisteredModel, all: boolean, monito
   const add = (kind: Kind, detail: string, version: string | null = null) =>
     found.push({ kind, name: model.name, version, alias: null, detail });
   const inProduction = model.versions.filter((item) => item.stage === 'Production');
-  const looked = all
+  const checked = all
     ? model.versions
     : model.versions.filter((item) => item.stage === 'Production' || item.stage === 'Staging');
   if (inProduction.length > 1)
     add(
       'several_production_versions',
-      `versions ${inProduction.map((item) => item.version).join(', ')} are in production at once`,
+      `versions ${inProduction.map((item) => item.version).join(', ')} are in production at the same time`,
     );
-  for (const version of looked) {
+  for (const version of checked) {
     const conflict = stageConflict(version, deps.aliasTable);
     if (conflict) add('stage_alias_conflict', conflict, version.version);
     const run = runProblem(version);
@@ -95,12 +95,12 @@ function ofModel(deps: HygieneDeps, model: RegisteredModel, all: boolean, monito
     else if (Object.keys(version.run?.metrics ?? {}).length === 0)
       add('no_metrics', 'its run has no metrics', version.version);
     if (!hasOwner(deps, model, version))
-      add('no_owner', `neither it nor its model has a tag ${deps.ownerTags.join(', ')}`, version.version);
+      add('no_owner', `neither the version nor its model has a tag ${deps.ownerTags.join(', ')}`, version.version);
   }
-  if (model.description.trim() === '' && looked.length > 0) add('no_description', 'the model has no description');
+  if (model.description.trim() === '' && checked.length > 0) add('no_description', 'the model has no description');
   for (const version of inProduction) {
     if (!monitored.has(`${version.name}\n${version.version}`))
-      add('unmonitored_production', 'it is in production and not monitored', version.version);
+      add('unmonitored_production', 'in production but not monitored', version.version);
   }
   const stale = staleness(deps, inProduction);
   if (stale) add('stale_model', stale);
@@ -113,12 +113,12 @@ function stageConflict({ currentStage, aliases }: ModelVersion, table: AliasTabl
   const { stage } = effectiveStage('None', aliases, table);
   return stage === 'None' || stage === currentStage
     ? null
-    : `its stage is ${currentStage}, its aliases (${aliases.join(', ')}) say ${stage}`;
+    : `its stage is ${currentStage}, but its aliases (${aliases.join(', ')}) mean ${stage}`;
 }
 
 function runProblem({ runId, run }: ModelVersion): string | null {
   if (runId === null) return 'it was registered without a run';
-  if (run === null) return `its run ${runId} is gone`;
+  if (run === null) return `its run ${runId} does not exist`;
   return run.deleted ? `its run ${runId} was deleted` : null;
 }
 
@@ -131,5 +131,7 @@ function staleness({ now, staleAfterDays }: HygieneDeps, inProduction: ModelVers
   const newest = Math.max(...inProduction.map((item) => item.createdAt ?? 0), 0);
   if (newest === 0) return null;
   const days = Math.floor((now() - newest) / dayMs);
-  return days > staleAfterDays ? `what is in production was made ${days} days ago (more than ${staleAfterDays})` : null;
+  return days > staleAfterDays
+    ? `the version in production was created ${days} days ago (more than ${staleAfterDays})`
+    : null;
 }

@@ -3,7 +3,7 @@ import { StageName } from '../schemas.ts';
 import { GateRule, GateRules } from './gate-rules.ts';
 
 /** JSON of comparisons, gates and hygiene. */
-const one = z.string().max(512, 'may have 512 characters at most');
+const one = z.string().max(512, 'must have at most 512 characters');
 const Side = z.object({
   version: z.string(),
   stage: StageName,
@@ -15,12 +15,12 @@ const Side = z.object({
 export const MetricComparison = z
   .object({
     name: z.string(),
-    direction: z.enum(['higher', 'lower', 'unknown']).describe('What is better; unknown = nobody has said'),
+    direction: z.enum(['higher', 'lower', 'unknown']).describe('Better direction; unknown = not configured'),
     champion: z.number().nullable(),
     challenger: z.number().nullable(),
     change: z.number().nullable(),
-    change_pct: z.number().nullable().describe('null where the champion has 0 or nothing'),
-    better: z.enum(['champion', 'challenger', 'equal']).nullable().describe('null where that cannot be said'),
+    change_pct: z.number().nullable().describe('null if the champion has 0 or no value'),
+    better: z.enum(['champion', 'challenger', 'equal']).nullable().describe('null if unknown'),
   })
   .meta({ id: 'MetricComparison' });
 export type MetricComparison = z.infer<typeof MetricComparison>;
@@ -31,7 +31,9 @@ const Dataset = z.object({ name: z.string(), digest: z.string() });
 export const CompareQuery = z.strictObject({
   versions: one
     .optional()
-    .describe('Champion and challenger, e.g. 3,4; default: what is in production, and the newest in staging or of all'),
+    .describe(
+      'Champion and challenger, e.g. 3,4; default: the version in production, and the latest in staging or of all',
+    ),
 });
 
 export const Comparison = z
@@ -39,12 +41,12 @@ export const Comparison = z
     name: z.string(),
     champion: Side,
     challenger: Side,
-    comparable: z.enum(['yes', 'warn', 'unknown']).describe('Whether the metrics were measured on the same data'),
+    comparable: z.enum(['yes', 'warn', 'unknown']).describe('Whether both were measured on the same data'),
     comparable_reason: z.string(),
     datasets: z.object({ champion: z.array(Dataset), challenger: z.array(Dataset) }).nullable(),
     metrics: z.array(MetricComparison),
     summary: z.object({ challenger_better: z.int(), champion_better: z.int(), equal: z.int(), undecided: z.int() }),
-    params: z.array(Difference).nullable().describe('Those that differ; null where a run is not known'),
+    params: z.array(Difference).nullable().describe('Those that differ; null if a run is unknown'),
     params_reason: z.string().nullable(),
     tags: z.array(Difference).describe('Those that differ'),
   })
@@ -94,8 +96,8 @@ export type Comparison = z.infer<typeof Comparison>;
 
 export const GateRequest = z
   .strictObject({
-    baseline: one.optional().describe('Version to compare with; default: what is in production'),
-    rules: GateRules.min(1, 'must hold one rule at least')
+    baseline: one.optional().describe('Version to compare with; default: the version in production'),
+    rules: GateRules.min(1, 'must have at least one rule')
       .optional()
       .describe('Instead of the rules of GATE_RULES_FILE'),
   })
@@ -127,9 +129,9 @@ export const GateResult = z
           {
             rule: { metric: 'accuracy', max_loss_pct: 1 },
             passed: true,
-            reason: "accuracy is 0.9412, the baseline's (version 3) is 0.9371; higher is better",
+            reason: 'accuracy is 0.9412, the baseline’s (version 3) is 0.9371; higher is better',
           },
-          { rule: { tag: 'validated', equals: 'true' }, passed: false, reason: 'there is no tag validated' },
+          { rule: { tag: 'validated', equals: 'true' }, passed: false, reason: 'tag validated is missing' },
         ],
       },
     ],
@@ -152,8 +154,8 @@ export const HygieneQuery = z.strictObject({
   kind: one.optional().describe(`Only this kind: ${findingKinds.join(', ')}`),
   name: one.optional().describe('Only this model'),
   scope: one.optional().describe('deployed (default): versions in production and staging; all: every version'),
-  limit: one.optional().describe('Most findings wanted, 1 to 10000; default 1000'),
-  page_token: one.optional().describe('Where to go on: the value from the Link header'),
+  limit: one.optional().describe('Maximum number of findings, 1 to 10000; default 1000'),
+  page_token: one.optional().describe('Page token: the value from the Link header'),
 });
 export type HygieneQuery = z.infer<typeof HygieneQuery>;
 
@@ -173,7 +175,7 @@ export const HygieneReport = z
     checked_models: z.int(),
     checked_versions: z.int(),
     scope: z.enum(['deployed', 'all']),
-    counts: z.record(z.enum(findingKinds), z.int()).describe('Of all findings, whatever kind or name was asked for'),
+    counts: z.record(z.enum(findingKinds), z.int()).describe('Of all findings, regardless of filters'),
     findings: z.array(FindingInfo),
   })
   .meta({
@@ -199,7 +201,7 @@ export const HygieneReport = z
             name: 'churn-predictor',
             version: '9',
             alias: 'canary',
-            detail: 'the alias canary points at version 9, which is gone',
+            detail: 'alias canary points at version 9, which was deleted',
           },
         ],
       },

@@ -1,5 +1,5 @@
 import { type CompareDeps, compareVersions } from './compare.ts';
-import { type GateDeps, judge } from './gate.ts';
+import { evaluateGate, type GateDeps } from './gate.ts';
 import { type HygieneDeps, hygieneOf } from './hygiene.ts';
 import type { Comparison, GateRequest, GateResult, HygieneQuery, HygieneReport } from './promotion-schemas.ts';
 
@@ -15,6 +15,6 @@ export type Promotion = {
 
 export const createPromotion = (deps: CompareDeps & GateDeps & HygieneDeps): Promotion => ({
   compare: (name, versions) => compareVersions(deps, name, versions),
-  gate: (name, version, request) => judge(deps, name, version, request),
+  gate: (name, version, request) => evaluateGate(deps, name, version, request),
   hygiene: (query) => hygieneOf(deps, query),
 });

@@ -74,7 +74,7 @@ async function checkRoot(root: string): Promise<void> {
   if (!isStore)
     throw new TowerError(
       'unavailable',
-      `the folder ${root} holds no MLflow experiments or models; is it an mlruns folder?`,
+      `the folder ${root} has no MLflow experiments or models; is it an mlruns folder?`,
     );
 }
 

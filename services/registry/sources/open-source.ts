@@ -88,9 +88,9 @@ function parseUrl(uri: string): URL {
 
 function unsupported(scheme: string) {
   const hint = /^(postgresql|mysql|mssql)/.test(scheme)
-    ? `start "mlflow server --backend-store-uri ${scheme}://…" and give that server's http address instead`
-    : 'use http(s)://host (with the http://), sqlite:///file.db, ./mlruns or file:///path';
-  return invalid(`MLFLOW_TRACKING_URI: ${scheme}: addresses cannot be read directly; ${hint}`, {
+    ? `start "mlflow server --backend-store-uri ${scheme}://…" and set its http address`
+    : 'use http(s)://host, sqlite:///file.db, ./mlruns or file:///path';
+  return invalid(`MLFLOW_TRACKING_URI: ${scheme}: addresses are not supported; ${hint}`, {
     parameter: 'MLFLOW_TRACKING_URI',
   });
 }

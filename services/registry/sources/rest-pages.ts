@@ -50,19 +50,18 @@ export async function* pages(
 /** @throws TowerError with the error text of MLflow, or of the proxy that answered instead */
 export function expectJson(answer: HttpAnswer): unknown {
   if (answer.status === 200 && answer.json !== undefined) return answer.json;
-  const said = plainLine(text(record(answer.json)['error_code']) || answer.text);
-  throw new TowerError('unavailable', explain(answer.status, said), { cause: new Error(answer.text.slice(0, 500)) });
+  const message = plainLine(text(record(answer.json)['error_code']) || answer.text);
+  throw new TowerError('unavailable', explain(answer.status, message), { cause: new Error(answer.text.slice(0, 500)) });
 }
 
-function explain(status: number, said: string): string {
-  if (status === 200)
-    return 'MLFLOW_TRACKING_URI answered with something that is not JSON; is it the address of an MLflow server?';
+function explain(status: number, message: string): string {
+  if (status === 200) return 'MLFLOW_TRACKING_URI did not answer with JSON; is it the address of an MLflow server?';
   if (status === 401)
     return 'MLflow refused the credentials (401); check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN';
-  if (status === 403) return `MLflow refused the call (403: ${said})`;
-  if (status === 404) return 'MLflow has no such API at MLFLOW_TRACKING_URI (404); is a path prefix missing or wrong?';
+  if (status === 403) return `MLflow denied permission (403: ${message})`;
+  if (status === 404) return 'MLFLOW_TRACKING_URI has no MLflow API (404); check the path prefix';
   if (status >= 300 && status < 400) return `MLFLOW_TRACKING_URI redirects (${status}); set it to the final address`;
-  return `MLflow answered ${status}${said ? ` (${said})` : ''}`;
+  return `MLflow answered ${status}${message ? ` (${message})` : ''}`;
 }
 
 const plainLine = (body: string): string => (body.includes('<') ? '' : body.trim().split('\n')[0]?.slice(0, 120)) ?? '';

@@ -14,8 +14,8 @@ const historyPerPage = 25_000;
 
 /** Searches cover known experiments only: runs of an experiment created after the last whole read are not found. */
 export async function readNewRuns(client: HttpClient, versions: VersionRow[], found: RunRow[], signal: AbortSignal) {
-  const there = new Set(found.map((run) => run.runId));
-  const missing = [...new Set(versions.flatMap(({ runId }) => (runId && !there.has(runId) ? [runId] : [])))];
+  const foundIds = new Set(found.map((run) => run.runId));
+  const missing = [...new Set(versions.flatMap(({ runId }) => (runId && !foundIds.has(runId) ? [runId] : [])))];
   const answers = await Promise.all(
     // A deleted run is missing at every read, so retries are limited to the newest ones.
     missing.slice(-10).map((runId) => client.get(`${api}/runs/get`, { run_id: runId }, signal)),
@@ -41,10 +41,10 @@ export async function readRunsOfVersions(
   const experimentIds = rows.experiments.map((item) => item.experimentId);
   const batches = inBatches([...wanted], runsPerBatch).values();
   // Limited concurrency: a queue of thousands would reach a struggling server long after the refresh was aborted.
-  const inTurn = async () => {
+  const serialised = async () => {
     for (const ids of batches) runs.push(...(await readRunBatch(client, ids, experimentIds, signal)));
   };
-  await Promise.all(Array.from({ length: batchesAtOnce }, inTurn));
+  await Promise.all(Array.from({ length: batchesAtOnce }, serialised));
   return runs;
 }
 

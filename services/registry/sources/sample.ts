@@ -33,7 +33,7 @@ const classifiers = ['accuracy', 'precision', 'recall', 'f1_score'];
 const regressors = ['rmse', 'mae', 'r2'];
 
 /** name, team, task, how production is marked: by stage, by alias, or not at all. */
-const estate: [string, string, 'classification' | 'regression', 'stage' | 'alias' | 'none'][] = [
+const sampleRegistry: [string, string, 'classification' | 'regression', 'stage' | 'alias' | 'none'][] = [
   ['churn-predictor', 'growth', 'classification', 'stage'],
   ['credit-default-risk', 'lending', 'classification', 'stage'],
   ['fraud-detector', 'payments', 'classification', 'alias'],
@@ -67,13 +67,13 @@ const estate: [string, string, 'classification' | 'regression', 'stage' | 'alias
 function fill(file: DatabaseSync, today: number): void {
   const random = seededRandom(20_240_229);
   const insert = inserter(file);
-  const teams = [...new Set(estate.map(([, team]) => team))];
+  const teams = [...new Set(sampleRegistry.map(([, team]) => team))];
   for (const [index, team] of teams.entries()) {
     insert.experiment(index + 1, `${team}-models`, 'active', today - 400 * day);
     insert.experimentTag(index + 1, 'team', team);
   }
   insert.experiment(teams.length + 1, 'retired-prototypes', 'deleted', today - 500 * day);
-  for (const [name, team, task, production] of estate) {
+  for (const [name, team, task, production] of sampleRegistry) {
     const versions = 2 + Math.floor(random() * 5);
     const bornAt = today - Math.floor(200 + random() * 150) * day;
     insert.model(

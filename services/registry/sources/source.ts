@@ -20,7 +20,7 @@ export type Run = Omit<RunRow, 'lateMetrics'> & {
 /** A run with its input datasets, in the order they were logged. */
 export type RunDetail = Run & { datasets: { name: string; digest: string }[] };
 
-/** Complete rows of a few models: whatever is missing for a name does not exist. */
+/** Complete rows of a few models: what is missing for a name does not exist. */
 export type ModelRows = Pick<RegistryRows, 'models' | 'versions' | 'runs'>;
 
 /** What the mirror already has, so that a reader need not fetch it again. */
@@ -42,7 +42,7 @@ export type RegistrySource = {
   readModels?(names: string[], known: RegistryRows, signal: AbortSignal): Promise<ModelRows | null>;
   /**
    * Newest runs of an experiment, by start time.
-   * @throws TowerError `not_found` if the source has no such experiment
+   * @throws TowerError `not_found` if the experiment does not exist
    */
   readRuns(experimentId: string, limit: number, signal: AbortSignal): Promise<Run[]>;
   /** A few runs by id, in any state; deleted ones are missing. */

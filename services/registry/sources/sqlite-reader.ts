@@ -58,4 +58,4 @@ function reasonOf(error: unknown, signal: AbortSignal, closed: AbortSignal): str
 }
 
 const unreadable = (path: string, reason: string): TowerError =>
-  new TowerError('unavailable', `the SQLite file ${path} cannot be read: ${reason}`, { retryAfterSeconds: 30 });
+  new TowerError('unavailable', `cannot read the SQLite file ${path}: ${reason}`, { retryAfterSeconds: 30 });

@@ -8,7 +8,7 @@ import type { Tables } from './sqlite-reader.ts';
 
 /** Converts all tables of a registry. */
 export async function joinTables(tables: Tables): Promise<RegistryRows> {
-  const breath = createYielder();
+  const yielder = createYielder();
   const experimentTags = await groupBy(rowsOf(tables, 'experiment_tags'), (row) => text(row['experiment_id']));
   const modelTags = await groupBy(rowsOf(tables, 'registered_model_tags'), (row) => text(row['name']));
   const modelAliases = await groupBy(rowsOf(tables, 'registered_model_aliases'), (row) => text(row['name']));
@@ -16,7 +16,7 @@ export async function joinTables(tables: Tables): Promise<RegistryRows> {
   const metrics = await groupBy(rowsOf(tables, 'latest_metrics'), (row) => text(row['run_uuid']));
   const versions = [];
   for (const row of rowsOf(tables, 'model_versions')) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     versions.push({
       name: text(row['name']),
       version: text(row['version']),
@@ -32,7 +32,7 @@ export async function joinTables(tables: Tables): Promise<RegistryRows> {
   }
   const runs: RunRow[] = [];
   for (const row of rowsOf(tables, 'runs')) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     runs.push(runRow(row, metrics.get(text(row['run_uuid'])) ?? []));
   }
   const models = rowsOf(tables, 'registered_models').map((row) => ({
@@ -116,10 +116,10 @@ const keyValues = (rows: TableRows | undefined): Record<string, string> =>
   sortedRecord((rows ?? []).map((row) => [text(row['key']), text(row['value'])] as const));
 
 async function groupBy(rows: TableRows, keyOf: (row: TableRows[number]) => string): Promise<Map<string, TableRows>> {
-  const breath = createYielder();
+  const yielder = createYielder();
   const groups = new Map<string, TableRows>();
   for (const row of rows) {
-    if (breath.due()) await breath.yieldNow();
+    if (yielder.due()) await yielder.yieldNow();
     const key = keyOf(row);
     const group = groups.get(key);
     if (group) group.push(row);

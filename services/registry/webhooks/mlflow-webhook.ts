@@ -38,7 +38,10 @@ export function createMlflowWebhook(deps: Deps): MlflowWebhook {
       if (name === null) return { status: 'ignored', event, model_name: null };
       // MLflow waits for the answer, so the reread happens after it.
       deps.refreshModel(name).catch((error: unknown) => {
-        deps.log.warn({ err: error, model: name }, 'a model MLflow told of could not be read; the next refresh will');
+        deps.log.warn(
+          { err: error, model: name },
+          'failed to read a model after a webhook of MLflow; the next refresh will',
+        );
       });
       return { status: 'accepted', event, model_name: name };
     },
@@ -48,7 +51,7 @@ export function createMlflowWebhook(deps: Deps): MlflowWebhook {
 /** @returns the delivery's id */
 function checkSignature({ secret, clock }: Deps, headers: Parameters<MlflowWebhook['take']>[0], body: Buffer): string {
   if (secret === undefined)
-    throw forbidden('Deliveries are not taken: MLFLOW_WEBHOOK_SECRET is not set', {
+    throw forbidden('Deliveries are refused: MLFLOW_WEBHOOK_SECRET is not set', {
       parameter: 'MLFLOW_WEBHOOK_SECRET',
     });
   const [id, timestamp, signature] = ['id', 'timestamp', 'signature'].map((part) => {
@@ -62,9 +65,9 @@ function checkSignature({ secret, clock }: Deps, headers: Parameters<MlflowWebho
   const expected = createHmac('sha256', secret).update(`${id}.${timestamp}.`).update(body).digest();
   const given = Buffer.from(/^v1,([A-Za-z0-9+/]{43}=)$/.exec(signature)?.[1] ?? '', 'base64');
   if (given.length !== expected.length || !timingSafeEqual(given, expected))
-    throw refuse('is missing or does not fit the secret', 'X-MLflow-Signature');
+    throw refuse('is missing or invalid', 'X-MLflow-Signature');
   if (Math.abs(clock.now() - Number(timestamp) * 1000) > toleranceMs)
-    throw refuse(`must not be more than ${toleranceMs / 1000} s away from this tower's time`, 'X-MLflow-Timestamp');
+    throw refuse(`must be within ${toleranceMs / 1000} s of this server’s time`, 'X-MLflow-Timestamp');
   return id;
 }
 
@@ -77,7 +80,7 @@ function parseBody(body: Buffer): { event: string; name: string | null } {
   }
   const { entity, action, data } = (json ?? {}) as { entity?: unknown; action?: unknown; data?: { name?: unknown } };
   if (typeof entity !== 'string' || typeof action !== 'string') {
-    const constraint = 'must be a text';
+    const constraint = 'must be a string';
     throw invalid(`entity and action ${constraint}`, { parameter: 'entity', constraint });
   }
   const name = data?.name;

@@ -2,17 +2,21 @@ import { z } from 'zod';
 import { eventTypes } from '../journal/diff.ts';
 
 /** JSON of outgoing webhooks and their deliveries. */
-const text = (max: number) => z.string('must be a text').max(max, `may have ${max} characters at most`);
+
+export const webhookEventTypes = [...eventTypes, 'drift.detected', 'drift.cleared'] as const;
+export type WebhookEventType = (typeof webhookEventTypes)[number];
+
+const text = (max: number) => z.string('must be a string').max(max, `must have at most ${max} characters`);
 
 export const WebhookRequest = z
   .strictObject({
-    url: text(2048).describe('Where to send events: https, or http for hosts in OUTBOUND_ALLOWED_HOSTS'),
+    url: text(2048).describe('Receiver: https, or http for hosts in OUTBOUND_ALLOWED_HOSTS'),
     description: text(500).optional(),
     events: z
       .array(text(100))
-      .max(50, 'may hold 50 entries at most')
+      .max(50, 'must have at most 50 entries')
       .optional()
-      .describe('Types, or what they begin with: model_version_alias.moved, model_version_alias; none = all'),
+      .describe('Event types, or their first parts: model_version_alias.moved, model_version_alias, drift; none = all'),
     name: text(512).optional().describe('Only events of this model'),
   })
   .meta({
@@ -23,9 +27,9 @@ export type WebhookRequest = z.infer<typeof WebhookRequest>;
 export const WebhookInfo = z
   .object({
     id: z.string(),
-    url: z.string().describe('Host only: the whole address may be a secret'),
+    url: z.string().describe('Host only: the full URL may contain a secret'),
     description: z.string(),
-    events: z.array(z.enum(eventTypes)).describe('Empty = all'),
+    events: z.array(z.enum(webhookEventTypes)).describe('Empty = all'),
     name: z.string().nullable(),
     state: z.enum(['active', 'gone']).describe('gone: the receiver answered 410, nothing is sent any more'),
     created_by: z.string(),
@@ -49,29 +53,29 @@ export const WebhookOne = WebhookInfo.extend({}).meta({ examples: [{ ...exampleW
 export const WebhookList = z.array(WebhookInfo).meta({ examples: [[exampleWebhook]] });
 
 export const WebhookCreated = WebhookInfo.extend({
-  secret: z.string().describe('For checking webhook-signature (standardwebhooks.com); shown this once'),
+  secret: z.string().describe('Key to verify webhook-signature (standardwebhooks.com); shown once'),
 }).meta({
   examples: [{ ...exampleWebhook, secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw5cQnp0FZ6mE=' }],
 });
 export type WebhookCreated = z.infer<typeof WebhookCreated>;
 
 export const DeliveryQuery = z.strictObject({
-  limit: text(20).optional().describe('Longest list wanted, 1 to 1000; default 100'),
+  limit: text(20).optional().describe('Maximum number of deliveries, 1 to 1000; default 100'),
 });
 export type DeliveryQuery = z.infer<typeof DeliveryQuery>;
 
 export const DeliveryInfo = z
   .object({
     id: z.int(),
-    webhook_message_id: z.string().describe('The header webhook-id: the same at every attempt'),
+    webhook_message_id: z.string().describe('The header webhook-id: the same for every attempt'),
     type: z.string(),
     event_id: z.int().nullable(),
-    state: z.enum(['due', 'sending', 'delivered', 'dead']).describe('dead: given up, can be replayed'),
+    state: z
+      .enum(['due', 'sending', 'delivered', 'dead'])
+      .describe('dead: no more attempts; can be retried by a request'),
     attempts: z.int(),
-    uncertain_attempts: z
-      .int()
-      .describe('Attempts of which nobody knows whether they arrived: the tower ended meanwhile'),
-    last_status: z.int().nullable().describe('HTTP status; null where there was no answer'),
+    uncertain_attempts: z.int().describe('Attempts with unknown outcome: the server stopped meanwhile'),
+    last_status: z.int().nullable().describe('HTTP status; null without an answer'),
     last_error: z.string().nullable(),
     last_attempt_at: z.iso.datetime().nullable(),
     next_attempt_at: z.iso.datetime().nullable(),

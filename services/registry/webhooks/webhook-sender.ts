@@ -33,8 +33,7 @@ async function send(
   const db = await store.db();
   const row = await db.selectFrom('webhooks').selectAll().where('id', '=', recipient).executeTakeFirst();
   if (!row) return { ok: false, status: null, error: 'the webhook was deleted', final: true };
-  if (row.state === 'gone')
-    return { ok: false, status: 410, error: 'the receiver is gone for good (410)', final: true };
+  if (row.state === 'gone') return { ok: false, status: 410, error: 'the receiver answered 410 (gone)', final: true };
   const timestamp = String(Math.floor(clock.now() / 1000));
   const headers = {
     'content-type': 'application/json',
@@ -44,16 +43,16 @@ async function send(
     'webhook-signature': sign(webhookSecret(deriveKey, row.id), key, timestamp, payload),
   };
   try {
-    const { status, headers: said } = await outbound.send(
+    const { status, headers: responseHeaders } = await outbound.send(
       { method: 'POST', url: row.url, headers, body: payload, ignoreBody: true },
       signal,
     );
     if (status >= 200 && status < 300) return { ok: true, status };
     if (status === 410) {
       await db.updateTable('webhooks').set({ state: 'gone' }).where('id', '=', recipient).execute();
-      return { ok: false, status, error: 'the receiver is gone for good (410)', final: true };
+      return { ok: false, status, error: 'the receiver answered 410 (gone)', final: true };
     }
-    const later = retryAfterMs(said['retry-after'] ?? '', clock, longestWaitMs);
+    const later = retryAfterMs(responseHeaders['retry-after'] ?? '', clock, longestWaitMs);
     const reason =
       status >= 300 && status < 400
         ? `the receiver redirects (${status}); redirects are not followed`

@@ -3,15 +3,24 @@ import { type Clock, isoTime } from '#kernel/clock.ts';
 import { notFound } from '#kernel/errors.ts';
 import type { Outbound } from '#kernel/outbound.ts';
 import { countOr } from '#kernel/query.ts';
+import type { DriftEvent } from '#services/drift/alerts.ts';
 import type { DeriveKey } from '#store/master-key.ts';
 import type { Delivery, Outbox } from '#store/outbox.ts';
 import type { OutboxMessage } from '#store/outbox-enqueue.ts';
 import type { Store, Transaction } from '#store/store.ts';
 import type { Selectable, Tables } from '#store/tables.ts';
 import { eventInfo } from '../journal/event-schemas.ts';
-import { type EventFilter, parseFilter, passes } from '../journal/events.ts';
+import { parseTypes } from '../journal/events.ts';
 import type { RegistryEvent } from '../journal/journal-events.ts';
-import type { DeliveryInfo, DeliveryQuery, WebhookCreated, WebhookInfo, WebhookRequest } from './webhook-schemas.ts';
+import {
+  type DeliveryInfo,
+  type DeliveryQuery,
+  type WebhookCreated,
+  type WebhookEventType,
+  type WebhookInfo,
+  type WebhookRequest,
+  webhookEventTypes,
+} from './webhook-schemas.ts';
 import { webhookSecret } from './webhook-sender.ts';
 
 /** Webhook subscriptions to registry events; `webhook-sender.ts` delivers. */
@@ -31,6 +40,7 @@ export type Webhooks = {
   replay(id: string, deliveryId: string): Promise<void>;
   /** Enqueues deliveries of events, in the transaction that records the events. */
   enqueue(transaction: Transaction, events: RegistryEvent[]): Promise<void>;
+  enqueueDrift(transaction: Transaction, events: DriftEvent[]): Promise<void>;
 };
 
 type Row = Selectable<Tables['webhooks']>;
@@ -72,13 +82,40 @@ export function createWebhooks(deps: Deps): Webhooks {
       await outbox.replay(id, /^\d{1,15}$/.test(deliveryId) ? Number(deliveryId) : -1);
       store.notifier.notify('outbox');
     },
-    enqueue: async (transaction, events) => {
-      const rows = await transaction.selectFrom('webhooks').selectAll().where('state', '=', 'active').execute();
-      if (rows.length === 0) return;
-      for (let from = 0; from < events.length; from += eventsAtOnce)
-        await outbox.enqueue(transaction, messagesFor(rows, events.slice(from, from + eventsAtOnce)));
-    },
+    enqueue: (transaction, events) => enqueueAll(outbox, transaction, events, messageOf),
+    enqueueDrift: (transaction, events) => enqueueAll(outbox, transaction, events, driftMessageOf),
   };
+}
+
+/** What a webhook gets; `key` makes the message unique. */
+type Message = { key: string; type: WebhookEventType; name: string; timestamp: string; data: object };
+
+const messageOf = (event: RegistryEvent): Message => ({
+  key: `event-${event.id}`,
+  type: event.type,
+  name: event.name,
+  timestamp: event.observedAt,
+  data: eventInfo(event),
+});
+
+const driftMessageOf = ({ type, at, ...data }: DriftEvent): Message => ({
+  key: `drift-${randomUUID()}`,
+  type,
+  name: data.name,
+  timestamp: at,
+  data,
+});
+
+async function enqueueAll<Event>(
+  outbox: Outbox,
+  transaction: Transaction,
+  events: Event[],
+  toMessage: (event: Event) => Message,
+): Promise<void> {
+  const rows = await transaction.selectFrom('webhooks').selectAll().where('state', '=', 'active').execute();
+  if (rows.length === 0) return;
+  for (let from = 0; from < events.length; from += eventsAtOnce)
+    await outbox.enqueue(transaction, messagesFor(rows, events.slice(from, from + eventsAtOnce).map(toMessage)));
 }
 
 async function create(
@@ -87,7 +124,8 @@ async function create(
   by: string,
 ): Promise<WebhookCreated> {
   outbound.check(request.url, 'url');
-  const filter: EventFilter = parseFilter({ type: request.events, name: request.name }, 'events');
+  const types = parseTypes(request.events ?? [], webhookEventTypes, 'events');
+  const filter: Filter = { types, name: request.name ?? null };
   const row: Row = {
     id: randomUUID(),
     url: request.url,
@@ -103,21 +141,28 @@ async function create(
 
 async function rowOf(store: Store, id: string): Promise<Row> {
   const row = await (await store.db()).selectFrom('webhooks').selectAll().where('id', '=', id).executeTakeFirst();
-  if (!row) throw notFound('There is no such webhook', { parameter: 'webhook_id', value: id });
+  if (!row) throw notFound('Webhook not found', { parameter: 'webhook_id', value: id });
   return row;
 }
 
-function messagesFor(rows: Row[], events: RegistryEvent[]): OutboxMessage[] {
-  const wanted = rows.map((row) => ({ id: row.id, filter: JSON.parse(row.filter) as EventFilter }));
-  return events.flatMap((event) => {
-    const recipients = wanted.filter(({ filter }) => passes(filter, event)).map(({ id }) => id);
-    const payload = () => JSON.stringify({ type: event.type, timestamp: event.observedAt, data: eventInfo(event) });
-    return recipients.length > 0 ? [{ kind: 'webhook', key: `event-${event.id}`, payload: payload(), recipients }] : [];
+/** Filter of a webhook. An empty list of types = all types. */
+type Filter = { types: WebhookEventType[]; name: string | null };
+
+const passes = ({ types, name }: Filter, message: Message): boolean =>
+  (types.length === 0 || types.includes(message.type)) && (name === null || message.name === name);
+
+function messagesFor(rows: Row[], messages: Message[]): OutboxMessage[] {
+  const filters = rows.map((row) => ({ id: row.id, filter: JSON.parse(row.filter) as Filter }));
+  return messages.flatMap((message) => {
+    const recipients = filters.filter(({ filter }) => passes(filter, message)).map(({ id }) => id);
+    const { key, type, timestamp, data } = message;
+    const payload = () => JSON.stringify({ type, timestamp, data });
+    return recipients.length > 0 ? [{ kind: 'webhook', key, payload: payload(), recipients }] : [];
   });
 }
 
 const infoOf = (row: Row): WebhookInfo => {
-  const { types, name } = JSON.parse(row.filter) as EventFilter;
+  const { types, name } = JSON.parse(row.filter) as Filter;
   return {
     id: row.id,
     url: shownUrl(row.url),

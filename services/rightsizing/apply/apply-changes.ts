@@ -22,11 +22,10 @@ export function changesOf(
   pods: readonly Pick<PodState, 'containers'>[] = [],
 ): Pick<Prepared, 'sized' | 'changes'> {
   const { containers, replicas } = found;
-  if (answer.status !== 'success')
-    throw conflict(`nothing is recommended: ${answer.reason}`, { reason: answer.reason });
+  if (answer.status !== 'success') throw conflict(`no recommendation: ${answer.reason}`, { reason: answer.reason });
   if (answer.warnings.length > 0)
-    throw conflict(`what was used may not be known in full: ${answer.warnings[0]}`, { warnings: answer.warnings });
-  if (replicas === 0) throw conflict('it has no pods, so nothing could tell whether they do well: scale it up first');
+    throw conflict(`usage may be incomplete: ${answer.warnings[0]}`, { warnings: answer.warnings });
+  if (replicas === 0) throw conflict('it has no pods, so its health cannot be checked: scale it up first');
   const wants = (resource: 'cpu' | 'memory') => request.resources.includes(resource);
   const unknown = [wants('cpu') && answer.hpa, wants('memory') && answer.hpa_memory].find(
     (hpa) => hpa && hpa.name !== found.scaler?.name,
@@ -34,13 +33,13 @@ export function changesOf(
   // A container missing from the template suggests that Prometheus and the API server belong to different clusters.
   if (unknown)
     throw conflict(
-      `Prometheus knows the autoscaler ${unknown.name} of it, and the cluster ${found.scaler ? `only ${found.scaler.name}` : 'none'}: if that was not changed just now, PROMETHEUS_URL and KUBERNETES_CONFIG are of two clusters`,
+      `Prometheus has an autoscaler ${unknown.name} of it, the cluster has ${found.scaler ? `only ${found.scaler.name}` : 'none'}: unless it was changed just now, PROMETHEUS_URL and KUBERNETES_CONFIG belong to different clusters`,
       { hpa: unknown.name },
     );
   const planned = answer.capacity?.replicas ?? null;
   if (planned !== null && planned !== replicas)
     throw conflict(
-      `the size is for ${planned} replicas, and there are ${replicas}: scale it first, or say basis: usage, or max_replicas`,
+      `the recommendation is for ${planned} replicas, but there are ${replicas}: scale first, or set basis: usage or max_replicas`,
       { replicas: planned },
     );
   const all = answer.containers
@@ -66,7 +65,7 @@ export function changesOf(
       }),
     );
   });
-  if (changes.length === 0) throw conflict('there is nothing to change: it has what is recommended');
+  if (changes.length === 0) throw conflict('nothing to change: requests and limits are as recommended');
   const sized = all.filter(({ name }) => changes.some(({ container }) => container === name));
   return { sized, changes };
 }
@@ -90,18 +89,18 @@ const percent = (share: number): string => `${Math.round(100 * share)} %`;
  * @param known - restarts of each container before, see `restartsOf`
  * @param first - pods that were ready
  */
-export function troubleOf(
+export function failureOf(
   pods: readonly PodState[],
   known: ReadonlyMap<string, number>,
   first: ReadonlySet<string>,
 ): string | null {
-  if (pods.length === 0 && first.size > 0) return 'it is gone';
+  if (pods.length === 0 && first.size > 0) return 'deleted';
   for (const { name, ready, runs } of pods) {
     for (const { container, restarts, oomKilled } of runs) {
       const again = restarts - (known.get(`${name}/${container}`) ?? 0);
-      if (again > 0) return oomKilled ? `${name} was killed for memory` : `${name} began again ${again} times`;
+      if (again > 0) return oomKilled ? `${name} was OOM-killed` : `${name} restarted ${again} times`;
     }
-    if (!ready && first.has(name)) return `${name} is not ready any more`;
+    if (!ready && first.has(name)) return `${name} is no longer ready`;
   }
   return null;
 }
@@ -114,7 +113,7 @@ export const restartsOf = (pods: readonly PodState[]): Map<string, number> =>
  * The first signal that is significantly worse: throttling by 5 % of the periods, errors by 1 % of the requests,
  * latency by 20 %.
  */
-export function worseThan(before: Signals, after: Signals): string | null {
+export function degradation(before: Signals, after: Signals): string | null {
   const rose = (
     name: Exclude<keyof Signals, 'throttledOf'>,
     most: (was: number) => number,

@@ -4,7 +4,7 @@ import { jobResource } from '#store/job-resource.ts';
 import type { Queue } from '#store/queue.ts';
 import type { QueuedJob, Work } from '#store/queue-job.ts';
 import type { SizeAnswer, SizeRequest } from '../schemas.ts';
-import { applySizes, prepare, undoLeft } from './apply.ts';
+import { applySizes, prepare, rollBackAbandoned } from './apply.ts';
 import type { Prepared } from './apply-changes.ts';
 import { scalingNotes, shownScaling } from './apply-scaling.ts';
 import type { ApplyJob, ApplyPlan, ApplyRequest, ApplyResult } from './apply-schemas.ts';
@@ -59,10 +59,10 @@ export function createApplyJobs(deps: Deps) {
     plan: async (target: Workload, request: ApplyRequest): Promise<ApplyPlan> => {
       const { answer, changes, scaler } = await prepared(target, request);
       const open = await jobs.open(subjectOf(target));
-      const meanwhile = open ? [`it is being changed by job ${open.id}: this is what would be left to do now`] : [];
+      const meanwhile = open ? [`job ${open.id} is changing it: this is what would remain to be done now`] : [];
       const inPlace = isInPlace(request)
         ? [
-            'all pods are resized in place, which holds until they are replaced: their template stays as it is, and new ones ask for what it says; limits they do not have are not set',
+            'all pods are resized in place, until they are replaced: the template stays unchanged, and new pods use it; limits that pods do not have are not set',
           ]
         : [];
       return {
@@ -77,7 +77,7 @@ export function createApplyJobs(deps: Deps) {
     /** @throws TowerError `conflict` if another job of the service is open, else as `plan` */
     start: async (target: Workload, request: ApplyRequest): Promise<ApplyJob> => {
       await prepared(target, request);
-      return begin(subjectOf(target), request, `${target.service} is being changed`);
+      return begin(subjectOf(target), request, `${target.service} is already being changed`);
     },
   };
 }
@@ -98,12 +98,12 @@ async function applied(
 ): Promise<ApplyResult> {
   const request = JSON.parse(payload) as ApplyRequest;
   const target = targetOf(subject);
-  const left = await undoLeft(deps, id, target, signal);
+  const left = await rollBackAbandoned(deps, id, target, signal);
   if (left) return left;
   // The leader has rolled it back, or it was finished: harmful changes must not be made again.
   if (abandoned > 0)
     throw conflict(
-      `the tower ended while ${target.service} was changed, and nothing of it is left to take back: see what it asks for now, and apply again`,
+      `the instance died while ${target.service} was changed, and no changes are left to roll back: check its requests, and apply again`,
     );
   return applySizes(
     deps,

@@ -24,7 +24,7 @@ export function movedShares(
   isInPlace: boolean,
 ): MovedShares | null {
   if (!scaler) return null;
-  const { name, keptBy } = scaler;
+  const { name, managedBy } = scaler;
   const refused = (why: string) => conflict(`the autoscaler ${name} scales by ${why}`, { hpa: name });
   const perPod = pods.length > 0 ? pods.map((pod) => [...pod.containers, ...pod.sidecars]) : [containers];
   const shares = scaler.shares.flatMap(({ isTwice, ...share }): MovedShares['shares'] => {
@@ -41,9 +41,9 @@ export function movedShares(
     const lacking = amounts.find(({ now }) => now === null);
     if (lacking)
       throw refused(
-        `${resource} in per cent of the request, and ${lacking.name} requests none: it cannot work as it is, so nothing can be moved with it`,
+        `${resource} in per cent of requests, but ${lacking.name} has no request: it cannot work, so its target cannot be adjusted`,
       );
-    if (isTwice) throw refused(`${resource} twice: which of its targets is to move is not known`);
+    if (isTwice) throw refused(`${resource} twice: it is unclear which target to adjust`);
     const perOne = (of: (each: (typeof amounts)[number]) => number | null) =>
       amounts.reduce((sum, each) => sum + of(each)!, 0) / perPod.length;
     const [before, after] = [perOne(({ now }) => now), perOne((each) => each.after)];
@@ -53,12 +53,11 @@ export function movedShares(
     return [{ ...share, held, next, actsAt: quantityOf(resource, (next / 100) * after) }];
   });
   if (shares.length === 0) return null;
-  if (keptBy !== null)
+  if (managedBy !== null)
     throw refused(
-      `${shares.map((each) => `${each.percent} % of ${each.resource} requested`).join(' and ')}, and ${keptBy} keeps it so: set ${shares.map(nextText).join(' and ')} there, together with the requests`,
+      `${shares.map((each) => `${each.percent} % of ${each.resource} requests`).join(' and ')}, and ${managedBy} manages it: set ${shares.map(nextText).join(' and ')} there, together with the requests`,
     );
-  if (!rolledOut)
-    throw refused('shares of what its pods request, and they are being replaced: apply it when that is done');
+  if (!rolledOut) throw refused('per cent of requests, and its pods are being replaced: apply after the rollout');
   return { name, shares };
 }
 
@@ -83,11 +82,11 @@ export const shownScaling = (moved: MovedShares | null): Scaling =>
 
 /** Text of the usage at which it scales, during or after the change. */
 export const scalingText = ({ name, shares }: MovedShares, to: 'held' | 'next'): string =>
-  `the autoscaler ${name} acts at ${shares
+  `the autoscaler ${name} scales at ${shares
     .map(({ resource, percent, held, next, actsAt }) =>
       to === 'held'
-        ? `${held} of ${resource} a pod while they are changed, which is its ${percent} %`
-        : `${next} % of ${resource} requested, ${actsAt} a pod`,
+        ? `${held} of ${resource} per pod during the change, the same as ${percent} %`
+        : `${next} % of ${resource} requests, ${actsAt} per pod`,
     )
     .join(' and at ')}`;
 
@@ -97,5 +96,5 @@ export const scalingNotes = (moved: MovedShares | null): string[] =>
     .filter(({ percent, next, held, actsAt }) => next !== null && held !== actsAt && percent !== next)
     .map(
       ({ resource, held, next, actsAt }) =>
-        `the autoscaler ${moved!.name} will act at ${actsAt} of ${resource} a pod and not at ${held} as now: ${next} % of the request is the nearest within 50 and 90 %`,
+        `the autoscaler ${moved!.name} will scale at ${actsAt} of ${resource} per pod instead of ${held}: ${next} % of requests is the nearest target within 50 and 90 %`,
     );

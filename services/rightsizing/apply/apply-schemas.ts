@@ -4,12 +4,10 @@ import { among, oneOf, SizeRequest, yes } from '../schemas.ts';
 /** HTTP schemas of applying a recommendation. */
 
 export const ApplyRequest = SizeRequest.extend({
-  dry_run: yes
-    .default(true)
-    .describe('Say what would be changed, and have the API server judge it; nothing is changed'),
+  dry_run: yes.default(true).describe('Report the changes, validated by the API server, without making them'),
   resources: z
     .array(oneOf(['cpu', 'memory']))
-    .min(1, 'must name one at least')
+    .min(1, 'must have at least one element')
     .default(['cpu', 'memory']),
   canary: yes
     .default(true)
@@ -17,12 +15,12 @@ export const ApplyRequest = SizeRequest.extend({
   in_place: yes
     .optional()
     .describe(
-      'Resize all pods in place, one after the other, and leave the template as it is; it holds until pods are replaced. Not given: where horizon is 1h',
+      'Resize all pods in place, one after the other, and leave the template unchanged; lasts until pods are replaced. Default: true for horizon 1h',
     ),
   watch_seconds: among(1, 86_400, true)
     .default(600)
-    .describe('How long it is watched, after the canary and at the end'),
-  rollout_seconds: among(1, 86_400, true).default(600).describe('Until all pods must be ready'),
+    .describe('How long pods are watched, after the canary and at the end'),
+  rollout_seconds: among(1, 86_400, true).default(600).describe('Maximum wait for all pods to be ready'),
 }).meta({ examples: [{ dry_run: false, canary: true, watch_seconds: 600 }] });
 export type ApplyRequest = z.infer<typeof ApplyRequest>;
 
@@ -41,26 +39,24 @@ const Scaling = z
       z.object({
         resource: z.enum(['cpu', 'memory']),
         container: z.string().nullable().describe('null: all containers of a pod together'),
-        from: z.string().describe('Of what pods ask for, such as 60%'),
-        meanwhile: z.string().describe('The same as an amount of one pod, while there are pods of both sizes'),
-        to: z
-          .string()
-          .describe('In place the amount, since pods that are made meanwhile ask for what the template says'),
-        acts_at: z.string().describe('What one pod takes when it acts then'),
+        from: z.string().describe('Per cent of requests, such as 60%'),
+        meanwhile: z.string().describe('The same as an absolute amount per pod, while there are pods of both sizes'),
+        to: z.string().describe('An absolute amount with in_place, since new pods get the template’s requests'),
+        acts_at: z.string().describe('Usage per pod at which it scales afterwards'),
       }),
     ),
   })
   .nullable()
-  .describe('Targets of the HorizontalPodAutoscaler that move with what pods ask for');
+  .describe('Targets of the HorizontalPodAutoscaler that change with requests');
 export type Scaling = z.infer<typeof Scaling>;
 
-const measured = z.number().nullable().describe('null: nobody measures it');
+const measured = z.number().nullable().describe('null: not measured');
 const Measured = z.object({ cpu_throttle_ratio: measured, error_ratio: measured, latency_p95_ms: measured });
 
 const ApplyResult = z.object({
   status: z.enum(['applied', 'undone']),
-  reason: z.string().nullable().describe('Why it was taken back'),
-  canary: z.string().nullable().describe('The pod that was resized first'),
+  reason: z.string().nullable().describe('Why it was rolled back'),
+  canary: z.string().nullable().describe('The pod resized first'),
   changes: z.array(Change),
   autoscaler: Scaling.default(null),
   before: Measured,
@@ -103,7 +99,7 @@ export const ApplyJob = z
     namespace: z.string(),
     service: z.string(),
     status: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']),
-    attempts: z.int().describe('How often it was begun: more than once where a tower ended while it was at it'),
+    attempts: z.int().describe('Number of starts: above 1 if an instance died while running it'),
     created_at: z.iso.datetime(),
     finished_at: z.iso.datetime().nullable(),
     progress: z.object({ step: z.string() }).nullable(),
@@ -120,7 +116,7 @@ export const ApplyJob = z
         attempts: 1,
         created_at: '2026-11-20T10:00:00.000Z',
         finished_at: null,
-        progress: { step: 'frontend-579b9bff58-t2dbm is resized in place' },
+        progress: { step: 'resizing frontend-579b9bff58-t2dbm in place' },
         result: null,
         error: null,
       },

@@ -15,7 +15,7 @@ type Measuring = {
 };
 
 /** Retry interval while Prometheus is unavailable. */
-const lookMs = 10_000;
+const pollMs = 10_000;
 
 /** Throttling of one pod; latency and errors are not known by pod. */
 export const seenIn = (signals: Signals, pod: string | undefined): Signals =>
@@ -36,8 +36,8 @@ export async function signalsOf(
     } catch (error) {
       signal.throwIfAborted();
       if (!isPassing(error) || clock.now() - endMs >= request.rollout_seconds * 1000) throw error;
-      say(`how it does is not known yet: ${error.message}`);
-      await clock.sleep(lookMs, signal);
+      say(`health signals unavailable, retrying: ${error.message}`);
+      await clock.sleep(pollMs, signal);
     }
   }
 }

@@ -3,7 +3,7 @@ import { conflict, isPassing, publicText, TowerError } from '#kernel/errors.ts';
 import type { Cluster, PodState, Signals } from '#services/acquisition/kubernetes/cluster.ts';
 import type { Readiness } from '#services/acquisition/kubernetes/pods.ts';
 import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
-import { inPlaceFor, type Prepared, restartsOf, troubleOf, worseThan } from './apply-changes.ts';
+import { degradation, failureOf, inPlaceFor, type Prepared, restartsOf } from './apply-changes.ts';
 import { scalingText } from './apply-scaling.ts';
 import type { ApplyRequest } from './apply-schemas.ts';
 import { seenIn, signalsOf } from './apply-signals.ts';
@@ -15,7 +15,7 @@ export type ApplyDeps = { cluster: Cluster; clock: Clock };
 export type WorkloadLease = Awaited<ReturnType<Cluster['leases']['acquire']>>;
 
 /** Poll interval while pods are watched. */
-const lookMs = 10_000;
+const pollMs = 10_000;
 
 /** State of one application. */
 export type Run = ApplyDeps &
@@ -42,7 +42,7 @@ export async function resize(
     // Admission refuses all pods of the namespace alike.
     if (!isUnable || error.details['refused_by'] === 'admission') throw error;
     throw conflict(
-      `${pod} cannot be resized in place (Kubernetes 1.33 and later can, within limits): ${error.message}. Say canary: false and in_place: false to replace all pods at once`,
+      `cannot resize ${pod} in place (requires Kubernetes 1.33 and later): ${error.message}. Set canary: false and in_place: false to replace all pods by a rollout`,
     );
   });
 }
@@ -56,10 +56,10 @@ export const sizedFor = ({ sized }: Pick<Prepared, 'sized'>, pod: PodState, requ
   isInPlace(request) ? inPlaceFor(sized, pod) : sized;
 
 /** Resizes one pod in place and watches it. @returns the failure, or null */
-export async function tryOut(run: Run, canary: string): Promise<string | null> {
-  const trouble = await resizeOne(run, canary);
-  if (trouble !== null) return trouble;
-  run.step(`it is watched how ${canary} does`);
+export async function tryCanary(run: Run, canary: string): Promise<string | null> {
+  const failure = await resizeOne(run, canary);
+  if (failure !== null) return failure;
+  run.step(`watching ${canary}`);
   // A restart required by the container's resize policy is no failure.
   const later = await watch(run, await restartsNow(run), new Set([canary]), canary);
   return later === null || later.startsWith(canary) ? later : `${canary}: ${later}`;
@@ -70,26 +70,26 @@ async function resizeOne(run: Run, name: string): Promise<string | null> {
   const { cluster, clock, target, found, request, signal } = run;
   const pods = await cluster.pods(target, found, signal);
   const former = pods.find((each) => each.name === name);
-  if (!former) return `${name} is gone`;
+  if (!former) return `${name} was deleted`;
   const before = restartsOf(pods);
-  run.step(`${name} is resized in place`);
+  run.step(`resizing ${name} in place`);
   await resize(cluster, target, name, sizedFor(run, former, request), { signal });
   const endMs = clock.now() + request.rollout_seconds * 1000;
   for (;;) {
     // The kubelet reports after a moment whether the resize is possible.
-    await clock.sleep(lookMs, signal);
+    await clock.sleep(pollMs, signal);
     const pod = (await cluster.pods(target, found, signal)).find((each) => each.name === name);
-    if (!pod) return `${name} is gone`;
+    if (!pod) return `${name} was deleted`;
     // A memory limit below current usage kills the container at once.
     const isKilled = pod.runs.some(
       ({ container, restarts, oomKilled }) => oomKilled && restarts > (before.get(`${name}/${container}`) ?? 0),
     );
-    if (isKilled) return `${name} was killed for memory`;
+    if (isKilled) return `${name} was OOM-killed`;
     // A container may restart in order to be resized.
     if (pod.resizing === null && pod.ready) return null;
     const late = clock.now() >= endMs;
     if (pod.resizing && (pod.resizing.forGood || late)) return `${name} was not resized: ${pod.resizing.why}`;
-    if (late) return `${name} is not ready any more`;
+    if (late) return `${name} is no longer ready`;
     run.say(`${name}: ${pod.resizing?.why ?? 'not ready again yet'}`);
   }
 }
@@ -113,26 +113,30 @@ export async function resizeAll(
   if (canary !== null) await remember(canary);
   for (const name of others) {
     await run.cluster.leases.renew(lease, run.signal);
-    const trouble = await resizeOne(run, name);
+    const failure = await resizeOne(run, name);
     // A pod deleted meanwhile has a replacement from the template.
-    if (trouble === `${name} is gone`) continue;
-    if (trouble !== null) return trouble;
+    if (failure === `${name} was deleted`) continue;
+    if (failure !== null) return failure;
     resized.add(name);
     await remember(name);
   }
-  run.step('it is watched how they do');
+  run.step('watching the pods');
   return watch(run, known, resized);
 }
 
 /**
  * Sets the autoscaler's targets, so that it does not scale because of mixed pod sizes.
- * @returns false if somebody else changed its targets, which are left alone
+ * @returns false if another client changed its targets, which are left alone
  */
 export async function scaleBy(run: Run, to: 'held' | 'next'): Promise<boolean> {
   const { cluster, target, scaler, signal, step } = run;
   if (!scaler) return true;
   const isSet = await cluster.setShares(target, scaler, { to, signal });
-  step(isSet ? scalingText(scaler, to) : `the autoscaler ${scaler.name} is left as somebody else has set it`);
+  step(
+    isSet
+      ? scalingText(scaler, to)
+      : `the autoscaler ${scaler.name} was changed by another client and is left unchanged`,
+  );
   if (!isSet) run.scaler = null;
   return isSet;
 }
@@ -141,17 +145,17 @@ export async function scaleBy(run: Run, to: 'held' | 'next'): Promise<boolean> {
 export async function replaceAll(run: Run, lease: WorkloadLease): Promise<string | null> {
   const { cluster, target, found, sized, request, signal, step, say } = run;
   await cluster.leases.renew(lease, signal);
-  step('all pods are being replaced');
+  step('rolling out');
   const { ready, pods, waiting } = await cluster.rollOut(target, found, sized, {
     timeoutMs: request.rollout_seconds * 1000,
     signal,
-    onChange: (now) => say(words(now.waiting) || 'pods are replaced'),
+    onChange: (now) => say(words(now.waiting) || 'rolling out'),
   });
   if (!ready)
-    return `after ${request.rollout_seconds} s not all pods were ready: ${words(waiting) || `${pods} pods, and the rollout is not done`}`;
+    return `not all pods were ready after ${request.rollout_seconds} s: ${words(waiting) || `${pods} pods, rollout not finished`}`;
   await cluster.leases.renew(lease, signal);
   await scaleBy(run, 'next');
-  step('it is watched how they do');
+  step('watching the pods');
   // All pods are new; pods of a StatefulSet keep their names.
   return watch(run, new Map(), null);
 }
@@ -160,16 +164,16 @@ export async function replaceAll(run: Run, lease: WorkloadLease): Promise<string
  * Waits until the pods are rolled back. The lease is kept until then, so that another instance can continue after a
  * crash.
  */
-export async function untilBack({ cluster, target, found, request, signal, step, say }: Run): Promise<void> {
+export async function waitForRollback({ cluster, target, found, request, signal, step, say }: Run): Promise<void> {
   const timeoutMs = request.rollout_seconds * 1000;
-  const onChange = (now: Readiness) => say(words(now.waiting) || 'pods are replaced');
+  const onChange = (now: Readiness) => say(words(now.waiting) || 'rolling back');
   // Also during shutdown: harmful changes must not be repeated after the restart.
   const now = await cluster
     .settled(target, found, { timeoutMs, signal, onChange })
-    .catch((error: unknown) => (signal.aborted ? 'it was not waited for' : publicText(error)));
-  if (typeof now === 'string') return step(`it is not known whether all pods are back: ${now}`);
+    .catch((error: unknown) => (signal.aborted ? 'not waited for' : publicText(error)));
+  if (typeof now === 'string') return step(`it is unknown whether all pods are rolled back: ${now}`);
   const { ready, pods, waiting } = now;
-  step(ready ? 'all pods are as before' : `not all pods are back: ${words(waiting) || `there are ${pods}`}`);
+  step(ready ? 'all pods are rolled back' : `not all pods are rolled back: ${words(waiting) || `there are ${pods}`}`);
 }
 
 const words = (waiting: { pod: string; why: string }[]) => waiting.map(({ pod, why }) => `${pod} ${why}`).join('; ');
@@ -189,20 +193,20 @@ async function watch(
   canary?: string,
 ): Promise<string | null> {
   const { cluster, clock, target, found, request, signal } = run;
-  const [begunMs, watchMs] = [clock.now(), request.watch_seconds * 1000];
-  const look = async () =>
+  const [startedMs, watchMs] = [clock.now(), request.watch_seconds * 1000];
+  const poll = async () =>
     (await cluster.pods(target, found, signal)).filter(({ name }) => ready === null || ready.has(name));
-  const first = ready ?? new Set((await look()).filter((pod) => pod.ready).map(({ name }) => name));
-  while (clock.now() - begunMs < watchMs) {
-    await clock.sleep(Math.min(lookMs, watchMs), signal);
-    const trouble = troubleOf(await look(), known, first);
-    if (trouble !== null) return trouble;
+  const first = ready ?? new Set((await poll()).filter((pod) => pod.ready).map(({ name }) => name));
+  while (clock.now() - startedMs < watchMs) {
+    await clock.sleep(Math.min(pollMs, watchMs), signal);
+    const failure = failureOf(await poll(), known, first);
+    if (failure !== null) return failure;
   }
   try {
-    run.after = await signalsOf(run, begunMs);
+    run.after = await signalsOf(run, startedMs);
   } catch (error) {
     if (!isPassing(error)) throw error;
-    return `nobody could say how it does: ${error.message}`;
+    return `health signals unavailable: ${error.message}`;
   }
-  return worseThan(seenIn(run.before, canary), seenIn(run.after, canary));
+  return degradation(seenIn(run.before, canary), seenIn(run.after, canary));
 }

@@ -1,7 +1,7 @@
 import type { Cluster } from '#services/acquisition/kubernetes/cluster.ts';
 
 /** Recommended resources, container by container. */
-export type Sized = Parameters<Cluster['judge']>[2];
+export type Sized = Parameters<Cluster['dryRun']>[2];
 
 /** State of a workload before a change. */
 export type Found = Awaited<ReturnType<Cluster['find']>>;

@@ -17,9 +17,9 @@ import {
   resizeAll,
   scaleBy,
   sizedFor,
-  tryOut,
-  untilBack,
+  tryCanary,
   type WorkloadLease,
+  waitForRollback,
 } from './apply-steps.ts';
 import type { Found } from './apply-target.ts';
 
@@ -66,9 +66,9 @@ export async function applySizes(
   if (state !== 'interrupted') return resultOf(run, progress.reason, canary, steps);
   if (!signal.aborted) throw lost.signal.aborted ? lost.signal.reason : progress.interruption;
   if (isRestarted()) throw progress.interruption;
-  step('taken back: it was cancelled');
+  step('rolled back: cancelled');
   if (!progress.isSettled) step(waitingFor(`the autoscaler ${prepared.scaler?.name}`));
-  return resultOf(run, progress.reason ?? 'it was cancelled', canary, steps);
+  return resultOf(run, progress.reason ?? 'cancelled', canary, steps);
 }
 
 /** `reason`: the failure found. `isSettled`: nothing is left for the leader to restore. */
@@ -93,7 +93,7 @@ function actionsOf(run: Run, { lease, canary, others }: Acquired, renewal: Renew
         run.before = await signalsOf(run, clock.now() - request.watch_seconds * 1000);
       }),
     pinning: () => done(() => pinAutoscaler(run)),
-    trying: async () => checked(canary === null ? null : await tryOut(run, canary)),
+    trying: async () => checked(canary === null ? null : await tryCanary(run, canary)),
     changing: async () =>
       checked(isInPlace(request) ? await resizeAll(run, lease, canary, others) : await replaceAll(run, lease)),
     // A job that took the lease over has rolled everything back.
@@ -105,16 +105,16 @@ function actionsOf(run: Run, { lease, canary, others }: Acquired, renewal: Renew
     releasing: () => done(renewal.stop, () => cluster.leases.release(lease)),
     undoing: () =>
       done(
-        () => step(`taken back: ${progress.reason}`),
+        () => step(`rolled back: ${progress.reason}`),
         () => cluster.leases.restoreSizes(lease),
-        () => untilBack(run),
+        () => waitForRollback(run),
         renewal.stop,
       ),
     unpinning: () =>
       done(async () => {
         progress.isSettled = await cluster.leases.releaseWhenSettled(lease);
         if (!progress.isSettled) step(waitingFor(`the autoscaler ${run.scaler?.name}`));
-        else if (run.scaler) step(`the autoscaler ${run.scaler.name} has its share again`);
+        else if (run.scaler) step(`the autoscaler ${run.scaler.name} has its percentage targets again`);
       }),
     restoring: () =>
       done(renewal.stop, async () => {
@@ -126,7 +126,7 @@ function actionsOf(run: Run, { lease, canary, others }: Acquired, renewal: Renew
 async function pinAutoscaler(run: Run): Promise<void> {
   const { scaler } = run;
   if (await scaleBy(run, 'held')) return;
-  throw conflict(`the autoscaler ${scaler!.name} was changed just now: look at it, and apply again`);
+  throw conflict(`the autoscaler ${scaler!.name} was changed just now: check it, and apply again`);
 }
 
 /** @throws TowerError `unavailable`, with the interruption in its message */
@@ -135,7 +135,7 @@ const restore = ({ cluster }: Run, lease: WorkloadLease, { reason, interruption 
     const before = reason === null ? '' : `${reason}; `;
     throw new TowerError(
       'unavailable',
-      `${before}${publicText(interruption)}; and it could not be rolled back yet, which is retried every minute`,
+      `${before}${publicText(interruption)}; and the rollback failed so far, it is retried every minute`,
       { cause: failure },
     );
   });
@@ -154,25 +154,25 @@ function keepRenewed(cluster: Cluster, lease: WorkloadLease, onLost: (error: unk
 
 const staying = ({ request, scaler, after }: Run): string => {
   const unknown = after.throttled === null && after.errors === null && after.latencyMs === null;
-  const until = isInPlace(request) ? ', until pods are replaced: their template is as it was' : '';
-  const amount = isInPlace(request) && scaler ? `, and the autoscaler ${scaler.name} keeps the amount` : '';
-  const judged = unknown
-    ? '; nobody measures throttling, errors or latency: only kills, restarts and readiness were judged'
+  const until = isInPlace(request) ? ', until pods are replaced: the template is unchanged' : '';
+  const amount = isInPlace(request) && scaler ? `, and the autoscaler ${scaler.name} keeps the absolute amount` : '';
+  const unmeasured = unknown
+    ? '; throttling, errors and latency are not measured: only kills, restarts and readiness were checked'
     : '';
-  return `it stays${until}${amount}${judged}`;
+  return `kept${until}${amount}${unmeasured}`;
 };
 
 const waitingFor = (scaler: string): string =>
-  `${scaler} gets its share back when all pods are as before, which is checked every minute`;
+  `${scaler} gets its percentage targets back when all pods are rolled back, which is checked every minute`;
 
 const resultOf = (
   { changes, scaler, before, after }: Run,
-  trouble: string | null,
+  failure: string | null,
   canary: string | null,
   steps: ApplyResult['steps'],
 ): ApplyResult => ({
-  status: trouble === null ? 'applied' : 'undone',
-  reason: trouble,
+  status: failure === null ? 'applied' : 'undone',
+  reason: failure,
   canary,
   changes,
   autoscaler: shownScaling(scaler),
@@ -225,9 +225,7 @@ async function canaryOf(
   if (!request.canary || found.replicas < 2) return null;
   const ready = (await cluster.pods(target, found, signal)).find((pod) => pod.ready);
   if (ready) return ready;
-  throw conflict(
-    `none of the pods of ${target.service} is ready, so none can be tried first: see to them, or say canary: false`,
-  );
+  throw conflict(`no pod of ${target.service} is ready, so there is no canary: fix the pods, or set canary: false`);
 }
 
 /**
@@ -247,7 +245,7 @@ export async function prepare(
   const changes = changesOf(answer, found, request, cluster.isSameAmount, inPlace ? pods : []);
   const scaler = movedShares(cluster.amountOf, found, changes.sized, pods, inPlace);
   const prepared = { found, ...changes, scaler };
-  if (!inPlace) await cluster.judge(target, found, prepared.sized);
+  if (!inPlace) await cluster.dryRun(target, found, prepared.sized);
   if (scaler) await cluster.setShares(target, scaler, { to: 'held', dryRun: true });
   const first = (await canaryOf(cluster, target, found, request)) ?? (inPlace ? pods[0] : undefined);
   if (first) await resize(cluster, target, first.name, sizedFor(prepared, first, request), { dryRun: true });
@@ -255,7 +253,7 @@ export async function prepare(
 }
 
 /** Rolls back what a crashed run of the same job left; null if there is nothing. */
-export async function undoLeft(
+export async function rollBackAbandoned(
   { cluster, clock }: ApplyDeps,
   job: string,
   { namespace, service }: Workload,
@@ -263,8 +261,8 @@ export async function undoLeft(
 ): Promise<ApplyResult | null> {
   const { restored, waiting } = await cluster.leases.restoreOfJob(namespace, job, signal);
   if (![...restored, ...waiting].includes(service)) return null;
-  const reason = 'the tower ended while it was applied';
-  const texts = [`taken back: ${reason}`, ...(waiting.includes(service) ? [waitingFor('its autoscaler')] : [])];
+  const reason = 'the instance died during the change';
+  const texts = [`rolled back: ${reason}`, ...(waiting.includes(service) ? [waitingFor('its autoscaler')] : [])];
   const steps = texts.map((text) => ({ at: isoTime(clock.now())!, text }));
   const [before, after] = [shown(unmeasured), shown(unmeasured)];
   return { status: 'undone', reason, canary: null, changes: [], autoscaler: null, before, after, steps };

@@ -6,11 +6,11 @@ import { among, oneOf, strategyNames, yes } from '../schemas.ts';
 const backtestCommon = {
   resource: oneOf(['cpu', 'memory']).default('cpu'),
   horizon: oneOf(['24h', '1h']).default('24h'),
-  warm_up_days: among(0.25, 30).default(7).describe('Seen before the first request is judged'),
-  own_floors: yes.default(false).describe('Each strategy with its own floors; else all have 10 m or 1 MiB'),
+  warm_up_days: among(0.25, 30).default(7).describe('Warm-up before the first evaluated request'),
+  own_floors: yes.default(false).describe('Use each strategy’s own minimum; else all have 10 m or 1 MiB'),
   strategies: z
     .array(oneOf([...strategyNames, 'oracle']))
-    .min(1, 'must name one at least')
+    .min(1, 'must have at least one element')
     .optional(),
 };
 
@@ -20,18 +20,18 @@ export const BacktestRequest = z
     values: z
       .array(
         z.union(
-          [z.number().min(0, 'must not be negative').max(1e18, 'must be 1e18 at most'), z.null()],
-          'must be a number, 0 at least, or null',
+          [z.number().min(0, 'must not be negative').max(1e18, 'must be at most 1e18'), z.null()],
+          'must be a number of at least 0, or null',
         ),
       )
-      .min(2, 'must hold two at least')
-      .max(100_000, 'must hold 100000 at most')
-      .describe('Cores or bytes used, one step apart; null where nothing is known'),
+      .min(2, 'must have at least two elements')
+      .max(100_000, 'must have at most 100000 elements')
+      .describe('Usage in cores or bytes, equally spaced; null if unknown'),
     step_seconds: among(1, 3600).default(300),
     start: z.iso
       .datetime({ offset: true, error: 'must be an ISO 8601 time' })
       .optional()
-      .describe('Of the first value; hours of the day matter'),
+      .describe('Time of the first value; the time of day matters'),
     title: z.string().max(200).default('Backtest'),
   })
   .meta({ examples: [{ values: [0.1, 0.2, 0.15], step_seconds: 3600, resource: 'cpu' }] });
@@ -41,7 +41,7 @@ export const WorkloadBacktestRequest = z
   .strictObject({
     ...backtestCommon,
     history_days: among(1, 31, true).default(14),
-    container: z.string().optional().describe('Not given: the one that used most'),
+    container: z.string().optional().describe('Default: the container with the highest usage'),
   })
   .meta({ examples: [{ resource: 'memory' }] });
 export type WorkloadBacktestRequest = z.infer<typeof WorkloadBacktestRequest>;
@@ -49,16 +49,19 @@ export type WorkloadBacktestRequest = z.infer<typeof WorkloadBacktestRequest>;
 const Summary = z.object({
   strategy: z.string(),
   series: z.number(),
-  slack: z.number().describe('Share of what was requested that was not used'),
+  slack: z.number().describe('Share of requested resources that was not used'),
   violations: z.number().describe('Share of samples above the request'),
-  violated_windows: z.number().describe('Share of horizons with any sample above'),
+  violated_windows: z.number().describe('Share of horizons with any sample above the request'),
   excess: z.number().describe('Usage above the request, as a share of all usage'),
-  regret: z.number().describe('Cost in times of the least possible one'),
+  regret: z.number().describe('Cost relative to the optimum (1.0 = optimal)'),
   ooms_per_day: z.number(),
   churn: z.number().describe('Mean |ln| of the change between requests'),
-  resizes: z.number().describe('Share of requests that change by more than a tenth'),
+  resizes: z.number().describe('Share of requests that change by more than 10 %'),
   abstentions: z.number(),
-  calibration_error: z.number().nullable().describe('Of stated probabilities; null of who states none'),
+  calibration_error: z
+    .number()
+    .nullable()
+    .describe('Expected calibration error of stated probabilities; null if none are stated'),
 });
 
 export const BacktestAnswer = z
@@ -69,6 +72,12 @@ export const BacktestAnswer = z
     samples: z.number(),
     windows: z.number(),
     summaries: z.array(Summary),
+    recommendation: z
+      .object({
+        request: z.number().nullable().describe('Cores or bytes; null without enough data'),
+        confidence: z.number().nullable().describe('Probability that the stated share is met'),
+      })
+      .describe('Request for the horizon after the series, by strategy tower'),
     picture: z.string().describe('SVG'),
   })
   .meta({
@@ -80,6 +89,7 @@ export const BacktestAnswer = z
         samples: 8640,
         windows: 23,
         summaries: [],
+        recommendation: { request: 0.35, confidence: 0.93 },
         picture: '<svg xmlns="http://www.w3.org/2000/svg"/>',
       },
     ],

@@ -29,7 +29,7 @@ export const stated: Record<Resource, number> = { cpu: 0.05, memory: 0.02 };
 /** Cost of a sample above the request, relative to one below; makes the 95th and 99th percentile optimal. */
 export const weights: Record<Resource, number> = { cpu: 20, memory: 100 };
 /** Lower bounds for all strategies: 10 m, 1 MiB. */
-export const leastOf: Record<Resource, number> = { cpu: 0.01, memory: 2 ** 20 };
+export const minRequest: Record<Resource, number> = { cpu: 0.01, memory: 2 ** 20 };
 
 export const sizerFor = (
   resource: Resource,
@@ -89,7 +89,7 @@ export type Tested = { strategy: string; outcomes: (Outcome | null)[] };
 
 /** Replays every strategy over every series. Null for series shorter than one window. */
 export function backtest(series: readonly Usage[], settings: BacktestSettings, only?: readonly string[]): Tested[] {
-  const { resource, horizonMs, warmUpMs = 7 * day, floors = false, least = leastOf[resource] } = settings;
+  const { resource, horizonMs, warmUpMs = 7 * day, floors = false, least = minRequest[resource] } = settings;
   const walking: ReplaySettings = {
     horizonMs,
     warmUpMs,
@@ -131,14 +131,14 @@ export type Summary = {
 
 /** Null if no series has an outcome. */
 export function summaryOf({ strategy, outcomes }: Tested): Summary | null {
-  const judged = outcomes.filter((outcome) => outcome !== null);
-  if (judged.length === 0) return null;
+  const evaluated = outcomes.filter((outcome) => outcome !== null);
+  if (evaluated.length === 0) return null;
   const meanOf = (value: (outcome: Outcome) => number) =>
-    judged.reduce((sum, outcome) => sum + value(outcome), 0) / judged.length;
-  const said = judged.flatMap((outcome) => outcome.stated);
+    evaluated.reduce((sum, outcome) => sum + value(outcome), 0) / evaluated.length;
+  const statements = evaluated.flatMap((outcome) => outcome.stated);
   return {
     strategy,
-    series: judged.length,
+    series: evaluated.length,
     slack: meanOf(({ slack }) => slack),
     violations: meanOf(({ violations }) => violations),
     excess: meanOf(({ excess }) => excess),
@@ -148,6 +148,6 @@ export function summaryOf({ strategy, outcomes }: Tested): Summary | null {
     churn: meanOf(({ churn }) => churn),
     resizes: meanOf(({ resizes }) => resizes),
     abstentions: meanOf(({ abstentions }) => abstentions),
-    calibration_error: said.length === 0 ? null : calibrationError(said),
+    calibration_error: statements.length === 0 ? null : calibrationError(statements),
   };
 }

@@ -133,12 +133,12 @@ function oomsOf(part: Float64Array, request: number): number {
 
 /** Expected calibration error in ten bins, weighted by the number of statements. */
 export function calibrationError(stated: Outcome['stated']): number {
-  const bins = Array.from({ length: 10 }, () => ({ count: 0, said: 0, kept: 0 }));
+  const bins = Array.from({ length: 10 }, () => ({ count: 0, sum: 0, kept: 0 }));
   for (const { confidence, kept } of stated) {
     const bin = bins[Math.min(9, Math.floor(confidence * 10))]!;
     bin.count += 1;
-    bin.said += confidence;
+    bin.sum += confidence;
     if (kept) bin.kept += 1;
   }
-  return bins.reduce((total, { said, kept }) => total + Math.abs(said - kept) / stated.length, 0);
+  return bins.reduce((total, { sum, kept }) => total + Math.abs(sum - kept) / stated.length, 0);
 }

@@ -47,32 +47,34 @@ const maxMargin = 2;
  * @returns the model of the scenario with the largest CPU, or the reason why there is none
  */
 export function fitCapacity(points: readonly LoadPoint[], share: number): Capacity | string {
-  const bearable = points.filter((point) => !isOverloaded(point, points));
-  const counted = bearable.filter(({ loadFrom }) => loadFrom === 'request_rate');
+  const maxLatencyFactor = points.filter((point) => !isOverloaded(point, points));
+  const counted = maxLatencyFactor.filter(({ loadFrom }) => loadFrom === 'request_rate');
   // Load counted by the service and by the load test are two different quantities.
   const alike =
-    counted.length >= bearable.length / 2 ? counted : bearable.filter((each) => each.loadFrom === 'load_test');
-  if (alike.length === 0) return 'there is no experiment to learn from';
+    counted.length >= maxLatencyFactor.length / 2
+      ? counted
+      : maxLatencyFactor.filter((each) => each.loadFrom === 'load_test');
+  if (alike.length === 0) return 'no experiments';
   const fitted: Capacity[] = [];
   const reasons: string[] = [];
   for (const [scenario, own] of Map.groupBy(alike, (point) => point.scenario)) {
     const levels = Math.min(new Set(own.map(({ users }) => users)).size, levelsOf(own));
     if (levels < minLevels || own.length < minLevels) {
-      reasons.push(`${scenario} has ${levels} levels of load, ${minLevels} are needed`);
+      reasons.push(`${scenario} has ${levels} levels of load, ${minLevels} are required`);
       continue;
     }
     const cpu = curveOf(own, ({ cpu: cores }) => cores, share);
     const memory = curveOf(own, ({ memory: bytes }) => bytes, share);
     if (cpu.error > maxError || memory.error > maxError) {
       const worst = Math.max(cpu.error, memory.error);
-      reasons.push(`${scenario}: a level of load that was left out is off by ${Math.round(100 * worst)} % on average`);
+      reasons.push(`${scenario}: the mean error at a level of load left out is ${Math.round(100 * worst)} %`);
       continue;
     }
     const maxLoad = Math.max(...own.map(({ load }) => load));
     const margin = Math.max(marginAt(cpu, maxLoad), marginAt(memory, maxLoad));
     if (margin > maxMargin) {
       reasons.push(
-        `${scenario}: ${own.length} experiments are too few for a ${Number((100 * share).toPrecision(3))} % bound: the margin would be ${margin.toFixed(1)}, and at most ${maxMargin} is used`,
+        `${scenario}: ${own.length} experiments are too few for a ${Number((100 * share).toPrecision(3))} % bound: the margin would be ${margin.toFixed(1)}, the maximum is ${maxMargin}`,
       );
       continue;
     }
@@ -93,7 +95,7 @@ function levelsOf(points: readonly LoadPoint[]): number {
   return count;
 }
 
-/** Latency of 5 × the least one plus 50 ms: the service does not bear that load, whatever CPU it takes. */
+/** Latency above 5 × the minimum plus 50 ms: the replica is overloaded, whether or not its CPU is. */
 function isOverloaded({ scenario, latencyMs }: LoadPoint, all: readonly LoadPoint[]): boolean {
   const latencies = all.flatMap((each) => (each.scenario === scenario ? (each.latencyMs ?? []) : []));
   return latencyMs !== null && latencyMs > 5 * Math.min(...latencies) + 50;
@@ -150,14 +152,14 @@ function fitCurve(points: readonly LoadPoint[], valueOf: (point: LoadPoint) => n
     return [1 / y, x / y, x ** 2 / y];
   });
   const choices = bends ? [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]] : [[0], [1], [0, 1]];
-  let [best, leastError] = [[0, 0, 0], Number.POSITIVE_INFINITY];
+  let [best, minError] = [[0, 0, 0], Number.POSITIVE_INFINITY];
   for (const choice of choices) {
     const parts = [0, 0, 0];
     leastSquares(rows.map((row) => choice.map((part) => row[part]!))).forEach(
       (value, i) => (parts[choice[i]!] = value),
     );
     const error = sum(rows.map((row) => (sum(row.map((each, i) => each * parts[i]!)) - 1) ** 2));
-    if (parts.every((part) => part >= 0) && error < leastError) [best, leastError] = [parts, error];
+    if (parts.every((part) => part >= 0) && error < minError) [best, minError] = [parts, error];
   }
   const [base, perRequest, perSquare] = best as [number, number, number];
   return { base, perRequest: perRequest / most, perSquare: perSquare / most ** 2 };

@@ -1,7 +1,7 @@
-import type { TriedFor } from '#services/acquisition/experiments/load-points.ts';
+import type { ExperimentWindow } from '#services/acquisition/experiments/load-points.ts';
 import type { TimeRange } from '#services/acquisition/prometheus/collect.ts';
 import type { Advices, AdviseTask } from '../recommend/advise.ts';
-import { fewestHours, isLong } from '../recommend/explain.ts';
+import { isLong, minHours } from '../recommend/explain.ts';
 import type { SizeDeps } from '../recommend/size-deps.ts';
 import type { SizeAnswer, SizeRequest } from '../schemas.ts';
 import { own } from '../strategies/names.ts';
@@ -14,7 +14,12 @@ import { dayByForecast } from './forecast-demand.ts';
  * traffic's history, and the resources one replica needs at its share of it, from experiments.
  */
 
-type Context = { deps: SizeDeps; request: SizeRequest; tried: readonly TriedFor[]; signal: AbortSignal };
+type Context = {
+  deps: SizeDeps;
+  request: SizeRequest;
+  experimentWindows: readonly ExperimentWindow[];
+  signal: AbortSignal;
+};
 export type ByCapacity = {
   answer: SizeAnswer['capacity'];
   planned: Planned | null;
@@ -31,7 +36,7 @@ export type ByCapacity = {
 export async function byCapacity(
   context: Context,
   target: { namespace: string; service: string },
-  stretch: TimeRange,
+  timeRange: TimeRange,
   current: number | null,
   scaler: string | null,
 ): Promise<ByCapacity> {
@@ -42,9 +47,9 @@ export async function byCapacity(
   if (request.basis === 'usage' || request.strategy !== own) return nothing;
   const isAsked = request.basis === 'capacity' || request.demand_requests_per_second !== undefined;
   if (points.length + leftOut === 0 && !isAsked) return nothing;
-  const told = { experiments: points.length, left_out: leftOut };
+  const counts = { experiments: points.length, left_out: leftOut };
   const because = (reason: string): ByCapacity => ({
-    answer: { ...unknown, ...told, reason },
+    answer: { ...unknown, ...counts, reason },
     planned: null,
     note: null,
     warnings: [],
@@ -52,31 +57,31 @@ export async function byCapacity(
   const capacity = fitCapacity(points, 1 - request.violation);
   if (typeof capacity === 'string')
     return because(leftOut > 0 ? `${capacity}; ${leftOut} experiments are of low quality` : capacity);
-  if (scaler !== null) return because(`${scaler} sets the replicas, so nobody knows what one of them will be asked`);
-  const found = await demandOf(context, target, stretch, capacity);
-  if (typeof found === 'string') return { ...nothing, answer: { ...answerOf(capacity), ...told, reason: found } };
+  if (scaler !== null) return because(`${scaler} sets the replicas, so the load per replica is unknown`);
+  const found = await demandOf(context, target, timeRange, capacity);
+  if (typeof found === 'string') return { ...nothing, answer: { ...answerOf(capacity), ...counts, reason: found } };
   const { demand, by, confidences, warnings } = found;
   const { min_replicas: least, max_replicas: most } = request;
   const planned = planFor(capacity, demand, confidences, Math.max(least, current ?? 1), most);
-  const fewest = planFor(capacity, demand, confidences, least).replicas;
+  const minReplicas = planFor(capacity, demand, confidences, least).replicas;
   if (planned.load > capacity.maxLoad * 1.0001)
     return because(
-      `${most} replicas would each have to bear ${Math.round(planned.load)} requests/s, and none was tried with more than ${Math.round(capacity.maxLoad)}: ${fewest} are needed`,
+      `each of ${most} replicas would need to handle ${Math.round(planned.load)} requests/s, the maximum in the experiments is ${Math.round(capacity.maxLoad)}: ${minReplicas} replicas are required`,
     );
   const tight =
-    planned.replicas < fewest
-      ? `${planned.replicas} replicas bear that and nothing above it; ${fewest} would bear a fifth more`
-      : planned.replicas > fewest
-        ? `by experiments ${fewest} of them would do, with a fifth to spare: scale first, or say max_replicas, to have a size for as many`
+    planned.replicas < minReplicas
+      ? `${planned.replicas} replicas handle that without headroom; ${minReplicas} would have 20 %`
+      : planned.replicas > minReplicas
+        ? `by experiments ${minReplicas} of them suffice, with 20 % of headroom: scale first, or set max_replicas, to get a recommendation for that many`
         : null;
   return {
     answer: {
       ...answerOf(capacity, planned.load),
-      ...told,
+      ...counts,
       demand_requests_per_second: demand,
       demand_by: by,
       replicas: planned.replicas,
-      fewest_replicas: fewest,
+      fewest_replicas: minReplicas,
       requests_per_second_of_each: planned.load,
       reason: null,
     },
@@ -99,22 +104,22 @@ type Demand = {
 
 /** Requests per second that the stated share of the horizon stays below, or the reason why it is unknown. */
 async function demandOf(
-  { deps, request, tried, signal }: Context,
+  { deps, request, experimentWindows, signal }: Context,
   target: { namespace: string; service: string },
-  stretch: TimeRange,
+  timeRange: TimeRange,
   { loadFrom }: Capacity,
 ): Promise<Demand | string> {
   const expected = request.demand_requests_per_second;
   if (expected !== undefined) return { demand: expected, by: 'request', confidences: null, warnings: [] };
   if (loadFrom === 'load_test')
-    return 'experiments counted the requests of the load test, not those of the service: set PROMETHEUS_MESH or a query for request_rate, or say demand_requests_per_second';
-  const rate = await deps.history.requestRate(target, stretch, tried, signal);
-  if (!rate) return 'there is no query for request_rate: set PROMETHEUS_MESH, or say demand_requests_per_second';
-  if (rate.series > 1) return `the query for request_rate has ${rate.series} series, and must have one: take their sum`;
+    return 'experiments counted the requests of the load test instead of the service’s: set PROMETHEUS_MESH or a query for request_rate, or set demand_requests_per_second';
+  const rate = await deps.history.requestRate(target, timeRange, experimentWindows, signal);
+  if (!rate) return 'no query for request_rate: set PROMETHEUS_MESH, or set demand_requests_per_second';
+  if (rate.series > 1) return `the query for request_rate returned ${rate.series} series instead of one: use a sum`;
   const { warnings } = rate;
   const hours = (rate.values.filter((value) => !Number.isNaN(value)).length * rate.stepMs) / hour;
   if (!isLong(hours, request.horizon))
-    return `of its request_rate ${hours.toFixed(1)} hours are known; ${fewestHours[request.horizon]} are needed`;
+    return `${hours.toFixed(1)} hours of its request_rate are known; ${minHours[request.horizon]} are required`;
   // The engine is used for a day only; an hour has too few cycles to learn from.
   const byForecast =
     request.horizon === '24h' ? await dayByForecast(deps.forecaster, rate, request.violation, signal) : null;
@@ -133,7 +138,7 @@ async function demandOf(
   const { advised } = await deps.pool.run<Advices>('runAdvise', task, { signal });
   const { request: demand = null, confidences = null } = advised[0] ?? {};
   return demand === null || confidences === null
-    ? 'Prometheus has no sample of its request_rate'
+    ? 'Prometheus has no samples of its request_rate'
     : { demand, by: 'quantiles', confidences, warnings };
 }
 
@@ -164,11 +169,11 @@ const answerOf = ({ scenario, loadFrom, levels, maxLoad, cpu, memory }: Capacity
   memory: curveOf(memory, maxLoad, load),
 });
 
-const curveOf = (curve: Fitted, tried: number, load: number) => ({
+const curveOf = (curve: Fitted, maxLoad: number, load: number) => ({
   base: curve.base,
   per_request: curve.perRequest,
   per_request_squared: curve.perSquare,
-  at_most_tried: curveAt(curve, tried),
+  at_most_tried: curveAt(curve, maxLoad),
   error: curve.error,
   margin: marginAt(curve, load),
 });

@@ -14,14 +14,14 @@ export type Forecaster = Pick<Forecast, 'forecast'>;
 
 /** History used for a forecast; earlier days are used for the correction. */
 const seenMs = 14 * day;
-const leastSeenMs = 7 * day;
+const minHistoryMs = 7 * day;
 /** Step of the correction: ln units per share. */
-const pull = 0.5;
+const correctionStep = 0.5;
 /** Standard normal quantile of the upper end of a 90 % interval. */
 const upperDeviate = 1.6449;
 
 /** Prior coverage and its weight in days, chosen on the series that `bench/` lists as used for development. */
-const belief = { horizons: 20, kept: 0.82 };
+const prior = { horizons: 20, kept: 0.82 };
 
 /** `confidences`: probability that at most the stated share of the day's samples is above the level, by factor. */
 export type DayAhead = { level: number; confidences: number[] };
@@ -40,9 +40,9 @@ export async function dayByForecast(
 ): Promise<DayAhead | null> {
   const perDay = Math.round(day / rate.stepMs);
   const known = rate.values.findIndex((value) => !Number.isNaN(value));
-  const days = known === -1 ? -1 : Math.floor((rate.values.length - known) / perDay) - leastSeenMs / day;
+  const days = known === -1 ? -1 : Math.floor((rate.values.length - known) / perDay) - minHistoryMs / day;
   if (days < 0) return null;
-  const coverage = createCoverageTracker(belief);
+  const coverage = createCoverageTracker(prior);
   let correction = 0;
   for (let ago = days; ; ago -= 1) {
     const end = rate.values.length - ago * perDay;
@@ -53,7 +53,7 @@ export async function dayByForecast(
     const came = sorted(rate.values.subarray(end, end + perDay));
     if (came.length === 0) continue;
     const above = (level: number) => came.filter((value) => value > level).length / came.length;
-    correction += pull * (above(request) - violation);
+    correction += correctionStep * (above(request) - violation);
     coverage.add(1, (factor) => above(request * factor) <= violation);
   }
 }

@@ -45,7 +45,7 @@ export type Advices = {
 export function advise(task: AdviseTask): Advices {
   const { resource, horizonMs, violation, least } = task;
   const [begun, startupPeak] = resource === 'cpu' ? withoutStartup(task.pods, task.startupMs) : [task.pods, null];
-  const hottest = task.together ? totalOf(begun) : hottestOf(begun);
+  const hottest = task.together ? totalOf(begun) : busiestPod(begun);
   const { stepMs, startMs, values } = hottest;
   const indices = Array.from(values.keys()).filter((i) => !Number.isNaN(values[i]!));
   const ascending = sorted(values);
@@ -83,7 +83,7 @@ export function advise(task: AdviseTask): Advices {
 }
 
 /** Maximum over all pods at each step: all pods get the same request. */
-export function hottestOf(pods: readonly Usage[]): Usage {
+export function busiestPod(pods: readonly Usage[]): Usage {
   const [first] = pods;
   if (!first) return { startMs: 0, stepMs: 60_000, values: new Float64Array(0) };
   const values = new Float64Array(first.values.length).fill(Number.NaN);

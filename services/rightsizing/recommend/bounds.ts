@@ -25,7 +25,7 @@ export function refuseContradictions(request: SizeRequest): void {
     if ((request[least] ?? 0) > (request[most] ?? Number.POSITIVE_INFINITY))
       throw invalid(`${least} must not be above ${most}`, { parameter: least });
   if (request.basis === 'usage' && request.demand_requests_per_second !== undefined)
-    throw invalid('demand_requests_per_second is for experiments: basis must not be usage with it', {
+    throw invalid('demand_requests_per_second requires basis capacity or auto', {
       parameter: 'demand_requests_per_second',
     });
 }

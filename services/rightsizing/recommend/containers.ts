@@ -12,7 +12,7 @@ const sidecars =
 /**
  * @param template - containers of the template; null without a cluster
  */
-export const isBeside = (name: string, { nativeSidecars }: WorkloadState, template: string[] | null): boolean =>
+export const isInjected = (name: string, { nativeSidecars }: WorkloadState, template: string[] | null): boolean =>
   nativeSidecars.includes(name) || (template === null ? sidecars.test(name) : !template.includes(name));
 
 /**
@@ -30,14 +30,14 @@ export function containersNow(
   const newest = Math.max(0, ...last.values());
   const all = [...last.keys()].sort();
   const stepMs = Math.max(...parts.map((part) => part.stepMs));
-  const gone = all.filter((name) => last.get(name)! < newest - (init.includes(name) ? 3 * stepMs : hour));
+  const stopped = all.filter((name) => last.get(name)! < newest - (init.includes(name) ? 3 * stepMs : hour));
   const named = all.filter((name) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name));
   return {
-    names: named.filter((name) => !gone.includes(name)),
+    names: named.filter((name) => !stopped.includes(name)),
     notes: [
-      ...(named.length < all.length ? ['series whose container label is no name of Kubernetes were left out'] : []),
-      ...(gone.length > 0 ? [`gone by now, and left out: ${gone.join(', ')}`] : []),
-      ...(last.size > 0 && newest < now - hour ? [`no pod of it was seen since ${isoTime(newest)}`] : []),
+      ...(named.length < all.length ? ['series with an invalid container label were left out'] : []),
+      ...(stopped.length > 0 ? [`no longer running, left out: ${stopped.join(', ')}`] : []),
+      ...(last.size > 0 && newest < now - hour ? [`no pod was seen since ${isoTime(newest)}`] : []),
     ],
   };
 }

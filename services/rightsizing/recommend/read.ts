@@ -1,5 +1,5 @@
 import { TowerError } from '#kernel/errors.ts';
-import type { TriedFor } from '#services/acquisition/experiments/load-points.ts';
+import type { ExperimentWindow } from '#services/acquisition/experiments/load-points.ts';
 import type { PodUsage, TimeRange } from '#services/acquisition/prometheus/collect.ts';
 import type { History } from '#services/acquisition/prometheus/history.ts';
 import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
@@ -32,19 +32,17 @@ export async function readAll(
   kind: SizeRequest['kind'],
   signal: AbortSignal,
 ) {
-  const tried = await history.tried(target, wanted);
-  const { stretch, cpu, memory } = await podsOf(history, target, wanted, tried, signal);
-  const [state, { written, trouble }, workloads] = await Promise.all([
-    history.state(target, stretch.startMs, tried, signal),
+  const experimentWindows = await history.experimentWindows(target, wanted);
+  const { timeRange, cpu, memory } = await podsOf(history, target, wanted, experimentWindows, signal);
+  const [state, { written, failure }, workloads] = await Promise.all([
+    history.state(target, timeRange.startMs, experimentWindows, signal),
     history.written(target, signal),
     kind === undefined ? history.workloads(target.namespace) : [],
   ]);
   const known = workloads.find(({ service }) => service === target.service)?.kind;
   const notes =
-    trouble === null
-      ? []
-      : [`the cluster does not say what is written of it, so names tell what is injected: ${trouble}`];
-  return { stretch, cpu, memory, state, written, tried, kind: kind ?? known ?? 'Deployment', notes };
+    failure === null ? [] : [`the cluster’s template is unavailable, so sidecars are detected by name: ${failure}`];
+  return { timeRange, cpu, memory, state, written, experimentWindows, kind: kind ?? known ?? 'Deployment', notes };
 }
 
 /** Whether a shorter history could succeed. */
@@ -55,20 +53,20 @@ const isTooMuch = (error: unknown): boolean =>
 async function podsOf(
   history: History,
   target: Workload,
-  stretch: TimeRange,
-  tried: readonly TriedFor[],
+  timeRange: TimeRange,
+  experimentWindows: readonly ExperimentWindow[],
   signal: AbortSignal,
-): Promise<{ stretch: TimeRange; cpu: Pods; memory: Pods }> {
+): Promise<{ timeRange: TimeRange; cpu: Pods; memory: Pods }> {
   try {
     const [cpu, memory] = await Promise.all([
-      history.pods(target, 'cpu', stretch, tried, signal),
-      history.pods(target, 'memory', stretch, tried, signal),
+      history.pods(target, 'cpu', timeRange, experimentWindows, signal),
+      history.pods(target, 'memory', timeRange, experimentWindows, signal),
     ]);
-    return { stretch, cpu, memory };
+    return { timeRange, cpu, memory };
   } catch (error) {
-    const { startMs, endMs } = stretch;
+    const { startMs, endMs } = timeRange;
     if (!isTooMuch(error) || endMs - startMs <= day) throw error;
     const shorterMs = Math.max(day, (endMs - startMs) / 2);
-    return podsOf(history, target, { ...stretch, startMs: endMs - shorterMs }, tried, signal);
+    return podsOf(history, target, { ...timeRange, startMs: endMs - shorterMs }, experimentWindows, signal);
   }
 }

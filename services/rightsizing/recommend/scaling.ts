@@ -31,11 +31,11 @@ export function sizeReplicas(
   };
   if (hpa) return { ...nothing, explanation: `the autoscaler ${hpa.name} decides` };
   if (planned) {
-    const text = `by experiments: each is to bear ${Number(planned.load.toPrecision(3))} requests/s`;
+    const text = `by experiments: ${Number(planned.load.toPrecision(3))} requests/s each`;
     return { ...nothing, recommended: planned.replicas, bound_by: 'capacity', explanation: text };
   }
   if (demand === null || Number.isNaN(perPod))
-    return { ...nothing, explanation: 'not of all containers is known what they need' };
+    return { ...nothing, explanation: 'some containers have no recommendation' };
   // Rounded: neither value is known to 1 %.
   const needed = Math.max(1, Math.ceil(demand / (perPod * request.target_utilization) - 0.01));
   const recommended = Math.min(
@@ -44,7 +44,7 @@ export function sizeReplicas(
   );
   const bound = recommended > needed ? 'floor' : recommended < needed ? 'cap' : 'usage';
   const share = request.target_utilization === 1 ? '' : ` at ${Math.round(100 * request.target_utilization)} %`;
-  const text = `all replicas together are to have ${formatQuantity(demand, 'cpu')} cores; one has ${formatQuantity(perPod, 'cpu')}${share}: ${needed}`;
+  const text = `all replicas together need ${formatQuantity(demand, 'cpu')} cores; one has ${formatQuantity(perPod, 'cpu')}${share}: ${needed}`;
   return {
     current,
     recommended,
@@ -84,11 +84,11 @@ export function hpaOf(
     return {
       ...common,
       recommended_target_utilization: null,
-      explanation: `the present requests of ${resource} are not known for all containers, so the target cannot be moved with them`,
+      explanation: `the current ${resource} requests are not known for all containers, so the target cannot be adjusted`,
     };
   const { exact, moved, low, high } = movedShare(target, before, after);
   const load = (amount: number) => `${formatQuantity(amount, resource)}${resource === 'cpu' ? ' cores' : ''}`;
-  const text = `scales at ${load(target * before)} a pod, which is ${Math.round(100 * exact)} % of what all its containers are to request`;
+  const text = `scales at ${load(target * before)} per pod, which is ${Math.round(100 * exact)} % of the recommended requests`;
   return {
     ...common,
     recommended_target_utilization: moved,
@@ -107,7 +107,7 @@ export function scalerPatch(
   scaler: Written['scaler'],
   targets: Record<Resource, SizeAnswer['hpa']>,
 ): { name: string; metrics: object[] } | null {
-  if (!scaler || scaler.keptBy !== null) return null;
+  if (!scaler || scaler.managedBy !== null) return null;
   let moved = false;
   const metrics = (scaler.spec.metrics ?? []).map((metric) => {
     const { type, resource } = metric;
@@ -130,8 +130,8 @@ export const unsetTargets = (
   Object.entries(targets).flatMap(([resource, target]) => {
     const [now, next] = [target?.target_utilization, target?.recommended_target_utilization ?? null];
     if (!target || patch || next === null || Math.round(100 * next) === Math.round(100 * now!)) return [];
-    const why = scaler?.keptBy ? `${scaler.keptBy} keeps it` : 'it is not known in full';
+    const why = scaler?.managedBy ? `${scaler.managedBy} manages it` : 'its metrics are not fully known';
     return [
-      `set the target of the autoscaler ${target.name} to ${Math.round(100 * next)} % of ${resource} with the requests: ${why}, so the outputs leave it`,
+      `set the target of the autoscaler ${target.name} to ${Math.round(100 * next)} % of ${resource} together with the requests: ${why}, so the outputs do not set it`,
     ];
   });

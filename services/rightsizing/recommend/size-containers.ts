@@ -7,7 +7,7 @@ import { ofOthers, own } from '../strategies/names.ts';
 import { horizonMsOf, type Resource } from '../usage.ts';
 import type { Advices, AdviseTask } from './advise.ts';
 import { boundsOn } from './bounds.ts';
-import { isBeside } from './containers.ts';
+import { isInjected } from './containers.ts';
 import { explain, explainCapacity, isLong } from './explain.ts';
 import type { Pods } from './read.ts';
 import type { SizeDeps } from './size-deps.ts';
@@ -51,7 +51,7 @@ function sizeContainer(context: Context, { container, cpu, memory, cpuShare, mem
   const current = context.state.containers[container] ?? null;
   return {
     container,
-    sidecar: isBeside(container, context.state, context.template),
+    sidecar: isInjected(container, context.state, context.template),
     cpu: sizingOf(context, 'cpu', cpu, current, cpuShare),
     memory: sizingOf(context, 'memory', memory, current, memoryShare),
     startup_peak_cores: cpu.startupPeak,

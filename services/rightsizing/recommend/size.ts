@@ -6,7 +6,7 @@ import { day, horizonMsOf, stepMsOf } from '../usage.ts';
 import { refuseContradictions } from './bounds.ts';
 import { containersNow } from './containers.ts';
 import { costOf } from './cost.ts';
-import { doubtNotes, notesOf, replicaNotes, shorterNotes, triedNotes, whyNot } from './explain.ts';
+import { doubtNotes, experimentWindowNotes, notesOf, replicaNotes, shorterNotes, whyNot } from './explain.ts';
 import { type Beside, outputsOf } from './outputs.ts';
 import { readAll } from './read.ts';
 import { hpaOf, scalerPatch, sizeReplicas, unsetTargets } from './scaling.ts';
@@ -30,10 +30,10 @@ export async function sizeWorkload(
   const stepMs = stepMsOf[asked.horizon];
   const wanted = { startMs: now - asked.history_days * day, endMs: now, stepMs };
   const read = await readAll(deps.history, target, wanted, asked.kind, signal);
-  const { stretch, cpu, memory, state, written, tried, kind } = read;
+  const { timeRange, cpu, memory, state, written, experimentWindows, kind } = read;
   const request = { ...asked, kind };
   const scaler = state.hpa ? `the autoscaler ${state.hpa.name}` : kind === 'DaemonSet' ? 'a DaemonSet' : null;
-  const part = { deps, request, tried, signal };
+  const part = { deps, request, experimentWindows, signal };
   const byExperiments = await byCapacity(part, target, wanted, state.replicas, scaler);
   const { answer: capacity, planned, note } = byExperiments;
   const warnings = [...new Set([cpu, memory, state, byExperiments].flatMap((each) => each.warnings))];
@@ -55,7 +55,7 @@ export async function sizeWorkload(
     generated_at: isoTime(now)!,
     strategy: request.strategy,
     horizon_seconds: horizonMsOf[request.horizon] / 1000,
-    history: { start: isoTime(stretch.startMs)!, end: isoTime(now)!, step_seconds: stepMs / 1000 },
+    history: { start: isoTime(timeRange.startMs)!, end: isoTime(now)!, step_seconds: stepMs / 1000 },
     containers,
     replicas,
     hpa,
@@ -66,8 +66,8 @@ export async function sizeWorkload(
       ...doubtNotes([cpu, memory], warnings),
       ...read.notes,
       ...notes,
-      ...shorterNotes(wanted, stretch),
-      ...triedNotes(tried),
+      ...shorterNotes(wanted, timeRange),
+      ...experimentWindowNotes(experimentWindows),
       ...notesOf(state, containers),
       ...unsetTargets(beside.scaler, written?.scaler ?? null, targets),
       ...replicaNotes(planned, state.replicas),
@@ -92,16 +92,16 @@ function outcomeOf(
   );
   return sized.length === 0
     ? { status: 'abstained', reason: whyNot(request, containers, warnings), confidence: null, outputs: null }
-    : { status: 'success', reason: null, confidence: leastStated(sized), outputs: outputsFor(target, sized, beside) };
+    : { status: 'success', reason: null, confidence: minConfidence(sized), outputs: outputsFor(target, sized, beside) };
 }
 
 type Container = SizeAnswer['containers'][number];
 
-function leastStated(containers: Container[]): number | null {
-  const said = containers
+function minConfidence(containers: Container[]): number | null {
+  const confidences = containers
     .flatMap(({ cpu, memory }) => [cpu.confidence, memory.confidence])
     .filter((value) => value !== null);
-  return said.length === 0 ? null : Math.min(...said);
+  return confidences.length === 0 ? null : Math.min(...confidences);
 }
 
 const outputsFor = (target: Parameters<typeof outputsOf>[0], containers: Container[], beside: Beside) =>

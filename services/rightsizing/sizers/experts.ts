@@ -27,11 +27,11 @@ export function createExperts(stepMs: number, horizonMs: number, share: number, 
       name: days === 1 ? 'same hours of yesterday' : `same hours of ${days} days`,
       guess: (past: Past) => quantileOf(sameHours(past, days, 0), share),
     })),
-    { name: 'same hours a week ago', guess: (past) => quantileOf(stretch(past, -7 * day), share) },
-    { name: 'quantile of the last stretch', guess: (past) => quantileOf(stretch(past, -past.horizonMs), share) },
-    { name: 'peak of the last stretch', guess: (past) => stretch(past, -past.horizonMs).at(-1) ?? Number.NaN },
+    { name: 'same hours a week ago', guess: (past) => quantileOf(horizonValues(past, -7 * day), share) },
+    { name: 'quantile of the last horizon', guess: (past) => quantileOf(horizonValues(past, -past.horizonMs), share) },
+    { name: 'peak of the last horizon', guess: (past) => horizonValues(past, -past.horizonMs).at(-1) ?? Number.NaN },
     ...(horizonMs < day
-      ? [{ name: 'last stretch, as the hours differ', guess: (past: Past) => moved(past, share) }]
+      ? [{ name: 'last horizon, adjusted to the time of day', guess: (past: Past) => moved(past, share) }]
       : []),
   ];
   const past: Past = { values: new Float64Array(1024), size: 0, stepMs, horizonMs };
@@ -56,7 +56,7 @@ export function createExperts(stepMs: number, horizonMs: number, share: number, 
 }
 
 /** Known values of one horizon that starts at an offset from now (negative), ascending. */
-function stretch({ values, size, stepMs, horizonMs }: Past, fromMs: number): Float64Array {
+function horizonValues({ values, size, stepMs, horizonMs }: Past, fromMs: number): Float64Array {
   const from = size + Math.round(fromMs / stepMs);
   const to = Math.min(size, from + Math.round(horizonMs / stepMs));
   return sorted(values.subarray(Math.max(0, from), Math.max(0, to)));
@@ -64,7 +64,7 @@ function stretch({ values, size, stepMs, horizonMs }: Past, fromMs: number): Flo
 
 /** Values at the same time of day on previous days; `aheadMs` shifts the time. */
 function sameHours(past: Past, days: number, aheadMs: number): Float64Array {
-  const parts = Array.from({ length: days }, (_, i) => stretch(past, aheadMs - (i + 1) * day));
+  const parts = Array.from({ length: days }, (_, i) => horizonValues(past, aheadMs - (i + 1) * day));
   const all = new Float64Array(parts.reduce((total, part) => total + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -76,9 +76,9 @@ function sameHours(past: Past, days: number, aheadMs: number): Float64Array {
 
 /** The last horizon, scaled by the ratio of the coming hours to the current ones on previous days. */
 function moved(past: Past, share: number): number {
-  const [coming, gone] = [sameHours(past, 7, 0), sameHours(past, 7, -past.horizonMs)].map((each) =>
+  const [coming, past7] = [sameHours(past, 7, 0), sameHours(past, 7, -past.horizonMs)].map((each) =>
     quantileOf(each, share),
   );
-  const now = quantileOf(stretch(past, -past.horizonMs), share);
-  return gone! > 0 ? now * Math.min(4, Math.max(0.25, coming! / gone!)) : now;
+  const now = quantileOf(horizonValues(past, -past.horizonMs), share);
+  return past7! > 0 ? now * Math.min(4, Math.max(0.25, coming! / past7!)) : now;
 }

@@ -11,14 +11,14 @@ const daysBack = 7;
 /** The largest 20 % form the tail, at least three. */
 const tailShare = 0.2;
 const fewest = 4;
-const leastMargin = 0.03;
+const minMargin = 0.03;
 /** Maximum factor 1.5: a single level shift must not be expected every day. */
-const mostMargin = Math.log(1.5);
+const maxMargin = Math.log(1.5);
 /** Default factor while few ratios are known; usual among right-sizers. */
 const usualFactor = 1.15;
 /** Maximum number of ratios kept. */
-const mostRises = 400;
-const belief = { windows: 4, kept: 0.95 };
+const maxRatios = 400;
+const prior = { windows: 4, kept: 0.95 };
 
 /** `violation`: stated probability that a horizon has any sample above the request. */
 export function createPeakSizer({ horizonMs, violation, least }: SizerSettings): Sizer {
@@ -28,7 +28,7 @@ export function createPeakSizer({ horizonMs, violation, least }: SizerSettings):
   const peaks: number[] = [];
   const requests: (number | null)[] = [];
   const rises: number[] = [];
-  let [judged, kept] = [0, 0];
+  let [evaluated, kept] = [0, 0];
   const peakUpTo = (end: number, count: number) => greatest(peaks.slice(Math.max(0, end - count), end));
 
   const ask = (): Omit<Sized, 'confidence' | 'confidences'> => {
@@ -37,7 +37,7 @@ export function createPeakSizer({ horizonMs, violation, least }: SizerSettings):
     const factor =
       rises.length < fewest
         ? usualFactor
-        : Math.exp(Math.min(mostMargin, Math.max(leastMargin, tailQuantile(rises, violation))));
+        : Math.exp(Math.min(maxMargin, Math.max(minMargin, tailQuantile(rises, violation))));
     const experts = [{ name: `peak of ${daysBack} days`, weight: 1, says: peak }];
     return { request: Math.max(least, peak * factor), factor, experts };
   };
@@ -55,16 +55,16 @@ export function createPeakSizer({ horizonMs, violation, least }: SizerSettings):
       // Peaks below the minimum request do not count.
       if (!Number.isNaN(before) && !Number.isNaN(after))
         rises.push(Math.log(Math.max(after, least) / Math.max(before, least)));
-      if (rises.length > mostRises) rises.shift();
+      if (rises.length > maxRatios) rises.shift();
       if (request === null || Number.isNaN(after)) return;
       // Overlapping horizons count as one observation.
       if (begin % strides !== 0) return;
-      judged += 1;
+      evaluated += 1;
       if (after <= request) kept += 1;
     },
     recommend: () => {
       const asked = ask();
-      const confidence = (kept + belief.windows * belief.kept) / (judged + belief.windows);
+      const confidence = (kept + prior.windows * prior.kept) / (evaluated + prior.windows);
       return { ...asked, confidence: asked.request === null ? null : confidence, confidences: null };
     },
   };

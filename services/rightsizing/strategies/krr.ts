@@ -18,7 +18,7 @@ const peak = (pods: Usage[]): number | null => {
 
 export const krrSimple: Strategy = {
   name: 'krr_simple',
-  about: 'CPU: 95th percentile of 14 days, the greatest of all pods; memory: peak + 15 %',
+  about: 'CPU: 95th percentile of 14 days, the maximum of all pods; memory: peak + 15 %',
   floors,
   request: (resource, pods) =>
     resource === 'memory' ? peak(pods) : greatest(known(pods).map((values) => quantileOf(values, 0.95))),

@@ -14,7 +14,7 @@ const times = (value: number | null, factor: number): number | null => (value ==
  */
 export const crane: Strategy = {
   name: 'crane',
-  about: '99th percentile of 7 days in buckets of 0.1 core or 100 MiB, great values weighing more, + 15 %',
+  about: '99th percentile of 7 days in buckets of 0.1 core or 100 MiB, weighted by value, + 15 %',
   floors: none,
   request: (resource, pods) => {
     const width = resource === 'cpu' ? 0.1 : 100 * mebibyte;
@@ -70,7 +70,7 @@ export const kruizeMemory = (peak: number, rise: number): number => Math.min(pea
 
 export const kruizeCost: Strategy = {
   name: 'kruize_cost',
-  about: 'CPU: 60th percentile of quarter-hourly peaks of 7 days, their peak below 1 core; memory: peak + 20 % at most',
+  about: 'CPU: 60th percentile of quarter-hourly peaks of 7 days, their peak below 1 core; memory: at most peak + 20 %',
   floors: none,
   request: (resource, pods) => kruize(resource, pods, 0.6),
 };

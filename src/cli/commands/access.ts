@@ -1,12 +1,10 @@
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readConfig } from '#config/config.ts';
-import { invalid, notFound, TowerError } from '#kernel/errors.ts';
+import { invalid, TowerError } from '#kernel/errors.ts';
 import type { KeyRequest } from '#services/access/schemas.ts';
-import { openAccess } from '../../offline.ts';
+import { openAccess, requireStore, verifyAuditExport } from '../../offline.ts';
 import type { CliContext } from '../context.ts';
 import { card, table } from '../table.ts';
 
@@ -15,54 +13,57 @@ import { card, table } from '../table.ts';
  * first key and check the log.
  */
 export function addAccessCommands(program: Command, context: CliContext): void {
-  const here = async <T>(work: (door: Door) => Promise<T>): Promise<T> => {
+  const withAccess: WithAccess = async (work, mayCreate = false) => {
     const { config, secrets } = readConfig(context.env, 'sign');
-    const door = await openAccess(config, secrets);
+    if (!mayCreate) requireStore(config, secrets);
+    const opened = await openAccess(config, secrets);
     try {
-      await door.access.audit.begin();
-      return await work(door);
+      await opened.access.audit.begin();
+      return await work(opened);
     } finally {
-      await door.store.close();
+      await opened.store.close();
     }
   };
-  addTokenCommands(program, context, here);
-  addAuditCommands(program, context, here);
+  addTokenCommands(program, context, withAccess);
+  addAuditCommands(program, context, withAccess);
 }
 
-type Door = Awaited<ReturnType<typeof openAccess>>;
-type Here = <T>(work: (door: Door) => Promise<T>) => Promise<T>;
-function addTokenCommands(program: Command, context: CliContext, here: Here): void {
-  const token = program.command('token').description('API keys, made in the data folder of this machine');
+type Opened = Awaited<ReturnType<typeof openAccess>>;
+/** @param mayCreate - whether a missing store is created; only a command that writes may do so */
+type WithAccess = <T>(work: (opened: Opened) => Promise<T>, mayCreate?: boolean) => Promise<T>;
+
+function addTokenCommands(program: Command, context: CliContext, withAccess: WithAccess): void {
+  const token = program.command('token').description('manage API keys in the local data folder or database');
 
   token
     .command('create')
-    .description('make an API key and show it, this once')
-    .requiredOption('--name <name>', 'what the key is for')
-    .option('--scope <scope...>', 'read, operate, approve or admin; may be repeated', ['read'])
-    .option('--days <number>', 'how long it is in force', '90')
+    .description('create an API key and print it, once')
+    .requiredOption('--name <name>', 'purpose of the key')
+    .option('--scope <scope...>', 'read, operate, approve or admin; can be repeated', ['read'])
+    .option('--days <number>', 'days until the key expires', '90')
     .action(async (flags: { name: string; scope: string[]; days: string }) => {
       const scopes = flags.scope.map(checkedScope);
       const days = /^\d{1,4}$/.test(flags.days) ? Number(flags.days) : 0;
       if (days < 1 || days > 3650)
-        throw invalid(`--days must be a whole number from 1 to 3650, not ${JSON.stringify(flags.days)}`);
-      const made = await here(async ({ access }) => {
+        throw invalid(`--days must be an integer between 1 and 3650 (got ${JSON.stringify(flags.days)})`);
+      const made = await withAccess(async ({ access }) => {
         const note = noteOf('tower token create', { name: flags.name, scopes, days });
         await access.audit.record({ ...note, phase: 'requested', status: null });
         const key = await access.keys.create({ name: flags.name, scopes, expires_in_days: days }, note.actor);
         await access.audit.record({ ...note, phase: 'done', details: { id: key.id }, status: null });
         return key;
-      });
+      }, true);
       context.print(made, ({ key, ...rest }) => `${card(Object.entries(rest))}\n\n${key}`);
     });
 
   token
     .command('list')
-    .description('list the API keys')
+    .description('list API keys')
     .action(async () => {
-      const keys = await here(({ access }) => access.keys.list());
+      const keys = await withAccess(({ access }) => access.keys.list());
       context.print(keys, (list) =>
         list.length === 0
-          ? 'There are no keys yet.'
+          ? 'No API keys.'
           : table(
               ['ID', 'NAME', 'SCOPES', 'STATE', 'EXPIRES', 'LAST USED'],
               list.map((key) => [key.id, key.name, key.scopes, key.state, key.expires_at, key.last_used_at]),
@@ -72,48 +73,46 @@ function addTokenCommands(program: Command, context: CliContext, here: Here): vo
 
   token
     .command('revoke <id>')
-    .description('make an API key useless')
+    .description('revoke an API key')
     .action(async (id: string) => {
       // A whole key passed by mistake must not appear in the log.
-      if (!/^[0-9a-f]{12}$/.test(id))
-        throw invalid('the id of a key has 12 letters and digits; "tower token list" shows it');
-      await here(async ({ access }) => {
+      if (!/^[0-9a-f]{12}$/.test(id)) throw invalid('a key id has 12 letters and digits; "tower token list" shows it');
+      await withAccess(async ({ access }) => {
         const note = noteOf('tower token revoke', { id });
         await access.audit.record({ ...note, phase: 'requested', status: null });
         await access.keys.revoke(id);
         await access.audit.record({ ...note, phase: 'done', details: {}, status: null });
       });
-      context.print({ revoked: id }, () => `The key ${id} is of no use any more`);
+      context.print({ revoked: id }, () => `revoked key ${id}`);
     });
 }
 
-function addAuditCommands(program: Command, context: CliContext, here: Here): void {
-  const audit = program.command('audit').description('the log of every change');
+function addAuditCommands(program: Command, context: CliContext, withAccess: WithAccess): void {
+  const audit = program.command('audit').description('export or verify the audit log of changes');
 
   audit
     .command('verify')
-    .description('check that no row was changed, left out, moved, added or cut off')
-    .option('--file <path>', 'check an exported log instead of the one in the data folder')
-    .option('--against <path>', 'an earlier export: the log must go on from it')
+    .description('verify that no entry was changed, removed, reordered, added or truncated')
+    .option('--file <path>', 'verify an exported log instead of the one in the data folder')
+    .option('--against <path>', 'an earlier export, which the log must continue')
     .action(async (flags: { file?: string; against?: string }) => {
-      const { DATA_DIRECTORY: folder } = readConfig(context.env).config;
-      if (flags.file === undefined && !existsSync(join(folder, 'tower.db')))
-        throw notFound(`there is no audit log in ${folder} (DATA_DIRECTORY)`);
       const [file, earlier] = [await bytesOf('--file', flags.file), await bytesOf('--against', flags.against)];
-      const found = await here(({ access }) =>
-        file === null ? access.audit.verify(earlier) : access.audit.verifyExport(file, earlier),
-      );
+      const { config, secrets } = readConfig(context.env, 'sign');
+      const found =
+        file === null
+          ? await withAccess(({ access }) => access.audit.verify(earlier))
+          : await verifyAuditExport(config, secrets, file, earlier);
       if (found.problem !== null)
-        throw new TowerError('internal', `The audit log is NOT as it was written: ${found.problem}`);
-      const where = flags.file ?? `DATA_DIRECTORY ${folder}`;
-      context.print(found, ({ rows }) => `The audit log is whole: ${rows} rows in ${where}`);
+        throw new TowerError('internal', `Verification of the audit log FAILED: ${found.problem}`);
+      const where = flags.file ?? `DATA_DIRECTORY ${config.DATA_DIRECTORY}`;
+      context.print(found, ({ rows }) => `Audit log verified: ${rows} entries in ${where}`);
     });
 
   audit
     .command('export')
     .description('print the log as JSON lines')
     .action(() =>
-      here(async ({ access }) => {
+      withAccess(async ({ access }) => {
         for await (const line of access.audit.export()) context.out(line.trimEnd());
       }),
     );
@@ -122,7 +121,7 @@ function addAuditCommands(program: Command, context: CliContext, here: Here): vo
 async function bytesOf(option: string, path: string | undefined): Promise<Uint8Array | null> {
   if (path === undefined) return null;
   return readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw invalid(`${option} ${path} cannot be read (${error.code})`);
+    throw invalid(`cannot read ${option} ${path} (${error.code})`);
   });
 }
 
@@ -130,10 +129,10 @@ type Scope = KeyRequest['scopes'][number];
 
 function checkedScope(word: string): Scope {
   if (['read', 'operate', 'approve', 'admin'].includes(word)) return word as Scope;
-  throw new TowerError('invalid', `--scope must be read, operate, approve or admin, not ${JSON.stringify(word)}`);
+  throw new TowerError('invalid', `--scope must be read, operate, approve or admin (got ${JSON.stringify(word)})`);
 }
 
-/** Name of the operating-system user; the user id if there is no name. */
+/** Name of the operating-system user; else the user id. */
 function noteOf(action: string, details: object) {
   let user = String(process.getuid?.() ?? 'unknown');
   try {

@@ -2,6 +2,8 @@ import type { Command } from 'commander';
 import type { CliContext } from '../context.ts';
 import { addAccessCommands } from './access.ts';
 import { addCacheCommands } from './cache.ts';
+import { addCompletionCommand } from './completion.ts';
+import { addDriftOverviewCommands } from './drift-overview.ts';
 import { addEventCommands } from './events.ts';
 import { addExperimentCommands } from './experiments.ts';
 import { addForecastCommands } from './forecast.ts';
@@ -12,11 +14,14 @@ import { addRightsizingCommands } from './rightsizing.ts';
 import { addStatusCommand } from './status.ts';
 import { addStoreCommands } from './store.ts';
 import { addTrainCommands } from './train.ts';
+import { addWebhookCommands } from './webhooks.ts';
 
 /** Every command except `serve`. */
 export function addCommands(program: Command, context: CliContext): void {
   addModelCommands(program, context);
+  addDriftOverviewCommands(program, context);
   addEventCommands(program, context);
+  addWebhookCommands(program, context);
   addMetricsCommands(program, context);
   addForecastCommands(program, context);
   addCacheCommands(program, context);
@@ -27,4 +32,5 @@ export function addCommands(program: Command, context: CliContext): void {
   addStatusCommand(program, context);
   addAccessCommands(program, context);
   addStoreCommands(program, context);
+  addCompletionCommand(program, context);
 }

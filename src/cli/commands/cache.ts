@@ -5,11 +5,11 @@ import { card } from '../table.ts';
 
 /** `tower cache …`: the mirror and its cache file. */
 export function addCacheCommands(program: Command, context: CliContext): void {
-  const cache = program.command('cache').description('the registry mirror and its cache file');
+  const cache = program.command('cache').description('inspect, refresh or delete the registry mirror');
 
   cache
     .command('info')
-    .description('how old the mirror is and what it holds')
+    .description('age and content of the mirror')
     .action(async () => {
       const info = await context.tower().get<{ cache_info: CacheStats }>('/cache/info');
       context.print(info, ({ cache_info: stats }) => {
@@ -23,7 +23,7 @@ export function addCacheCommands(program: Command, context: CliContext): void {
 
   cache
     .command('refresh')
-    .description('read the registry now')
+    .description('refresh the mirror now')
     .action(async () => {
       const answer = await context.tower().post<{ message: string; models_synced: number }>('/cache/refresh');
       context.print(answer, ({ message, models_synced }) => `${message}: ${models_synced} model versions`);
@@ -31,7 +31,7 @@ export function addCacheCommands(program: Command, context: CliContext): void {
 
   cache
     .command('clear')
-    .description('remove the cache file')
+    .description('delete the cache file')
     .action(async () => {
       context.print(
         await context.tower().delete<{ message: string; note: string }>('/cache/clear'),

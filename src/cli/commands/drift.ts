@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { invalid } from '#kernel/errors.ts';
+import { invalid, notFound } from '#kernel/errors.ts';
 import type { VersionDrift } from '#services/drift/schemas.ts';
 import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
+import { timeOf } from '../time.ts';
 
 type Observed = { metric?: string; value?: string; at?: string; file?: string };
 
@@ -11,24 +12,24 @@ type Observed = { metric?: string; value?: string; at?: string; file?: string };
 export function addDriftCommands(models: Command, context: CliContext): void {
   models
     .command('drift <name> [version]')
-    .description('how a model did after its training, and whether it got worse')
-    .option('--days <number>', 'with --json: how far back to show values', '30')
+    .description('drift of a version since its training, and decay of its metrics')
+    .option('--days <number>', 'with --json: time range of the values', '30')
     .action(async (name: string, version: string | undefined, { days }: { days: string }) => {
       const all = await context
         .tower()
         .get<VersionDrift[]>(`/model/${encodeURIComponent(name)}/drift?days=${encodeURIComponent(days)}`);
       const wanted = version === undefined ? all : all.filter((item) => item.version === version);
-      if (version !== undefined && wanted.length === 0) throw invalid(`${name} has no version ${version}`);
+      if (version !== undefined && wanted.length === 0) throw notFound(`model ${name} has no version ${version}`);
       context.print(wanted, driftText);
     });
 
   models
     .command('observe <name> <version>')
-    .description('post what was measured in production: one value, or a JSON file of observations')
-    .option('--metric <name>', 'with --value: one value of this metric')
-    .option('--value <number>', 'the value')
-    .option('--at <time>', 'when it was measured; default: now')
-    .option('--file <path>', 'JSON: {"observations": […]} or the list itself; - reads standard input')
+    .description('post observations from production: one value, or a JSON file')
+    .option('--metric <name>', 'with --value: name of the metric')
+    .option('--value <number>', 'value of the metric')
+    .option('--at <time>', 'time of the measurement, or an age such as 1d; default: now', timeOf)
+    .option('--file <path>', 'JSON: {"observations": […]} or the array itself; - reads standard input')
     .action(async (name: string, version: string, flags: Observed) => {
       const path = `/model/${encodeURIComponent(name)}/${encodeURIComponent(version)}/observations`;
       const taken = await context
@@ -36,26 +37,26 @@ export function addDriftCommands(models: Command, context: CliContext): void {
         .post<{ accepted: number; duplicates: number }>(path, { observations: await observationsOf(flags) });
       context.print(
         taken,
-        ({ accepted, duplicates }) => `${accepted} taken${duplicates > 0 ? `, ${duplicates} known already` : ''}`,
+        ({ accepted, duplicates }) => `${accepted} accepted${duplicates > 0 ? `, ${duplicates} duplicates` : ''}`,
       );
     });
 }
 
 async function observationsOf({ metric, value, at, file }: Observed): Promise<unknown> {
   if (file === undefined) {
-    if (metric === undefined || value === undefined) throw invalid('name --metric and --value, or --file');
+    if (metric === undefined || value === undefined) throw invalid('set --metric and --value, or --file');
     if (value.trim() === '' || !Number.isFinite(Number(value)))
-      throw invalid(`--value must be a number, not ${JSON.stringify(value)}`);
+      throw invalid(`--value must be a number (got ${JSON.stringify(value)})`);
     return [{ metric, value: Number(value), at: at ?? new Date().toISOString() }];
   }
   const text = await readFile(file === '-' ? '/dev/stdin' : file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw invalid(`--file ${file} cannot be read (${error.code})`);
+    throw invalid(`cannot read --file ${file} (${error.code})`);
   });
   try {
     const given = JSON.parse(text) as { observations?: unknown };
     return given.observations ?? given;
   } catch {
-    throw invalid(`--file ${file} is not JSON`);
+    throw invalid(`--file ${file} is not valid JSON`);
   }
 }
 

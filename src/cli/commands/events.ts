@@ -5,6 +5,7 @@ import type { EventInfo } from '#services/registry/journal/event-schemas.ts';
 import type { CliContext } from '../context.ts';
 import { plain } from '../plain-text.ts';
 import { table } from '../table.ts';
+import { timeOf } from '../time.ts';
 
 type Flags = {
   follow?: boolean;
@@ -22,14 +23,14 @@ const retryMs = 3_000;
 export function addEventCommands(program: Command, context: CliContext): void {
   program
     .command('events')
-    .description('what changed in the registry, newest first')
-    .option('--follow', 'print what changes from now on, until it is stopped')
+    .description('registry events, newest first')
+    .option('--follow', 'stream new events until interrupted')
     .option('--type <type...>', 'only this type, e.g. model_version_alias or model_version.stage_changed')
-    .option('--name <model>', 'only of this model')
-    .option('--version <version>', 'only of this version')
-    .option('--since <time>', 'observed at or after this date or time')
-    .option('--limit <number>', 'at most this many', '20')
-    .addOption(new Option('--after <id>', 'with --follow: go on after this event'))
+    .option('--name <model>', 'only events of this model')
+    .option('--version <version>', 'only events of this version')
+    .option('--since <time>', 'observed at or after this date or time, or an age such as 7d', timeOf)
+    .option('--limit <number>', 'maximum number of events', '20')
+    .addOption(new Option('--after <id>', 'with --follow: continue after this event id'))
     .action(async (flags: Flags) => {
       if (flags.follow) return follow(context, flags);
       const query = queryOf(flags);
@@ -68,8 +69,7 @@ function queryOf({ type, name, version }: Flags): URLSearchParams {
 }
 
 function listText(events: EventInfo[]): string {
-  if (events.length === 0)
-    return 'No events match. Events are made of what changes after the tower first saw the registry.';
+  if (events.length === 0) return 'No matching events. Changes are recorded from the first read of the registry on.';
   const rows = events.map((event) => [
     event.id,
     event.observed_at,

@@ -10,36 +10,36 @@ const ofService = (service: string | undefined): string =>
 
 /** `tower experiments` and `tower clean`: load experiments on disk and their quality. */
 export function addExperimentCommands(program: Command, context: CliContext): void {
-  const experiments = program.command('experiments').description('load experiments, and which can be learned from');
+  const experiments = program.command('experiments').description('list, inspect and delete load experiments');
   experiments
     .command('list')
-    .description('all of them, with their quality')
-    .option('--service <name>', 'those of one service')
+    .description('list experiments with their quality grades')
+    .option('--service <name>', 'only experiments of this service')
     .action(async ({ service }: { service?: string }) => {
       context.print(await context.tower().get<ExperimentList>(`${path}?${ofService(service)}`), listText);
     });
   experiments
     .command('show <experiment>')
-    .description('the checks of one, and what cleaning takes out')
+    .description('quality checks of one experiment, and what cleaning removes')
     .action(async (id: string) => {
       context.print(await context.tower().get<ExperimentAnswer>(`${path}/${encodeURIComponent(id)}`), oneText);
     });
   program
     .command('clean')
-    .description('delete what was collected')
+    .description('delete collected files')
     .command('experiments')
     .description('delete the files of experiments')
-    .option('--service <name>', 'those of one service')
-    .option('--confirm', 'yes, they are gone then')
+    .option('--service <name>', 'only experiments of this service')
+    .option('--confirm', 'confirm that the files are deleted')
     .action(async ({ service, confirm }: { service?: string; confirm?: boolean }) => {
-      if (!confirm) throw invalid('say --confirm: the files are gone then');
+      if (!confirm) throw invalid('set --confirm to delete the files');
       const done = await context.tower().delete<{ deleted: number }>(`${path}?${ofService(service)}&confirm=true`);
-      context.print(done, ({ deleted }) => `${deleted} experiments deleted.`);
+      context.print(done, ({ deleted }) => `deleted ${deleted} experiments`);
     });
 }
 
 function listText({ experiments, total_experiments, data_quality, failed_checks, unreadable }: ExperimentList): string {
-  if (total_experiments === 0 && unreadable.length === 0) return 'There is no experiment.';
+  if (total_experiments === 0 && unreadable.length === 0) return 'No experiments.';
   const { high_quality, medium_quality, low_quality } = data_quality;
   return [
     table(

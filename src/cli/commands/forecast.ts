@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { invalid } from '#kernel/errors.ts';
 import { wholeNumber } from '#kernel/query.ts';
 import type { BacktestAnswer, ForecastAnswer } from '#services/forecast/schemas.ts';
+import { forecastTools } from '../../offline.ts';
 import type { CliContext } from '../context.ts';
 import { numberOf, readColumn } from '../csv-column.ts';
 import { table } from '../table.ts';
@@ -21,51 +22,62 @@ type Flags = {
 };
 
 /** Older values add nothing, and with times they would exceed the size of a request. */
-const mostRows = 20_000;
+const maxRows = 20_000;
 
-/** `tower forecast` and `tower forecast backtest`: forecasts a column of a CSV file, on a running server. */
+/** `tower forecast` and `tower forecast backtest`: forecasts a column of a CSV file, on this machine. */
 export function addForecastCommands(program: Command, context: CliContext): void {
   const forecast = asking(program.command('forecast'))
     .description('forecast a column of a CSV file')
     .action(async (flags: Flags) => {
-      const answer = await context.tower().post<ForecastAnswer>('/api/v1/forecast', await questionOf(flags));
-      context.print(answer, forecastText);
+      const request = await requestOf(flags);
+      context.print(await computed((tools) => tools.forecast(request)), forecastText);
     });
   forecast
     .command('backtest')
-    .description('how good forecasts of the column would have been; takes the options of `tower forecast` as well')
-    .option('--windows <number>', 'ends of the past to forecast from', '3')
-    .option('--picture <file.svg>', 'write a picture')
+    .description('accuracy of past forecasts of the column; accepts the options of `tower forecast` too')
+    .option('--windows <number>', 'number of forecast origins in the past', '3')
+    .option('--picture <file.svg>', 'write a plot as SVG')
     .action(async (own: { windows: string; picture?: string }) => {
       const flags = forecast.opts<Flags>();
       const title = `${flags.column} of ${flags.csv}`;
-      const question = { ...(await questionOf(flags)), windows: numberOf('--windows', own.windows), title };
-      const tested = await context.tower().post<BacktestAnswer>('/api/v1/forecast/backtest', question);
+      const request = { ...(await requestOf(flags)), windows: numberOf('--windows', own.windows), title };
+      const tested = await computed((tools) => tools.backtest(request));
       context.print(tested, backtestText);
       if (own.picture !== undefined)
         await writeFile(own.picture, tested.picture).catch((error: NodeJS.ErrnoException) => {
-          throw invalid(`--picture ${own.picture} cannot be written (${error.code})`);
+          throw invalid(`cannot write --picture ${own.picture} (${error.code})`);
         });
     });
 }
 
 const asking = (command: Command): Command =>
   command
-    .option('--csv <file>', 'CSV with a header; - reads standard input')
-    .option('--column <name>', 'the column with the values')
-    .option('--time <name>', 'the column with ISO 8601 times; rows may then come in any order')
-    .option('--step <seconds>', 'time between two rows, where there is no column of times')
-    .option('--last <rows>', `only so many rows from the end; ${mostRows} at most`, String(mostRows))
-    .option('--seasonality <steps>', 'lengths of the seasons, comma-separated, where the times do not tell')
-    .option('--horizon <steps>', 'steps ahead', '24')
-    .option('--width <share>', 'share of values the interval is to hold', '0.9')
+    .option('--csv <file>', 'CSV file with a header row; - reads standard input')
+    .option('--column <name>', 'column with the values')
+    .option('--time <name>', 'column with ISO 8601 times; rows can then be in any order')
+    .option('--step <seconds>', 'time between two rows, if there is no time column')
+    .option('--last <rows>', `use only the last n rows; at most ${maxRows}`, String(maxRows))
+    .option('--seasonality <steps>', 'season lengths in steps, comma-separated; default: from the times')
+    .option('--horizon <steps>', 'number of steps to forecast', '24')
+    .option('--width <share>', 'coverage of the prediction interval', '0.9')
     .option(
       '--members <names>',
-      'only these, comma-separated: persistence, seasonal_naive, seasonal_profile, mstl, ridge, autoregression, prophet, lstm',
+      'only these members, comma-separated: persistence, seasonal_naive, seasonal_profile, mstl, ridge, autoregression, prophet, lstm',
     )
     .option('--fusion <mode>', 'weighted, median or fixed', 'weighted');
 
-async function questionOf({
+type Tools = Awaited<ReturnType<typeof forecastTools>>;
+
+async function computed<Answer>(compute: (tools: Tools) => Promise<Answer>): Promise<Answer> {
+  const tools = await forecastTools();
+  try {
+    return await compute(tools);
+  } finally {
+    await tools.close();
+  }
+}
+
+async function requestOf({
   csv,
   column,
   time,
@@ -77,12 +89,12 @@ async function questionOf({
   members,
   fusion,
 }: Flags): Promise<object> {
-  if (csv === undefined || column === undefined) throw invalid('name --csv and --column');
+  if (csv === undefined || column === undefined) throw invalid('set --csv and --column');
   const { values, times } = await readColumn(
     csv,
     column,
     time,
-    wholeNumber('--last', last ?? String(mostRows), 1, mostRows),
+    wholeNumber('--last', last ?? String(maxRows), 1, maxRows),
   );
   return {
     values,
@@ -130,7 +142,7 @@ function forecastText({
   ]);
   const sure =
     confidence === null
-      ? 'too short to say how surely'
+      ? 'too short for a confidence'
       : `within ±${percent(confidence_tolerance)} of the forecast with probability ${percent(confidence)}`;
   return [
     table(heads, rows),
@@ -156,6 +168,6 @@ function backtestText({ methods, interval_width, horizon, notes }: BacktestAnswe
     table(['METHOD', 'WINDOWS', 'MAE', 'SMAPE', 'MASE', 'OWA', `IN ${percent(interval_width)}`], rows),
     '',
     ...notes.map((note) => `note: ${note}`),
-    `${horizon} steps ahead; MASE in times of the seasonal naive forecast inside the series, OWA in times of Naive2`,
+    `${horizon} steps ahead; MASE relative to the seasonal naive forecast within the series, OWA relative to Naive2`,
   ].join('\n');
 }

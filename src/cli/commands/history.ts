@@ -2,14 +2,15 @@ import type { Command } from 'commander';
 import type { ModelHistory } from '#services/registry/journal/event-schemas.ts';
 import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
+import { timeOf } from '../time.ts';
 
 /** `tower models history`: which version was in production when. */
 export function addHistoryCommand(models: Command, context: CliContext): void {
   models
     .command('history <name>')
-    .description('who was in production when, and where to roll back to')
-    .option('--stage <stage>', 'another stage than Production')
-    .option('--at <time>', 'who it was at this moment')
+    .description('versions in production over time, and the rollback target')
+    .option('--stage <stage>', 'a stage other than Production')
+    .option('--at <time>', 'versions in the stage at this time, or an age such as 2d', timeOf)
     .action(async (name: string, flags: { stage?: string; at?: string }) => {
       const query = new URLSearchParams(Object.entries(flags));
       context.print(
@@ -21,8 +22,8 @@ export function addHistoryCommand(models: Command, context: CliContext): void {
 
 function historyText({ stage, recorded_since, at, rollback_target, rollback_reason, turns }: ModelHistory): string {
   if (at) {
-    if (at.versions === null) return `Nothing is known of ${at.time}: recording began ${recorded_since ?? 'not yet'}`;
-    const maybe = at.uncertain.length > 0 ? `; perhaps ${at.uncertain.join(', ')}: it changed between two looks` : '';
+    if (at.versions === null) return `Unknown at ${at.time}: recording began ${recorded_since ?? 'not yet'}`;
+    const maybe = at.uncertain.length > 0 ? `; uncertain: ${at.uncertain.join(', ')} (changed between two polls)` : '';
     return `${stage} at ${at.time}: ${at.versions.join(', ') || 'none for certain'}${maybe}`;
   }
   const rows = turns.map((turn) => [
@@ -33,6 +34,6 @@ function historyText({ stage, recorded_since, at, rollback_target, rollback_reas
     turn.ended_by,
   ]);
   const list =
-    rows.length > 0 ? table(['VERSION', 'FROM', 'UNTIL', 'BY', 'ENDED BY'], rows) : `No version was ${stage}.`;
-  return `${list}\n\nRoll back to: ${rollback_target ?? 'nothing'} (${rollback_reason})`;
+    rows.length > 0 ? table(['VERSION', 'FROM', 'UNTIL', 'BY', 'ENDED BY'], rows) : `No version was in stage ${stage}.`;
+  return `${list}\n\nRollback target: ${rollback_target ?? 'none'} (${rollback_reason})`;
 }

@@ -30,17 +30,17 @@ type RunFlags = {
 
 /** `tower load`: load tests for JMeter and k6 from one scenario, and their results. Works without a server. */
 export function addLoadCommands(program: Command, context: CliContext): void {
-  const load = program.command('load').description('load tests for JMeter and k6, and what came of them');
+  const load = program.command('load').description('run load tests, generate JMeter and k6 files, evaluate results');
   load
     .command('scenarios [name]')
-    .description('the scenarios there are; one of them as YAML, to make one’s own of')
+    .description('list scenarios, or print one as YAML, to be adapted')
     .action(async (name?: string) => {
       const { scenarios, asYaml } = await loadTools();
       const chosen = name === undefined ? undefined : Object.values(scenarios).find((each) => each.name === name);
       if (name !== undefined && !chosen)
         throw new TowerError(
           'not_found',
-          `there is no scenario ${name}; there are ${Object.keys(scenarios).join(', ')}`,
+          `scenario ${name} not found; available: ${Object.keys(scenarios).join(', ')}`,
         );
       if (chosen) return context.print(chosen, asYaml);
       context.print(Object.values(scenarios), (all) =>
@@ -56,17 +56,17 @@ export function addLoadCommands(program: Command, context: CliContext): void {
     });
   load
     .command('script')
-    .description('a JMeter plan or a k6 script')
+    .description('generate a JMeter plan or a k6 script')
     .requiredOption(
       '--scenario <name or file.yaml>',
-      'browsing, checkout, or a file like `tower load scenarios browsing` prints',
+      'browsing, checkout, or a YAML file like the output of `tower load scenarios browsing`',
     )
-    .requiredOption('--target <url>', 'what is put under load, such as http://frontend.shop:80')
+    .requiredOption('--target <url>', 'origin to test, such as http://frontend.shop:80')
     .addOption(new Option('--tool <name>', 'whose').choices(['jmeter', 'k6']).default('jmeter'))
-    .option('--users <number>', 'at the same time', '20')
-    .option('--minutes <number>', 'how long', '15')
-    .option('--ramp <seconds>', 'until all users are there', '30')
-    .option('--out <file>', 'where it is written; not given: standard output')
+    .option('--users <number>', 'number of concurrent users', '20')
+    .option('--minutes <number>', 'duration of the test', '15')
+    .option('--ramp <seconds>', 'ramp-up time', '30')
+    .option('--out <file>', 'output file; default: standard output')
     .action((flags: ScriptFlags) => writeScript(context, flags));
   addRunCommands(load, context);
 }
@@ -74,31 +74,32 @@ export function addLoadCommands(program: Command, context: CliContext): void {
 function addRunCommands(load: Command, context: CliContext): void {
   load
     .command('run')
-    .description('a load test from here; exit code 1 where less than 95 % of its requests succeeded')
-    .option('--scenario <name or file.yaml>', 'as for `tower load script`')
-    .option('--target <url>', 'what is put under load: only what is yours')
+    .description('run a load test on this machine; exit code 1 if less than 95 % of the requests succeeded')
+    .option('--scenario <name or file.yaml>', 'as in `tower load script`')
+    .option('--target <url>', 'origin to test; test only servers you own')
     .option(
       '--plan <file.jmx>',
-      'in their place: a plan that JMeter runs (JMETER_HOME says where it is); its results and log are put beside it',
+      'run a JMeter plan instead (JMETER_HOME must be set); writes results and log next to it',
     )
-    .option('--rate <number>', 'rounds that begin each second, on average', '1')
-    .option('--users <number>', 'who begin them, one after the other; one who comes back every ten seconds')
-    .option('--seconds <number>', 'how long they arrive', '60')
-    .option('--most-users <number>', 'at the same time; who comes beyond them is turned away', '500')
+    .option('--rate <number>', 'rounds started per second, on average', '1')
+    .option('--users <number>', 'number of returning users; default: each returns every ten seconds')
+    .option('--seconds <number>', 'duration of arrivals', '60')
+    .option('--most-users <number>', 'maximum number of concurrent users; further arrivals are rejected', '500')
     .action((flags: RunFlags, command: Command) => {
       if (flags.plan === undefined) return runHere(context, flags);
       const others = Object.keys(flags).filter(
         (name) => name !== 'plan' && command.getOptionValueSource(name) === 'cli',
       );
-      if (others.length > 0) throw invalid(`--plan says all that is to be done: it goes with no other option`);
+      if (others.length > 0) throw invalid('--plan cannot be combined with other options');
       return runPlan(context, flags.plan);
     });
   load
-    .command('judge <file.jtl>')
-    .description('what a JMeter run showed; exit code 1 where less than 95 % of its requests succeeded')
+    .command('evaluate <file.jtl>')
+    .alias('judge')
+    .description('evaluate a JTL file of JMeter; exit code 1 if less than 95 % of the requests succeeded')
     .action(async (file: string) => {
-      const { judgeJtl } = await loadTools();
-      const result = await judgeJtl(bytesOf(file));
+      const { evaluateJtl } = await loadTools();
+      const result = await evaluateJtl(bytesOf(file));
       context.print(result, resultText);
       refuseLow(result);
     });
@@ -108,13 +109,13 @@ async function* bytesOf(file: string): AsyncGenerator<Buffer> {
   try {
     yield* createReadStream(file);
   } catch (error) {
-    throw invalid(`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    throw invalid(`cannot read ${file} (${(error as NodeJS.ErrnoException).code})`);
   }
 }
 
 const textOf = async (file: string): Promise<string> =>
   readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw invalid(`${file} cannot be read (${error.code})`);
+    throw invalid(`cannot read ${file} (${error.code})`);
   });
 
 /** A built-in scenario, or a file. */
@@ -122,9 +123,7 @@ async function scenarioOf(name: string) {
   const { scenarios, readScenario } = await loadTools();
   const known = Object.values(scenarios).find((each) => each.name === name);
   if (!known && !existsSync(name))
-    throw invalid(
-      `--scenario: there is no scenario and no file ${name}; scenarios are ${Object.keys(scenarios).join(', ')}`,
-    );
+    throw invalid(`--scenario must be ${Object.keys(scenarios).join(', ')} or a file (got ${name})`);
   return known ?? readScenario(await textOf(name));
 }
 
@@ -138,7 +137,7 @@ function targetOf(text: string): URL {
 /** Ctrl-C ends the load; the results so far are printed. */
 async function runHere(context: CliContext, flags: RunFlags): Promise<void> {
   if (flags.scenario === undefined || flags.target === undefined)
-    throw invalid('--scenario and --target must be given, or --plan');
+    throw invalid('set --scenario and --target, or --plan');
   const scenario = await scenarioOf(flags.scenario);
   const arrivalsPerSecond = rateOf(flags.rate);
   const { runLoad, usualUsers } = await loadTools();
@@ -147,7 +146,7 @@ async function runHere(context: CliContext, flags: RunFlags): Promise<void> {
     arrivalsPerSecond,
     users: flags.users === undefined ? usualUsers(arrivalsPerSecond) : countOf('--users', flags.users, 100_000),
     durationSeconds: countOf('--seconds', flags.seconds, 86_400),
-    mostUsers: countOf('--most-users', flags.mostUsers, 100_000),
+    maxUsers: countOf('--most-users', flags.mostUsers, 100_000),
     timeoutMs: 60_000,
   };
   const result = await untilStopped((signal) =>
@@ -161,7 +160,7 @@ async function runHere(context: CliContext, flags: RunFlags): Promise<void> {
   );
   context.progress('');
   const turned =
-    result.turned_away > 0 ? `\n${result.turned_away} users were turned away: the load was less than asked for` : '';
+    result.turned_away > 0 ? `\n${result.turned_away} users were rejected: the load was lower than configured` : '';
   context.print(result, (shown) => `${resultText(shown)}${turned}`);
   refuseLow(result);
 }
@@ -171,9 +170,9 @@ async function runPlan(context: CliContext, plan: string): Promise<void> {
   const { checkJmeter, runJmeter } = await loadTools();
   const { JMETER_HOME: home, JMETER_JAVA: java = '/usr/bin/java' } = context.env;
   const jmeter = checkJmeter(home ? { home, java } : null);
-  if (!existsSync(plan)) throw invalid(`--plan: there is no ${plan}`);
+  if (!existsSync(plan)) throw invalid(`--plan ${plan} not found`);
   const [results, log] = ['.jtl', '.log'].map((ending) => `${plan.replace(/\.jmx$/, '')}${ending}`) as [string, string];
-  if (existsSync(results)) throw invalid(`${results} is there already; JMeter would add to it`);
+  if (existsSync(results)) throw invalid(`${results} already exists; JMeter would append to it`);
   const result = await untilStopped((signal) =>
     runJmeter(jmeter, [plan, results, log], memoryMiB, signal, (now) => context.progress(progressText(now))),
   ).catch((error: unknown) => {
@@ -181,7 +180,7 @@ async function runPlan(context: CliContext, plan: string): Promise<void> {
     throw error instanceof TowerError && error.code === 'unavailable' ? invalid(`${error.message}; see ${log}`) : error;
   });
   context.progress('');
-  context.print({ ...result, results, log }, (shown) => `${resultText(shown)}\n\n${results} has every request`);
+  context.print({ ...result, results, log }, (shown) => `${resultText(shown)}\n\nAll requests: ${results}`);
   refuseLow(result);
 }
 
@@ -190,7 +189,7 @@ const memoryMiB = 2048;
 /** Ctrl-C ends it. */
 async function untilStopped<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
   const over = new AbortController();
-  const stop = () => over.abort(new TowerError('internal', 'ended by Ctrl-C'));
+  const stop = () => over.abort(new TowerError('internal', 'interrupted (Ctrl-C)'));
   process.once('SIGINT', stop);
   return work(over.signal).finally(() => process.off('SIGINT', stop));
 }
@@ -211,7 +210,7 @@ const sleep = async (ms: number, signal?: AbortSignal): Promise<void> => {
 
 function rateOf(text: string): number {
   const rate = numberOf('--rate', text);
-  if (!(rate > 0 && rate <= 10_000)) throw invalid('--rate must be above 0 and 10000 at most');
+  if (!(rate > 0 && rate <= 10_000)) throw invalid('--rate must be above 0 and at most 10000');
   return rate;
 }
 
@@ -221,8 +220,8 @@ function refuseLow(result: Pick<Result, 'low_quality' | 'success_rate'> & { turn
   const why =
     success_rate < 0.95
       ? `only ${percent(success_rate)} of the requests succeeded`
-      : `${turned_away} users were turned away (--most-users)`;
-  throw new TowerError('internal', `${why}: nothing can be learned from this run`);
+      : `${turned_away} users were rejected (--most-users)`;
+  throw new TowerError('internal', `${why}: the results are not usable`);
 }
 
 async function writeScript(context: CliContext, flags: ScriptFlags): Promise<void> {
@@ -238,24 +237,24 @@ async function writeScript(context: CliContext, flags: ScriptFlags): Promise<voi
   );
   if (flags.out === undefined) return context.out(script);
   await writeFile(flags.out, script).catch((error: NodeJS.ErrnoException) => {
-    throw invalid(`--out ${flags.out} cannot be written (${error.code})`);
+    throw invalid(`cannot write --out ${flags.out} (${error.code})`);
   });
   const run =
     flags.tool === 'jmeter'
       ? `tower load run --plan ${flags.out}, or jmeter -n -t ${flags.out} -l ${flags.out.replace(/\.jmx$/, '')}.jtl -Jjmeter.save.saveservice.subresults=false`
       : `k6 run ${flags.out}`;
-  context.print({ file: flags.out, run }, () => `${flags.out} is written; run it with: ${run}`);
+  context.print({ file: flags.out, run }, () => `wrote ${flags.out}; run it with: ${run}`);
 }
 
 function countOf(flag: string, text: string, most: number): number {
   const count = numberOf(flag, text);
   if (!Number.isInteger(count) || count < 1 || count > most)
-    throw invalid(`${flag} must be a whole number from 1 to ${most}`);
+    throw invalid(`${flag} must be an integer between 1 and ${most}`);
   return count;
 }
 
 const percent = (share: number): string => `${Number((100 * share).toFixed(1))} %`;
-type Result = Awaited<ReturnType<Awaited<ReturnType<typeof loadTools>>['judgeJtl']>>;
+type Result = Awaited<ReturnType<Awaited<ReturnType<typeof loadTools>>['evaluateJtl']>>;
 
 const resultText = (result: Result): string =>
   [
@@ -266,7 +265,7 @@ const resultText = (result: Result): string =>
       ['took', `${result.duration_seconds.toFixed(0)} s from ${result.start_time}`],
       [
         'ms',
-        `mean ${result.avg_response_time.toFixed(0)}, median ${result.p50_response_time}, p95 ${result.p95_response_time}, p99 ${result.p99_response_time}, longest ${result.max_response_time}`,
+        `mean ${result.avg_response_time.toFixed(0)}, median ${result.p50_response_time}, p95 ${result.p95_response_time}, p99 ${result.p99_response_time}, max ${result.max_response_time}`,
       ],
     ]),
     '',

@@ -2,7 +2,7 @@ import { cpus, freemem, hostname, totalmem } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { stringify } from 'csv-stringify/sync';
-import { invalid } from '#kernel/errors.ts';
+import { invalid, notFound } from '#kernel/errors.ts';
 import type {
   AnomaliesAnswer,
   BaselinesAnswer,
@@ -11,7 +11,10 @@ import type {
 } from '#services/analytics/analysis/analysis-schemas.ts';
 import type { AggregateAnswer, PointsAnswer } from '#services/analytics/schemas.ts';
 import type { CliContext } from '../context.ts';
+import { numberOf } from '../csv-column.ts';
 import { sparkline, table } from '../table.ts';
+import { timeOf } from '../time.ts';
+import { aggregateText, anomaliesText, digits, forecastText, trendText } from './metrics-texts.ts';
 
 type Identity = { metric: string; resource: string; labels: Record<string, string> };
 type Point = PointsAnswer['points'][number];
@@ -21,78 +24,141 @@ const many = (value: string, before: string[] = []): string[] => [...before, val
 const path = (what: string, metric: string | undefined, flags: Flags): string => {
   const query = new URLSearchParams(metric === undefined ? {} : { metric });
   for (const [name, value] of Object.entries(flags))
-    for (const each of [value].flat()) if (typeof each === 'string') query.append(name, each);
+    for (const each of [value].flat()) if (typeof each === 'string') query.append(snakeCase(name), each);
   return `/api/v1/analytics/${what}?${query}`;
 };
+
+/** Commander gives the option --group-by the name groupBy, the API calls it group_by. */
+const snakeCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** `tower metrics …`: stored points and their analyses; with options only, the form of the collector. */
 export function addMetricsCommands(program: Command, context: CliContext): void {
   const metrics = program
     .command('metrics')
-    .description('metric points: query, aggregate, anomalies, trend, forecast, baselines')
-    .option('--collect', 'record this host’s CPU and memory use until it is stopped')
-    .option('--interval <seconds>', 'with --collect: between two looks', '15')
-    .option('--count <number>', 'with --collect: end after so many looks')
-    .option('--analyze <component>', 'every metric of a component: where it stands, where it goes, what was unusual')
-    .option('--baselines', 'what is usual for every metric')
+    .description('query and analyse metrics: aggregates, anomalies, trends, forecasts, baselines')
+    .option('--collect', 'record CPU and memory usage of this host until interrupted')
+    .option('--interval <seconds>', 'with --collect: seconds between samples', '15')
+    .option('--count <number>', 'with --collect: number of samples')
+    .option('--analyze <component>', 'all metrics of a component: aggregates, trend, anomalies')
+    .option('--baselines', 'baselines of all metrics')
     .action(
       async (flags: { collect?: boolean; interval: string; count?: string; analyze?: string; baselines?: boolean }) => {
         if (flags.collect)
           return collect(context, Number(flags.interval), flags.count === undefined ? null : Number(flags.count));
         if (flags.analyze !== undefined) return analyze(context, flags.analyze);
         if (flags.baselines) return printBaselines(context, undefined, {});
-        throw invalid('name what is wanted: --collect, --analyze, --baselines or a command (tower metrics --help)');
+        throw invalid('set --collect, --analyze, --baselines or a command (tower metrics --help)');
       },
     );
+  addAnalysisCommands(metrics, context);
+  addRecordCommand(metrics, context);
+}
+
+function addAnalysisCommands(metrics: Command, context: CliContext): void {
   const about = (name: string, description: string) =>
     metrics
       .command(name)
       .description(description)
-      .option('--resource <name>', 'of this resource (or component) alone')
-      .option('--label <name:value>', 'with this label; may be given more than once', many)
-      .option('--start <time>', 'ISO 8601 with a zone, or a date')
-      .option('--end <time>', 'likewise; now, where it is not set');
-  about('query [metric]', 'points, newest first')
-    .option('--limit <number>', 'so many at most', '50')
-    .option('--csv', 'as CSV')
+      .option('--resource <name>', 'only this resource (or component)')
+      .option('--label <name:value>', 'only series with this label; can be repeated', many)
+      .option('--start <time>', 'ISO 8601 time with a zone, a date, or an age such as 7d', timeOf)
+      .option('--end <time>', 'as --start; default: now', timeOf);
+  about('query [metric]', 'list points, newest first')
+    .option('--limit <number>', 'maximum number of points', '50')
+    .option('--csv', 'print CSV')
     .action(async (metric: string | undefined, { csv, ...flags }: Flags) =>
       query(context, metric, flags, csv === true),
     );
-  about('aggregate <metric>', 'by minutes, hours, days, weeks or months')
+  about('aggregate <metric>', 'aggregate by minute, hour, day, week or month')
     .option('--granularity <unit>', 'MINUTE, HOUR, DAY, WEEK or MONTH', 'HOUR')
-    .option('--timezone <zone>', 'whose days and months', 'UTC')
-    .option('--group_by <what>', 'none, resource or series', 'none')
-    .action(async (metric: string, flags: Flags) =>
-      context.print(await context.tower().get<AggregateAnswer>(path('aggregate', metric, flags)), aggregateText),
-    );
-  about('anomalies <metric>', 'what was unusual, and why')
+    .option('--timezone <zone>', 'time zone of days and months', 'UTC')
+    .option('--group-by <what>', 'none, resource or series', 'none')
+    .action(async (metric: string, flags: Flags) => {
+      const answer = await analysis<AggregateAnswer>(
+        context,
+        'aggregate',
+        metric,
+        flags,
+        (it) => it.groups.length === 0,
+      );
+      context.print(answer, aggregateText);
+    });
+  about('anomalies <metric>', 'anomalies with their reasons')
     .option('--method <name>', 'calibrated, zscore, esd or peers', 'calibrated')
-    .action(async (metric: string, flags: Flags) =>
-      context.print(await context.tower().get<AnomaliesAnswer>(path('anomalies', metric, flags)), anomaliesText),
-    );
-  about('trend <metric>', 'whether it rises or falls, and how fast').action(async (metric: string, flags: Flags) =>
-    context.print(await context.tower().get<TrendAnswer>(path('trend', metric, flags)), trendText),
-  );
-  about('forecast <metric>', 'where it will be')
-    .option('--periods_ahead <steps>', 'steps ahead', '10')
+    .action(async (metric: string, flags: Flags) => {
+      const answer = await analysis<AnomaliesAnswer>(context, 'anomalies', metric, flags, (it) => it.series === 0);
+      context.print(answer, anomaliesText);
+    });
+  about('trend <metric>', 'direction and slope, with significance').action(async (metric: string, flags: Flags) => {
+    const answer = await analysis<TrendAnswer>(context, 'trend', metric, flags, (it) => it.slope_per_day === null);
+    context.print(answer, trendText);
+  });
+  about('forecast <metric>', 'forecast a metric')
+    .option('--periods-ahead <steps>', 'number of steps to forecast', '10')
     .option('--method <name>', 'fused or exponential_smoothing', 'fused')
     .action(async (metric: string, flags: Flags) =>
       context.print(await context.tower().get<MetricForecastAnswer>(path('forecast', metric, flags)), forecastText),
     );
   metrics
     .command('baselines [metric]')
-    .description('what is usual')
-    .option('--resource <name>', 'of this resource (or component) alone')
+    .description('baseline of a metric')
+    .option('--resource <name>', 'only this resource (or component)')
     .action(async (metric: string | undefined, flags: Flags) => printBaselines(context, metric, flags));
 }
 
-const digits = (value: number | null): number | null => (value === null ? null : Number(value.toPrecision(5)));
-const noted = (notes: string[]): string[] => notes.map((note) => `note: ${note}`);
+function addRecordCommand(metrics: Command, context: CliContext): void {
+  metrics
+    .command('record <metric> <value>')
+    .description('record one point')
+    .requiredOption('--resource <name>', 'measured resource (or component)')
+    .option('--label <name:value>', 'label of the series; can be repeated', many)
+    .option('--at <time>', 'ISO 8601 time with a zone, or an age such as 10m; default: now', timeOf)
+    .action(async (metric: string, value: string, flags: { resource: string; label?: string[]; at?: string }) => {
+      await context.tower().post('/api/v1/analytics/metrics', pointOf(metric, value, flags));
+      context.print({ recorded: 1 }, () => `recorded ${metric} of ${flags.resource}`);
+    });
+}
+
+type PointFlags = { resource: string; label?: string[]; at?: string };
+
+function pointOf(metric: string, value: string, { resource, label = [], at }: PointFlags): object {
+  const labels = label.map((text) => {
+    const [, name, worth] = /^([^:]+):(.*)$/.exec(text) ?? [];
+    if (name === undefined) throw invalid(`--label must be name:value (got ${JSON.stringify(text)})`);
+    return [name, worth];
+  });
+  return {
+    metric,
+    value: numberOf('value', value),
+    resource,
+    labels: Object.fromEntries(labels) as Record<string, string>,
+    ...(at === undefined ? {} : { timestamp: at }),
+  };
+}
+
+/** An analysis of a metric. @throws TowerError `not_found` if the analysis is empty because the metric does not exist */
+async function analysis<Answer>(
+  context: CliContext,
+  what: string,
+  metric: string,
+  flags: Flags,
+  isEmpty: (answer: Answer) => boolean,
+): Promise<Answer> {
+  const answer = await context.tower().get<Answer>(path(what, metric, flags));
+  if (isEmpty(answer)) await requireMetric(context, metric);
+  return answer;
+}
+
+async function requireMetric(context: CliContext, metric: string): Promise<void> {
+  const { series } = await context.tower().get<{ series: Identity[] }>(path('series', metric, {}));
+  if (series.length === 0) throw notFound(`metric ${metric} not found`);
+}
 
 async function query(context: CliContext, metric: string | undefined, flags: Flags, csv: boolean): Promise<void> {
   const { points, truncated } = await context
     .tower()
     .get<{ points: Point[]; truncated: boolean }>(path('metrics', metric, flags));
+  if (points.length === 0 && metric !== undefined) await requireMetric(context, metric);
   const rows = points.map((point) => [point.timestamp, point.metric, point.resource, point.labels, point.value]);
   if (csv) return context.out(stringify([['timestamp', 'metric', 'resource', 'labels', 'value'], ...rows]).trimEnd());
   context.print(points, () =>
@@ -100,93 +166,15 @@ async function query(context: CliContext, metric: string | undefined, flags: Fla
       table(['TIME', 'METRIC', 'RESOURCE', 'LABELS', 'VALUE'], rows),
       '',
       sparkline(points.map(({ value }) => value).toReversed()),
-      ...(truncated ? ['there are older ones: --limit, --start'] : []),
+      ...(truncated ? ['more points exist: use --limit or --start'] : []),
     ].join('\n'),
   );
 }
 
-const aggregateText = ({ groups, notes }: AggregateAnswer): string =>
-  [
-    ...groups.flatMap(({ resource, labels, buckets }) => [
-      ...(resource === null ? [] : [`${resource} ${labels ? JSON.stringify(labels) : ''}`.trimEnd()]),
-      table(
-        [
-          'FROM',
-          'POINTS',
-          'MEAN',
-          'LEAST',
-          'GREATEST',
-          ...Object.keys(buckets[0]?.percentiles ?? {}).map((name) => name.toUpperCase()),
-        ],
-        buckets.map(({ start, count, mean, min, max, percentiles }) => [
-          start,
-          count,
-          digits(mean),
-          digits(min),
-          digits(max),
-          ...Object.values(percentiles).map(digits),
-        ]),
-      ),
-      sparkline(buckets.map(({ mean }) => mean)),
-    ]),
-    ...(groups.length === 0 ? ['there is no such series'] : []),
-    ...noted(notes),
-  ].join('\n');
-
-const anomaliesText = ({ anomalies, series, method, notes }: AnomaliesAnswer): string =>
-  [
-    ...(anomalies.length === 0
-      ? [`nothing unusual in ${series} series (${method})`]
-      : [
-          table(
-            ['TIME', 'RESOURCE', 'VALUE', 'SCORE', 'WHY'],
-            anomalies.map(({ timestamp, resource, value, score, reason }) => [
-              timestamp,
-              resource,
-              digits(value),
-              digits(score),
-              reason,
-            ]),
-            120,
-          ),
-        ]),
-    ...noted(notes),
-  ].join('\n');
-
-function trendText({
-  metric,
-  direction,
-  slope_per_day,
-  slope_per_day_low,
-  slope_per_day_high,
-  p,
-  changepoints,
-  start,
-  end,
-}: TrendAnswer): string {
-  if (slope_per_day === null) return `${metric}: too few points from ${start} to ${end} to say`;
-  return [
-    `${metric}: ${direction}, ${digits(slope_per_day)} a day (95 %: ${digits(slope_per_day_low)} to ${digits(slope_per_day_high)}), p = ${digits(p)}`,
-    ...changepoints.map(({ at, before, after }) => `level changed at ${at} from ${digits(before)} to ${digits(after)}`),
-  ].join('\n');
-}
-
-const forecastText = ({ points, confidence, backtest, notes }: MetricForecastAnswer): string =>
-  [
-    table(
-      ['FROM', 'FORECAST', 'LOWER 90 %', 'UPPER 90 %'],
-      points.map(({ timestamp, value, lower, upper }) => [timestamp, digits(value), digits(lower), digits(upper)]),
-    ),
-    '',
-    backtest
-      ? `off by ${digits(backtest.mae)} on average at ${backtest.windows} earlier ends`
-      : 'too short to say how good such forecasts have been',
-    ...(confidence === null ? [] : [`within ±20 % with probability ${Math.round(confidence * 100)} %`]),
-    ...noted(notes),
-  ].join('\n');
-
 async function printBaselines(context: CliContext, metric: string | undefined, flags: Flags): Promise<void> {
-  context.print(await context.tower().get<BaselinesAnswer>(path('baselines', metric, flags)), ({ baselines }) =>
+  const answer = await context.tower().get<BaselinesAnswer>(path('baselines', metric, flags));
+  if (answer.baselines.length === 0 && metric !== undefined) await requireMetric(context, metric);
+  context.print(answer, ({ baselines }) =>
     table(
       ['METRIC', 'RESOURCE', 'LABELS', 'HOURS', 'MEDIAN', 'MAD'],
       baselines.map(({ metric: name, resource, labels, hours, median, mad }) => [
@@ -204,6 +192,7 @@ async function printBaselines(context: CliContext, metric: string | undefined, f
 async function analyze(context: CliContext, component: string): Promise<void> {
   const tower = context.tower();
   const { series } = await tower.get<{ series: Identity[] }>(path('series', undefined, { component }));
+  if (series.length === 0) throw notFound(`no metrics of ${component}`);
   type Analysis = Pick<TrendAnswer, 'metric' | 'direction' | 'slope_per_day'> & {
     last: number | null;
     anomalies: number;
@@ -225,29 +214,27 @@ async function analyze(context: CliContext, component: string): Promise<void> {
     });
   }
   context.print({ component, metrics: found }, () =>
-    found.length === 0
-      ? `nothing was recorded of ${component}`
-      : table(
-          ['METRIC', 'LAST', 'A DAY', 'TREND', 'ANOMALIES', 'LAST POINTS'],
-          found.map((each) => [
-            each.metric,
-            digits(each.last),
-            digits(each.slope_per_day),
-            each.direction,
-            each.anomalies,
-            sparkline(each.values),
-          ]),
-          64,
-        ),
+    table(
+      ['METRIC', 'LAST', 'PER DAY', 'TREND', 'ANOMALIES', 'LAST POINTS'],
+      found.map((each) => [
+        each.metric,
+        digits(each.last),
+        digits(each.slope_per_day),
+        each.direction,
+        each.anomalies,
+        sparkline(each.values),
+      ]),
+      64,
+    ),
   );
 }
 
 /** This host's CPU since the last sample and its memory now, in per cent. */
-async function collect(context: CliContext, seconds: number, looks: number | null): Promise<void> {
-  if (!(seconds >= 1 && seconds <= 86_400)) throw invalid('--interval must be a number from 1 to 86400');
-  if (looks !== null && !(looks >= 1)) throw invalid('--count must be a whole number from 1');
+async function collect(context: CliContext, seconds: number, samples: number | null): Promise<void> {
+  if (!(seconds >= 1 && seconds <= 86_400)) throw invalid('--interval must be a number between 1 and 86400');
+  if (samples !== null && !(samples >= 1)) throw invalid('--count must be an integer of at least 1');
   let before = cpuTimes();
-  for (let look = 0; looks === null || look < looks; look += 1) {
+  for (let sample = 0; samples === null || sample < samples; sample += 1) {
     await setTimeout(seconds * 1000);
     const now = cpuTimes();
     const busy = (100 * (now.busy - before.busy)) / Math.max(1, now.all - before.all);

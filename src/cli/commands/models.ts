@@ -5,7 +5,7 @@ import type { CliContext } from '../context.ts';
 import { card, table } from '../table.ts';
 import { addDriftCommands } from './drift.ts';
 import { addHistoryCommand } from './history.ts';
-import { addJudgementCommands } from './promotion.ts';
+import { addPromotionCommands } from './promotion.ts';
 
 type ListFlags = {
   stage?: string;
@@ -26,13 +26,13 @@ export function addModelCommands(program: Command, context: CliContext): void {
     .command('list')
     .description('list model versions')
     .option('--stage <stage>', 'only this effective stage')
-    .option('--monitored', 'only monitored ones')
-    .option('--alias <alias>', 'only with this alias')
-    .option('--tag <key=value...>', 'only with this tag; may be repeated')
-    .option('--metric <rule...>', 'only with this metric, e.g. "accuracy>=0.9"; may be repeated')
-    .option('--search <text>', 'only names that contain this')
+    .option('--monitored', 'only monitored versions')
+    .option('--alias <alias>', 'only versions with this alias')
+    .option('--tag <key=value...>', 'only versions with this tag; can be repeated')
+    .option('--metric <rule...>', 'only versions with this metric, e.g. "accuracy>=0.9"; can be repeated')
+    .option('--search <text>', 'only names that contain this text')
     .option('--order-by <order>', 'e.g. "metrics.accuracy desc"')
-    .option('--limit <number>', 'at most this many')
+    .option('--limit <number>', 'maximum number of versions')
     .action(async (flags: ListFlags) => {
       const path = `${flags.monitored ? '/models/monitored' : '/models/all'}${queryOf(flags)}`;
       const tower = context.tower();
@@ -50,13 +50,13 @@ export function addModelCommands(program: Command, context: CliContext): void {
       const found = versions.find((item) => item.version === version);
       if (!found)
         throw notFound(
-          `Model ${name} has no version ${version}; it has ${versions.map((item) => item.version).join(', ')}`,
+          `model ${name} has no version ${version}; available: ${versions.map((item) => item.version).join(', ')}`,
         );
       context.print(found, (model) => card(Object.entries(model)));
     });
 
   addHistoryCommand(models, context);
-  addJudgementCommands(models, context);
+  addPromotionCommands(models, context);
   addDriftCommands(models, context);
   addMonitorCommands(models, context);
 }
@@ -64,9 +64,9 @@ export function addModelCommands(program: Command, context: CliContext): void {
 function addMonitorCommands(models: Command, context: CliContext): void {
   models
     .command('monitor <name> <version>')
-    .description('start to monitor a version')
+    .description('start monitoring a version')
     .requiredOption('--type <type>', 'classifier or regressor')
-    .option('--by <who>', 'who is adding it (default: the user named by the environment)')
+    .option('--by <who>', 'who adds it; default: the current user')
     .action(async (name: string, version: string, flags: { type: string; by?: string }) => {
       const by = flags.by ?? context.env['USER'] ?? context.env['USERNAME'] ?? 'tower';
       const body = { model_type: flags.type, registered_by: by };
@@ -78,7 +78,7 @@ function addMonitorCommands(models: Command, context: CliContext): void {
 
   models
     .command('unmonitor <name> <version>')
-    .description('stop to monitor a version')
+    .description('stop monitoring a version')
     .action(async (name: string, version: string) => {
       context.print(
         await context.tower().delete<{ message: string }>(monitorPath(name, version)),
@@ -106,7 +106,7 @@ function queryOf(flags: ListFlags): string {
 }
 
 function listText(versions: ModelInfo[]): string {
-  if (versions.length === 0) return 'No model versions match.';
+  if (versions.length === 0) return 'No matching model versions.';
   // With several registries, a name alone is ambiguous.
   const several = versions.some((item) => item.registry !== undefined);
   const rows = versions.map((item) => [

@@ -7,12 +7,12 @@ import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
 
 /** `tower models compare|gate|hygiene`: promotion checks. */
-export function addJudgementCommands(models: Command, context: CliContext): void {
+export function addPromotionCommands(models: Command, context: CliContext): void {
   models
     .command('compare <name> [champion] [challenger]')
-    .description('champion against challenger; without versions: what is in production and what comes next')
+    .description('compare champion and challenger; default: production and the next candidate')
     .action(async (name: string, champion?: string, challenger?: string) => {
-      if (champion !== undefined && challenger === undefined) throw invalid('name both versions, or none');
+      if (champion !== undefined && challenger === undefined) throw invalid('set both versions, or none');
       const query = champion === undefined ? '' : `?versions=${encodeURIComponent(`${champion},${challenger}`)}`;
       context.print(
         await context.tower().get<Comparison>(`/model/${encodeURIComponent(name)}/compare${query}`),
@@ -22,9 +22,9 @@ export function addJudgementCommands(models: Command, context: CliContext): void
 
   models
     .command('gate <name> <version>')
-    .description('whether a version may be promoted; exit code 1 where it may not')
-    .option('--baseline <version>', 'compare with this version instead of what is in production')
-    .option('--rules <file>', 'rules as YAML or JSON instead of those of the tower')
+    .description('evaluate the promotion gate for a version; exit code 1 if it fails')
+    .option('--baseline <version>', 'compare with this version; default: production')
+    .option('--rules <file>', 'YAML or JSON file with rules; default: the server’s rules')
     .action(async (name: string, version: string, flags: { baseline?: string; rules?: string }) => {
       const body = {
         ...(flags.baseline === undefined ? {} : { baseline: flags.baseline }),
@@ -38,10 +38,10 @@ export function addJudgementCommands(models: Command, context: CliContext): void
 
   models
     .command('hygiene')
-    .description('what is wrong or missing in the registry')
-    .option('--kind <kind>', 'only this kind')
-    .option('--name <model>', 'only this model')
-    .option('--all', 'every version, not only those in production and staging')
+    .description('findings about the registry, such as missing owners')
+    .option('--kind <kind>', 'only findings of this kind')
+    .option('--name <model>', 'only findings of this model')
+    .option('--all', 'all versions; default: those in production and staging')
     .action(async (flags: { kind?: string; name?: string; all?: boolean }) => {
       const { all, ...rest } = flags;
       const query = new URLSearchParams({ ...rest, ...(all ? { scope: 'all' } : {}) });
@@ -52,14 +52,14 @@ export function addJudgementCommands(models: Command, context: CliContext): void
 async function rulesOf(path: string | undefined): Promise<{ rules?: unknown }> {
   if (path === undefined) return {};
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw invalid(`--rules ${path} cannot be read (${error.code})`);
+    throw invalid(`cannot read --rules ${path} (${error.code})`);
   });
   const { parse } = await import('yaml');
   try {
     const value = parse(text) as { rules?: unknown } | null;
     return { rules: value?.rules ?? value };
   } catch (error) {
-    throw invalid(`--rules ${path} is neither YAML nor JSON: ${(error as Error).message.split('\n')[0]}`);
+    throw invalid(`--rules ${path} is neither valid YAML nor JSON: ${(error as Error).message.split('\n')[0]}`);
   }
 }
 
@@ -111,7 +111,7 @@ function gateText({ status, version, baseline, rules }: GateResult): string {
 }
 
 function reportText({ counts, findings }: HygieneReport): string {
-  if (findings.length === 0) return 'Nothing found.';
+  if (findings.length === 0) return 'No findings.';
   const rows = findings.map((item) => [item.kind, item.name, item.version, item.detail]);
   const sums = Object.entries(counts)
     .filter(([, count]) => count > 0)

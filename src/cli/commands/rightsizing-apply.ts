@@ -25,26 +25,26 @@ const jobs = '/api/v1/rightsizing/apply/jobs';
 /** `tower rightsizing apply`: applies a recommendation, on one pod first, and rolls back if that does harm. */
 export function addApplyCommands(rightsizing: Command, context: CliContext): void {
   sizeOptions(rightsizing.command('apply'))
-    .description('set what is recommended: on one pod first, taken back where the service does worse')
+    .description('apply a recommendation: to one pod first; rolled back if the service gets worse')
     .requiredOption('--namespace <name>', 'the namespace')
-    .requiredOption('--service <name>', 'a Deployment or StatefulSet')
+    .requiredOption('--service <name>', 'name of a Deployment or StatefulSet')
     .option('--resources <names>', 'cpu, memory', 'cpu,memory')
-    .option('--no-canary', 'all pods at once, by a rollout')
-    .option('--in-place', 'all pods in place, which holds until they are replaced (--horizon 1h: unless --no-in-place)')
-    .option('--no-in-place', 'by a rollout')
-    .option('--watch-seconds <number>', 'how long it is watched, after the canary and at the end', '600')
-    .option('--rollout-seconds <number>', 'how long all pods may take to be replaced', '600')
-    .option('--confirm', 'do it; without it is said what would be done')
+    .option('--no-canary', 'change all pods at once, by a rollout')
+    .option('--in-place', 'resize all pods in place, until they are replaced (--horizon 1h: unless --no-in-place)')
+    .option('--no-in-place', 'change pods by a rollout')
+    .option('--watch-seconds <number>', 'how long pods are watched, after the canary and at the end', '600')
+    .option('--rollout-seconds <number>', 'timeout of a rollout', '600')
+    .option('--confirm', 'apply the recommendation; default: dry run')
     .action((flags: Flags) => apply(context, flags));
   rightsizing
     .command('applied')
-    .description('what was applied, newest first')
+    .description('apply jobs, newest first')
     .action(async () => {
       context.print(await context.tower().get<ApplyJob[]>(jobs), (all) =>
         all.length === 0
-          ? 'Nothing has been applied.'
+          ? 'No apply jobs.'
           : table(
-              ['BEGUN', 'JOB', 'SERVICE', 'STATUS', 'OUTCOME', 'WHY'],
+              ['STARTED', 'JOB', 'SERVICE', 'STATUS', 'OUTCOME', 'WHY'],
               all.map(({ id, namespace, service, status, created_at, progress, result, error }) => [
                 created_at.slice(0, 16),
                 id,
@@ -77,7 +77,7 @@ async function apply(context: CliContext, { namespace, service, confirm, ...flag
   if (!job.result && job.status === 'cancelled')
     throw new TowerError(
       'internal',
-      `job ${job.id} was cancelled, and what it had changed is taken back: tower rightsizing applied tells when it is`,
+      `cancelled job ${job.id}; the rollback is in progress, see "tower rightsizing applied"`,
     );
   if (!job.result) throw new TowerError('internal', `job ${job.id} ${job.status}: ${job.error ?? 'without a result'}`);
   context.print(job.result, resultText);
@@ -92,8 +92,8 @@ const changesTable = ({ changes, autoscaler }: Changes): string =>
       ...(autoscaler?.targets ?? []).map(({ resource, container, from, meanwhile, to, acts_at }) => [
         `hpa ${autoscaler!.name}`,
         `target of ${resource}${container === null ? '' : ` of ${container}`}`,
-        `${from}, ${meanwhile} a pod`,
-        to === acts_at ? `${to} a pod` : `${to}, ${acts_at} a pod`,
+        `${from}, ${meanwhile} per pod`,
+        to === acts_at ? `${to} per pod` : `${to}, ${acts_at} per pod`,
       ]),
     ],
   );
@@ -102,9 +102,9 @@ const planText = ({ confidence, notes, ...changes }: ApplyPlan): string =>
   [
     changesTable(changes),
     '',
-    ...(confidence === null ? [] : [`Probability that the stated shares are kept: ${Math.round(100 * confidence)} %.`]),
+    ...(confidence === null ? [] : [`Probability that the stated shares are met: ${Math.round(100 * confidence)} %.`]),
     ...notes,
-    'Nothing was changed; --confirm does it.',
+    'Dry run: nothing was changed. Set --confirm to apply.',
   ].join('\n');
 
 const resultText = ({ status, reason, canary, before, after, steps, ...changes }: ApplyResult): string =>

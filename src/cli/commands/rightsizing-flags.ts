@@ -22,29 +22,36 @@ export type SizeFlags = {
 };
 
 export const horizonOption = () =>
-  new Option('--horizon <time>', 'how long a request is to hold').choices(['24h', '1h']).default('24h');
+  new Option('--horizon <time>', 'how long the recommendation is meant to hold').choices(['24h', '1h']).default('24h');
 
 export const sizeOptions = (command: Command): Command =>
   command
     .addOption(horizonOption())
-    .option('--strategy <name>', 'tower, or the rule of another right-sizer (tower rightsizing strategies)', 'tower')
-    .option('--days <number>', 'how far back usage is looked at; 14')
-    .option('--violation <share>', 'share of samples that may lie above the CPU request; 0.05')
-    .option('--memory-violation <share>', 'share of horizons in which memory may go above its request; 0.02')
-    .option('--cpu-limit', 'a CPU limit too')
+    .option(
+      '--strategy <name>',
+      'tower, or another right-sizer’s algorithm (see "tower rightsizing strategies")',
+      'tower',
+    )
+    .option('--days <number>', 'history in days; default 14')
+    .option('--violation <share>', 'target share of samples above the CPU request; default 0.05')
+    .option('--memory-violation <share>', 'target share of horizons with memory above its request; default 0.02')
+    .option('--cpu-limit', 'recommend a CPU limit too')
     .addOption(
-      new Option('--basis <name>', 'what was used, or experiments and traffic; auto: these where there are any')
+      new Option(
+        '--basis <name>',
+        'usage, or capacity (experiments and traffic); auto: capacity if there are experiments',
+      )
         .choices(['auto', 'usage', 'capacity'])
         .default('auto'),
     )
-    .option('--demand <number>', 'requests per second to size for, by experiments')
-    .option('--startup-seconds <number>', 'CPU of a pod’s first moments does not count; 120')
-    .option('--min-cpu <cores>', 'the least CPU of a container')
-    .option('--max-cpu <cores>', 'the most')
-    .option('--min-memory <MiB>', 'the least memory of a container')
-    .option('--max-memory <MiB>', 'the most')
-    .option('--min-replicas <number>', 'the fewest replicas')
-    .option('--max-replicas <number>', 'the most');
+    .option('--demand <number>', 'demand in requests per second, for capacity')
+    .option('--startup-seconds <number>', 'initial seconds of each pod whose CPU does not count; default 120')
+    .option('--min-cpu <cores>', 'minimum CPU of a container')
+    .option('--max-cpu <cores>', 'maximum CPU of a container')
+    .option('--min-memory <MiB>', 'minimum memory of a container')
+    .option('--max-memory <MiB>', 'maximum memory of a container')
+    .option('--min-replicas <number>', 'minimum number of replicas')
+    .option('--max-replicas <number>', 'maximum number of replicas');
 
 /** @throws TowerError `invalid` if the text is not a number */
 export function sizeBody(flags: SizeFlags): object {

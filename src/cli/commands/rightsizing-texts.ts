@@ -31,12 +31,12 @@ const comment = (text: string): string => `# ${text.replaceAll(/\s+/g, ' ')}`;
 /** One YAML document per applicable recommendation; the others become comments. */
 export function batchText({ recommendations, failures, cost }: BatchAnswer, output: Output): string {
   const isTable = output === 'table';
-  const said = failures.map(({ service, error }) => `${service}: ${error}`);
+  const errors = failures.map(({ service, error }) => `${service}: ${error}`);
   if (isTable)
     return [
       ...recommendations.map((one) => recommendationText(one, output)),
-      ...said,
-      `all together: ${costText(cost)}`,
+      ...errors,
+      `total: ${costText(cost)}`,
     ].join('\n\n');
   const documents = recommendations.map((one) => {
     const title = `${one.namespace}/${one.service}`;
@@ -44,7 +44,7 @@ export function batchText({ recommendations, failures, cost }: BatchAnswer, outp
       ? recommendationText(one, output)
       : `${comment(title)}\n${recommendationText(one, output)}`;
   });
-  return [...documents, ...said.map(comment)].join(output === 'kubectl' ? '\n' : '\n---\n');
+  return [...documents, ...errors.map(comment)].join(output === 'kubectl' ? '\n' : '\n---\n');
 }
 
 export function recommendationText(answer: SizeAnswer, output: Output): string {
@@ -101,8 +101,8 @@ function comparedOf(container: string, cpu: Sizing, memory: Sizing): [string, un
     sizing.compared.map(({ strategy, request }) => `${strategy} ${show(request) ?? '-'}`).join(', ');
   if (cpu.compared.length === 0) return [];
   return [
-    [`${container} CPU, before floors, by`, list(cpu, cores)],
-    [`${container} memory, before floors, by`, list(memory, bytes)],
+    [`${container} CPU, unbounded, by`, list(cpu, cores)],
+    [`${container} memory, unbounded, by`, list(memory, bytes)],
   ];
 }
 
@@ -123,13 +123,19 @@ const bytes = (value: number | null): string | null =>
 
 function costText({ currency, monthly_now, monthly_recommended, monthly_saving }: Cost): string {
   const money = (value: number) => `${value.toFixed(2)} ${currency}`;
-  if (monthly_recommended === null) return 'not known: requests or replicas are not';
+  if (monthly_recommended === null) return 'unknown: requests or replicas are unknown';
   if (monthly_now === null || monthly_saving === null)
-    return `${money(monthly_recommended)} a month; what it is now is not known`;
-  return `${money(monthly_now)} → ${money(monthly_recommended)} a month, ${monthly_saving >= 0 ? 'saves' : 'costs'} ${money(Math.abs(monthly_saving))}`;
+    return `${money(monthly_recommended)} per month; the current cost is unknown`;
+  return `${money(monthly_now)} → ${money(monthly_recommended)} per month, ${monthly_saving >= 0 ? 'saves' : 'costs'} ${money(Math.abs(monthly_saving))}`;
 }
 
-export function backtestText({ summaries, windows, horizon_seconds, resource }: BacktestAnswer): string {
+export function backtestText({
+  summaries,
+  windows,
+  horizon_seconds,
+  resource,
+  recommendation,
+}: BacktestAnswer): string {
   const share = (value: number) => Number(value.toFixed(3));
   const rows = summaries.map(
     ({ strategy, slack, violations, violated_windows, regret, ooms_per_day, resizes, calibration_error }) => [
@@ -153,9 +159,16 @@ export function backtestText({ summaries, windows, horizon_seconds, resource }: 
     'RESIZED',
     'ECE',
   ];
+  const { request, confidence } = recommendation;
+  const sure =
+    confidence === null ? '' : ` (the stated share is met with probability ${Math.round(100 * confidence)} %)`;
   return [
     table(heads, rows),
     '',
-    `${windows} windows of ${horizon_seconds / 3600} h. REGRET: cost in times of the least possible; SLACK: share not used; ABOVE: share of samples above the request; WINDOWS: share of windows with any; RESIZED: share of requests changed by more than a tenth; ECE: how far stated probabilities are off`,
+    request === null
+      ? 'No request: too little data.'
+      : `Request for the next ${horizon_seconds / 3600} h: ${resource === 'cpu' ? cores(request) : bytes(request)}${sure}`,
+    '',
+    `${windows} windows of ${horizon_seconds / 3600} h. REGRET: cost relative to the optimum (1.0 = optimal); SLACK: share of requested resources not used; ABOVE: share of samples above the request; WINDOWS: share of windows with such samples; RESIZED: share of requests changed by more than 10 %; ECE: expected calibration error of stated probabilities`,
   ].join('\n');
 }

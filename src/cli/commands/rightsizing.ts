@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { invalid, publicText } from '#kernel/errors.ts';
 import type { BacktestAnswer } from '#services/rightsizing/backtest/backtest-schemas.ts';
 import type { BatchAnswer, SizeAnswer } from '#services/rightsizing/schemas.ts';
+import { backtestTools } from '../../offline.ts';
 import type { CliContext } from '../context.ts';
 import { numberOf, onGrid, readColumn } from '../csv-column.ts';
 import { table } from '../table.ts';
@@ -38,22 +39,22 @@ const part = (text: string): string => encodeURIComponent(text);
 
 /** `tower rightsizing`: recommendations for workloads, and backtests. */
 export function addRightsizingCommands(program: Command, context: CliContext): void {
-  const rightsizing = program.command('rightsizing').description('what containers should ask for');
+  const rightsizing = program.command('rightsizing').description('right-size Kubernetes workloads');
   sizeOptions(rightsizing.command('recommend'))
-    .description('CPU, memory and replicas, from what Prometheus knows')
+    .description('recommend CPU, memory and replicas, from Prometheus')
     .requiredOption('--namespace <name>', 'the namespace')
-    .option('--service <name>', 'one Deployment, StatefulSet or DaemonSet; not given: all of the namespace')
-    .option('--services <names>', '… or some, comma-separated')
+    .option('--service <name>', 'one Deployment, StatefulSet or DaemonSet; default: all of the namespace')
+    .option('--services <names>', 'several workloads, comma-separated')
     .addOption(
-      new Option('--kind <kind>', 'what it is, where Prometheus does not know; of a namespace: only those').choices([
+      new Option('--kind <kind>', 'workload kind, if not detected; of a namespace: only this kind').choices([
         'Deployment',
         'StatefulSet',
         'DaemonSet',
       ]),
     )
-    .option('--compare', 'what every other strategy would say as well')
+    .option('--compare', 'requests of all other strategies too')
     .addOption(
-      new Option('--output <form>', 'a table, or what can be applied')
+      new Option('--output <form>', 'a table, or output to apply')
         .choices(['table', 'kubectl', 'kustomize', 'helm', 'vpa'])
         .default('table'),
     )
@@ -61,26 +62,26 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
   addApplyCommands(rightsizing, context);
   rightsizing
     .command('backtest')
-    .description('how every strategy would have done')
-    .option('--prometheus <namespace/service>', 'on what a workload used')
-    .option('--csv <file>', '… or on a CSV with a header; - reads standard input')
-    .option('--column <name>', 'the column with cores or bytes')
-    .option('--time <name>', 'the column with times, ISO 8601 or Unix; what is missing between them is a gap')
-    .option('--step <seconds>', 'time between two rows; without --time 300, else the least there is')
-    .addOption(new Option('--resource <name>', 'what is sized').choices(['cpu', 'memory']).default('cpu'))
+    .description('backtest all strategies')
+    .option('--prometheus <namespace/service>', 'usage of a workload')
+    .option('--csv <file>', 'a CSV file with a header row; - reads standard input')
+    .option('--column <name>', 'column with cores or bytes')
+    .option('--time <name>', 'column with times, ISO 8601 or Unix; missing rows are gaps')
+    .option('--step <seconds>', 'time between two rows; default: the smallest difference, 300 without --time')
+    .addOption(new Option('--resource <name>', 'resource of the column').choices(['cpu', 'memory']).default('cpu'))
     .addOption(horizonOption())
-    .option('--warm-up-days <number>', 'seen before the first request is judged', '7')
-    .option('--days <number>', 'how far back, with --prometheus')
-    .option('--own-floors', 'each strategy with its own least request; else all have the same')
+    .option('--warm-up-days <number>', 'warm-up before the first evaluated request', '7')
+    .option('--days <number>', 'history with --prometheus')
+    .option('--own-floors', 'use each strategy’s own minimum; default: the same for all')
     .option(
       '--strategies <names>',
-      'only these, comma-separated; tower, oracle, and those of tower rightsizing strategies',
+      'only these strategies, comma-separated; tower, oracle, and those of "tower rightsizing strategies"',
     )
-    .option('--picture <file.svg>', 'write a picture')
+    .option('--picture <file.svg>', 'write a plot as SVG')
     .action((flags: BacktestFlags) => backtest(context, flags));
   rightsizing
     .command('strategies')
-    .description('the rules there are')
+    .description('list strategies')
     .action(async () => {
       type Strategy = { name: string; about: string };
       context.print(await context.tower().get<Strategy[]>(`${path}/strategies`), (all) =>
@@ -95,7 +96,7 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
 
 async function recommend(context: CliContext, flags: RecommendFlags): Promise<void> {
   const { namespace, service, services, kind, compare, output } = flags;
-  if (service !== undefined && services !== undefined) throw invalid('name --service or --services, not both');
+  if (service !== undefined && services !== undefined) throw invalid('set either --service or --services');
   const body = { ...sizeBody(flags), compare: compare === true, ...(kind === undefined ? {} : { kind }) };
   const tower = context.tower();
   if (service !== undefined) {
@@ -109,7 +110,7 @@ async function recommend(context: CliContext, flags: RecommendFlags): Promise<vo
     tower.post<BatchAnswer>(`${path}/${part(namespace)}/recommendations`, { ...body, ...named, ...more });
   let batch = await ask({});
   while (batch.next) {
-    context.progress(`${batch.recommendations.length + batch.failures.length} workloads, ${batch.left_off} to go`);
+    context.progress(`${batch.recommendations.length + batch.failures.length} workloads, ${batch.left_off} remaining`);
     const after = batch.next;
     try {
       batch = together(batch, await ask({ after }));
@@ -132,14 +133,14 @@ async function backtest(context: CliContext, flags: BacktestFlags): Promise<void
     own_floors: flags.ownFloors === true,
     ...(flags.strategies === undefined ? {} : { strategies: flags.strategies.split(',').map((name) => name.trim()) }),
   };
-  if (flags.prometheus !== undefined && flags.csv !== undefined) throw invalid('name --prometheus or --csv, not both');
+  if (flags.prometheus !== undefined && flags.csv !== undefined) throw invalid('set either --prometheus or --csv');
   const tested = await (flags.prometheus === undefined
-    ? backtestCsv(context, flags, common)
+    ? backtestCsv(flags, common)
     : backtestWorkload(context, flags, common));
   context.print(tested, backtestText);
   if (flags.picture !== undefined)
     await writeFile(flags.picture, tested.picture).catch((error: NodeJS.ErrnoException) => {
-      throw invalid(`--picture ${flags.picture} cannot be written (${error.code})`);
+      throw invalid(`cannot write --picture ${flags.picture} (${error.code})`);
     });
 }
 
@@ -156,14 +157,16 @@ async function backtestWorkload(
   });
 }
 
-async function backtestCsv(
-  context: CliContext,
-  { csv, column, time, step }: BacktestFlags,
-  common: object,
-): Promise<BacktestAnswer> {
-  if (csv === undefined || column === undefined) throw invalid('name --prometheus, or --csv and --column');
+/** Computed on this machine: no server is needed. */
+async function backtestCsv({ csv, column, time, step }: BacktestFlags, common: object): Promise<BacktestAnswer> {
+  if (csv === undefined || column === undefined) throw invalid('set --prometheus, or --csv and --column');
   const { values, times } = await readColumn(csv, column, time, null);
   const step_seconds = step === undefined ? null : numberOf('--step', step);
   const grid = times ? onGrid(values, times, step_seconds) : { values, step_seconds: step_seconds ?? 300 };
-  return context.tower().post<BacktestAnswer>(`${path}/backtest`, { ...common, ...grid, title: `${column} of ${csv}` });
+  const tools = await backtestTools();
+  try {
+    return await tools.backtest({ ...common, ...grid, title: `${column} of ${csv}` });
+  } finally {
+    await tools.close();
+  }
 }

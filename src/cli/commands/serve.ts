@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
 import { readConfig } from '#config/config.ts';
-import { invalid } from '#kernel/errors.ts';
+import { suspiciousVariables } from '#config/suspicious-variables.ts';
 import type { CliContext } from '../context.ts';
 
 type ServeFlags = { host?: string; port?: string; config?: boolean; reload?: boolean };
@@ -13,23 +13,20 @@ export function addServeCommand(
   serve: (env: CliContext['env']) => Promise<void>,
 ): void {
   program
-    .command('serve', { isDefault: true })
-    .description('start the tower')
+    .command('serve')
+    .description('start the server')
     .option('--host <address>', 'address to listen on (API_HOST)')
     .option('--port <number>', 'port to listen on (API_PORT)')
-    .option('--config', 'print the settings in force, without secrets, and stop')
-    .option('--reload', 'start again whenever a source file changes')
-    // An unknown command arrives here too, with all its words.
-    .argument('[words...]')
-    .usage('[options]')
-    .action(async ([word]: string[], flags: ServeFlags) => {
-      if (word !== undefined) throw invalid(`there is no command ${word} (tower --help lists them)`);
+    .option('--config', 'print the effective settings, without secrets, and exit')
+    .option('--reload', 'restart when a source file changes')
+    .action(async (flags: ServeFlags) => {
       if (flags.reload) return reload();
       const env = {
         ...context.env,
         ...(flags.host ? { API_HOST: flags.host } : {}),
         ...(flags.port ? { API_PORT: flags.port } : {}),
       };
+      for (const text of suspiciousVariables(env)) context.warn(text);
       if (flags.config) context.out(JSON.stringify(readConfig(env, 'serve').config, null, 2));
       else await serve(env);
     });

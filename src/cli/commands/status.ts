@@ -14,8 +14,8 @@ type Health = {
 export function addStatusCommand(program: Command, context: CliContext): void {
   program
     .command('status')
-    .description('how the running tower is, and how far experiments and models are')
-    .option('--service <name>', 'experiments and models of this service alone')
+    .description('status of the server, and progress of experiments and models')
+    .option('--service <name>', 'only experiments and models of this service')
     .action(async ({ service }: { service?: string }) => {
       const tower = context.tower();
       const query = service === undefined ? '' : `?service=${encodeURIComponent(service)}`;
@@ -31,7 +31,7 @@ export function addStatusCommand(program: Command, context: CliContext): void {
             `service ${name}`,
             `${each.experiments} experiments, ${each.models_trained ? 'a model' : 'no model'}, ${each.status.replace('_', ' ')}`,
           ]),
-          ['experiments', data_collection.in_progress ? 'under way' : 'none under way'],
+          ['experiments', data_collection.in_progress ? 'in progress' : 'not in progress'],
         ]),
       );
       if (health.status !== 'healthy') process.exitCode = exitCodes.unavailable;

@@ -12,7 +12,9 @@ type Place = ReturnType<typeof placeOf>;
  * meanwhile, except for restore.
  */
 export function addStoreCommands(program: Command, context: CliContext): void {
-  const store = program.command('store').description('the data folder or PostgreSQL: backup, restore, migrate, verify');
+  const store = program
+    .command('store')
+    .description('back up, restore, migrate and verify the data folder or PostgreSQL');
   const place = () => {
     const { config, secrets } = readConfig(context.env);
     return placeOf(config, secrets);
@@ -24,7 +26,7 @@ export function addStoreCommands(program: Command, context: CliContext): void {
 function addCopying(store: Command, context: CliContext, place: () => Place): void {
   store
     .command('backup <folder>')
-    .description('copy databases and models into a new folder; towers may go on')
+    .description('copy databases and models into a new folder; instances can keep running')
     .action(async (folder: string) => {
       const manifest = await storeCopies.backupStore(place(), resolve(folder), packageVersion(), Date.now());
       context.print(manifest, ({ files }) =>
@@ -34,19 +36,19 @@ function addCopying(store: Command, context: CliContext, place: () => Place): vo
             files.map(({ name, bytes }) => [name, bytes]),
           ),
           '',
-          `${resolve(folder)}; keep tower.key (or TOWER_SECRET_KEY) apart from it: signatures hang on it`,
+          `${resolve(folder)}; store tower.key (or TOWER_SECRET_KEY) separately: it is required to verify signatures`,
         ].join('\n'),
       );
     });
   store
     .command('restore <folder>')
-    .description('put a backup into a data folder that has no store yet, or into an empty PostgreSQL')
+    .description('restore a backup into an empty data folder or PostgreSQL database')
     .action(async (folder: string) => {
       const manifest = await storeCopies.restoreStore(resolve(folder), place());
       context.print(manifest, ({ made_at, files }) =>
         place().databaseUrl === undefined
-          ? `${files.length} files of ${made_at} are in ${place().directory}; put the tower.key of that time beside them before you start`
-          : `${files.length} files of ${made_at} are in the database; set TOWER_SECRET_KEY to what stood in the tower.key of that time before you start`,
+          ? `restored ${files.length} files of ${made_at} to ${place().directory}; copy the tower.key of that time there before you start`
+          : `restored ${files.length} files of ${made_at} to the database; set TOWER_SECRET_KEY to the content of the tower.key of that time before you start`,
       );
     });
 }
@@ -58,7 +60,7 @@ function addChecking(store: Command, context: CliContext, place: () => Place): v
   };
   store
     .command('migrate')
-    .description('bring the databases to the schema of this program; a start does so too')
+    .description('migrate the databases to the current schema; a start does this too')
     .action(async () => {
       await migrateStore(place());
       const checked = await verify();
@@ -71,7 +73,7 @@ function addChecking(store: Command, context: CliContext, place: () => Place): v
     });
   store
     .command('verify [folder]')
-    .description('look through every page of the data folder, or of a backup; exit code 1 where something is wrong')
+    .description('check the integrity of the data folder or a backup; exit code 1 if it is damaged')
     .action(async (folder: string | undefined) => {
       const checked = await (folder === undefined ? verify() : storeCopies.verifyStore(resolve(folder)));
       context.print(checked, (files) =>

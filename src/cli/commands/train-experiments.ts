@@ -21,25 +21,25 @@ export function addTrainExperimentCommands(train: Command, context: CliContext):
   withFlags(
     train
       .command('parallel-experiments')
-      .description('make the load experiments of several services, and wait for them')
+      .description('run load experiments of several services, and wait for them')
       .requiredOption('--services <names>', 'comma-separated')
-      .option('--max-workers <number>', 'experiments at the same time, of services that share nothing'),
+      .option('--max-workers <number>', 'number of concurrent experiments, of isolated services'),
   ).action(async ({ services, ...flags }: Flags & { services: string }) => {
     await runAll(context, namesOf(services), flags);
   });
   withFlags(
     train
       .command('isolated-experiment')
-      .description('make the load experiments of one service, and wait for them')
-      .requiredOption('--service <name>', 'the service'),
+      .description('run load experiments of one service, and wait for them')
+      .requiredOption('--service <name>', 'name of the service'),
   ).action(async ({ service, ...flags }: Flags & { service: string }) => {
     await runAll(context, [service], { ...flags, maxWorkers: '1' });
   });
   addExperimentJobCommands(train, context);
   train
     .command('config [name]')
-    .description('a configuration to make one’s own of: resource-optimized or default')
-    .option('--out <file>', 'write it there')
+    .description('print a configuration to adapt: resource-optimized or default')
+    .option('--out <file>', 'output file')
     .action(async (name: string | undefined, { out }: { out?: string }) => {
       const { shipped, asYaml } = await experimentConfigs();
       const config = await shipped(name ?? 'resource-optimized');
@@ -51,19 +51,19 @@ export function addTrainExperimentCommands(train: Command, context: CliContext):
 
 const withFlags = (command: Command): Command =>
   command
-    .option('--config-file <file>', 'YAML or JSON; not given: config/resource-optimized.yaml of this program')
-    .option('--namespace <name>', 'of the services', 'hipster-shop')
-    .option('--target <url>', 'where users go, one of LOAD_TARGETS; in the place of target_url')
-    .option('--plan', 'say what would be done, and do nothing');
+    .option('--config-file <file>', 'YAML or JSON file; default: config/resource-optimized.yaml')
+    .option('--namespace <name>', 'namespace of the services', 'hipster-shop')
+    .option('--target <url>', 'load target, one of LOAD_TARGETS; overrides target_url')
+    .option('--plan', 'print the plan without running it');
 
 function addExperimentJobCommands(train: Command, context: CliContext): void {
   train
     .command('experiment-jobs')
-    .description('jobs that make experiments, newest first')
+    .description('experiment jobs, newest first')
     .action(async () => {
       context.print(await context.tower().get<ExperimentJob[]>(`${path}/jobs`), (jobs) =>
         jobs.length === 0
-          ? 'No experiment has been made by a job.'
+          ? 'No experiment jobs.'
           : table(
               ['JOB', 'NAMESPACE', 'STATUS', 'DONE', 'FAILED', 'SERVICES', 'ERROR'],
               jobs.map(({ id, namespace, status, progress, services, error, result }) => [
@@ -81,7 +81,7 @@ function addExperimentJobCommands(train: Command, context: CliContext): void {
     });
   train
     .command('cancel-experiments <job>')
-    .description('end such a job; what is under way is undone')
+    .description('cancel an experiment job and restore replicas')
     .action(async (job: string) => {
       context.print(await context.tower().delete<ExperimentJob>(`${path}/jobs/${encodeURIComponent(job)}`), jobText);
     });
@@ -92,7 +92,7 @@ const namesOf = (text: string): string[] => {
     .split(',')
     .map((name) => name.trim())
     .filter(Boolean);
-  if (names.length === 0) throw invalid('--services names none', { parameter: 'services' });
+  if (names.length === 0) throw invalid('--services must not be empty', { parameter: 'services' });
   return names;
 };
 
@@ -147,11 +147,11 @@ const planText = ({
 }: ExperimentPlan): string =>
   card([
     ['experiments', total_experiments],
-    ['there already', finished.length],
-    ['at the same time', workers],
-    ['takes at least', `${Number((least_minutes / 60).toPrecision(3))} h`],
-    ...groups.map((group): [string, unknown] => ['one at a time', group.join(', ')]),
-    ...[...new Set(Object.values(targets))].map((target): [string, unknown] => ['users go to', target]),
+    ['existing', finished.length],
+    ['concurrent', workers],
+    ['minimum duration', `${Number((least_minutes / 60).toPrecision(3))} h`],
+    ...groups.map((group): [string, unknown] => ['not concurrent', group.join(', ')]),
+    ...[...new Set(Object.values(targets))].map((target): [string, unknown] => ['load target', target]),
     ...notes.map((note): [string, unknown] => ['note', note]),
   ]);
 

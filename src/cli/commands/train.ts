@@ -10,20 +10,20 @@ type TrainFlags = { service?: string; services?: string; window?: string; epochs
 
 /** `tower train`: runs load experiments of services, and trains models from them. */
 export function addTrainCommands(program: Command, context: CliContext): void {
-  const train = program.command('train').description('load experiments of services, and models from them');
+  const train = program.command('train').description('run load experiments and train models of services');
   train
     .command('models')
     .description('train models and wait for them')
     .option('--service <name>', 'one service')
     .option('--services <names>', 'several, comma-separated')
-    .option('--window <steps>', 'steps the model looks back; default 10')
-    .option('--epochs <number>', 'longest training')
-    .option('--fresh', 'begin anew although there is a model')
+    .option('--window <steps>', 'number of steps in the input window; default 10')
+    .option('--epochs <number>', 'maximum number of epochs')
+    .option('--fresh', 'train from scratch even if there is a model')
     .action(async (flags: TrainFlags) => {
       const names = [flags.service ?? '', ...(flags.services ?? '').split(',')]
         .map((name) => name.trim())
         .filter(Boolean);
-      if (names.length === 0) throw invalid('name --service or --services');
+      if (names.length === 0) throw invalid('set --service or --services');
       const jobs = await trainAll(context, names, flags);
       const failed = jobs.filter(({ status }) => status !== 'succeeded');
       if (failed.length > 0)
@@ -33,9 +33,9 @@ export function addTrainCommands(program: Command, context: CliContext): void {
   addJobCommands(train, context);
   train
     .command('evaluate')
-    .description('how a model does on experiments it was not trained on')
-    .requiredOption('--service <name>', 'the service')
-    .option('--retrain', 'train it again where it has become worse')
+    .description('evaluate a model on experiments it was not trained on')
+    .requiredOption('--service <name>', 'name of the service')
+    .option('--retrain', 'train it again if it has decayed')
     .action(async ({ service, retrain }: { service: string; retrain?: boolean }) => {
       const path = `/api/v1/services/${encodeURIComponent(service)}/evaluate`;
       context.print(
@@ -45,13 +45,13 @@ export function addTrainCommands(program: Command, context: CliContext): void {
     });
   train
     .command('list')
-    .description('the models there are')
+    .description('list trained models')
     .action(async () => {
       context.print(await context.tower().get<ModelInfo[]>('/api/v1/forecast/models'), (models) =>
         models.length === 0
-          ? 'No model has been trained.'
+          ? 'No trained models.'
           : table(
-              ['SERVICE', 'TRAINED', 'WINDOWS', 'LOOKS BACK', 'TROUBLE'],
+              ['SERVICE', 'TRAINED', 'WINDOWS', 'INPUT STEPS', 'ERROR'],
               models.map(({ service, trained_at, data_samples, window, error }) => [
                 service,
                 trained_at,
@@ -99,7 +99,7 @@ function addJobCommands(train: Command, context: CliContext): void {
     });
   train
     .command('cancel <job>')
-    .description('end a training job')
+    .description('cancel a training job')
     .action(async (job: string) => {
       context.print(
         await context.tower().delete<TrainingJob>(`/api/v1/forecast/jobs/${encodeURIComponent(job)}`),
@@ -127,7 +127,7 @@ const barWidth = 24;
 
 function barOf(service: string, { epoch, epochs, loss, eta_seconds }: NonNullable<TrainingJob['progress']>): string {
   const full = Math.round((epoch / epochs) * barWidth);
-  return `${service}  ${'█'.repeat(full)}${'░'.repeat(barWidth - full)}  epoch ${epoch}/${epochs}  loss ${loss.toFixed(4)}  ${Math.ceil(eta_seconds)} s left at most`;
+  return `${service}  ${'█'.repeat(full)}${'░'.repeat(barWidth - full)}  epoch ${epoch}/${epochs}  loss ${loss.toFixed(4)}  at most ${Math.ceil(eta_seconds)} s left`;
 }
 
 function jobText({ service, status, result, error }: TrainingJob): string {
@@ -142,7 +142,7 @@ function jobText({ service, status, result, error }: TrainingJob): string {
     ['status', status],
     ['model', result.model_path],
     ['took', result.training_time],
-    ['windows learned from', result.data_samples],
+    ['training windows', result.data_samples],
     ['experiments', result.experiments],
     ['epochs', result.epochs],
     ...result.notes.map((note): [string, unknown] => ['note', note]),
@@ -169,8 +169,8 @@ function evaluationText({
     table(['TARGET', 'METHOD', 'MAE', 'MSE', 'R2'], rows),
     '',
     `${windows} windows of ${experiments.length} experiments it was not trained on`,
-    `recommendations were said to suffice ${percent(overall_confidence)} of the time and did ${percent(prediction_accuracy)}`,
-    decayed ? `worse than when it was trained: ${decay_reason}` : 'as good as when it was trained',
-    ...(retraining_job === null ? [] : [`it is trained again by job ${retraining_job}`]),
+    `recommendations sufficed in ${percent(prediction_accuracy)} of the cases; stated probability: ${percent(overall_confidence)}`,
+    decayed ? `decayed since training: ${decay_reason}` : 'no decay since training',
+    ...(retraining_job === null ? [] : [`training job ${retraining_job} was started`]),
   ].join('\n');
 }

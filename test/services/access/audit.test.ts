@@ -41,7 +41,7 @@ const exportOf = async (audit: ReturnType<typeof createAudit>): Promise<string> 
 };
 
 describe('the audit log', () => {
-  it('is whole as it is written, empty or not, in the store and exported', async () => {
+  it('verifies as written, empty or not, in the store and exported', async () => {
     for (const rows of [0, 1, 7]) {
       const { audit } = await auditOf(rows);
       expect(await audit.verify()).toEqual({ rows, problem: null });
@@ -49,23 +49,23 @@ describe('the audit log', () => {
     }
   });
 
-  it('written by many at once is one chain', async () => {
+  it('is one chain despite concurrent writers', async () => {
     const { audit } = await auditOf(0);
     await Promise.all(Array.from({ length: 50 }, () => audit.record(entry)));
     expect(await audit.verify()).toEqual({ rows: 50, problem: null });
   });
 
   it.each([
-    ['a row is left out', 'delete from audit where seq = 3', /^row 3 is missing or out of its place \(found 4\)$/],
+    ['a row is left out', 'delete from audit where seq = 3', /^row 3 is missing or misplaced \(found 4\)$/],
     ['the first row is left out', 'delete from audit where seq = 1', /^row 1 is missing/],
-    ['the tail is cut off', 'delete from audit where seq > 4', /^6 rows were written, 4 are there$/],
+    ['the tail is cut off', 'delete from audit where seq > 4', /^6 rows were written, 4 were found$/],
     [
       'the tail and the count are cut',
       'delete from audit where seq > 4; update audit_head set count = 4',
       /^the head was changed$/,
     ],
-    ['everything is gone', 'delete from audit', /^6 rows were written, 0 are there$/],
-    ['all of it is gone, the head too', 'delete from audit; delete from audit_head', /^the head is missing$/],
+    ['everything is gone', 'delete from audit', /^6 rows were written, 0 were found$/],
+    ['everything is gone, the head too', 'delete from audit; delete from audit_head', /^the head is missing$/],
     [
       'a row hides below all numbers',
       'insert into audit select -9223372036854775807, at, phase, actor, via, address, action, target, details, status, request_id, hash from audit where seq = 1',
@@ -85,15 +85,15 @@ describe('the audit log', () => {
     [
       'a row is put before the first',
       'insert into audit select 0, at, phase, actor, via, address, action, target, details, status, request_id, hash from audit where seq = 1',
-      /^row 1 is missing or out of its place \(found 0\)$/,
+      /^row 1 is missing or misplaced \(found 0\)$/,
     ],
-  ])('notices when %s', async (_what, sql, problem) => {
+  ])('detects when %s', async (_what, sql, problem) => {
     const { audit, edit } = await auditOf(6);
     for (const statement of sql.split('; ')) await edit(statement);
     expect((await audit.verify()).problem).toMatch(problem);
   });
 
-  it('notices a change of any byte of any column', async () => {
+  it('detects a change of any byte of any column', async () => {
     const { audit, edit } = await auditOf(4);
     const [first] = await edit('select * from audit where seq = 2');
     const quoted = (value: unknown) => (typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(value));
@@ -117,7 +117,7 @@ describe('the audit log', () => {
     expect(await audit.verify()).toEqual({ rows: 4, problem: null });
   });
 
-  it('exported, notices any byte that is changed, left out or added, any line moved, and any cut', async () => {
+  it('detects, exported, any changed, removed or added byte, any moved line, and truncation', async () => {
     const { audit } = await auditOf(5);
     const text = await exportOf(audit);
     const bad = async (edited: string) =>
@@ -143,7 +143,7 @@ describe('the audit log', () => {
     }
   });
 
-  it('put back to an earlier state, shows against an export from in between', async () => {
+  it('detects a restored earlier state by comparison with a later export', async () => {
     const { audit, edit } = await auditOf(4);
     const [early] = await edit('select * from audit_head');
     const first = Buffer.from(await exportOf(audit));
@@ -154,17 +154,17 @@ describe('the audit log', () => {
     const { count, hash, seal } = early!;
     await edit(`update audit_head set count = ${count}, hash = '${hash}', seal = '${seal}'`);
     expect((await audit.verify()).problem).toBeNull();
-    expect((await audit.verify(second)).problem).toBe('it does not go on from the earlier log, which had 5 rows');
-    expect((await audit.verifyExport(first, second)).problem).toMatch(/^it does not go on/);
+    expect((await audit.verify(second)).problem).toBe('it does not continue the earlier log, which had 5 rows');
+    expect((await audit.verifyExport(first, second)).problem).toMatch(/^it does not continue/);
   });
 
-  it('a file without rows or with a made-up head is not taken for whole', async () => {
+  it('does not verify a file without rows or with a forged head', async () => {
     const { audit } = await auditOf(0);
     for (const text of ['', '\n', '{"head":null}\n', '{"head":{"count":0,"hash":"0","seal":"0"}}\n'])
       expect((await audit.verifyExport(Buffer.from(text))).problem, JSON.stringify(text)).not.toBeNull();
   });
 
-  it('any text can be told and found again, whatever its bytes', async () => {
+  it('stores and returns any text', async () => {
     const { audit } = await auditOf(0);
     await audit.record({ ...entry, actor: 'J\u00f6rg \ud83d \0 \ufffd 模', details: { note: '\ud800 \ufffd' } });
     expect(await audit.verify()).toEqual({ rows: 1, problem: null });
@@ -173,7 +173,7 @@ describe('the audit log', () => {
     expect([...bytes].every((byte) => byte < 127)).toBe(true);
   });
 
-  it('with another key is not taken for whole', async () => {
+  it('does not verify with another key', async () => {
     const { audit } = await auditOf(3);
     const text = await exportOf(audit);
     const other = createAudit({
@@ -184,7 +184,7 @@ describe('the audit log', () => {
     expect((await other.verifyExport(Buffer.from(text))).problem).toMatch(/^row 1 was changed/);
   });
 
-  it('keeps what may be secret as an HMAC, and what is long as a digest', async () => {
+  it('stores possible secrets as an HMAC, and long values as a digest', async () => {
     const { audit } = await auditOf(0);
     await audit.record({
       ...entry,

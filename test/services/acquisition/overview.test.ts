@@ -27,7 +27,7 @@ it.each([
   [{ status: 'cancelled', result: null }, 'incomplete'],
   [{ status: 'failed', result: null }, 'incomplete'],
   [{ status: 'running', result: null }, 'in_progress'],
-])('a service whose newest job is %o is %s', async (job, expected) => {
+])('the status of a service whose latest job is %o is %s', async (job, expected) => {
   const folder = temporaryFolder();
   writeExperiments(folder, 'cart');
   const jobs = async () => [
@@ -39,8 +39,8 @@ it.each([
   expect(services['cart']!.status).toBe(expected);
 });
 
-describe('what collects', () => {
-  it('is well where nothing is configured, and says what is not', async () => {
+describe('acquisition health', () => {
+  it('is healthy without configuration, and lists what is not configured', async () => {
     const ask = await towerWith();
     expect(await ask<HealthAnswer>('health')).toEqual({
       status: 'healthy',
@@ -48,13 +48,13 @@ describe('what collects', () => {
       details: {
         kubernetes: 'KUBERNETES_CONFIG is not set',
         prometheus: 'PROMETHEUS_URL is not set',
-        data_pipeline: 'the folder of experiments can be read and written',
+        data_pipeline: 'the folder of experiments is readable and writable',
         ml_pipeline: '0 models',
       },
     });
   });
 
-  it('is not well where somebody does not answer, and says who', { timeout: 20_000 }, async () => {
+  it('is unhealthy if a server does not answer, and names it', { timeout: 20_000 }, async () => {
     const fake = await fakeKubernetes();
     fake.close();
     const ask = await towerWith({
@@ -70,12 +70,12 @@ describe('what collects', () => {
       overall_status: 'unhealthy',
     });
     const { details } = system;
-    expect(details.kubernetes).toMatch(/^(Kubernetes cannot be reached \(ECONNREFUSED\)|no answer within 5 s)$/);
-    expect(details.prometheus).toContain('Prometheus cannot be reached');
-    expect(details.data_pipeline).toBe('the folder of experiments cannot be read and written (EEXIST)');
+    expect(details.kubernetes).toMatch(/^(cannot reach Kubernetes \(ECONNREFUSED\)|no answer within 5 s)$/);
+    expect(details.prometheus).toContain('cannot reach Prometheus');
+    expect(details.data_pipeline).toBe('the folder of experiments is not readable and writable (EEXIST)');
   });
 
-  it('counts what runs in a namespace, in the words of the seed', async () => {
+  it('counts workloads of a namespace, with the documented keys', async () => {
     const fake = await fakeKubernetes({ namespace: 'hipster-shop' });
     fake.workload('Deployment', 'frontend', 2, [{ name: 'server' }]);
     fake.workload('Deployment', 'idle', 0, [{ name: 'server' }]);
@@ -93,7 +93,7 @@ describe('what collects', () => {
     expect(await ask<SystemHealth>('system?namespace=prometheus')).toMatchObject({ prometheus: 'not configured' });
   });
 
-  it('tells how far each service is', async () => {
+  it('reports the progress of each service', async () => {
     const folder = temporaryFolder();
     writeExperiments(folder, 'cart');
     const ask = await towerWith({ EXPERIMENTS_DIRECTORY: folder });

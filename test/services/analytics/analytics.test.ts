@@ -9,7 +9,7 @@ const row = (at: number, value: number) => ({ metric: 'cpu', resource: 'node-1',
 const spans = (...edges: number[]) => edges.slice(0, -1).map((start, i) => ({ start, end: edges[i + 1]! }));
 
 describe('recording', () => {
-  it('judges each row for itself and says why', async () => {
+  it('validates each row independently and reports the reason', async () => {
     const { analytics, now } = analyticsIn();
     const answer = await analytics.record({
       metrics: [
@@ -29,11 +29,11 @@ describe('recording', () => {
     expect(answer.results.map(({ field, reason }) => [field, reason])).toEqual([
       [null, null],
       ['value', 'value must be a finite number'],
-      ['metric', 'metric must be given'],
-      ['metric_name', 'metric_name means the same as metric and must say the same, not "b"'],
-      ['timestamp', 'timestamp is more than an hour ahead'],
-      ['timestamp', 'timestamp is older than 1825 days, which nothing is kept for'],
-      ['colour', 'colour is no field of a point'],
+      ['metric', 'metric is missing'],
+      ['metric_name', 'metric_name is an alias of metric and must have the same value (got "b")'],
+      ['timestamp', 'timestamp must be at most an hour in the future'],
+      ['timestamp', 'timestamp must be at most 1825 days ago, the maximum retention'],
+      ['colour', 'colour is not a known field'],
       ['value', 'value must be a finite number'],
       ['', 'a point must be an object'],
       [null, null],
@@ -44,7 +44,7 @@ describe('recording', () => {
     ]);
   });
 
-  it('keeps points across restarts, and of two at one time the last', async () => {
+  it('keeps points across restarts, and the last of two with the same time', async () => {
     const folder = temporaryFolder();
     const { analytics, store, now } = analyticsIn(folder);
     await analytics.record(row(now - 5, 1));
@@ -57,7 +57,7 @@ describe('recording', () => {
     ]);
   });
 
-  it('refuses series beyond the bound without harm to other posts of the same moment', async () => {
+  it('refuses series beyond the maximum without affecting concurrent posts', async () => {
     const { analytics } = analyticsIn(temporaryFolder(), 1);
     const post = (resource: string) => analytics.record({ metric: 'cpu', resource, value: 1 });
     await post('a');
@@ -68,7 +68,7 @@ describe('recording', () => {
         {
           recorded: false,
           field: 'labels',
-          reason: expect.stringMatching(/^there are as many series as METRICS_MAX_SERIES/),
+          reason: expect.stringMatching(/METRICS_MAX_SERIES/),
         },
       ],
     });
@@ -85,7 +85,7 @@ describe('recording', () => {
   it('keeps the bits of a stale marker', async () => {
     const { store, now } = analyticsIn();
     const marker = new Float64Array(BigUint64Array.of(0x7ff0000000000002n).buffer);
-    await createRecorder({ store, mostSeries: 9 }).record([
+    await createRecorder({ store, maxSeries: 9 }).record([
       { metric: 'up', resource: 'a', labels: {}, at: now, value: marker[0]! },
     ]);
     const reader = createReader(store);
@@ -96,7 +96,7 @@ describe('recording', () => {
 });
 
 describe('sealed hours', () => {
-  it('hold what the points held: aggregates before and after are the same, late points and replaced ones included', async () => {
+  it('have the same aggregates as their points, with late and replaced points', async () => {
     const at = fc.integer({ min: 0, max: 6 * 3600 });
     const batch = fc.array(
       fc.tuple(
@@ -154,10 +154,10 @@ describe('sealed hours', () => {
     );
   });
 
-  it('are sealed series by series: what no sum can hold is kept and passed over, and holds up nobody', async () => {
+  it('are sealed by series: one that cannot be sealed does not block others', async () => {
     const { analytics, store, clock, now } = analyticsIn();
     const huge = (resource: string, value: number, at: number) => ({ metric: 'x', resource, labels: {}, at, value });
-    await createRecorder({ store, mostSeries: 9 }).record([
+    await createRecorder({ store, maxSeries: 9 }).record([
       huge('a', 1e308, now - 5),
       huge('a', 1e308, now - 4),
       huge('a', 3, now - 3),
@@ -175,7 +175,7 @@ describe('sealed hours', () => {
     ]);
   });
 
-  it('give the newest points first, whether they are sealed, late or neither', async () => {
+  it('return the latest points first, sealed or not', async () => {
     const { analytics, clock, now } = analyticsIn();
     const at = (k: number) => now - 5 * hourMs + k * 900_000;
     const rows = Array.from({ length: 20 }, (_, k) => ({ ...row(at(k), k), resource: k % 2 === 0 ? 'a' : 'b' }));
@@ -197,7 +197,7 @@ describe('sealed hours', () => {
     expect((await values('17'))[0]).toEqual([99, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 44]);
   });
 
-  it('become days, and days go; an hour across an edge is said to count where it begins', async () => {
+  it('become days, which expire; an hour across an edge is reported', async () => {
     const { analytics, store, clock, now } = analyticsIn();
     const day = Math.floor(now / dayMs) * dayMs;
     await analytics.record({ metrics: [row(day - dayMs + 1, 1), row(day - dayMs + hourMs * 5, 3), row(day - 1, 5)] });
@@ -231,7 +231,7 @@ describe('sealed hours', () => {
 });
 
 describe('aggregates', () => {
-  it('are of all series together, of each resource, or of each series', async () => {
+  it('combine all series, or are by resource, or by series', async () => {
     const { analytics, now } = analyticsIn();
     const start = Math.floor(now / hourMs) * hourMs - hourMs;
     const post = (resource: string, zone: string, value: number) => ({

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { daysAgo, driftOver, evaluation, point } from '../../support/drift.ts';
 
-describe('what is shown', () => {
-  it('values measured after training, the last of each UTC day, with nothing filled in', async () => {
+describe('drift of a model', () => {
+  it('shows the last value of each UTC day after training, without filling gaps', async () => {
     const { ofModel, asked } = driftOver({
       late: [
         point('accuracy', 0.9, daysAgo(3, 1)),
@@ -33,18 +33,18 @@ describe('what is shown', () => {
     expect(asked).toContainEqual([['r1'], ['accuracy', 'f1']]);
   });
 
-  it('a learning curve is not drift: points within the run are not shown, whatever the window', async () => {
+  it('ignores a learning curve: points within the run are never evaluated', async () => {
     const { ofModel } = driftOver({ late: [point('accuracy', 0.99, daysAgo(45))] });
     expect((await ofModel('3650'))[0]).toMatchObject({ status: 'no_data', metrics_over_time: [], assessment: [] });
   });
 
-  it('says no_data where nothing was measured', async () => {
+  it('is no_data without values after training', async () => {
     const answer = await driftOver().ofModel();
     expect(answer.map((item) => item.status)).toEqual(['no_data', 'no_data', 'no_data', 'no_data']);
-    expect(answer[3]?.reason).toBe('nothing was measured of this version after its training');
+    expect(answer[3]?.reason).toBe('nothing was measured for this version after its training');
   });
 
-  it('values of a logged model say their dataset; those of its own training are shown as such and not judged', async () => {
+  it("shows the dataset of logged models' values, and marks values from training", async () => {
     const { ofModel } = driftOver({
       logged: [
         point('accuracy', 0.95, daysAgo(5, 1), 'r3'),
@@ -60,7 +60,7 @@ describe('what is shown', () => {
     expect(third?.assessment).toMatchObject([{ metric: 'accuracy', dataset: 'holdout', n_points: 1 }]);
   });
 
-  it('runs that evaluate a version count, at their end', async () => {
+  it('includes runs that evaluate a version, at their end time', async () => {
     const { ofModel, asked } = driftOver({
       runs: [evaluation('e1', '2', { accuracy: 0.7 }), evaluation('e2', '9', { accuracy: 0.1 })],
     });
@@ -69,21 +69,21 @@ describe('what is shown', () => {
     expect(asked).toContainEqual({ model_name: 'model' });
   });
 
-  it('goes on without them while MLflow is down, and is called stale', async () => {
+  it('works without evaluation runs while MLflow is down, and is marked stale', async () => {
     const { answer } = driftOver({ noRuns: true, late: [point('accuracy', 0.9, daysAgo(3))] });
     const { value, stale } = await answer();
     expect(stale).toBe(true);
     expect(value[3]?.reason).toBe(
-      'nothing was measured of this version after its training; but runs that evaluate it could not be read: MLflow is down',
+      'nothing was measured for this version after its training; but failed to read the runs that evaluate it: MLflow is down',
     );
     expect(value[0]?.points).toHaveLength(1);
   });
 
-  it('values from the future are not shown', async () => {
+  it('ignores values from the future', async () => {
     expect((await driftOver({ late: [point('accuracy', 0.5, daysAgo(-2))] }).ofModel())[0]?.status).toBe('no_data');
   });
 
-  it.each(['0', '-1', '3651', '1.5', 'x', ''])('days=%s is refused', async (days) => {
-    await expect(driftOver().ofModel(days)).rejects.toThrow('days must be a whole number from 1 to 3650');
+  it.each(['0', '-1', '3651', '1.5', 'x', ''])('refuses days=%s', async (days) => {
+    await expect(driftOver().ofModel(days)).rejects.toThrow('days must be an integer between 1 and 3650');
   });
 });

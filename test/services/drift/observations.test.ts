@@ -23,7 +23,7 @@ async function posting() {
 }
 
 describe('posted values', () => {
-  it('are judged like any other, with where they came from', async () => {
+  it('are evaluated like others, with provenance', async () => {
     const { at, post, drift } = await posting();
     const values = Array.from({ length: 40 }, (_, i) => ({
       at: at(40 - i),
@@ -50,7 +50,7 @@ describe('posted values', () => {
     expect((await drift()).points.map((point) => point.value)).toEqual([0.9, 0.9]);
   });
 
-  it('a batch with one that is wrong is refused whole', async () => {
+  it('are refused as a whole batch if one is invalid', async () => {
     const { at, post, drift } = await posting();
     const response = await post([
       { at: at(1), metric: 'accuracy', value: 0.9 },
@@ -63,7 +63,7 @@ describe('posted values', () => {
 });
 
 describe('posted distributions', () => {
-  it('of numbers: the same is stable, a shift is drift, with every distance', async () => {
+  it('of numbers are stable or drift, with every distance', async () => {
     const { at, post, drift } = await posting();
     await post([
       { at: at(3), feature: 'age', samples: draw(400) },
@@ -76,7 +76,7 @@ describe('posted distributions', () => {
     const version = await drift();
     expect(version).toMatchObject({
       status: 'drift',
-      reason: expect.stringMatching(/^age is not distributed as it was \(Jensen-Shannon distance 0\.\d+\)$/),
+      reason: expect.stringMatching(/^the distribution of age has changed \(Jensen-Shannon distance 0\.\d+\)$/),
     });
     const [assessment] = version.assessment;
     expect(assessment?.tests.map((test) => `${test.name} ${test.against}`)).toEqual([
@@ -92,7 +92,7 @@ describe('posted distributions', () => {
     expect(assessment?.tests.every((test) => test.flag)).toBe(true);
   });
 
-  it('of categories and of bins', async () => {
+  it('of categories and of bins are evaluated', async () => {
     const { at, post, drift } = await posting();
     const bins = (counts: number[]) => ({ edges: [0, 10, 20, 30, 40], counts });
     await post([
@@ -117,14 +117,14 @@ describe('posted distributions', () => {
     );
   });
 
-  it('a day is never measured against itself', async () => {
+  it('of the current day are never part of the baseline', async () => {
     const { at, post, drift, pin } = await posting();
     await pin({ subject: 'age', from: at(10), until: at(0) });
     await post([{ at: at(1), feature: 'age', samples: draw(200) }]);
     expect((await drift()).assessment).toMatchObject([{ status: 'insufficient_data', p: null }]);
   });
 
-  it('of a day with very many posts, and of the largest numbers there may be, are no trouble', async () => {
+  it('are evaluated for days with very many posts, and for the largest numbers', async () => {
     const { at, post, drift } = await posting();
     const many = Array.from({ length: 1000 }, (_, i) => ({ at: at(1), feature: 'age', samples: [i], id: `${i}` }));
     await post([{ at: at(2), feature: 'age', samples: draw(200) }]);
@@ -146,30 +146,30 @@ describe('posted distributions', () => {
     expect((await drift()).assessment).toHaveLength(3);
   });
 
-  it('of few rows give no verdict, and one day alone none either', async () => {
+  it('give no verdict with few rows or a single day', async () => {
     const { at, post, drift } = await posting();
     await post([{ at: at(2), feature: 'age', samples: draw(10) }]);
     expect((await drift()).assessment).toMatchObject([
-      { status: 'insufficient_data', reason: 'one day has data; a second one is needed to compare with' },
+      { status: 'insufficient_data', reason: 'only one day has data; two are required' },
     ]);
     await post([{ at: at(1), feature: 'age', samples: draw(400) }]);
     expect((await drift()).assessment).toMatchObject([
-      { status: 'insufficient_data', reason: '10 and 400 rows; 20 on each side are needed for a verdict', p: null },
+      { status: 'insufficient_data', reason: '10 and 400 rows; at least 20 each are required for a verdict', p: null },
     ]);
   });
 
-  it('in different forms are not mixed, and that is said', async () => {
+  it('of different forms are not compared, which is a caveat', async () => {
     const { at, post, drift } = await posting();
     await post([
       { at: at(2), feature: 'age', samples: draw(100) },
       { at: at(1), feature: 'age', histogram: { edges: [0, 1, 2], counts: [50, 50] } },
     ]);
     expect((await drift()).assessment).toMatchObject([
-      { status: 'insufficient_data', caveats: [expect.stringMatching(/^what was posted in different forms/)] },
+      { status: 'insufficient_data', caveats: [expect.stringMatching(/^data posted in different forms/)] },
     ]);
   });
 
-  it('the same distribution every day is rarely called anything else', async () => {
+  it('that do not change rarely give a warning', async () => {
     const { at, post, drift } = await posting();
     for (let i = 0; i < 30; i += 1)
       await post([20, 1].map((ago) => ({ at: at(ago), feature: `f${i}`, samples: draw(100) })));
@@ -180,7 +180,7 @@ describe('posted distributions', () => {
 });
 
 describe('pinned baselines', () => {
-  it('of days take the place of the first ones', async () => {
+  it('of days replace the first days', async () => {
     const { at, post, drift, pin, app } = await posting();
     const values = Array.from({ length: 60 }, (_, i) => ({
       at: at(60 - i),
@@ -198,7 +198,7 @@ describe('pinned baselines', () => {
     expect((await drift()).assessment[0]).toMatchObject({ baseline: { source: 'first_points' } });
   });
 
-  it('of a value: what comes is measured against it from the first days on', async () => {
+  it('of a value apply from the first day on', async () => {
     const { at, post, drift, pin } = await posting();
     await pin({ subject: 'accuracy', value: 0.95, sd: 0.01, n: 100 });
     await post(
@@ -211,17 +211,17 @@ describe('pinned baselines', () => {
     });
   });
 
-  it('without values give no verdict, and that is the reason', async () => {
+  it('without values give no verdict, with the reason', async () => {
     const { at, post, drift, pin } = await posting();
     await post(Array.from({ length: 40 }, (_, i) => ({ at: at(40 - i), metric: 'auc', value: 0.9 - i * 0.002 })));
     expect((await drift()).status).toBe('drift');
     await pin({ subject: 'auc', from: '2020-01-01T00:00:00Z', until: '2020-02-01T00:00:00Z' });
     expect((await drift()).assessment).toMatchObject([
-      { status: 'insufficient_data', reason: 'the pinned days have no value to measure against', tests: [], p: null },
+      { status: 'insufficient_data', reason: 'the pinned days have no values', tests: [], p: null },
     ]);
   });
 
-  it('of a value do not silence a distribution', async () => {
+  it('of a value do not affect distributions', async () => {
     const { at, post, drift, pin } = await posting();
     await post([
       { at: at(2), feature: 'age', samples: draw(300) },
@@ -229,7 +229,7 @@ describe('pinned baselines', () => {
     ]);
     await pin({ subject: 'age', value: 50, sd: 10, n: 100 });
     expect((await drift()).assessment).toMatchObject([
-      { status: 'drift', caveats: [expect.stringMatching(/^a pinned value is for metrics/)] },
+      { status: 'drift', caveats: [expect.stringMatching(/^a pinned value applies to metrics/)] },
     ]);
   });
 

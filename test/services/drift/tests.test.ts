@@ -32,7 +32,7 @@ const [p, q] = [
 ];
 const series = [4.2, 4, 4.4, 3.9, 3.6, 3.8, 3.3, 3.5, 3.1, 3.2, 2.7, 2.9];
 
-describe('known answers', () => {
+describe('drift statistics', () => {
   it('Kolmogorov-Smirnov', () => {
     const found = kolmogorovSmirnov(before, now);
     near(found.statistic, 0.47);
@@ -45,12 +45,12 @@ describe('known answers', () => {
     expect(wasserstein([1, 1], [1, 1])).toBe(0);
   });
 
-  it('Wasserstein of bins is that of their middles', () => {
+  it('Wasserstein distance of bins uses their centres', () => {
     const samples = (counts: number[]) => counts.flatMap((count, i) => Array.from({ length: count }, () => i + 0.5));
     near(wassersteinOfBins(p, q, [0, 1, 2, 3, 4]), wasserstein(samples(p), samples(q)), 1e-9);
   });
 
-  it('Jensen-Shannon, chi-square, PSI and what chance alone makes of it', () => {
+  it('Jensen-Shannon, chi-square, PSI and their p-values', () => {
     near(jensenShannon(p, q), 0.11141323160422387);
     const { statistic, p: chance } = chiSquare(p, q);
     near(statistic, 6.853023442999814);
@@ -76,7 +76,7 @@ describe('known answers', () => {
     near(slope.high, -0.1);
   });
 
-  it('CUSUM, by hand', () => {
+  it('CUSUM equals a manual calculation', () => {
     const reference = { mean: 10, sd: 1, n: 20, correlation: 0 };
     const { statistic, changePoint } = cusum([10, 10.2, 9, 8, 8.5, 10], reference, -1);
     // 0, 0, 0.5, 2, 3, 2.5
@@ -85,7 +85,7 @@ describe('known answers', () => {
     expect(cusum([10, 11, 12], reference, -1)).toEqual({ statistic: 0, p: 1, changePoint: null });
   });
 
-  it('bins hold every value once', () => {
+  it('bins contain every value once', () => {
     const edges = binEdges(before, now);
     expect(countIn(before, edges).reduce((sum, count) => sum + count)).toBe(before.length);
     expect(edges).toHaveLength(Math.ceil(Math.log2(45) + 1) + 1);
@@ -94,7 +94,7 @@ describe('known answers', () => {
   });
 });
 
-describe('by simulation', () => {
+describe('drift tests in simulations', () => {
   /** An AR(1) series of standard deviation 1 around `level(i)`. */
   const simulate = (random: () => number, n: number, rho: number, level: (i: number) => number): number[] => {
     let value = normal(random);
@@ -104,7 +104,7 @@ describe('by simulation', () => {
     });
   };
   /** The p-value of both tests together, as in an assessment. */
-  const judge = (values: number[]): number => {
+  const dryRun = (values: number[]): number => {
     const days = values.map((_, i) => i);
     const correlation = residualCorrelation(days, values, theilSen(days, values));
     const trend = mannKendall(values, -1, rankInflation(values.length, correlation)).p;
@@ -122,7 +122,7 @@ describe('by simulation', () => {
     const random = seededRandom(n * 1000 + rho * 10);
     const runs = process.env['SOAK'] ? 4000 : 800;
     let calls = 0;
-    for (let i = 0; i < runs; i += 1) if (judge(simulate(random, n, rho, level)) <= at) calls += 1;
+    for (let i = 0; i < runs; i += 1) if (dryRun(simulate(random, n, rho, level)) <= at) calls += 1;
     return calls / runs;
   };
   const none = () => 0;
@@ -161,11 +161,11 @@ describe('by simulation', () => {
     [60, 'a step of one standard deviation', (i: number) => (i < 30 ? 0 : -1), 0.75],
     [40, 'a slow fall of two standard deviations', (i: number) => (-2 * i) / 40, 0.75],
     [20, 'a step of two standard deviations', (i: number) => (i < 10 ? 0 : -2), 0.7],
-  ])('%i values with %s are called drift', { timeout: 60_000 }, (n, _what, level, least) => {
+  ])('detect drift in %i values with %s', { timeout: 60_000 }, (n, _what, level, least) => {
     expect(rate(n, 0, level, 0.02)).toBeGreaterThanOrEqual(least);
   });
 
-  it('the table of CUSUM p-values holds between its lines', { timeout: 60_000 }, () => {
+  it('interpolate the table of CUSUM p-values', { timeout: 60_000 }, () => {
     const random = seededRandom(99);
     for (const [n, m] of [
       [12, 20],
@@ -187,7 +187,7 @@ describe('by simulation', () => {
     }
   });
 
-  it('PSI, Jensen-Shannon and chi-square of the same distribution make no alarm at 100 rows', () => {
+  it('PSI, Jensen-Shannon and chi-square give no alarm for equal distributions with 100 rows', () => {
     const random = seededRandom(4);
     let flagged = 0;
     for (let i = 0; i < 500; i += 1) {

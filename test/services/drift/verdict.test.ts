@@ -3,8 +3,8 @@ import { finish } from '#services/drift/verdict.ts';
 import { daily, daysAgo, driftOver, point } from '../../support/drift.ts';
 import { noSignal } from '../../support/sources.ts';
 
-describe('what is thought of it', () => {
-  it('a fall is drift, with its moment, its size and the tests', async () => {
+describe('the drift verdict', () => {
+  it('is drift for a fall, with time, size and tests', async () => {
     const late = daily(39, (i) => (i < 25 ? 0.94 : 0.9));
     const [first] = await driftOver({ late }).ofModel('3');
     expect(first).toMatchObject({
@@ -25,16 +25,16 @@ describe('what is thought of it', () => {
     });
   });
 
-  it('a rise of what should rise is not', async () => {
+  it('is stable for a rise of a metric that is better when higher', async () => {
     const [first] = await driftOver({ late: daily(39, (i) => (i < 25 ? 0.9 : 0.94)) }).ofModel();
     expect(first?.status).toBe('stable');
   });
 
-  it('what stays is stable, and so is a change too small to matter', async () => {
+  it('is stable for no change and for a change too small to matter', async () => {
     const [still] = await driftOver({ late: daily(39, () => 0.9) }).ofModel();
-    expect(still).toMatchObject({ status: 'stable', reason: 'no change beyond chance' });
+    expect(still).toMatchObject({ status: 'stable', reason: 'no significant change' });
     const [small] = await driftOver({ late: daily(39, (i) => (i < 20 ? 9 : 8.95), 'revenue_score') }).ofModel();
-    expect(small).toMatchObject({ status: 'stable', reason: 'a change too small to matter' });
+    expect(small).toMatchObject({ status: 'stable', reason: 'change too small to matter' });
   });
 
   it.each([
@@ -47,17 +47,17 @@ describe('what is thought of it', () => {
     expect((await driftOver({ late }).ofModel())[0]?.status).toBe(status);
   });
 
-  it('a metric whose direction nobody knows is watched both ways, and that is said', async () => {
+  it('counts changes in both directions if the better direction is unknown', async () => {
     const [first] = await driftOver({ late: daily(39, (i) => (i < 25 ? 0.5 : 0.6), 'oddness') }).ofModel();
     expect(first?.status).toBe('drift');
-    expect(first?.assessment[0]?.caveats).toContain('whether more of it is better is not known, so any change counts');
+    expect(first?.assessment[0]?.caveats).toContain('the better direction is unknown, so every change counts');
   });
 
-  it('fewer than eight days give no verdict, and what is needed', async () => {
+  it('is insufficient_data below eight days', async () => {
     const [first] = await driftOver({ late: daily(7, (i) => 0.9 - i * 0.1) }).ofModel();
     expect(first).toMatchObject({
       status: 'insufficient_data',
-      reason: '7 days have a value; 8 are needed for a verdict',
+      reason: '7 days have values; 8 are required for a verdict',
     });
     expect(first?.assessment[0]).toMatchObject({
       p: null,
@@ -67,7 +67,7 @@ describe('what is thought of it', () => {
     });
   });
 
-  it('datasets are judged apart', async () => {
+  it('is computed by dataset', async () => {
     const onA = daily(20, () => 0.9).map((item) => ({ ...item, runId: 'e', dataset: 'a' }));
     const onB = daily(20, () => 0.5).map((item) => ({ ...item, runId: 'e', dataset: 'b' }));
     const third = (await driftOver({ logged: [...onA, ...onB] }).ofModel())[2];
@@ -77,23 +77,21 @@ describe('what is thought of it', () => {
     ]);
   });
 
-  it('values that come and go in waves are no drift, and why', async () => {
+  it('is not drift for autocorrelated values, with a caveat', async () => {
     const [first] = await driftOver({ late: daily(39, (i) => 0.9 + 0.05 * Math.sin(i / 6)) }).ofModel();
     expect(first?.status).not.toBe('drift');
     expect(first?.assessment[0]?.caveats).toEqual([
-      expect.stringMatching(
-        /^values hang together from day to day \(0\.\d+\): the tests are widened for it, and drift takes 200 times stronger evidence$/,
-      ),
+      expect.stringMatching(/^values are autocorrelated \(0\.\d+\): .* 200 times stronger evidence$/),
     ]);
   });
 
-  it('a long slow fall is drift, although it looks like values that hang together', async () => {
+  it('is drift for a long slow fall, although it is autocorrelated', async () => {
     const [first] = await driftOver({ late: daily(39, (i) => (i < 15 ? 0.94 : 0.94 - 0.004 * (i - 15))) }).ofModel();
     expect(first?.status).toBe('drift');
   });
 
-  it('many series make no more false alarms than one', () => {
-    const draft = (p: number) => ({ assessment: { p } as never, matters: true, strictness: 1, told: 'x' });
+  it('has the same false alarm rate for many series as for one', () => {
+    const draft = (p: number) => ({ assessment: { p } as never, matters: true, strictness: 1, summary: 'x' });
     const levels = { warningP: 0.05, driftP: 0.02 };
     expect(finish([draft(0.01)], [], levels)[0]).toMatchObject({ status: 'drift', p_adjusted: 0.01 });
     expect(
@@ -112,7 +110,7 @@ describe('what is thought of it', () => {
     ).toMatchObject({ status: 'drift' });
   });
 
-  it('a sweep looks at the monitored versions, and what it found is told', async () => {
+  it('is computed for monitored versions by a background job and in the overview', async () => {
     const { drift } = driftOver({ late: daily(39, (i) => (i < 25 ? 0.94 : 0.9)) });
     expect(drift.overview()).toMatchObject({ assessed_at: null, versions: [] });
     await drift.sweep(noSignal);

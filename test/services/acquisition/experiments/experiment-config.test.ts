@@ -35,8 +35,8 @@ const seed = {
   max_retries: 3,
 };
 
-describe('configurations of experiments', () => {
-  it('are those of the seed, key by key', async () => {
+describe('experiment configurations', () => {
+  it("match MOrA's, key by key", async () => {
     expect(await shippedConfig()).toMatchObject(seed);
     const byDefault = await shippedConfig('default');
     expect(byDefault.training.steady_state_config).toEqual({
@@ -47,10 +47,10 @@ describe('configurations of experiments', () => {
     });
     expect(combinationsOf('frontend', await shippedConfig())).toHaveLength(36);
     expect(combinationsOf('frontend', byDefault)).toHaveLength(48);
-    await expect(shippedConfig('../settings')).rejects.toThrow('there are resource-optimized and default');
+    await expect(shippedConfig('../settings')).rejects.toThrow('available: resource-optimized, default');
   });
 
-  it('are the same after they were saved and loaded', async () => {
+  it('are unchanged after saving and loading', async () => {
     const file = join(temporaryFolder(), 'experiments.yaml');
     const config = configOf({
       ...seed,
@@ -60,18 +60,18 @@ describe('configurations of experiments', () => {
     await saveConfig(config, file);
     expect(await loadConfig(file)).toEqual(config);
     writeFileSync(file, 'training: [');
-    await expect(loadConfig(file)).rejects.toThrow('the configuration is no YAML');
-    await expect(loadConfig(`${file}x`)).rejects.toThrow('cannot be read (ENOENT)');
+    await expect(loadConfig(file)).rejects.toThrow('the configuration is not valid YAML');
+    await expect(loadConfig(`${file}x`)).rejects.toThrow('cannot read the configuration');
   });
 
   it.each([
-    [{ ...seed, jmeter_heap: 4 }, ['jmeter_heap is no key of it']],
+    [{ ...seed, jmeter_heap: 4 }, ['jmeter_heap is not a known key']],
     [
       { ...seed, max_parallel_workers: 0, jmeter_think_time: 'long' },
-      ['max_parallel_workers must be 1 at least', 'jmeter_think_time must be a number'],
+      ['max_parallel_workers must be at least 1', 'jmeter_think_time must be a number'],
     ],
-    [{ training: {} }, ['training.steady_state_config must be a mapping']],
-    [{ ...seed, cpu_limit_per_worker: 0.5 }, ['cpu_limit_per_worker must be 1 at least']],
+    [{ training: {} }, ['training.steady_state_config must be an object']],
+    [{ ...seed, cpu_limit_per_worker: 0.5 }, ['cpu_limit_per_worker must be at least 1']],
     [{ ...seed, target_url: 'http://shop/path' }, ['target_url must be http(s)://host[:port], without a path']],
     [
       {
@@ -85,8 +85,8 @@ describe('configurations of experiments', () => {
         },
       },
       [
-        'training.steady_state_config.replica_counts must not hold the same twice',
-        'training.steady_state_config.test_scenarios has no scenario buying; there are browsing, checkout',
+        'training.steady_state_config.replica_counts must not have duplicates',
+        'training.steady_state_config.test_scenarios has no scenario buying; available: browsing, checkout',
       ],
     ],
     [
@@ -94,24 +94,24 @@ describe('configurations of experiments', () => {
         ...seed,
         training: { steady_state_config: { ...seed.training.steady_state_config, test_scenarios: ['buying'] } },
       },
-      ['training.steady_state_config.test_scenarios has no scenario buying; there are browsing, checkout'],
+      ['training.steady_state_config.test_scenarios has no scenario buying; available: browsing, checkout'],
     ],
     [
       {
         ...seed,
         custom_scenarios: { visit: { rounds: [{ name: 'a', steps: [{ name: 'home', path: '/{{place}}' }] }] } },
       },
-      ['custom_scenarios.visit: scenario: {{place}} is no variable; there are none'],
+      ['custom_scenarios.visit: scenario: {{place}} is not a variable; available: none'],
     ],
-    [null, ['the configuration must be a mapping']],
-  ])('%# name every key that breaks a rule', (config, errors) => {
+    [null, ['the configuration must be an object']],
+  ])('%# with errors are refused with every invalid key', (config, errors) => {
     expect(validateConfig(config)).toEqual(errors);
     expect(() => configOf(config)).toThrow(errors[0]);
   });
 });
 
-describe('services under experiment at the same time', () => {
-  it('share neither a door nor a backend, and none is left out', () => {
+describe('isolation groups', () => {
+  it('contain services that share a target or a backend, and all services', () => {
     const name = fc.constantFrom(...'abcdef');
     const services = fc.uniqueArray(name, { minLength: 1 });
     const sharing = fc.array(fc.uniqueArray(name, { minLength: 2 }), { maxLength: 3 });
@@ -132,7 +132,7 @@ describe('services under experiment at the same time', () => {
   });
 });
 
-it('what is given away leads nowhere', () => {
+it('anonymised files contain no addresses', () => {
   const said = anonymise({
     target: 'http://frontend.shop:8080',
     namespace: 'shop',

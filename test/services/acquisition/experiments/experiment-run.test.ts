@@ -15,7 +15,7 @@ const timeless = (files: Record<string, string>) =>
   );
 
 describe('experiments', () => {
-  it('try out every combination, one service at a time where they share a door, and leave all as it was', async () => {
+  it('run every combination, one service at a time per target, and restore all replicas', async () => {
     const { fake, tower, loads, events, files } = await world({ change: { scale_to_zero: ['loadgenerator'] } });
     const { run, said } = tower();
     expect(await run()).toEqual({
@@ -66,7 +66,7 @@ describe('experiments', () => {
     expect(loads).toHaveLength(8);
   });
 
-  it('killed at any point and begun again leave the data of one that was not, and the replicas there were', async () => {
+  it('produce the same data and restore replicas when killed at any point', async () => {
     const whole = await world();
     const first = whole.tower();
     await first.run();
@@ -85,7 +85,7 @@ describe('experiments', () => {
     );
   }, 120_000);
 
-  it('that run side by side share what is to be quiet, and give it back once', async () => {
+  it('that run concurrently scale shared workloads to zero once, and restore them once', async () => {
     for (const seed of [1, 2, 3]) {
       const random = seededRandom(seed);
       const { fake, tower, loads } = await world({
@@ -105,22 +105,22 @@ describe('experiments', () => {
     }
   });
 
-  it('outlast an API server and a Prometheus that are away for a while', async () => {
+  it('retry while the API server and Prometheus are unavailable', async () => {
     const { fake, tower } = await world({ services: ['web'] });
     let calls = 0;
-    fake.trouble(() => ((calls += 1) % 40 > 20 ? { status: 503 } : undefined));
+    fake.failure(() => ((calls += 1) % 40 > 20 ? { status: 503 } : undefined));
     expect(await tower().run()).toMatchObject({ status: 'completed', successful_experiments: 4, failures: [] });
-    fake.trouble(() => undefined);
+    fake.failure(() => undefined);
     expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
   });
 
   it.each([
     ['is away for good', unavailable('Prometheus answered 503'), 'Prometheus answered 503, for half an hour'],
     ['lets nobody in', misconfigured('Prometheus answered 401'), 'Prometheus answered 401'],
-  ])('send no load where a Prometheus %s, and say so', async (_, trouble, error) => {
+  ])('send no load if Prometheus %s, and report it', async (_, failure, error) => {
     const { fake, tower, loads } = await world({ services: ['web'], change: { max_retries: 1 } });
     const { run } = tower(Number.POSITIVE_INFINITY, (_call, what) => {
-      if (what === 'answering') throw trouble;
+      if (what === 'answering') throw failure;
     });
     const result = await run();
     expect(result).toMatchObject({ status: 'failed', failed_experiments: 4 });
@@ -129,7 +129,7 @@ describe('experiments', () => {
     expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
   });
 
-  it('are not made again and again where a Prometheus that goes away meanwhile does not come back', async () => {
+  it('are not repeated endlessly while Prometheus stays unavailable', async () => {
     const { tower, loads, events } = await world({ services: ['web'], change: { max_retries: 1 } });
     const { run } = tower(Number.POSITIVE_INFINITY, (_call, what) => {
       if (what === 'Prometheus' || (what === 'answering' && loads.length > 0)) throw unavailable('Prometheus is away');
@@ -138,7 +138,7 @@ describe('experiments', () => {
     expect([loads.length, events.filter((event) => event === 'failed').length]).toEqual([1, 8]);
   });
 
-  it('that are cancelled restore what they changed, and count as no failure', async () => {
+  it('restore what they changed when cancelled, and do not count as failures', async () => {
     const { fake, tower, events } = await world();
     const cancel = new AbortController();
     const { run } = tower(Number.POSITIVE_INFINITY, (call) => {
@@ -149,9 +149,9 @@ describe('experiments', () => {
     expect([fake.replicasOf('web'), fake.replicasOf('cart'), fake.leases()]).toEqual([2, 2, []]);
   });
 
-  it('are tried again, and named with their reason when they fail for good', async () => {
+  it('are retried, and reported with the reason after the last attempt', async () => {
     const { fake, tower, events } = await world({ services: ['web'], change: { max_retries: 1 } });
-    fake.trouble(({ method, path }) =>
+    fake.failure(({ method, path }) =>
       method === 'PUT' && path.endsWith('web/scale') ? { status: 422, message: 'quota is used up' } : undefined,
     );
     const result = await tower().run();
@@ -166,26 +166,26 @@ describe('experiments', () => {
       attempts: 1,
     });
     expect(events.filter((event) => event === 'failed')).toHaveLength(4);
-    fake.trouble(() => undefined);
+    fake.failure(() => undefined);
     expect(await tower().run()).toMatchObject({ status: 'completed', successful_experiments: 4 });
   });
 
-  it('refuse what an autoscaler scales', async () => {
+  it('refuse services that an autoscaler scales', async () => {
     const { fake, tower } = await world({ services: ['web'], change: { max_retries: 0 } });
     fake.add('/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers', {
       metadata: { name: 'web' },
       spec: { scaleTargetRef: { kind: 'Deployment', name: 'web' } },
     });
     const result = await tower().run();
-    expect(result!.failures[0]!.error).toContain('the HorizontalPodAutoscaler web sets the replicas of web');
+    expect(result!.failures[0]!.error).toContain('the HorizontalPodAutoscaler web scales web');
     expect(fake.replicasOf('web')).toBe(2);
   });
 
-  it('that were disturbed are of low quality, and a service scaled away gets its replicas back', async () => {
+  it('are of low quality if replicas changed meanwhile, and a service scaled away is restored', async () => {
     const { fake, tower, files } = await world({ services: ['web'] });
     let seen = 0;
     const { run } = tower(Number.POSITIVE_INFINITY, (_, what) => {
-      // Somebody scales the service while it is under load.
+      // Somebody scales the service while it is being tested.
       if (what === 'Prometheus' && ++seen === 2) fake.workload('Deployment', 'web', 0, [{ name: 'server' }]);
     });
     expect(await run()).toMatchObject({ data_quality: { low_quality: 1, high_quality: 3 } });
@@ -193,7 +193,7 @@ describe('experiments', () => {
     expect(Object.values(files()).join()).not.toContain('NaN');
   });
 
-  it('of which too many requests failed are of low quality, and give no address away where they are not to', async () => {
+  it('are of low quality if too many requests failed, and contain no addresses if anonymised', async () => {
     const { tower, files } = await world({ services: ['web'], change: { anonymize: true }, failing: () => 0.06 });
     expect(await tower().run()).toMatchObject({ data_quality: { low_quality: 4 } });
     const text = Object.values(files()).join('\n');
@@ -203,7 +203,7 @@ describe('experiments', () => {
     expect(await tower().run()).toMatchObject({ successful_experiments: 4, skipped_experiments: 0 });
   });
 
-  it('need the rights that deploy/ gives them, and no others', async () => {
+  it('need exactly the permissions that deploy/ grants', async () => {
     const { fake, tower } = await world({ change: { scale_to_zero: ['loadgenerator'] } });
     await tower(20).run();
     await tower().run();

@@ -60,8 +60,8 @@ const withColumn = (name: string, of: (value: number, i: number) => number) => {
   return { ...experiment, columns: { ...experiment.columns, [name]: experiment.columns[name]!.map(of) } };
 };
 
-describe('the quality of an experiment', () => {
-  it('is high where it shows what its name says', () => {
+describe('the quality grade of an experiment', () => {
+  it('is high if all checks pass', () => {
     expect(validateQuality(good())).toMatchObject({ grade: 'high' });
     expect(failedOf(good())).toEqual([]);
   });
@@ -150,26 +150,23 @@ describe('the quality of an experiment', () => {
       'medium',
       ['stability of cpu_cores_value'],
     ],
-  ])('is not where %s', (_, experiment, grade, failed) => {
+  ])('is lower if %s', (_, experiment, grade, failed) => {
     expect(failedOf(experiment)).toEqual(failed);
     expect(validateQuality(experiment).grade).toBe(grade);
   });
 
-  it('does not count the ramp', () => {
+  it('ignores the ramp', () => {
     expect(failedOf(withColumn('cpu_cores_value', (value, i) => (i < 4 ? value * 10 : value)))).toEqual([]);
   });
 });
 
 describe('cleaning', () => {
-  it('takes out the ramp and what cannot be, and says so; the experiment stays as it is', () => {
+  it('removes the ramp and impossible values, reports them, and does not modify the experiment', () => {
     const dirty = withColumn('node_cpu_util_value', (value, i) =>
       i === 5 ? -3 : i === 6 ? Number.POSITIVE_INFINITY : value,
     );
     const { experiment, done } = cleanExperiment(dirty);
-    expect(done).toEqual([
-      'the first 4 rows are the ramp',
-      '2 impossible values of node_cpu_util_value were taken out',
-    ]);
+    expect(done).toEqual(['removed the first 4 rows: ramp', 'removed 2 impossible values of node_cpu_util_value']);
     expect(experiment.rows).toBe(27);
     expect(Array.from(experiment.columns['node_cpu_util_value']!.slice(0, 4), Number.isNaN)).toEqual([
       false,
@@ -181,8 +178,8 @@ describe('cleaning', () => {
   });
 });
 
-describe('the files of an experiment', () => {
-  it('come back as they were written', async () => {
+describe('experiment files', () => {
+  it('are read back as written', async () => {
     const folder = temporaryFolder();
     // Minus zero is zero in a file.
     const cell = fc.oneof(
@@ -214,7 +211,7 @@ describe('the files of an experiment', () => {
     );
   });
 
-  it('are named where they are none, and keep none of the others from being read', async () => {
+  it('are reported if malformed, without affecting others', async () => {
     const folder = temporaryFolder();
     const circumstances = {
       duration_minutes: 15,
@@ -236,12 +233,15 @@ describe('the files of an experiment', () => {
     expect(unreadable).toEqual([
       {
         experiment_id: 'cart_browsing_replicas_1_users_5',
-        error: 'cart_browsing_replicas_1_users_5.csv: cpu_cores_value in row 1 is no number',
+        error: 'cart_browsing_replicas_1_users_5.csv: cpu_cores_value in row 1 is not a number',
       },
-      { experiment_id: 'cart_browsing_replicas_1_users_6', error: 'cart_browsing_replicas_1_users_6.json is no JSON' },
+      {
+        experiment_id: 'cart_browsing_replicas_1_users_6',
+        error: 'cart_browsing_replicas_1_users_6.json is not valid JSON',
+      },
       {
         experiment_id: 'cart_browsing_replicas_1_users_7',
-        error: 'cart_browsing_replicas_1_users_7.json is no JSON object',
+        error: 'cart_browsing_replicas_1_users_7.json is not a JSON object',
       },
     ]);
     expect((await collected.list({ service: 'front' })).total_experiments).toBe(0);
@@ -252,7 +252,7 @@ describe('the files of an experiment', () => {
   });
 
   const real = new URL('../../../fixtures/mora-experiments/', import.meta.url).pathname;
-  it('are read as the collector of the seed wrote them, and found out', async () => {
+  it("are read as MOrA's collector wrote them, and graded low", async () => {
     const all = createCollected(real);
     const { total_experiments, data_quality, failed_checks, unreadable } = await all.list({});
     expect(unreadable).toEqual([]);

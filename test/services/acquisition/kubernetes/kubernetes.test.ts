@@ -14,7 +14,7 @@ const waiting = (reason: string, message?: string) => ({
 });
 
 describe('a cluster', () => {
-  it('tells what workloads there are, what they ask for and what scales them', async () => {
+  it('lists workloads, their resources and their autoscalers', async () => {
     const { fake, client } = await cluster();
     fake.add('/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers', {
       apiVersion: 'autoscaling/v2',
@@ -67,10 +67,10 @@ describe('a cluster', () => {
     ]);
   });
 
-  it('scales through conflicts, and not at all where there is nothing to do', async () => {
+  it('scales despite conflicts, and not at all if there is nothing to do', async () => {
     const { fake, client } = await cluster();
     let conflicts = 3;
-    fake.trouble(({ method, path }) =>
+    fake.failure(({ method, path }) =>
       method === 'PUT' && path.endsWith('/scale') && conflicts-- > 0 ? { status: 409 } : undefined,
     );
     expect(await scaleWorkload(client, 'shop', 'web', 4)).toEqual({ former: 2, selector: 'app=web' });
@@ -90,10 +90,10 @@ describe('a cluster', () => {
   });
 
   it.each([
-    [401, 'does not know who asks', '', 'unavailable'],
+    [401, 'refused the credentials', '', 'unavailable'],
     [
       403,
-      'does not allow it: User "a" cannot list resource "pods"',
+      'denied permission: User "a" cannot list resource "pods"',
       'User "a" cannot list resource "pods"',
       'unavailable',
     ],
@@ -105,28 +105,28 @@ describe('a cluster', () => {
     ],
     [503, 'Kubernetes answered 503', 'no rights', 'unavailable'],
     [422, 'Kubernetes: no rights', 'no rights', 'invalid'],
-  ])('says what an answer %i means, and no token with it: %s', async (status, text, message, code) => {
+  ])('maps the status %i to an error without the token: %s', async (status, text, message, code) => {
     const { fake, client } = await cluster();
-    fake.trouble(() => ({ status, message }));
+    fake.failure(() => ({ status, message }));
     const error = await scaleWorkload(client, 'shop', 'web', 1).catch((each: unknown) => each as Error);
     expect((error as Error).message).toContain(text);
     expect(error).toMatchObject({ code });
     expect(String((error as Error).stack)).not.toContain('a-secret-token');
   });
 
-  it('asks again after what passes, and says what cannot be reached', async () => {
+  it('retries temporary failures, and reports an unreachable API server', async () => {
     const { fake, client } = await cluster();
     let left = 2;
-    fake.trouble(() => (left-- > 0 ? { status: 503 } : undefined));
+    fake.failure(() => (left-- > 0 ? { status: 503 } : undefined));
     expect(await workloadsOf(client, 'shop')).toHaveLength(2);
     fake.close();
-    await expect(workloadsOf(client, 'shop')).rejects.toThrow('Kubernetes cannot be reached');
+    await expect(workloadsOf(client, 'shop')).rejects.toThrow('cannot reach Kubernetes');
   });
 
   it.each([
-    ['no-such-file', undefined, 'KUBERNETES_CONFIG cannot be read as a kubeconfig file'],
-    ['in-cluster', undefined, 'KUBERNETES_CONFIG is in-cluster, and this is no pod of one'],
-    [null, 'other', 'KUBERNETES_CONTEXT is not in the file; it has fake'],
+    ['no-such-file', undefined, 'KUBERNETES_CONFIG is not a valid kubeconfig file'],
+    ['in-cluster', undefined, 'KUBERNETES_CONFIG is in-cluster, but this process does not run in a cluster'],
+    [null, 'other', 'KUBERNETES_CONTEXT is not in the file; available: fake'],
   ])('refuses the settings %s and %s by name', async (config, context, text) => {
     const { fake } = await cluster();
     const client = createKubernetesClient({ config: config ?? fake.file, context, timeoutMs: 5000, clock: quick });
@@ -138,7 +138,7 @@ describe('pods', () => {
   const pod = (status: object, metadata: object = {}) => ({ metadata: { name: 'web-1', ...metadata }, status });
   it.each([
     ['ready', pod(readyStatus), null],
-    ['ending', pod(readyStatus, { deletionTimestamp: '2026-11-20T10:00:00Z' }), 'is ending'],
+    ['ending', pod(readyStatus, { deletionTimestamp: '2026-11-20T10:00:00Z' }), 'is terminating'],
     [
       'without a node',
       pod({
@@ -147,7 +147,7 @@ describe('pods', () => {
           { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: '0/3 nodes are available' },
         ],
       }),
-      'has no node: Unschedulable: 0/3 nodes are available',
+      'is not scheduled: Unschedulable: 0/3 nodes are available',
     ],
     [
       'without its image',
@@ -162,14 +162,14 @@ describe('pods', () => {
         phase: 'Running',
         containerStatuses: [{ name: 'server', ready: false, restartCount: 0, state: { running: {} } }],
       }),
-      'container server runs and is not ready yet',
+      'container server is running but not ready',
     ],
-    ['new', pod({ phase: 'Pending' }), 'has no container yet'],
-  ])('that are %s say so', (_, each, why) => {
+    ['new', pod({ phase: 'Pending' }), 'has no containers yet'],
+  ])('that are %s have that reason', (_, each, why) => {
     expect(whyNotReady(each)).toBe(why);
   });
 
-  it('are ready when all are and none is left over', () => {
+  it('are ready when the wanted number is ready and no other is left', () => {
     const ready = pod(readyStatus);
     expect(readinessOf([ready], 1).ready).toBe(true);
     expect(readinessOf([ready], 2)).toEqual({ ready: false, pods: 1, waiting: [] });
@@ -207,7 +207,7 @@ describe('pods', () => {
     expect(fake.calls.filter((call) => call === 'GET /api/v1/namespaces/shop/pods').length).toBeLessThan(5);
   });
 
-  it('that are not ready in time are named with what they wait for', async () => {
+  it('that are not ready in time are reported with the reason', async () => {
     const { fake, client } = await cluster();
     fake.podsAre(() => waiting('ImagePullBackOff', 'gone'));
     await scaleWorkload(client, 'shop', 'web', 3);
@@ -234,7 +234,7 @@ it.each([
   ['', null],
   ['many', null],
   ['5Q', null],
-])('the quantity %s is %s', (text, amount) => {
+])('of %s is %s', (text, amount) => {
   const read = amountOf(text);
   expect(read === null ? null : Number(read.toPrecision(12))).toBe(amount);
 });

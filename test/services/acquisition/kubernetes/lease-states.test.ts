@@ -8,7 +8,7 @@ const lease = (holderIdentity: string, renewedMs: number, annotations: Record<st
 const former = { 'control-tower/former-replicas': '3' };
 
 describe('stateOf', () => {
-  it('tells whose a lease is, what it holds, and whether it expired', () => {
+  it('returns the state by holder, annotations and renewal time', () => {
     expect(stateOf(null, 'a', now)).toBe('free');
     expect(stateOf(lease('a', now), 'a', now)).toBe('acquired');
     expect(stateOf(lease('a', now, former), 'a', now)).toBe('recorded');
@@ -24,7 +24,7 @@ describe('stateOf', () => {
 });
 
 describe('operations', () => {
-  it('change nothing of a lease that another job holds, but take over one that expired', () => {
+  it("change nothing of another job's lease, but take over an expired one", () => {
     for (const state of ['taken', 'expired'] as const) {
       expect([operations.renew[state], operations.restore[state], operations.release[state]]).toEqual([
         'lost',

@@ -16,7 +16,7 @@ describe('the lease of a workload', () => {
   const at = (ms: number) => ({ now: () => ms, sleep: async () => undefined });
   const now = Date.parse('2026-11-20T10:00:00Z');
 
-  it('gives back what it found, also when it is taken up again after a crash', async () => {
+  it('restores the recorded state, also after a crash', async () => {
     const { fake, client } = await cluster();
     await acquire(client, at(now), claim, asIs(fake));
     await scaleWorkload(client, 'shop', 'web', 5);
@@ -26,7 +26,7 @@ describe('the lease of a workload', () => {
     await restore(client, held);
   });
 
-  it('is not given up for dead by who leads because their clocks differ', async () => {
+  it("does not expire because the leader's clock is ahead", async () => {
     const { fake, client } = await cluster();
     await acquire(client, at(now), claim, asIs(fake));
     await scaleWorkload(client, 'shop', 'web', 5);
@@ -57,7 +57,7 @@ describe('the lease of a workload', () => {
     expect([fake.replicasOf('web'), fake.leases(), noted]).toEqual([2, [], [{ restored: ['web'] }]]);
   });
 
-  it('is not taken by a job whose clock is ahead from one that is at it', async () => {
+  it('is not taken over by a job whose clock is ahead', async () => {
     const { fake, client } = await cluster();
     await acquire(client, at(now), claim, asIs(fake));
     await scaleWorkload(client, 'shop', 'web', 5);
@@ -66,7 +66,7 @@ describe('the lease of a workload', () => {
     expect([fake.replicasOf('web'), fake.leases().length]).toEqual([5, 1]);
   });
 
-  it('is one job’s at a time, until it is not renewed any more', async () => {
+  it('belongs to one job at a time, until it expires', async () => {
     const { fake, client } = await cluster();
     await acquire(client, at(now), claim, asIs(fake));
     const other = { ...claim, holder: 'job-2/1' };
@@ -77,9 +77,7 @@ describe('the lease of a workload', () => {
     await expect(acquire(client, at(now + 80_000), other, asIs(fake))).rejects.toThrow('job-1/1');
     const theirs = await acquire(client, at(now + 91_000), other, asIs(fake));
     expect(theirs).toEqual({ ...other, formerReplicas: 2 });
-    await expect(renew(client, at(now + 92_000), held)).rejects.toThrow(
-      'not leased by this job any more, but by job-2/1',
-    );
+    await expect(renew(client, at(now + 92_000), held)).rejects.toThrow('this job lost the lease of web to job-2/1');
     expect(fake.leases()[0]).toMatchObject({
       spec: { holderIdentity: 'job-2/1', renewTime: '2026-11-20T10:01:31.000000Z' },
     });
@@ -89,10 +87,10 @@ describe('the lease of a workload', () => {
     expect([fake.replicasOf('web'), fake.leases().length]).toEqual([7, 1]);
     await restore(client, theirs);
     expect([fake.replicasOf('web'), fake.leases()]).toEqual([2, []]);
-    await expect(renew(client, at(now + 92_000), held)).rejects.toThrow('not leased by this job any more');
+    await expect(renew(client, at(now + 92_000), held)).rejects.toThrow('this job lost the lease of web');
   });
 
-  it('is undone by anybody when nobody is at it, and what cannot be undone stops nothing else', async () => {
+  it('is rolled back by the leader after its holder died, independently of other leases', async () => {
     const { fake, client } = await cluster();
     await acquire(client, at(now), claim, asIs(fake));
     await acquire(client, at(now), { ...claim, service: 'cart' }, async () => Promise.resolve({ formerReplicas: 1 }));
@@ -103,17 +101,17 @@ describe('the lease of a workload', () => {
     expect(await abandoned(10_000)).toEqual({ restored: [], waiting: [] });
     expect(await abandoned(70_000, true)).toEqual({ restored: [], waiting: [] });
     expect(fake.replicasOf('web')).toBe(0);
-    fake.trouble(({ method, path }) =>
+    fake.failure(({ method, path }) =>
       method === 'PUT' && path.endsWith('cart/scale') ? { status: 422, message: 'no' } : undefined,
     );
     await expect(abandoned(70_000)).rejects.toThrow('Kubernetes: no');
     expect(fake.replicasOf('web')).toBe(2);
-    fake.trouble(() => undefined);
+    fake.failure(() => undefined);
     expect(await abandoned(70_000)).toEqual({ restored: ['cart'], waiting: [] });
     expect([fake.replicasOf('cart', 'StatefulSet'), fake.leases()]).toEqual([1, []]);
   });
 
-  it('undoes what another kind of job had left half done before it begins', async () => {
+  it('rolls back what another kind of job left before it starts', async () => {
     const { fake, client } = await cluster();
     const resources = () => JSON.stringify(fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!.spec);
     const before = resources();
@@ -135,7 +133,7 @@ describe('the lease of a workload', () => {
     expect([resources(), fake.leases()]).toEqual([before, []]);
   });
 
-  it('is released where what is to be done cannot be prepared', async () => {
+  it('is released if the changes cannot be prepared', async () => {
     const { fake, client } = await cluster();
     await expect(
       acquire(client, at(now), claim, async () => Promise.reject(new Error('nothing to do'))),

@@ -14,7 +14,7 @@ function runAt(port: number, scenario: Scenario, change: Partial<LoadRun> = {}, 
     target: `http://127.0.0.1:${port}`,
     arrivalsPerSecond: 100,
     durationSeconds: 1,
-    mostUsers: 100,
+    maxUsers: 100,
     timeoutMs: 5_000,
     ...change,
   };
@@ -30,7 +30,7 @@ function runAt(port: number, scenario: Scenario, change: Partial<LoadRun> = {}, 
 }
 
 describe('arrivals', () => {
-  it('are as many as asked for, rise, and come by chance', () => {
+  it('follow the rate and the ramp, with Poisson gaps', () => {
     fc.assert(
       fc.property(fc.integer(), fc.integer({ min: 10, max: 50 }), (seed, rate) => {
         const moments = arrivals(rate, 200, seededRandom(seed));
@@ -49,7 +49,7 @@ describe('arrivals', () => {
 });
 
 describe('the load generator', () => {
-  it('lets each user keep its session, and follows where pages lead', async () => {
+  it('keeps a session per user, and follows redirects', async () => {
     const shop = await fakeBoutique();
     const { done, told } = runAt(shop.port, quick(scenarios.checkout));
     const result = await done;
@@ -61,7 +61,7 @@ describe('the load generator', () => {
     expect(told.length).toBeGreaterThan(0);
   });
 
-  it('has users come back, so that what they do is what the weights say and JMeter does', async () => {
+  it('has users return, so that rounds match the weights', async () => {
     const clock = handMoved();
     const page: typeof fetch = async () => {
       await clock.sleep(10);
@@ -75,7 +75,7 @@ describe('the load generator', () => {
         arrivalsPerSecond: 20,
         durationSeconds: 50,
         users: 10,
-        mostUsers: 400,
+        maxUsers: 400,
         timeoutMs: 60_000,
       },
       {
@@ -98,7 +98,7 @@ describe('the load generator', () => {
     expect((result.requests['home']!.total - result.users) / result.rounds!).toBeLessThan(0.1);
   });
 
-  it('sends a cookie until it expires or the server deletes it', async () => {
+  it('sends a cookie until it expires or is deleted', async () => {
     const clock = handMoved();
     const sent: string[] = [];
     const answers = [
@@ -120,7 +120,7 @@ describe('the load generator', () => {
     let isOver = false;
     const done = runLoad(
       scenario,
-      { target: 'http://shop', arrivalsPerSecond: 1, durationSeconds: 8, users: 1, mostUsers: 1, timeoutMs: 60_000 },
+      { target: 'http://shop', arrivalsPerSecond: 1, durationSeconds: 8, users: 1, maxUsers: 1, timeoutMs: 60_000 },
       {
         clock,
         random: seededRandom(5),
@@ -136,7 +136,7 @@ describe('the load generator', () => {
     expect(sent.slice(0, 3)).toEqual(['', 'a=1; b=2; c=3', '']);
   });
 
-  it('goes nowhere but where it was sent, whatever a scenario has in it', async () => {
+  it('never leaves the target, whatever the scenario contains', async () => {
     const [shop, other] = [await fakeBoutique(), await fakeBoutique()];
     for (const path of ['//127.0.0.1:{port}/', '/\\127.0.0.1:{port}/']) {
       const yaml = JSON.stringify({ name: 'x', rounds: [{ name: 'a', steps: [{ name: 'b', path }] }] });
@@ -150,12 +150,12 @@ describe('the load generator', () => {
     const result = await runAt(shop.port, quick(await readScenario(JSON.stringify(sly)))).done;
     expect(result.success_rate).toBe(0);
     expect(Object.keys(result.requests['b']!.failures)).toEqual([
-      `leads to http://127.0.0.1:${other.port}, which is not under test`,
+      `redirects to http://127.0.0.1:${other.port}, which is not the load target`,
     ]);
     expect(other.seen).toEqual({});
   });
 
-  it('tells what failed, and why', async () => {
+  it('reports failures with reasons', async () => {
     const shop = await fakeBoutique({ failing: 0.25 });
     const own = await readScenario(
       'name: own\nrounds: [{name: a, steps: [{name: home, path: /}, {name: none, path: /nothing}, {name: text, path: /cart, expect_text: Bread}]}]\n',
@@ -164,12 +164,12 @@ describe('the load generator', () => {
     expect(result.low_quality).toBe(true);
     expect(result.requests['none']!.failed).toBe(result.requests['none']!.total);
     expect(result.requests['none']!.failures['404 Not Found']).toBeGreaterThan(0);
-    expect(result.requests['text']!.failures['the page does not hold "Bread"']).toBeGreaterThan(0);
+    expect(result.requests['text']!.failures['the response does not contain "Bread"']).toBeGreaterThan(0);
     const nobody = await runAt(await freePort(), quick(own), { durationSeconds: 0.2 }).done;
     expect(nobody.requests['home']!.failures).toEqual({ ECONNREFUSED: nobody.users });
   });
 
-  it('goes on arriving while the service is slow, and counts the wait', async () => {
+  it('keeps sending while the service is slow, and counts the wait', async () => {
     const own = await readScenario('name: own\nrounds: [{name: a, steps: [{name: home, path: /}]}]\n');
     // All answers arrive when the gate opens, 0.2 s after the last user.
     let open = () => {};
@@ -183,7 +183,7 @@ describe('the load generator', () => {
       return new Response('ok');
     };
     const clock = handMoved();
-    const run = { target: 'http://shop', arrivalsPerSecond: 10, durationSeconds: 10, mostUsers: 40, timeoutMs: 60_000 };
+    const run = { target: 'http://shop', arrivalsPerSecond: 10, durationSeconds: 10, maxUsers: 40, timeoutMs: 60_000 };
     const done = runLoad(own, run, {
       clock,
       random: seededRandom(1),
@@ -203,7 +203,7 @@ describe('the load generator', () => {
     expect(result.max_response_time).toBeGreaterThan(8_000);
   });
 
-  it('ends when it is told to, with what it has', async () => {
+  it('ends when aborted, with the results so far', async () => {
     const shop = await fakeBoutique();
     const over = new AbortController();
     const { done, told } = runAt(shop.port, quick(scenarios.checkout), { durationSeconds: 3600 }, over);

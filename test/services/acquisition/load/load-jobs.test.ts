@@ -3,7 +3,7 @@ import { type LoadJob, LoadJobRequest } from '#services/acquisition/load/job-sch
 import { fakeBoutique } from '../../../fakes/boutique.ts';
 import { testTower } from '../../../support/tower.ts';
 
-it('a load test is a job that tells how far it is, and what came of it', { timeout: 30_000 }, async () => {
+it('a load test job reports progress and its result', { timeout: 30_000 }, async () => {
   const shop = await fakeBoutique();
   const target = `http://127.0.0.1:${shop.port}`;
   const { services } = await testTower({ LOAD_TARGETS: `${target}/,http://elsewhere` });
@@ -25,7 +25,7 @@ it('a load test is a job that tells how far it is, and what came of it', { timeo
   expect(result!.total_requests).toBeGreaterThan(60);
 });
 
-it('a load test can be ended', { timeout: 30_000 }, async () => {
+it('a load test job can be cancelled', { timeout: 30_000 }, async () => {
   const shop = await fakeBoutique();
   const target = `http://127.0.0.1:${shop.port}`;
   const { services } = await testTower({ LOAD_TARGETS: target });

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { jmeterPlan } from '#services/acquisition/load/jmeter.ts';
 import { summaryOf } from '#services/acquisition/load/jmeter-run.ts';
-import { judgeJtl } from '#services/acquisition/load/jtl.ts';
+import { evaluateJtl } from '#services/acquisition/load/jtl.ts';
 import { k6Script } from '#services/acquisition/load/k6.ts';
 import { type LoadPlan, planAt, readScenario, scenarios } from '#services/acquisition/load/scenario.ts';
-import { judgeOnThread } from '#services/acquisition/load/thread.ts';
+import { evaluateOnThread } from '#services/acquisition/load/thread.ts';
 import { temporaryFolder } from '../../../support/tower.ts';
 
 const plan: LoadPlan = {
@@ -20,14 +20,14 @@ const plan: LoadPlan = {
 };
 const fixture = (name: string) => `../../../fixtures/load/${name}`;
 
-describe('load scripts', () => {
+describe('load test files', () => {
   // JMeter silently ignores unknown properties; this file is known to run correctly.
-  it('for JMeter are as it ran them', async () => {
+  it('for JMeter equal a plan that was run', async () => {
     await expect(jmeterPlan(scenarios.browsing, plan)).toMatchFileSnapshot(fixture('browsing.jmx'));
     await expect(jmeterPlan(scenarios.checkout, plan)).toMatchFileSnapshot(fixture('checkout.jmx'));
   });
 
-  it('for k6 are JavaScript that says what the scenario says', async () => {
+  it("for k6 are JavaScript with the scenario's content", async () => {
     const script = k6Script(scenarios.checkout, plan);
     await expect(script).toMatchFileSnapshot(fixture('checkout.k6.js.txt'));
     const file = join(temporaryFolder(), 'script.mjs');
@@ -35,7 +35,7 @@ describe('load scripts', () => {
     execFileSync(process.execPath, ['--check', file]);
   });
 
-  it('keep what looks like markup or code as text', async () => {
+  it('contain markup and code as plain text', async () => {
     const own = await readScenario(
       'name: own\nrounds:\n  - name: a\n    steps:\n      - { name: odd, path: "/?a=<b>&c=\\"d\\"", expect_text: "</stringProp> `${1}` {{" }\n'.replace(
         ' {{',
@@ -51,32 +51,29 @@ describe('load scripts', () => {
   });
 });
 
-describe('a scenario of one’s own', () => {
+describe('custom scenarios', () => {
   it.each([
-    ['a: [', /^the scenario is no YAML: /],
+    ['a: [', /^the scenario is not valid YAML: /],
     ['name: x', /^scenario: rounds /],
-    ['name: x\nrounds: []', /^scenario: rounds must hold one at least/],
+    ['name: x\nrounds: []', /^scenario: rounds must have at least one element/],
     [
       'name: x\nrounds: [{name: a, steps: [{name: b, path: cart}]}]',
       /^scenario: rounds\.0\.steps\.0\.path must begin with one \//,
     ],
     [
       'name: x\nrounds: [{name: a, weight: 0, steps: [{name: b, path: /}]}]',
-      /^scenario: rounds\.0\.weight must be 1 at least/,
+      /^scenario: rounds\.0\.weight must be at least 1/,
     ],
-    [
-      'name: x\nrounds: [{name: a, steps: [{name: b, path: "/{{id}}"}]}]',
-      /^scenario: \{\{id\}\} is no variable; there are none/,
-    ],
+    ['name: x\nrounds: [{name: a, steps: [{name: b, path: "/{{id}}"}]}]', /^scenario: \{\{id\}\} is not a variable/],
     [
       'name: x\nthink_seconds: [3, 1]\nrounds: [{name: a, steps: [{name: b, path: /}]}]',
-      /^scenario: think_seconds must not fall/,
+      /^scenario: think_seconds must be ascending/,
     ],
     [
       'name: x\nrounds: [{name: a, steps: [{name: b, path: /}]}, {name: a, steps: [{name: b, path: /}]}]',
-      /^scenario: rounds must not have the same name twice/,
+      /^scenario: rounds must have unique names/,
     ],
-  ])('is refused by name and rule: %j', async (yaml, text) => {
+  ])('are refused with field and rule: %j', async (yaml, text) => {
     await expect(readScenario(yaml)).rejects.toMatchObject({
       code: 'invalid',
       message: expect.stringMatching(text) as string,
@@ -86,14 +83,14 @@ describe('a scenario of one’s own', () => {
 
 const header = 'timeStamp,elapsed,label,responseCode,responseMessage,success,failureMessage\n';
 
-describe('the judgement of a JMeter run', () => {
-  it('counts what succeeded, whatever its exit code was', async () => {
+describe('evaluateJtl', () => {
+  it('counts successes, independent of the exit code', async () => {
     const rows = Array.from(
       { length: 100 },
       (_, i) =>
         `${1_760_000_000_000 + i * 100},${i + 1},${i % 2 ? 'cart' : 'home'},${i < 6 ? 500 : 200},${i < 6 ? 'Internal' : 'OK'},${i >= 6},`,
     );
-    expect(await judgeJtl([header + rows.join('\n')])).toMatchObject({
+    expect(await evaluateJtl([header + rows.join('\n')])).toMatchObject({
       total_requests: 100,
       failed_requests: 6,
       success_rate: 0.94,
@@ -107,7 +104,7 @@ describe('the judgement of a JMeter run', () => {
       throughput: 10,
       requests: { home: { total: 50, failed: 3, failures: { '500 Internal': 3 } } },
     });
-    expect(await judgeJtl([`${header}1760000000000,0,home,200,OK,true,`])).toMatchObject({
+    expect(await evaluateJtl([`${header}1760000000000,0,home,200,OK,true,`])).toMatchObject({
       low_quality: false,
       throughput: 1,
       min_response_time: 1,
@@ -115,15 +112,15 @@ describe('the judgement of a JMeter run', () => {
   });
 
   it.each([
-    ['', /^the load test made no request$/],
-    [header, /^the load test made no request$/],
-    ['a,b\n1,2\n', /^this is no JTL file as CSV: it has no column timeStamp, elapsed, label, success$/],
-    [`${header}soon,1,home,200,OK,true,\n`, /^row 1 of the JTL file has no number as timeStamp \("soon"\)$/],
-    [`${header},1,home,200,OK,true,\n`, /^row 1 of the JTL file has no number as timeStamp \(""\)$/],
-    [`${header}1760000000000,1,home,200,OK\n`, /^row 1 of the JTL file has 5 cells, and the header 7$/],
-    [`${header}1760000000000,1,home,200,"OK,true,\n`, /^row 1 of the JTL file has a quote too many or too few$/],
-  ])('refuses what is none: %j', async (csv, text) => {
-    await expect(judgeJtl([csv])).rejects.toThrow(text);
+    ['', /^the load test made no requests$/],
+    [header, /^the load test made no requests$/],
+    ['a,b\n1,2\n', /^not a JTL file in CSV format: missing columns timeStamp, elapsed, label, success$/],
+    [`${header}soon,1,home,200,OK,true,\n`, /^row 1 of the JTL file has no number in timeStamp \("soon"\)$/],
+    [`${header},1,home,200,OK,true,\n`, /^row 1 of the JTL file has no number in timeStamp \(""\)$/],
+    [`${header}1760000000000,1,home,200,OK\n`, /^row 1 of the JTL file has 5 cells, the header has 7$/],
+    [`${header}1760000000000,1,home,200,"OK,true,\n`, /^row 1 of the JTL file has unbalanced quotes$/],
+  ])('refuses %j', async (csv, text) => {
+    await expect(evaluateJtl([csv])).rejects.toThrow(text);
   });
 
   it.each([
@@ -151,10 +148,10 @@ describe('the judgement of a JMeter run', () => {
     ],
   ])('reads %s', async (_, csv) => {
     for (const chunks of [[csv], csv.match(/[^]{1,7}/g) ?? []])
-      expect(await judgeJtl(chunks)).toMatchObject({ total_requests: 2, failed_requests: 1 });
+      expect(await evaluateJtl(chunks)).toMatchObject({ total_requests: 2, failed_requests: 1 });
   });
 
-  describe('with a stray quote', () => {
+  describe('evaluateJtl with an unbalanced quote', () => {
     const row = (i: number, label = 'home') => `${1_760_000_000_000 + i},${i % 90},${label},200,OK,true,\n`;
     const file = (labels: Record<number, string>) =>
       header + Array.from({ length: 60_000 }, (_, i) => row(i, labels[i])).join('');
@@ -166,14 +163,14 @@ describe('the judgement of a JMeter run', () => {
       ['closing a cell that was never opened', { 59_000: 'home"' }, 59_001],
       ['twice, thousands of rows apart', { 3: '"home', 50_000: 'home"' }, 4],
       ['twice, in rows next to each other', { 30_000: '"home', 30_001: 'home"' }, 30_001],
-    ])('%s, names the row and reports no figures', async (_, labels, at) => {
-      await expect(judgeJtl(chunksOf(file(labels)))).rejects.toMatchObject({
+    ])('%s, names the row and returns no result', async (_, labels, at) => {
+      await expect(evaluateJtl(chunksOf(file(labels)))).rejects.toMatchObject({
         code: 'invalid',
         details: { parameter: 'jtl', row: at },
       });
     });
 
-    it('in the last row, which was cut off, leaves out that row alone', async () => {
+    it('leaves out a last row that was cut off', async () => {
       for (const cut of [
         '1760000060000,9',
         '1760000060000,90,"ho',
@@ -181,26 +178,26 @@ describe('the judgement of a JMeter run', () => {
         '17600',
         '1760000060000,90,home,200,OK,tr,',
       ])
-        expect(await judgeJtl([header + row(0) + row(1) + cut])).toMatchObject({ total_requests: 2 });
+        expect(await evaluateJtl([header + row(0) + row(1) + cut])).toMatchObject({ total_requests: 2 });
     });
   });
 });
 
-it('what JMeter could not send says why in the words of the connection, not of what was expected of an answer', async () => {
+it('reports connection errors instead of failed assertions', async () => {
   const head = 'timeStamp,elapsed,label,responseCode,responseMessage,threadName,dataType,success,failureMessage';
   const rows = [
     '1000,2,a,Non HTTP response code: org.apache.http.conn.HttpHostConnectException,Non HTTP response message: Connect to 127.0.0.1:1 failed: Connection refused,t,,false,Test failed: text expected to contain /order/',
     '1003,2,a,200,OK,t,text,false,Test failed: text expected to contain /order/',
     '1005,2,a,503,Service Unavailable,t,text,false,',
   ];
-  expect((await judgeJtl([[head, ...rows].join('\n')])).requests['a']!.failures).toEqual({
+  expect((await evaluateJtl([[head, ...rows].join('\n')])).requests['a']!.failures).toEqual({
     'Connect to 127.0.0.1:1 failed: Connection refused': 1,
     'Test failed: text expected to contain /order/': 1,
     '503 Service Unavailable': 1,
   });
 });
 
-it('JMeter and k6 take whole seconds, and get no less than was asked for', () => {
+it('JMeter and k6 get whole seconds, rounded up', () => {
   expect(planAt('https://shop', 3, 5.5, 0.2)).toEqual({
     users: 3,
     durationSeconds: 6,
@@ -221,11 +218,11 @@ it.each([
     { requests: 40, failed: 3, users: null },
   ],
   ['Starting standalone test @ 2026 Nov 29 17:49:50 UTC', null],
-])('what JMeter says while it runs: %s', (line, expected) => {
+])("JMeter's progress line is parsed: %s", (line, expected) => {
   expect(summaryOf(line)).toEqual(expected);
 });
 
-it('results are read part by part, quoted line ends and all, without a row that was cut off', async () => {
+it('results are parsed in chunks, with quoted line ends, without a cut-off row', async () => {
   const file = join(temporaryFolder(), 'results.jtl');
   const row = (i: number) =>
     `${1_000_000 + i},${i % 50},step ${i % 3},200,OK,true,"a ""long"" text\n${'x'.repeat(200)}"`;
@@ -235,14 +232,16 @@ it('results are read part by part, quoted line ends and all, without a row that 
     `timeStamp,elapsed,label,responseCode,responseMessage,success,failureMessage\n${rows.join('\n')}\n1040000,1,st`,
   );
   const never = new AbortController().signal;
-  const { total_requests, failed_requests, requests } = await judgeOnThread(file, 256, never);
+  const { total_requests, failed_requests, requests } = await evaluateOnThread(file, 256, never);
   expect([total_requests, failed_requests, Object.keys(requests)]).toEqual([40_000, 0, ['step 0', 'step 1', 'step 2']]);
 });
 
-it('texts have no characters that a plan cannot hold', async () => {
+it('texts that XML cannot represent are refused', async () => {
   const yaml = JSON.stringify({
     name: 'x',
     rounds: [{ name: 'a', steps: [{ name: 'b', path: '/', form: { a: 'b\u0008' } }] }],
   });
-  await expect(readScenario(yaml)).rejects.toThrow('scenario: rounds.0.steps.0.form.a must have no control characters');
+  await expect(readScenario(yaml)).rejects.toThrow(
+    'scenario: rounds.0.steps.0.form.a must not contain control characters',
+  );
 });

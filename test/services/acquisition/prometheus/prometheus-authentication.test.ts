@@ -46,7 +46,7 @@ const statusWith = async (env: Record<string, string>) => {
 };
 const ca = { PROMETHEUS_CA_PATH: fixture('localhost-cert.pem') };
 
-it('a certificate nobody vouches for is refused; with its authority named, or with checks off, it is taken', async () => {
+it('a self-signed certificate is refused unless its authority is configured or verification is off', async () => {
   const PROMETHEUS_URL = await lockedPrometheus(() => true);
   expect(await statusWith({ PROMETHEUS_URL })).toMatchObject({
     reachable: false,
@@ -56,7 +56,7 @@ it('a certificate nobody vouches for is refused; with its authority named, or wi
   expect(await statusWith({ PROMETHEUS_URL, PROMETHEUS_INSECURE_TLS: 'true' })).toMatchObject({ reachable: true });
 });
 
-it('user and password, a token and a tenant are sent as settings have them, and told nobody', async () => {
+it('credentials and tenant are sent as configured, and never shown', async () => {
   const basic = `Basic ${Buffer.from('tower:s3cret-word').toString('base64')}`;
   const byUser = { ...ca, PROMETHEUS_URL: await lockedPrometheus((headers) => headers.authorization === basic) };
   const allowed = await statusWith({ ...byUser, PROMETHEUS_USERNAME: 'tower', PROMETHEUS_PASSWORD: 's3cret-word' });
@@ -64,7 +64,7 @@ it('user and password, a token and a tenant are sent as settings have them, and 
   const refused = await statusWith({ ...byUser, PROMETHEUS_USERNAME: 'tower', PROMETHEUS_PASSWORD: 'wr0ng-word' });
   expect(refused).toMatchObject({
     reachable: false,
-    error: 'Prometheus answered 401: PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, or PROMETHEUS_TOKEN, do not let in',
+    error: 'Prometheus answered 401: check PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD, or PROMETHEUS_TOKEN',
   });
   expect(refused.told).not.toContain('wr0ng-word');
   const byToken = await lockedPrometheus(
@@ -76,7 +76,7 @@ it('user and password, a token and a tenant are sent as settings have them, and 
   expect([tenant.reachable, tenant.told.includes('t0ken-word')]).toEqual([true, false]);
 });
 
-it('an answer that is too long is given up on, said, and not asked for again', async () => {
+it('an answer that is too long is aborted, reported, and not requested again', async () => {
   let asked = 0;
   const baseUrl = await lockedPrometheus(() => (asked += 1) > 0, 1000);
   const http = createHttpClient({
@@ -94,7 +94,7 @@ it('an answer that is too long is given up on, said, and not asked for again', a
   whenTestIsOver(() => http.close());
   const { range } = createPrometheus({ http, clock: systemClock });
   await expect(range('up', 0, 60_000, 60_000)).rejects.toThrow(
-    'the answer of Prometheus is longer than 4096 bytes: ask for less',
+    'the answer of Prometheus exceeds 4096 bytes: request less',
   );
   // Allowed and answered, once.
   expect(asked).toBe(2);

@@ -64,7 +64,7 @@ const minute = 60_000;
 const lastHour = { startMs: 0, endMs: 60 * minute, stepMs: minute, queryTimeoutMs: 100 };
 
 describe('the Prometheus client', () => {
-  it('asks for long stretches part by part and puts them together, whatever their ends', async () => {
+  it('splits long time ranges into parts and merges them', async () => {
     const { prometheus, asked } = await serverSaying((url) => rangeOf(url, (ms) => ms / minute));
     await fc.assert(
       fc.asyncProperty(
@@ -94,7 +94,7 @@ describe('the Prometheus client', () => {
     }
   });
 
-  it('keeps gaps, NaN and the infinities as gaps', async () => {
+  it('keeps gaps, NaN and infinities as gaps', async () => {
     const { prometheus } = await serverSaying((url) =>
       rangeOf(url, (ms) => [1, null, 'NaN', '+Inf', '-Inf', 2][(ms / minute) % 6] ?? null),
     );
@@ -103,7 +103,7 @@ describe('the Prometheus client', () => {
     expect([...series[0]!.values]).toEqual([1, Number.NaN, Number.NaN, Number.NaN, Number.NaN, 2]);
   });
 
-  it('does not ask again for what does not change any more', async () => {
+  it('caches samples that no longer change', async () => {
     const { prometheus, asked } = await serverSaying((url) => rangeOf(url, () => 1));
     const start = 1_700_000_000_000;
     const first = await prometheus.range('x', start, start + 2_500 * minute, minute);
@@ -117,7 +117,7 @@ describe('the Prometheus client', () => {
     expect(asked.length).toBe(calls + 2);
   });
 
-  it('sees what is filled in afterwards: what was empty at once, what was there within the hour', async () => {
+  it('reads samples again that may still be filled in', async () => {
     let known = 0;
     let nowMs = 1_800_000_000_000;
     const { prometheus } = await serverSaying(
@@ -138,7 +138,7 @@ describe('the Prometheus client', () => {
     expect(await first()).toBe(2);
   });
 
-  it('does not keep an answer of which a part is away', async () => {
+  it('does not cache an answer with a missing part', async () => {
     let away = true;
     const { prometheus } = await serverSaying((url) => {
       const answer = rangeOf(url, () => (away ? null : 1));
@@ -151,7 +151,7 @@ describe('the Prometheus client', () => {
     expect([warnings, series[0]!.values.every((value) => value === 1)]).toEqual([[], true]);
   });
 
-  it('tries again where trying again can help, and says what is wrong', async () => {
+  it('retries temporary failures, and reports others', async () => {
     let calls = 0;
     const { prometheus } = await serverSaying((url) =>
       (calls += 1) === 1 ? { status: 503, body: 'loading' } : rangeOf(url, () => 1),
@@ -171,14 +171,14 @@ describe('the Prometheus client', () => {
       'invalid',
       /many-to-many/,
     ],
-    [{ status: 401, body: 'no' }, 'unavailable', /PROMETHEUS_USERNAME.*do not let in/],
-    [{ status: 404, body: 'no' }, 'unavailable', /PROMETHEUS_URL is not where its API is/],
+    [{ status: 401, body: 'no' }, 'unavailable', /check PROMETHEUS_USERNAME/],
+    [{ status: 404, body: 'no' }, 'unavailable', /PROMETHEUS_URL must be the base URL/],
     [{ status: 302, body: '', headers: { location: '/login' } }, 'unavailable', /a redirect/],
     [{ status: 503, body: 'no' }, 'unavailable', /^Prometheus answered 503$/],
-    [{ body: '<html>hello</html>' }, 'unavailable', /is no Prometheus/],
-    [{ body: { status: 'success', data: {} } }, 'unavailable', /is no Prometheus/],
+    [{ body: '<html>hello</html>' }, 'unavailable', /does not answer like Prometheus/],
+    [{ body: { status: 'success', data: {} } }, 'unavailable', /does not answer like Prometheus/],
     [null, 'unavailable', /did not answer within 0.3 s/],
-  ])('says what is wrong: %j', async (answer, code, text) => {
+  ])('reports the reason: %j', async (answer, code, text) => {
     const { prometheus } = await serverSaying(() => answer);
     await expect(prometheus.range('up', 0, minute, minute)).rejects.toMatchObject({
       code,
@@ -193,19 +193,19 @@ describe('the Prometheus client', () => {
   it.each([
     ['answers too late', null],
     ['answers 503', { status: 503, body: { status: 'error', error: 'query timed out in expression evaluation' } }],
-  ])('keeps all other columns where one query %s, and says which was not answered', async (_, refusal) => {
+  ])('keeps all other columns if one query %s, and reports it', async (_, refusal) => {
     const { collect } = await serverSaying((url) =>
       url.searchParams.get('query')!.includes('container_fs') ? refusal : rangeOf(url, () => 1),
     );
     const { columns } = await collect();
     const silent = columns.filter(({ unanswered }) => unanswered);
     expect(silent.map(({ name, known, trouble }) => [name, known, trouble])).toEqual([
-      ['fs_bytes', 0, expect.stringMatching(/^Prometheus (did not finish in the time allowed|answered 503)$/)],
+      ['fs_bytes', 0, expect.stringMatching(/^Prometheus (did not finish in time|answered 503)$/)],
     ]);
     expect(columns.find(({ name }) => name === 'cpu_cores')).toMatchObject({ known: 1, trouble: null });
   });
 
-  it('does not go on asking one that does not answer at all', async () => {
+  it('stops querying a server that does not answer', async () => {
     const { collect, asked } = await serverSaying(() => ({ status: 503, body: '' }));
     await expect(collect()).rejects.toThrow('Prometheus answered 503');
     // Four concurrent queries, one retry each.
@@ -215,18 +215,21 @@ describe('the Prometheus client', () => {
   it.each([
     [
       'columns: {reqest_rate: {query: up}}',
-      /^PROMETHEUS_QUERIES_FILE: columns has no reqest_rate; there are cpu_cores, /,
+      /^PROMETHEUS_QUERIES_FILE: columns has unknown keys: reqest_rate; known are cpu_cores, /,
     ],
-    ['columns: {cpu_cores: {qery: up, query: up}}', /: columns\.cpu_cores has no qery; it has unit and query$/],
+    [
+      'columns: {cpu_cores: {qery: up, query: up}}',
+      /: columns\.cpu_cores has unknown keys: qery; known are unit and query$/,
+    ],
     [
       'foo: 1\npods: 5',
-      /: pods must be an object of names, received number; the file has no foo; there are columns, pods, state$/,
+      /: pods must be an object of names, received number; the file has unknown keys: foo; known are columns, pods, state$/,
     ],
-  ])('names what is wrong with a file of queries: %s', async (file, message) => {
+  ])('reports errors in a query file: %s', async (file, message) => {
     await expect(metricQueries('plain', 'none', file, '')).rejects.toThrow(message);
   });
 
-  it('refuses an answer that is too much', async () => {
+  it('refuses too many series', async () => {
     const { prometheus } = await serverSaying(() => ({
       body: {
         status: 'success',
@@ -238,11 +241,11 @@ describe('the Prometheus client', () => {
     }));
     await expect(prometheus.range('x', 0, minute, minute)).rejects.toMatchObject({
       code: 'invalid',
-      message: expect.stringMatching(/5001 series, more than 5000/) as string,
+      message: expect.stringMatching(/5001 series; the maximum is 5000/) as string,
     });
   });
 
-  it('knows the version where it is told', async () => {
+  it("reports the server's version if known", async () => {
     const { prometheus } = await serverSaying((url) =>
       url.pathname.endsWith('buildinfo')
         ? { body: { status: 'success', data: { version: '2.42.0' } } }
@@ -252,7 +255,7 @@ describe('the Prometheus client', () => {
   });
 });
 
-it('queries pick out series as settings say, and as the preset has it where they do not', async () => {
+it('selects series by the settings, else by the preset', async () => {
   const sources = { cadvisor: 'job="cadvisor",env="a"', kubeState: 'job="ksm"' };
   const texts = async (preset: 'plain' | 'kube-prometheus-stack', own?: typeof sources) => {
     const { columns, pods, state } = await metricQueries(preset, 'istio', null, '', own);

@@ -21,7 +21,7 @@ describe('anomalies', () => {
     return analytics.anomalies({ metric: 'cpu', ...query });
   };
 
-  it('are found point by point, with the reason in words', async () => {
+  it('are found point by point, with a reason', async () => {
     const { anomalies, method } = await found(
       days((value, i) => (i === 1100 ? value + 30 : value)),
       {},
@@ -30,11 +30,11 @@ describe('anomalies', () => {
     expect(anomalies.map(({ timestamp }) => timestamp)).toEqual([iso(begun + 1100 * 300_000)]);
     expect(anomalies[0]!.score).toBeGreaterThan(1);
     expect(anomalies[0]!.reason).toMatch(
-      /^a jump to \d+(\.\d)? where \d+(\.\d)? is usual: one so large comes less than once in a million points$/,
+      /^jump to \d+(\.\d)?, expected \d+(\.\d)?: less than once in a million points$/,
     );
   });
 
-  it('are judged by a month where points are rare', async () => {
+  it('are found relative to a month of history if points are rare', async () => {
     const random = seededRandom(8);
     const start = Date.UTC(2026, 10, 20) - 34 * dayMs;
     const rows = Array.from({ length: 34 * 4 }, (_, i) => ({
@@ -47,12 +47,12 @@ describe('anomalies', () => {
     expect(anomalies.map(({ timestamp }) => timestamp)).toEqual([iso(start + 6 * (34 * 4 - 2) * hourMs)]);
   });
 
-  it('are none in an ordinary day, by whichever method but the seed’s', async () => {
+  it('are not found in an ordinary day by any method except zscore', async () => {
     const rows = days((value) => value);
     for (const method of ['calibrated', 'esd']) expect((await found(rows, { method })).anomalies).toEqual([]);
   });
 
-  it('by the seed’s rule are counted in standard deviations; a flat line has none', async () => {
+  it('are found by zscore in standard deviations; a constant series has none', async () => {
     const start = iso(begun);
     const spiked = await found(
       days((_, i) => (i === 700 ? 90 : 10 + (i % 2))),
@@ -74,7 +74,7 @@ describe('anomalies', () => {
       ).toEqual([]);
   });
 
-  it('of a whole time at once are found although they are many', async () => {
+  it('are found by esd although there are many', async () => {
     const { anomalies } = await found(
       days((value, i) => (i > 900 && i < 908 ? value + 25 : value)),
       { method: 'esd', start: iso(begun) },
@@ -84,7 +84,7 @@ describe('anomalies', () => {
     );
   });
 
-  it('of a whole time at once are told apart from a trend, from times of day and from weekends', async () => {
+  it('are distinguished by esd from trends, daily and weekly cycles', async () => {
     const random = seededRandom(15);
     const start = Date.UTC(2026, 9, 26);
     const odd = [100, 300, 401];
@@ -100,26 +100,26 @@ describe('anomalies', () => {
     expect(anomalies[0]!.expected).toBeCloseTo(rows[100]!.value - 14, -1);
   });
 
-  it('among peers are those apart from the others', async () => {
+  it('are found by peers in series that differ from the others', async () => {
     const rows = ['a', 'b', 'c', 'd', 'e', 'f'].flatMap((resource, k) =>
       days((value) => value + k / 10 + (resource === 'e' ? 12 : 0), resource),
     );
     const { anomalies } = await found(rows, { method: 'peers' });
     expect(anomalies.map(({ resource }) => resource)).toEqual(['e']);
-    expect(anomalies[0]!.reason).toMatch(/^apart from its peers for 100 % of the time: /);
+    expect(anomalies[0]!.reason).toMatch(/^differs from its peers for 100 % of the time: /);
     expect((await found(rows.slice(0, 2000), { method: 'peers' })).notes).toEqual([
-      '2 series are too few to compare: five are needed',
+      '2 series are too few for a comparison: at least five are required',
     ]);
   });
 
-  it('say where there is too little to judge by', async () => {
+  it('are not reported without enough data, with the reason', async () => {
     expect((await found(days((value) => value).slice(0, 2), {})).notes).toEqual([
-      'cpu of node-1: 2 points are too few to judge by',
+      'cpu of node-1: 2 points are too few',
     ]);
   });
 });
 
-describe('what is made of a metric', () => {
+describe('analyses of a metric', () => {
   const begun = Date.UTC(2026, 10, 20) - 3 * dayMs;
   const hours = (value: (i: number) => number) =>
     Array.from({ length: 72 }, (_, i) => ({
@@ -129,7 +129,7 @@ describe('what is made of a metric', () => {
       timestamp: iso(begun + i * hourMs),
     }));
 
-  it('is a trend in units per minute and per day', async () => {
+  it('include a trend in units per minute and per day', async () => {
     const { analytics } = analyticsIn();
     await analytics.record({ metrics: hours((i) => 100 + 2 * i + (i % 3)) });
     const trend = await analytics.trend({ metric_type: 'disk', time_window: '259200' });
@@ -144,7 +144,7 @@ describe('what is made of a metric', () => {
     });
   });
 
-  it('is a smoothed forecast with an interval and how good it was', async () => {
+  it('include a smoothed forecast with interval and backtest', async () => {
     const { analytics } = analyticsIn();
     await analytics.record({ metrics: hours((i) => 100 + 2 * i) });
     const answer = await analytics.forecast({ metric: 'disk', method: 'exponential_smoothing', periods_ahead: '5' });
@@ -154,7 +154,7 @@ describe('what is made of a metric', () => {
     await expect(analytics.forecast({ metric: 'nothing' })).rejects.toMatchObject({ code: 'not_found' });
   });
 
-  it('is what is usual, over all and for each hour of the week', async () => {
+  it('include a baseline, overall and by hour of the week', async () => {
     const { analytics } = analyticsIn();
     await analytics.record({ metrics: hours((i) => (i % 24 === 5 ? 500 : 10)) });
     const { baselines } = await analytics.baselines({});
@@ -165,10 +165,10 @@ describe('what is made of a metric', () => {
     ]);
   });
 
-  it('is all of it at a glance, with a score that is the share of series without an anomaly', async () => {
+  it('include a summary with the share of series without anomalies', async () => {
     const { analytics, now } = analyticsIn();
-    expect(await analytics.glance({})).toMatchObject({
-      summary: 'no point was recorded in the last 3600 s',
+    expect(await analytics.summary({})).toMatchObject({
+      summary: 'no points were recorded in the last 3600 s',
       health_score: null,
     });
     const random = seededRandom(2);
@@ -180,7 +180,7 @@ describe('what is made of a metric', () => {
         timestamp: iso(now - (600 - i) * 60_000),
       }));
     await analytics.record({ metrics: [...rows('a', 0), ...rows('b', 60)] });
-    const answer = await analytics.glance({});
+    const answer = await analytics.summary({});
     expect(answer).toMatchObject({
       summary: '1 metric of 2 series in the last 3600 s, 1 anomaly in 1 of them',
       health_score: 50,

@@ -26,17 +26,17 @@ describe('a trend', () => {
     return runs.filter(Boolean).length / runs.length;
   };
 
-  it('is rarely found where there is none, however much neighbours resemble each other', () => {
+  it('is rarely found in autocorrelated noise', () => {
     expect(share(0, 0)).toBeLessThan(0.1);
     expect(share(0.6, 0)).toBeLessThan(0.13);
     expect(share(0.9, 0)).toBeLessThan(0.17);
   });
 
-  it('is found where there is one', () => {
+  it('is found if there is one', () => {
     expect(share(0.6, 1.5)).toBeGreaterThan(0.6);
   });
 
-  it('is not moved by a few wild values', () => {
+  it('is robust against outliers', () => {
     const random = seededRandom(4);
     const values = Array.from(
       { length: 168 },
@@ -50,7 +50,7 @@ describe('a trend', () => {
     expect(slope!.high).toBeGreaterThan(1 / 7);
   });
 
-  it('of half a day’s cycle is none, of a week’s rise under a daily cycle is one', () => {
+  it("ignores half a daily cycle, and is found in a week's rise under a daily cycle", () => {
     const cycle = (i: number) => 20 * Math.sin((2 * Math.PI * i) / 24);
     const random = seededRandom(5);
     const noise = Array.from({ length: 108 }, () => normal(random));
@@ -61,12 +61,12 @@ describe('a trend', () => {
     expect(rising.slope!.perDay).toBeCloseTo(-10 / (107 / 24), 0);
   });
 
-  it('is not called one where it is real but too small to matter', () => {
+  it('is STABLE if it is significant but too small to matter', () => {
     const values = Array.from({ length: 48 }, (_, i) => 1000 + i * 0.01);
     expect(trendOf(hourly(values), hourMs)).toMatchObject({ direction: 'STABLE', p: expect.closeTo(0, 6) });
   });
 
-  it('of too few values is not known; of a flat line is none', () => {
+  it('is unknown for few values, and none for a constant series', () => {
     expect(trendOf(hourly([1, 2, 3]), hourMs)).toMatchObject({ direction: 'INSUFFICIENT_DATA', slope: null });
     expect(trendOf(hourly(Array.from({ length: 50 }, () => 7)), hourMs)).toMatchObject({
       direction: 'STABLE',
@@ -75,7 +75,7 @@ describe('a trend', () => {
     });
   });
 
-  it('of any series is no NaN', () => {
+  it('never contains NaN', () => {
     const value = fc.double({ min: -1e12, max: 1e12, noNaN: true });
     fc.assert(
       fc.property(fc.array(value, { maxLength: 90 }), (values) => {
@@ -90,14 +90,14 @@ describe('change points', () => {
   const levels = (noise: number[], edges: number[], size: number) =>
     noise.map((value, i) => value + size * edges.filter((edge) => i >= edge).length);
 
-  it('are where the level changed', () => {
+  it('are found where the level changes', () => {
     const found = changepoints(levels(wandering(300, 0, 3), [100, 220], 4));
     expect(found.length).toBe(2);
     expect(Math.abs(found[0]! - 100)).toBeLessThanOrEqual(2);
     expect(Math.abs(found[1]! - 220)).toBeLessThanOrEqual(2);
   });
 
-  it('are seldom found in noise, even in one that wanders', () => {
+  it('are rarely found in noise, even if autocorrelated', () => {
     const count = (correlation: number) =>
       Array.from({ length: 40 }, (_, seed) => changepoints(wandering(300, correlation, seed + 50)).length).filter(
         Boolean,
@@ -106,14 +106,14 @@ describe('change points', () => {
     expect(count(0.6)).toBeLessThanOrEqual(8);
   });
 
-  it('of what never or only once changes are none or that one', () => {
+  it('are not found in a constant series, and once in a single step', () => {
     expect(changepoints(Array.from({ length: 60 }, () => 5))).toEqual([]);
     expect(changepoints([...Array.from({ length: 30 }, () => 5), ...Array.from({ length: 30 }, () => 9)])).toEqual([
       30,
     ]);
   });
 
-  it('bring a trend’s answer the times and the levels', () => {
+  it('have times and levels in the answer', () => {
     const values = levels(wandering(60, 0, 9), [30], 10);
     const [change] = trendOf(
       values.map((value, i) => ({ at: start + i * dayMs, value })),

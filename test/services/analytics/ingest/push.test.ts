@@ -37,13 +37,13 @@ const stale = 0x7ff0000000000002n;
 const bitsOf = (value: number) => new BigUint64Array(Float64Array.of(value).buffer)[0]!;
 
 describe('snappy', () => {
-  it('copies what came before, into itself too', () => {
+  it('decodes copies, overlapping ones included', () => {
     // "ab", then a copy of ten bytes from offset two, then three bytes with a two-byte offset.
     const bytes = [15, 4, 97, 98, ((10 - 4) << 2) | 1, 2, ((3 - 1) << 2) | 2, 12, 0];
     expect(new TextDecoder().decode(unsnap(Uint8Array.from(bytes), 100))).toBe('ababababababaab'.slice(0, 12) + 'aba');
   });
 
-  it('of any bytes gives bytes or a refusal, never more than allowed', () => {
+  it('decodes or refuses any bytes, within the maximum size', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
         try {
@@ -53,16 +53,16 @@ describe('snappy', () => {
         }
       }),
     );
-    expect(() => unsnap(Uint8Array.from([255, 255, 255, 255, 15]), 1000)).toThrow('more than 1000 bytes');
+    expect(() => unsnap(Uint8Array.from([255, 255, 255, 255, 15]), 1000)).toThrow('would exceed 1000 bytes');
   });
 });
 
-describe('a write request', () => {
+describe('a remote-write request', () => {
   it.each([
     ['series', (n: number) => Array.from({ length: n }, () => [10, 0]).flat(), 100_000],
     ['samples', (n: number) => part(1, Array.from({ length: n }, () => [18, 0]).flat()), 100_000],
     ['labels', (n: number) => part(1, Array.from({ length: n }, () => [10, 0]).flat()), 1_000_000],
-  ])('of two bytes each holds a bounded number of %s', (what, bytesOf, most) => {
+  ])('has a limited number of %s', (what, bytesOf, most) => {
     expect(readWriteRequest(snap(bytesOf(most)))).toBeInstanceOf(Array);
     expect(() => readWriteRequest(snap(bytesOf(most + 1)))).toThrow(new RangeError(`it has more than ${most} ${what}`));
   });
@@ -76,7 +76,7 @@ describe('a write request', () => {
     ),
   });
 
-  it('is read as it was written, every bit of a value too', () => {
+  it('is decoded exactly, every bit of a value', () => {
     fc.assert(
       fc.property(fc.array(series, { maxLength: 4 }), (given) => {
         const read = readWriteRequest(snap(request(given as Given[])));
@@ -88,7 +88,7 @@ describe('a write request', () => {
     );
   });
 
-  it('of any bytes is a request or a clear refusal', async () => {
+  it('is decoded or refused, whatever the bytes', async () => {
     const { analytics } = analyticsIn();
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 80 }), async (bytes) => {
@@ -98,7 +98,7 @@ describe('a write request', () => {
     );
   });
 
-  it('keeps stale markers, passes statistics without them, and what cannot be kept is said once the rest is', async () => {
+  it('keeps stale markers, skips exemplars, and reports refused points after the others', async () => {
     const { analytics, store, now } = analyticsIn();
     const labels: [string, string][] = [
       ['__name__', 'up'],
@@ -120,7 +120,7 @@ describe('a write request', () => {
       ),
     );
     await expect(written).rejects.toThrow(
-      '1 of 3 points were not recorded; the first: its time is more than an hour ahead',
+      '1 of 3 points were refused; the first: time more than an hour in the future',
     );
     expect((await analytics.series({})).series).toEqual([
       { metric: 'up', resource: 'node-1:9100', labels: { job: 'node' } },
@@ -135,7 +135,7 @@ describe('a write request', () => {
 });
 
 describe('the text format', () => {
-  it('is read line by line', () => {
+  it('is parsed line by line', () => {
     const lines = readExposition(
       [
         '# HELP http_requests_total The total',
@@ -171,20 +171,20 @@ describe('the text format', () => {
         value: Number.NaN,
         at: null,
       },
-      { line: 6, reason: 'labels must be name="value", with commas between' },
-      { line: 7, reason: 'the labels must end with }' },
-      { line: 8, reason: 'the value must be a number, not ""' },
-      { line: 9, reason: 'after the value only a time in milliseconds may come' },
-      { line: 10, reason: 'it must begin with the name of a metric' },
+      { line: 6, reason: 'labels must be name="value", separated by commas' },
+      { line: 7, reason: 'labels must end with }' },
+      { line: 8, reason: 'the value must be a number (got "")' },
+      { line: 9, reason: 'only a timestamp in milliseconds may follow the value' },
+      { line: 10, reason: 'the line must begin with a metric name' },
     ]);
   });
 
-  it('pushed is recorded, and what is not finite is named by its line', async () => {
+  it('is recorded, and non-finite values are reported by line', async () => {
     const { analytics } = analyticsIn();
     expect(await analytics.takeText('up{instance="a"} 1\nup{instance="b"} NaN\n')).toEqual({
       recorded: 1,
       refused: 1,
-      results: [{ index: 2, recorded: false, field: null, reason: 'its value is not finite' }],
+      results: [{ index: 2, recorded: false, field: null, reason: 'value not finite' }],
     });
     expect((await analytics.points({})).points).toMatchObject([{ metric: 'up', resource: 'a', value: 1 }]);
   });

@@ -14,7 +14,7 @@ async function world(series: Record<string, (number | null)[]>) {
       value === null ? [] : [{ metric, resource, labels, at: start + i * 60_000, value }],
     );
   });
-  await createRecorder({ store, mostSeries: 1000 }).record(points);
+  await createRecorder({ store, maxSeries: 1000 }).record(points);
   const ask = async (query: string, minute: number) => {
     const { resultType, result } = await (await analytics.promql()).instant({
       query,
@@ -43,7 +43,7 @@ const http = {
 };
 
 describe('PromQL', () => {
-  it('selects by labels and regular expressions, and looks back five minutes', async () => {
+  it('selects by labels and regular expressions, with a look-back of five minutes', async () => {
     const { ask } = await world(http);
     expect(await ask('http_requests{job="api",instance=~"0|2"}', 10)).toEqual({
       'http_requests{group=production,instance=0,job=api}': 100,
@@ -73,7 +73,7 @@ describe('PromQL', () => {
     });
   });
 
-  it('computes rates, resets included, extended to the edges', async () => {
+  it('computes rates with resets, extrapolated to the edges', async () => {
     const { ask } = await world({ ...http, 'c{}': [0, 10, 20, 5, 15, 25] });
     expect(await ask('rate(http_requests{instance="1"}[5m])', 10)).toEqual({
       '{group=production,instance=1,job=api}': 20 / 60,
@@ -84,7 +84,7 @@ describe('PromQL', () => {
     expect(await ask('resets(c[5m]) + changes(c[5m])', 5)).toEqual({ '{}': 6 });
   });
 
-  it('aggregates by and without', async () => {
+  it('aggregates by and without labels', async () => {
     const { ask } = await world(http);
     expect(await ask('sum by (job) (http_requests)', 10)).toEqual({ '{job=api}': 300, '{job=app}': 300 });
     expect(await ask('sum without (instance, group) (http_requests)', 10)).toEqual({
@@ -123,7 +123,7 @@ describe('PromQL', () => {
     expect(await ask('0x1F + 1e-7', 0)).toBe('31.0000001');
   });
 
-  it('tells a wrong question from one that is not answered here, by its name', async () => {
+  it('distinguishes invalid from unsupported queries, and names the construct', async () => {
     const { ask } = await world(http);
     const refused = (query: string) =>
       ask(query, 0).then(
@@ -133,14 +133,14 @@ describe('PromQL', () => {
           error.message,
         ],
       );
-    expect(await refused('sum(')).toEqual(['bad_data', 'the query has a syntax error at character 5']);
+    expect(await refused('sum(')).toEqual(['bad_data', 'syntax error at character 5']);
     expect(await refused('{job=~".*"}')).toEqual([
       'bad_data',
       'a selector must have a matcher that does not match the empty text',
     ]);
     const unsupported = (construct: string) => [
       'execution',
-      `${construct} is not supported here (docs/promql.md lists what is)`,
+      `${construct} is not supported (docs/promql.md lists what is)`,
     ];
     expect(await refused('max_over_time(up[5m:1m])')).toEqual(unsupported('a subquery'));
     expect(await refused('up @ 5')).toEqual(unsupported('the @ modifier'));
@@ -148,7 +148,7 @@ describe('PromQL', () => {
       unsupported('the function double_exponential_smoothing'),
     );
     expect(await refused('count_values("v", up)')).toEqual(unsupported('the aggregation count_values'));
-    expect(await refused('{a=~"("}')).toEqual(['bad_data', '( is no regular expression']);
+    expect(await refused('{a=~"("}')).toEqual(['bad_data', '( is not a valid regular expression']);
     expect(await refused('('.repeat(5000) + '1' + ')'.repeat(5000))).toEqual([
       'bad_data',
       'the query is nested too deeply',
@@ -156,7 +156,7 @@ describe('PromQL', () => {
     expect(await refused('rate(http_requests)')).toEqual(['execution', 'rate needs a range vector, such as up[5m]']);
   });
 
-  it('answers a stretch of time step by step, each series once', async () => {
+  it('evaluates a range step by step, each series once', async () => {
     const { analytics, start } = await world(http);
     const at = (minute: number) => String((start + minute * 60_000) / 1000);
     const { resultType, result } = await (await analytics.promql()).range({

@@ -10,14 +10,14 @@ describe('calendar buckets', () => {
       (bucket) => (bucket.end - bucket.start) / hourMs,
     );
 
-  it('have days of 23 and 25 hours where clocks change', async () => {
+  it('have days of 23 and 25 hours at clock changes', async () => {
     expect(await lengths('2026-03-28T12:00:00Z', '2026-03-30T12:00:00Z', 'DAY', 'Europe/Berlin')).toEqual([24, 23, 24]);
     expect(await lengths('2026-10-24T12:00:00Z', '2026-10-26T12:00:00Z', 'DAY', 'Europe/Berlin')).toEqual([24, 25, 24]);
     // The clock changes at midnight: the day starts at one in the morning.
     expect(await lengths('2026-04-23T12:00:00Z', '2026-04-25T12:00:00Z', 'DAY', 'Africa/Cairo')).toEqual([24, 23, 24]);
   });
 
-  it('have weeks from Monday and months as long as they are', async () => {
+  it('have weeks from Monday and months of correct length', async () => {
     const weeks = await bucketsOf(
       { start: Date.parse('2026-11-18T00:00:00Z'), end: Date.parse('2026-11-24T00:00:00Z') },
       'WEEK',
@@ -29,7 +29,7 @@ describe('calendar buckets', () => {
     ).toEqual([31, 29, 31]);
   });
 
-  it('have hours that begin where the zone’s do', async () => {
+  it("have hours that start at the zone's offset", async () => {
     const [first] = await bucketsOf(
       { start: Date.parse('2026-11-18T10:10:00Z'), end: Date.parse('2026-11-18T11:00:00Z') },
       'HOUR',
@@ -38,7 +38,7 @@ describe('calendar buckets', () => {
     expect(iso(first!.start)).toBe('2026-11-18T09:30:00.000Z');
   });
 
-  it('follow one another, cover what was asked for and no bucket more', async () => {
+  it('are contiguous and cover exactly the time range', async () => {
     const zones = [
       'UTC',
       'Europe/Berlin',
@@ -71,9 +71,9 @@ describe('calendar buckets', () => {
     );
   });
 
-  it('are not made by the million', async () => {
+  it('have a maximum number', async () => {
     await expect(bucketsOf({ start: 0, end: 365 * dayMs }, 'MINUTE', 'UTC')).rejects.toThrow(
-      'that would be more than 20000 buckets: ask for a shorter time or a coarser granularity',
+      'more than 20000 buckets: use a shorter time range or a coarser granularity',
     );
   });
 });

@@ -19,7 +19,7 @@ const sketchOf = (values: number[]) => {
 };
 
 describe('the sketch', () => {
-  it('gives every quantile within 1 % of the value at its rank, merged or not, stored or not', () => {
+  it('returns every quantile within 1 %, merged or stored', () => {
     const lists = fc.array(value, { minLength: 1, maxLength: 200 });
     fc.assert(
       fc.property(lists, lists, fc.double({ min: 0, max: 1, noNaN: true }), (a, b, share) => {
@@ -35,17 +35,17 @@ describe('the sketch', () => {
     );
   });
 
-  it('of nothing has no quantile', () => {
+  it('returns no quantile if empty', () => {
     expect(quantilesOf(emptySketch(), [0.5])).toEqual([Number.NaN]);
   });
 
-  it('refuses bytes that end too early', () => {
-    expect(() => decodeSketch(encodeSketch(sketchOf([1, 2, 3])).subarray(0, 4))).toThrow('the bytes end too early');
+  it('refuses truncated bytes', () => {
+    expect(() => decodeSketch(encodeSketch(sketchOf([1, 2, 3])).subarray(0, 4))).toThrow('truncated bytes');
   });
 });
 
 describe('summaries', () => {
-  it('of parts, merged, are the summary of all', () => {
+  it('of parts, merged, equal the summary of all', () => {
     const parts = fc.array(fc.array(value, { maxLength: 30 }), { minLength: 1, maxLength: 8 });
     fc.assert(
       fc.property(parts, (lists) => {
@@ -67,13 +67,13 @@ describe('summaries', () => {
     );
   });
 
-  it('know the spread of small changes on a large value', () => {
+  it('have a precise variance for small changes of a large value', () => {
     const summary = emptySummary();
     for (const each of [1e9 + 1, 1e9 + 2, 1e9 + 3]) addValue(summary, each);
     expect(deviationOf(summary)).toBeCloseTo(Math.sqrt(2 / 3), 6);
   });
 
-  it('leave out what is not finite', () => {
+  it('ignore non-finite values', () => {
     const summary = emptySummary();
     for (const each of [1, Number.NaN, Number.POSITIVE_INFINITY, 3]) addValue(summary, each);
     expect(summary).toMatchObject({ count: 2, sum: 4, min: 1, max: 3 });
@@ -91,7 +91,7 @@ describe('a chunk', () => {
     }));
   const bitsOf = (values: Float64Array) => [...new BigUint64Array(values.slice().buffer)];
 
-  it('keeps every bit of every value, those of any NaN too', () => {
+  it('keeps every bit of every value, NaN included', () => {
     fc.assert(
       fc.property(points, (given) => {
         const back = decodeChunk(encodeChunk(given));
@@ -101,7 +101,7 @@ describe('a chunk', () => {
     );
   });
 
-  it('merged with a newer one has its values where both have one', () => {
+  it('merged with a newer one has its values for equal times', () => {
     const older = { times: Float64Array.of(1, 2, 4), values: Float64Array.of(10, 20, 40) };
     const newer = { times: Float64Array.of(2, 3), values: Float64Array.of(21, 31) };
     expect(mergePoints(older, newer)).toEqual({
@@ -110,7 +110,7 @@ describe('a chunk', () => {
     });
   });
 
-  it('of an hour of a smooth metric takes a few bytes a point', () => {
+  it('of an hour of a smooth metric takes a few bytes per point', () => {
     const times = Float64Array.from({ length: 120 }, (_, i) => 1.7e12 + i * 30_000);
     const values = times.map((_, i) => Math.round(1000 + 50 * Math.sin(i / 9)) / 10);
     expect(encodeChunk({ times, values }).length).toBeLessThan(120 * 8);

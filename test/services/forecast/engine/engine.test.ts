@@ -22,8 +22,8 @@ const daily = (days: number, noise: number, seed = 1) => {
   );
 };
 
-describe('any series', () => {
-  it('gets finite numbers or a named refusal, never NaN, a hang or an unhandled error', () => {
+describe('a forecast', () => {
+  it('is finite or refused with a reason for any series', () => {
     const value = fc.oneof(
       { weight: 8, arbitrary: fc.double({ min: -1e3, max: 1e3, noNaN: true }) },
       { weight: 2, arbitrary: fc.constantFrom(null, Number.NaN, 0, 1e12, -1e12, 1e-12, Number.POSITIVE_INFINITY) },
@@ -55,11 +55,11 @@ describe('any series', () => {
             list.findIndex((x) => x !== null && Number.isFinite(x)),
           );
           if (known.length < (values.length - first! - last!) / 2) {
-            expect(() => ask(values, { horizon }, step)).toThrow(/too many to fill in|there is no value/);
+            expect(() => ask(values, { horizon }, step)).toThrow(/too many to fill in|the series has no values/);
             return;
           }
           if (known.length === 0) {
-            expect(() => ask(values, { horizon }, step)).toThrow(/there is no value in this series/);
+            expect(() => ask(values, { horizon }, step)).toThrow(/the series has no values/);
             return;
           }
           const answer = ask(values, { horizon }, step);
@@ -71,7 +71,7 @@ describe('any series', () => {
               expect(answer.upper[h]!).toBeGreaterThanOrEqual(mean);
             }
           const total = answer.members.reduce((sum, { weight }) => sum + weight, 0);
-          expect(total).toBeCloseTo(answer.nobody ? 0 : 1, 6);
+          expect(total).toBeCloseTo(answer.withoutMembers ? 0 : 1, 6);
           for (const { weight, left_out } of answer.members) expect(weight > 0).toBe(left_out === null);
         },
       ),
@@ -79,18 +79,18 @@ describe('any series', () => {
     );
   });
 
-  it('that never changes is forecast to stay, without a width', () => {
+  it('of a constant series is constant, without a width', () => {
     const { mean, lower, upper } = ask(Array.from({ length: 200 }, () => 7));
     expect([...mean]).toEqual(Array.from({ length: 24 }, () => expect.closeTo(7, 9)));
     expect(upper![0]! - lower![0]!).toBeLessThan(1e-9);
   });
 
-  it('of one point is forecast to stay, and nothing is claimed of how surely', () => {
+  it('of a single point is constant, without a confidence', () => {
     expect(ask([5])).toMatchObject({ lower: null, upper: null, confidence: null, fusion: 'median' });
     expect(ask([5]).mean[23]).toBe(5);
   });
 
-  it('is forecast in any units alike', () => {
+  it('is the same in any unit', () => {
     const values = daily(20, 3);
     const [one, large] = [ask(values), ask(values.map((x) => x * 1e9))];
     for (const [h, value] of one.mean.entries()) expect(large.mean[h]! / 1e9).toBeCloseTo(value, 3);
@@ -98,7 +98,7 @@ describe('any series', () => {
 });
 
 describe('the fused forecast', () => {
-  it('of a daily shape is near the truth, and says who had what part', () => {
+  it('of a daily cycle is accurate, and reports the weights', () => {
     const answer = ask(daily(30, 2));
     const truth = (h: number) => 100 + 0.02 * (720 + h) + 20 * Math.sin((2 * Math.PI * (720 + h)) / 24);
     const error = answer.mean.reduce((sum, value, h) => sum + Math.abs(value - truth(h)) / 24, 0);
@@ -117,21 +117,21 @@ describe('the fused forecast', () => {
     ]);
     expect(answer.members.find(({ name }) => name === 'persistence')).toMatchObject({
       weight: 0,
-      left_out: 'more than twice the error of the best member',
+      left_out: 'error more than twice that of the best member',
     });
     expect(answer.confidence!).toBeGreaterThan(0.95);
   });
 
-  it('names a member that fails and goes on without it', () => {
+  it('reports a failed member and continues without it', () => {
     const answer = ask(daily(20, 2), { lstm: { epochs: 1, build: 'nonsense' as never } });
     expect(answer.members.find(({ name }) => name === 'lstm')).toMatchObject({
       weight: 0,
-      left_out: expect.stringMatching(/^could not be fitted: /),
+      left_out: expect.stringMatching(/^failed to fit: /),
     });
     expect([...answer.mean].every(Number.isFinite)).toBe(true);
   });
 
-  it('can be the fixed blend, of two members alone', () => {
+  it('can be the fixed blend of two members', () => {
     const answer = ask(daily(20, 2), { fusion: 'fixed' });
     const parts = answer.members.filter(({ weight }) => weight > 0);
     expect(parts.map(({ name, weight }) => [name, weight])).toEqual([
@@ -141,7 +141,7 @@ describe('the fused forecast', () => {
     expect(answer.mean[3]).toBeCloseTo(0.4 * parts[0]!.mean![3]! + 0.6 * parts[1]!.mean![3]!, 9);
   });
 
-  it('has the interval and confidence of the way it is put together', () => {
+  it('has the interval and confidence of its fusion mode', () => {
     const [weighted, median, fixed] = (['weighted', 'median', 'fixed'] as const).map((fusion) =>
       ask(daily(30, 2), { fusion }),
     );
@@ -150,21 +150,21 @@ describe('the fused forecast', () => {
     expect(width(fixed)).not.toBe(width(weighted));
   });
 
-  it('says that it is the last value where nobody who was asked for could be used', () => {
+  it('reports that it repeats the last value if no member could be used', () => {
     expect(ask([5, 6, 9], { members: ['lstm'] })).toMatchObject({
-      nobody: true,
+      withoutMembers: true,
       lower: null,
       upper: null,
       confidence: null,
     });
-    expect(ask(daily(3, 1).slice(0, 16), { members: ['lstm'] })).toMatchObject({ nobody: true, lower: null });
+    expect(ask(daily(3, 1).slice(0, 16), { members: ['lstm'] })).toMatchObject({ withoutMembers: true, lower: null });
   });
 
-  it('is the same twice', () => {
+  it('is deterministic', () => {
     expect(ask(daily(15, 4))).toEqual(ask(daily(15, 4)));
   });
 
-  it('has intervals that hold about as many values as they say', () => {
+  it('has intervals with their nominal coverage', () => {
     let [inside, all] = [0, 0];
     for (let seed = 1; seed <= 12; seed += 1) {
       const values = daily(21, 5, seed);
@@ -180,19 +180,16 @@ describe('the fused forecast', () => {
   });
 });
 
-describe('a series', () => {
-  it('is put on a grid: order, double times and gaps', () => {
+describe('prepareSeries', () => {
+  it('builds a grid from unordered times, duplicates and gaps', () => {
     const at = [3, 1, 2, 2, 6].map((i) => i * hour);
     const { series, notes } = prepareSeries([30, 10, 20, 22, 60], at);
     expect([...series.values]).toEqual([10, 21, 30, 40, 50, 60]);
     expect(series).toMatchObject({ start: hour, step: hour });
-    expect(notes).toEqual([
-      'several values of one time step were averaged',
-      '2 of 6 values were missing and are filled in',
-    ]);
+    expect(notes).toEqual(['several values of one time step were averaged', '2 of 6 missing values were filled in']);
   });
 
-  it('of months is one of calendar months', () => {
+  it('uses calendar months for monthly values', () => {
     const at = Array.from({ length: 30 }, (_, i) => Date.UTC(2024, i, 1));
     const { series, notes } = prepareSeries(
       at.map((_, i) => i),
@@ -204,7 +201,7 @@ describe('a series', () => {
     expect(notes).toEqual([]);
   });
 
-  it('of years is none of months', () => {
+  it('does not use months for yearly values', () => {
     const at = Array.from({ length: 9 }, (_, i) => Date.UTC(2010 + i, 0, 1));
     expect(
       prepareSeries(
@@ -214,16 +211,16 @@ describe('a series', () => {
     ).toMatchObject({ monthly: false, values: expect.objectContaining({ length: 9 }) });
   });
 
-  it('too long to be taken whole begins with a value', () => {
+  it('cuts a series that is too long to start with a value', () => {
     const values = Array.from({ length: 20_010 }, (_, i) => (i >= 8 && i <= 13 ? null : i));
     expect(prepareSeries(values, null).series.values[0]).toBe(14);
   });
 
-  it('that ends in gaps is forecast from its last value on', () => {
+  it('forecasts missing values at the end', () => {
     expect(prepareSeries([1, 2, 3, null, null], null, { step: hour }).trailing).toBe(2);
   });
 
-  it('without a clock has the season that its autocorrelation shows, or none', () => {
+  it('detects the season by autocorrelation without timestamps', () => {
     const random = seededRandom(3);
     const wave = Array.from({ length: 200 }, (_, i) => Math.sin((2 * Math.PI * i) / 13) + 0.2 * normal(random));
     expect(prepareSeries(wave, null).series.periods).toEqual([13]);
@@ -240,20 +237,20 @@ describe('a series', () => {
     [hour / 12, [288, 2016]],
     [24 * hour, [7, 365]],
     [30 * 24 * hour, [12]],
-  ])('of one value every %d ms has seasons of %j', (step, periods) => {
+  ])('uses for values every %d ms the seasons %j', (step, periods) => {
     expect(periodsOfStep(step)).toEqual(periods);
   });
 
   it.each([
-    [[], null, /no value/],
-    [[null, Number.NaN], null, /no value/],
+    [[], null, /the series has no values/],
+    [[null, Number.NaN], null, /the series has no values/],
     [[1, 1e200], null, /position 1 is beyond/],
     [[1, 2], [0], /1 timestamps for 2 values/],
-    [[1, 2], [0, Number.NaN], /no time/],
+    [[1, 2], [0, Number.NaN], /timestamp is invalid/],
     [[1, 2], [5, 5], /all timestamps are the same/],
     [[1, null, null, null, 2], null, /3 of 5 values are missing: too many to fill in/],
     [[1, 2, 3, 4], [0, 1, 2, 1e9], /too sparse/],
-  ])('that cannot be one is refused: %j at %j', (values, times, message) => {
+  ])('refuses %j at %j', (values, times, message) => {
     expect(() => prepareSeries(values, times)).toThrow(message);
   });
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { probabilitiesWithin } from '#services/forecast/engine/intervals.ts';
 
-it('the probability to be near is never none or all of what a few errors tell, and grows with the distance', () => {
+it('probabilities are strictly between 0 and 1, and grow with the distance', () => {
   const errors = fc.array(fc.double({ min: 0.01, max: 100, noNaN: true }), { minLength: 2, maxLength: 60 });
   fc.assert(
     fc.property(errors, fc.integer({ min: 2, max: 10 }), (all, origins) => {

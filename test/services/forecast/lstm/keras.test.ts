@@ -36,14 +36,14 @@ const furthest = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
 
 describe('Keras and TF.js files', () => {
-  it('hold a network that predicts the same in TF.js', async () => {
+  it('contain a network that predicts the same in TF.js', async () => {
     const weights = initialWeights(shape, seededRandom(4));
     const model = await loadInTfjs(toKeras(shape, weights));
     const theirs = await (model.predict(inputs()) as tf.Tensor).data();
     expect(furthest(predictLstm(shape, weights, data, 'simd'), theirs)).toBeLessThan(1e-5);
   });
 
-  it('are read as TF.js writes them, and predict the same here', async () => {
+  it('written by TF.js predict the same here', async () => {
     const model = tf.sequential({
       layers: [
         tf.layers.lstm({
@@ -77,7 +77,7 @@ describe('Keras and TF.js files', () => {
     expect(furthest(predictLstm(read.shape, read.weights, data, 'simd'), theirs)).toBeLessThan(1e-5);
   });
 
-  it('come back as they were written', () => {
+  it('are read back as written', () => {
     const weights = initialWeights(shape, seededRandom(4));
     expect(fromKeras(toKeras(shape, weights))).toEqual({ shape, weights });
   });
@@ -86,7 +86,7 @@ describe('Keras and TF.js files', () => {
     [
       'the sigmoid TF.js uses unless told',
       (text: string) => text.replace('"recurrent_activation":"sigmoid"', '"recurrent_activation":"hardSigmoid"'),
-      /lstm_1 needs activation tanh, recurrent_activation sigmoid/,
+      /lstm_1 must have activation tanh, recurrent_activation sigmoid/,
     ],
     [
       'another layer',
@@ -104,17 +104,17 @@ describe('Keras and TF.js files', () => {
     expect(() => fromKeras({ json: JSON.parse(change(JSON.stringify(json))), data: bytes })).toThrow(message);
   });
 
-  it('with weights missing or left over are refused', () => {
+  it('with missing or surplus weights are refused', () => {
     const { json, data: bytes } = toKeras(shape, initialWeights(shape, seededRandom(4)));
     expect(() => fromKeras({ json, data: bytes.subarray(0, 1000) })).toThrow(/weights end within/);
     expect(() => fromKeras({ json, data: Buffer.concat([bytes, Buffer.alloc(4)]) })).toThrow(
-      /4 bytes of weights too many/,
+      /4 surplus bytes of weights/,
     );
   });
 });
 
 describe('training', () => {
-  it('follows TF.js loss by loss from the same weights', async () => {
+  it('has the same losses as TF.js from the same weights', async () => {
     const small: LstmShape = { window: 6, features: 3, units: [8, 6], dense: 5, outputs: 1, dropout: 0 };
     const windows = labelledWindows(small, 40);
     const weights = initialWeights(small, seededRandom(9));

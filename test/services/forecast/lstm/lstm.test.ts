@@ -34,11 +34,11 @@ const losses = (build: KernelBuild, changed: Partial<TrainSettings> = {}) =>
   train(build, changed).history.map(({ loss }) => loss);
 
 describe('the kernels', () => {
-  it.each(['plain', 'fma'] as const)('are what the committed file holds, byte for byte: %s', async (build) => {
+  it.each(['plain', 'fma'] as const)('equal the committed file, byte for byte: %s', async (build) => {
     expect(Buffer.from(await compileKernels(build)).equals(readFileSync(kernelFile(build)))).toBe(true);
   });
 
-  it('compute the same as the plain ones, dropout and all', () => {
+  it('compute the same as the reference, dropout included', () => {
     const [oracle, simd, fma] = (['plain', 'simd', 'fma'] as const).map((build) => losses(build, { rate: 0.001 }));
     for (const [i, loss] of oracle!.entries()) {
       expect(Math.abs(simd![i]! / loss - 1)).toBeLessThan(1e-4);
@@ -70,7 +70,7 @@ describe('the kernels', () => {
 });
 
 describe('training', () => {
-  it('has the gradients that finite differences find', () => {
+  it('has the gradients of finite differences', () => {
     const net = openNetwork({ ...shape, dropout: 0 }, 'plain64', 66);
     const data = labelledWindows(shape, 20);
     net.setTable(data.values, data.rows);
@@ -101,12 +101,12 @@ describe('training', () => {
       }
   });
 
-  it.each(['simd', 'fma', 'plain'] as const)('gives the same bits from the same seed: %s', (build) => {
+  it.each(['simd', 'fma', 'plain'] as const)('is bit-identical for the same seed: %s', (build) => {
     expect(train(build)).toEqual(train(build));
     expect(train(build, { seed: 6 }).weights).not.toEqual(train(build).weights);
   });
 
-  it('learns, with either loss, and sums large batches from several passes', () => {
+  it('reduces both losses, and accumulates large batches', () => {
     const falls = (curve: number[]) => expect(curve.at(-1)!).toBeLessThan(curve[0]! * 0.5);
     falls(losses('simd', { epochs: 40 }));
     falls(losses('simd', { epochs: 40, batch: 60 }));
@@ -118,7 +118,7 @@ describe('training', () => {
     expect(high!).toBeGreaterThan(low!);
   });
 
-  it('stops when it gets no better, keeps the best epoch, and when it is told to', () => {
+  it('stops early, keeps the best epoch, and stops on request', () => {
     const early = train('simd', { epochs: 200, rate: 0.05, validationShare: 0.25, patience: 4 });
     expect(early.history.length).toBeLessThan(200);
     expect(early.history.length - early.bestEpoch).toBe(4);
@@ -135,7 +135,7 @@ describe('training', () => {
     expect(told.history).toHaveLength(2);
   });
 
-  it('goes on from weights it had, and shortens long gradients', () => {
+  it('continues from given weights, and clips long gradients', () => {
     const first = train('simd', { epochs: 30 });
     expect(losses('simd', { from: first.weights, epochs: 1 })[0]!).toBeLessThan(losses('simd', { epochs: 1 })[0]! / 2);
     const clipped = train('simd', { epochs: 1, batch: 60, clipNorm: 1e-9, shuffle: false });

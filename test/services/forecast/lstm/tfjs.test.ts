@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LstmShape } from '#services/forecast/lstm/parameter-layout.ts';
 import { trainTfjs } from '#services/forecast/lstm/tfjs.ts';
-import { trainInChild, troubleOf } from '#services/forecast/lstm/tfjs-node.ts';
+import { trainInChild, unavailableReason } from '#services/forecast/lstm/tfjs-node.ts';
 import { predictLstm, type TrainSettings, trainLstm } from '#services/forecast/lstm/train.ts';
 import { labelledWindows } from '../../../support/windows.ts';
 
@@ -27,7 +27,7 @@ const settings: TrainSettings = {
 };
 
 describe('training by TF.js', () => {
-  it('follows our own, loss by loss: clipping, order of windows, validation and all', async () => {
+  it('has the same losses as ours: clipping, order of windows, validation', async () => {
     const ours = trainLstm(shape, data, settings, 'simd', () => 0);
     const theirs = await trainTfjs(tf, shape, data, settings, () => 0);
     expect(theirs.history).toHaveLength(3);
@@ -39,15 +39,15 @@ describe('training by TF.js', () => {
     for (const [i, value] of here!.entries()) expect(Math.abs(value - there![i]!)).toBeLessThan(0.01);
   });
 
-  it('leaves nothing behind', async () => {
+  it('leaks no tensors', async () => {
     const before = tf.memory().numTensors;
     await trainTfjs(tf, shape, data, { ...settings, epochs: 1 }, () => 0);
     // Adam keeps two moments of each of the ten weights, and two powers.
     expect(tf.memory().numTensors - before).toBeLessThanOrEqual(22);
   });
 
-  it('runs in a process of its own', async () => {
-    expect(await troubleOf('@tensorflow/tfjs')).toBeNull();
+  it('runs in a child process', async () => {
+    expect(await unavailableReason('@tensorflow/tfjs')).toBeNull();
     const epochs: number[] = [];
     const { weights } = await trainInChild(
       shape,
@@ -60,8 +60,8 @@ describe('training by TF.js', () => {
     expect(weights[0]!.values).toBeInstanceOf(Float32Array);
   });
 
-  it('says why it cannot', async () => {
-    expect(await troubleOf('@tensorflow/not-there')).toMatch(/^Cannot find module '@tensorflow\/not-there'/);
+  it('reports why it is unavailable', async () => {
+    expect(await unavailableReason('@tensorflow/not-there')).toMatch(/^Cannot find module '@tensorflow\/not-there'/);
     await expect(
       trainInChild(
         shape,

@@ -25,7 +25,7 @@ function lawful(n: number): number[] {
 }
 
 describe('autoregression', () => {
-  it('finds the law a series follows', () => {
+  it('finds the coefficients of an autoregressive series', () => {
     const values = lawful(1_224);
     const { predict } = autoregression(false).fit(series(values.slice(0, 1_200), [24]), 24);
     const naive = values.slice(1_176, 1_200);
@@ -33,7 +33,7 @@ describe('autoregression', () => {
     expect(farthest(predict(24), truth)).toBeLessThan(0.25 * farthest(naive, truth));
   });
 
-  it('in logarithms continues what grows by ratios, and refuses what has none', () => {
+  it('in logarithms continues growth by ratios, and refuses non-positive values', () => {
     const values = Array.from({ length: 720 }, (_, i) => 1.002 ** i * (3 + Math.sin((2 * Math.PI * i) / 24)));
     const truth = Array.from({ length: 48 }, (_, h) => 1.002 ** (720 + h) * (3 + Math.sin((2 * Math.PI * h) / 24)));
     expect(
@@ -47,7 +47,7 @@ describe('autoregression', () => {
     expect(() => autoregression(true).fit(series([...values, 0], [24]), 48)).toThrow('not every value is positive');
   });
 
-  it('never grows further in a step than the series ever did', () => {
+  it('limits steps to the largest one observed', () => {
     const values = Array.from({ length: 300 }, (_, i) => 1.05 ** i);
     const ahead = autoregression(false).fit(series(values, []), 500).predict(500);
     const most = values[299]! - values[298]!;
@@ -56,13 +56,13 @@ describe('autoregression', () => {
 });
 
 describe('the seasonal profile', () => {
-  it('repeats a week that is always the same', () => {
+  it('repeats a constant week', () => {
     const week = Array.from({ length: 168 }, (_, i) => 50 + (i % 24) + 5 * Math.floor(i / 24));
     const ahead = seasonalProfile.fit(series([...week, ...week, ...week], [24, 168]), 200).predict(200);
     expect(farthest(ahead, [...week, ...week.slice(0, 32)])).toBeLessThan(1e-9);
   });
 
-  it('follows the level of now for a part, as a ratio where all is positive', () => {
+  it('follows part of a level change, as a ratio if all values are positive', () => {
     const week = Array.from({ length: 168 }, (_, i) => 50 + (i % 24));
     const values = [...week, ...week, ...week.slice(0, 24).map((value) => 2 * value)];
     const ahead = seasonalProfile.fit(series(values, [24, 168]), 24).predict(24);

@@ -57,7 +57,7 @@ const modelOf = ({ experiments, fitted, evaluation, samples }: Awaited<ReturnTyp
 });
 
 describe('load experiments', () => {
-  it('are read with their circumstances; holes keep the value before them, failed load tests are told of', async () => {
+  it('are read with metadata; gaps are filled, and failed load tests reported', async () => {
     const { experiments, notes } = await data({ failed: 8 });
     expect(experiments).toHaveLength(8);
     expect(experiments[0]).toMatchObject({
@@ -70,17 +70,17 @@ describe('load experiments', () => {
     });
     expect(experiments.every(({ values }) => values.every(Number.isFinite))).toBe(true);
     expect(notes).toEqual([
-      expect.stringMatching(/^in 8 of 8 experiments less than 95 % of the load test’s requests succeeded: .* say$/),
+      expect.stringMatching(/^in 8 of 8 experiments less than 95 % of the load test’s requests succeeded: /),
     ]);
   });
 
-  it('whose load test failed are left out where there are others', async () => {
+  it('with failed load tests are left out if there are others', async () => {
     const { experiments, notes } = await data({ failed: 3 });
     expect(experiments.map(({ successRate }) => successRate)).toEqual([1, 1, 1, 1, 1]);
-    expect(notes).toEqual([expect.stringMatching(/^in 3 of 8 experiments .* names say, and were left out$/)]);
+    expect(notes).toEqual([expect.stringMatching(/^in 3 of 8 experiments .* they were skipped$/)]);
   });
 
-  it('that are damaged are named and left out, and other services’ and derived files are not looked at', async () => {
+  it('that are damaged are reported and left out, and other files are ignored', async () => {
     const { folder } = await data();
     writeFileSync(join(folder, 'cart_browsing_replicas_9_users_1.csv'), 'timestamp,cpu_cores_value\nt_0,1\n');
     writeFileSync(join(folder, 'cart_browsing_replicas_9_users_2.csv'), '');
@@ -91,23 +91,25 @@ describe('load experiments', () => {
     const { experiments, notes } = await loadTrainingData(folder, 'cart');
     expect(experiments).toHaveLength(8);
     expect(notes.slice(0, 3)).toEqual([
-      expect.stringMatching(/users_1.csv was left out: it has no column replica_count, load_users, /),
-      'cart_browsing_replicas_9_users_2.csv was left out: it has no rows',
-      'cart_browsing_replicas_9_users_3.csv was left out: cpu_cores_value in row 1 is no number',
+      expect.stringMatching(/users_1.csv was skipped: missing columns: replica_count, load_users, /),
+      'cart_browsing_replicas_9_users_2.csv was skipped: it has no rows',
+      'cart_browsing_replicas_9_users_3.csv was skipped: cpu_cores_value in row 1 is not a number',
     ]);
   });
 
-  it.each([['..'], ['a/b'], [''], ['a\u0000']])('of %j are refused: it is no name', async (service) => {
-    await expect(loadTrainingData(temporaryFolder(), service)).rejects.toThrow(/a service is named with letters/);
+  it.each([['..'], ['a/b'], [''], ['a\u0000']])('of %j are refused as an invalid name', async (service) => {
+    await expect(loadTrainingData(temporaryFolder(), service)).rejects.toThrow(
+      /a service name must consist of letters/,
+    );
   });
 
-  it('of a service that has none are not found', async () => {
+  it('of a service without any are not found', async () => {
     await expect(loadTrainingData(temporaryFolder(), 'cart')).rejects.toThrow(/no experiments of cart/);
   });
 });
 
 describe('windows', () => {
-  it('never cross from one experiment into another, and each experiment is in one part alone', async () => {
+  it('lie within one experiment, and each experiment in one part', async () => {
     const { experiments } = await data();
     const { train, validation, test } = splitExperiments(experiments, 1);
     const ids = [train, validation, test].map((part) => part.map(({ id }) => id));
@@ -120,7 +122,7 @@ describe('windows', () => {
     for (const start of windows.starts) expect(Math.floor(start / 50)).toBe(Math.floor((start + 10) / 50));
   });
 
-  it('keep their part when experiments are added: what was learned from never judges', async () => {
+  it('keep their part when experiments are added', async () => {
     const { experiments } = await data({ count: 12 });
     const before = splitExperiments(experiments.slice(0, 8), 1);
     const after = splitExperiments(experiments, 5, partsOf(before));
@@ -129,7 +131,7 @@ describe('windows', () => {
     expect(Object.values(after).flat()).toHaveLength(12);
   });
 
-  it('are scaled by the training part alone', async () => {
+  it('are scaled by the training part only', async () => {
     const { experiments } = await data();
     const { train, test } = splitExperiments(experiments, 1);
     const before = scalingOf(train);
@@ -139,7 +141,7 @@ describe('windows', () => {
 });
 
 describe('a service’s model', () => {
-  it('beats persistence where there is something to learn, on experiments it has not seen', async () => {
+  it('is more accurate than persistence on test experiments', async () => {
     const { evaluation, fitted, history } = await train();
     const held = Object.entries(fitted.parts).filter(([, part]) => part === 'test');
     expect(evaluation.experiments).toEqual(held.map(([id]) => id));
@@ -152,7 +154,7 @@ describe('a service’s model', () => {
     expect(Math.abs(evaluation.confidence - evaluation.sufficed)).toBeLessThan(0.1);
   });
 
-  it('is the same twice, and sooner done from the one before', async () => {
+  it('is deterministic, and trains faster from a former model', async () => {
     const [first, second] = [await train(), await train()];
     expect(second.fitted).toEqual(first.fitted);
     const warm = await trainPipeline(first.experiments, small, buffers, first.fitted, net);
@@ -160,13 +162,13 @@ describe('a service’s model', () => {
     expect(warm.history[0]!.loss).toBeLessThan(first.history[0]!.loss);
   });
 
-  it('is refused where there are too few windows', async () => {
+  it('is refused with too few windows', async () => {
     await expect(train(small, { rows: 14 })).rejects.toThrow(
-      /8 experiments give 16 windows of 10 steps to learn from; it takes 100/,
+      /8 experiments have 16 training windows of 10 steps; 100 are required/,
     );
   });
 
-  it('predicts the step after a window as it did while it was judged', async () => {
+  it('predicts the same as in its evaluation', async () => {
     const { experiments, fitted } = await train();
     const one = experiments[0]!;
     const rows = Array.from({ length: 10 }, (_, i) => features.map((_, column) => valueAt(one, i, column)));
@@ -178,7 +180,7 @@ describe('a service’s model', () => {
 describe('a recommendation', () => {
   const current = { cpu_cores_value: 0.03, mem_bytes_value: 2e7, replica_count: 2, load_users: 21 };
 
-  it('has its buffer, the figure without it, where the window came from, and a probability', async () => {
+  it('has a buffer, the raw prediction, the experiment used, and a probability', async () => {
     const answer = recommend(modelOf(await train()), current, 'simd');
     expect(answer).toMatchObject({ status: 'success', buffers: { cpu: 1.2, memory: 1.15, replicas: 1 } });
     expect(answer.recommendations!.cpu_cores).toBeCloseTo(answer.unbuffered!.cpu_cores * 1.2, 12);
@@ -193,27 +195,27 @@ describe('a recommendation', () => {
     );
   });
 
-  it('is not given for what no experiment was like', async () => {
+  it('is not given without a similar experiment', async () => {
     const model = modelOf(await train());
     expect(recommend(model, { ...current, replica_count: 64 }, 'simd')).toMatchObject({
       status: 'abstained',
       recommendations: null,
-      reason: expect.stringMatching(/too far away: 64 replicas/),
+      reason: expect.stringMatching(/too different from 64 replicas/),
     });
     expect(recommend(model, { ...current, cpu_cores_value: 5 }, 'simd')).toMatchObject({
       status: 'abstained',
       confidence: null,
-      reason: expect.stringMatching(/^cpu_cores_value is 5; no experiment the model learned from went above/),
+      reason: expect.stringMatching(/^cpu_cores_value is 5; the maximum in the training experiments was/),
     });
     expect(recommend(model, { ...current, scenario: 'siege' }, 'simd')).toMatchObject({
       status: 'abstained',
-      reason: 'there is no experiment with the scenario siege',
+      reason: 'no experiment with scenario siege',
     });
   });
 });
 
 describe('the library', () => {
-  it('gives back what was saved', async () => {
+  it('returns what was saved', async () => {
     const folder = temporaryFolder();
     const model = modelOf(await train());
     expect(await saveModel(folder, model)).toBe(join(folder, 'cart_lstm_prophet_pipeline.json'));
@@ -223,19 +225,15 @@ describe('the library', () => {
   });
 
   it.each([
-    [
-      'a changed number',
-      (text: string) => text.replace('"samples":', '"samples":1'),
-      /is damaged: its checksum is another/,
-    ],
-    ['an end that is missing', (text: string) => text.slice(0, -20), /is damaged: its checksum is another/],
+    ['a changed number', (text: string) => text.replace('"samples":', '"samples":1'), /is damaged: checksum mismatch/],
+    ['an end that is missing', (text: string) => text.slice(0, -20), /is damaged: checksum mismatch/],
     [
       'a newer schema',
       (text: string) => text.replace('"schema_version":1', '"schema_version":2'),
-      /has schema 2, newer than this program’s 1/,
+      /has schema 2, newer than this version supports/,
     ],
-    ['nothing in it', () => '', /is damaged: it does not begin as it should/],
-  ])('names a file with %s, and lists the others', async (_name, change, message) => {
+    ['nothing in it', () => '', /is damaged: invalid header/],
+  ])('reports a file with %s, and lists the others', async (_name, change, message) => {
     const folder = temporaryFolder();
     const model = modelOf(await train());
     await saveModel(folder, model);
@@ -249,7 +247,7 @@ describe('the library', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('knows the experiments by their content', async () => {
+  it('identifies experiments by their content', async () => {
     const { experiments } = await data();
     const before = fingerprintOf(experiments);
     expect(fingerprintOf(experiments)).toBe(before);

@@ -19,22 +19,22 @@ function folders() {
   return [make(), make()] as const;
 }
 
-it('a model that one tower trained is brought to the others, also to many who ask at once', async () => {
+it('a model trained by one instance is fetched by the others, also concurrently', async () => {
   const [store, [mine, theirs]] = [storeIn(temporaryFolder()), folders()];
   mine.write(model(1, 2_000_000));
-  await createSharedModels(store, mine.folder).leave('web');
+  await createSharedModels(store, mine.folder).publish('web');
   const shared = createSharedModels(store, theirs.folder);
-  await Promise.all(Array.from({ length: 5 }, () => shared.bring('web')));
+  await Promise.all(Array.from({ length: 5 }, () => shared.fetch('web')));
   expect(theirs.read()).toBe(mine.read());
 });
 
-it('the newer one counts: of the store, or of a folder whose tower could not leave it in time', async () => {
+it('the newer of the stored and the local model is used', async () => {
   const [store, [mine, theirs]] = [storeIn(temporaryFolder()), folders()];
   mine.write(model(1));
-  await createSharedModels(store, mine.folder).leave('web');
+  await createSharedModels(store, mine.folder).publish('web');
   theirs.write(model(2));
-  await createSharedModels(store, theirs.folder).bring('web');
+  await createSharedModels(store, theirs.folder).fetch('web');
   expect(theirs.read()).toBe(model(2));
-  await createSharedModels(store, mine.folder).bring(null);
+  await createSharedModels(store, mine.folder).fetch(null);
   expect(mine.read()).toBe(model(2));
 });

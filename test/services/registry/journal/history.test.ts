@@ -27,8 +27,8 @@ async function historyAfter(looks: RegistryRows[], query = {}, name = 'DNA') {
 
 const minute = (number: number) => `2026-11-20T00:0${number}:00.000Z`;
 
-describe('who was in production when', () => {
-  it('tells turns with the looks each begin and end lies between, and where to roll back to', async () => {
+describe('the history of a stage', () => {
+  it('has periods with the polls around each start and end, and a rollback target', async () => {
     const history = await historyAfter([
       rows({ 1: 'Production' }),
       rows({ 1: 'Production', 2: 'None' }),
@@ -67,7 +67,7 @@ describe('who was in production when', () => {
     ]);
   });
 
-  it('counts aliases where there are no stages', async () => {
+  it('uses aliases without stages', async () => {
     const history = await historyAfter([
       rows({ 1: 'None', 2: 'None' }, 'DNA', { champion: '1' }),
       rows({ 1: 'None', 2: 'None' }, 'DNA', { champion: '2' }),
@@ -79,24 +79,24 @@ describe('who was in production when', () => {
     ]);
   });
 
-  it('does not roll back to what is gone, and says so', async () => {
+  it('has no rollback target if the former version was deleted, with the reason', async () => {
     const gone = rows({ 2: 'Production' });
     const history = await historyAfter([rows({ 1: 'Production', 2: 'None' }), gone, gone, gone]);
     expect(history).toMatchObject({
       rollback_target: null,
-      rollback_reason: 'the versions that were Production before are not in MLflow any more',
+      rollback_reason: 'the former versions in Production no longer exist in MLflow',
     });
     expect(history.turns.at(-1)).toMatchObject({ version: '1', ended_by: 'version_deleted', in_registry: false });
   });
 
-  it('knows of no rollback where nothing else was in production since it records', async () => {
+  it('has no rollback target if no other version was recorded', async () => {
     expect(await historyAfter([rows({ 1: 'Production' })])).toMatchObject({
       rollback_target: null,
-      rollback_reason: `no other version is known to have been Production; recording began at ${minute(1)}`,
+      rollback_reason: `no other version is known to have been in Production; recording began at ${minute(1)}`,
     });
   });
 
-  it('follows a model through a new name', async () => {
+  it('continues after a rename', async () => {
     const history = await historyAfter(
       [
         rows({ 1: 'Production', 2: 'None' }),
@@ -112,7 +112,7 @@ describe('who was in production when', () => {
     ]);
   });
 
-  it('of a name that another model took begins with that one; the old name leads on', async () => {
+  it('of a reused name starts with the new model; the old name leads to the renamed one', async () => {
     const taken: RegistryRows = {
       ...rows({ 1: 'Production' }, 'RNA'),
       models: [
@@ -125,10 +125,10 @@ describe('who was in production when', () => {
     );
     const looks = [rows({ 1: 'Production' }), rows({ 1: 'Production' }, 'RNA'), taken];
     expect((await historyAfter(looks)).turns).toMatchObject([{ version: '1', from: minute(3), run_id: 'new' }]);
-    await expect(historyAfter(looks.slice(0, 2))).rejects.toThrow('Model "DNA" is called "RNA" now');
+    await expect(historyAfter(looks.slice(0, 2))).rejects.toThrow('Model "DNA" was renamed to "RNA"');
   });
 
-  it('still tells of a model that is gone', async () => {
+  it('is kept for a deleted model', async () => {
     const none = rows({}, 'Other');
     const history = await historyAfter([rows({ 1: 'Production' }), none, none]);
     expect(history).toMatchObject({ current: [], rollback_target: null });
@@ -142,7 +142,7 @@ describe('who was in production when', () => {
     ['while 1 was', minute(2), ['1'], []],
     ['between the two looks', '2026-11-20T00:02:30Z', [], ['1', '2']],
     ['when 2 had been seen', minute(3), ['2'], []],
-  ])('at a moment: %s', async (_when, at, versions, uncertain) => {
+  ])('at a time: %s', async (_when, at, versions, uncertain) => {
     const looks = [
       rows({ 1: 'Production', 2: 'None' }),
       rows({ 1: 'Production', 2: 'None' }),
@@ -153,7 +153,7 @@ describe('who was in production when', () => {
     expect(history.at?.uncertain.toSorted()).toEqual(uncertain);
   });
 
-  it('of another stage too', async () => {
+  it('can be of another stage', async () => {
     const history = await historyAfter([rows({ 1: 'Staging' }), rows({ 1: 'Production' })], { stage: 'staging' });
     expect(history.turns).toMatchObject([{ version: '1', until: minute(2) }]);
   });

@@ -145,12 +145,12 @@ function apply(rows: RegistryRows, edit: Edit, time: number): { told: string[]; 
     }
   }
 }
-describe('random edits', () => {
+describe('the journal with random edits', () => {
   // Creating a database for each takes time.
   const most = onPostgres ? 200 : 1000;
   const numRuns = process.env['SOAK'] ? most : most / 10;
 
-  it('are told exactly as they were made, also when the process is another one after each', {
+  it('has exactly the events of the edits, also across restarts', {
     timeout: 600_000,
   }, async () => {
     await fc.assert(

@@ -27,14 +27,14 @@ const dna = (more: Partial<RegistryRows['models'][number]> = {}) => model('DNA',
 const v = (version: string, more: Partial<RegistryRows['versions'][number]> = {}) =>
   versionRow({ name: 'DNA', version, createdAt: 1000 + Number(version), ...more });
 
-describe('what changes between two looks', () => {
+describe('changes between two polls', () => {
   const first = rowsOf(
     [dna({ aliases: { champion: '1' } })],
     [v('1', { runId: 'a' }), v('2')],
     [runRow({ runId: 'a', metrics: { acc: 1 } })],
   );
 
-  it('the first look is the beginning: no events, and since when is known', async () => {
+  it('the first poll makes no events and starts the recording', async () => {
     const { look, store } = journalIn(temporaryFolder());
     expect(await look(first)).toEqual([]);
     expect(await createEvents(store).span('default')).toEqual({
@@ -119,7 +119,7 @@ describe('what changes between two looks', () => {
     expect(await look(rows)).toEqual([]);
   });
 
-  it('a change has the time MLflow keeps, and the two looks it lies between', async () => {
+  it("a change has MLflow's time if recorded, and the two polls around it", async () => {
     const { look } = journalIn(temporaryFolder());
     await look(first);
     const updatedAt = Date.UTC(2026, 10, 20, 0, 1, 30);
@@ -133,7 +133,7 @@ describe('what changes between two looks', () => {
     });
   });
 
-  it('what is missing once is there still; what is missing twice is deleted', async () => {
+  it('a version missing once is kept; missing twice it is deleted', async () => {
     const { look, journal } = journalIn(temporaryFolder());
     const without = rowsOf(first.models, [v('1', { runId: 'a' })], first.runs);
     await look(first);
@@ -145,14 +145,14 @@ describe('what changes between two looks', () => {
     expect(journal.isUncertain()).toBe(false);
   });
 
-  it('a server that lists versions without their model says nothing of the model', async () => {
+  it('a server that lists versions without their model does not change the model', async () => {
     const { look } = journalIn(temporaryFolder());
     await look(first);
     expect(await look(rowsOf([], first.versions, first.runs))).toEqual([]);
     expect(await look(first)).toEqual([]);
   });
 
-  it('a deleted version is told between the look it was at and the one it was gone from; its alias ends its turn before', async () => {
+  it('a deleted version has an event between its last poll and the next; its alias ends first', async () => {
     const { look } = journalIn(temporaryFolder());
     await look(first);
     const moved = rowsOf([dna({ aliases: { champion: '2' } })], [v('2')], first.runs);
@@ -171,7 +171,7 @@ describe('what changes between two looks', () => {
     ]);
   });
 
-  it('a model that is seen by its version first is one model', async () => {
+  it('a model first seen by its version is one model', async () => {
     const { look } = journalIn(temporaryFolder());
     await look(first);
     const early = rowsOf(first.models, [...first.versions, v('1', { name: 'New', createdAt: 2001 })], first.runs);
@@ -180,7 +180,7 @@ describe('what changes between two looks', () => {
     expect(await look(late)).toEqual([]);
   });
 
-  it('of a server that lists no models the versions are told of', async () => {
+  it('versions of a server that lists no models have events', async () => {
     const { look } = journalIn(temporaryFolder());
     await look(first);
     const promoted = rowsOf([], [v('1', { runId: 'a' }), v('2', { currentStage: 'Production' })], first.runs);
@@ -189,7 +189,7 @@ describe('what changes between two looks', () => {
     ]);
   });
 
-  it('a look at one model leaves the others as they were, also those that were missed', async () => {
+  it('a poll of one model does not change the others', async () => {
     const { look } = journalIn(temporaryFolder());
     const other = model('Other', { createdAt: 3 });
     const both = rowsOf([...first.models, other], first.versions, first.runs);
@@ -204,8 +204,8 @@ describe('what changes between two looks', () => {
   });
 });
 
-describe('a look at a model that has a new name', () => {
-  it('leaves it to a whole look to tell that from a new model', async () => {
+describe('a poll of a renamed model', () => {
+  it('leaves the detection of a rename to a full poll', async () => {
     const { look, journal } = journalIn(temporaryFolder());
     await look(rowsOf([dna()], [v('1')]));
     const renamed = rowsOf([model('RNA', { createdAt: 1003 })], [v('1', { name: 'RNA' })]);
@@ -218,12 +218,12 @@ describe('a look at a model that has a new name', () => {
   });
 });
 
-describe('the journal and the end of the process', () => {
+describe('the journal across restarts', () => {
   const one = rowsOf([dna()], [v('1')]);
   const two = rowsOf([dna({ aliases: { a: '1' } })], [v('1')]);
   const three = rowsOf([dna({ aliases: { a: '1', b: '1' } })], [v('1')]);
 
-  it('goes on where the last transaction left it', async () => {
+  it('continues after the last transaction', async () => {
     const folder = temporaryFolder();
     const before = journalIn(folder);
     await before.look(one);
@@ -232,7 +232,7 @@ describe('the journal and the end of the process', () => {
     expect((await after.look(three)).map(told)).toEqual(['model_version_alias.created DNA v1 @b null -> "1"']);
   });
 
-  it('over another source begins anew and tells nothing of the difference', async () => {
+  it('restarts for another source without events', async () => {
     const folder = temporaryFolder();
     await journalIn(folder).look(two);
     const other = journalIn(folder, { source: () => 'another' });
@@ -241,7 +241,7 @@ describe('the journal and the end of the process', () => {
     expect((await other.look(two)).map(told)).toEqual(['model_version_alias.deleted DNA v1 @b "1" -> null']);
   });
 
-  it('of two towers on one folder tells each change once', async () => {
+  it('records each change once with two instances on one folder', async () => {
     const folder = temporaryFolder();
     const [a, b] = [journalIn(folder), journalIn(folder)];
     await a.look(one);
@@ -252,7 +252,7 @@ describe('the journal and the end of the process', () => {
     expect(await a.look(three)).toEqual([]);
   });
 
-  it('a beginning that was cut short is begun again, and makes no events', async () => {
+  it('restarts an interrupted first recording without events', async () => {
     const folder = temporaryFolder();
     const cut = journalIn(folder);
     await cut.look(two);
@@ -262,7 +262,7 @@ describe('the journal and the end of the process', () => {
     expect((await after.look(two)).map(told)).toEqual(['model_version_alias.created DNA v1 @a null -> "1"']);
   });
 
-  it('a look that could not be written is made up for by the next one, and no event is made twice', async () => {
+  it('records a change at the next poll if writing failed, without duplicates', async () => {
     const folder = temporaryFolder();
     let broken = false;
     const { look, journal, store, logText } = journalIn(folder, {

@@ -47,7 +47,7 @@ async function readIds(frames: AsyncGenerator<string>, count: number): Promise<n
 }
 
 describe('the event stream', () => {
-  it('gives a frame with id, type and data for what happens from now on', async () => {
+  it('sends frames with id, type and data for new events', async () => {
     const { look, stream } = await streaming();
     await look(withAliases(1));
     const frames = await stream.open({}, null, undefined, noSignal);
@@ -59,7 +59,7 @@ describe('the event stream', () => {
     );
   });
 
-  it('goes on after Last-Event-ID: nothing lost, nothing twice, from the journal and then live', async () => {
+  it('resumes after Last-Event-ID without loss or duplicates', async () => {
     const { look, stream } = await streaming();
     for (let count = 1; count <= 5; count += 1) await look(withAliases(count));
     const frames = await stream.open({}, null, '2', noSignal);
@@ -70,7 +70,7 @@ describe('the event stream', () => {
     expect(await next).toEqual([6]);
   });
 
-  it('serves a slow client from the journal, whatever was published meanwhile', async () => {
+  it('serves slow clients from the journal', async () => {
     const { look, stream } = await streaming();
     const frames = await stream.open({}, null, '0', noSignal);
     await frames.next();
@@ -78,7 +78,7 @@ describe('the event stream', () => {
     expect(await readIds(frames, 2500)).toEqual(Array.from({ length: 2500 }, (_, i) => i + 1));
   });
 
-  it('filters', async () => {
+  it('filters events', async () => {
     const { look, stream } = await streaming();
     const frames = await stream.open({ type: 'model_version_alias.deleted' }, null, '0', noSignal);
     await frames.next();
@@ -88,7 +88,7 @@ describe('the event stream', () => {
     expect(String((await next).value)).toMatch(/^id: 2\nevent: model_version_alias\.deleted\n/);
   });
 
-  it('says what is not kept any more', async () => {
+  it('reports expired events as a gap', async () => {
     const { look, stream, events } = await streaming();
     for (let count = 1; count <= 3; count += 1) await look(withAliases(count));
     await events.prune(Date.UTC(2026, 10, 20, 0, 3) + 86_400_000, 1, 100);
@@ -107,7 +107,7 @@ describe('the event stream', () => {
     );
   });
 
-  it('a client with an id of another journal is told, and follows what happens from now on', async () => {
+  it('reports an unknown id, and continues with new events', async () => {
     const { look, stream } = await streaming();
     await look(withAliases(1));
     const frames = await stream.open({}, null, '500', noSignal);
@@ -117,7 +117,7 @@ describe('the event stream', () => {
     expect(await next).toEqual([2]);
   });
 
-  it('many that come at once are counted at once', async () => {
+  it('counts concurrent clients at once', async () => {
     const { stream } = await streaming(3);
     const opened = await Promise.allSettled(
       Array.from({ length: 10 }, () => stream.open({}, null, undefined, noSignal)),
@@ -125,7 +125,7 @@ describe('the event stream', () => {
     expect(opened.filter((item) => item.status === 'fulfilled')).toHaveLength(3);
   });
 
-  it('tells what another tower wrote once and in order, whatever was rolled back in between', async () => {
+  it('sends events of another instance once and in order, despite rollbacks', async () => {
     const { stream, events, look, store } = await streaming();
     await look(withAliases(1));
     const frames = await stream.open({}, null, undefined, noSignal);
@@ -165,7 +165,7 @@ describe('the event stream', () => {
     expect(await readIds(late, 2)).toEqual([last + 1, last + 3]);
   });
 
-  it('shows that it lives when nothing happens', async () => {
+  it('sends heartbeats', async () => {
     const { stream, clock } = await streaming();
     const frames = await stream.open({}, null, undefined, noSignal);
     await frames.next();
@@ -180,12 +180,12 @@ describe('the event stream', () => {
     });
   });
 
-  it('ends with its client and with the tower, and then makes room', async () => {
+  it('ends with its client and at shutdown, and frees the place', async () => {
     const { stream } = await streaming(1);
     const client = new AbortController();
     const frames = await stream.open({}, null, undefined, client.signal);
     await frames.next();
-    await expect(stream.open({}, null, undefined, noSignal)).rejects.toThrow('1 clients follow the stream already');
+    await expect(stream.open({}, null, undefined, noSignal)).rejects.toThrow('the maximum of 1 stream clients');
     const last = frames.next();
     await settle();
     client.abort();

@@ -71,15 +71,15 @@ describe('lists of model versions', () => {
     [{ order_by: 'creation_timestamp desc', limit: '1' }, ['Beta: "best" 1']],
     [{ tag: 'toString' }, []],
     [{ metric: '__proto__' }, []],
-  ])('%j gives %j', async (query, keys) => {
+  ])('%j returns %j', async (query, keys) => {
     expect((await ask(query)).keys).toEqual(keys);
   });
 
   it.each<[ModelListQuery, RegExp]>([
-    [{ limit: '0' }, /^limit must be a whole number from 1, not "0"$/],
+    [{ limit: '0' }, /^limit must be an integer of at least 1 \(got "0"\)$/],
     [{ limit: '1.5' }, /^limit must/],
     [{ limit: '' }, /^limit must/],
-    [{ stage: 'Live' }, /^stage must be None, Staging, Production or Archived, not "Live"$/],
+    [{ stage: 'Live' }, /^stage must be None, Staging, Production or Archived \(got "Live"\)$/],
     [{ by: 'luck' }, /^by must be effective, stage or alias/],
     [{ tag: '=x' }, /^tag must be key or key=value/],
     [{ metric: 'accuracy>much' }, /^metric must be a metric name/],
@@ -89,7 +89,7 @@ describe('lists of model versions', () => {
       /^order_by must be one of name, version, stage, creation_timestamp, last_updated_timestamp, metrics\.<name>, then asc or desc/,
     ],
     [{ order_by: 'constructor' }, /^order_by must be/],
-    [{ fields: 'name,shoe' }, /^fields may hold name, version, .*, not "shoe"$/],
+    [{ fields: 'name,shoe' }, /^fields must contain only name, version, .* \(got "shoe"\)$/],
     [{ page_token: token('{"a":1}') }, /^page_token must be a token/],
     [{ page_token: token('[{"toString":1},1,"a",1]') }, /^page_token must be a token/],
     [{ page_token: token('["name asc",{"valueOf":1},"a",1]') }, /^page_token must be a token/],
@@ -97,11 +97,11 @@ describe('lists of model versions', () => {
     [{ metric: 'accuracy~0.9' }, /^metric must be a metric name/],
     [{ order_by: 'metrics.accuracy desc,name' }, /^order_by must be/],
     [{ page_token: 'zzz' }, /^page_token must be a token from a Link header/],
-  ])('%j is refused with the field and the rule', async (query, text) => {
+  ])('%j is refused with field and rule', async (query, text) => {
     await expect(ask(query)).rejects.toThrow(text);
   });
 
-  it('fields picks what is asked for, single metrics and tags included', async () => {
+  it('fields selects fields, including single metrics and tags', async () => {
     const { items } = await ask({ fields: 'name,metrics.accuracy,metrics.nope,tags.team', name: 'alpha' });
     expect(items).toEqual([
       { name: 'alpha', metrics: { accuracy: 0.9 }, tags: { team: 'x' } },
@@ -109,20 +109,20 @@ describe('lists of model versions', () => {
     ]);
   });
 
-  it('a page token of another order is refused, because it would skip or repeat', async () => {
+  it('a page token of another order is refused', async () => {
     const { nextPageToken } = await ask({ limit: '1' });
     await expect(ask({ page_token: nextPageToken ?? '', order_by: 'version' })).rejects.toThrow(
       /keep order_by while paging/,
     );
   });
 
-  it('the same question is answered with the same bytes, made once', async () => {
+  it('the same query returns the same cached bytes', async () => {
     const [a, b] = await Promise.all([lists.versions(snapshot.versions, {}), lists.versions(snapshot.versions, {})]);
     expect(a.json).toBe(b.json);
     expect((await ask({ limit: '1' })).tag).not.toBe(a.tag);
   });
 
-  it('no list is longer than MAX_MODELS_RETURNED, and the total is still told', async () => {
+  it('no page exceeds MAX_MODELS_RETURNED, and the total is reported', async () => {
     const two = createLists(2, aliasTable);
     const answer = await two.versions(snapshot.versions, { limit: '50' });
     expect(JSON.parse(answer.json.toString())).toHaveLength(2);
@@ -130,7 +130,7 @@ describe('lists of model versions', () => {
     expect(answer.nextPageToken).not.toBeNull();
   });
 
-  it('experiments are in the order of their ids, however long', async () => {
+  it('experiments are sorted by numeric id of any length', async () => {
     const { json } = await lists.experiments(snapshot.experiments, { fields: 'experiment_id' });
     expect(JSON.parse(json.toString())).toEqual([
       { experiment_id: '9' },
@@ -139,7 +139,7 @@ describe('lists of model versions', () => {
     ]);
   });
 
-  it('paging through any list by any order gives everything once, even when the list changes in between', async () => {
+  it('paging returns everything once, even if the list changes meanwhile', async () => {
     const item = fc.record({
       name: fc.constantFrom('a', 'b', 'ü', 'c/d'),
       version: fc.integer({ min: 1, max: 12 }).map(String),

@@ -17,19 +17,19 @@ async function saved(): Promise<{ path: string; bytes: Buffer }> {
 }
 
 describe('the cache file', () => {
-  it('gives back what was saved', async () => {
+  it('is read back as saved', async () => {
     const { path } = await saved();
     expect(await loadCache(path, 'abc')).toEqual({ status: 'loaded', rows, readAt: about.readAt, rounds: 7 });
   });
 
-  it('is replaced whole and leaves no temporary file behind', async () => {
+  it('is replaced as a whole, without temporary files', async () => {
     const { path } = await saved();
     await saveCache(path, { ...rows, versions: [] }, about);
     expect(await readdir(join(path, '..'))).toEqual(['registry.jsonl']);
     expect(await loadCache(path, 'abc')).toMatchObject({ status: 'loaded', rows: { versions: [] } });
   });
 
-  it('of another source, another program or another schema is not used, and says why', async () => {
+  it('of another source, program or schema is ignored with the reason', async () => {
     const { path, bytes } = await saved();
     expect(await loadCache(path, 'other')).toMatchObject({
       status: 'unusable',
@@ -39,13 +39,13 @@ describe('the cache file', () => {
     expect(await decodeCache(Buffer.from('{"hello":"world"}\n'), 'abc')).toMatchObject({ reason: 'foreign' });
     expect(await decodeCache(bytes.subarray(0, bytes.length - 40), 'abc')).toMatchObject({
       reason: 'corrupt',
-      why: 'its end is missing',
+      why: 'it is truncated',
     });
     expect(await decodeCache(Buffer.alloc(0), 'abc')).toMatchObject({ reason: 'corrupt', why: 'it is empty' });
     expect(await loadCache(join(path, '..', 'none'), 'abc')).toEqual({ status: 'missing' });
   });
 
-  it('any damage is noticed: the whole registry or nothing, never half a model, never a crash', async () => {
+  it('is complete or ignored, whatever its damage', async () => {
     const { bytes } = await saved();
     const damage = fc.oneof(
       fc.record({ kind: fc.constant('cut' as const), at: fc.nat(bytes.length - 1) }),
@@ -77,7 +77,7 @@ describe('the cache file', () => {
     );
   });
 
-  it('random bytes are never a registry', async () => {
+  it('is never read from random bytes', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.uint8Array({ maxLength: 500 }),
@@ -86,7 +86,7 @@ describe('the cache file', () => {
     );
   });
 
-  it('a folder in its place is said, not thrown', async () => {
+  it('is ignored with the reason if it is a folder', async () => {
     const folder = temporaryFolder();
     await writeFile(join(folder, 'x'), '');
     expect(await loadCache(folder, 'abc')).toMatchObject({ status: 'unusable', reason: 'corrupt' });

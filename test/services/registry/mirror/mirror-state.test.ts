@@ -30,7 +30,7 @@ function stateOver(origin: 'mlflow' | 'sample' = 'mlflow') {
 }
 
 describe('createMirrorState', () => {
-  it('tells subscribers of a swap one after the other, the first before swap returns to its caller', async () => {
+  it('notifies subscribers of a swap in order, the first before swap returns', async () => {
     const { state, read } = stateOver();
     const told: string[] = [];
     const gate = Promise.withResolvers<void>();
@@ -49,7 +49,7 @@ describe('createMirrorState', () => {
     expect(state.ageMs()).toBe(4_000);
   });
 
-  it('changes nothing and tells nobody where another snapshot took the place of the expected one', async () => {
+  it('changes nothing if another snapshot replaced the expected one', async () => {
     const { state, read } = stateOver();
     await state.swap(read(1_000));
     const told: number[] = [];
@@ -61,7 +61,7 @@ describe('createMirrorState', () => {
     expect(told).toEqual([3_000]);
   });
 
-  it('is connected by a read, disconnected by a failure, which is news once, and keeps answering meanwhile', async () => {
+  it('is connected by a read, disconnected by a failure, and still answers', async () => {
     const { state, read } = stateOver();
     expect([state.connected(), state.lastError(), state.ageMs()]).toEqual([null, null, null]);
     await state.swap(read(1_000, { cause: 'shared' }));
@@ -75,7 +75,7 @@ describe('createMirrorState', () => {
     expect([state.connected(), state.lastError(), state.rounds()]).toEqual([true, null, 1]);
   });
 
-  it('closes the sample when the registry takes its place, and never the configured source', async () => {
+  it('closes the sample when the registry replaces it, and never the configured source', async () => {
     const { state, read, source, closed } = stateOver();
     const sample = sourceNamed('sample');
     await state.swap(read(1_000, { cause: 'sample', source: sample.source, origin: 'sample' }));
@@ -85,7 +85,7 @@ describe('createMirrorState', () => {
   });
 });
 
-it('keeps the revision that was published while createRefresher read models by name', async () => {
+it('keeps the revision published during a read by name', async () => {
   const { state, read, source } = stateOver();
   await state.swap(read(1_000));
   const reader = {

@@ -70,7 +70,7 @@ async function mirrorOf(source: RegistrySource | null, more: Partial<MirrorOptio
 }
 
 describe('the mirror', () => {
-  it('is ready at once from a cache file, with its true age, before the source is asked', async () => {
+  it('is ready from a cache file with its age before the source is read', async () => {
     const source = toySource(manyRows(3, 2));
     const first = await mirrorOf(source);
     await first.mirror.refresh();
@@ -86,7 +86,7 @@ describe('the mirror', () => {
     expect(second.mirror.status().snapshot?.versions).toHaveLength(6);
   });
 
-  it('an old cache is served and called stale until it is refreshed', async () => {
+  it('serves an old cache, marked stale, until it is refreshed', async () => {
     const first = await mirrorOf(toySource(manyRows(1, 1)));
     await first.mirror.refresh();
     await first.clock.advance(25 * hour);
@@ -98,7 +98,7 @@ describe('the mirror', () => {
     expect(second.mirror.status().snapshot?.versions).toHaveLength(2);
   });
 
-  it('keeps serving when the source goes down, and says so', async () => {
+  it('keeps serving when the source fails, and reports it', async () => {
     const source = toySource(manyRows(2, 1));
     const { mirror, clock } = await mirrorOf(source);
     await mirror.refresh();
@@ -117,7 +117,7 @@ describe('the mirror', () => {
     expect(mirror.status()).toMatchObject({ connection: 'connected', stale: false, lastError: null });
   });
 
-  it('refreshes asked for at the same time are one read', async () => {
+  it('merges concurrent refreshes into one read', async () => {
     const source = toySource(manyRows(1, 1));
     const { mirror } = await mirrorOf(source);
     const [a, b] = await Promise.all([mirror.refresh(), mirror.refresh()]);
@@ -125,7 +125,7 @@ describe('the mirror', () => {
     expect(source.reads).toBe(1);
   });
 
-  it('a read-through never joins a read that began before it was asked', async () => {
+  it('never joins a read-through with an earlier read', async () => {
     const source = toySource(manyRows(1, 1));
     let open = () => {};
     source.gate = new Promise((resolve) => {
@@ -140,7 +140,7 @@ describe('the mirror', () => {
     expect(source.reads).toBe(2);
   });
 
-  it('a snapshot is never changed: who holds one keeps what it had', async () => {
+  it('never changes a snapshot in use', async () => {
     const source = toySource(manyRows(2, 2));
     const { mirror } = await mirrorOf(source);
     const before = await mirror.refresh();
@@ -150,7 +150,7 @@ describe('the mirror', () => {
     expect(mirror.status().snapshot?.versions).toHaveLength(1);
   });
 
-  it('"unchanged" keeps the snapshot and makes it young again', async () => {
+  it('keeps the snapshot and renews its age if "unchanged"', async () => {
     const source = toySource(manyRows(2, 1));
     const { mirror, clock } = await mirrorOf(source);
     const before = await mirror.refresh();
@@ -161,7 +161,7 @@ describe('the mirror', () => {
     expect(mirror.status().ageMs).toBe(0);
   });
 
-  it('finished runs are read again at every n-th refresh, those of monitored versions at each', async () => {
+  it('reads finished runs again at every n-th refresh, monitored ones at each', async () => {
     const source = toySource(manyRows(1, 1));
     const { mirror } = await mirrorOf(source, { monitoredRunIds: async () => new Set(['watched']) });
     for (let round = 0; round < 5; round += 1) await mirror.refresh();
@@ -169,29 +169,29 @@ describe('the mirror', () => {
     expect(source.known.map((known) => known?.reread('watched') ?? null)).toEqual([null, true, true, true, true]);
   });
 
-  it('a refresh that takes too long is given up, with the setting in the message', async () => {
+  it('aborts a slow refresh, and names the setting', async () => {
     const source = toySource(manyRows(1, 1));
     source.gate = new Promise(() => {});
     const { mirror } = await mirrorOf(source, { timeoutMs: 20 });
-    await expect(mirror.refresh()).rejects.toThrow('could not be read within 0.02 s (CACHE_TIMEOUT_SECONDS)');
+    await expect(mirror.refresh()).rejects.toThrow('within 0.02 s (CACHE_TIMEOUT_SECONDS)');
   });
 
   it.each([
     ['corrupt', 'half a fi'],
     ['foreign', '{"format":"something else"}\n{"sha256":"x"}\n'],
-  ])('a %s cache file is set aside with a clear log line, and the tower starts anyway', async (_reason, content) => {
+  ])('ignores a %s cache file with a log line, and starts', async (_reason, content) => {
     const { mirror, folder, logText } = await mirrorOf(toySource(manyRows(1, 1)));
     mkdirSync(join(folder, 'cache'));
     writeFileSync(join(folder, 'cache', 'registry.jsonl'), content);
     await mirror.start();
     expect(mirror.status().snapshot).toBeNull();
-    expect(logText()).toMatch(/the cache file is not used: ./);
+    expect(logText()).toMatch(/ignoring the cache file: ./);
     expect(readdirSync(join(folder, 'cache'))).toEqual([expect.stringMatching(/^registry\.jsonl\.(corrupt|foreign)$/)]);
     await mirror.refresh();
     expect(mirror.status().snapshot?.versions).toHaveLength(1);
   });
 
-  it('a cache that cannot be written is said and does not stop the refresh', async () => {
+  it('reports a cache that cannot be written, and completes the refresh', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'file'), '');
     const { mirror, logText } = await mirrorOf(toySource(manyRows(1, 1)), {
@@ -207,7 +207,7 @@ describe('the mirror', () => {
 describe('sample data', () => {
   const openSample = async () => toySource(manyRows(4, 1), 'sample');
 
-  it('stands in for a server that cannot be reached, is never persisted, and goes at the first answer', async () => {
+  it('is served while a server is unreachable, is never cached, and ends with its first answer', async () => {
     const source = toySource(manyRows(1, 1));
     source.down = true;
     const { mirror, cachePath, logText } = await mirrorOf(source, { openSample });
@@ -224,7 +224,7 @@ describe('sample data', () => {
     expect(source.known.at(-1)).toBeNull();
   });
 
-  it('never takes the place of a real cache, however stale', async () => {
+  it('never replaces a real cache, however stale', async () => {
     const first = await mirrorOf(toySource(manyRows(1, 1)));
     await first.mirror.refresh();
     await first.clock.advance(1000 * hour);

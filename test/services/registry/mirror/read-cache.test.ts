@@ -5,8 +5,8 @@ import { createRunCount } from '#services/registry/mirror/run-count.ts';
 import type { RegistrySource } from '#services/registry/sources/source.ts';
 import { handClock, noSignal } from '../../../support/sources.ts';
 
-describe('reads on demand', () => {
-  it('are reused while fresh, read again after, and bridged with their age when the source is down', async () => {
+describe('on-demand reads', () => {
+  it('are cached, refreshed, and served with their age while the source is down', async () => {
     const clock = handClock();
     let known = false;
     const reads = createReadCache<number>({ freshMs: 1000, maxItems: 10, clock, isDown: () => known });
@@ -36,7 +36,7 @@ describe('reads on demand', () => {
     ).rejects.toThrow('gone');
   });
 
-  it('of one key at one time are one read, and only so many are kept', async () => {
+  it('of one key are merged, and the cache has a maximum size', async () => {
     const clock = handClock();
     const reads = createReadCache<string>({ freshMs: 1000, maxItems: 5, clock, isDown: () => false });
     let calls = 0;
@@ -53,7 +53,7 @@ describe('reads on demand', () => {
   });
 });
 
-describe('counting runs', () => {
+describe('the run count', () => {
   const counts: Record<string, number> = { a: 3, b: 4 };
   const sourceThat = (fails: () => boolean) =>
     ({
@@ -63,7 +63,7 @@ describe('counting runs', () => {
       },
     }) as unknown as RegistrySource;
 
-  it('says null until every experiment was counted, and takes up where it stopped', async () => {
+  it('is null until every experiment was counted, and resumes', async () => {
     const count = createRunCount(handClock());
     let failing = true;
     const source = sourceThat(() => failing);
@@ -75,7 +75,7 @@ describe('counting runs', () => {
     expect(count.total()).toMatchObject({ total: 7, status: 'complete' });
   });
 
-  it('keeps the old total while a new round is under way, and forgets it with the source', async () => {
+  it('keeps the old total during a new count, and is reset with the source', async () => {
     const count = createRunCount(handClock());
     const source = sourceThat(() => false);
     await count.step(source, ['a'], noSignal);

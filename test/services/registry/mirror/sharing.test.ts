@@ -88,8 +88,8 @@ const seen = (mirror: Mirror): World =>
     ]),
   );
 
-describe('towers that share what they read', () => {
-  it('follow each other: the whole, and models by name', async () => {
+describe('instances that share snapshots', () => {
+  it('follow each other: whole snapshots and models by name', async () => {
     const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
     const [a, b] = [await towerOver(store, world, clock), await towerOver(store, world, clock)];
     await a.refresh();
@@ -109,7 +109,7 @@ describe('towers that share what they read', () => {
     expect(b.status().snapshot?.readAt).toBeGreaterThan(before?.readAt ?? 0);
   });
 
-  it('lose none of two models that two of them read by name before they heard of each other', async () => {
+  it('keep both of two models that two of them read by name concurrently', async () => {
     const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
     const [a, b] = [await towerOver(store, world, clock), await towerOver(store, world, clock)];
     await a.refresh();
@@ -122,7 +122,7 @@ describe('towers that share what they read', () => {
     expect([seen(a), seen(b)]).toEqual([world, world]);
   });
 
-  it('follow each other while the source does not answer one of them, without losing what that one read', async () => {
+  it('follow each other while one cannot reach the source', async () => {
     const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
     let reads = 0;
     const readsModels = () => {
@@ -149,7 +149,7 @@ describe('towers that share what they read', () => {
     expect([seen(b), reads]).toEqual([{ x: 2, y: 3 }, 2]);
   });
 
-  it('do not go back in time when a model is read by name while the whole is written down', async () => {
+  it('never go back if a model is read by name during publication', async () => {
     const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
     let hold: Promise<void> = Promise.resolve();
     const swapped = Promise.withResolvers<void>();
@@ -172,7 +172,7 @@ describe('towers that share what they read', () => {
     expect(seen(a)).toEqual(world);
   });
 
-  it('keep what another one read by name while one read the whole', async () => {
+  it('keep models that another instance read by name during a full read', async () => {
     const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
     const [gate, begun] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     let slow = false;
@@ -196,20 +196,20 @@ describe('towers that share what they read', () => {
     expect([seen(a), seen(b)]).toEqual([world, world]);
   });
 
-  it('read by themselves where for 15 s nobody left them anything they can use', async () => {
+  it('read themselves if no usable snapshot arrives within 15 s', async () => {
     const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1 }, handClock()];
     const other = await towerOver(store, { z: 9 }, clock, { fingerprint: 'other' });
     await other.refresh();
     const a = await towerOver(store, world, clock);
     await a.follow();
     expect(a.status().snapshot).toBeNull();
-    expect(a.logText()).toContain('another tower over this store reads the registry from another source');
+    expect(a.logText()).toContain('another instance of this store reads the registry from another source');
     await clock.advance(15_000);
     await a.follow();
     expect(seen(a)).toEqual(world);
   });
 
-  it('never see a model older than before, and all see the newest that anyone read', async () => {
+  it('never see an older model than before, and all see the newest', async () => {
     const op = fc.oneof(
       fc.record({ do: fc.constant('move' as const), model: fc.constantFrom('x', 'y', 'z') }),
       fc.record({ do: fc.constant('whole' as const), tower: fc.nat(2) }),
@@ -255,7 +255,7 @@ describe('towers that share what they read', () => {
   });
 });
 
-it('a whole look that began before another tower saw a change does not tell it backwards', async () => {
+it('ignore a full read that started before another instance saw a change', async () => {
   const folder = temporaryFolder();
   const [follower, leader] = [journalIn(folder), journalIn(folder)];
   const [one, two, three] = [rowsOf({ x: 1 }), rowsOf({ x: 2 }), rowsOf({ x: 3 })];

@@ -5,33 +5,28 @@ import { type GateRule, readGateRules } from '#services/registry/promotion/gate-
 import { judging, pair, version } from '../../../support/promotion.ts';
 import { temporaryFolder } from '../../../support/tower.ts';
 
-describe('the gate', () => {
+describe('the promotion gate', () => {
   it.each<[string, GateRule, boolean, RegExp]>([
-    [
-      'a metric above its bound',
-      { metric: 'accuracy', min: 0.92 },
-      true,
-      /^accuracy is 0.92, at least 0.92 is wanted$/,
-    ],
-    ['a metric below its bound', { metric: 'accuracy', min: 0.93 }, false, /at least 0.93 is wanted/],
-    ['a metric over its limit', { metric: 'loss', max: 0.5 }, false, /at most 0.5 is wanted/],
+    ['a metric above its bound', { metric: 'accuracy', min: 0.92 }, true, /^accuracy is 0.92, minimum 0.92$/],
+    ['a metric below its bound', { metric: 'accuracy', min: 0.93 }, false, /minimum 0.93/],
+    ['a metric over its limit', { metric: 'loss', max: 0.5 }, false, /maximum 0.5/],
     ['a metric that is not there', { metric: 'shoe', min: 0 }, false, /^version 2 has no value of shoe$/],
     ['better than the baseline', { metric: 'accuracy', max_loss: 0 }, true, /higher is better$/],
-    ['worse than the baseline', { metric: 'loss', max_loss: 0.05 }, false, /worse by 0.1, at most 0.05 is allowed$/],
+    ['worse than the baseline', { metric: 'loss', max_loss: 0.05 }, false, /worse by 0.1, maximum 0.05$/],
     ['worse by exactly what is allowed', { metric: 'loss', max_loss: 0.1 }, true, /lower is better$/],
     ['worse by exactly the per cent allowed', { metric: 'loss', max_loss_pct: 20 }, true, /lower is better$/],
-    ['worse by more per cent', { metric: 'loss', max_loss_pct: 19 }, false, /at most 0.095 is allowed$/],
+    ['worse by more per cent', { metric: 'loss', max_loss_pct: 19 }, false, /maximum 0.095$/],
     [
       'a metric nobody knows the direction of',
       { metric: 'odd', max_loss: 5 },
       false,
-      /^whether more odd is better is not known/,
+      /^the better direction of odd is unknown/,
     ],
     ['a metric the baseline lacks', { metric: 'new', max_loss: 5 }, false, /^version 2 has no value of new$/],
-    ['a tag', { tag: 'ok' }, true, /^the tag ok is "yes"$/],
-    ['a tag with its value', { tag: 'ok', equals: 'no' }, false, /^the tag ok is "yes", not "no"$/],
-    ['a tag that is missing', { tag: 'constructor' }, false, /^there is no tag constructor$/],
-    ['an owner, on the model', { owner: true }, true, /^the tag Team names an owner$/],
+    ['a tag', { tag: 'ok' }, true, /^tag ok is "yes"$/],
+    ['a tag with its value', { tag: 'ok', equals: 'no' }, false, /^tag ok is "yes", must be "no"$/],
+    ['a tag that is missing', { tag: 'constructor' }, false, /^tag constructor is missing$/],
+    ['an owner, on the model', { owner: true }, true, /^tag Team names an owner$/],
     ['young enough', { max_age_days: 10 }, true, /^it is 10 days old$/],
     ['too old', { max_age_days: 9 }, false, /^it is 10 days old$/],
     ['too fresh', { min_age_hours: 241 }, false, /^it is 240 hours old$/],
@@ -45,13 +40,13 @@ describe('the gate', () => {
     expect(result.rules).toEqual([{ rule, passed, reason: expect.stringMatching(reason) }]);
   });
 
-  it('fails where one rule fails, and gives the reason of each', async () => {
+  it('fails if one rule fails, with the reason of each', async () => {
     const { gate } = await judging(pair);
     const result = await gate([{ metric: 'accuracy', min: 0.5 }, { tag: 'missing' }]);
     expect(result).toMatchObject({ status: 'fail', rules: [{ passed: true }, { passed: false }] });
   });
 
-  it('judges what MLflow has now, not what it had', async () => {
+  it('evaluates the current state in MLflow', async () => {
     const { gate, fake } = await judging(pair);
     const second = fake.registry.versions.find((item) => item['version'] === '2') ?? {};
     second['tags'] = [];
@@ -59,22 +54,22 @@ describe('the gate', () => {
     second['tags'] = [{ key: 'ok', value: 'yes' }];
   });
 
-  it('does not pass what cannot be looked at now', async () => {
+  it('does not pass if MLflow is unreachable', async () => {
     const { gate, fake } = await judging(pair);
     await fake.close();
     const result = await gate([{ metric: 'accuracy', min: 0.5 }]);
     expect(result).toMatchObject({
       status: 'fail',
-      rules: [{ passed: false, reason: expect.stringMatching(/^this was judged from memory/) }, { passed: true }],
+      rules: [{ passed: false, reason: expect.stringMatching(/^evaluated from memory/) }, { passed: true }],
     });
   });
 
-  it('has no baseline where nothing else is in production', async () => {
+  it('has no baseline if no other version is in production', async () => {
     const { gate } = await judging({ ...pair, versions: [version('1'), version('2')] });
     expect(await gate([{ metric: 'accuracy', max_loss: 1 }])).toMatchObject({
       baseline: null,
       status: 'fail',
-      rules: [{ reason: 'there is no baseline: no other version is in production' }],
+      rules: [{ reason: 'no baseline: no other version is in production' }],
     });
     expect(await gate([{ metric: 'accuracy', max_loss: 1 }], { baseline: '1' })).toMatchObject({
       baseline: '1',
@@ -82,7 +77,7 @@ describe('the gate', () => {
     });
   });
 
-  it('is never against itself, and takes no baseline from the address', async () => {
+  it('never compares a version with itself', async () => {
     const { app } = await judging(pair);
     const payload = { rules: [{ metric: 'accuracy', max_loss: 0 }] };
     const itself = await app.inject({
@@ -90,11 +85,11 @@ describe('the gate', () => {
       url: '/model/DNA/2/gate',
       payload: { ...payload, baseline: '2' },
     });
-    expect(itself.json()).toMatchObject({ detail: 'baseline must be another version than the one that is judged' });
+    expect(itself.json()).toMatchObject({ detail: 'baseline must differ from the evaluated version' });
     expect((await app.inject({ method: 'POST', url: '/model/DNA/2/gate?baseline=1', payload })).statusCode).toBe(400);
   });
 
-  it('takes its rules from a file', async () => {
+  it('reads rules from a file', async () => {
     const file = join(temporaryFolder(), 'gate.yaml');
     writeFileSync(file, 'rules:\n  - metric: accuracy\n    max_loss_pct: 1\n  - owner: true\n');
     const { app } = await judging(pair, { GATE_RULES_FILE: file });
@@ -105,11 +100,11 @@ describe('the gate', () => {
   });
 
   it.each([
-    ['rules: []', /must hold one rule at least/],
+    ['rules: []', /must have at least one rule/],
     ['- metric: x', /rule 1 must be one of \{metric, min\}/],
     ['- owner: true\n- shoe: 1', /rule 2 must be one of/],
-    ['{', /is neither YAML nor JSON/],
-    ['rules: 7', /must be a list of rules/],
+    ['{', /is neither valid YAML nor JSON/],
+    ['rules: 7', /must be an array of rules/],
   ])('refuses a file of %j', async (text, problem) => {
     const file = join(temporaryFolder(), 'gate.yaml');
     writeFileSync(file, text);

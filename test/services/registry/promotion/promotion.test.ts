@@ -5,7 +5,7 @@ import type { FakeRegistry } from '../../../fakes/mlflow.ts';
 import { day, judging, now, pair, run, version } from '../../../support/promotion.ts';
 
 describe('compare', () => {
-  it('says of each metric what is better, and of params and tags what differs', async () => {
+  it('reports the better value of each metric, and differing params and tags', async () => {
     const { get } = await judging(pair);
     const comparison = await get<Comparison>('/model/DNA/compare');
     expect(comparison).toMatchObject({
@@ -29,15 +29,10 @@ describe('compare', () => {
   });
 
   it.each([
-    ['another dataset', ['other', 'aa'], 'warn', 'they were measured on other datasets: holdout and other'],
-    [
-      'the same dataset that changed',
-      ['holdout', 'bb'],
-      'warn',
-      'holdout has changed between the two runs (another digest)',
-    ],
-    ['no dataset', undefined, 'unknown', 'MLflow has no dataset recorded for both runs'],
-  ] as const)('warns of %s', async (_what, dataset, comparable, reason) => {
+    ['another dataset', ['other', 'aa'], 'warn', 'they were measured on different datasets: holdout and other'],
+    ['the same dataset that changed', ['holdout', 'bb'], 'warn', 'the digest of holdout differs between the two runs'],
+    ['no dataset', undefined, 'unknown', 'MLflow has no dataset for both runs'],
+  ] as const)('warns about %s', async (_what, dataset, comparable, reason) => {
     const [old] = pair.runs;
     const { get } = await judging({
       ...pair,
@@ -46,19 +41,19 @@ describe('compare', () => {
     expect(await get('/model/DNA/compare')).toMatchObject({ comparable, comparable_reason: reason });
   });
 
-  it('goes on without params while MLflow is down, and says so', async () => {
+  it('works without params while MLflow is down, with a warning', async () => {
     const { get, fake } = await judging(pair);
     await fake.close();
     const comparison = await get<Comparison>('/model/DNA/compare');
     expect(comparison).toMatchObject({
       params: null,
-      params_reason: expect.stringMatching(/^the runs cannot be read: MLflow cannot be reached/),
+      params_reason: expect.stringMatching(/^cannot read the runs: cannot reach MLflow/),
       comparable: 'unknown',
     });
     expect(comparison.metrics).toHaveLength(5);
   });
 
-  it('takes the direction somebody has settled', async () => {
+  it('uses the configured direction', async () => {
     const { get } = await judging(pair, { METRICS_LOWER_IS_BETTER: 'odd', METRICS_HIGHER_IS_BETTER: 'LOSS' });
     const better = Object.fromEntries(
       (await get<Comparison>('/model/DNA/compare')).metrics.map((item) => [item.name, item.better]),
@@ -115,7 +110,7 @@ describe('hygiene', () => {
     runs: [run('1', { a: 1 }), run('4', {}), run('9', { a: 1 })],
   };
 
-  it('finds what is wrong or missing where it matters', async () => {
+  it('reports findings of versions in production and staging', async () => {
     const { app, get } = await judging(messy);
     await app.inject({
       method: 'POST',
@@ -124,41 +119,41 @@ describe('hygiene', () => {
     });
     const report = await get<HygieneReport>('/models/hygiene');
     expect(report.findings.map((item) => `${item.kind} ${item.name} ${item.version ?? '-'}: ${item.detail}`)).toEqual([
-      'dangling_alias DNA 9: the alias gone points at version 9, which is gone',
-      'several_production_versions DNA -: versions 2, 3 are in production at once',
+      'dangling_alias DNA 9: alias gone points at version 9, which was deleted',
+      'several_production_versions DNA -: versions 2, 3 are in production at the same time',
       'missing_run DNA 2: it was registered without a run',
-      'missing_run DNA 3: its run lost is gone',
-      'unmonitored_production DNA 2: it is in production and not monitored',
-      'unmonitored_production DNA 3: it is in production and not monitored',
+      'missing_run DNA 3: its run lost does not exist',
+      'unmonitored_production DNA 2: in production but not monitored',
+      'unmonitored_production DNA 3: in production but not monitored',
       'no_metrics DNA 4: its run has no metrics',
-      'no_owner DNA 2: neither it nor its model has a tag owner, team, maintainer',
-      'no_owner DNA 3: neither it nor its model has a tag owner, team, maintainer',
-      'no_owner DNA 4: neither it nor its model has a tag owner, team, maintainer',
+      'no_owner DNA 2: neither the version nor its model has a tag owner, team, maintainer',
+      'no_owner DNA 3: neither the version nor its model has a tag owner, team, maintainer',
+      'no_owner DNA 4: neither the version nor its model has a tag owner, team, maintainer',
       'no_description DNA -: the model has no description',
     ]);
     expect(report).toMatchObject({ checked_models: 2, checked_versions: 4, counts: { no_owner: 3, stale_model: 0 } });
   });
 
-  it('looks at every version where that is asked for', async () => {
+  it('checks every version on request', async () => {
     const { get } = await judging(messy);
     const report = await get<HygieneReport>('/models/hygiene?scope=all&kind=stage_alias_conflict');
     expect(report.findings).toMatchObject([
-      { version: '1', detail: 'its stage is Archived, its aliases (champion) say Production' },
+      { version: '1', detail: 'its stage is Archived, but its aliases (champion) mean Production' },
     ]);
     expect(report.counts.missing_run).toBe(3);
   });
 
-  it('calls stale what has been in production for long', async () => {
+  it('reports a version in production unchanged for too long', async () => {
     const { get } = await judging({
       versions: [version('1', { current_stage: 'Production', creation_timestamp: now - 181 * day })],
       runs: [run('1', { a: 1 })],
     });
     expect((await get<HygieneReport>('/models/hygiene?kind=stale_model')).findings).toMatchObject([
-      { name: 'DNA', detail: 'what is in production was made 181 days ago (more than 180)' },
+      { name: 'DNA', detail: 'the version in production was created 181 days ago (more than 180)' },
     ]);
   });
 
-  it('pages', async () => {
+  it('is paginated', async () => {
     const { app } = await judging(messy);
     const first = await app.inject('/models/hygiene?limit=8');
     expect(first.headers['x-total-count']).toBe('12');

@@ -22,7 +22,7 @@ const model = (name: string, aliases: Record<string, string> = {}, tags: Record<
 });
 
 describe('a snapshot', () => {
-  it('sorts versions as numbers: 10 comes after 9', async () => {
+  it('sorts versions numerically: 10 after 9', async () => {
     const versions = ['10', '9', '2', '1'].map((version) => versionRow({ version }));
     expect((await buildSnapshot(rowsOf({ versions }), 0, aliasTable)).versions.map((item) => item.version)).toEqual([
       '1',
@@ -32,7 +32,7 @@ describe('a snapshot', () => {
     ]);
   });
 
-  it('leaves out versions that raw stores mark as deleted, and names the alias they left', async () => {
+  it('leaves out versions marked as deleted, and reports dangling aliases', async () => {
     const versions = [
       versionRow({ version: '1' }),
       versionRow({ version: '2', currentStage: 'Deleted_Internal', source: 'REDACTED-SOURCE-PATH' }),
@@ -46,12 +46,12 @@ describe('a snapshot', () => {
     expect(snapshot.danglingAliases).toEqual([{ name: 'model', alias: 'old', version: '2' }]);
   });
 
-  it('two Production versions of one model are both in production', async () => {
+  it('has several Production versions of one model', async () => {
     const versions = ['1', '2'].map((version) => versionRow({ version, currentStage: 'Production' }));
     expect((await buildSnapshot(rowsOf({ versions }), 0, aliasTable)).byStage.Production).toHaveLength(2);
   });
 
-  it('a version whose run is gone has no metrics rather than wrong ones', async () => {
+  it('has no metrics for a version whose run was deleted', async () => {
     const versions = [versionRow({ runId: 'gone' }), versionRow({ version: '2', runId: 'here' })];
     const snapshot = await buildSnapshot(
       rowsOf({ versions, runs: [runRow({ runId: 'here', deleted: true, metrics: { a: 1 } })] }),
@@ -67,7 +67,7 @@ describe('a snapshot', () => {
     [{ task: 'binary classification' }, 'classifier'],
     [{ task: 'ranking' }, null],
     [{}, null],
-  ])('tags %j say that it is a %s', async (tags, type) => {
+  ])('derives from tags %j the type %s', async (tags, type) => {
     const snapshot = await buildSnapshot(
       rowsOf({ versions: [versionRow({ tags: tags as Record<string, string> })] }),
       0,
@@ -76,7 +76,7 @@ describe('a snapshot', () => {
     expect(snapshot.versions[0]?.modelType).toBe(type);
   });
 
-  it('holds each version once, indexed by name and stage, whatever the names', async () => {
+  it('has each version once, indexed by name and stage, for any names', async () => {
     const version = fc.record({
       name: fc.string({ unit: 'grapheme', minLength: 1 }),
       version: fc.integer({ min: 1, max: 20 }).map(String),

@@ -14,11 +14,11 @@ describe('effective stage', () => {
     ['None', ['product-tests'], 'None', 'none'],
     ['None', ['my-alias'], 'None', 'none'],
     ['None', [], 'None', 'none'],
-  ] as const)('stage %s with aliases %j is %s, from %s', (current, aliases, stage, source) => {
+  ] as const)('of stage %s with aliases %j is %s, from %s', (current, aliases, stage, source) => {
     expect(effectiveStage(current, [...aliases], aliasTable)).toEqual({ stage, source });
   });
 
-  it('a stage that is set always wins, whatever the aliases', () => {
+  it('prefers a stage to aliases', () => {
     fc.assert(
       fc.property(fc.constantFrom(...stages.slice(1)), fc.array(fc.string()), (stage, aliases) => {
         expect(effectiveStage(stage, aliases, aliasTable)).toEqual({ stage, source: 'stage' });
@@ -26,7 +26,7 @@ describe('effective stage', () => {
     );
   });
 
-  it('MLflow spells stages in one way, people in many', () => {
+  it('is derived from any spelling of an alias', () => {
     expect(['production', 'STAGING', 'none', 'Archived', 'whatever', ''].map(stageOf)).toEqual([
       'Production',
       'Staging',

@@ -12,7 +12,7 @@ const failure = async (promise: Promise<unknown>): Promise<TowerError> => {
   return error;
 };
 
-describe('trouble with MLflow is said in words', () => {
+describe('errors of MLflow', () => {
   const cases: [string, { status: number; type?: string; body?: string; headers?: Record<string, string> }, RegExp][] =
     [
       [
@@ -25,14 +25,14 @@ describe('trouble with MLflow is said in words', () => {
         { status: 403, type: 'text/plain', body: 'Invalid Host header - possible DNS rebinding attack detected' },
         /403: Invalid Host header/,
       ],
-      ['404 HTML', { status: 404, type: 'text/html', body: '<h1>Not Found</h1>' }, /path prefix missing or wrong/],
+      ['404 HTML', { status: 404, type: 'text/html', body: '<h1>Not Found</h1>' }, /check the path prefix/],
       ['405 HTML', { status: 405, type: 'text/html', body: '<h1>Not Allowed</h1>' }, /answered 405/],
       ['500 HTML', { status: 500, type: 'text/html', body: '<h1>Oops</h1>' }, /answered 500/],
       ['503 text', { status: 503, type: 'text/plain', body: 'artifacts only' }, /answered 503/],
       [
         'a login page with 200',
         { status: 200, type: 'text/html', body: '<html>Sign in</html>' },
-        /not JSON; is it the address of an MLflow server/,
+        /did not answer with JSON; is it the address of an MLflow server/,
       ],
       [
         'a redirect',
@@ -53,14 +53,14 @@ describe('trouble with MLflow is said in words', () => {
     expect(error.message).toMatch(text);
   });
 
-  it('nobody there', async () => {
+  it('include an unreachable server', async () => {
     const fake = await fakeMlflow();
     await fake.close();
     const error = await failure(sourceFor(fake.url).readRegistry(null, noSignal));
-    expect(error.message).toMatch(/MLflow cannot be reached \(ECONNREFUSED\)/);
+    expect(error.message).toMatch(/cannot reach MLflow \(ECONNREFUSED\)/);
   });
 
-  it('429 and 503 are tried again after the time the server names', async () => {
+  it('429 and 503 are retried after Retry-After', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const clock = instantClock();
     let refusals = 2;
@@ -71,7 +71,7 @@ describe('trouble with MLflow is said in words', () => {
     expect(clock.slept).toEqual([7000, 7000]);
   });
 
-  it('tries again with back-off, and gives up after the retries allowed', async () => {
+  it('are retried with backoff up to the maximum', async () => {
     const fake = await fakeMlflow(smallRegistry());
     fake.instead['experiments/search'] = { status: 502, type: 'text/html', body: '<h1>Bad Gateway</h1>' };
     const clock = instantClock();
@@ -89,18 +89,18 @@ describe('TLS', () => {
     cert: readFileSync(fixture('localhost-cert.pem'), 'utf8'),
   };
 
-  it('a certificate nobody vouches for is refused; with its authority named, or with checks off, it is taken', async () => {
+  it('refuses a self-signed certificate unless its authority is configured or verification is off', async () => {
     const fake = await fakeMlflow(smallRegistry(), own);
     expect((await failure(sourceFor(fake.url).readRegistry(null, noSignal))).message).toMatch(
-      /cannot be reached \(DEPTH_ZERO_SELF_SIGNED_CERT\)/,
+      /cannot reach MLflow \(DEPTH_ZERO_SELF_SIGNED_CERT\)/,
     );
     expect((await snapshotOf(sourceFor(fake.url, { caPath: fixture('localhost-cert.pem') }))).versions).toHaveLength(5);
     expect((await snapshotOf(sourceFor(fake.url, { insecureTls: true }))).versions).toHaveLength(5);
   });
 
-  it('a certificate file that cannot be read is named by its variable', () => {
+  it('names the setting of an unreadable certificate file', () => {
     expect(() => sourceFor('https://localhost', { caPath: '/nowhere.pem' })).toThrow(
-      'MLFLOW_TRACKING_SERVER_CERT_PATH: the file /nowhere.pem cannot be read (ENOENT)',
+      'MLFLOW_TRACKING_SERVER_CERT_PATH: cannot read /nowhere.pem (ENOENT)',
     );
   });
 });
@@ -124,7 +124,7 @@ describe('recorded answers of MLflow 3.11', () => {
     return { status: 200, type: 'application/json', body: found?.text ?? JSON.stringify(found?.json) };
   };
 
-  it('odd names, a dangling alias, deleted runs and NaN come through as they are', async () => {
+  it('odd names, a dangling alias, deleted runs and NaN are kept', async () => {
     const fake = await fakeMlflow();
     fake.instead['experiments/search'] = recorded('experiments/search', (item) => item.query?.['view_type'] === 'ALL');
     fake.instead['registered-models/search'] = recorded(
@@ -150,7 +150,7 @@ describe('recorded answers of MLflow 3.11', () => {
     expect(snapshot.models.has('Detox: CAT')).toBe(true);
   });
 
-  it('a bare NaN in the bulk history is read as no number', async () => {
+  it('a bare NaN in the bulk history is read as null', async () => {
     const fake = await fakeMlflow();
     fake.instead['get-history-bulk'] = recorded('get-history-bulk', (item) => item.text !== null);
     const points = await sourceFor(fake.url).readHistory(['x'], ['bad'], noSignal);

@@ -3,15 +3,15 @@ import { fakeMlflow } from '../../../fakes/mlflow.ts';
 import { smallRegistry } from '../../../fakes/small-registry.ts';
 import { noSignal, snapshotOf, sourceFor } from '../../../support/sources.ts';
 
-describe('reading a registry from MLflow', () => {
-  it('an empty server answers {} everywhere, and that is an empty registry', async () => {
+describe('the REST source', () => {
+  it('reads an empty registry from a server that answers {}', async () => {
     const fake = await fakeMlflow();
     const snapshot = await snapshotOf(sourceFor(fake.url));
     expect(snapshot.versions).toEqual([]);
     expect(snapshot.experiments).toEqual([]);
   });
 
-  it('aliases are joined from the models, stages win over aliases, dangling aliases are named', async () => {
+  it('joins aliases from models, prefers stages to aliases, reports dangling aliases', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const snapshot = await snapshotOf(sourceFor(fake.url));
     const facts = snapshot.versions.map((item) => [
@@ -32,7 +32,7 @@ describe('reading a registry from MLflow', () => {
     expect(snapshot.models.get('empty')?.versions).toEqual([]);
   });
 
-  it('NaN and infinity, sent as text, are null; a running run has no end', async () => {
+  it('reads NaN and infinity as null, and a running run without an end', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const { versions } = await snapshotOf(sourceFor(fake.url));
     expect(versions[0]?.run?.metrics).toEqual({ accuracy: 0.945, bad: null });
@@ -40,7 +40,7 @@ describe('reading a registry from MLflow', () => {
     expect(versions[2]?.run).toMatchObject({ status: 'RUNNING', endedAt: null });
   });
 
-  it('reads in bulk: the number of calls does not grow with the number of versions', async () => {
+  it('reads in bulk: the number of calls does not depend on the number of versions', async () => {
     const registry = smallRegistry();
     for (let i = 0; i < 350; i += 1) {
       registry.versions.push({ name: 'many', version: String(i + 1), run_id: `bulk${i}`, current_stage: 'None' });
@@ -55,10 +55,10 @@ describe('reading a registry from MLflow', () => {
     expect(snapshot.versions.filter((item) => item.run === null)).toHaveLength(1);
     expect(fake.calls.filter((call) => call.endsWith('runs/search'))).toHaveLength(4);
     expect(fake.calls).toHaveLength(8);
-    expect(fake.mostInFlight).toBeLessThanOrEqual(4);
+    expect(fake.maxInFlight).toBeLessThanOrEqual(4);
   });
 
-  it('experiment ids travel as text and max_results always, or MLflow answers nothing at all', async () => {
+  it('always sends experiment ids as strings and max_results', async () => {
     const registry = smallRegistry();
     const longId = '910234567890123456';
     registry.experiments = [{ experiment_id: longId, name: 'long', lifecycle_stage: 'active' }];
@@ -71,7 +71,7 @@ describe('reading a registry from MLflow', () => {
     expect(await source.readRuns(longId, 5, noSignal)).toHaveLength(3);
   });
 
-  it('stops at a repeated page token and at an empty page that has one', async () => {
+  it('stops at a repeated page token and at an empty page with a token', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const same = JSON.stringify({ model_versions: [{ name: 'DNA', version: '1' }], next_page_token: 'again' });
     fake.instead['model-versions/search'] = { status: 200, body: same };
@@ -81,7 +81,7 @@ describe('reading a registry from MLflow', () => {
     expect(fake.calls.filter((call) => call.endsWith('model-versions/search'))).toHaveLength(2);
   });
 
-  it('a version hidden by an edit between two pages is not lost, and a repeated one comes once', async () => {
+  it('neither loses nor repeats a version if one is deleted between pages', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const source = sourceFor(fake.url);
     const before = await source.readRegistry(null, noSignal);
@@ -101,7 +101,7 @@ describe('reading a registry from MLflow', () => {
     expect(new Set(keys).size).toBe(keys?.length);
   });
 
-  it('lists are asked for in a stable order', async () => {
+  it('requests lists in a stable order', async () => {
     const fake = await fakeMlflow(smallRegistry());
     await snapshotOf(sourceFor(fake.url));
     const orders = fake.requests
@@ -110,7 +110,7 @@ describe('reading a registry from MLflow', () => {
     expect(orders).toEqual(expect.arrayContaining([['name ASC'], ['name ASC', 'version_number ASC']]));
   });
 
-  it('alias and tag changes are seen although no timestamp moves', async () => {
+  it('detects alias and tag changes without a changed timestamp', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const source = sourceFor(fake.url);
     const first = await source.readRegistry(null, noSignal);
@@ -122,7 +122,7 @@ describe('reading a registry from MLflow', () => {
     expect(second?.versions[1]?.tags).toEqual({ validated: 'no' });
   });
 
-  it('metrics of finished runs are not read again, those of running and monitored ones are', async () => {
+  it('does not read metrics of finished runs again, except monitored ones', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const source = sourceFor(fake.url);
     const first = await source.readRegistry(null, noSignal);
@@ -134,7 +134,7 @@ describe('reading a registry from MLflow', () => {
     expect(accuracy).toEqual({ run1: 0.945, run2: 0.1, run3: 0.1 });
   });
 
-  it('prompts are dropped, whether the server filters them or not', async () => {
+  it('drops prompts, whether or not the server filters them', async () => {
     const registry = smallRegistry();
     const tags = [{ key: 'mlflow.prompt.is_prompt', value: 'true' }];
     registry.models.push({ name: 'a prompt', tags });
@@ -147,20 +147,20 @@ describe('reading a registry from MLflow', () => {
     expect([...snapshot.models.keys()]).toEqual(['DNA', 'aliased', 'empty']);
   });
 
-  it('a model search that gives nothing (2.21.2 to 2.22.0) does not hide the versions', async () => {
+  it('keeps versions if the model search returns nothing (2.21.2 to 2.22.0)', async () => {
     const fake = await fakeMlflow({ ...smallRegistry(), models: [] });
     const snapshot = await snapshotOf(sourceFor(fake.url));
     expect([...snapshot.models.keys()]).toEqual(['DNA', 'aliased']);
     expect(snapshot.byStage.Production.map((item) => item.name)).toEqual(['DNA']);
   });
 
-  it('a server without logged models (404 in HTML) has no values there, which is not an error', async () => {
+  it('accepts a server without logged models (404 in HTML)', async () => {
     const fake = await fakeMlflow(smallRegistry());
     fake.instead['/logged-models/m-1'] = { status: 404, type: 'text/html', body: '<h1>Not Found</h1>' };
     expect(await sourceFor(fake.url).readLoggedModel('m-1', noSignal)).toEqual([]);
   });
 
-  it('histories are read in bulk, a bare NaN included; without the bulk call one by one, always with max_results', async () => {
+  it('reads histories in bulk with bare NaN, else one by one with max_results', async () => {
     const fake = await fakeMlflow(smallRegistry());
     fake.registry.histories = {
       'run1 accuracy': [
@@ -182,7 +182,7 @@ describe('reading a registry from MLflow', () => {
     expect(await source.readHistory(['run1', 'run2'], ['accuracy'], noSignal)).toEqual(bulk);
   });
 
-  it('credentials, workspace and path prefix reach every call, and no Origin header does', async () => {
+  it('sends credentials, workspace and path prefix with every call, and no Origin', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const source = sourceFor(`${fake.url}/`, { workspace: 'team-a', user: 'dana', password: 'p@ss' });
     await source.readRegistry(null, noSignal);
@@ -197,7 +197,7 @@ describe('reading a registry from MLflow', () => {
     expect(fake.requests.at(-1)?.path).toMatch(/^\/prefix\//);
   });
 
-  it('a model hidden by an edit between two pages keeps its aliases and tags', async () => {
+  it('keeps aliases and tags of a model hidden between pages', async () => {
     const fake = await fakeMlflow(smallRegistry());
     const source = sourceFor(fake.url);
     const before = await source.readRegistry(null, noSignal);
@@ -211,7 +211,7 @@ describe('reading a registry from MLflow', () => {
     expect(after?.models.find((model) => model.name === 'aliased')?.aliases).toEqual({ Champion: '2', gone: '9' });
   });
 
-  it('a history longer than any page is read whole', async () => {
+  it('reads a history longer than any page', async () => {
     const fake = await fakeMlflow(smallRegistry());
     fake.registry.histories['run1 accuracy'] = Array.from({ length: 150_000 }, (_, step) => ({
       key: 'accuracy',

@@ -9,8 +9,8 @@ import { temporaryFolder } from '../../../support/tower.ts';
 
 const now = Date.UTC(2026, 10, 20, 13);
 
-describe('an SQLite store read without MLflow', () => {
-  it('of an old schema, with columns and tables missing, is read as far as it goes', async () => {
+describe('the SQLite source', () => {
+  it('reads an old schema without some columns and tables', async () => {
     const path = join(temporaryFolder(), 'old.db');
     const file = new DatabaseSync(path);
     file.exec(`
@@ -35,7 +35,7 @@ describe('an SQLite store read without MLflow', () => {
     });
   });
 
-  it('only rows of the workspace asked for are read, where the store knows workspaces', async () => {
+  it('reads only the configured workspace', async () => {
     const path = join(temporaryFolder(), 'ws.db');
     const file = new DatabaseSync(path);
     file.exec(`
@@ -52,7 +52,7 @@ describe('an SQLite store read without MLflow', () => {
     ]);
   });
 
-  it('says "unchanged" while nobody writes, and sees a write', async () => {
+  it('reports "unchanged" until somebody writes', async () => {
     const path = join(temporaryFolder(), 'sample.db');
     writeSample(path, now);
     // By the file system's clock, which may differ from the process's.
@@ -75,28 +75,28 @@ describe('an SQLite store read without MLflow', () => {
   });
 
   it.each([
-    ['missing.db', null, /missing\.db cannot be read: unable to open database file/],
+    ['missing.db', null, /^cannot read the SQLite file .*missing\.db: unable to open database file/],
     [
       'text.db',
-      'this is no database, but long enough to be looked at',
-      /text\.db cannot be read: file is not a database/,
+      'this text is not a database, but long enough for a header',
+      /^cannot read the SQLite file .*text\.db: file is not a database/,
     ],
-  ])('%s is a clear error', async (name, content, text) => {
+  ])('refuses %s with a clear error', async (name, content, text) => {
     const path = join(temporaryFolder(), name);
     if (content !== null) writeFileSync(path, content);
     const source = sourceFor(`sqlite:///${path}`);
     await expect(source.readRegistry(null, noSignal)).rejects.toThrow(text);
   });
 
-  it('an SQLite file that is not MLflow’s is a clear error', async () => {
+  it('refuses an SQLite file without MLflow tables', async () => {
     const path = join(temporaryFolder(), 'other.db');
     new DatabaseSync(path).exec('create table t (x)');
     await expect(sourceFor(`sqlite:///${path}`).readRegistry(null, noSignal)).rejects.toThrow(/has no MLflow tables/);
   });
 });
 
-describe('times that cannot be', () => {
-  it('nanoseconds where milliseconds belong do not stop the read, and are shown as unknown', async () => {
+describe('invalid times', () => {
+  it('are read as unknown, such as nanoseconds instead of milliseconds', async () => {
     const path = join(temporaryFolder(), 'sample.db');
     writeSample(path, now);
     const file = new DatabaseSync(path);
@@ -112,7 +112,7 @@ describe('times that cannot be', () => {
 });
 
 describe('the sample registry', () => {
-  it('is the same for the same day, has a few dozen models, stages, aliases, and no metrics where there are none', async () => {
+  it('is deterministic by day, and has models, stages, aliases, and versions without metrics', async () => {
     const [a, b] = [join(temporaryFolder(), 'a.db'), join(temporaryFolder(), 'b.db')];
     writeSample(a, now);
     writeSample(b, now + 3_600_000);
@@ -127,7 +127,7 @@ describe('the sample registry', () => {
     expect(first.models.get('invoice-amount')?.versions[0]?.run?.metrics).toEqual({});
   });
 
-  it('holds one production model that truly degrades, and others that do not', async () => {
+  it('has one production model that degrades, and others that do not', async () => {
     const path = join(temporaryFolder(), 'a.db');
     writeSample(path, now);
     const source = sourceFor(`sqlite:///${path}`);
@@ -147,7 +147,7 @@ describe('the sample registry', () => {
   });
 });
 
-describe('an mlruns folder read without MLflow', () => {
+describe('the mlruns source', () => {
   const write = (root: string, files: Record<string, string>) => {
     for (const [path, content] of Object.entries(files)) {
       mkdirSync(dirname(join(root, path)), { recursive: true });
@@ -157,7 +157,7 @@ describe('an mlruns folder read without MLflow', () => {
   const run = (id: string, more = '') =>
     `artifact_uri: x\nend_time: 2000\nexperiment_id: '910234567890123456'\nlifecycle_stage: active\nrun_id: ${id}\nrun_name: train\nstart_time: 1000\nstatus: 3\ntags: []\n${more}`;
 
-  it('reads metrics of 2, 3 and 5 fields, nested keys, tags with newlines, old and broken cards', async () => {
+  it('reads metrics of 2, 3 and 5 fields, nested keys, multi-line tags, old and broken files', async () => {
     const root = join(temporaryFolder(), 'mlruns');
     const e = '910234567890123456';
     write(root, {
@@ -212,10 +212,10 @@ describe('an mlruns folder read without MLflow', () => {
     ]);
   });
 
-  it('a folder that does not exist, or that MLflow never wrote to, is a clear error; one without models an empty registry', async () => {
+  it('refuses a missing or unrelated folder, and reads one without models as empty', async () => {
     const root = temporaryFolder();
     await expect(sourceFor(`file://${root}`).readRegistry(null, noSignal)).rejects.toThrow(
-      /holds no MLflow experiments or models/,
+      /has no MLflow experiments or models/,
     );
     write(root, { '0/meta.yaml': "experiment_id: '0'\nname: Default\n" });
     expect((await snapshotOf(sourceFor(`file://${root}`))).versions).toEqual([]);
@@ -225,12 +225,12 @@ describe('an mlruns folder read without MLflow', () => {
   });
 });
 
-describe('addresses that cannot be read', () => {
+describe('unsupported addresses', () => {
   it.each([
-    ['postgresql://db/mlflow', /postgresql: addresses cannot be read directly; start "mlflow server/],
-    ['databricks://profile', /databricks: addresses cannot be read directly/],
+    ['postgresql://db/mlflow', /postgresql: addresses are not supported; start "mlflow server/],
+    ['databricks://profile', /databricks: addresses are not supported/],
     ['http://:bad', /is not a valid URL/],
-  ])('%s is refused by the variable’s name', async (uri, text) => {
+  ])('%s is refused with the name of the setting', async (uri, text) => {
     const error = thrownBy(() => sourceFor(uri));
     expect(String(error)).toMatch(/MLFLOW_TRACKING_URI/);
     expect(String(error)).toMatch(text);

@@ -38,7 +38,7 @@ async function hookedTower(request: object = {}, env: Record<string, string> = {
 }
 
 describe('outgoing webhooks', () => {
-  it('send an event, signed as Standard Webhooks says', async () => {
+  it('send an event, signed as in Standard Webhooks', async () => {
     const { there, webhook, setAlias, deliver } = await hookedTower({ events: ['model_version_alias'] });
     await setAlias('blue', '2');
     await deliver();
@@ -55,7 +55,7 @@ describe('outgoing webhooks', () => {
     expect(headers['webhook-timestamp']).toBe(String(Date.UTC(2026, 10, 20, 0, 1) / 1000));
   });
 
-  it('try again with back-off under the same id, and keep a log', async () => {
+  it('retry with backoff under the same id, and keep a log', async () => {
     const { there, webhooks, webhook, setAlias, deliver } = await hookedTower();
     there.answer = () => (there.got.length < 3 ? { status: 500 } : { status: 200 });
     await setAlias('blue', '2');
@@ -82,7 +82,7 @@ describe('outgoing webhooks', () => {
     expect(there.got).toHaveLength(3);
   });
 
-  it('wait as long as the receiver asks for', async () => {
+  it('wait as long as Retry-After says', async () => {
     const { there, setAlias, deliver } = await hookedTower();
     there.answer = () => ({ status: 429, headers: { 'retry-after': '120' } });
     await setAlias('blue', '2');
@@ -93,7 +93,7 @@ describe('outgoing webhooks', () => {
     expect(there.got).toHaveLength(2);
   });
 
-  it('are given up after so many attempts, and can be replayed', async () => {
+  it('fail after the maximum number of attempts, and can be retried', async () => {
     const { there, webhooks, webhook, setAlias, deliver } = await hookedTower({}, { WEBHOOK_MAX_ATTEMPTS: '2' });
     there.answer = () => ({ status: 0 });
     await setAlias('blue', '2');
@@ -102,7 +102,7 @@ describe('outgoing webhooks', () => {
     await deliver(3_600_000);
     const [dead] = await webhooks.deliveries(webhook.id, {});
     expect(dead).toMatchObject({ state: 'dead', attempts: 2, last_status: null, next_attempt_at: null });
-    expect(dead?.last_error).toMatch(/^127\.0\.0\.1:\d+ cannot be reached/);
+    expect(dead?.last_error).toMatch(/^cannot reach 127\.0\.0\.1:\d+/);
     there.answer = () => ({ status: 200 });
     await webhooks.replay(webhook.id, String(dead?.id));
     await deliver();
@@ -110,7 +110,7 @@ describe('outgoing webhooks', () => {
     expect(there.got.at(-1)?.headers['webhook-id']).toBe(there.got[0]?.headers['webhook-id']);
   });
 
-  it('stop for good where the receiver is gone, and where the webhook is deleted', async () => {
+  it('stop permanently after 410, and when the webhook is deleted', async () => {
     const { there, webhooks, webhook, setAlias, deliver } = await hookedTower();
     there.answer = () => ({ status: 410 });
     await setAlias('blue', '2');
@@ -133,7 +133,7 @@ describe('outgoing webhooks', () => {
     ]);
   });
 
-  it('take only what was asked for', async () => {
+  it('send only matching events', async () => {
     const { there, setAlias, deliver } = await hookedTower({ events: ['model_version_alias.moved'], name: 'DNA' });
     await setAlias('blue', '2');
     await deliver();
@@ -153,16 +153,16 @@ describe('outgoing webhooks', () => {
     });
   });
 
-  it('are delivered within the moment by a running tower', async () => {
+  it('are delivered at once by a running instance', async () => {
     const { tower, there, setAlias } = await hookedTower();
     tower.startJobs();
     await setAlias('blue', '2');
-    const deadline = Date.now() + 5_000;
+    const deadline = Date.now() + 30_000;
     while (there.got.length === 0 && Date.now() < deadline) await settle();
     expect(there.got).toHaveLength(1);
   });
 
-  it('of one receiver that hangs do not keep the others waiting', async () => {
+  it('are not delayed by another receiver that hangs', async () => {
     const { tower, there, webhooks, setAlias } = await hookedTower();
     const hanging = createServer(() => undefined);
     await new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve));
@@ -175,7 +175,7 @@ describe('outgoing webhooks', () => {
     for (let i = 0; i < 6; i += 1) await setAlias('blue', i % 2 ? '1' : '2');
     const over = new AbortController();
     const step = tower.outbox.step(over.signal);
-    const deadline = Date.now() + 5_000;
+    const deadline = Date.now() + 30_000;
     while (there.got.length < 6 && Date.now() < deadline) await settle();
     expect(there.got).toHaveLength(6);
     over.abort();
@@ -186,7 +186,7 @@ describe('outgoing webhooks', () => {
     expect(log.filter((item) => item.uncertain_attempts === 1)).toHaveLength(4);
   });
 
-  it('are delivered whatever the receiver says besides 2xx', async () => {
+  it('succeed with any 2xx status', async () => {
     const { there, webhooks, webhook, setAlias, deliver } = await hookedTower();
     there.body = 'x'.repeat(200_000);
     await setAlias('blue', '2');
@@ -194,7 +194,7 @@ describe('outgoing webhooks', () => {
     expect(await webhooks.deliveries(webhook.id, {})).toMatchObject([{ state: 'delivered', attempts: 1 }]);
   });
 
-  it('whose outcome could not be written are sent again, and counted', async () => {
+  it('are sent again and counted if the outcome could not be stored', async () => {
     const { tower, there, webhooks, webhook, setAlias, deliver } = await hookedTower();
     const edit = await roughHand(join(tower.folder, 'data'));
     await setAlias('blue', '2');
@@ -213,7 +213,7 @@ describe('outgoing webhooks', () => {
     ]);
   });
 
-  it('show neither secret nor address again', async () => {
+  it('never show secret or full address again', async () => {
     const { tower, webhooks, webhook } = await hookedTower({ description: 'deploys' });
     const shown = JSON.stringify([
       await webhooks.list(),

@@ -20,7 +20,7 @@ type Scaled = { resource?: { target: { type: string; averageUtilization?: number
 /** Usage per pod at which the autoscaler acts, recorded at every cluster call. */
 function watched({ fake, ofPods, scaledBy }: World): { amounts: Set<number>; targets: string[] } {
   const [amounts, targets] = [new Set<number>(), [] as string[]];
-  fake.trouble(() => {
+  fake.failure(() => {
     const { averageUtilization, averageValue } = (scaledBy() as Scaled[]).find(({ resource }) => resource)!.resource!
       .target;
     const requests = (ofPods() as { requests: { cpu: string } }[]).map(({ requests: { cpu } }) => amountOf(cpu)!);
@@ -39,8 +39,8 @@ function watched({ fake, ofPods, scaledBy }: World): { amounts: Set<number>; tar
  * Targets in percent of requests change their meaning when requests change; pods of two sizes have no common
  * percentage.
  */
-describe('what an autoscaler scales in shares of requests', () => {
-  it('is set with its target, and scales at the same amount all the while', async () => {
+describe('an autoscaler with targets in per cent of requests', () => {
+  it('changes with the requests, and always scales at the same amount', async () => {
     const there = await world({ recommended, metrics: [queue, scalesBy('cpu')] });
     const seen = watched(there);
     const { run, said } = there.tower();
@@ -57,16 +57,13 @@ describe('what an autoscaler scales in shares of requests', () => {
     expect([there.scaledBy(), there.fake.leases()]).toEqual([[queue, scalesBy('cpu', 75)], []]);
     expect(said).toEqual(
       expect.arrayContaining([
-        'the autoscaler web acts at 300m of cpu a pod while they are changed, which is its 60 %',
-        'the autoscaler web acts at 75 % of cpu requested, 300m a pod',
+        'the autoscaler web scales at 300m of cpu per pod during the change, the same as 60 %',
+        'the autoscaler web scales at 75 % of cpu requests, 300m per pod',
       ]),
     );
   });
 
-  it.each([
-    true,
-    false,
-  ])('is taken back with its target, and scales at the same amount all the while (canary: %s)', async (canary) => {
+  it.each([true, false])('is rolled back, and always scales at the same amount (canary: %s)', async (canary) => {
     const there = await world({ recommended, metrics: [scalesBy('cpu')], signals: [quiet, { ...quiet, errors: 0.2 }] });
     const seen = watched(there);
     expect((await there.tower().run({ canary })).status).toBe('undone');
@@ -75,7 +72,7 @@ describe('what an autoscaler scales in shares of requests', () => {
     expect([there.resources(), there.scaledBy(), there.fake.leases()]).toEqual([former, [scalesBy('cpu')], []]);
   });
 
-  it('keeps an amount where pods are sized in place: new ones ask for what the template says', async () => {
+  it('keeps an absolute amount if pods are resized in place', async () => {
     const there = await world({ recommended, metrics: [scalesBy('cpu')] });
     const seen = watched(there);
     expect((await there.tower().run({ in_place: true })).status).toBe('applied');
@@ -90,14 +87,14 @@ describe('what an autoscaler scales in shares of requests', () => {
     expect(worse.scaledBy()).toEqual([scalesBy('cpu')]);
   });
 
-  it('is no share of what is not changed', async () => {
+  it('is unchanged if its resource is unchanged', async () => {
     const { fake, tower, scaledBy } = await world({ recommended, metrics: [scalesBy('cpu'), queue] });
     expect(await tower().run({ resources: ['memory'] })).toMatchObject({ status: 'applied', autoscaler: null });
     expect(scaledBy()).toEqual([scalesBy('cpu'), queue]);
     expect(fake.calls.filter((call) => call.startsWith('PATCH /apis/autoscaling'))).toEqual([]);
   });
 
-  it('counts all containers of a pod, or the one it names', async () => {
+  it('covers all containers of a pod, or the one it names', async () => {
     const proxy = { name: 'istio-proxy', resources: { requests: { cpu: '100m', memory: '64Mi' } } };
     for (const [metrics, expected] of [
       // 60 % of 600 m are 360 m, which are 72 % of 500 m.
@@ -125,12 +122,12 @@ describe('what an autoscaler scales in shares of requests', () => {
     }
   });
 
-  it('is left as somebody else has set it meanwhile, which is said', async () => {
+  it('is left alone, with a note, if somebody else changes it meanwhile', async () => {
     for (const theirs of [[scalesBy('cpu', 45), queue], [scalesBy('cpu')], []]) {
       for (const signals of [[quiet], [quiet, quiet, { ...quiet, errors: 0.2 }]]) {
         const { fake, tower, scaledBy, hpas } = await world({ recommended, metrics: [scalesBy('cpu')], signals });
         let isSet = false;
-        fake.trouble(({ method, path }) => {
+        fake.failure(({ method, path }) => {
           const { spec, ...web } = fake.get(hpas, 'web')!;
           if (
             method === 'PATCH' &&
@@ -146,25 +143,25 @@ describe('what an autoscaler scales in shares of requests', () => {
         const { run, said } = tower();
         expect((await run()).autoscaler).toBeNull();
         expect([isSet, scaledBy(), fake.leases()]).toEqual([true, theirs, []]);
-        expect(said).toContain('the autoscaler web is left as somebody else has set it');
+        expect(said).toContain('the autoscaler web was changed by another client and is left unchanged');
       }
     }
   });
 
-  it('that was changed just before is looked at again first', async () => {
+  it('that changed just before is checked again first', async () => {
     const { fake, tower, resources, scaledBy, hpas } = await world({ recommended, metrics: [scalesBy('cpu')] });
-    fake.trouble(({ method, path }) => {
+    fake.failure(({ method, path }) => {
       const { spec, ...web } = fake.get(hpas, 'web')!;
       // When its state is recorded.
       if (method === 'PUT' && path.endsWith('/leases/control-tower-web'))
         fake.add(hpas, { ...web, spec: { ...spec, metrics: [scalesBy('cpu', 45)] } });
       return undefined;
     });
-    await expect(tower().run()).rejects.toThrow('the autoscaler web was changed just now: look at it, and apply again');
+    await expect(tower().run()).rejects.toThrow('the autoscaler web was changed just now: check it, and apply again');
     expect([resources(), scaledBy(), fake.leases()]).toEqual([former, [scalesBy('cpu', 45)], []]);
   });
 
-  it('is moved as far as is good for a service, which is told before, and watched', async () => {
+  it('is kept within 50 and 90 %, with a note, and watched', async () => {
     const there = await world({ metrics: [scalesBy('cpu')] });
     const seen = watched(there);
     const { run, said } = there.tower();
@@ -173,7 +170,7 @@ describe('what an autoscaler scales in shares of requests', () => {
     expect(result.autoscaler!.targets).toEqual([
       { resource: 'cpu', container: null, from: '60%', meanwhile: '300m', to: '90%', acts_at: '56m' },
     ]);
-    expect(said.indexOf('it is watched how they do')).toBeGreaterThan(
+    expect(said.indexOf('watching the pods')).toBeGreaterThan(
       said.indexOf('the autoscaler web acts at 90 % of cpu requested, 56m a pod'),
     );
     expect(seen.targets).toEqual(['60%', '300m', '90%']);
@@ -182,7 +179,7 @@ describe('what an autoscaler scales in shares of requests', () => {
       shares: [{ resource: 'cpu', container: null, percent: 60, held: '300m', next: 90, actsAt: '56m' }],
     } as const;
     expect(scalingNotes({ ...moved, shares: [...moved.shares] })).toEqual([
-      'the autoscaler web will act at 56m of cpu a pod and not at 300m as now: 90 % of the request is the nearest within 50 and 90 %',
+      'the autoscaler web will scale at 56m of cpu per pod instead of 300m: 90 % of requests is the nearest target within 50 and 90 %',
     ]);
     // In-place resizes change no percentage of the template.
     const inPlace = await world({ metrics: [scalesBy('cpu')] });
@@ -190,11 +187,11 @@ describe('what an autoscaler scales in shares of requests', () => {
     expect(inPlace.scaledBy()).toEqual([absolute('300m')]);
   });
 
-  it('waits for pods that are slow to come back, whoever cancels, and is looked at until then', async () => {
+  it('waits for slow pods, despite cancellations, and is restored later', async () => {
     const { fake, tower, resources, scaledBy } = await world({ recommended, metrics: [scalesBy('cpu')] });
     const cancel = new AbortController();
     let patches = 0;
-    fake.trouble(({ method, path }) => {
+    fake.failure(({ method, path }) => {
       // The dry run first, then the change.
       if (method === 'PATCH' && path.endsWith('/deployments/web') && ++patches === 2) {
         cancel.abort(new Error('cancelled'));
@@ -205,7 +202,7 @@ describe('what an autoscaler scales in shares of requests', () => {
     const { steps, status } = await tower().run({}, cancel.signal, false);
     expect([status, steps.at(-1)!.text]).toEqual([
       'undone',
-      'the autoscaler web gets its share back when all pods are as before, which is checked every minute',
+      'the autoscaler web gets its percentage targets back when all pods are rolled back, which is checked every minute',
     ]);
     expect([resources(), scaledBy(), fake.leases().length]).toEqual([former, [absolute('300m')], 1]);
     const client = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock: quick });
@@ -217,12 +214,12 @@ describe('what an autoscaler scales in shares of requests', () => {
     expect([scaledBy(), fake.leases()]).toEqual([[scalesBy('cpu')], []]);
   });
 
-  it('is not moved while pods are being replaced, twice, or where a pod asks for CPU as a whole', async () => {
+  it('is refused during a rollout, with duplicate targets, and for pod-level resources', async () => {
     const deployment = '/apis/apps/v1/namespaces/shop/deployments';
     const rolling = await world({ recommended, metrics: [scalesBy('cpu')] });
     const web = rolling.fake.get(deployment, 'web')!;
     web.status = { ...web.status, updatedReplicas: 1 };
-    await expect(rolling.tower().run()).rejects.toThrow('and they are being replaced: apply it when that is done');
+    await expect(rolling.tower().run()).rejects.toThrow('apply after the rollout');
     const twice = await world({ recommended, metrics: [scalesBy('cpu'), absolute('300m')] });
     await expect(twice.tower().run()).rejects.toThrow('the autoscaler web scales by cpu twice');
     const whole = await world({ recommended, metrics: [scalesBy('cpu')] });
@@ -231,7 +228,7 @@ describe('what an autoscaler scales in shares of requests', () => {
     expect(whole.scaledBy()).toEqual([scalesBy('cpu')]);
   });
 
-  it('is of no concern where what it scales by stays', async () => {
+  it('is ignored if its metrics do not depend on requests', async () => {
     const { fake, tower, scaledBy } = await world({ recommended: answerOf(0.5), metrics: [scalesBy('cpu')] });
     for (const pod of fake.pods())
       (pod.spec as { containers: object[] }).containers = [{ name: 'server', resources: former }, { name: 'helper' }];
@@ -239,7 +236,7 @@ describe('what an autoscaler scales in shares of requests', () => {
     expect(scaledBy()).toEqual([scalesBy('cpu')]);
   });
 
-  it('may be of memory, and of a StatefulSet', async () => {
+  it('may use memory, and belong to a StatefulSet', async () => {
     const there = await world({ recommended, metrics: [scalesBy('memory', 70)], kind: 'StatefulSet' });
     const { autoscaler } = await there.tower().run();
     // 70 % of 256 MiB are more than 90 MiB.
@@ -247,10 +244,10 @@ describe('what an autoscaler scales in shares of requests', () => {
     expect(there.scaledBy()).toEqual([scalesBy('memory', 90)]);
   });
 
-  it('is set over what its controller says of it meanwhile, and refused where nobody lets it be', async () => {
+  it('is changed despite concurrent status updates, and refused without permission', async () => {
     const { fake, tower, scaledBy } = await world({ recommended, metrics: [scalesBy('cpu')] });
     let conflicts = 0;
-    fake.trouble(({ method, path }) =>
+    fake.failure(({ method, path }) =>
       method === 'PATCH' && path.includes('/horizontalpodautoscalers/') && ++conflicts <= 3
         ? { status: 409 }
         : undefined,
@@ -258,39 +255,37 @@ describe('what an autoscaler scales in shares of requests', () => {
     expect((await tower().run()).status).toBe('applied');
     expect(scaledBy()).toEqual([scalesBy('cpu', 75)]);
     const never = await world({ recommended, metrics: [scalesBy('cpu')] });
-    never.fake.trouble(({ method, path }) =>
+    never.fake.failure(({ method, path }) =>
       method === 'PATCH' && path.includes('/horizontalpodautoscalers/') ? { status: 409 } : undefined,
     );
-    await expect(never.tower().run()).rejects.toThrow('the autoscaler web is changed all the time');
+    await expect(never.tower().run()).rejects.toThrow('other clients keep changing the autoscaler web');
     expect([never.resources(), never.fake.leases()]).toEqual([former, []]);
   });
 
-  it('says before anything is changed that it may not set targets', async () => {
+  it('is checked for permission before any change', async () => {
     const { fake, tower, resources } = await world({ recommended, metrics: [scalesBy('cpu')] });
-    fake.trouble(({ method, path }) =>
+    fake.failure(({ method, path }) =>
       method === 'PATCH' && path.includes('/horizontalpodautoscalers/')
         ? { status: 403, message: 'User "tower" cannot patch resource "horizontalpodautoscalers"' }
         : undefined,
     );
-    await expect(tower().run()).rejects.toThrow('Kubernetes does not allow');
+    await expect(tower().run()).rejects.toThrow('Kubernetes denied permission');
     expect([resources(), fake.leases()]).toEqual([former, []]);
     expect(fake.calls.filter((call) => call.startsWith('PATCH') && !call.endsWith('?dryRun'))).toEqual([]);
   });
 
-  it('is refused where somebody else keeps the target, or it is a share of nothing', async () => {
+  it('is refused if another controller owns it, or its requests are missing', async () => {
     const kept = await world({ recommended, metrics: [scalesBy('cpu')] });
     const web = kept.fake.get(kept.hpas, 'web')!;
     const ownerReferences = [{ kind: 'ScaledObject', name: 'web-queue', controller: true }];
     kept.fake.add(kept.hpas, { ...web, metadata: { ...web.metadata, ownerReferences } });
     await expect(kept.tower().run()).rejects.toThrow(
-      'the autoscaler web scales by 60 % of cpu requested, and the ScaledObject web-queue keeps it so: set 75 % there, together with the requests',
+      'the autoscaler web scales by 60 % of cpu requests, and the ScaledObject web-queue manages it: set 75 % there, together with the requests',
     );
     const broken = await world({ recommended, metrics: [scalesBy('cpu')] });
     for (const pod of broken.fake.pods())
       (pod.spec as { containers: object[] }).containers = [{ name: 'server', resources: former }, { name: 'helper' }];
-    await expect(broken.tower().run({ canary: false })).rejects.toThrow(
-      'and helper requests none: it cannot work as it is',
-    );
+    await expect(broken.tower().run({ canary: false })).rejects.toThrow('but helper has no request');
     for (const { resources, fake } of [kept, broken]) expect([resources(), fake.leases()]).toEqual([former, []]);
   });
 });

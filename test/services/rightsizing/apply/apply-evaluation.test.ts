@@ -6,12 +6,12 @@ import { former, killed, type Measured, quiet, applyWorld as world } from '../..
 const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
 
 /** Signals from Prometheus decide whether a change is kept. */
-describe('what was applied', () => {
+describe('an applied recommendation', () => {
   it.each([
     ['throttled', { ...quiet, throttled: 0.2 }, 'throttled CPU periods rose from 1 % to 20 %'],
     ['errors', { ...quiet, errors: 0.03 }, 'failed requests rose from 0 % to 3 %'],
     ['latency', { ...quiet, latencyMs: 140 }, 'the 95th percentile of latency rose from 80 ms to 140 ms'],
-  ])('is taken back where %s gets worse, to the last field', async (_, after, reason) => {
+  ])('is rolled back exactly if %s gets worse', async (_, after, reason) => {
     for (const signals of [
       [quiet, after],
       [quiet, quiet, after],
@@ -29,7 +29,7 @@ describe('what was applied', () => {
     }
   });
 
-  it('judges the one pod by its own throttling, not by the mean of all', async () => {
+  it('compares the throttling of the resized pod only', async () => {
     const signals: Measured[] = [quiet];
     const { fake, tower, resources } = await world({ replicas: 10, signals });
     const first = fake.pods()[0]!.metadata.name!;
@@ -43,13 +43,13 @@ describe('what was applied', () => {
     expect(resources()).toEqual(former);
   });
 
-  it('waits for a Prometheus that is away, and takes back what nobody can judge', async () => {
+  it('waits while Prometheus is down, and is rolled back if its health stays unknown', async () => {
     const away = unavailable('Prometheus answered 503');
     for (const [times, expected] of [
       [3, { status: 'applied' }],
       [
         1000,
-        { status: 'undone', reason: expect.stringContaining('nobody could say how it does: Prometheus answered 503') },
+        { status: 'undone', reason: expect.stringContaining('health signals unavailable: Prometheus answered 503') },
       ],
     ] as const) {
       let asked = 0;
@@ -67,7 +67,7 @@ describe('what was applied', () => {
     expect([never.resources(), never.ofPods(), never.fake.leases()]).toEqual([former, [former, former, former], []]);
   });
 
-  it('is set in place, pod by pod, where it is for an hour, and the template stays', async () => {
+  it('for an hour is set in place, pod by pod, without changing the template', async () => {
     const { fake, tower, resources, ofPods } = await world();
     const { run, said } = tower();
     const result = await run({ horizon: '1h' });
@@ -78,14 +78,14 @@ describe('what was applied', () => {
     expect(result.changes.map(({ what }) => what)).toEqual(['requests.cpu', 'requests.memory']);
     expect(fake.calls.filter((call) => call.startsWith('PATCH') && !call.endsWith('?dryRun'))).toHaveLength(3);
     expect(fake.calls.filter((call) => call.includes('/deployments/web') && call.startsWith('PATCH'))).toEqual([]);
-    expect(said).toContain('it stays, until pods are replaced: their template is as it was');
+    expect(said).toContain('kept, until pods are replaced: the template is unchanged');
     // A rollout on request.
     const rolled = await world();
     await rolled.tower().run({ horizon: '1h', in_place: false });
     expect(rolled.resources()).toEqual(wanted);
   });
 
-  it('is taken back from every pod where it was set in place and does harm', async () => {
+  it('in place is rolled back in every pod if it harms', async () => {
     const worse = { ...quiet, errors: 0.2 };
     for (const signals of [
       [quiet, worse],
@@ -100,7 +100,7 @@ describe('what was applied', () => {
     // Changes of the template by others are kept.
     const edited = await world({ signals: [quiet, worse] });
     const theirs = { ...former, limits: { cpu: '3' } };
-    edited.fake.trouble(({ method, path }) => {
+    edited.fake.failure(({ method, path }) => {
       const { spec } = edited.fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!;
       const { containers } = (spec as { template: { spec: { containers: { resources: object }[] } } }).template.spec;
       if (method === 'PATCH' && path.endsWith('/resize')) containers[0]!.resources = theirs;
@@ -115,7 +115,7 @@ describe('what was applied', () => {
     expect((alone.ofPods() as { requests: object }[]).map(({ requests }) => requests)).toEqual([former.requests]);
   });
 
-  it('in place is compared with what pods have, which need not be what their template says', async () => {
+  it("in place is compared with the pods' requests, which may differ from the template", async () => {
     const { fake, tower, resources, ofPods } = await world();
     await tower().run({ in_place: true });
     // The template already has the recommended requests; the pods do not.
@@ -133,13 +133,13 @@ describe('what was applied', () => {
       former,
       Array(3).fill(wanted.requests),
     ]);
-    await expect(tower(undefined, 3).run({ in_place: true })).rejects.toThrow('there is nothing to change');
+    await expect(tower(undefined, 3).run({ in_place: true })).rejects.toThrow('nothing to change');
   });
 
-  it('in place is taken back where one pod is killed while another is resized', async () => {
+  it('in place is rolled back if a resized pod is killed during another resize', async () => {
     const { fake, tower, ofPods } = await world();
     let resizes = 0;
-    fake.trouble(({ method, path }) => {
+    fake.failure(({ method, path }) => {
       if (method !== 'PATCH' || !path.endsWith('/resize')) return undefined;
       resizes += 1;
       // The third resize: the second pod, already resized, is killed meanwhile.
@@ -148,13 +148,13 @@ describe('what was applied', () => {
       return undefined;
     });
     const result = await tower().run({ in_place: true });
-    expect(result.reason).toMatch(/^web-\w+ was killed for memory$/);
+    expect(result.reason).toMatch(/^web-\w+ was OOM-killed$/);
     expect(ofPods()).toEqual([former, former, former]);
   });
 
-  it('is taken back where a pod begins again to be resized and is not ready after it', async () => {
+  it('is rolled back if a pod restarts for the resize and is not ready afterwards', async () => {
     const { fake, tower, resources } = await world();
-    fake.trouble(({ method, path }) => {
+    fake.failure(({ method, path }) => {
       const resized = fake.calls
         .findLast((call) => call.endsWith('/resize'))
         ?.split('/')
@@ -165,11 +165,11 @@ describe('what was applied', () => {
       return undefined;
     });
     const result = await tower().run({ rollout_seconds: 60 });
-    expect(result).toMatchObject({ status: 'undone', reason: `${result.canary} is not ready any more` });
+    expect(result).toMatchObject({ status: 'undone', reason: `${result.canary} is no longer ready` });
     expect([resources(), fake.leases()]).toEqual([former, []]);
   });
 
-  it('sees what happens to pods that have the names of those there were', async () => {
+  it('detects restarts of pods with reused names', async () => {
     const { fake, tower } = await world({ kind: 'StatefulSet' });
     const runs = (restartCount: number, lastState: object) => ({
       ...readyStatus,
@@ -177,7 +177,7 @@ describe('what was applied', () => {
     });
     for (const { metadata } of fake.pods()) fake.setPod(metadata.name, runs(5, {}));
     let looks = 0;
-    fake.trouble(({ method, path }) => {
+    fake.failure(({ method, path }) => {
       // The second poll after all pods were replaced.
       const isReplaced = fake.calls.some((call) => call === 'PATCH /apis/apps/v1/namespaces/shop/statefulsets/web');
       if (isReplaced && method === 'GET' && path.endsWith('/pods') && ++looks === 3)
@@ -186,14 +186,14 @@ describe('what was applied', () => {
       return undefined;
     });
     const result = await tower().run({ canary: false, watch_seconds: 60 });
-    expect([result.status, result.reason]).toEqual(['undone', 'web-0 was killed for memory']);
+    expect([result.status, result.reason]).toEqual(['undone', 'web-0 was OOM-killed']);
   });
 
-  it('leaves what somebody makes of it while its pods come back', async () => {
+  it('keeps changes that others make during a rollback', async () => {
     const { fake, tower, resources } = await world({ signals: [quiet, quiet, { ...quiet, errors: 0.2 }] });
     const theirs = { ...former, requests: { cpu: '700m', memory: '256Mi' } };
     let patches = 0;
-    fake.trouble(({ method, path }) => {
+    fake.failure(({ method, path }) => {
       if (method === 'PATCH' && path.endsWith('/deployments/web')) patches += 1;
       // Validated, applied, rolled back.
       const { spec } = fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!;
@@ -205,13 +205,13 @@ describe('what was applied', () => {
     expect(resources()).toEqual(theirs);
   });
 
-  it('does not say that it stays where somebody else has set everything back', async () => {
+  it('does not report success if somebody else reverted it', async () => {
     const { fake, tower } = await world();
-    fake.trouble(({ method, path }) => {
+    fake.failure(({ method, path }) => {
       const isReplaced = fake.calls.some((call) => call === 'PATCH /apis/apps/v1/namespaces/shop/deployments/web');
       if (isReplaced && method === 'GET' && path.endsWith('/pods')) fake.dropLeases();
       return undefined;
     });
-    await expect(tower().run()).rejects.toThrow('web is not leased by this job any more');
+    await expect(tower().run()).rejects.toThrow('this job lost the lease of web');
   });
 });

@@ -42,17 +42,17 @@ async function jobsOver(change: object = {}, signals: Signals[] = []) {
   return { fake, jobs, run, noted, told };
 }
 
-describe('a job that applies', () => {
-  it('is not begun anew where its tower ended and somebody else has taken back what it did', async () => {
+describe('an apply job', () => {
+  it('is not restarted if it was rolled back after its instance died', async () => {
     const { fake, run, noted } = await jobsOver();
     await expect(run(1)).rejects.toThrow(
-      'the tower ended while web was changed, and nothing of it is left to take back: see what it asks for now, and apply again',
+      'the instance died while web was changed, and no changes are left to roll back: check its requests, and apply again',
     );
     expect(fake.calls.filter((call) => call.startsWith('PATCH'))).toEqual([]);
     expect(noted).toMatchObject([{ job: 'job-1', details: { status: 'failed' } }]);
   });
 
-  it('writes down what it came to, with what was measured', async () => {
+  it('records its outcome with measurements', async () => {
     const kept = await jobsOver();
     await kept.run(0);
     const target = { namespace: 'shop', service: 'web' };
@@ -75,22 +75,22 @@ describe('a job that applies', () => {
     ]);
   });
 
-  it('asks the cluster for what is a name, and for nothing else', async () => {
+  it('sends only valid names to the cluster', async () => {
     const { fake, jobs } = await jobsOver();
     const odd = '../../../../../../api/v1/namespaces/kube-system/secrets/db?x=';
     await expect(jobs.plan({ namespace: 'shop', service: odd }, request)).rejects.toThrow(
-      /^service must be a name of Kubernetes/,
+      /^service must be a valid Kubernetes name/,
     );
     await expect(jobs.plan({ namespace: '../..', service: 'web' }, request)).rejects.toThrow(
-      /^namespace must be a name/,
+      /^namespace must be a valid Kubernetes name/,
     );
     expect(fake.calls).toEqual([]);
   });
 
-  it('does not apply what may be half of an answer', async () => {
+  it('refuses recommendations from incomplete results', async () => {
     const { fake, jobs } = await jobsOver({ warnings: ['store eu-2 is away'] });
     await expect(jobs.plan({ namespace: 'shop', service: 'web' }, request)).rejects.toThrow(
-      'what was used may not be known in full: store eu-2 is away',
+      'usage may be incomplete: store eu-2 is away',
     );
     expect(fake.calls.filter((call) => call.startsWith('PATCH'))).toEqual([]);
   });

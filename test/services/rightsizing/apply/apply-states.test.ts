@@ -24,7 +24,7 @@ function scripted(script: Partial<Record<ApplyState, Step>>) {
 }
 
 describe('runStates', () => {
-  it('applies where nothing does harm, and undoes where the canary or all pods do worse', async () => {
+  it('applies without harm, and undoes after harm', async () => {
     const applied = scripted({});
     expect(await applied.run()).toBe('applied');
     expect(applied.visited).toEqual(['measuring', 'pinning', 'trying', 'changing', 'confirming', 'releasing']);
@@ -35,7 +35,7 @@ describe('runStates', () => {
     }
   });
 
-  it('restores whatever is interrupted, once, and says what interrupted it', async () => {
+  it('restores once after an interruption, and reports it', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(...states.filter((state) => state !== 'restoring')),
@@ -54,7 +54,7 @@ describe('runStates', () => {
     );
   });
 
-  it('passes on the failure of a restore, and refuses an outcome that a state cannot have', async () => {
+  it('passes on a failure to restore, and refuses an invalid outcome', async () => {
     await expect(scripted({ changing: 'interrupted', restoring: 'interrupted' }).run()).rejects.toThrow(
       'restoring failed',
     );

@@ -10,8 +10,8 @@ import { rightOf } from '../../../support/rights.ts';
 
 const wanted = { requests: { cpu: '62m', memory: '90Mi' }, limits: { cpu: '1', memory: '90Mi' } };
 
-describe('applying a recommendation', () => {
-  it('resizes one pod, then all, and stays where the service does as well as before', async () => {
+describe('applySizes', () => {
+  it('resizes one pod, then all, and keeps the change if the service stays healthy', async () => {
     const { fake, tower, resources, ofPods } = await world();
     const { run, said } = tower();
     const result = await run();
@@ -36,22 +36,20 @@ describe('applying a recommendation', () => {
       `PATCH /api/v1/namespaces/shop/pods/${result.canary}/resize`,
       'PATCH /apis/apps/v1/namespaces/shop/deployments/web',
     ]);
-    expect(said).toEqual(
-      expect.arrayContaining([`${result.canary} is resized in place`, 'all pods are being replaced', 'it stays']),
-    );
+    expect(said).toEqual(expect.arrayContaining([`resizing ${result.canary} in place`, 'rolling out', 'kept']));
   });
 
-  it('is taken back where a pod is killed for memory, or does not come up', async () => {
+  it('rolls back if a pod is OOM-killed or does not become ready', async () => {
     const one = await world();
     let asked = 0;
-    one.fake.trouble(({ method, path }) => {
+    one.fake.failure(({ method, path }) => {
       // Between two polls.
       if (method === 'GET' && path.endsWith('/pods') && ++asked === 6)
         for (const { metadata } of one.fake.pods()) one.fake.setPod(metadata.name, killed);
       return undefined;
     });
     const result = await one.tower().run();
-    expect(result.reason).toBe(`${result.canary} was killed for memory`);
+    expect(result.reason).toBe(`${result.canary} was OOM-killed`);
     expect([one.resources(), one.fake.leases()]).toEqual([former, []]);
     const other = await world();
     other.fake.podsAre(() => ({
@@ -59,7 +57,7 @@ describe('applying a recommendation', () => {
       conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: 'Insufficient cpu' }],
     }));
     expect((await other.tower().run({ rollout_seconds: 1 })).reason).toContain(
-      'has no node: Unschedulable: Insufficient cpu',
+      'is not scheduled: Unschedulable: Insufficient cpu',
     );
     expect(other.resources()).toEqual(former);
   });
@@ -70,7 +68,7 @@ describe('applying a recommendation', () => {
     [false, [scalesBy('cpu')]],
     [true, [scalesBy('cpu')]],
   ])(
-    'that is killed at any point leaves the one or the other, never half of it (in place: %s, scaled: %j)',
+    'leaves one state or the other when killed at any point (in place: %s, scaled: %j)',
     async (inPlace, metrics) => {
       const { tower, scaledBy: after } = await world({ metrics });
       const first = tower();
@@ -86,7 +84,7 @@ describe('applying a recommendation', () => {
               .until({ in_place: inPlace })
               .catch((error: unknown) => (life === undefined ? (error as Error).message : null));
           const outcome = result as unknown as ApplyResult | string;
-          if (typeof outcome === 'string') expect(outcome).toContain('there is nothing to change');
+          if (typeof outcome === 'string') expect(outcome).toContain('nothing to change');
           const isNew = typeof outcome === 'string' || outcome.status === 'applied';
           expect(resources()).toEqual(isNew && !inPlace ? wanted : former);
           expect(new Set(ofPods().map((own) => JSON.stringify((own as { requests: object }).requests)))).toEqual(
@@ -102,7 +100,7 @@ describe('applying a recommendation', () => {
     120_000,
   );
 
-  it('that does harm and is killed while it is taken back is not begun anew', async () => {
+  it('does not repeat a harmful change after a crash during the rollback', async () => {
     const worse = [quiet, { ...quiet, errors: 0.2 }];
     const { tower } = await world({ signals: worse });
     const whole = tower();
@@ -114,20 +112,20 @@ describe('applying a recommendation', () => {
       const changes = () => fake.calls.filter((call) => call.startsWith('PATCH') && !call.endsWith('?dryRun')).length;
       const before = changes();
       if (fake.leases().length === 0) continue;
-      expect(await begin().run()).toMatchObject({ status: 'undone', reason: 'the tower ended while it was applied' });
+      expect(await begin().run()).toMatchObject({ status: 'undone', reason: 'the instance died during the change' });
       expect([resources(), fake.leases()]).toEqual([former, []]);
       expect(changes() - before).toBeLessThanOrEqual(1);
     }
   });
 
-  it('that does harm has its outcome, also when the tower stops while it is taken back', async () => {
+  it('reports a rollback during shutdown', async () => {
     const { fake, tower, resources } = await world({ signals: [quiet, quiet, { ...quiet, errors: 0.2 }] });
     const stop = new AbortController();
     let patches = 0;
-    fake.trouble(({ method, path }) => {
+    fake.failure(({ method, path }) => {
       // The third patch rolls back: the first was a dry run, the second the change.
       if (method === 'PATCH' && path.endsWith('/deployments/web') && ++patches === 3)
-        setImmediate(() => stop.abort(new Error('the tower stops')));
+        setImmediate(() => stop.abort(new Error('the server is shutting down')));
       return undefined;
     });
     const result = await tower().run({}, stop.signal);
@@ -135,13 +133,13 @@ describe('applying a recommendation', () => {
     expect([resources(), fake.leases()]).toEqual([former, []]);
   });
 
-  it('that is cancelled is taken back, and tells what was changed unless it is begun again', async () => {
+  it('rolls back when cancelled, and reports it unless it is restarted', async () => {
     for (const isBegunAgain of [true, false]) {
       const { fake, tower, resources } = await world();
       const cancel = new AbortController();
       // After the dry run.
       let resizes = 0;
-      fake.trouble(({ method, path }) => {
+      fake.failure(({ method, path }) => {
         if (method === 'PATCH' && path.endsWith('/resize') && (resizes += 1) === 2)
           cancel.abort(new Error('cancelled'));
         return undefined;
@@ -151,50 +149,50 @@ describe('applying a recommendation', () => {
       else
         expect(await run).toMatchObject({
           status: 'undone',
-          reason: 'it was cancelled',
+          reason: 'cancelled',
           changes: [{ what: 'requests.cpu' }, { what: 'requests.memory' }, { what: 'limits.memory' }],
         });
       expect([resources(), fake.leases()]).toEqual([former, []]);
     }
   });
 
-  it('tries nothing out where no pod is ready, unless that is asked for', async () => {
+  it('refuses without a ready pod unless canary is false', async () => {
     const { fake, tower, resources } = await world();
-    fake.trouble(({ method, path }) => {
+    fake.failure(({ method, path }) => {
       if (method === 'GET' && path.endsWith('/pods'))
         for (const each of fake.pods()) each.status = { phase: 'Pending' };
       return undefined;
     });
-    await expect(tower().run()).rejects.toThrow('none of the pods of web is ready, so none can be tried first');
+    await expect(tower().run()).rejects.toThrow('no pod of web is ready, so there is no canary');
     expect([resources(), fake.leases()]).toEqual([former, []]);
   });
 
-  it('says what an older Kubernetes cannot do, and does without the canary where that is asked for', async () => {
+  it('reports what an older Kubernetes cannot do, and works without a canary', async () => {
     const { fake, tower, resources } = await world();
-    fake.trouble(({ path }) => (path.endsWith('/resize') ? { status: 404 } : undefined));
+    fake.failure(({ path }) => (path.endsWith('/resize') ? { status: 404 } : undefined));
     await expect(tower().run()).rejects.toThrow(
-      /cannot be resized in place \(Kubernetes 1\.33 and later can, within limits\).*canary: false/,
+      /^cannot resize .* in place \(requires Kubernetes 1\.33 and later\).*canary: false/,
     );
     expect([resources(), fake.leases()]).toEqual([former, []]);
     expect(await tower().run({ canary: false })).toMatchObject({ status: 'applied', canary: null });
     expect(await (await world({ replicas: 1 })).tower().run()).toMatchObject({ status: 'applied', canary: null });
   });
 
-  it('stops where another job has the service by then, and leaves it to that', async () => {
+  it('stops if another job takes the lease', async () => {
     const { fake, tower, resources } = await world();
     const path = '/apis/coordination.k8s.io/v1/namespaces/shop/leases';
-    fake.trouble(({ method, path: asked }) => {
+    fake.failure(({ method, path: asked }) => {
       const lease = fake.get(path, 'control-tower-web');
       // While the canary is watched.
       if (method === 'PATCH' && asked.endsWith('/resize') && lease?.metadata['annotations'])
         fake.add(path, { ...lease, spec: { ...lease.spec, holderIdentity: 'job-2/1' } });
       return undefined;
     });
-    await expect(tower().run()).rejects.toThrow('not leased by this job any more, but by job-2/1');
+    await expect(tower().run()).rejects.toThrow('this job lost the lease of web to job-2/1');
     expect([resources(), fake.leases().length]).toEqual([former, 1]);
   });
 
-  it('looks at pods that serve alone, and waits until the canary really has its size', async () => {
+  it('watches single pods, and waits until the resize is complete', async () => {
     const { fake, tower } = await world();
     fake.add('/api/v1/namespaces/shop/pods', {
       metadata: { name: 'web-evicted', labels: { app: 'web' } },
@@ -202,7 +200,7 @@ describe('applying a recommendation', () => {
     });
     expect(await tower().run()).toMatchObject({ status: 'applied' });
     const other = await world();
-    other.fake.trouble(({ method, path }) => {
+    other.fake.failure(({ method, path }) => {
       const name = /pods\/([^/]+)\/resize$/.exec(path)?.[1];
       const reason = { type: 'PodResizePending', status: 'True', reason: 'Infeasible', message: 'Node is too small' };
       if (method === 'PATCH' && name)
@@ -213,7 +211,7 @@ describe('applying a recommendation', () => {
     expect([other.resources(), other.fake.leases()]).toEqual([former, []]);
   });
 
-  it('takes a pod away that it gave what cannot be taken from it in place', async () => {
+  it('deletes a pod whose added values cannot be removed in place', async () => {
     const { fake, tower, ofPods } = await world({ signals: [quiet, { ...quiet, throttled: 1 }] });
     const { canary } = await tower().run();
     // It had no memory limit, and the template has none.
@@ -222,8 +220,8 @@ describe('applying a recommendation', () => {
   });
 
   it.each([
-    [{ paused: true }, null, 'web is paused: its pods would not be replaced'],
-    [{ updateStrategy: { type: 'OnDelete' } }, null, 'replaces its pods when they are deleted'],
+    [{ paused: true }, null, 'the rollout of web is paused: its pods would not be replaced'],
+    [{ updateStrategy: { type: 'OnDelete' } }, null, 'has the update strategy OnDelete or a partition'],
     [
       {},
       {
@@ -231,9 +229,9 @@ describe('applying a recommendation', () => {
         plural: 'verticalpodautoscalers',
         spec: { targetRef: { kind: 'Deployment', name: 'web' } },
       },
-      'the VerticalPodAutoscaler web sets what web asks for',
+      'the VerticalPodAutoscaler web sets the requests of web',
     ],
-  ])('is refused where it would not last: %j %j', async (spec, scaler, text) => {
+  ])('refuses if the change would not last: %j %j', async (spec, scaler, text) => {
     const { fake, tower, resources } = await world();
     const path = '/apis/apps/v1/namespaces/shop/deployments';
     const web = fake.get(path, 'web')!;
@@ -247,17 +245,17 @@ describe('applying a recommendation', () => {
     expect([resources(), fake.leases()]).toEqual([former, []]);
   });
 
-  it('is refused where there is no pod to tell whether it does well, or two autoscalers', async () => {
+  it('refuses without pods, and with two autoscalers', async () => {
     const none = await world({ replicas: 0 });
-    await expect(none.tower().run()).rejects.toThrow('it has no pods, so nothing could tell whether they do well');
+    await expect(none.tower().run()).rejects.toThrow('it has no pods, so its health cannot be checked');
     const twice = await world({ metrics: [scalesBy('cpu')] });
     const web = twice.fake.get(twice.hpas, 'web')!;
     twice.fake.add(twice.hpas, { ...web, metadata: { name: 'web2' } });
-    await expect(twice.tower().run()).rejects.toThrow('the autoscalers web and web2 both scale web: one is too many');
+    await expect(twice.tower().run()).rejects.toThrow('two autoscalers scale web: web and web2');
     for (const { resources, fake } of [none, twice]) expect([resources(), fake.leases()]).toEqual([former, []]);
   });
 
-  it('needs the rights that deploy/ gives it, and no others', async () => {
+  it('needs exactly the permissions that deploy/ grants', async () => {
     const rights = (file: string) => {
       const text = readFileSync(join(import.meta.dirname, '../../../../deploy/kubernetes', file), 'utf8');
       type Rule = { apiGroups: string[]; resources: string[]; verbs: string[] };

@@ -35,8 +35,8 @@ const fit = (given: LoadPoint[], share = 0.95): Capacity => {
   return capacity;
 };
 
-describe('the capacity of a replica', () => {
-  it('is the line that was put in, and says how far it is off at loads it has not seen', () => {
+describe('fitCapacity', () => {
+  it('finds the line, and reports its error at unseen loads', () => {
     const capacity = fit(points());
     expect(capacity).toMatchObject({
       scenario: 'browsing',
@@ -53,7 +53,7 @@ describe('the capacity of a replica', () => {
     expect(marginAt(fit(points({ noise: 0 })).cpu, 30)).toBeCloseTo(1, 6);
   });
 
-  it('has a margin that is exceeded no more often than it says, and not much less', () => {
+  it('has a margin that is exceeded as often as stated', () => {
     // New replicas at a load between the levels: how many need more than the curve with its margin.
     let [above, all] = [0, 0];
     for (let seed = 1; seed <= 200; seed += 1) {
@@ -70,42 +70,38 @@ describe('the capacity of a replica', () => {
     expect(above / all).toBeLessThan(0.1);
   });
 
-  it('bends where replicas take more the fuller they are', () => {
+  it('finds a curve if usage per request grows', () => {
     const bent = fit(points({ curve: 0.0001, noise: 0.01 }));
     expect(bent.cpu.perSquare).toBeCloseTo(0.0001, 5);
     expect(curveAt(bent.cpu, 37.5) / (0.02 + 0.004 * 37.5 + 0.0001 * 37.5 ** 2)).toBeCloseTo(1, 1);
     expect(fit(points({ noise: 0 })).cpu.perSquare).toBeCloseTo(0, 9);
   });
 
-  it('is that of the scenario that takes most', () => {
+  it('uses the scenario with the highest usage', () => {
     const checkout = points({ scenario: 'checkout', slope: 0.009, seed: 2 });
     expect(fit([...points(), ...checkout]).scenario).toBe('checkout');
   });
 
-  it('is what is borne: a replica that answers many times later has had enough', () => {
+  it('excludes overloaded replicas', () => {
     const slow = points({ noise: 0 }).map((point) => ({ ...point, latencyMs: point.load > 20 ? 900 : 60 }));
     expect(fit(slow).maxLoad).toBe(18.75);
   });
 
   it.each([
-    ['nothing', [], 'there is no experiment to learn from'],
-    ['two levels', points().filter(({ users }) => users <= 10), 'browsing has 2 levels of load, 3 are needed'],
-    ['no load at all', points().map((each) => ({ ...each, load: 0 })), 'browsing has 0 levels of load, 3 are needed'],
+    ['nothing', [], 'no experiments'],
+    ['two levels', points().filter(({ users }) => users <= 10), 'browsing has 2 levels of load, 3 are required'],
+    ['no load at all', points().map((each) => ({ ...each, load: 0 })), 'browsing has 0 levels of load, 3 are required'],
     [
       'few that differ much',
       points({ noise: 0.08 }).filter(({ users, replicas }) => users < 30 && replicas === 1),
-      /^browsing: 3 experiments are too few for a 95 % bound: the margin would be \d+\.\d, and at most 2 is used$/,
+      /^browsing: 3 experiments are too few for a 95 % bound: the margin would be \d+\.\d, the maximum is 2$/,
     ],
-    [
-      'chance alone',
-      points({ noise: 1.2 }),
-      /^browsing: a level of load that was left out is off by \d+ % on average$/,
-    ],
-  ])('is not told from %s', (_, given, reason) => {
+    ['chance alone', points({ noise: 1.2 }), /^browsing: the mean error at a level of load left out is \d+ %$/],
+  ])('gives no model for %s', (_, given, reason) => {
     expect(fitCapacity(given, 0.95)).toEqual(typeof reason === 'string' ? reason : expect.stringMatching(reason));
   });
 
-  it('is never negative, and is a number whatever was measured', () => {
+  it('is finite and never negative for any measurements', () => {
     const size = fc.double({ min: 0, max: 1e12, noNaN: true });
     const point = fc.record({ load: size, cpu: size, memory: size, users: fc.integer({ min: 1, max: 5 }) });
     fc.assert(
@@ -138,7 +134,7 @@ describe('the capacity of a replica', () => {
   });
 });
 
-describe('replicas for a demand', () => {
+describe('planFor', () => {
   const capacity = fit(points({ noise: 0 }));
   it.each([
     [10, 1, 1],
@@ -148,7 +144,7 @@ describe('replicas for a demand', () => {
     [375, 1, 12],
     [10, 3, 3],
     [0, 1, 1],
-  ])('of %f requests per second, %i at least, are %i', (demand, least, replicas) => {
+  ])('plans for %f requests per second, at least %i: %i replicas', (demand, least, replicas) => {
     const planned = planFor(capacity, demand, null, least);
     expect(planned.replicas).toBe(replicas);
     // No replica gets more load than tested.

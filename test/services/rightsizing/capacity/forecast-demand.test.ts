@@ -31,8 +31,8 @@ const asYesterday: Forecaster = {
     } as Awaited<ReturnType<Forecaster['forecast']>>),
 };
 
-describe('the traffic of the coming day', () => {
-  it('is the level that all its hours together exceed as often as stated', async () => {
+describe('dayByForecast', () => {
+  it('returns the level that all hours together exceed in the stated share', async () => {
     const values = new Float64Array((8 * day) / stepMs).fill(100);
     const { level, confidences } = (await dayByForecast(asYesterday, { startMs: 0, stepMs, values }, 0.05))!;
     expect(confidenceOf(confidences)).toBeCloseTo((1 + 20 * 0.82) / 21, 9);
@@ -41,7 +41,7 @@ describe('the traffic of the coming day', () => {
     expect(level).toBeCloseTo(116.449 * Math.exp(-0.025), 1);
   });
 
-  it('is raised by what the days before would not have kept, and lowered by what they kept too well', async () => {
+  it('is raised after undercoverage, and lowered after overcoverage', async () => {
     const values = new Float64Array((10 * day) / stepMs).fill(100);
     const spiky = values.map((value, i) => (i >= (7 * day) / stepMs && i % 4 === 0 ? 200 : value));
     const flat = (await dayByForecast(asYesterday, { startMs: 0, stepMs, values }, 0.05))!;
@@ -55,7 +55,7 @@ describe('the traffic of the coming day', () => {
     expect(confidenceOf(raised.confidences)).toBeLessThan(confidenceOf(flat.confidences));
   });
 
-  it('is nobody’s guess with less than a week, or where nothing is known of the error', async () => {
+  it('returns null with less than a week, or without uncertainty', async () => {
     const values = traffic(6);
     expect(await dayByForecast(asYesterday, { startMs: 0, stepMs, values }, 0.05)).toBeNull();
     const none = new Float64Array((9 * day) / stepMs).fill(Number.NaN);
@@ -69,7 +69,7 @@ describe('the traffic of the coming day', () => {
     expect(await dayByForecast(unsure, { startMs: 0, stepMs, values: traffic(9) }, 0.05)).toBeNull();
   });
 
-  it('is kept as stated by the engine itself, on traffic that swings by day and week', {
+  it('is calibrated on traffic with daily and weekly cycles', {
     timeout: 60_000,
   }, async () => {
     const { services } = await testTower();

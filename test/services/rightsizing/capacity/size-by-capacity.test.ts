@@ -86,8 +86,8 @@ async function recommend(
   return answer.json<SizeAnswer>();
 }
 
-describe('a recommendation from experiments and traffic', { timeout: 30_000 }, () => {
-  it('is what a replica takes at its part of the traffic that the day is to keep', async () => {
+describe('a recommendation by capacity', { timeout: 30_000 }, () => {
+  it("is the usage at the replica's share of the day's traffic", async () => {
     const answer = await recommend(await experiments());
     const { capacity, containers, replicas, notes } = answer;
     expect(capacity).toMatchObject({
@@ -114,7 +114,7 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     expect(web!.cpu.confidence).toBeGreaterThan(0.6);
     expect(web!.cpu.confidence).toBeLessThan(0.95);
     expect(web!.cpu.explanation).toMatch(
-      /^by experiments: each of 2 replicas is to bear \d+(\.\d+)? requests\/s, \d+ % of it for this container: 0\.\d+$/,
+      /^by experiments: \d+(\.\d+)? requests\/s for each of 2 replicas, \d+ % of it for this container: 0\.\d+$/,
     );
     // Production used more memory than any experiment, and memory kills.
     expect(web!.memory.bound_by).toBe('usage');
@@ -126,7 +126,7 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     );
   });
 
-  it('takes as many replicas as were tried to bear a demand that somebody expects', async () => {
+  it('plans replicas for a given demand', async () => {
     const { capacity, replicas, notes, containers, cost, outputs } = await recommend(
       await experiments({ counted: false }),
       {
@@ -142,7 +142,7 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
       requests_per_second_of_each: 800 / 12,
     });
     expect(replicas).toMatchObject({ recommended: 12, bound_by: 'capacity' });
-    expect(notes).toContain('this size is for 12 replicas, and there are 2: the outputs set both');
+    expect(notes).toContain('the recommendation is for 12 replicas, there are 2: the outputs set both');
     expect(outputs!.kubectl).toContain('{"spec":{"replicas":12,"template":');
     expect(outputs!.helm).toMatch(/^replicaCount: 12$/m);
     // The cost covers the planned replicas, with injected sidecars unchanged.
@@ -155,16 +155,16 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     expect(cost.monthly_recommended).toBeCloseTo(730 * 12 * pod, 6);
     const few = await recommend(await experiments(), { demand_requests_per_second: 800, max_replicas: 4 });
     expect(few.capacity!.reason).toBe(
-      '4 replicas would each have to bear 200 requests/s, and none was tried with more than 80: 12 are needed',
+      'each of 4 replicas would need to handle 200 requests/s, the maximum in the experiments is 80: 12 replicas are required',
     );
     expect(few.containers[1]!.cpu.bound_by).toBe('usage');
     const little = await recommend(await experiments(), { demand_requests_per_second: 1 });
-    expect(little.notes.find((note) => note.startsWith('by experiments 1 of them would do'))).toContain(
-      'say max_replicas',
+    expect(little.notes.find((note) => note.startsWith('by experiments 1 of them suffice'))).toContain(
+      'set max_replicas',
     );
   });
 
-  it('is never less memory than was used, however short that is known', async () => {
+  it('is never less memory than was used in a short history', async () => {
     // Two hours, with a maximum of 300 MiB.
     const short = series
       .filter(({ name }) => !name.startsWith('kube_horizontal'))
@@ -182,7 +182,7 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
     expect(memory.explanation).toContain('peak 300 MiB');
   });
 
-  it('is left to usage where traffic is counted in several series, of which one would be a part', async () => {
+  it('falls back to usage if the traffic query returns several series', async () => {
     const query = 'traffic{app="$svc"}';
     const [traffic] = series.slice(-1);
     const twice = [
@@ -190,27 +190,15 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
       { ...traffic!, labels: { app: 'web', pod: 'b' } },
     ];
     const { capacity } = await recommend(await experiments(), {}, twice, query);
-    expect(capacity!.reason).toBe('the query for request_rate has 2 series, and must have one: take their sum');
+    expect(capacity!.reason).toBe('the query for request_rate returned 2 series instead of one: use a sum');
   });
 
   it.each([
     ['there are none', null, {}, false, null],
-    [
-      'there are none and they are asked for',
-      null,
-      { basis: 'capacity' },
-      false,
-      'there is no experiment to learn from',
-    ],
+    ['there are none and they are asked for', null, { basis: 'capacity' }, false, 'no experiments'],
     ['they are those of another namespace', { namespace: 'staging' }, {}, false, null],
     ['usage is asked for', {}, { basis: 'usage' }, false, null],
-    [
-      'their load tests failed',
-      { success: 0.5 },
-      {},
-      false,
-      'there is no experiment to learn from; 8 experiments are of low quality',
-    ],
+    ['their load tests failed', { success: 0.5 }, {}, false, 'no experiments; 8 experiments are of low quality'],
     [
       'nobody counted the service’s own requests',
       { counted: false },
@@ -218,8 +206,8 @@ describe('a recommendation from experiments and traffic', { timeout: 30_000 }, (
       false,
       'experiments counted the requests of the load test',
     ],
-    ['an autoscaler sets the replicas', {}, {}, true, 'the autoscaler web sets the replicas, so nobody knows'],
-  ])('is left to usage where %s', async (_, change, payload, scaled, reason) => {
+    ['an autoscaler sets the replicas', {}, {}, true, 'the autoscaler web sets the replicas'],
+  ])('falls back to usage if %s', async (_, change, payload, scaled, reason) => {
     const folder = change === null ? null : await experiments(change);
     const { capacity, containers, status } = await recommend(folder, payload, scaled ? series : undefined);
     expect(status).toBe('success');

@@ -52,10 +52,10 @@ function kill(atMs: number, limit: number): Sampled[] {
   ];
 }
 
-describe('a recommendation does not forget', { timeout: 30_000 }, () => {
+describe('a recommendation considers', { timeout: 30_000 }, () => {
   const bare = withoutHpa.filter(({ name }) => name !== 'kube_pod_container_resource_requests');
 
-  it('a kill or a heap of a container that asks for nothing now', async () => {
+  it('an OOM kill or a heap of a container without requests', async () => {
     const { memory } = await containerOf([...bare, ...kill(now - 86_400_000, 512 * 2 ** 20)]);
     expect(memory).toMatchObject({ bound_by: 'oom', current_request: null });
     expect(memory.request).toBeCloseTo(1.2 * 512 * 2 ** 20, -1);
@@ -69,7 +69,7 @@ describe('a recommendation does not forget', { timeout: 30_000 }, () => {
     });
   });
 
-  it('a kill at any moment: some look sees it rise from one scrape to the next', () => {
+  it('an OOM kill at any moment between scrapes', () => {
     fc.assert(
       fc.property(fc.constantFrom(10, 15, 30, 60, 120), fc.nat(3_600), fc.nat(119), (scrape, at, offset) => {
         const stepMs = 300_000;
@@ -83,48 +83,48 @@ describe('a recommendation does not forget', { timeout: 30_000 }, () => {
     );
   });
 
-  it('a kill when a cap is below it: nothing is promised then, and it says so', async () => {
+  it('an OOM kill with a lower cap, and states no confidence', async () => {
     const { memory } = await containerOf([...withoutHpa, ...kill(now - 86_400_000, 512 * 2 ** 20)], 'web', {
       ...fourDays,
       max_memory_bytes: 400 * 2 ** 20,
     });
     expect(memory).toMatchObject({ request: 400 * 2 ** 20, bound_by: 'cap', confidence: null });
     expect(memory.explanation).toMatch(
-      /was raised above the limit at which a pod was killed, 614 MiB, which was lowered to the cap, 400 MiB: the stated violation is not kept$/,
+      /was raised above the limit at which a pod was OOM-killed, 614 MiB, which was lowered to the cap, 400 MiB: the stated share is not met$/,
     );
   });
 
-  it('what a rule of others is, and which pods it was asked about', async () => {
+  it('the algorithm of another strategy, and the pods', async () => {
     const { cpu } = await containerOf(withoutHpa, 'web', { ...fourDays, strategy: 'krr_simple_limit' });
     expect(cpu.explanation).toMatch(
-      /^by the rule of krr_simple_limit \(CPU: 66th percentile of 14 days of all pods together; .*\); 3 pods, \d+ samples/,
+      /^by strategy krr_simple_limit \(CPU: 66th percentile of 14 days of all pods together; .*\); 3 pods, \d+ samples/,
     );
   });
 
-  it('an autoscaler whose metrics nobody tells', async () => {
+  it('an autoscaler with unknown metrics', async () => {
     const info = series.filter(({ name }) => name === 'kube_horizontalpodautoscaler_info');
     const { answer } = await containerOf([...withoutHpa, ...info]);
     expect(answer.replicas).toMatchObject({ recommended: null, explanation: 'the autoscaler web decides' });
-    expect(answer.notes).toContain('the autoscaler web scales by something kube-state-metrics does not tell');
+    expect(answer.notes).toContain('the autoscaler web scales by a metric that kube-state-metrics does not have');
   });
 });
 
-describe('a recommendation does not take for more than it is', { timeout: 30_000 }, () => {
-  it('an answer of which a part may be missing: it says so, and is not applied', async () => {
+describe('a recommendation does not trust', { timeout: 30_000 }, () => {
+  it('an incomplete result: it says so, and is not applied', async () => {
     const { recommend } = await towerOver(null, {
       PROMETHEUS_URL: await cautiousPrometheus(await prometheusOver(withoutHpa, now), 'store eu-2 is away'),
     });
     const { status, warnings, notes } = await recommend('web', fourDays);
     expect([status, warnings]).toEqual(['success', ['store eu-2 is away']]);
-    expect(notes).toContain('Prometheus warns that an answer may not be whole: store eu-2 is away');
+    expect(notes).toContain('Prometheus warns that a result may be incomplete: store eu-2 is away');
     // The result may be incomplete.
     const { reason } = await recommend('elsewhere', fourDays);
     expect(reason).toBe(
-      'Prometheus knows no container of it in the last 4 days; but it warns that an answer may not be whole: store eu-2 is away',
+      'Prometheus has no container of it in the last 4 days; but it warns that a result may be incomplete: store eu-2 is away',
     );
   });
 
-  it('savings of a sidecar, which is not in what is to be applied', async () => {
+  it('savings of a sidecar that is not applied', async () => {
     const { answer } = await containerOf(withoutHpa);
     const [proxy, web] = answer.containers;
     const { cpu_core_hour, memory_gib_hour, monthly_saving } = answer.cost;
@@ -134,7 +134,7 @@ describe('a recommendation does not take for more than it is', { timeout: 30_000
     expect(monthly_saving).toBeCloseTo(730 * 2 * own, 6);
   });
 
-  it('an init container that is over', async () => {
+  it('a finished init container', async () => {
     const migrate = (name: string, value: (i: number) => number): Sampled => ({
       name,
       labels: {
@@ -158,7 +158,7 @@ describe('a recommendation does not take for more than it is', { timeout: 30_000
     expect(answer.cost.monthly_saving).not.toBeNull();
   });
 
-  it('the edge of what Prometheus keeps for a start', async () => {
+  it("the start of Prometheus' retention as a pod start", async () => {
     const edge = now - 3 * 86_400_000;
     const kept = withoutHpa
       .filter(({ labels }) => labels['pod'] !== 'web-7d9f8b6c5d-ccccc')
@@ -176,7 +176,7 @@ describe('a recommendation does not take for more than it is', { timeout: 30_000
     expect((await containerOf(withoutHpa)).startup_peak_cores).toBeGreaterThan(0.5);
   });
 
-  it('a name that is none, which whoever runs the output would run', async () => {
+  it('a name that a shell could execute', async () => {
     const label = {
       name: 'namespace_workload_pod:kube_pod_owner:relabel',
       labels: { namespace: 'shop', pod: 'x', workload: 'x\ntouch /tmp/y #', workload_type: 'deployment' },

@@ -16,7 +16,7 @@ const webOf = async (series: Sampled[], aheadMs = 0) => {
 };
 
 describe('a recommendation from a history', { timeout: 30_000 }, () => {
-  it('whose counters begin anew is the same', async () => {
+  it('is not affected by counter resets', async () => {
     const reset = changed(isCounter, ({ samples }) => {
       const middle = Math.floor(samples.length / 2);
       return samples.map(([ms, value], i) => [ms, i < middle ? value : value - samples[middle]![1]]);
@@ -26,7 +26,7 @@ describe('a recommendation from a history', { timeout: 30_000 }, () => {
     expect(after!.cpu.bound_by).toBe('usage');
   });
 
-  it('with a spike of a thousand million times is what it is without, and says so', async () => {
+  it('ignores and reports impossible spikes', async () => {
     const spiked = changed(ofWeb, ({ name, samples }) => {
       const at = samples.length - 40;
       return samples.map(([ms, value], i) =>
@@ -41,17 +41,17 @@ describe('a recommendation from a history', { timeout: 30_000 }, () => {
     expect(web!.memory.bound_by).toBe('usage');
     expect(web!.memory.request! / usual!.memory.request!).toBeCloseTo(1, 1);
     expect(web!.cpu.request! / usual!.cpu.request!).toBeCloseTo(1, 1);
-    expect(answer.notes.find((note) => note.includes('more than any node has'))).toMatch(/^\d+ samples are/);
+    expect(answer.notes.find((note) => note.includes('exceed any node'))).toMatch(/^\d+ samples exceed/);
   });
 
   it.each([
     [
       'one sample',
       changed(ofWeb, ({ samples }) => samples.slice(-1)),
-      /web: CPU Prometheus has no sample of it; memory .* are 0\.\d hours; 24 are needed/,
+      /web: CPU Prometheus has no samples; memory .* are 0\.\d hours; 24 are required/,
     ],
     ['none', withoutHpa.filter((each) => !ofWeb(each)), /^istio-proxy: /],
-  ])('of %s says what is missing', async (_, series, reason) => {
+  ])('of %s reports what is missing', async (_, series, reason) => {
     const { answer, web } = await webOf(series);
     // An injected sidecar is recognised, and cannot be set.
     expect(answer).toMatchObject({ status: 'abstained', outputs: null, confidence: null });
@@ -59,16 +59,16 @@ describe('a recommendation from a history', { timeout: 30_000 }, () => {
     expect([web?.cpu.request ?? null, web?.memory.request ?? null]).toEqual([null, null]);
   });
 
-  it('of nothing at all used has the floor', async () => {
+  it('without usage is the floor', async () => {
     const still = changed(isCounter, ({ samples }) => samples.map(([ms]) => [ms, 0]));
     expect((await webOf(still)).web!.cpu).toMatchObject({ request: 0.01, bound_by: 'floor', peak: 0 });
   });
 
-  it('whose clock is another one says since when nothing was seen', async () => {
+  it('reports missing data if clocks differ', async () => {
     const { web: known } = await webOf(withoutHpa);
     const late = await webOf(withoutHpa, 2 * 3_600_000);
     expect(late.web!.cpu.request! / known!.cpu.request!).toBeCloseTo(1, 1);
-    expect(late.answer.notes.some((note) => note.startsWith('no pod of it was seen since 2026-11-20T12:'))).toBe(true);
+    expect(late.answer.notes.some((note) => note.startsWith('no pod was seen since 2026-11-20T12:'))).toBe(true);
     const early = await webOf(withoutHpa, -12 * stepMs);
     expect(early.answer.status).toBe('success');
     expect(Date.parse(early.answer.history.end)).toBe(now - 12 * stepMs);

@@ -8,7 +8,7 @@ import { temporaryFolder } from '../../../support/tower.ts';
 const day = 86_400_000;
 
 describe('a recommendation', () => {
-  it('keeps floors, caps, the largest node and what a kill taught', { timeout: 30_000 }, async () => {
+  it('respects floors, caps, the largest node and OOM kills', { timeout: 30_000 }, async () => {
     // Two days ago a deleted pod was OOM-killed at a limit; the current one may have a higher limit.
     const killedAt = (limit: number, since = limit) => {
       const at = Array.from({ length: 432 }, (_, i) => now - 60_000 - (431 - i) * stepMs);
@@ -34,13 +34,13 @@ describe('a recommendation', () => {
     const [proxy, web] = answer.containers;
     expect(proxy!.cpu).toMatchObject({ request: 0.01, bound_by: 'floor' });
     expect(web!.cpu).toMatchObject({ request: 0.1, bound_by: 'cap' });
-    expect(web!.cpu.explanation).toMatch(/was lowered to the cap, 0.1: the stated violation is not kept$/);
+    expect(web!.cpu.explanation).toMatch(/was lowered to the cap, 0.1: the stated share is not met$/);
     expect(web!.memory).toMatchObject({ request: 190 * 2 ** 20, bound_by: 'oom', current_limit: 90 * 2 ** 20 });
     expect(answer.replicas).toMatchObject({ recommended: 3, bound_by: 'cap' });
     expect(web!.cpu.confidence).toBeNull();
     const most = await recommend('web', { history_days: 4, min_cpu_cores: 8, max_cpu_cores: 9 });
     expect(most.containers[1]!.cpu.explanation).toMatch(
-      /; 0\.3\d+ was raised to the floor, which was lowered to what the largest node has, \d(\.\d+)?$/,
+      /; 0\.3\d+ was raised to the floor, which was lowered to the largest node, \d(\.\d+)?$/,
     );
     // The limit at the time of the kill counts, not scraped usage or the later limit.
     const raised = await (await towerOver(killedAt(150, 400))).recommend('web', { history_days: 4 });
@@ -61,7 +61,7 @@ describe('a recommendation', () => {
     expect(longAgo.containers[1]!.memory).toMatchObject({ bound_by: 'usage', current_limit: 400 * 2 ** 20 });
   });
 
-  it('keeps what LimitRanges and quotas of the namespace allow', { timeout: 30_000 }, async () => {
+  it('respects LimitRanges and quotas', { timeout: 30_000 }, async () => {
     const ofNamespace = (name: string, labels: Record<string, string>, value: number): Sampled => ({
       name,
       labels: { job: 'kube-state-metrics', namespace: 'shop', ...labels },
@@ -78,7 +78,7 @@ describe('a recommendation', () => {
     expect(proxy!.cpu).toMatchObject({ request: 0.02, bound_by: 'limit_range' });
     expect(web!.memory).toMatchObject({ request: 60 * 2 ** 20, bound_by: 'limit_range', confidence: null });
     expect(web!.memory.explanation).toMatch(
-      /was set to what a LimitRange of the namespace allows, 60 MiB: the stated violation is not kept$/,
+      /was set to the bound of a LimitRange, 60 MiB: the stated share is not met$/,
     );
     // A pod requests 0.3 cores, there are two: the rest must suffice for both, and for a surge pod.
     const small = withoutHpa.map((each) => {

@@ -20,8 +20,8 @@ const patched = (kustomize: string) =>
     parse(kustomize) as { spec: { template: { spec: { containers: { name: string }[] } } } }
   ).spec.template.spec.containers.map(({ name }) => name);
 
-describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
-  it('an autoscaler by memory, whose target moves with the request, and one by anything else', async () => {
+describe('a recommendation uses the cluster state', { timeout: 30_000 }, () => {
+  it("to change an autoscaler's memory target, and to report other metrics", async () => {
     const target = (metric: string, type: string, value: number) =>
       state(
         'kube_horizontalpodautoscaler_spec_target_metric',
@@ -41,10 +41,10 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
     expect(hpa_memory!.target_utilization).toBe(0.7);
     expect(hpa_memory!.recommended_target_utilization).toBeCloseTo(Math.min(0.9, (0.7 * 384 * 2 ** 20) / after), 9);
     expect(replicas).toMatchObject({ recommended: null, explanation: 'the autoscaler web decides' });
-    expect(notes).toContain('the autoscaler web scales by queue (average), which does not move with requests');
+    expect(notes).toContain('the autoscaler web scales by queue (average), which does not depend on requests');
   });
 
-  it('what its JVM may fill, and says how to have less', async () => {
+  it('to fit the JVM heap, and says how to lower it', async () => {
     const jvm = (name: string, area: string, value: number) => ({
       ...state(name, { pod, container: 'web', area, id: 'all' }, value * 2 ** 20),
     });
@@ -56,10 +56,12 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
     const { containers, notes } = await recommend('web', fourDays);
     expect(containers[1]!.memory).toMatchObject({ request: 220 * 2 ** 20, bound_by: 'heap' });
     expect(containers[0]!.memory.bound_by).toBe('usage');
-    expect(notes.find((note) => note.startsWith('web: less memory would end it'))).toContain('set -Xmx to go lower');
+    expect(notes.find((note) => note.startsWith('web: with less memory it would be killed'))).toContain(
+      'set -Xmx to go lower',
+    );
   });
 
-  it('that a node takes a pod whole', async () => {
+  it('to fit a pod on one node', async () => {
     const node = (cores: number) =>
       withoutHpa.map((each) =>
         each.name === 'kube_node_status_allocatable' && each.labels['resource'] === 'cpu'
@@ -81,7 +83,7 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
     expect(small[0]!.request! / small[1]!.request!).toBeCloseTo(0.2 / web!.request!, 1);
   });
 
-  it('which containers are its own: no init container, and where a cluster tells, nothing else that is injected', async () => {
+  it('to identify injected and init containers', async () => {
     const renamed = series.map((each) =>
       each.labels['container'] === 'istio-proxy'
         ? { ...each, labels: { ...each.labels, container: 'otel-agent' } }
@@ -92,7 +94,7 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
     const init = state('kube_pod_init_container_info', { pod, container: 'otel-agent' }, 1);
     const native = await (await towerOver([...renamed, init])).recommend('web', fourDays);
     expect(patched(native.outputs!.kustomize)).toEqual(['web']);
-    expect(native.notes).toContain('otel-agent: an init container, so not in what is to be applied');
+    expect(native.notes).toContain('otel-agent: an init container, so not part of the outputs');
     const fake = await fakeKubernetes();
     fake.workload('Deployment', 'web', 2, [{ name: 'web' }]);
     // Also if the workload could not be changed.
@@ -103,18 +105,18 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
     const told = await (await towerOver(renamed, { KUBERNETES_CONFIG: fake.file })).recommend('web', fourDays);
     expect(patched(told.outputs!.kustomize)).toEqual(['web']);
     expect(told.notes).toContain(
-      'otel-agent: injected, so not in what is to be applied; set it where it is injected from',
+      'otel-agent: injected sidecar, so not part of the outputs; set its resources where it is configured',
     );
-    fake.trouble(({ path }) => (path.includes('/apps/') ? { status: 403, body: { message: 'no' } } : undefined));
+    fake.failure(({ path }) => (path.includes('/apps/') ? { status: 403, body: { message: 'no' } } : undefined));
     const refused = await (await towerOver(renamed, { KUBERNETES_CONFIG: fake.file })).recommend('web', fourDays);
-    expect(refused.notes.find((note) => note.startsWith('the cluster does not say what is written of it'))).toContain(
+    expect(refused.notes.find((note) => note.startsWith('the cluster’s template is unavailable'))).toContain(
       'Kubernetes: trouble',
     );
   });
 
-  it('when load experiments ran, which is not what production uses', async () => {
+  it('to exclude load experiments', async () => {
     const folder = temporaryFolder();
-    const begunMs = now - 86_400_000;
+    const startedMs = now - 86_400_000;
     // A test of another service of the namespace, which calls this one: ten times the usage for an hour.
     const loaded = series.map((each) => {
       if (each.name !== 'container_cpu_usage_seconds_total' || each.labels['container'] !== 'web') return each;
@@ -122,7 +124,7 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
       return {
         ...each,
         samples: each.samples.map(([ms, value]): [number, number] => {
-          if (ms > begunMs && ms <= begunMs + 3_600_000) more += (5 * stepMs) / 1000;
+          if (ms > startedMs && ms <= startedMs + 3_600_000) more += (5 * stepMs) / 1000;
           return [ms, value + more];
         }),
       };
@@ -132,7 +134,7 @@ describe('a recommendation knows of its cluster', { timeout: 30_000 }, () => {
       writeFileSync(join(folder, `${name}.csv`), 'timestamp\n');
       writeFileSync(
         join(folder, `${name}.json`),
-        JSON.stringify({ namespace, duration_minutes: minutes, collection_start: new Date(begunMs).toISOString() }),
+        JSON.stringify({ namespace, duration_minutes: minutes, collection_start: new Date(startedMs).toISOString() }),
       );
       const env = { EXPERIMENTS_DIRECTORY: folder };
       const { containers, notes } = await (await towerOver(loaded, env)).recommend('web', {

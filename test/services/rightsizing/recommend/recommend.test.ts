@@ -3,7 +3,7 @@ import { parse } from 'yaml';
 import { clusterSeries, type Sampled, webCores } from '../../../support/cluster-series.ts';
 import { now, series, stepMs, towerOver, withoutHpa } from '../../../support/sized-tower.ts';
 
-describe('a recommendation from history alone', () => {
+describe('a recommendation from usage', () => {
   it.each(['kube-prometheus-stack', 'plain'])('sizes every container by its busiest pod (%s)', {
     timeout: 30_000,
   }, async (preset) => {
@@ -32,7 +32,7 @@ describe('a recommendation from history alone', () => {
     );
   });
 
-  it('counts replicas, moves the target of the autoscaler, and says what it saves', { timeout: 30_000 }, async () => {
+  it("includes replicas, the autoscaler's target, and the saving", { timeout: 30_000 }, async () => {
     const { recommend } = await towerOver(series);
     const answer = await recommend('web', { history_days: 4 });
     const perPod = answer.containers.reduce((sum, { cpu }) => sum + cpu.request!, 0);
@@ -53,7 +53,7 @@ describe('a recommendation from history alone', () => {
     };
     expect(patch.spec.template.spec.containers.map(({ name }) => name)).toEqual(['web']);
     expect(answer.notes).toContain(
-      'istio-proxy: injected, so not in what is to be applied; set it where it is injected from',
+      'istio-proxy: injected sidecar, so not part of the outputs; set its resources where it is configured',
     );
     expect(parse(answer.outputs!.vpa)).toMatchObject({
       spec: {
@@ -68,7 +68,7 @@ describe('a recommendation from history alone', () => {
     expect(answer.outputs!.kubectl).toMatch(/^kubectl patch deployment web -n shop --type strategic -p '\{"spec"/);
   });
 
-  it('leaves out containers that are gone, and says so', { timeout: 30_000 }, async () => {
+  it('leaves out stopped containers, with a note', { timeout: 30_000 }, async () => {
     const gone = series
       .filter(({ name, labels }) => name.startsWith('container_') && labels['container'] === 'istio-proxy')
       .map(
@@ -80,28 +80,28 @@ describe('a recommendation from history alone', () => {
       );
     const answer = await (await towerOver([...series, ...gone])).recommend('web', { history_days: 4 });
     expect(answer.containers.map(({ container }) => container)).toEqual(['istio-proxy', 'web']);
-    expect(answer.notes).toContain('gone by now, and left out: old');
+    expect(answer.notes).toContain('no longer running, left out: old');
     expect(answer.cost.monthly_saving).toBeGreaterThan(0);
   });
 
-  it('abstains where there is too little, and names what is missing', { timeout: 30_000 }, async () => {
+  it('abstains with too little data, and says what is missing', { timeout: 30_000 }, async () => {
     const { recommend } = await towerOver(clusterSeries(now, 0.5, stepMs));
     expect(await recommend('web')).toMatchObject({
       status: 'abstained',
       confidence: null,
       outputs: null,
-      reason: expect.stringMatching(/hours; 24 are needed/) as string,
+      reason: expect.stringMatching(/hours; 24 are required/) as string,
     });
     expect(await recommend('nobody')).toMatchObject({
       status: 'abstained',
       containers: [],
-      reason: 'Prometheus knows no container of it in the last 14 days',
+      reason: 'Prometheus has no container of it in the last 14 days',
     });
     const idle = await (await towerOver(series)).recommend('idle', { history_days: 4 });
     expect(idle.containers[0]!.cpu).toMatchObject({ request: 0.01, bound_by: 'floor' });
   });
 
-  it('sizes all Deployments of a namespace, and tells which it could not', { timeout: 30_000 }, async () => {
+  it('covers all Deployments of a namespace, and reports failures', { timeout: 30_000 }, async () => {
     const { call } = await towerOver(series);
     const { body } = await call('/api/v1/rightsizing/shop/recommendations', { history_days: 4 });
     expect(body.recommendations.map(({ service }) => service)).toEqual(['idle', 'web']);
@@ -111,12 +111,12 @@ describe('a recommendation from history alone', () => {
     );
     const named = await call('/api/v1/rightsizing/shop/recommendations', { services: ['web', 'NO!'] });
     expect(named.body.failures).toEqual([
-      { service: 'NO!', error: expect.stringMatching(/^service must be a name of Kubernetes/) as string },
+      { service: 'NO!', error: expect.stringMatching(/^service must be a valid Kubernetes name/) as string },
     ]);
     expect((await call('/api/v1/rightsizing/empty/recommendations', {})).status).toBe(404);
   });
 
-  it('takes one of several clusters', { timeout: 30_000 }, async () => {
+  it('selects one of several clusters', { timeout: 30_000 }, async () => {
     const two = ['eu1', 'us1'].flatMap((cluster) =>
       series.map(
         ({ name, labels, samples }): Sampled => ({
@@ -135,11 +135,11 @@ describe('a recommendation from history alone', () => {
     );
   });
 
-  it('says what is wrong with Prometheus', async () => {
+  it('reports errors of Prometheus', async () => {
     const none = await towerOver(null);
     expect(await none.call('/api/v1/rightsizing/shop/web/recommendation', {})).toMatchObject({
       status: 503,
-      body: { detail: 'there is no Prometheus: set PROMETHEUS_URL' },
+      body: { detail: 'Prometheus is not configured: set PROMETHEUS_URL' },
     });
     const down = await towerOver(null, {
       PROMETHEUS_URL: 'http://127.0.0.1:9',
@@ -148,7 +148,7 @@ describe('a recommendation from history alone', () => {
     });
     expect(await down.call('/api/v1/rightsizing/shop/web/recommendation', {})).toMatchObject({
       status: 503,
-      body: { detail: 'Prometheus cannot be reached (ECONNREFUSED)' },
+      body: { detail: 'cannot reach Prometheus (ECONNREFUSED)' },
     });
     expect(await down.metricsPage()).toMatch(
       /tower_prometheus_request_duration_seconds_count\{endpoint="query_range",status="0"\} \d/,
@@ -162,7 +162,7 @@ describe('a recommendation from history alone', () => {
 });
 
 describe('metrics of a workload', () => {
-  it('come column by column, and what is not there is empty and named', async () => {
+  it('are returned by column; missing columns are empty and listed', async () => {
     const { call } = await towerOver(series);
     const { body } = await call('/api/v1/acquisition/metrics/shop/web?duration_minutes=120&step_seconds=300');
     expect(body.steps).toBe(25);
@@ -177,7 +177,7 @@ describe('metrics of a workload', () => {
     expect(network_activity_rate).toMatchObject({
       known: 0,
       formula: 'net_rx_bytes + net_tx_bytes',
-      trouble: 'there is no net_tx_bytes',
+      trouble: 'missing: net_tx_bytes',
     });
     expect(processing_intensity!.known).toBeLessThan(1);
     expect(processing_intensity!.values.at(-1)).toBeCloseTo(cpu_cores!.values.at(-1)! / 2, 9);
@@ -187,7 +187,7 @@ describe('metrics of a workload', () => {
     expect(body.missing).not.toContain('cpu_cores');
   });
 
-  it('can be asked for in words of one’s own', async () => {
+  it('can use custom queries', async () => {
     const { call } = await towerOver(series);
     const at = new Date(now).toISOString();
     const { body } = await call(
@@ -198,7 +198,7 @@ describe('metrics of a workload', () => {
 });
 
 describe('a backtest', () => {
-  it('shows all strategies side by side, of usage given or known to Prometheus', { timeout: 60_000 }, async () => {
+  it("compares all strategies, on given usage or on Prometheus'", { timeout: 60_000 }, async () => {
     const { call } = await towerOver(series);
     const { status, body } = await call('/api/v1/rightsizing/shop/web/backtest', {
       history_days: 4,

@@ -25,8 +25,8 @@ const nothingThere = {
     warnings: [],
   }),
   workloads: async () => [],
-  written: async () => ({ written: null, trouble: null }),
-  tried: async () => [],
+  written: async () => ({ written: null, failure: null }),
+  experimentWindows: async () => [],
   loadPoints: async () => ({ points: [], leftOut: 0 }),
 };
 const ofNothing = {
@@ -37,8 +37,8 @@ const ofNothing = {
   pool: { run: async () => ({ advised: [], known: {} }) },
 };
 
-describe('what is asked for', { timeout: 30_000 }, () => {
-  it('is one replica where one does', async () => {
+describe('a recommendation request', { timeout: 30_000 }, () => {
+  it('gives one replica if one suffices', async () => {
     const alone = withoutHpa
       .filter(({ labels }) => labels['workload'] === 'idle' || labels['pod'] === undefined || labels['pod'] === pod)
       .map((each) =>
@@ -51,7 +51,7 @@ describe('what is asked for', { timeout: 30_000 }, () => {
     expect((await recommend('web', { ...fourDays, target_utilization: 0.5 })).replicas!.recommended).toBe(2);
   });
 
-  it('is applied by kubectl as it is meant: it reads YAML 1.1', async () => {
+  it('gives outputs that kubectl parses correctly as YAML 1.1', async () => {
     const { outputs } = await (await towerOver(series)).recommend('web', fourDays);
     expect(outputs!.vpa).toContain('mode: "Off"');
     expect(parse(outputs!.vpa, { version: '1.1' })).toEqual(parse(outputs!.vpa, { version: '1.2' }));
@@ -61,8 +61,8 @@ describe('what is asked for', { timeout: 30_000 }, () => {
     [{ min_cpu_cores: 100, max_cpu_cores: 1 }, 'min_cpu_cores must not be above max_cpu_cores'],
     [{ min_memory_bytes: 9e9, max_memory_bytes: 1e9 }, 'min_memory_bytes must not be above max_memory_bytes'],
     [{ min_replicas: 9, max_replicas: 3 }, 'min_replicas must not be above max_replicas'],
-    [{ basis: 'usage', demand_requests_per_second: 9 }, 'demand_requests_per_second is for experiments'],
-  ])('must not be at odds with itself: %o', async (body, text) => {
+    [{ basis: 'usage', demand_requests_per_second: 9 }, 'demand_requests_per_second requires'],
+  ])('must not contradict itself: %o', async (body, text) => {
     const { status, body: said } = await (await towerOver(null)).call(
       '/api/v1/rightsizing/shop/web/recommendation',
       body,
@@ -71,32 +71,32 @@ describe('what is asked for', { timeout: 30_000 }, () => {
     expect(said.detail).toContain(text);
   });
 
-  it('with a cap below the floor of the settings is the cap, and says so', async () => {
+  it('may have a cap below the default floor, with a note', async () => {
     const { recommend } = await towerOver(series, { RIGHTSIZING_MIN_CPU_CORES: '4' });
     const { cpu } = (await recommend('web', { ...fourDays, max_cpu_cores: 2 })).containers[1]!;
     expect(cpu).toMatchObject({ request: 2, bound_by: 'floor' });
     expect(cpu.explanation).toMatch(/was raised to the floor, 2$/);
   });
 
-  it('for a traffic needs experiments, and says so', async () => {
+  it('for a demand requires experiments', async () => {
     const { capacity } = await (await towerOver(series)).recommend('web', {
       ...fourDays,
       demand_requests_per_second: 100,
     });
-    expect(capacity).toMatchObject({ reason: 'there is no experiment to learn from' });
+    expect(capacity).toMatchObject({ reason: 'no experiments' });
   });
 
   it.each([
     [
       Array.from({ length: 5000 }, () => null),
-      '0 values of 300 s are too few: 7 days of warm-up (warm_up_days) and one horizon take 2304',
+      '0 values of 300 s are too few: 7 days of warm-up (warm_up_days) and one horizon require 2304',
     ],
     [
       [...Array.from({ length: 4000 }, () => null), ...Array.from({ length: 40 }, () => 1)],
       '40 values of 300 s are too few',
     ],
     [Array.from({ length: 4000 }, (_, i) => (i % 10 === 0 ? 1 : null)), 'only 400 of 3991 values are known'],
-  ])('of a backtest is not made of what nobody knows', async (values, text) => {
+  ])('refuses backtests of mostly unknown values', async (values, text) => {
     const { status, body } = await (await towerOver(null)).call('/api/v1/rightsizing/backtest', {
       values,
       step_seconds: 300,
@@ -106,7 +106,7 @@ describe('what is asked for', { timeout: 30_000 }, () => {
   });
 });
 
-it('what has too many pods for one answer is sized by less history, and says so', async () => {
+it('uses less history for very many pods, with a note', async () => {
   const asked: number[] = [];
   const tooMuch = invalid('the query has 900 series', { most_values: 10_000_000 });
   const history = {
@@ -125,12 +125,12 @@ it('what has too many pods for one answer is sized by less history, and says so'
     SizeRequest.parse({ horizon: '1h' }),
   );
   expect([...new Set(asked)]).toEqual([14, 7, 3.5]);
-  expect(notes).toContain('only the last 3.5 days were looked at: it has too many pods for more');
+  expect(notes).toContain('only the last 3.5 days were used, because of the number of pods');
   expect(Date.parse(looked.end) - Date.parse(looked.start)).toBe(3.5 * 86_400_000);
 });
 
 describe('recommendations of a namespace', () => {
-  it('are of every kind of workload, each as what it is', { timeout: 30_000 }, async () => {
+  it('cover every kind of workload', { timeout: 30_000 }, async () => {
     const asStatefulSet = series.map((each) =>
       each.labels['workload'] === 'idle' ? { ...each, labels: { ...each.labels, workload_type: 'statefulset' } } : each,
     );
@@ -157,7 +157,7 @@ describe('recommendations of a namespace', () => {
     ]);
   });
 
-  it('are all there are, fifty at a time', async () => {
+  it('are paginated by fifty', async () => {
     const names = Array.from({ length: 120 }, (_, i) => `service-${String(i).padStart(3, '0')}`);
     const { recommendAll } = createRightsizing({
       ...ofNothing,
@@ -176,10 +176,10 @@ describe('recommendations of a namespace', () => {
       after = next ?? undefined;
     } while (after !== undefined);
     expect([seen, left]).toEqual([names, [70, 20, 0]]);
-    await expect(recommendAll('shop', { services: ['a'], after: 'b' } as never)).rejects.toThrow('after is of all');
+    await expect(recommendAll('shop', { services: ['a'], after: 'b' } as never)).rejects.toThrow('after pages through');
   });
 
-  it('are kept where one of them takes too long, and are not asked for when nobody answers', async () => {
+  it('are kept if one times out, and stop if Prometheus does not answer', async () => {
     const asked: string[] = [];
     const sized = (slow: string[]) =>
       createRightsizing({
@@ -204,8 +204,8 @@ describe('recommendations of a namespace', () => {
       'no answer for b',
       'no answer for c',
       'no answer for d',
-      'not asked: no answer for b',
-      'not asked: no answer for b',
+      'skipped: no answer for b',
+      'skipped: no answer for b',
     ]);
     expect(asked).not.toContain('e');
     await expect(sized(['a', 'b', 'c', 'd', 'e', 'f'])).rejects.toThrow('no answer for a');

@@ -28,19 +28,19 @@ describe('the target of an autoscaler', () => {
     expect(moved(target, before, after).recommended_target_utilization).toBeCloseTo(expected, 9);
   });
 
-  it('that cannot be the same load says at which one it will scale', () => {
+  it('reports the load at which it scales if that changes', () => {
     expect(moved(0.6, 0.5, 0.1).explanation).toBe(
-      'scales at 0.36 cores a pod, which is 180 % of what all its containers are to request; kept within 50 and 90 %, so it will scale at 0.18',
+      'scales at 0.36 cores per pod, which is 180 % of the recommended requests; kept within 50 and 90 %, so it will scale at 0.18',
     );
   });
 
-  it('is among what is to be applied, with all else that the autoscaler scales by', () => {
+  it('is part of the outputs, with all other metrics of the autoscaler', () => {
     const cpu = (averageUtilization: number) => ({
       type: 'Resource',
       resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization } },
     });
     const queue = { type: 'External', external: { metric: { name: 'queue' }, target: { type: 'Value', value: '30' } } };
-    const written = { metadata: { name: 'web' }, spec: { metrics: [queue, cpu(60)] }, keptBy: null };
+    const written = { metadata: { name: 'web' }, spec: { metrics: [queue, cpu(60)] }, managedBy: null };
     const hpa = moved(0.6, 0.5, 0.4);
     const scaler = scalerPatch(written, { cpu: hpa, memory: null });
     expect(scaler).toEqual({ name: 'web', metrics: [queue, cpu(72)] });
@@ -71,13 +71,13 @@ describe('the target of an autoscaler', () => {
       const targets = { cpu: hpa, memory: null };
       return unsetTargets(scalerPatch(scaler, targets), scaler, targets);
     };
-    expect([unset(written), unset(null), unset({ ...written, keptBy: 'the ScaledObject web' })]).toEqual([
+    expect([unset(written), unset(null), unset({ ...written, managedBy: 'the ScaledObject web' })]).toEqual([
       [],
       [
-        'set the target of the autoscaler web to 72 % of cpu with the requests: it is not known in full, so the outputs leave it',
+        'set the target of the autoscaler web to 72 % of cpu together with the requests: its metrics are not fully known, so the outputs do not set it',
       ],
       [
-        'set the target of the autoscaler web to 72 % of cpu with the requests: the ScaledObject web keeps it, so the outputs leave it',
+        'set the target of the autoscaler web to 72 % of cpu together with the requests: the ScaledObject web manages it, so the outputs do not set it',
       ],
     ]);
   });

@@ -9,8 +9,8 @@ import {
   createCoverageTracker,
 } from '#services/rightsizing/sizers/coverage.ts';
 
-describe('how sure it is that a share is kept', () => {
-  it('is what was believed at first, then what was seen, and grows with what is asked for', () => {
+describe('the coverage tracker', () => {
+  it('starts with the prior, follows observations, and grows with the factor', () => {
     fc.assert(
       fc.property(fc.array(fc.double({ min: 0.1, max: 4, noNaN: true }), { maxLength: 60 }), (needed) => {
         const coverage = createCoverageTracker({ horizons: 12, kept: 0.75 });
@@ -27,7 +27,7 @@ describe('how sure it is that a share is kept', () => {
     );
   });
 
-  it('by experiments is how often the curve is not further off than its margin, where the demand is certain', () => {
+  it('is the probability of the margin if the demand is given', () => {
     const random = seededRandom(5);
     const points = [10, 20, 40, 80, 160].flatMap((users) =>
       [1, 2, 4].map((replicas) => {

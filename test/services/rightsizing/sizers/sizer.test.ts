@@ -25,8 +25,8 @@ const daily = (days: number, seed: number): Float64Array => {
   );
 };
 
-describe('a window', () => {
-  it('costs least where nothing else costs less', () => {
+describe('windowOf', () => {
+  it('finds the cheapest request', () => {
     fc.assert(
       fc.property(
         fc.array(fc.double({ min: 0, max: 1e6, noNaN: true }), { minLength: 1 }),
@@ -46,14 +46,14 @@ describe('a window', () => {
   });
 });
 
-describe('a histogram that forgets', () => {
-  it('gives quantiles within a hundred and fiftieth', () => {
+describe('createLogHistogram', () => {
+  it('returns quantiles within 0.7 %', () => {
     const histogram = createLogHistogram(0.001, day);
     for (let i = 1; i <= 1000; i += 1) histogram.add(i / 1000, 0);
     for (const share of [0.5, 0.9, 0.95, 0.99]) expect(histogram.quantile(share) / share).toBeCloseTo(1, 1.5);
   });
 
-  it('stays right over years of steps', () => {
+  it('is stable over years of steps', () => {
     const histogram = createLogHistogram(0.001, hour);
     for (let i = 0; i < 20_000; i += 1) histogram.add(i < 19_000 ? 5 : 1, i * hour);
     expect(histogram.quantile(0.95)).toBeCloseTo(1, 1);
@@ -61,7 +61,7 @@ describe('a histogram that forgets', () => {
 });
 
 describe('the sizer', () => {
-  it('keeps the stated share on what swings by the day', () => {
+  it('meets the stated share for a daily cycle', () => {
     for (const horizonMs of [day, hour]) {
       const series = [1, 2, 3, 4].map((seed) => usageOf(daily(24, seed)));
       const [tested] = backtest(series, { resource: 'cpu', horizonMs }, [own]);
@@ -73,14 +73,14 @@ describe('the sizer', () => {
     }
   });
 
-  it('follows the clock within a day, and so asks for less than any rule that does not', () => {
+  it('follows the time of day, and so requests less than fixed rules', () => {
     const tested = backtest([usageOf(daily(21, 7))], { resource: 'cpu', horizonMs: hour }).map(summaryOf);
     const regretOf = (name: string) => tested.find((each) => each?.strategy === name)!.regret;
     for (const { name } of strategies) expect(regretOf(own)).toBeLessThan(regretOf(name));
     expect(regretOf('oracle')).toBe(1);
   });
 
-  it('asks for memory that is not reached, with less room where peaks are alike', () => {
+  it('requests memory that is not exceeded, with a smaller margin for equal peaks', () => {
     const random = seededRandom(5);
     const steady = Float64Array.from({ length: 21 * perDay }, () => 1e8 * (1 + 0.01 * random()));
     const wild = Float64Array.from({ length: 21 * perDay }, (_, i) => 1e8 * (i % perDay === 5 ? 1 + random() : 0.5));
@@ -91,7 +91,7 @@ describe('the sizer', () => {
     expect(summaryOf(tested!)!.violated_windows).toBeLessThan(0.1);
   });
 
-  it('does not expect a level that shifted once to shift each day', () => {
+  it('does not expect a single level shift every day', () => {
     const shifted = Float64Array.from({ length: 14 * perDay }, (_, i) => (i < perDay ? 5e7 : 4e8));
     expect(sizeOf('memory', shifted).request! / 4e8).toBeLessThanOrEqual(1.5 + 1e-9);
     const rising = Float64Array.from({ length: perDay + 12 }, (_, i) => 1e8 * (1 + i / perDay));
@@ -99,7 +99,7 @@ describe('the sizer', () => {
     expect(sizeOf('memory', rising).confidence).toBeLessThan(0.96);
   });
 
-  it('has no answer to nothing, and the least to zero', () => {
+  it('has no request without data, and the minimum for zeros', () => {
     for (const resource of ['cpu', 'memory'] as const) {
       expect(sizeOf(resource, new Float64Array(0))).toMatchObject({ request: null, confidence: null });
       expect(sizeOf(resource, new Float64Array(14 * perDay).fill(Number.NaN)).request).toBeNull();
@@ -107,7 +107,7 @@ describe('the sizer', () => {
     expect(sizeOf('cpu', new Float64Array(14 * perDay)).request).toBeCloseTo(0.01, 3);
   });
 
-  it('never gives a number that is none, whatever comes', () => {
+  it('always returns a finite number or null', () => {
     const value = fc.oneof(
       { weight: 6, arbitrary: fc.double({ min: 0, max: 10, noNaN: true }) },
       fc.constant(Number.NaN),
@@ -140,7 +140,7 @@ describe('the sizer', () => {
 const sixty = (value: number): number[] => Array.from({ length: 60 }, () => value);
 
 describe('a backtest', () => {
-  it('has a number for everything, whatever was used', () => {
+  it('has finite results for any usage', () => {
     const value = fc.oneof(
       { weight: 5, arbitrary: fc.double({ min: 0, max: 1e3, noNaN: true }) },
       fc.constantFrom(0, Number.NaN, 1e-300, 1e12, 1e18),
@@ -167,11 +167,11 @@ describe('a backtest', () => {
   });
 });
 
-describe('a walk', () => {
+describe('replay', () => {
   const settings = { horizonMs: hour, warmUpMs: hour, weight: 20, allowed: 0.05, least: 0.01 };
   const ofRequest = (request: number | null) => () => ({ request, confidence: 0.8 });
 
-  it('counts what was above, what was left and what it cost', () => {
+  it('measures violations, slack and cost', () => {
     // One hour of warm-up, then one of 12 steps: eleven at 1, one at 3.
     const values = Float64Array.from({ length: 24 }, (_, i) => (i === 23 ? 3 : 1));
     const outcome = replay(usageOf(values), 'cpu', ofRequest(2), settings)!;
@@ -183,14 +183,14 @@ describe('a walk', () => {
     expect(outcome.stated).toEqual([{ confidence: 0.8, kept: false }]);
   });
 
-  it('counts kills of memory, each of which raises the request', () => {
+  it('counts OOM kills, each of which raises the request', () => {
     const mib = 2 ** 20;
     const values = Float64Array.from({ length: 24 }, (_, i) => (i < 12 ? 100 : i < 18 ? 200 : 600) * mib);
     const outcome = replay(usageOf(values), 'memory', ofRequest(150 * mib), { ...settings, horizonMs: day / 24 })!;
     expect(outcome.oomsPerDay).toBeCloseTo(2 * 24, 9);
   });
 
-  it('lets the previous request stand where there is no answer', () => {
+  it('keeps the previous request if there is none', () => {
     const values = new Float64Array(36).fill(1);
     let asked = 0;
     const outcome = replay(
@@ -203,11 +203,11 @@ describe('a walk', () => {
     expect(outcome.requests.map(({ request }) => request)).toEqual([2, 2]);
   });
 
-  it('is nothing for a series without a window', () => {
+  it('is null without a complete window', () => {
     expect(replay(usageOf(new Float64Array(12)), 'cpu', ofRequest(1), settings)).toBeNull();
   });
 
-  it('tells calibration from its lack', () => {
+  it('measures calibration', () => {
     const said = (confidence: number, kept: boolean, times: number) =>
       Array.from({ length: times }, () => ({ confidence, kept }));
     expect(calibrationError([...said(0.9, true, 9), ...said(0.9, false, 1)])).toBeCloseTo(0, 12);

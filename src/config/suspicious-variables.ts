@@ -1,0 +1,38 @@
+import { settings } from './config.ts';
+
+/** Environment variables that are probably misspelled settings. */
+
+/** Variables of the command line, which are no settings of the server. */
+const otherNames = ['TOWER_URL', 'TOWER_TOKEN', 'TOWER_REGISTRY'];
+
+/** A typo or two; more in a short name would match unrelated variables. */
+const maxDistance = 2;
+const minLength = 8;
+
+/** One text per variable that is not a setting but nearly has the name of one. */
+export function suspiciousVariables(env: Record<string, string | undefined>): string[] {
+  const known = [...Object.keys(settings.shape), ...otherNames];
+  return (
+    Object.keys(env)
+      .filter((name) => name.length >= minLength && !known.includes(name))
+      // Credentials of one of several registries end in its name.
+      .filter((name) => !known.some((each) => name.startsWith(`${each}_`)))
+      .flatMap((name) => {
+        const meant = known.find((each) => each.length >= minLength && distance(name, each) <= maxDistance);
+        return meant === undefined ? [] : [`the variable ${name} is unknown and ignored; did you mean ${meant}?`];
+      })
+  );
+}
+
+/** Levenshtein distance; `maxDistance` + 1 if it is certainly larger. */
+function distance(a: string, b: string): number {
+  if (Math.abs(a.length - b.length) > maxDistance) return maxDistance + 1;
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1)
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length]!;
+}
