@@ -254,6 +254,6 @@ function benchCapacity(report: Report): void {
   report.atMost('capacity: … at most', above, 0.06);
   report.atLeast('capacity: share of services whose latency is borne at 1.2 times the load', acceptable, 0.95);
   report.note(
-    `capacity: replicas relative to the fewest that would do: ${replicas.toFixed(2)}; what was not tried is not trusted`,
+    `capacity: replicas relative to the minimum: ${replicas.toFixed(2)}; what was not tried is not trusted`,
   );
 }

@@ -84,6 +84,7 @@ function pointRoutes(instance: FastifyInstance, analytics: Analytics): void {
       config: reading,
       schema: {
         ...about('List points in the format of the pipeline guard, newest first'),
+        operationId: 'getCollectedMetrics',
         querystring: PointsQuery,
         response: { 200: CollectedPoints, ...errors(400) },
       },

@@ -77,6 +77,7 @@ function backtestRoutes(instance: FastifyInstance, rightsizing: Rightsizing): vo
       config: asking,
       schema: {
         ...about('Backtest all strategies on the usage of a workload'),
+        operationId: 'postRightsizingWorkloadBacktest',
         params: SizeParams,
         body: WorkloadBacktestRequest.nullish(),
         response: { 200: BacktestAnswer, ...errors(400, 404, 503) },

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { integerText } from '#kernel/query-schemas.ts';
 import { scopes } from './scopes.ts';
 
 /** JSON of keys, the authenticated client, and the audit log. */
@@ -19,7 +20,7 @@ export const KeyRequest = z
       .max(3650, 'must be at most 3650')
       .default(90),
   })
-  .meta({ examples: [{ name: 'ci', scopes: ['read'], expires_in_days: 90 }] });
+  .meta({ id: 'KeyRequest', examples: [{ name: 'ci', scopes: ['read'], expires_in_days: 90 }] });
 export type KeyRequest = z.infer<typeof KeyRequest>;
 
 export const KeyInfo = z
@@ -52,10 +53,12 @@ const exampleKey = {
 export const KeyList = z.array(KeyInfo).meta({ examples: [[exampleKey]] });
 export const KeyCreated = KeyInfo.extend({
   key: z.string().describe('Send it as Authorization: Bearer … or X-API-Key; shown once'),
-}).meta({ examples: [{ ...exampleKey, key: 'tower_3f9a1c77d2e4_…' }] });
+}).meta({ id: 'KeyCreated', examples: [{ ...exampleKey, key: 'tower_3f9a1c77d2e4_…' }] });
 export type KeyCreated = z.infer<typeof KeyCreated>;
 
-export const KeyRevoked = z.object({ message: z.string() }).meta({ examples: [{ message: 'The key is revoked' }] });
+export const KeyRevoked = z
+  .object({ message: z.string() })
+  .meta({ id: 'KeyRevoked', examples: [{ message: 'The key is revoked' }] });
 
 export const WhoAmI = z
   .object({
@@ -63,14 +66,10 @@ export const WhoAmI = z
     via: z.enum(['none', 'api_key', 'jwt', 'signature', 'local']).describe('none: authentication is off'),
     scopes: z.array(ScopeName),
   })
-  .meta({ examples: [{ name: 'key ci (3f9a1c77d2e4)', via: 'api_key', scopes: ['read'] }] });
+  .meta({ id: 'WhoAmI', examples: [{ name: 'key ci (3f9a1c77d2e4)', via: 'api_key', scopes: ['read'] }] });
 
 export const AuditQuery = z.strictObject({
-  limit: z
-    .string()
-    .max(20, 'must have at most 20 characters')
-    .optional()
-    .describe('Maximum number of entries, 1 to 1000; default 100'),
+  limit: integerText(1, 1000).optional().describe('Maximum number of entries, 1 to 1000; default 100'),
   page_token: z
     .string()
     .max(50, 'must have at most 50 characters')

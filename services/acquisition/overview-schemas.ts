@@ -19,6 +19,7 @@ export const HealthAnswer = z
     details,
   })
   .meta({
+    id: 'HealthAnswer',
     examples: [
       {
         status: 'healthy',
@@ -89,6 +90,7 @@ export const CollectionAnswer = z
     jobs: z.array(z.string()).describe('Experiments not finished'),
   })
   .meta({
+    id: 'CollectionAnswer',
     examples: [
       {
         process_running: true,
@@ -122,6 +124,7 @@ export const CollectionStatus = z
     data_collection: z.object({ total_csv_files: z.int(), total_json_files: z.int(), in_progress: z.boolean() }),
   })
   .meta({
+    id: 'CollectionStatus',
     examples: [
       {
         system_status: 'healthy',

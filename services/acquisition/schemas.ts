@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { integerText } from '#kernel/query-schemas.ts';
 
 /** JSON of /api/v1/acquisition. */
 
@@ -10,8 +11,12 @@ export type WorkloadParams = z.infer<typeof WorkloadParams>;
 
 /** Query parameters as texts, so that an error can name the rule. */
 export const MetricsQuery = z.strictObject({
-  duration_minutes: z.string().optional().describe('Length of the time range; default 15, at most 44640 (31 days)'),
-  step_seconds: z.string().optional().describe('Time between two values; default: a 30th of the duration, at least 15'),
+  duration_minutes: integerText(1, 44_640)
+    .optional()
+    .describe('Length of the time range; default 15, at most 44640 (31 days)'),
+  step_seconds: integerText(1)
+    .optional()
+    .describe('Time between two values; default: a 30th of the duration, at least 15'),
   end: z.string().optional().describe('ISO 8601 time; default: now'),
 });
 export type MetricsQuery = z.infer<typeof MetricsQuery>;
@@ -26,7 +31,10 @@ export const PrometheusStatus = z
     latency_ms: z.number().nullable(),
     error: z.string().nullable(),
   })
-  .meta({ examples: [{ configured: true, reachable: true, version: '2.42.0', latency_ms: 3, error: null }] });
+  .meta({
+    id: 'PrometheusStatus',
+    examples: [{ configured: true, reachable: true, version: '2.42.0', latency_ms: 3, error: null }],
+  });
 export type PrometheusStatus = z.infer<typeof PrometheusStatus>;
 
 const Column = z.object({
@@ -51,6 +59,7 @@ export const WorkloadMetrics = z
     warnings: z.array(z.string()),
   })
   .meta({
+    id: 'WorkloadMetrics',
     examples: [
       {
         namespace: 'hipster-shop',
@@ -80,7 +89,7 @@ export const RangeQuery = z.strictObject({
   query: z.string().min(1, 'must not be empty').max(8000, 'must have at most 8000 characters').describe('PromQL'),
   start: z.string().describe('ISO 8601 time'),
   end: z.string().describe('ISO 8601 time'),
-  step_seconds: z.string().optional().describe('Time between two values; default 30'),
+  step_seconds: integerText(1).optional().describe('Time between two values; default 30'),
 });
 export type RangeQuery = z.infer<typeof RangeQuery>;
 
@@ -93,6 +102,7 @@ export const RangeAnswer = z
     warnings: z.array(z.string()),
   })
   .meta({
+    id: 'RangeAnswer',
     examples: [
       {
         start: '2026-11-20T10:00:00.000Z',
@@ -107,7 +117,7 @@ export type RangeAnswer = z.infer<typeof RangeAnswer>;
 
 const grade = z.enum(['high', 'medium', 'low']);
 const service = z.string().optional().describe('Only experiments of this service');
-const stepSeconds = z.string().optional().describe('Time between two rows; default: the file’s, else 30');
+const stepSeconds = integerText(1).optional().describe('Time between two rows; default: the file’s, else 30');
 
 export const ExperimentsQuery = z.strictObject({ service, step_seconds: stepSeconds });
 export type ExperimentsQuery = z.infer<typeof ExperimentsQuery>;
@@ -145,6 +155,7 @@ export const ExperimentList = z
     unreadable: z.array(z.object({ experiment_id: z.string(), error: z.string() })),
   })
   .meta({
+    id: 'AcquisitionExperimentList',
     examples: [
       {
         experiments: [],
@@ -163,6 +174,7 @@ export const ExperimentAnswer = ExperimentInfo.extend({
   cleaning: z.array(z.string()).describe('What was removed, including the ramp'),
   columns: z.record(z.string(), z.array(z.number().nullable())).describe('Cleaned values by row'),
 }).meta({
+  id: 'ExperimentAnswer',
   examples: [
     {
       experiment_id: 'frontend_browsing_replicas_1_users_10',
@@ -212,6 +224,7 @@ export const TrainingData = z
       .describe('By row; without ramps and impossible values'),
   })
   .meta({
+    id: 'TrainingData',
     examples: [
       {
         service: 'frontend',
@@ -234,7 +247,9 @@ export const DeleteQuery = z.strictObject({
   service,
   confirm: z.literal('true', 'must be true: the files are deleted'),
 });
-export const ExperimentsDeleted = z.object({ deleted: z.number() }).meta({ examples: [{ deleted: 36 }] });
+export const ExperimentsDeleted = z
+  .object({ deleted: z.number() })
+  .meta({ id: 'ExperimentsDeleted', examples: [{ deleted: 36 }] });
 
 export const WorkloadsParams = z.object({
   namespace: z

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { choiceText, integerText, numberText } from '#kernel/query-schemas.ts';
 import { granularities } from './query/buckets.ts';
 import { largest } from './storage/summary.ts';
 
@@ -53,6 +54,7 @@ export const RecordRequest = z
       .describe('Several points instead of one; each is validated independently'),
   })
   .meta({
+    id: 'RecordRequest',
     examples: [
       { metric: 'cpu_usage', resource: 'node-1', value: 45.5, labels: { host: 'server1' } },
       { metrics: [{ metric_name: 'accuracy', component: 'training', value: 0.95, labels: { model: 'v2.1' } }] },
@@ -67,12 +69,13 @@ const Verdict = z.object({
   reason: z.string().nullable().describe('Why it was refused'),
 });
 export const RecordAnswer = z.object({ recorded: z.int(), refused: z.int(), results: z.array(Verdict) }).meta({
+  id: 'RecordAnswer',
   examples: [{ recorded: 1, refused: 0, results: [{ index: 0, recorded: true, field: null, reason: null }] }],
 });
 export type RecordAnswer = z.infer<typeof RecordAnswer>;
 
 const word = z.string().max(1024, 'must have at most 1024 characters').optional();
-export const number = z.string().max(20, 'must have at most 20 characters').optional();
+export const number = numberText().optional();
 export const seriesQuery = {
   metric: word.describe('Aliases: `metric_type`, `metric_name`'),
   metric_type: word,
@@ -92,7 +95,11 @@ export const span = {
 
 export const SeriesQuery = z.strictObject(seriesQuery);
 export type SeriesQuery = z.infer<typeof SeriesQuery>;
-export const PointsQuery = z.strictObject({ ...seriesQuery, ...span, limit: number.describe('1 to 10000; 1000') });
+export const PointsQuery = z.strictObject({
+  ...seriesQuery,
+  ...span,
+  limit: integerText(1, 10_000).optional().describe('Maximum number of points; 1000'),
+});
 export type PointsQuery = z.infer<typeof PointsQuery>;
 
 export const exampleSeries = { metric: 'cpu_usage', resource: 'node-1', labels: { host: 'server1' } };
@@ -103,7 +110,7 @@ export const identity = {
 };
 export const SeriesList = z
   .object({ series: z.array(z.object(identity)), count: z.int() })
-  .meta({ examples: [{ series: [exampleSeries], count: 1 }] });
+  .meta({ id: 'SeriesList', examples: [{ series: [exampleSeries], count: 1 }] });
 export type SeriesList = z.infer<typeof SeriesList>;
 
 const value = z.number().nullable().describe('null for NaN and infinity');
@@ -114,6 +121,7 @@ export const PointsAnswer = z
     truncated: z.boolean().describe('Whether points were left out because of the limit'),
   })
   .meta({
+    id: 'PointsAnswer',
     examples: [
       {
         points: [{ timestamp: '2026-11-20T10:30:00.000Z', ...exampleSeries, value: 45.5 }],
@@ -155,13 +163,11 @@ export type CollectedPoints = z.infer<typeof CollectedPoints>;
 export const AggregateQuery = z.strictObject({
   ...seriesQuery,
   ...span,
-  granularity: z
-    .string()
-    .max(10)
-    .optional()
-    .describe(`${granularities.join(', ')}; HOUR`),
+  granularity: choiceText(granularities).optional().describe('HOUR by default'),
   timezone: z.string().max(64).optional().describe('Time zone of days and months: Europe/Berlin; default UTC'),
-  group_by: z.string().max(10).optional().describe('none (all series together), resource or series; default none'),
+  group_by: choiceText(['none', 'resource', 'series'])
+    .optional()
+    .describe('none (all series together), resource or series; default none'),
   percentiles: z.string().max(100).optional().describe('Comma-separated, 0 to 100; 50,95,99'),
 });
 export type AggregateQuery = z.infer<typeof AggregateQuery>;
@@ -196,6 +202,7 @@ export const AggregateAnswer = z
     notes: z.array(z.string()),
   })
   .meta({
+    id: 'AggregateAnswer',
     examples: [
       {
         metric: 'cpu_usage',

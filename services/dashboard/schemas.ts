@@ -19,6 +19,7 @@ export const DashboardSummary = z
     total_runs_counted_at: z.iso.datetime().nullable(),
   })
   .meta({
+    id: 'DashboardSummary',
     examples: [
       {
         total_experiments: 5,

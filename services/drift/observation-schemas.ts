@@ -20,46 +20,56 @@ const common = {
 };
 const feature = text(250).describe('Name of the feature or prediction');
 
-const Value = z.strictObject({
-  ...common,
-  metric: text(250),
-  value: finite,
-  n: count.optional().describe('Number of rows'),
-});
-const Samples = z.strictObject({
-  ...common,
-  feature,
-  samples: z
-    .union([z.array(finite).max(10_000), z.array(text(200)).max(10_000)], 'must be numbers or strings, at most 10000')
-    .refine((list) => list.length > 0, 'must not be empty'),
-});
-const Histogram = z.strictObject({
-  ...common,
-  feature,
-  histogram: z.union(
-    [
-      z
-        .strictObject({
-          edges: z
-            .array(finite)
-            .min(3)
-            .max(1001)
-            .refine((edges) => edges.every((edge, i) => i === 0 || edge > (edges[i - 1] ?? 0)), 'must be ascending'),
-          counts: z.array(count).min(2).max(1000),
-        })
-        .refine(
-          ({ edges, counts }) => edges.length === counts.length + 1,
-          'edges must have one more element than counts',
-        ),
-      z.strictObject({
-        categories: z
-          .record(text(200), count)
-          .refine((all) => Object.keys(all).length <= 1000, 'must have at most 1000 entries'),
-      }),
-    ],
-    'must be {edges, counts} with ascending edges, one more than counts, or {categories: {name: count}}',
-  ),
-});
+const Value = z
+  .strictObject({
+    ...common,
+    metric: text(250),
+    value: finite,
+    n: count.optional().describe('Number of rows'),
+  })
+  .meta({ id: 'ValueObservation' });
+const Samples = z
+  .strictObject({
+    ...common,
+    feature,
+    samples: z
+      .union([z.array(finite).max(10_000), z.array(text(200)).max(10_000)], 'must be numbers or strings, at most 10000')
+      .refine((list) => list.length > 0, 'must not be empty'),
+  })
+  .meta({ id: 'SamplesObservation' });
+const Histogram = z
+  .strictObject({
+    ...common,
+    feature,
+    histogram: z.union(
+      [
+        z
+          .strictObject({
+            edges: z
+              .array(finite)
+              .min(3)
+              .max(1001)
+              .refine((edges) => edges.every((edge, i) => i === 0 || edge > (edges[i - 1] ?? 0)), 'must be ascending'),
+            counts: z.array(count).min(2).max(1000),
+          })
+          .refine(
+            ({ edges, counts }) => edges.length === counts.length + 1,
+            'edges must have one more element than counts',
+          )
+          .meta({ id: 'BinnedHistogram' }),
+        z
+          .strictObject({
+            categories: z
+              .record(text(200), count)
+              .refine((all) => Object.keys(all).length <= 1000, 'must have at most 1000 entries')
+              .meta({ id: 'CategoryCounts' }),
+          })
+          .meta({ id: 'CategoryHistogram' }),
+      ],
+      'must be {edges, counts} with ascending edges, one more than counts, or {categories: {name: count}}',
+    ),
+  })
+  .meta({ id: 'HistogramObservation' });
 
 export const Observation = z
   .union([Value, Samples, Histogram], 'must be {at, metric, value}, {at, feature, samples} or {at, feature, histogram}')
@@ -74,6 +84,7 @@ export const ObservationsRequest = z
       .max(1000, 'must have at most 1000 elements'),
   })
   .meta({
+    id: 'ObservationsRequest',
     examples: [
       {
         observations: [
@@ -88,7 +99,7 @@ export type ObservationsRequest = z.infer<typeof ObservationsRequest>;
 
 export const ObservationsTaken = z
   .object({ accepted: z.int(), duplicates: z.int().describe('Posted before, or twice in this batch') })
-  .meta({ examples: [{ accepted: 3, duplicates: 0 }] });
+  .meta({ id: 'ObservationsTaken', examples: [{ accepted: 3, duplicates: 0 }] });
 export type ObservationsTaken = z.infer<typeof ObservationsTaken>;
 
 const subject = { subject: text(250).describe('Metric or feature') };
@@ -139,4 +150,4 @@ export const BaselineList = z.array(BaselineInfo).meta({ examples: [[exampleBase
 export const BaselineQuery = z.strictObject({ subject: text(250).describe('Metric or feature') });
 export const BaselineRemoved = z
   .object({ message: z.string() })
-  .meta({ examples: [{ message: 'The baseline of accuracy is no longer pinned' }] });
+  .meta({ id: 'BaselineRemoved', examples: [{ message: 'The baseline of accuracy is no longer pinned' }] });

@@ -1,10 +1,9 @@
 import { z } from 'zod';
+import { integerText } from '#kernel/query-schemas.ts';
 
 /** JSON of drift: values measured after training, assessments, and observations. */
 export const DriftQuery = z.strictObject({
-  days: z
-    .string()
-    .max(20, 'must have at most 20 characters')
+  days: integerText(1, 3650)
     .optional()
     .describe('Time range of the values, 1 to 3650 days; default 30. Verdicts use all values'),
 });
@@ -180,6 +179,7 @@ export const DriftOverview = z
     versions: z.array(z.object({ name: z.string(), version: z.string(), status: DriftStatus, reason: z.string() })),
   })
   .meta({
+    id: 'DriftOverview',
     examples: [
       {
         assessed_at: '2026-11-20T10:30:00.000Z',

@@ -103,7 +103,7 @@ const waves = Array.from({ length: 72 }, (_, i) => Math.round(100 + 20 * Math.si
 
 export const ForecastRequest = z
   .strictObject(question)
-  .meta({ examples: [{ values: waves, step_seconds: 3600, horizon: 3 }] });
+  .meta({ id: 'ForecastRequest', examples: [{ values: waves, step_seconds: 3600, horizon: 3 }] });
 export type ForecastRequest = z.infer<typeof ForecastRequest>;
 
 const MemberAnswer = z.object({
@@ -144,6 +144,7 @@ export const ForecastAnswer = z
     notes: z.array(z.string()),
   })
   .meta({
+    id: 'ForecastAnswer',
     examples: [
       {
         forecast: [{ step: 1, timestamp: '2026-11-20T11:00:00.000Z', value: 104.2, lower: 99.1, upper: 109.3 }],
@@ -172,7 +173,7 @@ export const BacktestRequest = z
     windows: wholeBetween(1, 50).default(3).describe('Number of forecast origins in the past, one horizon apart'),
     title: text(200).default('Backtest').describe('Title of the plot'),
   })
-  .meta({ examples: [{ values: waves, step_seconds: 3600, horizon: 12, windows: 2 }] });
+  .meta({ id: 'ForecastBacktestRequest', examples: [{ values: waves, step_seconds: 3600, horizon: 12, windows: 2 }] });
 export type BacktestRequest = z.infer<typeof BacktestRequest>;
 
 const MethodAnswer = z.object({
@@ -202,6 +203,7 @@ export const BacktestAnswer = z
     picture: z.string().describe('SVG'),
   })
   .meta({
+    id: 'ForecastBacktestAnswer',
     examples: [
       {
         methods: [

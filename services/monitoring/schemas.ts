@@ -12,13 +12,14 @@ const registeredBy = z
 
 export const MonitorRequest = z
   .strictObject({ model_type: MonitoredType, registered_by: registeredBy })
-  .meta({ examples: [{ model_type: 'classifier', registered_by: 'dana' }] });
+  .meta({ id: 'MonitorRequest', examples: [{ model_type: 'classifier', registered_by: 'dana' }] });
 export type MonitorRequest = z.infer<typeof MonitorRequest>;
 
 const name = z.string('must be a string').min(1, 'must not be empty');
 export const MonitorItemRequest = z
   .strictObject({ model_name: name, model_version: name, model_type: MonitoredType, registered_by: registeredBy })
   .meta({
+    id: 'MonitorItemRequest',
     examples: [{ model_name: 'churn-predictor', model_version: '3', model_type: 'classifier', registered_by: 'dana' }],
   });
 
@@ -32,6 +33,7 @@ export const MonitorAdded = z
     registered_by: z.string(),
   })
   .meta({
+    id: 'MonitorAdded',
     examples: [
       {
         message: 'Model churn-predictor v3 added to monitoring as classifier',
@@ -48,6 +50,7 @@ export type MonitorAdded = z.infer<typeof MonitorAdded>;
 export const MonitorRemoved = z
   .object({ message: z.string(), model_name: z.string(), model_version: z.string(), removed_at: z.iso.datetime() })
   .meta({
+    id: 'MonitorRemoved',
     examples: [
       {
         message: 'Model churn-predictor v3 removed from monitoring',
@@ -66,7 +69,10 @@ export const MonitorStatus = z
     is_monitored: z.boolean(),
     in_registry: z.boolean().nullable().describe('Whether MLflow still has this version; null if unknown'),
   })
-  .meta({ examples: [{ model_name: 'churn-predictor', model_version: '3', is_monitored: true, in_registry: true }] });
+  .meta({
+    id: 'MonitorStatus',
+    examples: [{ model_name: 'churn-predictor', model_version: '3', is_monitored: true, in_registry: true }],
+  });
 export type MonitorStatus = z.infer<typeof MonitorStatus>;
 
 export const MonitoredEntry = z
@@ -104,6 +110,7 @@ export const DebugMonitored = z
       .describe('ModelInfo of each monitored version in the mirror'),
   })
   .meta({
+    id: 'DebugMonitored',
     examples: [{ monitored_count: 1, monitored_list: [exampleEntry], mlflow_status: 'connected', model_details: [] }],
   });
 export type DebugMonitored = z.infer<typeof DebugMonitored>;

@@ -27,6 +27,7 @@ export const RegistryHealthPart = RegistryHealth.extend({
     .optional()
     .describe('By registry, if there are several; the fields above have the worst status, sums and the maximum age'),
 }).meta({
+  id: 'RegistryHealthPart',
   examples: [
     {
       status: 'healthy',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isoTime } from '#kernel/clock.ts';
+import { choiceText, integerText } from '#kernel/query-schemas.ts';
 import type { ExperimentRow, ModelVersion } from './snapshot/snapshot.ts';
 import { stageSources, stages } from './snapshot/stages.ts';
 import type { Run as RunRead } from './sources/source.ts';
@@ -62,7 +63,9 @@ export const ModelInfo = z
   .meta({ id: 'ModelInfo' });
 export type ModelInfo = z.infer<typeof ModelInfo>;
 
-export const ModelList = z.array(ModelInfo.partial()).meta({ examples: [[exampleVersion]] });
+export const ModelList = z
+  .array(ModelInfo.partial().meta({ id: 'PartialModelInfo' }))
+  .meta({ examples: [[exampleVersion]] });
 
 export const Experiment = z
   .object({
@@ -78,7 +81,7 @@ export const Experiment = z
   .meta({ id: 'Experiment' });
 export type Experiment = z.infer<typeof Experiment>;
 
-export const ExperimentList = z.array(Experiment.partial()).meta({
+export const ExperimentList = z.array(Experiment.partial().meta({ id: 'PartialExperiment' })).meta({
   examples: [
     [
       {
@@ -131,7 +134,7 @@ export const RunList = z.array(Run).meta({
 const one = z.string().max(512, 'must have at most 512 characters');
 const many = z.union([one, z.array(one).max(20, 'must not be repeated more than 20 times')]);
 export const PageQuery = z.strictObject({
-  limit: one.optional().describe('Maximum number of entries; at most MAX_MODELS_RETURNED'),
+  limit: integerText(1).optional().describe('Maximum number of entries; at most MAX_MODELS_RETURNED'),
   page_token: z
     .string()
     .max(4096, 'must have at most 4096 characters')
@@ -146,13 +149,17 @@ export const PageQuery = z.strictObject({
 export const ModelListQuery = PageQuery.extend({
   metric: many.optional().describe('metric, or metric and a bound, e.g. accuracy>=0.9; can be repeated'),
   alias: one.optional().describe('Versions with exactly this alias'),
-  stage: one.optional().describe('None, Staging, Production or Archived'),
-  by: one.optional().describe('Source of the stage: effective (default), stage or alias'),
+  stage: choiceText(stages).optional().describe('Effective stage, see by'),
+  by: choiceText(['effective', 'stage', 'alias'])
+    .optional()
+    .describe('Source of the stage: effective (default), stage or alias'),
 });
 export type ModelListQuery = z.infer<typeof ModelListQuery>;
 /** Query of lists restricted to one stage. */
 export const StageListQuery = ModelListQuery.omit({ stage: true });
-export const RunsQuery = z.strictObject({ limit: one.optional().describe('Maximum number of runs, default 100') });
+export const RunsQuery = z.strictObject({
+  limit: integerText(1, 1000).optional().describe('Maximum number of runs, default 100'),
+});
 
 export const CacheStats = z.object({
   total_models: z.int().describe('Model versions in the mirror; the sum of models_by_stage'),
@@ -214,6 +221,7 @@ export const CacheInfo = z
     }),
   })
   .meta({
+    id: 'CacheInfo',
     examples: [
       {
         cache_info: exampleStats,
@@ -234,6 +242,7 @@ export type CacheInfo = z.infer<typeof CacheInfo>;
 export const CacheRefreshed = z
   .object({ message: z.string(), models_synced: z.int(), timestamp: z.iso.datetime(), cache_stats: CacheStats })
   .meta({
+    id: 'CacheRefreshed',
     examples: [
       {
         message: 'Cache refreshed successfully',
@@ -245,6 +254,7 @@ export const CacheRefreshed = z
   });
 
 export const CacheCleared = z.object({ message: z.string(), timestamp: z.iso.datetime(), note: z.string() }).meta({
+  id: 'CacheCleared',
   examples: [
     {
       message: 'Persistent cache cleared successfully',

@@ -58,7 +58,7 @@ export const SizeRequest = z
     min_replicas: among(1, 10_000, true).default(1),
     max_replicas: among(1, 10_000, true).optional(),
   })
-  .meta({ examples: [{ horizon: '24h', compare: true }] });
+  .meta({ id: 'SizeRequest', examples: [{ horizon: '24h', compare: true }] });
 export type SizeRequest = z.infer<typeof SizeRequest>;
 
 const Sizing = z.object({
@@ -174,6 +174,7 @@ export const SizeAnswer = z
     notes: z.array(z.string()),
   })
   .meta({
+    id: 'SizeAnswer',
     examples: [
       {
         namespace: 'hipster-shop',
@@ -218,7 +219,7 @@ export const BatchRequest = SizeRequest.extend({
     .optional()
     .describe('Default: every Deployment, StatefulSet and DaemonSet of the namespace, by name, 50 at a time'),
   after: z.string().optional().describe('`next` of the previous answer: continues after it'),
-}).meta({ examples: [{ horizon: '24h' }] });
+}).meta({ id: 'BatchRequest', examples: [{ horizon: '24h' }] });
 export type BatchRequest = z.infer<typeof BatchRequest>;
 
 export const BatchAnswer = z
@@ -231,6 +232,7 @@ export const BatchAnswer = z
     next: z.string().nullable().describe('Value of `after` for the next answer; null: there are no more'),
   })
   .meta({
+    id: 'BatchAnswer',
     examples: [
       {
         namespace: 'hipster-shop',

@@ -16,7 +16,7 @@ const JobFrame = z
     data: z.string().describe('The job as JSON'),
   })
   .describe('One event per change, until the job ends')
-  .meta({ examples: [{ id: '4', event: 'progress', data: '{"progress":{"total":36,"finished":4}}' }] });
+  .meta({ id: 'JobFrame', examples: [{ id: '4', event: 'progress', data: '{"progress":{"total":36,"finished":4}}' }] });
 
 /** A job of any kind, of which only the id is known here. */
 type AnyJob = { id: string };

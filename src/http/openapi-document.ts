@@ -34,7 +34,11 @@ export async function describeRoutes(routes: RouteOptions[], version: string): P
       },
     },
     transform: (route) => withDescriptions(jsonSchemaTransform(withAccess(route))),
-    transformObject: (document) => withJsonErrors(withoutUnused(jsonSchemaTransformObject(document))),
+    transformObject: (document) =>
+      [withoutUnused, withJsonErrors, withOperationIds, withLists, withExamples, withPlainNames].reduce(
+        (changed, change) => change(changed),
+        jsonSchemaTransformObject(document) as Document,
+      ) as never,
   });
   for (const { method, url, schema, config } of routes)
     if (method !== 'HEAD')
@@ -71,27 +75,95 @@ function withDescriptions({ schema, url }: Transformed): Transformed {
   return { schema, url };
 }
 
-type Responses = Record<string, { content?: Record<string, unknown> }>;
+type Content = Record<string, { schema?: { $ref?: string }; example?: unknown }>;
+type Responses = Record<string, { content?: Content }>;
+type Schema = { type?: string; anyOf?: Schema[] };
+type Operation = {
+  operationId?: string;
+  parameters?: { schema?: Schema }[];
+  responses?: Responses;
+  requestBody?: { content?: Content };
+};
+type Document = { paths?: unknown; components?: { schemas?: Record<string, unknown> } };
+
+const operationsOf = ({ paths }: Document): [path: string, method: string, operation: Operation][] =>
+  Object.entries((paths ?? {}) as Record<string, Record<string, Operation>>).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]): [string, string, Operation] => [path, method, operation]),
+  );
 
 /** Errors are JSON, independent of the content type of a success. */
-function withJsonErrors<T extends { paths?: unknown }>(document: T): T {
-  for (const operations of Object.values(
-    (document.paths ?? {}) as Record<string, Record<string, { responses?: Responses }>>,
-  )) {
-    for (const { responses } of Object.values(operations)) {
-      for (const [status, response] of Object.entries(responses ?? {})) {
-        const [content] = Object.values(response.content ?? {});
-        if (Number(status) >= 400 && content) response.content = { 'application/json': content };
-      }
+function withJsonErrors<T extends Document>(document: T): T {
+  for (const [, , { responses }] of operationsOf(document))
+    for (const [status, response] of Object.entries(responses ?? {})) {
+      const [content] = Object.values(response.content ?? {});
+      if (Number(status) >= 400 && content) response.content = { 'application/json': content };
     }
-  }
+  return document;
+}
+
+/**
+ * Ids for generated clients: the method and the words of the path, `getModelVersions` for `GET /model/{name}/versions`.
+ * A path that ends in a parameter ends in `By…`, so that a list and its items differ.
+ */
+function withOperationIds<T extends Document>(document: T): T {
+  for (const [path, method, operation] of operationsOf(document)) operation.operationId ??= operationIdOf(method, path);
+  return document;
+}
+
+export function operationIdOf(method: string, path: string): string {
+  const parts = path.split('/').filter((part) => part !== '' && part !== 'api' && part !== 'v1');
+  const words = parts.map((part, i) => {
+    const parameter = /^\{(.+)\}$/.exec(part)?.[1];
+    if (parameter === undefined) return pascalCase(part);
+    return i === parts.length - 1 ? `By${pascalCase(parameter)}` : '';
+  });
+  return `${method}${words.join('') || 'Root'}`;
+}
+
+const pascalCase = (text: string): string =>
+  text
+    .split(/[^A-Za-z0-9]+/)
+    .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
+    .join('');
+
+/** Bodies of named schemas have the examples of these. */
+function withExamples<T extends Document>(document: T): T {
+  const schemas = (document.components?.schemas ?? {}) as Record<string, { examples?: unknown[] }>;
+  for (const [, , { responses, requestBody }] of operationsOf(document))
+    for (const content of [requestBody?.content, ...Object.values(responses ?? {}).map((each) => each.content)])
+      for (const media of Object.values(content ?? {})) {
+        const name = media.schema?.$ref?.split('/').at(-1);
+        const example = name === undefined ? undefined : schemas[name]?.examples?.[0];
+        if (media.example === undefined && example !== undefined) media.example = example;
+      }
+  return document;
+}
+
+/** Names for generated clients: a schema used in requests only loses its suffix `Input`. */
+function withPlainNames<T extends Document>(document: T): T {
+  const names = Object.keys(document.components?.schemas ?? {});
+  const plain = names.flatMap((name) => {
+    const short = name.replace(/Input$/, '');
+    return short === name || names.includes(short) ? [] : [[name, short] as const];
+  });
+  let text = JSON.stringify(document);
+  for (const [name, short] of plain)
+    text = text.replaceAll(`/schemas/${name}"`, `/schemas/${short}"`).replace(`"${name}":{`, `"${short}":{`);
+  return JSON.parse(text) as T;
+}
+
+/** A parameter that can be repeated, a text or a list of texts, is a list for generated clients. */
+function withLists<T extends Document>(document: T): T {
+  for (const [, , { parameters }] of operationsOf(document))
+    for (const parameter of parameters ?? []) {
+      const [one, many] = parameter.schema?.anyOf ?? [];
+      if (one?.type === 'string' && many?.type === 'array') parameter.schema = many;
+    }
   return document;
 }
 
 /** Removes named schemas without references, such as the request form of a schema used only in answers. */
-function withoutUnused<T extends { paths?: unknown; components?: { schemas?: Record<string, unknown> } }>(
-  document: T,
-): T {
+function withoutUnused<T extends Document>(document: T): T {
   const schemas = Object.entries(document.components?.schemas ?? {});
   const used: typeof schemas = [];
   // Used schemas refer to others, which are used too.

@@ -113,7 +113,7 @@ const configExample = (version: string) => ({
   cache: { refresh_interval_minutes: 30, max_age_hours: 24, timeout_seconds: 300, max_models_returned: 1000 },
 });
 
-const Probe = z.object({ status: z.literal('ok') }).meta({ examples: [{ status: 'ok' }] });
+const Probe = z.object({ status: z.literal('ok') }).meta({ id: 'Probe', examples: [{ status: 'ok' }] });
 const MetricsPage = z
   .string()
   .describe('Prometheus text format, or OpenMetrics if requested by Accept')

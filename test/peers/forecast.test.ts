@@ -107,7 +107,7 @@ describe.skipIf(!isThere('prophet'))('Prophet', () => {
   it.each([
     ['by its defaults', {}],
     [
-      'with the seed’s settings',
+      'with the default settings',
       {
         yearly_seasonality: false,
         weekly_seasonality: true,

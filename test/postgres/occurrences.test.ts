@@ -89,6 +89,6 @@ it(`killing the leader of two instances ${kills} times leaves exactly one outcom
   expect(done.length - new Set(done).size).toBeLessThanOrEqual(again);
   expect(new Set(done).size).toBe(rows.length);
   console.info(
-    `${rows.length} occurrences, ${again} begun again; handed over after ${handovers.map((ms) => (ms / 1000).toFixed(1)).join(', ')} s`,
+    `${rows.length} occurrences, ${again} restarted; handed over after ${handovers.map((ms) => (ms / 1000).toFixed(1)).join(', ')} s`,
   );
 }, 900_000);

@@ -7,24 +7,29 @@ const name = z
   .string('must be a string')
   .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a valid Kubernetes name');
 
-export const ExperimentJobRequest = z.strictObject({
-  namespace: name.default('hipster-shop'),
-  services: z
-    .array(name, 'must be an array of services')
-    .min(1, 'must have at least one element')
-    .max(50, 'must have at most 50 elements')
-    .refine((names) => new Set(names).size === names.length, 'must not have duplicates'),
-  config: z
-    .record(z.string(), z.unknown())
-    .optional()
-    .describe('Keys as in config/resource-optimized.yaml, which is the default'),
-  max_workers: z
-    .int('must be an integer')
-    .min(1, 'must be at least 1')
-    .max(16, 'must be at most 16')
-    .optional()
-    .describe('Overrides max_parallel_workers'),
-});
+export const ExperimentJobRequest = z
+  .strictObject({
+    namespace: name.default('hipster-shop'),
+    services: z
+      .array(name, 'must be an array of services')
+      .min(1, 'must have at least one element')
+      .max(50, 'must have at most 50 elements')
+      .refine((names) => new Set(names).size === names.length, 'must not have duplicates'),
+    config: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .describe('Keys as in config/resource-optimized.yaml, which is the default'),
+    max_workers: z
+      .int('must be an integer')
+      .min(1, 'must be at least 1')
+      .max(16, 'must be at most 16')
+      .optional()
+      .describe('Overrides max_parallel_workers'),
+  })
+  .meta({
+    id: 'ExperimentJobRequest',
+    examples: [{ namespace: 'hipster-shop', services: ['frontend'] }],
+  });
 export type ExperimentJobRequest = z.infer<typeof ExperimentJobRequest>;
 
 export const ExperimentPlan = z
@@ -44,6 +49,7 @@ export const ExperimentPlan = z
     notes: z.array(z.string()),
   })
   .meta({
+    id: 'ExperimentPlan',
     examples: [
       {
         namespace: 'hipster-shop',
@@ -127,6 +133,7 @@ export const ExperimentJob = z
     error: z.string().nullable(),
   })
   .meta({
+    id: 'ExperimentJob',
     examples: [
       {
         id: '3f0c2a56-5b0e-4b5f-9a53-0f8d7e0f4b11',

@@ -33,7 +33,10 @@ export const LoadJobRequest = z
     ramp_seconds: between(0, 3600).default(0).describe('Part of the duration, at each end'),
     most_users: people.default(1000),
   })
-  .meta({ examples: [{ target: 'http://frontend.hipster-shop', arrivals_per_second: 5, duration_seconds: 60 }] });
+  .meta({
+    id: 'LoadJobRequest',
+    examples: [{ target: 'http://frontend.hipster-shop', arrivals_per_second: 5, duration_seconds: 60 }],
+  });
 export type LoadJobRequest = z.infer<typeof LoadJobRequest>;
 
 const LoadProgress = z.object({
@@ -86,6 +89,7 @@ export const LoadJob = z
     error: z.string().nullable(),
   })
   .meta({
+    id: 'LoadJob',
     examples: [
       {
         id: '3f0c2a56-5b0e-4b5f-9a53-0f8d7e0f4b11',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { choiceText, integerText } from '#kernel/query-schemas.ts';
 import { exampleSeries, identity, number, seriesQuery, span, time } from '../schemas.ts';
 
 /** JSON of analyses of metric points: anomalies, trends, forecasts, baselines. */
@@ -6,9 +7,7 @@ import { exampleSeries, identity, number, seriesQuery, span, time } from '../sch
 export const AnomaliesQuery = z.strictObject({
   ...seriesQuery,
   ...span,
-  method: z
-    .string()
-    .max(20)
+  method: choiceText(['calibrated', 'zscore', 'esd', 'peers'])
     .optional()
     .describe(
       'calibrated (each point relative to earlier points), zscore, esd (the whole time range at once) or peers',
@@ -38,6 +37,7 @@ export const AnomaliesAnswer = z
     notes: z.array(z.string()),
   })
   .meta({
+    id: 'AnomaliesAnswer',
     examples: [
       {
         method: 'calibrated',
@@ -63,7 +63,7 @@ export type AnomaliesAnswer = z.infer<typeof AnomaliesAnswer>;
 export const TrendQuery = z.strictObject({
   ...seriesQuery,
   ...span,
-  time_window: number.describe('Length of the time range before end, instead of start; 86400'),
+  time_window: integerText(60).optional().describe('Length of the time range before end, instead of start; 86400'),
 });
 export type TrendQuery = z.infer<typeof TrendQuery>;
 
@@ -88,6 +88,7 @@ export const TrendAnswer = z
     step_seconds: z.number(),
   })
   .meta({
+    id: 'TrendAnswer',
     examples: [
       {
         metric: 'disk_used',
@@ -113,8 +114,10 @@ export type TrendAnswer = z.infer<typeof TrendAnswer>;
 export const MetricForecastQuery = z.strictObject({
   ...seriesQuery,
   ...span,
-  periods_ahead: number.describe('1 to 500; 10'),
-  method: z.string().max(30).optional().describe('fused, or exponential_smoothing with a trend'),
+  periods_ahead: integerText(1, 500).optional().describe('1 to 500; 10'),
+  method: choiceText(['fused', 'exponential_smoothing'])
+    .optional()
+    .describe('fused, or exponential_smoothing with a trend'),
 });
 export type MetricForecastQuery = z.infer<typeof MetricForecastQuery>;
 export const MetricForecastAnswer = z
@@ -140,6 +143,7 @@ export const MetricForecastAnswer = z
     notes: z.array(z.string()),
   })
   .meta({
+    id: 'MetricForecastAnswer',
     examples: [
       {
         metric: 'cpu_usage',
@@ -172,6 +176,7 @@ export const BaselinesAnswer = z
     count: z.int(),
   })
   .meta({
+    id: 'BaselinesAnswer',
     examples: [
       {
         baselines: [
@@ -189,7 +194,9 @@ export const BaselinesAnswer = z
   });
 export type BaselinesAnswer = z.infer<typeof BaselinesAnswer>;
 
-export const MetricsSummaryQuery = z.strictObject({ time_window: number.describe('Seconds, 60 to 604800; 3600') });
+export const MetricsSummaryQuery = z.strictObject({
+  time_window: integerText(60, 604_800).optional().describe('Seconds; 3600'),
+});
 export type MetricsSummaryQuery = z.infer<typeof MetricsSummaryQuery>;
 export const MetricsSummaryAnswer = z
   .object({
@@ -217,6 +224,7 @@ export const MetricsSummaryAnswer = z
     notes: z.array(z.string()),
   })
   .meta({
+    id: 'MetricsSummaryAnswer',
     examples: [
       {
         summary: '1 metric of 2 series in the last 3600 s, no anomalies',

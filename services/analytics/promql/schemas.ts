@@ -29,16 +29,17 @@ export const QueryAnswer = z
       result: z.unknown().describe('As Prometheus answers: times in seconds, values as text'),
     }),
   })
-  .meta({ examples: [{ status: 'success', data: { resultType: 'scalar', result: [4, '2'] } }] });
-export const SeriesAnswer = z
-  .object({ status: success, data: z.array(z.record(z.string(), z.string())) })
-  .meta({ examples: [{ status: 'success', data: [{ __name__: 'up', instance: 'node-1:9100', job: 'node' }] }] });
+  .meta({ id: 'QueryAnswer', examples: [{ status: 'success', data: { resultType: 'scalar', result: [4, '2'] } }] });
+export const SeriesAnswer = z.object({ status: success, data: z.array(z.record(z.string(), z.string())) }).meta({
+  id: 'SeriesAnswer',
+  examples: [{ status: 'success', data: [{ __name__: 'up', instance: 'node-1:9100', job: 'node' }] }],
+});
 export const NamesAnswer = z
   .object({ status: success, data: z.array(z.string()) })
-  .meta({ examples: [{ status: 'success', data: ['__name__', 'instance', 'job'] }] });
+  .meta({ id: 'NamesAnswer', examples: [{ status: 'success', data: ['__name__', 'instance', 'job'] }] });
 export const MetadataAnswer = z
   .object({ status: success, data: z.record(z.string(), z.unknown()) })
-  .meta({ examples: [{ status: 'success', data: {} }] });
+  .meta({ id: 'MetadataAnswer', examples: [{ status: 'success', data: {} }] });
 export const PromqlFault = z
   .object({ status: z.literal('error'), errorType: z.enum(['bad_data', 'execution', 'internal']), error: z.string() })
   .meta({ id: 'PrometheusError' });

@@ -18,7 +18,7 @@ export const TrainRequest = z
       .optional()
       .describe('false: train from scratch even if there is a model'),
   })
-  .meta({ examples: [{ window: 10 }] });
+  .meta({ id: 'TrainRequest', examples: [{ window: 10 }] });
 export type TrainRequest = z.infer<typeof TrainRequest>;
 
 export const TrainResult = z.object({
@@ -64,6 +64,7 @@ export const TrainingJob = z
     error: z.string().nullable(),
   })
   .meta({
+    id: 'TrainingJob',
     examples: [
       {
         id: '0b7c4f0e-6a34-4f0e-9d0a-2f5a3b1c8d9e',
@@ -85,7 +86,7 @@ const exampleScores = { mse: 0.0000012, mae: 0.0002, r2: 0.91 };
 
 export const EvaluateRequest = z
   .strictObject({ retrain_if_decayed: z.boolean('must be true or false').default(false) })
-  .meta({ examples: [{ retrain_if_decayed: false }] });
+  .meta({ id: 'EvaluateRequest', examples: [{ retrain_if_decayed: false }] });
 
 export const EvaluationAnswer = z
   .object({
@@ -108,6 +109,7 @@ export const EvaluationAnswer = z
     notes: z.array(z.string()),
   })
   .meta({
+    id: 'EvaluationAnswer',
     examples: [
       {
         service_name: 'frontend',
@@ -146,12 +148,14 @@ const currentMetrics = {
 };
 const exampleMetrics = { cpu_cores_value: 0.0001, mem_bytes_value: 10_000_000, replica_count: 2, load_users: 50 };
 
-export const RecommendationRequest = z.strictObject(currentMetrics).meta({ examples: [exampleMetrics] });
+export const RecommendationRequest = z
+  .strictObject(currentMetrics)
+  .meta({ id: 'RecommendationRequest', examples: [exampleMetrics] });
 export type RecommendationRequest = z.infer<typeof RecommendationRequest>;
 
 export const ShortRecommendationRequest = z
   .strictObject({ service: z.string('must be a string'), current_metrics: z.strictObject(currentMetrics) })
-  .meta({ examples: [{ service: 'frontend', current_metrics: exampleMetrics }] });
+  .meta({ id: 'ShortRecommendationRequest', examples: [{ service: 'frontend', current_metrics: exampleMetrics }] });
 
 const amounts = z.object({ cpu_cores: z.number(), memory_bytes: z.number(), replicas: z.number() });
 const TargetRecommendation = z.object({
@@ -203,6 +207,7 @@ export const RecommendationAnswer = z
     model: z.object({ trained_at: z.iso.datetime(), fingerprint: z.string(), window: z.number() }),
   })
   .meta({
+    id: 'RecommendationAnswer',
     examples: [
       {
         service_name: 'frontend',
@@ -233,7 +238,10 @@ export const RecommendationBatch = z
       .min(1, 'must have at least one element')
       .max(100, 'must have at most 100 elements'),
   })
-  .meta({ examples: [{ requests: [{ service: 'frontend', current_metrics: exampleMetrics }] }] });
+  .meta({
+    id: 'RecommendationBatch',
+    examples: [{ requests: [{ service: 'frontend', current_metrics: exampleMetrics }] }],
+  });
 export type RecommendationBatch = z.infer<typeof RecommendationBatch>;
 
 export const RecommendationsAnswer = z
@@ -242,6 +250,7 @@ export const RecommendationsAnswer = z
     failures: z.array(z.object({ service: z.string(), error: z.string() })),
   })
   .meta({
+    id: 'RecommendationsAnswer',
     examples: [{ recommendations: [], failures: [{ service: 'frontend', error: 'no trained model of frontend' }] }],
   });
 export type RecommendationsAnswer = z.infer<typeof RecommendationsAnswer>;
@@ -262,6 +271,7 @@ export const ModelInfo = z
     error: z.string().nullable().describe('Why its file cannot be used'),
   })
   .meta({
+    id: 'TrainedModel',
     examples: [
       {
         service: 'frontend',

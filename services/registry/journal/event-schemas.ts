@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { choiceText, integerText } from '#kernel/query-schemas.ts';
+import { stages } from '../snapshot/stages.ts';
 import { eventTypes } from './diff.ts';
 import type { RegistryEvent } from './journal-events.ts';
 
@@ -19,14 +21,14 @@ export type EventFilterQuery = z.infer<typeof EventFilterQuery>;
 export const EventQuery = EventFilterQuery.extend({
   since: one.optional().describe('Observed at or after this date or time (ISO 8601)'),
   until: one.optional().describe('Observed before this date or time'),
-  order_by: one.optional().describe('id desc (newest first, the default) or id asc'),
-  limit: one.optional().describe('Maximum number of events, 1 to 1000; default 100'),
+  order_by: choiceText(['id desc', 'id asc']).optional().describe('id desc (newest first, the default) or id asc'),
+  limit: integerText(1, 1000).optional().describe('Maximum number of events, 1 to 1000; default 100'),
   page_token: one.optional().describe('Page token: the value from the Link header or x-next-page-token'),
 });
 export type EventQuery = z.infer<typeof EventQuery>;
 
 export const StreamQuery = EventFilterQuery.extend({
-  last_event_id: one
+  last_event_id: integerText(0)
     .optional()
     .describe('Continue after this event, for clients that cannot send the header Last-Event-ID; 0 = all events'),
 });
@@ -82,7 +84,7 @@ export const eventInfo = (event: RegistryEvent): EventInfo => ({
 
 const time = z.iso.datetime();
 export const HistoryQuery = z.strictObject({
-  stage: one.optional().describe('Stage: Production (default), Staging, Archived or None'),
+  stage: choiceText(stages).optional().describe('Production by default'),
   at: one.optional().describe('Versions that had the stage at this time (ISO 8601)'),
 });
 export type HistoryQuery = z.infer<typeof HistoryQuery>;
@@ -119,6 +121,7 @@ export const ModelHistory = z
     turns: z.array(Turn).describe('Newest first'),
   })
   .meta({
+    id: 'ModelHistory',
     examples: [
       {
         name: 'churn-predictor',
@@ -165,5 +168,8 @@ export const MlflowDelivery = z
     event: z.string(),
     model_name: z.string().nullable(),
   })
-  .meta({ examples: [{ status: 'accepted', event: 'model_version_alias.created', model_name: 'churn-predictor' }] });
+  .meta({
+    id: 'MlflowDelivery',
+    examples: [{ status: 'accepted', event: 'model_version_alias.created', model_name: 'churn-predictor' }],
+  });
 export type MlflowDelivery = z.infer<typeof MlflowDelivery>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { choiceText, integerText } from '#kernel/query-schemas.ts';
 import { StageName } from '../schemas.ts';
 import { GateRule, GateRules } from './gate-rules.ts';
 
@@ -51,6 +52,7 @@ export const Comparison = z
     tags: z.array(Difference).describe('Those that differ'),
   })
   .meta({
+    id: 'Comparison',
     examples: [
       {
         name: 'churn-predictor',
@@ -102,6 +104,7 @@ export const GateRequest = z
       .describe('Instead of the rules of GATE_RULES_FILE'),
   })
   .meta({
+    id: 'GateRequest',
     examples: [
       { rules: [{ metric: 'accuracy', max_loss_pct: 1 }, { tag: 'validated', equals: 'true' }, { owner: true }] },
     ],
@@ -118,6 +121,7 @@ export const GateResult = z
     rules: z.array(z.object({ rule: GateRule, passed: z.boolean(), reason: z.string() })),
   })
   .meta({
+    id: 'GateResult',
     examples: [
       {
         name: 'churn-predictor',
@@ -151,10 +155,12 @@ export const findingKinds = [
 ] as const;
 
 export const HygieneQuery = z.strictObject({
-  kind: one.optional().describe(`Only this kind: ${findingKinds.join(', ')}`),
+  kind: choiceText(findingKinds).optional().describe('Only this kind'),
   name: one.optional().describe('Only this model'),
-  scope: one.optional().describe('deployed (default): versions in production and staging; all: every version'),
-  limit: one.optional().describe('Maximum number of findings, 1 to 10000; default 1000'),
+  scope: choiceText(['deployed', 'all'])
+    .optional()
+    .describe('deployed (default): versions in production and staging; all: every version'),
+  limit: integerText(1, 10_000).optional().describe('Maximum number of findings, 1 to 10000; default 1000'),
   page_token: one.optional().describe('Page token: the value from the Link header'),
 });
 export type HygieneQuery = z.infer<typeof HygieneQuery>;
@@ -179,6 +185,7 @@ export const HygieneReport = z
     findings: z.array(FindingInfo),
   })
   .meta({
+    id: 'HygieneReport',
     examples: [
       {
         checked_models: 6,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { integerText } from '#kernel/query-schemas.ts';
 import { eventTypes } from '../journal/diff.ts';
 
 /** JSON of outgoing webhooks and their deliveries. */
@@ -20,6 +21,7 @@ export const WebhookRequest = z
     name: text(512).optional().describe('Only events of this model'),
   })
   .meta({
+    id: 'WebhookRequest',
     examples: [{ url: 'https://hooks.example.com/tower', description: 'deploys', events: ['model_version_alias'] }],
   });
 export type WebhookRequest = z.infer<typeof WebhookRequest>;
@@ -55,12 +57,13 @@ export const WebhookList = z.array(WebhookInfo).meta({ examples: [[exampleWebhoo
 export const WebhookCreated = WebhookInfo.extend({
   secret: z.string().describe('Key to verify webhook-signature (standardwebhooks.com); shown once'),
 }).meta({
+  id: 'WebhookCreated',
   examples: [{ ...exampleWebhook, secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw5cQnp0FZ6mE=' }],
 });
 export type WebhookCreated = z.infer<typeof WebhookCreated>;
 
 export const DeliveryQuery = z.strictObject({
-  limit: text(20).optional().describe('Maximum number of deliveries, 1 to 1000; default 100'),
+  limit: integerText(1, 1000).optional().describe('Maximum number of deliveries, 1 to 1000; default 100'),
 });
 export type DeliveryQuery = z.infer<typeof DeliveryQuery>;
 
@@ -103,4 +106,6 @@ export const DeliveryList = z.array(DeliveryInfo).meta({
   ],
 });
 
-export const Done = z.object({ message: z.string() }).meta({ examples: [{ message: 'The webhook was deleted' }] });
+export const Done = z
+  .object({ message: z.string() })
+  .meta({ id: 'WebhookMessage', examples: [{ message: 'The webhook was deleted' }] });

@@ -21,7 +21,7 @@ export const ApplyRequest = SizeRequest.extend({
     .default(600)
     .describe('How long pods are watched, after the canary and at the end'),
   rollout_seconds: among(1, 86_400, true).default(600).describe('Maximum wait for all pods to be ready'),
-}).meta({ examples: [{ dry_run: false, canary: true, watch_seconds: 600 }] });
+}).meta({ id: 'ApplyRequest', examples: [{ dry_run: false, canary: true, watch_seconds: 600 }] });
 export type ApplyRequest = z.infer<typeof ApplyRequest>;
 
 const Change = z.object({
@@ -76,6 +76,7 @@ export const ApplyPlan = z
     notes: z.array(z.string()),
   })
   .meta({
+    id: 'ApplyPlan',
     examples: [
       {
         dry_run: true,
@@ -107,6 +108,7 @@ export const ApplyJob = z
     error: z.string().nullable(),
   })
   .meta({
+    id: 'ApplyJob',
     examples: [
       {
         id: '3f0c2a56-5b0e-4b5f-9a53-0f8d7e0f4b11',

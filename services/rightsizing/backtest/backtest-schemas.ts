@@ -34,7 +34,10 @@ export const BacktestRequest = z
       .describe('Time of the first value; the time of day matters'),
     title: z.string().max(200).default('Backtest'),
   })
-  .meta({ examples: [{ values: [0.1, 0.2, 0.15], step_seconds: 3600, resource: 'cpu' }] });
+  .meta({
+    id: 'RightsizingBacktestRequest',
+    examples: [{ values: [0.1, 0.2, 0.15], step_seconds: 3600, resource: 'cpu' }],
+  });
 export type BacktestRequest = z.infer<typeof BacktestRequest>;
 
 export const WorkloadBacktestRequest = z
@@ -43,7 +46,7 @@ export const WorkloadBacktestRequest = z
     history_days: among(1, 31, true).default(14),
     container: z.string().optional().describe('Default: the container with the highest usage'),
   })
-  .meta({ examples: [{ resource: 'memory' }] });
+  .meta({ id: 'WorkloadBacktestRequest', examples: [{ resource: 'memory' }] });
 export type WorkloadBacktestRequest = z.infer<typeof WorkloadBacktestRequest>;
 
 const Summary = z.object({
@@ -81,6 +84,7 @@ export const BacktestAnswer = z
     picture: z.string().describe('SVG'),
   })
   .meta({
+    id: 'RightsizingBacktestAnswer',
     examples: [
       {
         resource: 'cpu',

@@ -116,7 +116,7 @@ describe('experiments', () => {
 
   it.each([
     ['is away for good', unavailable('Prometheus answered 503'), 'Prometheus answered 503, for half an hour'],
-    ['lets nobody in', misconfigured('Prometheus answered 401'), 'Prometheus answered 401'],
+    ['refuses the credentials', misconfigured('Prometheus answered 401'), 'Prometheus answered 401'],
   ])('send no load if Prometheus %s, and report it', async (_, failure, error) => {
     const { fake, tower, loads } = await world({ services: ['web'], change: { max_retries: 1 } });
     const { run } = tower(Number.POSITIVE_INFINITY, (_call, what) => {
@@ -185,7 +185,7 @@ describe('experiments', () => {
     const { fake, tower, files } = await world({ services: ['web'] });
     let seen = 0;
     const { run } = tower(Number.POSITIVE_INFINITY, (_, what) => {
-      // Somebody scales the service while it is being tested.
+      // Another client scales the service while it is being tested.
       if (what === 'Prometheus' && ++seen === 2) fake.workload('Deployment', 'web', 0, [{ name: 'server' }]);
     });
     expect(await run()).toMatchObject({ data_quality: { low_quality: 1, high_quality: 3 } });

@@ -140,7 +140,7 @@ describe('the history of a stage', () => {
   it.each([
     ['before recording began', '2026-11-19', null, []],
     ['while 1 was', minute(2), ['1'], []],
-    ['between the two looks', '2026-11-20T00:02:30Z', [], ['1', '2']],
+    ['between the two polls', '2026-11-20T00:02:30Z', [], ['1', '2']],
     ['when 2 had been seen', minute(3), ['2'], []],
   ])('at a time: %s', async (_when, at, versions, uncertain) => {
     const looks = [

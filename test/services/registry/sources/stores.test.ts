@@ -52,7 +52,7 @@ describe('the SQLite source', () => {
     ]);
   });
 
-  it('reports "unchanged" until somebody writes', async () => {
+  it('reports "unchanged" until there is a write', async () => {
     const path = join(temporaryFolder(), 'sample.db');
     writeSample(path, now);
     // By the file system's clock, which may differ from the process's.

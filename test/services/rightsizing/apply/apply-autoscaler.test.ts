@@ -122,7 +122,7 @@ describe('an autoscaler with targets in per cent of requests', () => {
     }
   });
 
-  it('is left alone, with a note, if somebody else changes it meanwhile', async () => {
+  it('is left alone, with a note, if another client changes it meanwhile', async () => {
     for (const theirs of [[scalesBy('cpu', 45), queue], [scalesBy('cpu')], []]) {
       for (const signals of [[quiet], [quiet, quiet, { ...quiet, errors: 0.2 }]]) {
         const { fake, tower, scaledBy, hpas } = await world({ recommended, metrics: [scalesBy('cpu')], signals });

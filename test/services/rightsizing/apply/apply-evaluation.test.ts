@@ -205,7 +205,7 @@ describe('an applied recommendation', () => {
     expect(resources()).toEqual(theirs);
   });
 
-  it('does not report success if somebody else reverted it', async () => {
+  it('does not report success if another client reverted it', async () => {
     const { fake, tower } = await world();
     fake.failure(({ method, path }) => {
       const isReplaced = fake.calls.some((call) => call === 'PATCH /apis/apps/v1/namespaces/shop/deployments/web');
