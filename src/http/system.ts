@@ -3,7 +3,9 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { unavailable } from '#kernel/errors.ts';
 import type { System } from '../system.ts';
+import { landingPage, prefersHtml } from './landing-page.ts';
 import { errors, tags } from './route-schemas.ts';
+import { pageHeaders } from './security-headers.ts';
 
 /** Kubernetes probes have no credentials; the answer tells only that the server is alive. */
 const open = { access: 'public' } as const;
@@ -133,7 +135,12 @@ export async function systemRoutes(instance: FastifyInstance, { system, version,
   const Health = healthSchema(version, healthParts);
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const root = about('About this service', { response: { 200: example(Root, rootExample(version)), ...errors() } });
-  app.get('/', { config: open, schema: root }, async () => system.root());
+  app.get('/', { config: open, schema: root }, async (request, reply) => {
+    reply.header('vary', 'Accept');
+    if (!prefersHtml(request.headers.accept ?? '')) return system.root();
+    reply.headers(pageHeaders).type('text/html; charset=utf-8').serializer(String);
+    return reply.send(landingPage(version) as never);
+  });
 
   const health = about('Health of the service and the registry; always 200, see the body', {
     response: { 200: Health, ...errors() },

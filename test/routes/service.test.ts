@@ -136,6 +136,17 @@ describe('the HTTP service', () => {
     expect(evil.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
   });
 
+  it('answers / with a page for browsers and JSON for programs', async () => {
+    const { app } = await composeInstance();
+    const browser = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
+    const page = await app.inject({ url: '/', headers: { accept: browser } });
+    expect(page.headers).toMatchObject({ 'content-type': 'text/html; charset=utf-8', vary: 'Accept' });
+    for (const [, path] of page.body.matchAll(/<a href="([^"]+)"/g))
+      expect([path, (await app.inject(path!)).statusCode]).toEqual([path, 200]);
+    for (const accept of ['*/*', 'application/json', 'application/json, text/html'])
+      expect((await app.inject({ url: '/', headers: { accept } })).json()).toHaveProperty('version');
+  });
+
   it('answers 500 with only the request id to unexpected errors, which the log details', async () => {
     const { app, services, logText } = await composeInstance();
     services.monitoring.count = async () => {
