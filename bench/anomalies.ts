@@ -25,7 +25,7 @@ function benchNab(report: Report): void {
   );
   const rivals = {
     'windowed Gaussian': files.map((file) => ({ file, detections: windowedGaussian(file) })),
-    'the seed’s rule (z > 2.5)': files.map((file) => ({ file, detections: seedRule(file) })),
+    'z-score above 2.5': files.map((file) => ({ file, detections: seedRule(file) })),
   };
   const scoreOf = (found: typeof ours, profile: keyof typeof profiles) => nabScore(found, profiles[profile]);
   for (const [name, found] of Object.entries({ ours, ...rivals }))

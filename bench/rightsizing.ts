@@ -143,7 +143,7 @@ async function benchExperiments(report: Report): Promise<void> {
   const ids = await listExperiments(folder);
   const grades = await Promise.all(ids.map(async (id) => validateQuality(await loadExperiment(folder, id)).grade));
   const low = grades.filter((grade) => grade === 'low').length;
-  report.note(`experiments: ${ids.length} of the seed’s own, ${low} found to be of low quality`);
+  report.note(`experiments: ${ids.length} of MOrA, ${low} graded low`);
   report.atLeast('experiments: share of failed load tests that are found out', low / ids.length, 1);
 }
 
@@ -253,7 +253,5 @@ function benchCapacity(report: Report): void {
   report.atLeast('capacity: share of replicas above their CPU (stated: 0.05), at least', above, 0.03);
   report.atMost('capacity: … at most', above, 0.06);
   report.atLeast('capacity: share of services whose latency is borne at 1.2 times the load', acceptable, 0.95);
-  report.note(
-    `capacity: replicas relative to the minimum: ${replicas.toFixed(2)}; what was not tried is not trusted`,
-  );
+  report.note(`capacity: replicas relative to the minimum: ${replicas.toFixed(2)}; what was not tried is not trusted`);
 }

@@ -9,12 +9,14 @@ import {
   ExperimentParams,
   ExperimentsDeleted,
   ExperimentsQuery,
+  TrainingData,
+  TrainingParams,
+} from '#services/acquisition/experiments/experiment-schemas.ts';
+import {
   MetricsQuery,
   PrometheusStatus,
   RangeAnswer,
   RangeQuery,
-  TrainingData,
-  TrainingParams,
   WorkloadMetrics,
   WorkloadParams,
 } from '#services/acquisition/schemas.ts';

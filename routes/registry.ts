@@ -3,11 +3,9 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { sendList, sendReading } from '#http/replies.ts';
 import { errors, modelName, tags } from '#http/route-schemas.ts';
+import { CacheCleared, CacheInfo, CacheRefreshed } from '#services/registry/cache-schemas.ts';
 import type { Registry } from '#services/registry/registry.ts';
 import {
-  CacheCleared,
-  CacheInfo,
-  CacheRefreshed,
   ExperimentList,
   ModelList,
   ModelListQuery,

@@ -1,9 +1,12 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { settings } from '#config/config.ts';
+import { parsePromql } from '#services/analytics/promql/parse.ts';
 import { testTower } from './support/tower.ts';
+
+type Panel = { title: string; targets: { expr: string }[] };
 
 const folder = resolve(import.meta.dirname, '../deploy');
 
@@ -32,8 +35,8 @@ const documents = globSync('**/*.yaml', { cwd: folder }).flatMap((file) =>
 );
 const ofKind = (kind: string) => documents.filter((document) => document.kind === kind);
 
-describe('what is deployed', () => {
-  it('has no rights it does not need', () => {
+describe('deploy/', () => {
+  it('grants the server no permissions in the cluster', () => {
     const { spec } = ofKind('Deployment')[0]!.spec!.template!;
     expect(spec.automountServiceAccountToken).toBe(false);
     expect(spec.containers[0]!.securityContext).toEqual({
@@ -44,7 +47,7 @@ describe('what is deployed', () => {
     for (const kind of ['ClusterRole', 'ClusterRoleBinding']) expect(ofKind(kind)).toEqual([]);
   });
 
-  it('asks where the tower answers, and sets what it knows', async () => {
+  it('probes existing paths, and sets existing settings', async () => {
     const { app } = await testTower();
     const [tower] = ofKind('Deployment')[0]!.spec!.template!.spec.containers;
     for (const { httpGet } of [tower!.livenessProbe, tower!.readinessProbe])
@@ -52,7 +55,7 @@ describe('what is deployed', () => {
     for (const name of Object.keys(ofKind('ConfigMap')[0]!.data!)) expect(Object.keys(settings.shape)).toContain(name);
   });
 
-  it('alerts on metrics that there are', async () => {
+  it('alerts on existing metrics', async () => {
     const { app, services } = await testTower();
     await services.registry.refresh();
     const page = (await app.inject('/metrics')).body;
@@ -70,5 +73,49 @@ describe('what is deployed', () => {
       );
       expect([alert, named.length > 0, named.filter((name) => !known.has(name))]).toEqual([alert, true, []]);
     }
+  });
+
+  it('has dashboards whose metrics and labels exist', async () => {
+    const { metrics } = await testTower();
+    const described = new Map(metrics.describe().map(({ name, labels }) => [name, labels]));
+    const { body } = await metrics.render('');
+    const ofNode = new Set([...body.matchAll(/^# TYPE ((?:process|nodejs)_\w+) /gm)].map(([, name]) => name!));
+    // Added by Prometheus; job is renamed, since targets have a label of this name.
+    const added = ['instance', 'le', 'exported_job'];
+    const boards = globSync('grafana/dashboards/*.json', { cwd: folder });
+    expect(boards).toHaveLength(2);
+    for (const file of boards) {
+      const { panels } = JSON.parse(readFileSync(join(folder, file), 'utf8')) as { panels: Panel[] };
+      expect(panels.length).toBeGreaterThan(8);
+      for (const { title, targets } of panels)
+        for (const { expr } of targets) {
+          const query = expr.replaceAll('$__rate_interval', '5m').replaceAll('$instance', '.*');
+          expect(() => parsePromql(query)).not.toThrow();
+          const names = [...query.matchAll(/\b(?:tower|mora|process|nodejs)_\w+/g)].map(([name]) =>
+            name.replace(/_(bucket|count|sum)$/, ''),
+          );
+          expect([file, title, names.filter((name) => !described.has(name) && !ofNode.has(name))]).toEqual([
+            file,
+            title,
+            [],
+          ]);
+          const labels = [...query.matchAll(/\bby \(([^)]*)\)|(\w+)(?:=~|=)"/g)].flatMap(([, grouped, matched]) =>
+            (grouped ?? matched ?? '').split(',').map((label) => label.trim()),
+          );
+          const known = [...names.flatMap((name) => described.get(name) ?? []), ...added];
+          expect([title, labels.filter((label) => !known.includes(label))]).toEqual([title, []]);
+        }
+    }
+  });
+
+  it('publishes loopback ports only, and sets existing settings, in compose.yaml', () => {
+    const { services } = parse(readFileSync(join(folder, 'compose.yaml'), 'utf8')) as {
+      services: Record<string, { environment?: Record<string, string>; ports: string[] }>;
+    };
+    expect(Object.keys(services).sort()).toEqual(['grafana', 'mlflow', 'prometheus', 'tower']);
+    for (const name of Object.keys(services['tower']!.environment!))
+      expect(Object.keys(settings.shape)).toContain(name);
+    for (const { ports } of Object.values(services))
+      expect(ports.filter((port) => !port.startsWith('127.0.0.1:'))).toEqual([]);
   });
 });

@@ -54,7 +54,14 @@ function foundIn(file: string): string[] {
 describe('the language of the project', () => {
   const code = globSync(['{src,routes,services,bench,build,test}/**/*.ts'], { cwd: root });
   const texts = globSync(
-    ['docs/**/*.md', '*.md', '.env.example', 'deploy/**/*.{md,yaml,json}', 'examples/**/*', 'config/*.yaml'],
+    [
+      'docs/**/*.md',
+      '*.md',
+      '.env.example',
+      'deploy/**/*.{md,yaml,json}',
+      'examples/**/*.{md,py,yml}',
+      'config/*.yaml',
+    ],
     { cwd: root },
   );
 

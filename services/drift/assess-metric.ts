@@ -16,14 +16,14 @@ export type MetricRules = {
 };
 
 const dayMs = 86_400_000;
-/** Minimum numbers of days; docs/drift.md says how they were chosen. */
+/** Minimum numbers of days, chosen by simulation. */
 const minDaysForTests = 8;
 const minDaysForCusum = 20;
 /** Maximum days after the baseline: an old change is not news, and many values mask a recent one. */
 const watched = 120;
 /**
  * From this autocorrelation on a series wanders by itself, and the evidence for drift must be stronger by this factor
- * (docs/drift.md).
+ * (docs/concepts/drift.md).
  */
 const tooCorrelated = 0.7;
 const strictnessThen = 200;

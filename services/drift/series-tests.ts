@@ -49,7 +49,7 @@ export function cusum(values: readonly number[], reference: Reference, sign: Sig
 /**
  * P(largest one-sided sum ≥ h) without a change, for a reference estimated from `n` independent values and `m` values
  * after it. Interpolated from a table (log-linear in p) between the nearest sizes; n is clamped to the table's ends, m
- * is capped. The table comes from 60,000 simulated series per line (seed 20261120; docs/drift.md).
+ * is capped. The table comes from 60,000 simulated series per line (seed 20261120; docs/concepts/drift.md).
  */
 export function cusumUpper(h: number, n: number, m: number): number {
   const levels = levelsAt(n, m);
@@ -122,7 +122,7 @@ export function rankInflation(n: number, correlation: number): number {
 /**
  * Lag-1 autocorrelation of the residuals after removing the trend or the largest step, whichever leaves less variance:
  * a change is not autocorrelation. Choosing the step removes some autocorrelation with it, which three times the bias
- * of short series restores (by simulation; docs/drift.md).
+ * of short series restores (by simulation; docs/concepts/drift.md).
  */
 export function residualCorrelation(days: readonly number[], values: readonly number[], slope: Slope): number {
   // Residuals of a noiseless line or step are rounding errors.

@@ -1,11 +1,12 @@
 import type { ListAnswer, Provenance, Reading } from '#kernel/answers.ts';
 import { isoTime } from '#kernel/clock.ts';
 import { conflict, notFound, unavailable } from '#kernel/errors.ts';
+import type { CacheInfo, CacheStats } from './cache-schemas.ts';
 import { createLists } from './lists/lists.ts';
 import { createMirror, type Mirror, type MirrorOptions, type MirrorStatus } from './mirror/mirror.ts';
 import { createOnDemandReads } from './mirror/on-demand-reads.ts';
 import { createRunCount, type RunTotal } from './mirror/run-count.ts';
-import type { CacheInfo, CacheStats, ModelListQuery, Run } from './schemas.ts';
+import type { ModelListQuery, Run } from './schemas.ts';
 import type { ModelVersion, RegisteredModel, Snapshot } from './snapshot/snapshot.ts';
 import type { Stage } from './snapshot/stages.ts';
 import type { MetricPoint, RunDetail, Run as RunRead } from './sources/source.ts';

@@ -81,7 +81,7 @@ function acquisitionMetrics({ counter, gauge, histogram }: Metrics) {
   });
   const seconds = histogram({
     name: 'mora_request_duration_seconds',
-    help: 'Latency of these requests',
+    help: 'Latency of requests of the acquisition and rightsizing areas',
     buckets: [0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30],
   });
   const active = gauge({ name: 'mora_active_experiments', help: 'Experiments running on this instance' });

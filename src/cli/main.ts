@@ -18,13 +18,7 @@ export async function run(
   const err = wiring.err ?? ((text: string) => process.stderr.write(`${text}\n`));
   if (!wiring.env && existsSync('.env')) process.loadEnvFile('.env');
   const env = wiring.env ?? process.env;
-  const program = new Command('tower')
-    .description('Control tower for machine-learning operations')
-    .option('--url <url>', 'URL of the server', env['TOWER_URL'] ?? `http://127.0.0.1:${env['API_PORT'] || 8000}`)
-    .version(packageVersion())
-    .option('--json', 'print JSON instead of tables')
-    .option('--registry <name>', 'name of the registry, if there are several', env['TOWER_REGISTRY'])
-    .addHelpText('after', exitCodeHelp)
+  const program = createProgram(env)
     .configureOutput({ writeOut: (text) => out(text.trimEnd()), writeErr: (text) => err(text.trimEnd()) })
     .showHelpAfterError('(tower --help lists all commands)')
     .exitOverride();
@@ -57,6 +51,16 @@ export async function run(
     process.exitCode = report(error, err);
   }
 }
+
+/** The program with the options of all commands, without its commands. */
+export const createProgram = (env: CliContext['env']): Command =>
+  new Command('tower')
+    .description('Control tower for machine-learning operations')
+    .option('--url <url>', 'URL of the server', env['TOWER_URL'] ?? `http://127.0.0.1:${env['API_PORT'] || 8000}`)
+    .version(packageVersion())
+    .option('--json', 'print JSON instead of tables')
+    .option('--registry <name>', 'name of the registry, if there are several', env['TOWER_REGISTRY'])
+    .addHelpText('after', exitCodeHelp);
 
 function report(error: unknown, err: (text: string) => void): number {
   // Commander has printed its own message; only the exit code is left to set.

@@ -45,7 +45,7 @@ export const acquisitionSettings = z.object({
   PROMETHEUS_SELECTOR: selector('cluster="eu1",env="prod"').describe(
     'Additional labels of every selector, if Prometheus has several clusters: cluster="eu1"',
   ),
-  PROMETHEUS_QUERIES_FILE: text().describe('YAML or JSON file with custom queries (docs/rightsizing.md)'),
+  PROMETHEUS_QUERIES_FILE: text().describe('YAML or JSON file with custom queries (docs/reference/file-formats.md)'),
   KUBERNETES_CONFIG: text().describe(
     'Cluster for experiments and for applying recommendations: in-cluster, or a kubeconfig file. Not set: no cluster is accessed',
   ),
@@ -59,6 +59,6 @@ export const acquisitionSettings = z.object({
   ),
   JMETER_JAVA: z.string().default('/usr/bin/java').describe('Java executable for JMeter'),
   EXPERIMENTS_DIRECTORY: text().describe(
-    'Folder of load experiments, one CSV and one JSON each (docs/forecast.md); default: experiments in DATA_DIRECTORY',
+    'Folder of load experiments, one CSV and one JSON each (docs/reference/file-formats.md); default: experiments in DATA_DIRECTORY',
   ),
 });

@@ -43,7 +43,9 @@ export const registrySettings = z.object({
   ),
   METRICS_HIGHER_IS_BETTER: list('').describe('Metrics that are better when higher, if their names do not tell'),
   METRICS_LOWER_IS_BETTER: list('').describe('Metrics that are better when lower, if their names do not tell'),
-  GATE_RULES_FILE: text().describe('YAML or JSON file with the rules of the promotion gate (docs/judgement.md)'),
+  GATE_RULES_FILE: text().describe(
+    'YAML or JSON file with the rules of the promotion gate (docs/reference/file-formats.md)',
+  ),
   OWNER_TAGS: list('owner,team,maintainer').describe('Tags that name the owner of a model or version'),
   HYGIENE_STALE_DAYS: number(180, 1, 36_500).describe(
     'Time in production without a change after which a version is stale',

@@ -18,6 +18,9 @@ export type GaugeReading = {
   read: () => Sample[] | Promise<Sample[]>;
 };
 
+/** Fields of prom-client's metrics that its types leave out. */
+type DescribedMetric = { name: string; type: string; labelNames: readonly string[]; help: string };
+
 type Named<Label extends string> = { name: string; help: string; labels?: readonly Label[] };
 
 export function createMetrics(version: string) {
@@ -59,6 +62,8 @@ export function createMetrics(version: string) {
         },
       });
     },
+    /** Name, type, labels and meaning of every metric except those of Node.js. */
+    describe: () => descriptionsOf(text),
     /** The metrics page for an Accept header, with its content type. */
     render: async (accept: string): Promise<{ contentType: string; body: string }> => {
       await (defaults ??= addDefaults(text));
@@ -72,6 +77,11 @@ export function createMetrics(version: string) {
       return { contentType: open.contentType, body: await open.metrics() };
     },
   };
+}
+
+function descriptionsOf(register: RegistryType) {
+  const all = register.getMetricsAsArray() as unknown as DescribedMetric[];
+  return all.map(({ name, type, labelNames, help }) => ({ name, type, labels: labelNames, help }));
 }
 
 /** Factories for the metrics that areas register. */

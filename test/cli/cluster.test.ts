@@ -59,7 +59,7 @@ describe('tower rightsizing apply', { timeout: 30_000 }, () => {
     const args = ['rightsizing', 'apply', '--namespace', 'shop', '--service', 'web', '--days', '2'];
     const dry = await tower(...args, '--resources', 'memory');
     expect(dry.out).toMatch(
-      /^OF +WHAT +FROM +TO\nweb +requests\.memory +256Mi +\d+Mi\nweb +limits\.memory +(—|-)? +\d+Mi\n/,
+      /^OBJECT +FIELD +FROM +TO\nweb +requests\.memory +256Mi +\d+Mi\nweb +limits\.memory +(—|-)? +\d+Mi\n/,
     );
     expect(dry.out).toContain('Dry run: nothing was changed. Set --confirm to apply.');
     const both = await tower(...args);
@@ -79,10 +79,10 @@ describe('tower rightsizing apply', { timeout: 30_000 }, () => {
     const args = ['--namespace', 'shop', '--service', 'web', '--days', '2', '--resources', 'memory'];
     const done = await tower('rightsizing', 'apply', ...args, '--no-canary', '--watch-seconds', '1', '--confirm');
     expect(done.err.split('\n').slice(0, 2)).toEqual(['rolling out', 'watching the pods']);
-    expect(done.out).toMatch(/^OF +WHAT +FROM +TO\nweb +requests\.memory[\s\S]*\noutcome +applied\n/);
+    expect(done.out).toMatch(/^OBJECT +FIELD +FROM +TO\nweb +requests\.memory[\s\S]*\noutcome +applied\n/);
     expect(done.out).toContain('only kills, restarts and readiness were checked');
     expect((await tower('rightsizing', 'applied')).out).toMatch(
-      /^STARTED +JOB +SERVICE +STATUS +OUTCOME +WHY\n\d{4}-\d\d-\d\dT\d\d:\d\d +\S+ +shop\/web +succeeded +applied +-$/,
+      /^STARTED +JOB +SERVICE +STATUS +OUTCOME +REASON\n\d{4}-\d\d-\d\dT\d\d:\d\d +\S+ +shop\/web +succeeded +applied +-$/,
     );
   });
 });

@@ -38,7 +38,7 @@ describe('tower metrics', () => {
       /^FROM +FORECAST +LOWER 90 % +UPPER 90 %\n(\S+Z +\d+(\.\d+)? +\d+(\.\d+)? +\d+(\.\d+)?\n){3}\nmean absolute error /,
     );
     expect((await tower('metrics', 'aggregate', 'cpu', '--granularity', 'day', '--start', since)).out).toMatch(
-      /^FROM +POINTS +MEAN +LEAST +GREATEST +P50 +P95 +P99\n/,
+      /^FROM +POINTS +MEAN +MIN +MAX +P50 +P95 +P99\n/,
     );
     expect((await tower('metrics', 'anomalies', 'cpu')).out).toBe('no anomalies in 1 series (calibrated)');
     expect((await tower('metrics', '--baselines')).out).toMatch(

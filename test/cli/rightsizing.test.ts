@@ -16,12 +16,12 @@ describe('tower rightsizing', () => {
     const one = ['rightsizing', 'recommend', '--namespace', 'shop', '--service', 'web', '--days', '2'];
     const asTable = await tower(...one, '--compare');
     expect(asTable.code).toBe(0);
-    expect(asTable.out).toMatch(/^shop\/web\n\nCONTAINER +WHAT +NOW +RECOMMENDED +CONFIDENCE +BOUND BY\n/);
+    expect(asTable.out).toMatch(/^shop\/web\n\nCONTAINER +RESOURCE +NOW +RECOMMENDED +CONFIDENCE +BOUND BY\n/);
     expect(asTable.out).toMatch(/\nweb +CPU +500m +\d+m +\d+ % +usage\n/);
     expect(asTable.out).toMatch(/\nreplicas +2 → \?: the autoscaler web decides/);
     expect(asTable.out).toMatch(/\nautoscaler +web 60 % → \d+ %: scales at 0\.36 cores per pod/);
     expect(asTable.out).toMatch(/\ncost +\d+\.\d\d USD → \d+\.\d\d USD per month, saves \d+\.\d\d USD/);
-    expect(asTable.out).toMatch(/\nweb CPU, unbounded, by +tower \d+m, krr_simple \d+m/);
+    expect(asTable.out).toMatch(/\nweb CPU by strategy +tower \d+m, krr_simple \d+m/);
     const kubectl = await tower(...one, '--output', 'kubectl');
     expect(kubectl.out).toMatch(
       /^# set the target of the autoscaler web to \d+ % of cpu together with the requests: its metrics are not fully known/m,

@@ -30,7 +30,7 @@ describe.skipIf(!isControlPlaneThere())(
       const result = await run();
       expect(result).toMatchObject({ status: 'applied', reason: null });
       expect(before).toContain(result.canary);
-      expect(said).toEqual(expect.arrayContaining([`${result.canary} is resized in place`, 'rolling out']));
+      expect(said).toEqual(expect.arrayContaining([`resizing ${result.canary} in place`, 'rolling out']));
       expect([await resources(), await leases()]).toEqual([wanted, '']);
       expect((await pods()).map((pod) => pod.resources)).toEqual([wanted, wanted, wanted]);
     });
@@ -140,7 +140,7 @@ describe.skipIf(!isControlPlaneThere())(
         await add({ apiVersion: 'v1', kind: 'LimitRange', metadata: { name: 'most' }, spec });
         return { ...quiet, errors: 0.2 };
       };
-      await expect(applying([quiet, worse])().run()).rejects.toThrow('could not be rolled back yet');
+      await expect(applying([quiet, worse])().run()).rejects.toThrow('the rollback failed so far');
       expect((await pods()).map((pod) => pod.resources)).toEqual(expect.arrayContaining([wanted, former, former]));
       expect(await leases()).toBe('lease.coordination.k8s.io/control-tower-web');
       await kubectl(['delete', 'limitrange', 'most', '-n', 'shop']);

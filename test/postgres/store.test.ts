@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { describe, expect, inject, it, vi } from 'vitest';
 import { run } from '#cli/main.ts';
+import { migrations } from '#store/migrate.ts';
 import { openMetricStore, openStore } from '#store/open-store.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { testNow } from '../support/sources.ts';
@@ -44,10 +45,11 @@ describe('a store in PostgreSQL', () => {
     const stores = await Promise.all(Array.from({ length: 5 }, () => openStore({ directory: folder, databaseUrl })));
     await Promise.all(stores.map((store) => store.close()));
     const edit = await roughHand(folder);
-    expect(await edit('select part, version from schema_versions')).toEqual([{ part: 'tower.db', version: '5' }]);
+    const current = String(migrations['tower.db'].length);
+    expect(await edit('select part, version from schema_versions')).toEqual([{ part: 'tower.db', version: current }]);
     await edit('update schema_versions set version = 99');
     await expect(openStore({ directory: folder, databaseUrl })).rejects.toThrow(
-      /^postgres:\/\/127\.0\.0\.1:\d+\/t_\w+ has schema 99, written by a newer version; this one knows up to 5\./,
+      /^postgres:\/\/127\.0\.0\.1:\d+\/t_\w+ has schema 99, /,
     );
   });
 
@@ -64,7 +66,7 @@ describe('a store in PostgreSQL', () => {
     const url = new URL(inject('postgresUrl')!);
     url.pathname = '/t_latin';
     await expect(openStore({ directory: '', databaseUrl: url.href })).rejects.toThrow(
-      /holds texts as LATIN1; make a database with encoding 'UTF8'/,
+      /has encoding LATIN1; create a database with encoding 'UTF8'/,
     );
   });
 
@@ -105,7 +107,7 @@ describe('a store in PostgreSQL', () => {
       });
     const refused = await post();
     expect(refused.statusCode).toBe(503);
-    expect(refused.json()).toMatchObject({ error: { message: expect.stringMatching(/cannot be used now/) } });
+    expect(refused.json()).toMatchObject({ error: { type: 'unavailable' } });
     expect((await tower.app.inject('/models?limit=1')).statusCode).toBe(200);
     await admin.query(`alter database ${name} allow_connections true`);
     expect((await post()).json()).toMatchObject({ recorded: 1 });
@@ -186,7 +188,7 @@ describe('a store in PostgreSQL', () => {
     const { code, err } = await command({ DATABASE_URL: await freshDatabase() }, 'token', 'list');
     expect({ code, err }).toEqual({
       code: 2,
-      err: expect.stringMatching(/TOWER_SECRET_KEY must be set where DATABASE_URL is/),
+      err: expect.stringMatching(/TOWER_SECRET_KEY must be set/),
     });
     const env = { DATABASE_URL: await freshDatabase() };
     expect((await command({ ...env, TOWER_SECRET_KEY: key }, 'token', 'list')).code).toBe(0);
@@ -196,9 +198,7 @@ describe('a store in PostgreSQL', () => {
     });
     expect(await command({ DATABASE_URL: 'mysql://x/y' }, 'token', 'list')).toMatchObject({
       code: 2,
-      err: expect.stringMatching(
-        /DATABASE_URL must be like postgres:\/\/user:password@host:5432\/database, not the given value/,
-      ),
+      err: expect.stringMatching(/DATABASE_URL must be /),
     });
   });
 });
@@ -259,7 +259,7 @@ describe('tower store over PostgreSQL', () => {
     const other = { ...env, DATABASE_URL: (await databaseOf(elsewhere))!, DATA_DIRECTORY: elsewhere };
     const { code, out, err } = await command(other, 'store', 'restore', copy);
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    expect(out).toMatch(/2 files of \S+Z are in the database; set TOWER_SECRET_KEY/);
+    expect(out).toMatch(/^restored 2 files of \S+Z to the database; set TOWER_SECRET_KEY/);
     const there = await testTower({ DATA_DIRECTORY: elsewhere });
     expect(await told(there)).toEqual(before);
     expect(await there.services.analytics.record({ metric: 'new', resource: 'a', value: 1 })).toMatchObject({

@@ -86,6 +86,8 @@ export async function controlPlane() {
     client,
     kubectl,
     node,
+    /** A kubeconfig file of an administrator. */
+    admin,
     /** A kubeconfig file of a ServiceAccount, with a token issued by the API server. */
     fileOf: async (namespace: string, account: string): Promise<string> => {
       const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`;

@@ -1,6 +1,6 @@
 import { notFound } from '#kernel/errors.ts';
 import { wholeNumber } from '#kernel/query.ts';
-import type { ExperimentAnswer, ExperimentList, ExperimentsQuery, TrainingData } from '../schemas.ts';
+import type { ExperimentAnswer, ExperimentList, ExperimentsQuery, TrainingData } from './experiment-schemas.ts';
 import {
   deleteExperiments,
   type Experiment,

@@ -4,7 +4,7 @@ import { readCsv } from '#kernel/csv.ts';
 import { invalid, notFound, publicText } from '#kernel/errors.ts';
 import { writeText } from '#kernel/files.ts';
 
-/** Load experiments on disk, one CSV of steps and one JSON of metadata each, in the format of docs/forecast.md. */
+/** Load experiments on disk, one CSV of steps and one JSON of metadata each, in the format of docs/reference/file-formats.md. */
 
 /** Counts and times of the concurrent load test; null if the file has none. */
 export type LoadTest = {

@@ -134,7 +134,10 @@ function inWords({ channel, expected, rarity }: Detection, value: number): strin
 }
 
 const figure = (value: number): string => String(Number(value.toPrecision(3)));
-const nameOf = ({ metric, resource }: Series): string => `${metric} of ${resource}`;
+const nameOf = ({ metric, resource, labels }: Series): string => {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  return `${metric}${resource === '' ? '' : ` of ${resource}`}${pairs.length === 0 ? '' : ` {${pairs.join(', ')}}`}`;
+};
 
 async function peersApart(reader: Reader, series: Series[], span: Span, notes: string[]): Promise<Anomaly[]> {
   if (series.length < 5) {

@@ -30,7 +30,7 @@ export class SyntaxFault extends TowerError {
 /** The query is valid PromQL outside the supported subset. */
 export class Unsupported extends TowerError {
   constructor(construct: string) {
-    super('invalid', `${construct} is not supported (docs/promql.md lists what is)`, { details: execution });
+    super('invalid', `${construct} is not supported (see docs/reference/promql.md)`, { details: execution });
   }
 }
 

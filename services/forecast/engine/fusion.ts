@@ -92,7 +92,7 @@ export const reasonOf = (error: unknown): string => (error instanceof Error ? er
 /**
  * Weights are the inverse error, cubed. Weight 0 for members with more than twice the smallest error, or more than 1.25
  * times the smaller error of persistence and the seasonal naive forecast. Origins, power and gate were chosen on
- * earlier parts of M4's hourly training series (docs/forecast.md).
+ * earlier parts of M4's hourly training series (docs/concepts/forecasting.md).
  */
 export function weigh(evaluated: Evaluated[]): Weighted[] {
   const errors = evaluated.flatMap(({ error }) => (error === null ? [] : [error]));

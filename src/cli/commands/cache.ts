@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CacheStats } from '#services/registry/schemas.ts';
+import type { CacheStats } from '#services/registry/cache-schemas.ts';
 import type { CliContext } from '../context.ts';
 import { card } from '../table.ts';
 

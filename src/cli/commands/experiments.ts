@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { invalid } from '#kernel/errors.ts';
-import type { ExperimentAnswer, ExperimentList } from '#services/acquisition/schemas.ts';
+import type { ExperimentAnswer, ExperimentList } from '#services/acquisition/experiments/experiment-schemas.ts';
 import type { CliContext } from '../context.ts';
 import { card, table } from '../table.ts';
 
@@ -70,7 +70,7 @@ const oneText = ({ experiment_id, quality, checks, cleaning }: ExperimentAnswer)
     `${experiment_id}: ${quality} quality`,
     '',
     table(
-      ['CHECK', 'PASSED', 'WHY'],
+      ['CHECK', 'PASSED', 'DETAIL'],
       checks.map(({ name, passed, detail }) => [name, passed ? 'yes' : 'NO', detail]),
       150,
     ),

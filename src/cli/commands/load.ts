@@ -25,7 +25,7 @@ type RunFlags = {
   rate: string;
   users?: string;
   seconds: string;
-  mostUsers: string;
+  maxUsers: string;
 };
 
 /** `tower load`: load tests for JMeter and k6 from one scenario, and their results. Works without a server. */
@@ -62,7 +62,7 @@ export function addLoadCommands(program: Command, context: CliContext): void {
       'browsing, checkout, or a YAML file like the output of `tower load scenarios browsing`',
     )
     .requiredOption('--target <url>', 'origin to test, such as http://frontend.shop:80')
-    .addOption(new Option('--tool <name>', 'whose').choices(['jmeter', 'k6']).default('jmeter'))
+    .addOption(new Option('--tool <name>', 'program that runs it').choices(['jmeter', 'k6']).default('jmeter'))
     .option('--users <number>', 'number of concurrent users', '20')
     .option('--minutes <number>', 'duration of the test', '15')
     .option('--ramp <seconds>', 'ramp-up time', '30')
@@ -84,7 +84,7 @@ function addRunCommands(load: Command, context: CliContext): void {
     .option('--rate <number>', 'rounds started per second, on average', '1')
     .option('--users <number>', 'number of returning users; default: each returns every ten seconds')
     .option('--seconds <number>', 'duration of arrivals', '60')
-    .option('--most-users <number>', 'maximum number of concurrent users; further arrivals are rejected', '500')
+    .option('--max-users <number>', 'maximum number of concurrent users; further arrivals are rejected', '500')
     .action((flags: RunFlags, command: Command) => {
       if (flags.plan === undefined) return runHere(context, flags);
       const others = Object.keys(flags).filter(
@@ -146,7 +146,7 @@ async function runHere(context: CliContext, flags: RunFlags): Promise<void> {
     arrivalsPerSecond,
     users: flags.users === undefined ? usualUsers(arrivalsPerSecond) : countOf('--users', flags.users, 100_000),
     durationSeconds: countOf('--seconds', flags.seconds, 86_400),
-    maxUsers: countOf('--most-users', flags.mostUsers, 100_000),
+    maxUsers: countOf('--max-users', flags.maxUsers, 100_000),
     timeoutMs: 60_000,
   };
   const result = await untilStopped((signal) =>
@@ -220,7 +220,7 @@ function refuseLow(result: Pick<Result, 'low_quality' | 'success_rate'> & { turn
   const why =
     success_rate < 0.95
       ? `only ${percent(success_rate)} of the requests succeeded`
-      : `${turned_away} users were rejected (--most-users)`;
+      : `${turned_away} users were rejected (--max-users)`;
   throw new TowerError('internal', `${why}: the results are not usable`);
 }
 
@@ -261,10 +261,11 @@ const resultText = (result: Result): string =>
     card([
       ['requests', result.total_requests],
       ['succeeded', `${result.successful_requests}, ${percent(result.success_rate)}`],
-      ['a second', Number(result.throughput.toFixed(2))],
-      ['took', `${result.duration_seconds.toFixed(0)} s from ${result.start_time}`],
+      ['requests/s', Number(result.throughput.toFixed(2))],
+      ['duration', `${result.duration_seconds.toFixed(0)} s`],
+      ['started', result.start_time],
       [
-        'ms',
+        'latency ms',
         `mean ${result.avg_response_time.toFixed(0)}, median ${result.p50_response_time}, p95 ${result.p95_response_time}, p99 ${result.p99_response_time}, max ${result.max_response_time}`,
       ],
     ]),

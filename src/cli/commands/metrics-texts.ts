@@ -20,8 +20,8 @@ export const aggregateText = ({ groups, notes }: AggregateAnswer): string =>
           'FROM',
           'POINTS',
           'MEAN',
-          'LEAST',
-          'GREATEST',
+          'MIN',
+          'MAX',
           ...Object.keys(buckets[0]?.percentiles ?? {}).map((name) => name.toUpperCase()),
         ],
         buckets.map(({ start, count, mean, min, max, percentiles }) => [
@@ -45,7 +45,7 @@ export const anomaliesText = ({ anomalies, series, method, notes }: AnomaliesAns
       ? [`no anomalies in ${series} series (${method})`]
       : [
           table(
-            ['TIME', 'RESOURCE', 'VALUE', 'SCORE', 'WHY'],
+            ['TIME', 'RESOURCE', 'VALUE', 'SCORE', 'REASON'],
             anomalies.map(({ timestamp, resource, value, score, reason }) => [
               timestamp,
               resource,

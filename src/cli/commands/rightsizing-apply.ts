@@ -44,7 +44,7 @@ export function addApplyCommands(rightsizing: Command, context: CliContext): voi
         all.length === 0
           ? 'No apply jobs.'
           : table(
-              ['STARTED', 'JOB', 'SERVICE', 'STATUS', 'OUTCOME', 'WHY'],
+              ['STARTED', 'JOB', 'SERVICE', 'STATUS', 'OUTCOME', 'REASON'],
               all.map(({ id, namespace, service, status, created_at, progress, result, error }) => [
                 created_at.slice(0, 16),
                 id,
@@ -86,7 +86,7 @@ async function apply(context: CliContext, { namespace, service, confirm, ...flag
 
 const changesTable = ({ changes, autoscaler }: Changes): string =>
   table(
-    ['OF', 'WHAT', 'FROM', 'TO'],
+    ['OBJECT', 'FIELD', 'FROM', 'TO'],
     [
       ...changes.map(({ container, what, from, to }) => [container, what, from, to]),
       ...(autoscaler?.targets ?? []).map(({ resource, container, from, meanwhile, to, acts_at }) => [
@@ -113,8 +113,8 @@ const resultText = ({ status, reason, canary, before, after, steps, ...changes }
     '',
     card([
       ['outcome', status],
-      ['why', reason],
-      ['first', canary],
+      ['reason', reason],
+      ['canary', canary],
       ...steps.map(({ at, text }): [string, unknown] => [at, text]),
       ...Object.entries(before).flatMap(([name, was]): [string, unknown][] => {
         const is = after[name as keyof Measured];

@@ -65,7 +65,7 @@ export function recommendationText(answer: SizeAnswer, output: Output): string {
   ]);
   return [
     `${answer.namespace}/${answer.service}`,
-    table(['CONTAINER', 'WHAT', 'NOW', 'RECOMMENDED', 'CONFIDENCE', 'BOUND BY'], rows),
+    table(['CONTAINER', 'RESOURCE', 'NOW', 'RECOMMENDED', 'CONFIDENCE', 'BOUND BY'], rows),
     card([
       ...why,
       ...(replicas
@@ -101,8 +101,8 @@ function comparedOf(container: string, cpu: Sizing, memory: Sizing): [string, un
     sizing.compared.map(({ strategy, request }) => `${strategy} ${show(request) ?? '-'}`).join(', ');
   if (cpu.compared.length === 0) return [];
   return [
-    [`${container} CPU, unbounded, by`, list(cpu, cores)],
-    [`${container} memory, unbounded, by`, list(memory, bytes)],
+    [`${container} CPU by strategy`, list(cpu, cores)],
+    [`${container} memory by strategy`, list(memory, bytes)],
   ];
 }
 
@@ -160,8 +160,8 @@ export function backtestText({
     'ECE',
   ];
   const { request, confidence } = recommendation;
-  const sure =
-    confidence === null ? '' : ` (the stated share is met with probability ${Math.round(100 * confidence)} %)`;
+  const target = resource === 'cpu' ? 'at most 5 % of the samples exceed it' : 'it is not exceeded';
+  const sure = confidence === null ? '' : ` (${target}, with probability ${Math.round(100 * confidence)} %)`;
   return [
     table(heads, rows),
     '',

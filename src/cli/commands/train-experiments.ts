@@ -45,7 +45,7 @@ export function addTrainExperimentCommands(train: Command, context: CliContext):
       const config = await shipped(name ?? 'resource-optimized');
       if (out === undefined) return context.print(config, asYaml);
       await writeFile(out, `${asYaml(config)}\n`);
-      context.out(`${out} written`);
+      context.out(`wrote ${out}`);
     });
 }
 

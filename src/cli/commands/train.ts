@@ -141,7 +141,7 @@ function jobText({ service, status, result, error }: TrainingJob): string {
     ['service', service],
     ['status', status],
     ['model', result.model_path],
-    ['took', result.training_time],
+    ['training time', result.training_time],
     ['training windows', result.data_samples],
     ['experiments', result.experiments],
     ['epochs', result.epochs],

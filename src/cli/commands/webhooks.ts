@@ -40,7 +40,10 @@ export function addWebhookCommands(program: Command, context: CliContext): void 
     .action(async (url: string, { event, ...flags }: { event?: string[]; name?: string; description?: string }) => {
       const request = { url, ...flags, ...(event === undefined ? {} : { events: event }) };
       const made = await context.tower().post<WebhookCreated>(root, request);
-      context.print(made, ({ secret, ...rest }) => `${card(Object.entries(rest))}\n\n${secret}`);
+      context.print(
+        made,
+        ({ secret, ...rest }) => `${card(Object.entries(rest))}\n\nsigning secret, shown once: ${secret}`,
+      );
     });
 
   webhooks

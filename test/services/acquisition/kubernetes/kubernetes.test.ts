@@ -84,8 +84,8 @@ describe('a cluster', () => {
     expect(writes()).toBe(before);
     await scaleWorkload(client, 'shop', 'cart', 0);
     expect(fake.replicasOf('cart', 'StatefulSet')).toBe(0);
-    await expect(scaleWorkload(client, 'shop', 'nobody', 1)).rejects.toThrow(
-      'shop has no Deployment or StatefulSet nobody',
+    await expect(scaleWorkload(client, 'shop', 'absent', 1)).rejects.toThrow(
+      'shop has no Deployment or StatefulSet absent',
     );
   });
 

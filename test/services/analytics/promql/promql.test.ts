@@ -140,7 +140,7 @@ describe('PromQL', () => {
     ]);
     const unsupported = (construct: string) => [
       'execution',
-      `${construct} is not supported (docs/promql.md lists what is)`,
+      `${construct} is not supported (see docs/reference/promql.md)`,
     ];
     expect(await refused('max_over_time(up[5m:1m])')).toEqual(unsupported('a subquery'));
     expect(await refused('up @ 5')).toEqual(unsupported('the @ modifier'));
