@@ -40,7 +40,7 @@ describe('tower metrics', () => {
     expect((await tower('metrics', 'aggregate', 'cpu', '--granularity', 'day', '--start', since)).out).toMatch(
       /^FROM +POINTS +MEAN +MIN +MAX +P50 +P95 +P99\n/,
     );
-    expect((await tower('metrics', 'anomalies', 'cpu')).out).toBe('no anomalies in 1 series (calibrated)');
+    expect((await tower('metrics', 'anomalies', 'cpu')).out).toBe('no anomalies in 1 of 1 series (calibrated)');
     expect((await tower('metrics', '--baselines')).out).toMatch(
       /^METRIC +RESOURCE +LABELS +HOURS +MEDIAN +MAD\ncpu +training +- +\d+ +1\d\d/,
     );

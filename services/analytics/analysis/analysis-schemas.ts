@@ -32,7 +32,8 @@ export const AnomaliesAnswer = z
   .object({
     method: z.enum(['calibrated', 'zscore', 'esd', 'peers']),
     threshold: z.number(),
-    series: z.int().describe('Number of evaluated points'),
+    series: z.int().describe('Number of matching series'),
+    evaluated_series: z.int().describe('Number of series with enough points; notes name the others'),
     anomalies: z.array(Anomaly),
     notes: z.array(z.string()),
   })
@@ -43,6 +44,7 @@ export const AnomaliesAnswer = z
         method: 'calibrated',
         threshold: 1,
         series: 1,
+        evaluated_series: 1,
         anomalies: [
           {
             timestamp: '2026-11-20T10:30:00.000Z',

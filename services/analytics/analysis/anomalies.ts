@@ -40,10 +40,26 @@ export async function detectAnomalies(reader: Reader, now: number, query: Anomal
     );
   const notes: string[] = [];
   const found: Anomaly[] = [];
-  if (method === 'peers') found.push(...(await peersApart(reader, series, span, notes)));
-  else for (const each of series) found.push(...(await ofSeries(reader, each, span, method, threshold, notes)));
+  let evaluated = 0;
+  if (method === 'peers') {
+    found.push(...(await peersApart(reader, series, span, notes)));
+    if (notes.length === 0) evaluated = series.length;
+  } else
+    for (const each of series) {
+      const before = notes.length;
+      found.push(...(await ofSeries(reader, each, span, method, threshold, notes)));
+      // A note says why a series was not evaluated.
+      if (notes.length === before) evaluated += 1;
+    }
   found.sort((a, b) => (a.timestamp < b.timestamp ? -1 : 1));
-  return { method, threshold: method === 'zscore' ? threshold : 1, series: series.length, anomalies: found, notes };
+  return {
+    method,
+    threshold: method === 'zscore' ? threshold : 1,
+    series: series.length,
+    evaluated_series: evaluated,
+    anomalies: found,
+    notes,
+  };
 }
 
 /** `warmUp`: points before the span that the detector learns from. */

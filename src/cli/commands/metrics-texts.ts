@@ -39,10 +39,14 @@ export const aggregateText = ({ groups, notes }: AggregateAnswer): string =>
     ...noted(notes),
   ].join('\n');
 
-export const anomaliesText = ({ anomalies, series, method, notes }: AnomaliesAnswer): string =>
+export const anomaliesText = ({ anomalies, series, evaluated_series, method, notes }: AnomaliesAnswer): string =>
   [
     ...(anomalies.length === 0
-      ? [`no anomalies in ${series} series (${method})`]
+      ? [
+          evaluated_series === 0 && series > 0
+            ? `none of ${series} series could be evaluated (${method})`
+            : `no anomalies in ${evaluated_series} of ${series} series (${method})`,
+        ]
       : [
           table(
             ['TIME', 'RESOURCE', 'VALUE', 'SCORE', 'REASON'],

@@ -113,9 +113,11 @@ describe('anomalies', () => {
   });
 
   it('are not reported without enough data, with the reason', async () => {
-    expect((await found(days((value) => value).slice(0, 2), {})).notes).toEqual([
-      'cpu of node-1: 2 points are too few',
-    ]);
+    expect(await found(days((value) => value).slice(0, 2), {})).toMatchObject({
+      series: 1,
+      evaluated_series: 0,
+      notes: ['cpu of node-1: 2 points are too few'],
+    });
   });
 });
 
