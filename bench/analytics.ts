@@ -31,13 +31,13 @@ const sizes = { sqlite: 7, postgres: 7, 'sqlite-20m': 70, 'postgres-20m': 70 };
 export async function bench(report: Report, only?: string): Promise<void> {
   for (const [name, days] of Object.entries(sizes)) {
     if (only === undefined ? name.endsWith('20m') : only !== name && only !== 'analytics') continue;
-    const folder = mkdtempSync(join(tmpdir(), 'tower-bench-'));
+    const directory = mkdtempSync(join(tmpdir(), 'tower-bench-'));
     try {
       if (name.startsWith('sqlite'))
-        await measure(report, name, days, { directory: folder }, plainSqlite(join(folder, 'plain.db')));
+        await measure(report, name, days, { directory }, plainSqlite(join(directory, 'plain.db')));
       else await overPostgres(report, name, days);
     } finally {
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(directory, { recursive: true, force: true });
     }
   }
 }

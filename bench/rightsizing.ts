@@ -10,7 +10,7 @@ import { scoreCapacity } from './rightsizing/capacity.ts';
 import { scoreDayAhead } from './rightsizing/day-ahead.ts';
 import { demandOfRequests } from './rightsizing/demand.ts';
 import { bitbrains, nab, nezha, smd, type Trace } from './rightsizing/series.ts';
-import { folderOf, hasData } from './support/data.ts';
+import { directoryOf, hasData } from './support/data.ts';
 import type { Report } from './support/report.ts';
 
 /**
@@ -139,9 +139,9 @@ function slackOfPeaks({ stepMs, values }: Usage): number {
 /** Every load test in MOrA's published experiments failed; the checks detect each of them. */
 async function benchExperiments(report: Report): Promise<void> {
   if (!hasData(report, 'experiments: share of failed load tests that are found out', 'mora-experiments')) return;
-  const folder = folderOf('mora-experiments');
-  const ids = await listExperiments(folder);
-  const grades = await Promise.all(ids.map(async (id) => validateQuality(await loadExperiment(folder, id)).grade));
+  const directory = directoryOf('mora-experiments');
+  const ids = await listExperiments(directory);
+  const grades = await Promise.all(ids.map(async (id) => validateQuality(await loadExperiment(directory, id)).grade));
   const low = grades.filter((grade) => grade === 'low').length;
   report.note(`experiments: ${ids.length} of MOrA, ${low} graded low`);
   report.atLeast('experiments: share of failed load tests that are found out', low / ids.length, 1);

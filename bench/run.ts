@@ -4,7 +4,7 @@ import { createReport } from './support/report.ts';
 
 /**
  * `npm run bench [name] [-- --json] [-- --only part]`: runs one benchmark, or all of them. Prints a table, or with
- * `--json` one line per claim. Exit code 1 when a claim does not hold. BENCH_DATA names the folder with the real series.
+ * `--json` one line per claim. Exit code 1 when a claim does not hold. BENCH_DATA names the directory with the real series.
  */
 const args = process.argv.slice(2);
 const json = args.includes('--json');

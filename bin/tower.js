@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 22 || (major === 22 && minor < 19)) {
-  console.error(`The control tower needs Node 22.19 or later; this is ${process.versions.node}.`);
+  console.error(`Control Tower requires Node.js 22.19 or later (got ${process.versions.node}).`);
   console.error(
     'Run it through npm (npm start, npm run tower -- …), which brings its own Node, or install a newer one.',
   );

@@ -15,17 +15,17 @@ const files: Record<string, string> = {
   'redoc.js': resolve('redoc/bundles/redoc.standalone.js'),
 };
 
-/** Copies the files into a folder; text files also compressed, as @fastify/static serves them. */
-export async function copyDocs(folder: string): Promise<void> {
-  mkdirSync(folder, { recursive: true });
+/** Copies the files into a directory; text files also compressed, as @fastify/static serves them. */
+export async function copyDocs(directory: string): Promise<void> {
+  mkdirSync(directory, { recursive: true });
   for (const [name, from] of Object.entries(files)) {
     const bytes = readFileSync(from);
-    writeFileSync(join(folder, name), bytes);
+    writeFileSync(join(directory, name), bytes);
     if (name.endsWith('.png')) continue;
     writeFileSync(
-      join(folder, `${name}.br`),
+      join(directory, `${name}.br`),
       await promisify(brotliCompress)(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } }),
     );
-    writeFileSync(join(folder, `${name}.gz`), await promisify(gzip)(bytes, { level: 9 }));
+    writeFileSync(join(directory, `${name}.gz`), await promisify(gzip)(bytes, { level: 9 }));
   }
 }

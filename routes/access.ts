@@ -39,7 +39,7 @@ export async function accessRoutes(instance: FastifyInstance, { access }: { acce
     {
       config: admin,
       schema: {
-        ...about('Create an API key; the answer contains it, once'),
+        ...about('Create an API key; the response contains it, once'),
         body: KeyRequest,
         response: { 201: KeyCreated, ...errors(400, 503) },
       },
@@ -57,7 +57,7 @@ export async function accessRoutes(instance: FastifyInstance, { access }: { acce
       schema: {
         ...about('Revoke an API key'),
         params: z.object({
-          key_id: z.string().regex(/^[0-9a-f]{12}$/, 'must be the id of a key: 12 letters and digits'),
+          key_id: z.string().regex(/^[0-9a-f]{12}$/, 'must be the id of a key: 12 hexadecimal digits'),
         }),
         response: { 200: KeyRevoked, ...errors(400, 404, 503) },
       },

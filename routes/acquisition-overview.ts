@@ -42,7 +42,7 @@ function healthRoutes(instance: FastifyInstance, { overview }: Acquisition): voi
     {
       config: reading,
       schema: {
-        ...about('Health in words, with the workloads of a namespace and the usage of this machine'),
+        ...about('Status of Kubernetes and Prometheus, workloads of a namespace, and resource usage of this machine'),
         querystring: SystemQuery,
         response: { 200: SystemHealth, ...errors(400) },
       },

@@ -51,7 +51,7 @@ function prometheusRoutes(instance: FastifyInstance, acquisition: Acquisition): 
     {
       config: reading,
       schema: {
-        ...about('Metrics of a workload: the columns of experiments, and more'),
+        ...about('Metrics of a workload: the columns of experiment files, and additional ones'),
         params: WorkloadParams,
         querystring: MetricsQuery,
         response: { 200: WorkloadMetrics, ...errors(400, 503) },

@@ -83,7 +83,7 @@ function pointRoutes(instance: FastifyInstance, analytics: Analytics): void {
     {
       config: reading,
       schema: {
-        ...about('List points in the format of the pipeline guard, newest first'),
+        ...about('List points as a plain array of {timestamp, component, metric_name, value, labels}, newest first'),
         operationId: 'getCollectedMetrics',
         querystring: PointsQuery,
         response: { 200: CollectedPoints, ...errors(400) },

@@ -42,7 +42,7 @@ function webhookRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
     {
       config: admin,
       schema: {
-        ...about('Create a webhook for registry events; the answer contains the signing secret, once'),
+        ...about('Create a webhook for registry events; the response contains the signing secret, once'),
         body: WebhookRequest,
         response: { 201: WebhookCreated, ...errors(400) },
       },
@@ -106,7 +106,7 @@ function deliveryRoutes(instance: FastifyInstance, webhooks: Webhooks): void {
     {
       config: admin,
       schema: {
-        ...about('Retry a delivery under the same webhook-id'),
+        ...about('Replay a delivery, under the same webhook-id'),
         params: z.object({ webhook_id: z.string(), delivery_id: z.string() }),
         response: { 202: Done, ...errors(404, 409) },
       },

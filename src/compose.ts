@@ -123,8 +123,8 @@ function contribute({ outbox, metrics }: Frame, area: Area): void {
 function watchStore({ metrics, outbox }: Frame, cluster: () => { leads: boolean; store_error: string | null }): void {
   const one = (name: string, help: string, read: () => number | Promise<number>) =>
     metrics.watch({ name, help, read: async () => [{ value: await read() }] });
-  one('tower_leads', '1 if this instance leads those of its store', () => Number(cluster().leads));
+  one('tower_leads', '1 if this instance is the leader', () => Number(cluster().leads));
   one('tower_store_up', '1 if the store is available', () => Number(cluster().store_error === null));
   one('tower_outbox_due', 'Pending deliveries', async () => (await outbox.counts()).due);
-  one('tower_outbox_dead', 'Deliveries that failed for good', async () => (await outbox.counts()).dead);
+  one('tower_outbox_dead', 'Deliveries in state dead: all attempts failed', async () => (await outbox.counts()).dead);
 }

@@ -20,7 +20,7 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
       throw cannotListen(config.API_HOST, config.API_PORT, error as NodeJS.ErrnoException);
     });
     if (!config.AUTH_ENABLED)
-      log.warn({ host: config.API_HOST }, 'authentication is off (AUTH_ENABLED): every client may do everything');
+      log.warn({ host: config.API_HOST }, 'authentication is off (AUTH_ENABLED=false): every request has scope admin');
     log.info({ url, docs: `${url}/docs` }, 'listening');
     tower.startJobs();
     const signal = await stop;

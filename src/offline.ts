@@ -19,7 +19,7 @@ import { openStoreAndKey, outboundOf, placeOf } from './frame.ts';
 export { placeOf };
 
 /**
- * Keys and audit log of a data folder.
+ * Keys and audit log of a data directory.
  * @throws TowerError `unavailable` for a store that cannot be opened
  */
 export async function openAccess(config: Config, secrets: Secrets) {
@@ -30,24 +30,24 @@ export async function openAccess(config: Config, secrets: Secrets) {
 
 /** Verifies an exported audit log; opens no store. @throws TowerError `not_found` without the key that signed it */
 export async function verifyAuditExport(
-  { DATA_DIRECTORY: folder }: Config,
+  { DATA_DIRECTORY: directory }: Config,
   { masterKey }: Secrets,
   bytes: Uint8Array,
   earlier: Uint8Array | null,
 ) {
-  if (masterKey === undefined && !existsSync(join(folder, 'tower.key')))
-    throw notFound(`no key in ${folder} (DATA_DIRECTORY): set TOWER_SECRET_KEY to the key that signed the log`);
-  const chain = chainWith(openMasterKey(folder, masterKey));
+  if (masterKey === undefined && !existsSync(join(directory, 'tower.key')))
+    throw notFound(`no key in ${directory} (DATA_DIRECTORY): set TOWER_SECRET_KEY to the key that signed the log`);
+  const chain = chainWith(openMasterKey(directory, masterKey));
   return verifyExport(bytes, chain, await trustedMark(earlier, chain));
 }
 
 /** @throws TowerError `not_found`, where opening the store would create it */
-export function requireStore({ DATA_DIRECTORY: folder }: Config, { databaseUrl }: Secrets): void {
-  if (databaseUrl === undefined && !existsSync(join(folder, 'tower.db')))
-    throw notFound(`no store in ${folder} (DATA_DIRECTORY)`);
+export function requireStore({ DATA_DIRECTORY: directory }: Config, { databaseUrl }: Secrets): void {
+  if (databaseUrl === undefined && !existsSync(join(directory, 'tower.db')))
+    throw notFound(`no store in ${directory} (DATA_DIRECTORY)`);
 }
 
-/** Backup, restore and verification of the data folder. */
+/** Backup, restore and verification of the data directory. */
 export const storeCopies = { backupStore, restoreStore, verifyPostgres, verifyStore };
 
 /** Opens both databases, which brings them to this program's schema, and closes them. @throws TowerError as `openStore` */

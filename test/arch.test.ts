@@ -31,8 +31,8 @@ function importsOf(file: string): Import[] {
 function targetOf(file: string, specifier: string): string {
   if (specifier.startsWith('.')) return relative(root, resolve(root, dirname(file), specifier));
   const [alias = ''] = specifier.split('/');
-  const folder = aliases[`${alias}/*`];
-  return folder === undefined ? specifier : join(folder.replace('*', specifier.slice(alias.length + 1)));
+  const directory = aliases[`${alias}/*`];
+  return directory === undefined ? specifier : join(directory.replace('*', specifier.slice(alias.length + 1)));
 }
 
 const imports = sources.flatMap(importsOf);
@@ -41,7 +41,7 @@ const isOurs = (path: string): boolean => /^(src|routes|services|bin|test|bench)
 const areaOf = (path: string): string =>
   /^(services|src)\//.test(path) ? path.split('/').slice(0, 2).join('/') : (path.split('/')[0] ?? '');
 
-/** Allowed imports of each part; `type`: types only. Sub-folders are included. The first matching row counts. */
+/** Allowed imports of each part; `type`: types only. Sub-directories are included. The first matching row counts. */
 type Rule = [part: string, allowed: { value: string[]; type?: string[] }];
 const rules: Rule[] = [
   ['src/kernel', { value: ['src/kernel'] }],
@@ -186,7 +186,7 @@ describe('the source tree', () => {
   it('uses relative paths inside an area and subpath imports across areas', () => {
     const wrong = imports.filter(({ from, to, specifier }) => {
       const isAliased =
-        isOurs(to) && Object.values(aliases).some((folder) => `./${to}`.startsWith(folder.replace('*', '')));
+        isOurs(to) && Object.values(aliases).some((directory) => `./${to}`.startsWith(directory.replace('*', '')));
       return isAliased && from.split('/')[0] !== 'bin' && specifier.startsWith('.') !== (areaOf(to) === areaOf(from));
     });
     expect(wrong).toEqual([]);
@@ -215,7 +215,7 @@ describe('the source tree', () => {
     expect(readers.filter((file) => !file.startsWith('src/cli/'))).toEqual([]);
   });
 
-  it('has routes, wiring and schemas for every services folder', () => {
+  it('has routes, wiring and schemas for every services directory', () => {
     const areas = readdirSync(join(root, 'services'));
     const routes = readdirSync(join(root, 'routes')).map((file) => file.replace(/\.ts$/, ''));
     expect(routes).toEqual(expect.arrayContaining(areas));

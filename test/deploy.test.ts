@@ -8,7 +8,7 @@ import { testTower } from './support/tower.ts';
 
 type Panel = { title: string; targets: { expr: string }[] };
 
-const folder = resolve(import.meta.dirname, '../deploy');
+const directory = resolve(import.meta.dirname, '../deploy');
 
 type Container = {
   envFrom: object[];
@@ -27,8 +27,8 @@ type Document = {
   resources?: string[];
 };
 
-const documents = globSync('**/*.yaml', { cwd: folder }).flatMap((file) =>
-  parseAllDocuments(readFileSync(join(folder, file), 'utf8')).map((document) => {
+const documents = globSync('**/*.yaml', { cwd: directory }).flatMap((file) =>
+  parseAllDocuments(readFileSync(join(directory, file), 'utf8')).map((document) => {
     expect([file, document.errors]).toEqual([file, []]);
     return document.toJS() as Document;
   }),
@@ -82,10 +82,10 @@ describe('deploy/', () => {
     const ofNode = new Set([...body.matchAll(/^# TYPE ((?:process|nodejs)_\w+) /gm)].map(([, name]) => name!));
     // Added by Prometheus; job is renamed, since targets have a label of this name.
     const added = ['instance', 'le', 'exported_job'];
-    const boards = globSync('grafana/dashboards/*.json', { cwd: folder });
+    const boards = globSync('grafana/dashboards/*.json', { cwd: directory });
     expect(boards).toHaveLength(2);
     for (const file of boards) {
-      const { panels } = JSON.parse(readFileSync(join(folder, file), 'utf8')) as { panels: Panel[] };
+      const { panels } = JSON.parse(readFileSync(join(directory, file), 'utf8')) as { panels: Panel[] };
       expect(panels.length).toBeGreaterThan(8);
       for (const { title, targets } of panels)
         for (const { expr } of targets) {
@@ -109,7 +109,7 @@ describe('deploy/', () => {
   });
 
   it('publishes loopback ports only, and sets existing settings, in compose.yaml', () => {
-    const { services } = parse(readFileSync(join(folder, 'compose.yaml'), 'utf8')) as {
+    const { services } = parse(readFileSync(join(directory, 'compose.yaml'), 'utf8')) as {
       services: Record<string, { environment?: Record<string, string>; ports: string[] }>;
     };
     expect(Object.keys(services).sort()).toEqual(['grafana', 'mlflow', 'prometheus', 'tower']);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { filesOf, folderOf } from '../support/data.ts';
+import { directoryOf, filesOf } from '../support/data.ts';
 
 /** NAB's files, windows and scoring, version 1.1 (Lavin and Ahmad 2015, and the repository's sweeper.py). */
 export type NabFile = {
@@ -12,15 +12,15 @@ export type NabFile = {
 };
 
 export function readNab(): NabFile[] {
-  const folder = folderOf('nab');
-  const windows = JSON.parse(readFileSync(join(folder, 'labels', 'combined_windows.json'), 'utf8')) as Record<
+  const directory = directoryOf('nab');
+  const windows = JSON.parse(readFileSync(join(directory, 'labels', 'combined_windows.json'), 'utf8')) as Record<
     string,
     [string, string][]
   >;
   return filesOf('nab', /^data\/.*\.csv$/).map((file) => {
     const name = file.slice('data/'.length);
     const spans = windows[name] ?? [];
-    const rows = readFileSync(join(folder, 'data', name), 'utf8')
+    const rows = readFileSync(join(directory, 'data', name), 'utf8')
       .trim()
       .split('\n')
       .slice(1)

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createDetector } from '#services/analytics/analysis/detector.ts';
-import { filesOf, folderOf, type Kind } from '../support/data.ts';
+import { directoryOf, filesOf, type Kind } from '../support/data.ts';
 
 /** Servers (SMD, 5-minute means) and virtual machines (Bitbrains) in mostly normal operation. */
 function series(): number[][] {
   const tables = (kind: Kind) =>
     filesOf(kind, /^(?!meta)[^/]*\.csv$/).map((file) =>
-      readFileSync(join(folderOf(kind), file), 'utf8')
+      readFileSync(join(directoryOf(kind), file), 'utf8')
         .trim()
         .split('\n')
         .slice(1)

@@ -3,13 +3,13 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Piscina } from 'piscina';
 import { owa } from '#services/forecast/engine/scores.ts';
-import { folderOf, hasData } from '../support/data.ts';
+import { directoryOf, hasData } from '../support/data.ts';
 import { median, type Report } from '../support/report.ts';
 import type { SeriesScores } from './accuracy.worker.ts';
 
 /** M4's hourly series: rows of a name and its values, padded with empty cells. */
 function readM4(file: string): Map<string, number[]> {
-  const lines = readFileSync(join(folderOf('m4'), file), 'utf8')
+  const lines = readFileSync(join(directoryOf('m4'), file), 'utf8')
     .trim()
     .split('\n')
     .slice(1);

@@ -6,7 +6,7 @@ import { loadTrainingData, targets } from '#services/forecast/training/experimen
 import type { Trained } from '#services/forecast/training/pipeline.ts';
 import type { Fitted } from '#services/forecast/training/pipeline-members.ts';
 import { pipelineDefaults } from '#services/forecast/training/pipeline-settings.ts';
-import { filesOf, folderOf, hasData } from '../support/data.ts';
+import { directoryOf, filesOf, hasData } from '../support/data.ts';
 import type { Report } from '../support/report.ts';
 
 /** Published R² of MOrA's models on the same experiments (three targets, minimum and maximum). */
@@ -69,7 +69,7 @@ const servicesOf = (files: string[]): string[] => [
 
 /** Time until a cancelled training ends, and CPU use of its thread afterwards. */
 async function cancelling(report: Report, service: string): Promise<void> {
-  const { experiments } = await loadTrainingData(folderOf('mora-experiments'), service);
+  const { experiments } = await loadTrainingData(directoryOf('mora-experiments'), service);
   const [times, busy]: [number[], number[]] = [[], []];
   for (let round = 0; round < 5; round += 1) {
     const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 1 });
@@ -98,7 +98,7 @@ async function cancelling(report: Report, service: string): Promise<void> {
 async function timed(service: string, before: Fitted | null): Promise<{ seconds: number; trained: Trained }> {
   const begun = performance.now();
   const pool = createWorkerPool(forecastWorker, { threads: 1, queue: 1 });
-  const { experiments } = await loadTrainingData(folderOf('mora-experiments'), service);
+  const { experiments } = await loadTrainingData(directoryOf('mora-experiments'), service);
   const trained = await pool.run<Trained>('runTraining', {
     experiments,
     settings: pipelineDefaults,

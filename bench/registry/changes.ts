@@ -8,7 +8,7 @@ import { buildSnapshot, type RegistryRows, type Snapshot } from '#services/regis
 import { openStore } from '#store/open-store.ts';
 import { manyRows } from '../../test/support/rows.ts';
 import { median, type Report } from '../support/report.ts';
-import { inFolder, msUntil200, startScript, startTower } from '../support/towers.ts';
+import { inDirectory, msUntil200, startScript, startTower } from '../support/towers.ts';
 
 const aliases = { Production: ['champion'], Staging: [], Archived: [] };
 const rounds = 5;
@@ -21,8 +21,8 @@ export async function benchChanges(report: Report): Promise<void> {
 }
 
 async function benchDiff(report: Report): Promise<void> {
-  await inFolder(async (folder) => {
-    const store = await openStore({ directory: folder });
+  await inDirectory(async (directory) => {
+    const store = await openStore({ directory });
     const events: unknown[] = [];
     const journal = createJournal({
       store,
@@ -104,8 +104,8 @@ function watchLoop(): () => number {
 async function benchStream(report: Report): Promise<void> {
   const mlflow = await startScript('small-mlflow.ts');
   await msUntil200(`${mlflow.url}/`, 0, mlflow);
-  await inFolder(async (folder) => {
-    const tower = await startTower(folder, { MLFLOW_TRACKING_URI: mlflow.url, STREAM_MAX_CLIENTS: String(clients) });
+  await inDirectory(async (directory) => {
+    const tower = await startTower(directory, { MLFLOW_TRACKING_URI: mlflow.url, STREAM_MAX_CLIENTS: String(clients) });
     await msUntil200(`${tower.url}/readyz`, 0, tower);
     await fetch(`${tower.url}/cache/refresh`, { method: 'POST' });
     const ours = await fanOut(`${tower.url}/models/stream?type=model_version_alias`, async () => {

@@ -1,5 +1,5 @@
 import { median, type Report } from '../support/report.ts';
-import { inFolder, msUntil200, startScript, startTower } from '../support/towers.ts';
+import { inDirectory, msUntil200, startScript, startTower } from '../support/towers.ts';
 
 const models = 20_000;
 const swaps = 5;
@@ -8,7 +8,7 @@ const samplingMs = 10;
 
 /** Memory with 100,000 versions, and event loop blocks while a new snapshot is read, built, saved and swapped in. */
 export async function benchMemory(report: Report): Promise<void> {
-  await inFolder(async (folder) => {
+  await inDirectory(async (directory) => {
     const rival = await startScript('held-json.ts', [String(models)]);
     await msUntil200(rival.url, 0, rival);
     const { rss: bareRss } = (await (await fetch(rival.url)).json()) as { rss: number };
@@ -16,7 +16,7 @@ export async function benchMemory(report: Report): Promise<void> {
 
     const mlflow = await startScript('big-mlflow.ts', [String(models)]);
     await msUntil200(`${mlflow.url}/x/experiments/search`, 0, mlflow);
-    const tower = await startTower(folder, { MLFLOW_TRACKING_URI: mlflow.url });
+    const tower = await startTower(directory, { MLFLOW_TRACKING_URI: mlflow.url });
     await msUntil200(`${tower.url}/readyz`, 0, tower);
     const afterSync = await metric(tower.url, 'process_resident_memory_bytes');
     const longest: number[] = [];

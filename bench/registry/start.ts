@@ -1,18 +1,18 @@
 import { manyRows } from '../../test/support/rows.ts';
 import { median, type Report } from '../support/report.ts';
-import { deadMlflow, inFolder, msUntil200, prepareCache, startScript, startTower } from '../support/towers.ts';
+import { deadMlflow, inDirectory, msUntil200, prepareCache, startScript, startTower } from '../support/towers.ts';
 
 const rounds = 9;
 
 /** Time from process start to the first 200 of /models/all, with 10,000 cached versions and MLflow down. */
 export async function benchStart(report: Report): Promise<void> {
-  await inFolder(async (folder) => {
-    await prepareCache(folder, deadMlflow, manyRows(2000, 5));
+  await inDirectory(async (directory) => {
+    await prepareCache(directory, deadMlflow, manyRows(2000, 5));
     const ours: number[] = [];
     const bare: number[] = [];
     for (let round = 0; round <= rounds; round += 1) {
       const towerStart = performance.now();
-      const tower = await startTower(folder, { MLFLOW_TRACKING_URI: deadMlflow, MLFLOW_MAX_RETRIES: '0' });
+      const tower = await startTower(directory, { MLFLOW_TRACKING_URI: deadMlflow, MLFLOW_MAX_RETRIES: '0' });
       const towerMs = await msUntil200(`${tower.url}/models/all`, towerStart, tower);
       await tower.stop();
       const rivalStart = performance.now();

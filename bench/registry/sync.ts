@@ -3,7 +3,7 @@ import { peerProgram, startMlflow } from '../../test/support/mlflow-server.ts';
 import { openFor } from '../../test/support/open.ts';
 import { fillMlflow } from '../support/fill-mlflow.ts';
 import type { Report } from '../support/report.ts';
-import { inFolder } from '../support/towers.ts';
+import { inDirectory } from '../support/towers.ts';
 
 const models = 1000;
 const versionsPerModel = 5;
@@ -16,9 +16,9 @@ const never = new AbortController().signal;
 export async function benchSync(report: Report): Promise<void> {
   const program = peerProgram('mlflow3', 'mlflow');
   if (!program) throw new Error('this benchmark needs a real MLflow; .ci/run shows how to install it');
-  await inFolder(async (folder) => {
-    const path = join(folder, 'mlflow.db');
-    const server = await startMlflow(program, folder, `sqlite:///${path}`);
+  await inDirectory(async (directory) => {
+    const path = join(directory, 'mlflow.db');
+    const server = await startMlflow(program, directory, `sqlite:///${path}`);
     try {
       fillMlflow(path, models, versionsPerModel);
       let calls = 0;

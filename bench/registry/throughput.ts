@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { manyRows } from '../../test/support/rows.ts';
 import { type Load, load } from '../support/load.ts';
 import { median, type Report } from '../support/report.ts';
-import { deadMlflow, inFolder, msUntil200, prepareCache, startScript, startTower } from '../support/towers.ts';
+import { deadMlflow, inDirectory, msUntil200, prepareCache, startScript, startTower } from '../support/towers.ts';
 
 const rounds = 5;
 const secondsPerRound = 2;
@@ -16,14 +16,14 @@ export async function benchThroughput(report: Report): Promise<void> {
     [2000, 0.9],
   ] as const) {
     const versions = models * 5;
-    await inFolder(async (folder) => {
-      await prepareCache(folder, deadMlflow, manyRows(models, 5));
-      const tower = await startTower(folder, { MLFLOW_TRACKING_URI: deadMlflow, MLFLOW_MAX_RETRIES: '0' });
+    await inDirectory(async (directory) => {
+      await prepareCache(directory, deadMlflow, manyRows(models, 5));
+      const tower = await startTower(directory, { MLFLOW_TRACKING_URI: deadMlflow, MLFLOW_MAX_RETRIES: '0' });
       await msUntil200(`${tower.url}/models/all`, 0, tower);
       for (const path of ['/models', '/models/all']) {
         for (const encoding of ['', 'gzip']) {
           const headers = { 'accept-encoding': encoding === '' ? 'identity' : encoding };
-          const file = join(folder, 'body');
+          const file = join(directory, 'body');
           writeFileSync(file, await rawBody(`${tower.url}${path}`, headers));
           const rival = await startScript('bare-fastify.ts', encoding === '' ? [file] : [file, encoding]);
           await msUntil200(rival.url, 0, rival);

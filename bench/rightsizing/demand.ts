@@ -7,7 +7,7 @@ import { type Outcome, replay } from '#services/rightsizing/backtest/replay.ts';
 import { type DayAhead, dayByForecast } from '#services/rightsizing/capacity/forecast-demand.ts';
 import { confidenceOf } from '#services/rightsizing/sizers/coverage.ts';
 import { day, partOf, type Usage } from '#services/rightsizing/usage.ts';
-import { filesOf, folderOf } from '../support/data.ts';
+import { directoryOf, filesOf } from '../support/data.ts';
 
 /** Requests of web servers as demand: sized day by day by the sizer, and by the forecast engine. */
 
@@ -16,7 +16,7 @@ const stepMs = 5 * minute;
 
 /** Requests per second from counts per minute, as 5-minute means; NaN in gaps. */
 function rateOf(file: string): Usage {
-  const lines = readFileSync(join(folderOf('requests'), file), 'utf8')
+  const lines = readFileSync(join(directoryOf('requests'), file), 'utf8')
     .trim()
     .split('\n')
     .slice(1);

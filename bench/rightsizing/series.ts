@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Resource, Usage } from '#services/rightsizing/usage.ts';
-import { filesOf, folderOf, type Kind } from '../support/data.ts';
+import { directoryOf, filesOf, type Kind } from '../support/data.ts';
 
 /** Real usage by series. `tunedOn`: used for development, so it proves nothing. */
 export type Trace = { name: string; usage: Usage; tunedOn: boolean };
@@ -14,7 +14,7 @@ const tunedOn = new Set([
 ]);
 
 const table = (kind: Kind, file: string): string[][] =>
-  readFileSync(join(folderOf(kind), file), 'utf8')
+  readFileSync(join(directoryOf(kind), file), 'utf8')
     .trim()
     .split('\n')
     .map((line) => line.trim().split(','));

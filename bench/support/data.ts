@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Report } from './report.ts';
 
-/** Kinds of data: one sub-folder of BENCH_DATA each, with unmodified public series. */
+/** Kinds of data: one sub-directory of BENCH_DATA each, with unmodified public series. */
 export const kinds = {
   m4: 'Hourly-train.csv and Hourly-test.csv of the M4 competition (Mcompetitions/M4-methods)',
   nab: 'data/ and labels/ of the Numenta Anomaly Benchmark (numenta/NAB)',
@@ -16,13 +16,13 @@ export type Kind = keyof typeof kinds;
 
 const root = process.env['BENCH_DATA'];
 
-/** The folder of a kind of data. */
-export const folderOf = (kind: Kind): string => join(resolve(root ?? ''), kind);
+/** The directory of a kind of data. */
+export const directoryOf = (kind: Kind): string => join(resolve(root ?? ''), kind);
 
 /** Files of a kind whose relative paths match, sorted by name. */
 export const filesOf = (kind: Kind, pattern: RegExp): string[] =>
-  root !== undefined && existsSync(folderOf(kind))
-    ? readdirSync(folderOf(kind), { recursive: true, encoding: 'utf8' })
+  root !== undefined && existsSync(directoryOf(kind))
+    ? readdirSync(directoryOf(kind), { recursive: true, encoding: 'utf8' })
         .filter((file) => pattern.test(file))
         .sort()
     : [];
@@ -36,6 +36,6 @@ export function hasData(report: Report, claims: string, ...any: Kind[]): boolean
 }
 
 /** One-line description of BENCH_DATA. */
-export const dataHelp = `BENCH_DATA must name a folder with ${Object.entries(kinds)
+export const dataHelp = `BENCH_DATA must name a directory with ${Object.entries(kinds)
   .map(([name, text]) => `${name}/ (${text})`)
   .join(', ')}; a kind that is missing skips its claims`;

@@ -12,25 +12,25 @@ const root = resolve(import.meta.dirname, '../..');
 /** Nothing listens there: MLflow is down, only the cache is available. */
 export const deadMlflow = 'http://127.0.0.1:9';
 
-export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'tower-bench-'));
+export async function inDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), 'tower-bench-'));
   try {
-    return await work(folder);
+    return await work(directory);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 
 /** Writes the cache file that an instance for `uri` finds at its start. */
-export async function prepareCache(folder: string, uri: string, rows: RegistryRows): Promise<void> {
+export async function prepareCache(directory: string, uri: string, rows: RegistryRows): Promise<void> {
   const source = openFor(uri);
-  const path = join(folder, 'cache', `registry-${source.fingerprint}.jsonl`);
+  const path = join(directory, 'cache', `registry-${source.fingerprint}.jsonl`);
   await saveCache(path, rows, { fingerprint: source.fingerprint, source: uri, readAt: Date.now(), rounds: 1 });
   await source.close();
 }
 
 /** Starts an instance as `npm start` does, without rate limits. */
-export async function startTower(folder: string, env: Record<string, string>): Promise<Started & { url: string }> {
+export async function startTower(directory: string, env: Record<string, string>): Promise<Started & { url: string }> {
   const port = await freePort();
   const unlimited = {
     RATE_LIMIT_PER_MINUTE: '10000000',
@@ -39,7 +39,7 @@ export async function startTower(folder: string, env: Record<string, string>): P
     MAX_MODELS_RETURNED: '1000000',
   };
   const started = start(process.execPath, [join(root, 'bin/tower.js'), 'serve', '--port', String(port)], {
-    cwd: folder,
+    cwd: directory,
     env: { LOG_LEVEL: 'ERROR', ...unlimited, ...env },
   });
   return { ...started, url: `http://127.0.0.1:${port}` };

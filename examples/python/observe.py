@@ -1,4 +1,4 @@
-"""Posts what a batch job measured about a model in production: metrics and a sample of its features.
+"""Posts metrics and feature samples of a model in production, after a batch job.
 
 Needs requests. TOWER_URL is the server, TOWER_TOKEN a key of scope `operate`, if authentication is on.
 """

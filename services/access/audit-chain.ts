@@ -37,7 +37,7 @@ export const headLine = (head: AuditHead | null): string =>
 export async function verifyExport(bytes: Uint8Array, chain: Chain, mark: AuditHead | null): Promise<Verdict> {
   const broken = (rows: number, problem: string) => ({ rows, problem });
   const text = Buffer.from(bytes).toString('latin1');
-  if (/[^\n -~]/.test(text)) return broken(0, 'it contains bytes that are never written');
+  if (/[^\n -~]/.test(text)) return broken(0, 'the file contains non-ASCII bytes');
   const lines = text.split('\n');
   if (lines.pop() !== '') return broken(0, 'the last line is incomplete: the file is truncated or was extended');
   const rows: AuditRow[] = [];
@@ -99,7 +99,7 @@ export async function verifyAudit(
     if (hash !== written || !isAsWritten(row))
       return {
         rows: count - 1,
-        problem: `row ${count} was changed${count === 1 ? ', or the server’s key differs now (TOWER_SECRET_KEY, tower.key)' : ''}`,
+        problem: `row ${count} was changed${count === 1 ? ', or the secret key differs now (TOWER_SECRET_KEY, tower.key)' : ''}`,
       };
     if (count === mark?.count) isPast = hash === mark.hash;
   }

@@ -97,7 +97,7 @@ export function createAudit(deps: Deps): Audit {
           verifyAudit(allRows(view), await headOf(view), chain, await trustedMark(earlier, chain)),
         )
         .catch((error: unknown) => {
-          if (error instanceof RangeError) return { rows: 0, problem: 'a row has a number that is never written' };
+          if (error instanceof RangeError) return { rows: 0, problem: 'a row has a number that is out of range' };
           throw error;
         }),
     verifyExport: async (bytes, earlier = null) => verifyExport(bytes, chain, await trustedMark(earlier, chain)),

@@ -26,7 +26,7 @@ type Deps = {
   /** Scrape interval: a rate needs four scrapes. */
   scrapeMs: number;
   clock: Clock;
-  experimentsFolder: string;
+  experimentsDirectory: string;
   /** Null if no cluster is configured. */
   kubernetes: KubernetesClient | null;
   /** Null if none is configured. */
@@ -42,7 +42,7 @@ const maxMinutes = 44_640;
 const maxSteps = 50_000;
 
 export function createAcquisition(deps: Deps) {
-  const { http, queries, scrapeMs, clock, experimentsFolder, kubernetes } = deps;
+  const { http, queries, scrapeMs, clock, experimentsDirectory, kubernetes } = deps;
   const prometheus = http && createPrometheus({ http, clock });
   const source = () => {
     if (prometheus) return { prometheus, queries, scrapeMs };
@@ -70,13 +70,13 @@ export function createAcquisition(deps: Deps) {
   const jobs = createExperimentJobs({
     ...deps,
     client: kubernetes,
-    folder: experimentsFolder,
+    directory: experimentsDirectory,
     answering: async (signal) => void (await source().prometheus.instant('vector(1)', clock.now(), signal)),
     collect,
     load,
   });
   return {
-    experiments: createCollected(experimentsFolder),
+    experiments: createCollected(experimentsDirectory),
     jobs,
     loadTests: createLoadJobs({ ...deps, load, refuseShared: jobs.refuseShared }),
     overview: createOverview({
@@ -84,7 +84,7 @@ export function createAcquisition(deps: Deps) {
       client: kubernetes,
       testConnection,
       jobs: jobs.list,
-      folder: experimentsFolder,
+      directory: experimentsDirectory,
     }),
     cluster,
     /** Never throws. */
@@ -93,7 +93,7 @@ export function createAcquisition(deps: Deps) {
     metrics: async (workload: Workload, query: MetricsQuery) => metricsOf(source(), workload, query, clock.now()),
     /** @throws TowerError `invalid`, `unavailable` */
     range: async (query: RangeQuery): Promise<RangeAnswer> => rangeOf(source().prometheus, query),
-    history: createHistory({ source, folder: experimentsFolder, cluster, clock }),
+    history: createHistory({ source, directory: experimentsDirectory, cluster, clock }),
     stop: async (): Promise<void> => prometheus?.close(),
   };
 }

@@ -27,7 +27,7 @@ export const HealthAnswer = z
         details: {
           kubernetes: 'answers, version v1.33.0',
           prometheus: 'answers, version 2.53.3',
-          data_pipeline: 'the folder of experiments is readable and writable',
+          data_pipeline: 'the directory of experiments is readable and writable',
           ml_pipeline: '3 models',
         },
       },
@@ -63,7 +63,7 @@ export const SystemHealth = Fixed.catchall(z.union([Counts, z.unknown()])).meta(
       details: {
         kubernetes: 'answers, version v1.33.0',
         prometheus: 'answers, version 2.53.3',
-        data_pipeline: 'the folder of experiments is readable and writable',
+        data_pipeline: 'the directory of experiments is readable and writable',
         ml_pipeline: '3 models',
       },
     },

@@ -23,21 +23,21 @@ type Deps = {
   jobs: () => Promise<ExperimentJob[]>;
   /** Trained models; a damaged one has an error. */
   models: () => Promise<{ service: string; error: string | null }[]>;
-  folder: string;
+  directory: string;
 };
 
 /** `well`: null if it is not configured, which is no fault. */
 type Checked = { well: boolean | null; detail: string };
 
 export function createOverview(deps: Deps) {
-  const { folder } = deps;
+  const { directory } = deps;
   /** Since the previous request, or since the start. */
   let ticks = tick();
   const health = async (): Promise<HealthAnswer> => {
     const [kubernetes, prometheus, data_pipeline, ml_pipeline] = await Promise.all([
       checkCluster(deps.client),
       checkPrometheus(deps),
-      checkFolder(folder),
+      checkDirectory(directory),
       checkModels(deps),
     ]);
     const checks = { kubernetes, prometheus, data_pipeline, ml_pipeline };
@@ -63,14 +63,14 @@ export function createOverview(deps: Deps) {
         minikube: cluster,
         kubernetes: cluster,
         prometheus: wordOf(checks.prometheus, 'ready'),
-        system_resources: await resourcesOf(folder, before, ticks),
+        system_resources: await resourcesOf(directory, before, ticks),
         overall_status: status,
         details,
       };
     },
-    /** The documented `monitor_data_collection`. @throws TowerError `invalid` for a folder that cannot be read */
+    /** The documented `monitor_data_collection`. @throws TowerError `invalid` for a directory that cannot be read */
     collection: () => collectionOf(deps),
-    /** The documented `status`. @throws TowerError `invalid` for a folder that cannot be read */
+    /** The documented `status`. @throws TowerError `invalid` for a directory that cannot be read */
     status: async (service: string | undefined): Promise<CollectionStatus> => ({
       system_status: (await health()).status,
       ...(await servicesOf(deps, service)),
@@ -79,7 +79,7 @@ export function createOverview(deps: Deps) {
 }
 
 async function collectionOf(deps: Deps): Promise<CollectionAnswer> {
-  const [jobs, files] = await Promise.all([deps.jobs(), filesOf(deps.folder)]);
+  const [jobs, files] = await Promise.all([deps.jobs(), filesOf(deps.directory)]);
   const running = jobs.filter(({ status }) => status === 'running');
   const etas = running.flatMap(({ progress }) => progress?.eta_seconds ?? []);
   const newest = running[0] ?? jobs[0];
@@ -87,7 +87,7 @@ async function collectionOf(deps: Deps): Promise<CollectionAnswer> {
     process_running: running.length > 0,
     process_id: running.length > 0 ? process.pid : null,
     ...files,
-    experiments_completed: (await finishedIn(deps.folder)).length,
+    experiments_completed: (await finishedIn(deps.directory)).length,
     estimated_completion: etas.length === 0 ? null : durationText(Math.max(...etas)),
     errors_detected: newest?.result?.failed_experiments ?? newest?.progress?.failed ?? 0,
     jobs: jobs.filter(({ status }) => status === 'running' || status === 'queued').map(({ id }) => id),
@@ -98,8 +98,8 @@ async function servicesOf(deps: Deps, service: string | undefined): Promise<Omit
   const [jobs, models, files, ids] = await Promise.all([
     deps.jobs(),
     deps.models().catch(() => []),
-    filesOf(deps.folder),
-    finishedIn(deps.folder),
+    filesOf(deps.directory),
+    finishedIn(deps.directory),
   ]);
   const open = jobs.filter((job) => job.status === 'running' || job.status === 'queued');
   const underWay = new Set(open.flatMap(({ services }) => services));
@@ -131,8 +131,8 @@ const isWhole = ({ status, result }: ExperimentJob, service: string): boolean =>
   status === 'succeeded' && !result?.failures.some(({ experiment_id }) => experiment_id.startsWith(`${service}_`));
 
 /** Experiments that have both of their files. */
-async function finishedIn(folder: string): Promise<string[]> {
-  const [ids, names] = await Promise.all([listExperiments(folder), readdir(folder).catch(() => [] as string[])]);
+async function finishedIn(directory: string): Promise<string[]> {
+  const [ids, names] = await Promise.all([listExperiments(directory), readdir(directory).catch(() => [] as string[])]);
   const files = new Set(names);
   return ids.filter((id) => files.has(`${id}.json`));
 }
@@ -151,7 +151,7 @@ async function checkCluster(client: KubernetesClient | null): Promise<Checked> {
   try {
     const call = { method: 'GET' as const, path: '/version' };
     const { gitVersion } = await client.call<{ gitVersion?: string }>(call, AbortSignal.timeout(checkMs));
-    return { well: true, detail: `answers, version ${gitVersion ?? 'unknown'}` };
+    return { well: true, detail: `reachable, version ${gitVersion ?? 'unknown'}` };
   } catch (error) {
     if ((error as Error).name === 'TimeoutError')
       return { well: false, detail: `no answer within ${checkMs / 1000} s` };
@@ -162,17 +162,20 @@ async function checkCluster(client: KubernetesClient | null): Promise<Checked> {
 async function checkPrometheus({ testConnection }: Deps): Promise<Checked> {
   const { configured, reachable, version, error } = await testConnection(AbortSignal.timeout(checkMs));
   if (!configured) return { well: null, detail: 'PROMETHEUS_URL is not set' };
-  return { well: reachable, detail: reachable ? `answers, version ${version ?? 'unknown'}` : (error ?? 'unreachable') };
+  return {
+    well: reachable,
+    detail: reachable ? `reachable, version ${version ?? 'unknown'}` : (error ?? 'unreachable'),
+  };
 }
 
-async function checkFolder(folder: string): Promise<Checked> {
+async function checkDirectory(directory: string): Promise<Checked> {
   try {
-    await mkdir(folder, { recursive: true });
-    await access(folder, constants.R_OK | constants.W_OK);
-    return { well: true, detail: 'the folder of experiments is readable and writable' };
+    await mkdir(directory, { recursive: true });
+    await access(directory, constants.R_OK | constants.W_OK);
+    return { well: true, detail: 'the directory of experiments is readable and writable' };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    return { well: false, detail: `the folder of experiments is not readable and writable (${code})` };
+    return { well: false, detail: `the directory of experiments is not readable and writable (${code})` };
   }
 }
 
@@ -214,9 +217,9 @@ const tick = (): Ticks => {
 };
 
 /** Of this machine; its CPU over a short interval. */
-async function resourcesOf(folder: string, before: Ticks, after: Ticks): Promise<SystemHealth['system_resources']> {
+async function resourcesOf(directory: string, before: Ticks, after: Ticks): Promise<SystemHealth['system_resources']> {
   const total = after.total - before.total;
-  const disk = await statfs(folder).catch(() => null);
+  const disk = await statfs(directory).catch(() => null);
   return {
     cpu_usage: total > 0 ? percent(1 - (after.idle - before.idle) / total) : null,
     memory_usage: percent(1 - freemem() / totalmem()),
@@ -224,8 +227,8 @@ async function resourcesOf(folder: string, before: Ticks, after: Ticks): Promise
   };
 }
 
-async function filesOf(folder: string): Promise<{ csv_files: number; json_files: number }> {
-  const names = await readdir(folder).catch(() => [] as string[]);
+async function filesOf(directory: string): Promise<{ csv_files: number; json_files: number }> {
+  const names = await readdir(directory).catch(() => [] as string[]);
   const count = (end: string) => names.filter((name) => name.endsWith(end)).length;
   return { csv_files: count('.csv'), json_files: count('.json') };
 }

@@ -43,7 +43,7 @@ const Column = z.object({
   query: z.string().nullable().describe('The PromQL query'),
   values: z.array(z.number().nullable()).describe('One per step; null if unknown'),
   known: share.describe('Share of the steps with a value'),
-  trouble: z.string().nullable().describe('Why values are missing or doubtful'),
+  trouble: z.string().nullable().describe('Reason for missing or incomplete values'),
   unanswered: z.boolean().describe('Whether the query timed out: values may exist'),
 });
 

@@ -98,7 +98,7 @@ export type SeriesQuery = z.infer<typeof SeriesQuery>;
 export const PointsQuery = z.strictObject({
   ...seriesQuery,
   ...span,
-  limit: integerText(1, 10_000).optional().describe('Maximum number of points; 1000'),
+  limit: integerText(1, 10_000).optional().describe('Maximum number of points; default 1000'),
 });
 export type PointsQuery = z.infer<typeof PointsQuery>;
 
@@ -168,7 +168,7 @@ export const AggregateQuery = z.strictObject({
   group_by: choiceText(['none', 'resource', 'series'])
     .optional()
     .describe('none (all series together), resource or series; default none'),
-  percentiles: z.string().max(100).optional().describe('Comma-separated, 0 to 100; 50,95,99'),
+  percentiles: z.string().max(100).optional().describe('Comma-separated, 0 to 100; default 50,95,99'),
 });
 export type AggregateQuery = z.infer<typeof AggregateQuery>;
 
@@ -195,8 +195,8 @@ export const AggregateAnswer = z
       z.object({
         resource: z.string().nullable(),
         labels: z.record(z.string(), z.string()).nullable(),
-        series: z.int().describe('Number of points'),
-        buckets: z.array(Bucket).describe('Buckets without points are left out'),
+        series: z.int().describe('Number of series'),
+        buckets: z.array(Bucket).describe('Without empty buckets'),
       }),
     ),
     notes: z.array(z.string()),

@@ -185,7 +185,7 @@ function caveatsOf(points: Measured[], direction: string, trend: Trend | null, p
   if (direction === 'unknown') caveats.push('the better direction is unknown, so every change counts');
   if (trend && trend.correlation >= 0.2)
     caveats.push(
-      `values are autocorrelated (${rounded(trend.correlation)}): the tests are adjusted${trend.correlation >= tooCorrelated ? `, and drift requires ${strictnessThen} times stronger evidence` : ''}`,
+      `values are autocorrelated (${rounded(trend.correlation)}): the tests are adjusted${trend.correlation >= tooCorrelated ? `, and drift requires a p-value ${strictnessThen} times smaller` : ''}`,
     );
   if (new Set(points.map((point) => point.source)).size > 1) caveats.push('values of several sources are combined');
   if (

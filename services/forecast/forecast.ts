@@ -105,7 +105,9 @@ function refuseRegressors({ values, timestamps, horizon, prophet }: ForecastRequ
   const refuse = (why: string) => invalid(why, { parameter: 'prophet.regressors' });
   if (timestamps) throw refuse('regressors require equally spaced values: omit timestamps and set step_seconds');
   if (values.length > 20_000 || values[0] === null || values.at(-1) === null)
-    throw refuse('with regressors the series must begin and end with a value and have at most 20000');
+    throw refuse(
+      'with regressors, values must have at most 20000 elements, of which the first and the last are not null',
+    );
   const wrong = prophet.regressors.find((regressor) => regressor.values.length < values.length + horizon);
   if (wrong)
     throw refuse(

@@ -143,7 +143,7 @@ export const PageQuery = z.strictObject({
   fields: one.optional().describe('Comma-separated fields to return, e.g. name,version,metrics.accuracy'),
   order_by: one.optional().describe('Field and asc or desc, e.g. "metrics.accuracy desc"; default: name and version'),
   name: one.optional().describe('Exactly this name'),
-  search: one.optional().describe('Names that contain this text, in any case'),
+  search: one.optional().describe('Case-insensitive part of the name'),
   tag: many.optional().describe('key or key=value; can be repeated'),
 });
 export const ModelListQuery = PageQuery.extend({

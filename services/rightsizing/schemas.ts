@@ -28,7 +28,7 @@ export const SizeRequest = z
     horizon: oneOf(['24h', '1h'])
       .default('24h')
       .describe(
-        'How long the recommendation is meant to hold: until the next redeployment, or until the next in-place resize',
+        'Validity of the recommendation: 24h = until the next redeployment, 1h = until the next in-place resize',
       ),
     strategy: oneOf(strategyNames).default(own).describe('tower, or another right-sizer’s algorithm'),
     compare: yes.default(false).describe('Include the requests of all other strategies'),
@@ -50,7 +50,7 @@ export const SizeRequest = z
       .describe('usage, or capacity (experiments and traffic); auto: capacity if there are experiments'),
     demand_requests_per_second: among(0, 1e9)
       .optional()
-      .describe('Demand to size for, instead of the traffic measured by Prometheus'),
+      .describe('Expected demand, used instead of the traffic measured by Prometheus'),
     min_cpu_cores: cores.optional(),
     max_cpu_cores: cores.optional(),
     min_memory_bytes: bytes.optional(),
@@ -162,8 +162,8 @@ export const SizeAnswer = z
         explanation: z.string(),
       })
       .nullable(),
-    hpa: HpaTarget.describe('What scales by CPU'),
-    hpa_memory: HpaTarget.describe('What scales by memory'),
+    hpa: HpaTarget.describe('HorizontalPodAutoscaler that scales by CPU'),
+    hpa_memory: HpaTarget.describe('HorizontalPodAutoscaler that scales by memory'),
     capacity: Capacity,
     confidence: z.number().nullable().describe('The minimum of all stated probabilities'),
     cost: Cost,
@@ -218,7 +218,7 @@ export const BatchRequest = SizeRequest.extend({
     .max(50, 'must have at most 50 elements')
     .optional()
     .describe('Default: every Deployment, StatefulSet and DaemonSet of the namespace, by name, 50 at a time'),
-  after: z.string().optional().describe('`next` of the previous answer: continues after it'),
+  after: z.string().optional().describe('`next` of the previous response: continues after it'),
 }).meta({ id: 'BatchRequest', examples: [{ horizon: '24h' }] });
 export type BatchRequest = z.infer<typeof BatchRequest>;
 
@@ -228,8 +228,8 @@ export const BatchAnswer = z
     recommendations: z.array(SizeAnswer),
     failures: z.array(z.object({ service: z.string(), error: z.string() })),
     cost: Cost,
-    left_off: z.number().describe('Number of workloads beyond the 50 of this answer'),
-    next: z.string().nullable().describe('Value of `after` for the next answer; null: there are no more'),
+    left_off: z.number().describe('Number of workloads beyond the 50 of this response'),
+    next: z.string().nullable().describe('Value of `after` for the next response; null: there are no more'),
   })
   .meta({
     id: 'BatchAnswer',

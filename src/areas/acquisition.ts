@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { experimentsFolderOf } from '#config/config.ts';
+import { experimentsDirectoryOf } from '#config/config.ts';
 import { readNamedFile } from '#kernel/files.ts';
 import { authorization, createHttpClient, type HttpClient } from '#kernel/http-client.ts';
 import type { Metrics } from '#kernel/metrics.ts';
@@ -38,7 +38,7 @@ export async function acquisitionArea(frame: Frame, { access, models, audit }: N
     ),
     scrapeMs: config.PROMETHEUS_SCRAPE_SECONDS * 1000,
     clock,
-    experimentsFolder: experimentsFolderOf(config),
+    experimentsDirectory: experimentsDirectoryOf(config),
     kubernetes: await kubernetesClient(frame),
     models,
     queue,

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { type Config, experimentsFolderOf } from '#config/config.ts';
+import { type Config, experimentsDirectoryOf } from '#config/config.ts';
 import { createWorkerPool } from '#kernel/worker-pool.ts';
 import { forecastRoutes } from '#routes/forecast.ts';
 import { forecastTrainingRoutes } from '#routes/forecast-training.ts';
@@ -19,13 +19,13 @@ export function forecastArea(frame: Frame, { access }: { access: Access }) {
   // Training takes long: with a thread of its own it does not delay forecasts.
   const trainingPool = createWorkerPool(forecastWorker, { threads: 1, queue: config.FORECAST_QUEUE });
   defer('training thread', () => trainingPool.close());
-  const modelsFolder = join(config.DATA_DIRECTORY, 'models');
+  const modelsDirectory = join(config.DATA_DIRECTORY, 'models');
   const training = createTraining({
     pool: trainingPool,
-    experimentsFolder: experimentsFolderOf(config),
-    modelsFolder,
+    experimentsDirectory: experimentsDirectoryOf(config),
+    modelsDirectory,
     queue,
-    shared: store.engine === 'postgres' ? createSharedModels(store, modelsFolder) : null,
+    shared: store.engine === 'postgres' ? createSharedModels(store, modelsDirectory) : null,
     build,
     engine: config.FORECAST_ENGINE,
     buffers: [

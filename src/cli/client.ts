@@ -35,7 +35,7 @@ export function createTowerClient(
     }).catch((error: unknown) => {
       throw new TowerError(
         'unavailable',
-        `No server answers at ${new URL(baseUrl).origin}. Start one with "npm start", or set another address with --url`,
+        `cannot connect to ${new URL(baseUrl).origin}; start a server with "tower serve", or set --url or TOWER_URL`,
         { cause: error },
       );
     });

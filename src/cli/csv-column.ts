@@ -51,12 +51,12 @@ export function onGrid(values: (number | null)[], times: string[], step: number 
   const odd = at.findIndex((time) => !Number.isInteger((time - first) / stepMs));
   if (odd >= 0)
     throw invalid(
-      `row ${odd + 1} is not at a multiple of ${stepMs / 1000} s after the first; set another --step, or omit --time`,
+      `row ${odd + 1} is not at a multiple of ${stepMs / 1000} s after the first row; set --step to the time between rows, or omit --time`,
     );
   const size = Math.round((last - first) / stepMs) + 1;
   if (size > 20 * values.length)
     throw invalid(
-      `${values.length} rows in steps of ${stepMs / 1000} s are ${size} steps, most of them missing; set another --step`,
+      `${values.length} rows in steps of ${stepMs / 1000} s are ${size} steps, most of them missing; set --step to the time between rows`,
     );
   const grid = Array.from<number | null>({ length: size }).fill(null);
   for (const [i, time] of at.entries()) grid[Math.round((time - first) / stepMs)] = values[i] ?? null;

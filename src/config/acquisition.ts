@@ -55,10 +55,10 @@ export const acquisitionSettings = z.object({
     .refine((urls) => urls.every(isOrigin), 'must be a comma-separated list of http(s)://host[:port]')
     .describe('Allowed origins of load tests, comma-separated, such as http://frontend.shop; empty: none'),
   JMETER_HOME: text().describe(
-    'Folder of Apache JMeter 5.6 (with bin/ApacheJMeter.jar), for tests that request it; the built-in generator needs nothing',
+    'Directory of Apache JMeter 5.6 (with bin/ApacheJMeter.jar), for tests that request it; the built-in generator needs nothing',
   ),
   JMETER_JAVA: z.string().default('/usr/bin/java').describe('Java executable for JMeter'),
   EXPERIMENTS_DIRECTORY: text().describe(
-    'Folder of load experiments, one CSV and one JSON each (docs/reference/file-formats.md); default: experiments in DATA_DIRECTORY',
+    'Directory of load experiments, one CSV and one JSON each (docs/reference/file-formats.md); default: experiments in DATA_DIRECTORY',
   ),
 });

@@ -147,7 +147,7 @@ const secretKey: Check = ({ DATABASE_URL: url, TOWER_SECRET_KEY: key }) =>
     ? null
     : {
         parameters: ['TOWER_SECRET_KEY'],
-        text: 'TOWER_SECRET_KEY must be set if DATABASE_URL is set: all instances of one database sign with it. For a database copied from a data folder use the content of its tower.key',
+        text: 'TOWER_SECRET_KEY must be set if DATABASE_URL is set: all instances of one database sign with it. For a database copied from a data directory use the content of its tower.key',
       };
 
 const retention: Check = ({
@@ -172,8 +172,8 @@ const crossChecks: Record<Purpose, Check[]> = {
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 
-/** Folder of load experiments. */
-export const experimentsFolderOf = (config: Config): string =>
+/** Directory of load experiments. */
+export const experimentsDirectoryOf = (config: Config): string =>
   config.EXPERIMENTS_DIRECTORY ?? join(config.DATA_DIRECTORY, 'experiments');
 
 /** The version of this program, as package.json has it. */

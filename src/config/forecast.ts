@@ -10,12 +10,12 @@ export const forecastSettings = z.object({
     'Number of forecast threads, besides one for training; 0: number of cores - 1',
   ),
   FORECAST_TIMEOUT_SECONDS: number(60, 1, 3600).describe('Timeout of one forecast or backtest'),
-  FORECAST_QUEUE: number(64, 1, 100_000).describe('Maximum number of queued forecasts; further ones are answered 503'),
+  FORECAST_QUEUE: number(64, 1, 100_000).describe('Maximum number of queued forecasts; further ones get 503'),
   FORECAST_ENGINE: z
     .enum(['auto', 'wasm', 'tfjs-node'], 'must be auto, wasm or tfjs-node')
     .default('auto')
     .describe(
-      'Engine that trains LSTMs: wasm (built in; auto selects it too), or tfjs-node, which must be installed with npm install @tensorflow/tfjs-node and takes 24 to 30 times as long',
+      'Engine that trains LSTMs: wasm (built in), tfjs-node (24 to 30 times slower; requires npm install @tensorflow/tfjs-node), or auto, which is wasm',
     ),
   FORECAST_KERNELS: z
     .enum(['simd', 'fma', 'plain'], 'must be simd, fma or plain')

@@ -26,23 +26,27 @@ export const registrySettings = z.object({
     'Metrics of finished runs are read again every n-th refresh',
   ),
   MAX_MODELS_RETURNED: number(1000, 1, 1_000_000).describe(
-    'Maximum number of models or experiments per response; a Link header leads to the next page',
+    'Maximum number of model versions or experiments per response; a Link header leads to the next page',
   ),
   ENABLE_CACHE_PERSISTENCE: flag(true).describe('Cache the mirror in a file, so that a restart is ready at once'),
-  CACHE_DIRECTORY: z.string().default('./cache').describe('Folder of the cache file'),
+  CACHE_DIRECTORY: z.string().default('./cache').describe('Directory of the cache file'),
   CACHE_MAX_AGE_HOURS: number(24, 0.01, 87_600, false).describe('Age at which the mirror is stale'),
-  READ_CACHE_SECONDS: number(60, 1, 86_400).describe('How long run lists and metric histories are cached'),
+  READ_CACHE_SECONDS: number(60, 1, 86_400).describe('Cache time of run lists and metric histories'),
   STAGE_ALIASES_PRODUCTION: list('champion,production,prod,live,current,deployed').describe(
-    'Aliases that mean Production if no stage is set',
+    'Aliases that count as stage Production, if the version has no stage',
   ),
   STAGE_ALIASES_STAGING: list('staging,challenger,candidate,canary,shadow,preprod,uat').describe(
-    'Aliases that mean Staging if no stage is set',
+    'Aliases that count as stage Staging, if the version has no stage',
   ),
   STAGE_ALIASES_ARCHIVED: list('archived,retired,deprecated,rollback').describe(
-    'Aliases that mean Archived if no stage is set',
+    'Aliases that count as stage Archived, if the version has no stage',
   ),
-  METRICS_HIGHER_IS_BETTER: list('').describe('Metrics that are better when higher, if their names do not tell'),
-  METRICS_LOWER_IS_BETTER: list('').describe('Metrics that are better when lower, if their names do not tell'),
+  METRICS_HIGHER_IS_BETTER: list('').describe(
+    'Metrics that are better when higher, if the direction cannot be inferred from their names',
+  ),
+  METRICS_LOWER_IS_BETTER: list('').describe(
+    'Metrics that are better when lower, if the direction cannot be inferred from their names',
+  ),
   GATE_RULES_FILE: text().describe(
     'YAML or JSON file with the rules of the promotion gate (docs/reference/file-formats.md)',
   ),
@@ -52,7 +56,7 @@ export const registrySettings = z.object({
   ),
   EVENTS_RETENTION_DAYS: number(400, 1, 36_500).describe('Retention of registry events'),
   EVENTS_MAX_CHATTER: number(200_000, 100, 100_000_000).describe(
-    'Maximum number of events about descriptions, tags and metrics; events about stages and aliases have no maximum',
+    'Maximum number of minor events (descriptions, tags, metrics); events about stages and aliases have no maximum',
   ),
   STREAM_MAX_CLIENTS: number(1000, 1, 100_000).describe('Maximum number of clients of /models/stream'),
   MLFLOW_WEBHOOK_SECRET: text().describe(

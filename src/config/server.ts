@@ -30,7 +30,7 @@ export const serverSettings = z.object({
     .enum(['auto', 'json', 'text'], 'must be auto, json or text')
     .default('auto')
     .describe('auto: text on a terminal, JSON lines otherwise'),
-  DATA_DIRECTORY: z.string().default('./data').describe('Folder of persistent data (tower.db)'),
+  DATA_DIRECTORY: z.string().default('./data').describe('Directory of persistent data (tower.db)'),
   DATABASE_URL: text()
     .refine(isPostgresUrl, 'must be like postgres://user:password@host:5432/database')
     .describe(
@@ -49,7 +49,7 @@ export const serverSettings = z.object({
     .describe(
       'Signs webhooks and the audit log; not set: the file tower.key in DATA_DIRECTORY, created at the first start (secret)',
     ),
-  ENABLE_DEBUG_ENDPOINTS: flag(true).describe('false: /debug/monitored answers 404'),
+  ENABLE_DEBUG_ENDPOINTS: flag(true).describe('false: /debug/monitored returns 404'),
   RATE_LIMIT_PER_MINUTE: number(100, 1, 10_000_000).describe('Maximum requests per minute and client address'),
   RATE_LIMIT_METRICS_PER_MINUTE: number(1000, 1, 10_000_000).describe(
     'Maximum requests per minute and client address to /metrics',

@@ -17,7 +17,7 @@ export async function describeRoutes(routes: RouteOptions[], version: string): P
         title: 'Control Tower API',
         version,
         description:
-          'A fast, persistent mirror of an MLflow registry. Lists answer from memory; `Age`, `x-cache-stale` and `x-data-source` state how old the data of an answer is and where it comes from.',
+          'A fast, persistent mirror of an MLflow registry, drift detection, forecasts and right-sizing. Lists are served from memory; the headers `Age`, `x-cache-stale` and `x-data-source` state the age and the source of the data.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       servers: [{ url: '/' }],

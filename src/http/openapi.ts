@@ -1,6 +1,6 @@
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance, FastifyReply, RouteOptions } from 'fastify';
-import { docsFolder } from '#kernel/program-files.ts';
+import { docsDirectory } from '#kernel/program-files.ts';
 import { compressed } from './compression.ts';
 import { pageHeaders } from './security-headers.ts';
 
@@ -18,7 +18,7 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
   app.get('/docs/start.js', hidden, async (_request, reply) => reply.type(javascript).send(swaggerStart));
   app.get('/redoc', hidden, async (_request, reply) => sendPage(reply, redocPage));
   await app.register(fastifyStatic, {
-    root: docsFolder,
+    root: docsDirectory,
     prefix: '/docs/',
     index: false,
     preCompressed: true,

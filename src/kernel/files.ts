@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { invalid } from './errors.ts';
 
 /**
- * Writes a file atomically: temporary file in the same folder, fsync, rename, fsync of the folder. A reader (also after
+ * Writes a file atomically: temporary file in the same directory, fsync, rename, fsync of the directory. A reader (also after
  * a SIGKILL or a power cut) sees either the old file or the new one.
  */
 export function writeAtomically(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
@@ -20,7 +20,7 @@ export function writeAtomically(path: string, chunks: AsyncIterable<Uint8Array>)
 const writing = new Map<string, Promise<void>>();
 
 async function writeOne(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  makeFolder(dirname(path));
+  makeDirectory(dirname(path));
   const temporary = `${path}.${temporaryOwner}.tmp`;
   const file = await open(temporary, 'w', 0o600);
   try {
@@ -35,7 +35,7 @@ async function writeOne(path: string, chunks: AsyncIterable<Uint8Array>): Promis
     await unlink(temporary).catch(() => undefined);
     throw error;
   }
-  await syncFolder(dirname(path));
+  await syncDirectory(dirname(path));
 }
 
 /** As `writeAtomically`, for text. */
@@ -48,12 +48,12 @@ export const writeText = (path: string, text: string): Promise<void> =>
   );
 
 /**
- * Creates a folder and its parents, one at a time: Node's recursive mkdir never returns if the parent exists but
- * accepts no folders (as under /proc).
+ * Creates a directory and its parents, one at a time: Node's recursive mkdir never returns if the parent exists but
+ * accepts no directories (as under /proc).
  */
-export function makeFolder(path: string): void {
+export function makeDirectory(path: string): void {
   if (existsSync(path)) return;
-  if (dirname(path) !== path) makeFolder(dirname(path));
+  if (dirname(path) !== path) makeDirectory(dirname(path));
   try {
     mkdirSync(path);
   } catch (error) {
@@ -63,7 +63,7 @@ export function makeFolder(path: string): void {
 }
 
 // Host and process id: a restarted container has the same two and overwrites its own leftover, while two instances that
-// share a folder never write into one temporary file.
+// share a directory never write into one temporary file.
 const temporaryOwner = `${hostname().replaceAll(/[^\w-]/g, '_')}-${process.pid}`;
 
 /** Removes temporary files that a killed process on this host left beside `path`. */
@@ -96,11 +96,11 @@ export async function fileFacts(path: string): Promise<{ bytes: number; modified
   return facts ? { bytes: facts.size, modifiedAt: facts.mtimeMs } : null;
 }
 
-async function syncFolder(path: string): Promise<void> {
-  // Some file systems refuse to open a folder; the rename is still atomic there.
-  const folder = await open(path, 'r').catch(() => null);
-  await folder?.sync().catch(() => undefined);
-  await folder?.close();
+async function syncDirectory(path: string): Promise<void> {
+  // Some file systems refuse to open a directory; the rename is still atomic there.
+  const directory = await open(path, 'r').catch(() => null);
+  await directory?.sync().catch(() => undefined);
+  await directory?.close();
 }
 
 function isAlive(pid: number): boolean {

@@ -23,7 +23,7 @@ export const assets = [
 ] as const;
 
 const isBuild = !import.meta.url.endsWith('.ts');
-/** The folder of package.json. */
+/** The directory of package.json. */
 const root = new URL(isBuild ? '../' : '../../', import.meta.url);
 
 export const entryUrl = (name: keyof typeof entries): URL =>
@@ -34,5 +34,5 @@ export const assetUrl = (path: (typeof assets)[number]): URL =>
 
 export const packageJson = new URL('package.json', root);
 
-/** Folder of the static files of the API's documentation pages, see build/static-files.ts. */
-export const docsFolder = new URL('dist/docs/', root);
+/** Directory of the static files of the API's documentation pages, see build/static-files.ts. */
+export const docsDirectory = new URL('dist/docs/', root);

@@ -11,7 +11,7 @@ export function validate<Value>(
 ): { value: Value } | { error: TowerError } {
   const parsed = schema.safeParse(data);
   if (parsed.success) return { value: parsed.data };
-  const all = parsed.error.issues.flatMap((issue) => rulesOf(issue, part));
+  const all = parsed.error.issues.flatMap((issue) => rulesOf(issue, part, data));
   // Caps the issues shown: ten thousand invalid values do not need ten thousand lines.
   const issues = all.slice(0, maxIssues);
   const text = issues.map(({ parameter, constraint }) =>
@@ -29,7 +29,7 @@ export function validated<Value>(schema: z.ZodType<Value>, data: unknown, part: 
 }
 
 /** Fields and the rules they break; a complete sentence starts with a capital. */
-function rulesOf(issue: z.core.$ZodIssue, part: string): { parameter: string; constraint: string }[] {
+function rulesOf(issue: z.core.$ZodIssue, part: string, data: unknown): { parameter: string; constraint: string }[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({
       parameter: [...issue.path, key].join('.'),
@@ -39,5 +39,11 @@ function rulesOf(issue: z.core.$ZodIssue, part: string): { parameter: string; co
   const constraint = issue.message
     .replace('Invalid input: expected', 'must be')
     .replace(', received undefined', ', but is missing');
-  return [{ parameter: issue.path.join('.') || part, constraint }];
+  return [{ parameter: issue.path.join('.') || part, constraint: `${constraint}${receivedNumber(issue.path, data)}` }];
+}
+
+/** ` (got 5000)` for numbers; other values may be secret or long. */
+function receivedNumber(path: readonly PropertyKey[], data: unknown): string {
+  const value = path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], data);
+  return typeof value === 'number' ? ` (got ${value})` : '';
 }

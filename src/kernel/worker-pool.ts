@@ -40,7 +40,7 @@ export function createWorkerPool(
       } catch (error) {
         if (signal?.aborted) throw signal.reason;
         if (error instanceof Error && error.message === 'Task queue is at limit')
-          throw unavailable('too many computations at the moment', error);
+          throw unavailable('the queue of computations is full', error);
         throw error;
       } finally {
         close();

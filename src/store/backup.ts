@@ -5,13 +5,13 @@ import { dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { pipeline } from 'node:stream/promises';
 import { conflict, invalid, notFound, TowerError } from '#kernel/errors.ts';
-import { makeFolder } from '#kernel/files.ts';
+import { makeDirectory } from '#kernel/files.ts';
 import { copyIn, copyOut, emptyPart, refuseFilled, tablesOf } from './copy.ts';
 import { migrations, type Part } from './migrate.ts';
 import type { Place } from './store.ts';
 
 /**
- * Backups of the data folder: a consistent copy of both databases, taken while instances may write, and the trained
+ * Backups of the data directory: a consistent copy of both databases, taken while instances may write, and the trained
  * models. The secret key (`tower.key`) is not part of a backup: a stolen backup must not contain the key.
  */
 
@@ -23,7 +23,7 @@ const databases = Object.keys(migrations) as Part[];
 const manifestName = 'backup.json';
 
 /**
- * Backs up the store into a new folder. A PostgreSQL store is written into SQLite files too, so a backup of either
+ * Backs up the store into a new directory. A PostgreSQL store is written into SQLite files too, so a backup of either
  * engine can be restored into either.
  * @throws TowerError `not_found` if there is no store, `conflict` if the target is not empty, `unavailable`
  */
@@ -32,10 +32,10 @@ export async function backupStore(place: Place, to: string, version: string, now
   if (databaseUrl === undefined && !databases.some((name) => existsSync(join(directory, name))))
     throw notFound(`no store in ${directory}`, { parameter: 'DATA_DIRECTORY' });
   if (existsSync(to) && (!statSync(to).isDirectory() || readdirSync(to).length > 0))
-    throw conflict(`${to} is not empty: choose a new folder`);
+    throw conflict(`${to} is not empty: choose a new directory`);
   const half = `${to}.half-${process.pid}`;
   try {
-    makeFolder(half);
+    makeDirectory(half);
     const files: BackedUp[] = [];
     for (const name of databases) {
       if (databaseUrl !== undefined) await copyOut(place, name, half);
@@ -44,7 +44,7 @@ export async function backupStore(place: Place, to: string, version: string, now
       files.push(await described(half, name));
     }
     for (const name of modelsIn(directory)) {
-      makeFolder(dirname(join(half, name)));
+      makeDirectory(dirname(join(half, name)));
       await copyFile(join(directory, name), join(half, name));
       files.push(await described(half, name));
     }
@@ -80,15 +80,15 @@ const modelsIn = (directory: string): string[] =>
         .map((name) => join('models', name))
     : [];
 
-async function described(folder: string, name: string): Promise<BackedUp> {
+async function described(directory: string, name: string): Promise<BackedUp> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(join(folder, name)), hash);
-  return { name, bytes: statSync(join(folder, name)).size, sha256: hash.digest('hex') };
+  await pipeline(createReadStream(join(directory, name)), hash);
+  return { name, bytes: statSync(join(directory, name)).size, sha256: hash.digest('hex') };
 }
 
-async function syncAll(folder: string, names: string[]): Promise<void> {
+async function syncAll(directory: string, names: string[]): Promise<void> {
   for (const name of [...names, '.']) {
-    const file = await open(join(folder, name), 'r');
+    const file = await open(join(directory, name), 'r');
     await file.sync();
     await file.close();
   }
@@ -116,8 +116,8 @@ const newerSchema = (schema: number, known: number): string =>
   `its schema ${schema} is newer than this version supports (${known})`;
 
 /**
- * Checks the integrity of a data folder or a backup: every page of both databases, and the checksums of a backup.
- * @throws TowerError `not_found` if the folder has neither
+ * Checks the integrity of a data directory or a backup: every page of both databases, and the checksums of a backup.
+ * @throws TowerError `not_found` if the directory has neither
  */
 export async function verifyStore(directory: string): Promise<Checked[]> {
   const names = databases.filter((name) => existsSync(join(directory, name)));
@@ -168,7 +168,7 @@ function readManifest(directory: string): Manifest {
 }
 
 /**
- * Restores a backup into a data folder without a store, or into an empty PostgreSQL (the models into the folder).
+ * Restores a backup into a data directory without a store, or into an empty PostgreSQL (the models into the directory).
  * @throws TowerError `invalid` if the backup is incomplete, `conflict` if a store exists already
  */
 export async function restoreStore(from: string, place: Place): Promise<Manifest> {
@@ -189,14 +189,14 @@ export async function restoreStore(from: string, place: Place): Promise<Manifest
   const there = inTheWay.find((name) => existsSync(join(directory, name)));
   if (there !== undefined)
     throw conflict(
-      `${join(directory, there)} already exists: move the data folder away, or set another DATA_DIRECTORY`,
+      `${join(directory, there)} already exists: move the data directory away, or set another DATA_DIRECTORY`,
     );
   const parts = databaseUrl === undefined ? [] : manifest.files.filter(isDatabase).map(({ name }) => name as Part);
   for (const part of parts) await refuseFilled(place, part);
   try {
-    makeFolder(directory);
+    makeDirectory(directory);
     for (const { name } of files) {
-      makeFolder(dirname(join(directory, name)));
+      makeDirectory(dirname(join(directory, name)));
       await copyFile(join(from, name), join(directory, `${name}.restored`));
     }
     for (const part of parts)

@@ -47,11 +47,11 @@ const rowsAtOnce = 500;
 /** Untyped rows: the copy does not interpret them. */
 type Rows = Record<string, Record<string, unknown>>;
 
-/** Writes one part of a PostgreSQL store into a new SQLite file in this folder. */
-export async function copyOut(place: Place, part: Part, folder: string): Promise<void> {
+/** Writes one part of a PostgreSQL store into a new SQLite file in this directory. */
+export async function copyOut(place: Place, part: Part, directory: string): Promise<void> {
   const from = await opened(place, part);
   try {
-    const to = openSqlite<Rows>(folder, part);
+    const to = openSqlite<Rows>(directory, part);
     try {
       await copyRows(from, to, part);
     } finally {
@@ -63,15 +63,15 @@ export async function copyOut(place: Place, part: Part, folder: string): Promise
 }
 
 /**
- * Reads one part from the SQLite file of a folder, without changing that file, into an empty PostgreSQL.
+ * Reads one part from the SQLite file of a directory, without changing that file, into an empty PostgreSQL.
  * @throws TowerError `conflict` if the PostgreSQL is not empty
  */
-export async function copyIn(folder: string, part: Part, place: Place): Promise<void> {
+export async function copyIn(directory: string, part: Part, place: Place): Promise<void> {
   const to = await opened(place, part);
   // Opening a file migrates it to the current schema, so a copy is opened: the backup must not change.
   const aside = await mkdtemp(join(tmpdir(), 'tower-restore-'));
   try {
-    await copyFile(join(folder, part), join(aside, part));
+    await copyFile(join(directory, part), join(aside, part));
     const from = openSqlite<Rows>(aside, part);
     try {
       await copyRows(from, to, part);

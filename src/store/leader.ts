@@ -31,7 +31,7 @@ type Options = {
 const leaseMs = 8_000;
 export const renewalMs = leaseMs / 4;
 
-/** A data folder has one instance, which leads; a second process on the same folder does no harm (docs/concepts/store.md). */
+/** A data directory has one instance, which leads; a second process on the same directory does no harm (docs/concepts/store.md). */
 const alone = (tower: string): Leadership => ({
   leads: () => true,
   status: () => ({ leads: true, leader: tower }),

@@ -2,14 +2,14 @@ import { hkdfSync, randomBytes } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { conflict, TowerError } from '#kernel/errors.ts';
-import { makeFolder } from '#kernel/files.ts';
+import { makeDirectory } from '#kernel/files.ts';
 import type { Store } from './store.ts';
 
 /** Derives a 32-byte key per purpose: deterministic, and no key reveals another. */
 export type DeriveKey = (purpose: string) => Buffer;
 
 /**
- * The secret of the store: TOWER_SECRET_KEY, else the file `tower.key` in the data folder, created at the first start
+ * The secret of the store: TOWER_SECRET_KEY, else the file `tower.key` in the data directory, created at the first start
  * and readable by its owner only. Webhook signing secrets and the audit chain depend on it: back it up, but apart from
  * the backups of `tower.db`.
  * @throws TowerError `unavailable` if the file cannot be read or created
@@ -21,7 +21,7 @@ export function openMasterKey(directory: string, given: string | undefined): Der
 
 function keyFile(path: string, directory: string): Buffer {
   try {
-    makeFolder(directory);
+    makeDirectory(directory);
     try {
       // Fails if the file exists, also when two instances start at once.
       writeFileSync(path, `${randomBytes(32).toString('base64url')}\n`, { flag: 'wx', mode: 0o600 });

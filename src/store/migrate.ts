@@ -24,7 +24,7 @@ export type Part = keyof typeof migrations;
  */
 export function migrateSqlite(file: DatabaseSync, path: string, part: Part): void {
   for (;;) {
-    // The version is read inside the write lock: two instances may open one folder at the same time.
+    // The version is read inside the write lock: two instances may open one directory at the same time.
     file.exec('begin immediate');
     try {
       const seen = Number(file.prepare('pragma user_version').get()?.['user_version'] ?? 0);

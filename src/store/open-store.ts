@@ -4,7 +4,7 @@ import type { MetricStore, Place, Store } from './store.ts';
 import type { Tables } from './tables.ts';
 
 /**
- * Opens `tower.db` in a folder, created if it is missing, or the same tables in PostgreSQL, and migrates to the current
+ * Opens `tower.db` in a directory, created if it is missing, or the same tables in PostgreSQL, and migrates to the current
  * schema. A committed write survives SIGKILL and power cuts (WAL, synchronous=FULL; PostgreSQL's synchronous_commit).
  * @throws TowerError `unavailable` with place and reason, `conflict` for a newer schema
  */

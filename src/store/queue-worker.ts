@@ -177,7 +177,7 @@ async function renewClaim(
       abort.abort(new Error('another worker has the job, or it has ended'));
       return;
     } catch (error) {
-      log.warn({ err: error, job: job.id }, 'the store does not answer while a job runs');
+      log.warn({ err: error, job: job.id }, 'failed to renew the lease of a job; retrying');
     }
   }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import type { SqliteDatabase } from 'kysely';
 import { TowerError, unavailable } from '#kernel/errors.ts';
-import { makeFolder } from '#kernel/files.ts';
+import { makeDirectory } from '#kernel/files.ts';
 import { migrateSqlite, type Part } from './migrate.ts';
 import { createNotifier } from './notifier.ts';
 import type { Store, View } from './store.ts';
@@ -12,7 +12,7 @@ import type { Store, View } from './store.ts';
 const synchronous: Record<Part, string> = { 'tower.db': 'full', 'metrics.db': 'normal' };
 
 /**
- * Opens an SQLite file in a folder, created if missing, and migrates it to the current schema.
+ * Opens an SQLite file in a directory, created if missing, and migrates it to the current schema.
  * @throws TowerError `unavailable` with path and reason, `conflict` for a newer schema
  */
 export function openSqlite<T>(directory: string, part: Part): Store<T> {
@@ -42,7 +42,7 @@ export function openSqlite<T>(directory: string, part: Part): Store<T> {
 function openFile(directory: string, path: string, part: Part): DatabaseSync {
   let file: DatabaseSync | null = null;
   try {
-    makeFolder(directory);
+    makeDirectory(directory);
     file = new DatabaseSync(path);
     // The file holds webhook addresses, which may be secrets; SQLite gives -wal and -shm the same mode.
     chmodSync(path, 0o600);
@@ -57,7 +57,7 @@ function openFile(directory: string, path: string, part: Part): DatabaseSync {
     const reason = error instanceof Error ? error.message : String(error);
     throw new TowerError(
       'unavailable',
-      `cannot open ${path}: ${reason}. DATA_DIRECTORY must be a folder this user can write to`,
+      `cannot open ${path}: ${reason}. DATA_DIRECTORY must be a directory this user can write to`,
       { cause: error },
     );
   }

@@ -29,5 +29,5 @@ export type Store<T = Tables> = {
 /** The store of metric points. */
 export type MetricStore = Store<MetricTables>;
 
-/** Location of the store: a folder, or a PostgreSQL that takes precedence over it. */
+/** Location of the store: a directory, or a PostgreSQL that takes precedence over it. */
 export type Place = { directory: string; databaseUrl?: string | undefined; connections?: number };

@@ -75,12 +75,12 @@ describe('tower models history', () => {
 
 describe('tower token and tower audit', () => {
   it('create the first key of a server with authentication, list and revoke it, and export the audit log', async () => {
-    const { tower, towerWith, folder } = await cliOver({ AUTH_ENABLED: 'true' });
+    const { tower, towerWith, directory } = await cliOver({ AUTH_ENABLED: 'true' });
     expect(await tower('models', 'list')).toMatchObject({
       code: 6,
       err: expect.stringMatching(/\(set TOWER_TOKEN\)$/),
     });
-    const here = { DATA_DIRECTORY: `${folder}/data` };
+    const here = { DATA_DIRECTORY: `${directory}/data` };
     const made = await towerWith(here, 'token', 'create', '--name', 'first', '--scope', 'read', '--days', '1');
     const key = made.out.split('\n').at(-1) ?? '';
     expect(key).toMatch(/^tower_[0-9a-f]{12}_/);
@@ -102,8 +102,8 @@ describe('tower token and tower audit', () => {
   });
 
   it('refuse invalid input', async () => {
-    const { towerWith, folder } = await cliOver();
-    const here = { DATA_DIRECTORY: `${folder}/data` };
+    const { towerWith, directory } = await cliOver();
+    const here = { DATA_DIRECTORY: `${directory}/data` };
     expect(await towerWith(here, 'token', 'create', '--name', 'x', '--scope', 'root')).toMatchObject({
       code: 2,
       err: 'tower: --scope must be read, operate, approve or admin (got "root")',
@@ -112,8 +112,8 @@ describe('tower token and tower audit', () => {
     expect(await towerWith(here, 'token', 'revoke', 'x')).toMatchObject({ code: 2 });
     expect(await towerWith(here, 'token', 'revoke', '0123456789ab')).toMatchObject({ code: 3 });
     expect(await towerWith(here, 'audit', 'verify', '--file', '/nowhere')).toMatchObject({ code: 2 });
-    expect(await towerWith({ DATA_DIRECTORY: `${folder}/nowhere` }, 'audit', 'verify')).toMatchObject({ code: 3 });
-    const file = join(folder, 'forged.jsonl');
+    expect(await towerWith({ DATA_DIRECTORY: `${directory}/nowhere` }, 'audit', 'verify')).toMatchObject({ code: 3 });
+    const file = join(directory, 'forged.jsonl');
     writeFileSync(file, '{"head":null}\n');
     expect(await towerWith(here, 'audit', 'verify', '--file', file)).toMatchObject({ code: 1 });
     expect(await towerWith(here, 'audit', 'verify', '--against', file)).toMatchObject({ code: 2 });
@@ -122,12 +122,12 @@ describe('tower token and tower audit', () => {
 
 describe('tower models compare, gate and hygiene', () => {
   it("print the comparison, the gate's result and findings, with exit codes for pipelines", async () => {
-    const { tower, folder } = await cliOver();
+    const { tower, directory } = await cliOver();
     const compared = await tower('models', 'compare', 'DNA', '1', '2');
     expect(compared.out).toMatch(/^Comparable: unknown \(MLflow has no dataset for both runs\)$/m);
     expect(compared.out).toMatch(/^accuracy +0\.945 +0\.91 +-3\.7 % +higher +champion$/m);
     expect(await tower('models', 'compare', 'DNA', '1')).toMatchObject({ code: 2 });
-    const rules = join(folder, 'rules.yaml');
+    const rules = join(directory, 'rules.yaml');
     writeFileSync(rules, '- metric: accuracy\n  min: 0.9\n');
     const passed = await tower('models', 'gate', 'DNA', '2', '--rules', rules);
     expect(passed).toMatchObject({
@@ -153,7 +153,7 @@ describe('tower models compare, gate and hygiene', () => {
 
 describe('tower models drift and observe', () => {
   it('post observations and print the drift status', async () => {
-    const { tower, folder } = await cliOver({}, { clock: systemClock });
+    const { tower, directory } = await cliOver({}, { clock: systemClock });
     expect((await tower('models', 'drift', 'DNA', '2')).out).toMatch(
       /^2 +Staging +- +- +no_data +nothing was measured for this version after its training$/m,
     );
@@ -161,7 +161,7 @@ describe('tower models drift and observe', () => {
       code: 0,
       out: '1 accepted',
     });
-    const file = join(folder, 'observations.json');
+    const file = join(directory, 'observations.json');
     const at = new Date(Date.now() - 86_400_000).toISOString();
     writeFileSync(file, JSON.stringify({ observations: [{ at, metric: 'accuracy', value: 0.91 }] }));
     expect((await tower('models', 'observe', 'DNA', '2', '--file', file)).out).toBe('1 accepted');

@@ -8,8 +8,8 @@ import { clusteredEnv } from '../support/cluster-series.ts';
 
 describe('tower train, experiments of', { timeout: 30_000 }, () => {
   it('print a configuration and plan experiments without running them', async () => {
-    const { tower, folder } = await cliOver(await clusteredEnv());
-    const file = join(folder, 'own.yaml');
+    const { tower, directory } = await cliOver(await clusteredEnv());
+    const file = join(directory, 'own.yaml');
     expect(await tower('train', 'config', 'default', '--out', file)).toMatchObject({ code: 0 });
     const config = parse(readFileSync(file, 'utf8')) as { jmeter_heap?: number };
     const plan = ['train', 'parallel-experiments', '--services', 'web', '--namespace', 'shop', '--plan'];

@@ -7,10 +7,10 @@ import { suspiciousVariables } from '#config/suspicious-variables.ts';
 import { cliOver } from '../support/cli.ts';
 import { output } from '../support/programs.ts';
 import { receiver } from '../support/receiver.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 
 const csv = (rows: string[]): string => {
-  const file = join(temporaryFolder(), 'load.csv');
+  const file = join(temporaryDirectory(), 'load.csv');
   writeFileSync(file, `requests\n${rows.join('\n')}\n`);
   return file;
 };
@@ -52,10 +52,10 @@ describe('tower', () => {
     expect((await tower('completion', 'cmd')).code).toBe(2);
   });
 
-  it('creates no data folder by reading', async () => {
+  it('creates no data directory by reading', async () => {
     const { towerWith } = await cliOver();
-    const folder = join(temporaryFolder(), 'data');
-    const log = join(temporaryFolder(), 'log.jsonl');
+    const directory = join(temporaryDirectory(), 'data');
+    const log = join(temporaryDirectory(), 'log.jsonl');
     writeFileSync(log, '');
     for (const args of [
       ['audit', 'export'],
@@ -64,8 +64,8 @@ describe('tower', () => {
       ['token', 'list'],
       ['token', 'revoke', '0123456789ab'],
     ])
-      expect(await towerWith({ DATA_DIRECTORY: folder }, ...args)).toMatchObject({ code: 3, out: '' });
-    expect(existsSync(folder)).toBe(false);
+      expect(await towerWith({ DATA_DIRECTORY: directory }, ...args)).toMatchObject({ code: 3, out: '' });
+    expect(existsSync(directory)).toBe(false);
   });
 
   it('records metrics, and manages webhooks and baselines', async () => {

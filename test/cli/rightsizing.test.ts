@@ -16,7 +16,7 @@ describe('tower rightsizing', () => {
     const one = ['rightsizing', 'recommend', '--namespace', 'shop', '--service', 'web', '--days', '2'];
     const asTable = await tower(...one, '--compare');
     expect(asTable.code).toBe(0);
-    expect(asTable.out).toMatch(/^shop\/web\n\nCONTAINER +RESOURCE +NOW +RECOMMENDED +CONFIDENCE +BOUND BY\n/);
+    expect(asTable.out).toMatch(/^shop\/web\n\nCONTAINER +RESOURCE +CURRENT +RECOMMENDED +CONFIDENCE +BOUND BY\n/);
     expect(asTable.out).toMatch(/\nweb +CPU +500m +\d+m +\d+ % +usage\n/);
     expect(asTable.out).toMatch(/\nreplicas +2 → \?: the autoscaler web decides/);
     expect(asTable.out).toMatch(/\nautoscaler +web 60 % → \d+ %: scales at 0\.36 cores per pod/);
@@ -84,8 +84,8 @@ describe('tower rightsizing', () => {
   });
 
   it('backtests all strategies on a CSV file, and plots them', { timeout: 30_000 }, async () => {
-    const { tower, folder } = await cliOver();
-    const [csv, picture] = [join(folder, 'usage.csv'), join(folder, 'usage.svg')];
+    const { tower, directory } = await cliOver();
+    const [csv, picture] = [join(directory, 'usage.csv'), join(directory, 'usage.svg')];
     const start = Date.UTC(2026, 10, 1);
     const rows = Array.from(
       { length: 24 * 10 },
@@ -140,8 +140,8 @@ describe('tower rightsizing', () => {
 
 describe('tower experiments', () => {
   it('lists quality grades, and deletes after confirmation', async () => {
-    const { tower, folder } = await cliOver();
-    const files = join(folder, 'data', 'experiments');
+    const { tower, directory } = await cliOver();
+    const files = join(directory, 'data', 'experiments');
     cpSync(new URL('../fixtures/mora-experiments', import.meta.url), files, { recursive: true });
     const listed = await tower('experiments', 'list');
     expect(listed.out).toMatch(
@@ -166,9 +166,9 @@ describe('tower experiments', () => {
 
 describe('tower load', () => {
   it('generates plans and evaluates results without a server', async () => {
-    const { towerWith, folder } = await cliOver();
+    const { towerWith, directory } = await cliOver();
     const tower = async (...args: string[]) => towerWith({ TOWER_URL: 'http://127.0.0.1:9' }, ...args);
-    const [plan, own, jtl] = ['plan.jmx', 'own.yaml', 'run.jtl'].map((file) => join(folder, file)) as [
+    const [plan, own, jtl] = ['plan.jmx', 'own.yaml', 'run.jtl'].map((file) => join(directory, file)) as [
       string,
       string,
       string,
@@ -203,7 +203,7 @@ describe('tower load', () => {
       jtl,
       'timeStamp,elapsed,label,responseCode,responseMessage,success,failureMessage\n1760000000000,12,home,500,Internal,false,\n',
     );
-    const judged = await tower('load', 'judge', jtl);
+    const judged = await tower('load', 'evaluate', jtl);
     expect(judged).toMatchObject({
       code: 1,
       err: 'tower: only 0 % of the requests succeeded: the results are not usable',

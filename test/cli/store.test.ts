@@ -2,18 +2,18 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { cliOver } from '../support/cli.ts';
-import { temporaryFolder, testTower } from '../support/tower.ts';
+import { temporaryDirectory, testTower } from '../support/tower.ts';
 
-/** An instance with rows in both databases and a model, and a CLI for its folder. */
+/** An instance with rows in both databases and a model, and a CLI for its directory. */
 async function filled() {
-  const { towerWith, services, folder } = await cliOver();
-  const data = join(folder, 'data');
+  const { towerWith, services, directory } = await cliOver();
+  const data = join(directory, 'data');
   await services.access.keys.create({ name: 'kept', scopes: ['read'], expires_in_days: 1 }, 'dana');
   await services.analytics.record({ metric: 'cpu', resource: 'a', value: 7 });
   mkdirSync(join(data, 'models'), { recursive: true });
   writeFileSync(join(data, 'models', 'cart.json'), '{}');
-  const onFolder = (directory: string, ...args: string[]) => towerWith({ DATA_DIRECTORY: directory }, ...args);
-  return { onFolder, data, copy: join(temporaryFolder(), 'copy'), services };
+  const onDirectory = (directory: string, ...args: string[]) => towerWith({ DATA_DIRECTORY: directory }, ...args);
+  return { onDirectory, data, copy: join(temporaryDirectory(), 'copy'), services };
 }
 
 /** Overwrites bytes in the middle of a file. */
@@ -25,13 +25,13 @@ function scratch(path: string): void {
 
 describe('tower store', () => {
   it('backs up while a server runs; a restore has the same content without the key', async () => {
-    const { onFolder, data, copy } = await filled();
-    expect((await onFolder(data, 'store', 'backup', copy)).out).toMatch(
+    const { onDirectory, data, copy } = await filled();
+    expect((await onDirectory(data, 'store', 'backup', copy)).out).toMatch(
       /^FILE +BYTES\ntower\.db +\d+\nmetrics\.db +\d+\nmodels\/cart\.json +2\n\n.*store tower\.key/,
     );
     expect(existsSync(join(copy, 'tower.key'))).toBe(false);
-    const fresh = join(temporaryFolder(), 'data');
-    expect((await onFolder(fresh, 'store', 'restore', copy)).out).toMatch(/^restored 3 files of \S+Z to /);
+    const fresh = join(temporaryDirectory(), 'data');
+    expect((await onDirectory(fresh, 'store', 'restore', copy)).out).toMatch(/^restored 3 files of \S+Z to /);
     expect(readFileSync(join(fresh, 'models', 'cart.json'), 'utf8')).toBe('{}');
     const { services } = await testTower({ DATA_DIRECTORY: fresh });
     expect((await services.analytics.points({})).points).toMatchObject([{ metric: 'cpu', value: 7 }]);
@@ -39,59 +39,59 @@ describe('tower store', () => {
   });
 
   it('never overwrites a store or a backup', async () => {
-    const { onFolder, data, copy } = await filled();
-    await onFolder(data, 'store', 'backup', copy);
-    expect(await onFolder(data, 'store', 'backup', copy)).toMatchObject({
+    const { onDirectory, data, copy } = await filled();
+    await onDirectory(data, 'store', 'backup', copy);
+    expect(await onDirectory(data, 'store', 'backup', copy)).toMatchObject({
       code: 4,
-      err: expect.stringContaining('is not empty: choose a new folder'),
+      err: expect.stringContaining('is not empty: choose a new directory'),
     });
-    expect(await onFolder(data, 'store', 'restore', copy)).toMatchObject({
+    expect(await onDirectory(data, 'store', 'restore', copy)).toMatchObject({
       code: 4,
-      err: expect.stringContaining('already exists: move the data folder away'),
+      err: expect.stringContaining('already exists: move the data directory away'),
     });
   });
 
   it('refuses to restore next to files of an old database', async () => {
-    const { onFolder, data, copy } = await filled();
-    await onFolder(data, 'store', 'backup', copy);
-    const fresh = temporaryFolder();
+    const { onDirectory, data, copy } = await filled();
+    await onDirectory(data, 'store', 'backup', copy);
+    const fresh = temporaryDirectory();
     writeFileSync(join(fresh, 'tower.db-wal'), 'old');
-    expect(await onFolder(fresh, 'store', 'restore', copy)).toMatchObject({
+    expect(await onDirectory(fresh, 'store', 'restore', copy)).toMatchObject({
       code: 4,
       err: expect.stringMatching(/tower\.db-wal already exists/),
     });
   });
 
   it('detects damage, and refuses to restore from it', async () => {
-    const { onFolder, data, copy } = await filled();
-    expect((await onFolder(data, 'store', 'verify')).out).toMatch(
+    const { onDirectory, data, copy } = await filled();
+    expect((await onDirectory(data, 'store', 'verify')).out).toMatch(
       /^FILE +BYTES +SCHEMA +WRONG\ntower\.db +\d+ +6 +nothing\nmetrics\.db +\d+ +1 +nothing$/,
     );
-    await onFolder(data, 'store', 'backup', copy);
+    await onDirectory(data, 'store', 'backup', copy);
     scratch(join(copy, 'metrics.db'));
-    const { code, out } = await onFolder(data, 'store', 'verify', copy);
+    const { code, out } = await onDirectory(data, 'store', 'verify', copy);
     expect(code).toBe(1);
     expect(out).toMatch(/metrics\.db .*checksum differs/);
-    const fresh = join(temporaryFolder(), 'data');
-    expect(await onFolder(fresh, 'store', 'restore', copy)).toMatchObject({
+    const fresh = join(temporaryDirectory(), 'data');
+    expect(await onDirectory(fresh, 'store', 'restore', copy)).toMatchObject({
       code: 2,
       err: expect.stringMatching(/metrics\.db: .*checksum differs/),
     });
     expect(existsSync(fresh)).toBe(false);
-    expect(await onFolder(fresh, 'store', 'restore', data)).toMatchObject({
+    expect(await onDirectory(fresh, 'store', 'restore', data)).toMatchObject({
       code: 2,
       err: expect.stringContaining('is no backup'),
     });
-    expect(await onFolder(fresh, 'store', 'backup', `${copy}2`)).toMatchObject({
+    expect(await onDirectory(fresh, 'store', 'backup', `${copy}2`)).toMatchObject({
       code: 3,
       err: expect.stringContaining('no store in'),
     });
   });
 
-  it('migrates a folder', async () => {
-    const { onFolder } = await filled();
-    const fresh = join(temporaryFolder(), 'data');
-    expect((await onFolder(fresh, 'store', 'migrate')).out).toBe(
+  it('migrates a directory', async () => {
+    const { onDirectory } = await filled();
+    const fresh = join(temporaryDirectory(), 'data');
+    expect((await onDirectory(fresh, 'store', 'migrate')).out).toBe(
       'FILE        SCHEMA\ntower.db         6\nmetrics.db       1',
     );
   });

@@ -7,14 +7,14 @@ import { readScenario } from '#services/acquisition/load/scenario.ts';
 import { columnNames, metricQueries, podSeries } from '#services/acquisition/prometheus/metric-queries.ts';
 import { stateNames } from '#services/acquisition/prometheus/state-queries.ts';
 import { readGateRules } from '#services/registry/promotion/gate-rules.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 
 const page = readFileSync(resolve(import.meta.dirname, '../../docs/reference/file-formats.md'), 'utf8');
 
 /** The example with this info string, as text and as a file. */
 function example(kind: string): { text: string; file: string } {
   const [, text] = new RegExp(`^\`\`\`yaml ${kind}\n([\\s\\S]*?)^\`\`\``, 'm').exec(page)!;
-  const file = join(temporaryFolder(), 'example.yaml');
+  const file = join(temporaryDirectory(), 'example.yaml');
   writeFileSync(file, text!);
   return { text: text!, file };
 }

@@ -9,8 +9,8 @@ import { webhookEventTypes } from '#services/registry/webhooks/webhook-schemas.t
 import { testTower } from '../support/tower.ts';
 import { cliPage, httpApiPage, metricsPage, type OpenApi, settingsPage } from './reference-pages.ts';
 
-const folder = resolve(import.meta.dirname, '../../docs/reference');
-const at = (name: string): string => join(folder, name);
+const directory = resolve(import.meta.dirname, '../../docs/reference');
+const at = (name: string): string => join(directory, name);
 
 describe('docs/reference (update with npm test -- test/docs -u)', () => {
   it('has every setting', async () => {

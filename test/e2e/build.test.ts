@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { freePort, start, untilAnswers } from '../support/processes.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const bin = join(root, 'bin/tower.js');
@@ -17,9 +17,9 @@ describe('the build', () => {
   }, 60_000);
 
   it('serves with its workers, WASM, migrations, documentation pages and lazily loaded parts', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const url = `http://127.0.0.1:${await freePort()}`;
-    const server = start(process.execPath, [bin, 'serve', '--port', new URL(url).port], { cwd: folder });
+    const server = start(process.execPath, [bin, 'serve', '--port', new URL(url).port], { cwd: directory });
     whenTestIsOver(() => server.stop('SIGKILL'));
     await untilAnswers(`${url}/readyz`, server, 20_000);
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
@@ -62,7 +62,7 @@ describe('the build', () => {
     const backtest = { values, step_seconds: 3600, resource: 'cpu', horizon: '24h' };
     expect((await post('/api/v1/rightsizing/backtest', backtest)).status).toBeLessThan(500);
     const cli = spawnSync(process.execPath, [bin, '--url', url, 'models', 'list', '--limit', '1', '--json'], {
-      cwd: folder,
+      cwd: directory,
       encoding: 'utf8',
     });
     expect(JSON.parse(cli.stdout)).toHaveLength(1);

@@ -3,7 +3,7 @@ import { seededRandom } from '#kernel/rng.ts';
 import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { receiver } from '../support/receiver.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
 
 const rounds = process.env['SOAK'] ? 100 : 10;
@@ -20,7 +20,7 @@ describe('SIGKILL during a refresh', () => {
     };
     setAlias(0);
     const [fake, there] = [await fakeMlflow(registry), await receiver()];
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const env = {
       MLFLOW_TRACKING_URI: fake.url,
       OUTBOUND_ALLOWED_HOSTS: '127.0.0.1',
@@ -28,7 +28,7 @@ describe('SIGKILL during a refresh', () => {
       LOG_LEVEL: 'ERROR',
     };
     const random = seededRandom(7);
-    const first = await servingTower(folder, env);
+    const first = await servingTower(directory, env);
     const hooks = `${first.url}/api/v1/registry/webhooks`;
     const body = JSON.stringify({ url: there.url });
     const made = await fetch(hooks, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
@@ -38,7 +38,7 @@ describe('SIGKILL during a refresh', () => {
 
     let alive = 0;
     for (let round = 1; round <= rounds; round += 1) {
-      const tower = await servingTower(folder, env);
+      const tower = await servingTower(directory, env);
       setAlias(round);
       const refreshed = fetch(`${tower.url}/cache/refresh`, { method: 'POST' }).then(
         () => {
@@ -53,7 +53,7 @@ describe('SIGKILL during a refresh', () => {
     }
     expect(alive, 'some refreshes were over before the end, some were not').toBeLessThan(rounds);
 
-    const last = await servingTower(folder, env);
+    const last = await servingTower(directory, env);
     await fetch(`${last.url}/cache/refresh`, { method: 'POST' });
     const ask = async <T>(path: string) => {
       const response = await fetch(`${last.url}${path}`);

@@ -6,7 +6,7 @@ import { openMetricStore } from '#store/open-store.ts';
 import type { Place } from '#store/store.ts';
 import { start } from '../support/processes.ts';
 import { onPostgres, placeIn, roughHand } from '../support/stores.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 
 const soak = process.env['SOAK'] === '1';
 const base = Date.UTC(2026, 0, 1);
@@ -38,10 +38,10 @@ const writer = (place: Place, first: number) => `
   }`;
 
 it('SIGKILL during writes and sealing keeps every committed point exactly once and the file intact', async () => {
-  const folder = temporaryFolder();
-  const place = await placeIn(folder);
+  const directory = temporaryDirectory();
+  const place = await placeIn(directory);
   await (await openMetricStore(place)).close();
-  const look = await roughHand(folder, 'metrics.db');
+  const look = await roughHand(directory, 'metrics.db');
   const random = seededRandom(5);
   let [next, sealed] = [0, 0];
   for (let round = 0; round < (soak ? 200 : 20); round += 1) {

@@ -31,9 +31,11 @@ describe('secrets', () => {
       AUTH_ENABLED: 'true',
     };
     const tower = await testTower(env);
-    const { app, services, outbox, folder } = tower;
+    const { app, services, outbox, directory } = tower;
     await services.registry.refresh();
-    const cache = readdirSync(join(folder, 'cache')).map((file) => readFileSync(join(folder, 'cache', file), 'utf8'));
+    const cache = readdirSync(join(directory, 'cache')).map((file) =>
+      readFileSync(join(directory, 'cache', file), 'utf8'),
+    );
     const { key } = await services.access.keys.create({ name: 'all', scopes: ['admin'], expires_in_days: 1 }, 'test');
     const headers = { authorization: `Bearer ${key}` };
     const seen: string[] = [];
@@ -108,7 +110,7 @@ describe('secrets', () => {
       for (const hidden of [secret, secret.slice(6), key, secretOf(key)]) expect(text, name).not.toContain(hidden);
       expect(text, name).not.toContain(Buffer.from(`tower:${secrets.MLFLOW_TRACKING_PASSWORD}`).toString('base64'));
     }
-    const stored = readFileSync(join(folder, 'data', 'tower.db'), 'latin1');
+    const stored = readFileSync(join(directory, 'data', 'tower.db'), 'latin1');
     for (const hidden of [...Object.values(secrets), secret, secretOf(key)]) expect(stored).not.toContain(hidden);
   });
 });

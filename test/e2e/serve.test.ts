@@ -4,18 +4,18 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { servingTower, towerCommand } from '../support/tower-process.ts';
 
 const finished = async (args: string[], env: Record<string, string> = {}) => {
-  const command = towerCommand(args, { cwd: temporaryFolder(), env });
+  const command = towerCommand(args, { cwd: temporaryDirectory(), env });
   const [code] = (await once(command.child, 'exit')) as [number];
   return { code, output: command.output() };
 };
 
 describe('tower serve', () => {
   it('serves and labels the sample registry without settings, and stops cleanly on SIGTERM', async () => {
-    const tower = await servingTower(temporaryFolder());
+    const tower = await servingTower(temporaryDirectory());
     const models = await fetch(`${tower.url}/models`);
     expect(models.headers.get('x-data-source')).toBe('sample');
     expect(await models.json()).not.toEqual([]);
@@ -32,7 +32,7 @@ describe('tower serve', () => {
   it('finishes open requests before it stops', async () => {
     const fake = await fakeMlflow(smallRegistry());
     let release = () => {};
-    const tower = await servingTower(temporaryFolder(), { MLFLOW_TRACKING_URI: fake.url });
+    const tower = await servingTower(temporaryDirectory(), { MLFLOW_TRACKING_URI: fake.url });
     fake.hold = new Promise<void>((resolve) => {
       release = resolve;
     });
@@ -50,7 +50,7 @@ describe('tower serve', () => {
     const fake = await fakeMlflow(smallRegistry());
     fake.hold = new Promise(() => {});
     const tower = towerCommand(['serve', '--port', '0'], {
-      cwd: temporaryFolder(),
+      cwd: temporaryDirectory(),
       env: { MLFLOW_TRACKING_URI: fake.url },
     });
     while (fake.calls.length === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -61,13 +61,13 @@ describe('tower serve', () => {
 
   it('mirrors a server, caches the mirror in a file, and serves from it without MLflow', async () => {
     const fake = await fakeMlflow(smallRegistry());
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const env = { MLFLOW_TRACKING_URI: fake.url, MLFLOW_MAX_RETRIES: '0' };
-    const first = await servingTower(folder, env);
+    const first = await servingTower(directory, env);
     expect(await (await fetch(`${first.url}/models/all`)).json()).toHaveLength(5);
     await first.stop();
     await fake.close();
-    const second = await servingTower(folder, env);
+    const second = await servingTower(directory, env);
     expect(await (await fetch(`${second.url}/models/all`)).json()).toHaveLength(5);
     await second.stop();
   });
@@ -81,7 +81,7 @@ describe('tower serve', () => {
   });
 
   it('reports a port in use and an unreadable address in one line', async () => {
-    const tower = await servingTower(temporaryFolder());
+    const tower = await servingTower(temporaryDirectory());
     const busy = await finished(['serve', '--port', new URL(tower.url).port]);
     expect(busy.code).toBe(4);
     expect(busy.output).toMatch(/port \d+ on 127\.0\.0\.1 is in use; set another one with --port or API_PORT/);
@@ -102,12 +102,12 @@ describe('tower serve', () => {
   });
 
   it('reads .env, with precedence for the environment', async () => {
-    const folder = temporaryFolder();
-    writeFileSync(join(folder, '.env'), 'API_PORT=9001\nLOG_LEVEL=ERROR\n');
-    const command = towerCommand(['serve', '--config'], { cwd: folder, env: { LOG_LEVEL: 'DEBUG' } });
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory, '.env'), 'API_PORT=9001\nLOG_LEVEL=ERROR\n');
+    const command = towerCommand(['serve', '--config'], { cwd: directory, env: { LOG_LEVEL: 'DEBUG' } });
     await once(command.child, 'exit');
     expect(JSON.parse(command.output())).toMatchObject({ API_PORT: 9001, LOG_LEVEL: 'DEBUG' });
-    expect(existsSync(join(folder, 'data'))).toBe(false);
+    expect(existsSync(join(directory, 'data'))).toBe(false);
   });
 
   it('refuses to listen on other addresses without authentication unless confirmed', async () => {
@@ -117,7 +117,7 @@ describe('tower serve', () => {
       /^tower: API_HOST 0\.0\.0\.0 accepts .*AUTH_ENABLED=true .*ALLOW_UNAUTHENTICATED=true/,
     );
     for (const env of [{ AUTH_ENABLED: 'true' }, { ALLOW_UNAUTHENTICATED: 'true' }]) {
-      const open = await servingTower(temporaryFolder(), { API_HOST: '0.0.0.0', ...env });
+      const open = await servingTower(temporaryDirectory(), { API_HOST: '0.0.0.0', ...env });
       expect(open.output().includes('authentication is off')).toBe(!('AUTH_ENABLED' in env));
       await open.stop();
     }

@@ -8,7 +8,7 @@ import { createMirror } from '#services/registry/mirror/mirror.ts';
 import type { RegistrySource } from '#services/registry/sources/source.ts';
 import { start } from '../support/processes.ts';
 import { aliasTable } from '../support/sources.ts';
-import { keptLog, temporaryFolder } from '../support/tower.ts';
+import { keptLog, temporaryDirectory } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
 
 const soak = process.env['SOAK'] === '1';
@@ -24,8 +24,8 @@ const writer = (path: string) => `
   }`;
 
 it('SIGKILL during a cache write leaves a complete snapshot for the next start', async () => {
-  const folder = temporaryFolder();
-  const path = join(folder, 'registry.jsonl');
+  const directory = temporaryDirectory();
+  const path = join(directory, 'registry.jsonl');
   const random = seededRandom(11);
   const toy = { fingerprint: 'toy', label: 'toy', close: async () => undefined } as unknown as RegistrySource;
   const rounds = soak ? 200 : 20;
@@ -57,13 +57,13 @@ it('SIGKILL during a cache write leaves a complete snapshot for the next start',
     await mirror.stop();
   }
   // Later starts removed the temporary files of killed writers.
-  expect(readdirSync(folder).length).toBeLessThanOrEqual(2);
+  expect(readdirSync(directory).length).toBeLessThanOrEqual(2);
 }, 600_000);
 
 it('a monitored version acknowledged by 201 survives SIGKILL', async () => {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   for (const version of ['1', '2']) {
-    const tower = await servingTower(folder);
+    const tower = await servingTower(directory);
     const answer = await fetch(`${tower.url}/models/fraud-detector/${version}/monitor`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -72,7 +72,7 @@ it('a monitored version acknowledged by 201 survives SIGKILL', async () => {
     expect(answer.status).toBe(201);
     await tower.stop('SIGKILL');
   }
-  const tower = await servingTower(folder);
+  const tower = await servingTower(directory);
   const monitored = (await (await fetch(`${tower.url}/monitor`)).json()) as { model_version: string }[];
   expect(monitored.map((item) => item.model_version)).toEqual(['1', '2']);
   await tower.stop();

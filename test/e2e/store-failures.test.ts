@@ -8,19 +8,19 @@ import { openMetricStore } from '#store/open-store.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { start } from '../support/processes.ts';
 import { testNow } from '../support/sources.ts';
-import { type TestTower, temporaryFolder, testTower } from '../support/tower.ts';
+import { type TestTower, temporaryDirectory, testTower } from '../support/tower.ts';
 
 /** A small tmpfs; null if this user may not mount one. */
 function smallDisk(megabytes: number): string | null {
-  const folder = join(temporaryFolder(), 'disk');
-  mkdirSync(folder);
+  const directory = join(temporaryDirectory(), 'disk');
+  mkdirSync(directory);
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder], { stdio: 'pipe' });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', directory], { stdio: 'pipe' });
   } catch {
     return null;
   }
-  whenTestIsOver(() => execFileSync('umount', ['-l', folder]));
-  return folder;
+  whenTestIsOver(() => execFileSync('umount', ['-l', directory]));
+  return directory;
 }
 
 const begun = testNow();
@@ -36,13 +36,13 @@ const post = ({ app }: TestTower, from: number, count = 500) => {
 };
 const countOf = async ({ app }: TestTower) =>
   (await app.inject('/api/v1/analytics/metrics?limit=10000')).json<{ count: number }>().count;
-const sound = (folder: string, name: string) => {
-  const file = new DatabaseSync(join(folder, name), { readOnly: true });
+const sound = (directory: string, name: string) => {
+  const file = new DatabaseSync(join(directory, name), { readOnly: true });
   expect(file.prepare('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' });
   file.close();
 };
 
-describe('failures of the data folder', () => {
+describe('failures of the data directory', () => {
   it('reports a full disk, loses nothing acknowledged, and recovers when there is space', async ({ skip }) => {
     const data = smallDisk(3);
     if (data === null) {
@@ -81,7 +81,7 @@ describe('failures of the data folder', () => {
     file.close();
   });
 
-  it('reports a read-only folder at start', async ({ skip }) => {
+  it('reports a read-only directory at start', async ({ skip }) => {
     const data = smallDisk(3);
     if (data === null) {
       skip('mounting a disk takes root');
@@ -89,7 +89,7 @@ describe('failures of the data folder', () => {
     }
     execFileSync('mount', ['-o', 'remount,ro', data]);
     await expect(testTower({ DATA_DIRECTORY: data })).rejects.toThrow(
-      /^cannot (open|use|write) .*DATA_DIRECTORY must be a folder this user can write to/,
+      /^cannot (open|use|write) .*DATA_DIRECTORY must be a directory this user can write to/,
     );
   });
 
@@ -97,7 +97,7 @@ describe('failures of the data folder', () => {
     const first = await testTower();
     await first.services.registry.refresh();
     for (let from = 0; from < 5_000; from += 500) await post(first, from);
-    const data = join(first.folder, 'data');
+    const data = join(first.directory, 'data');
     await first.stop();
     const path = join(data, 'metrics.db');
     const file = openSync(path, 'r+');
@@ -115,12 +115,12 @@ describe('failures of the data folder', () => {
   });
 
   it('keeps every acknowledged point of two processes that write at once', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const ours = (path: string) => JSON.stringify(new URL(`../../${path}`, import.meta.url).href);
     const script = (k: number) => `
       import { openMetricStore } from ${ours('src/store/open-store.ts')};
       import { createRecorder } from ${ours('services/analytics/storage/recorder.ts')};
-      const store = await openMetricStore({ directory: ${JSON.stringify(folder)} });
+      const store = await openMetricStore({ directory: ${JSON.stringify(directory)} });
       const recorder = createRecorder({ store, maxSeries: 100 });
       for (let i = 0; i < 300; i += 1)
         await recorder.record([{ metric: 'm', resource: 'r' + (i % 3), labels: {}, at: 1e12 + i * 10 + ${k}, value: i }]);
@@ -128,7 +128,7 @@ describe('failures of the data folder', () => {
     const processes = [0, 1, 2].map((k) => start(process.execPath, ['--input-type=module', '-e', script(k)]));
     const codes = await Promise.all(processes.map(async ({ child }) => (await once(child, 'exit'))[0] as number));
     expect(codes, processes.map(({ output }) => output()).join('')).toEqual([0, 0, 0]);
-    const store = await openMetricStore({ directory: folder });
+    const store = await openMetricStore({ directory });
     whenTestIsOver(() => store.close());
     const db = await store.db();
     expect(

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { whenTestIsOver } from '../support/cleanup.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { discovery, kubeconfig } from './kubernetes-discovery.ts';
 import { type FakeObject, isSelected, type Json, merged } from './kubernetes-objects.ts';
 
@@ -235,7 +235,7 @@ export async function fakeKubernetes(options: { namespace?: string } = {}) {
   };
   whenTestIsOver(close);
   const { port } = server.address() as AddressInfo;
-  const file = join(temporaryFolder(), 'kubeconfig');
+  const file = join(temporaryDirectory(), 'kubeconfig');
   writeFileSync(file, kubeconfig(port, namespace));
   return {
     port,

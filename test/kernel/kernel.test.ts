@@ -10,7 +10,7 @@ import { parseTolerantJson, retryAfterMs } from '#kernel/http-client.ts';
 import { createReleaser } from '#kernel/lifecycle.ts';
 import { createLog, readable } from '#kernel/log.ts';
 import { normal, seededRandom } from '#kernel/rng.ts';
-import { keptLog, temporaryFolder } from '../support/tower.ts';
+import { keptLog, temporaryDirectory } from '../support/tower.ts';
 
 async function* chunks(...texts: string[]) {
   for (const text of texts) yield Buffer.from(text);
@@ -18,14 +18,14 @@ async function* chunks(...texts: string[]) {
 
 describe('writeAtomically', () => {
   it('writes and replaces files as a whole', async () => {
-    const path = join(temporaryFolder(), 'deep', 'file');
+    const path = join(temporaryDirectory(), 'deep', 'file');
     await writeAtomically(path, chunks('one ', 'two'));
     expect(readFileSync(path, 'utf8')).toBe('one two');
   });
 
   it('leaves the old file and no temporary file if writing fails', async () => {
-    const folder = temporaryFolder();
-    const path = join(folder, 'file');
+    const directory = temporaryDirectory();
+    const path = join(directory, 'file');
     writeFileSync(path, 'old');
     async function* broken() {
       yield Buffer.from('half');
@@ -33,17 +33,17 @@ describe('writeAtomically', () => {
     }
     await expect(writeAtomically(path, broken())).rejects.toThrow('disk is gone');
     expect(readFileSync(path, 'utf8')).toBe('old');
-    expect(readdirSync(folder)).toEqual(['file']);
+    expect(readdirSync(directory)).toEqual(['file']);
   });
 
   it('removes temporary files of dead processes only', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const host = hostname().replaceAll(/[^\w-]/g, '_');
     const dead = `file.${host}-4194999.tmp`;
     const alive = `file.${host}-${process.pid}.tmp`;
-    for (const name of [dead, alive, 'file.other-host-1.tmp', 'file']) writeFileSync(join(folder, name), '');
-    await removeLeftovers(join(folder, 'file'));
-    expect(readdirSync(folder).sort()).toEqual([alive, 'file', 'file.other-host-1.tmp'].sort());
+    for (const name of [dead, alive, 'file.other-host-1.tmp', 'file']) writeFileSync(join(directory, name), '');
+    await removeLeftovers(join(directory, 'file'));
+    expect(readdirSync(directory).sort()).toEqual([alive, 'file', 'file.other-host-1.tmp'].sort());
   });
 });
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type MlflowServer, peerProgram, startMlflow } from '../support/mlflow-server.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
 
 type Event = { id: number; type: string; alias: string | null; after: unknown; name: string };
@@ -12,7 +12,7 @@ type Event = { id: number; type: string; alias: string | null; after: unknown; n
 /** A real MLflow that may call this machine, with one model of two versions. */
 describe('a change in a real MLflow', () => {
   const program = peerProgram('mlflow3', 'mlflow');
-  const folder = mkdtempSync(join(tmpdir(), 'tower-peer-'));
+  const directory = mkdtempSync(join(tmpdir(), 'tower-peer-'));
   let server: MlflowServer;
 
   const call = async (method: string, path: string, body: object) => {
@@ -28,7 +28,7 @@ describe('a change in a real MLflow', () => {
 
   beforeAll(async () => {
     if (!program) return;
-    server = await startMlflow(program, folder, `sqlite:///${join(folder, 'mlflow.db')}`, [], {
+    server = await startMlflow(program, directory, `sqlite:///${join(directory, 'mlflow.db')}`, [], {
       MLFLOW_WEBHOOK_ALLOWED_SCHEMES: 'http,https',
       MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS: 'true',
       MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY: randomBytes(32)
@@ -42,7 +42,7 @@ describe('a change in a real MLflow', () => {
   });
   afterAll(async () => {
     await server?.program.stop();
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   });
 
   /** Waits for the next event; returns it and the time since `since`. */
@@ -58,7 +58,7 @@ describe('a change in a real MLflow', () => {
 
   it.skipIf(!program)("is detected within a second, by MLflow's own webhook", async () => {
     const secret = 'a-shared-secret';
-    const tower = await servingTower(temporaryFolder(), {
+    const tower = await servingTower(temporaryDirectory(), {
       MLFLOW_TRACKING_URI: server.url,
       MLFLOW_WEBHOOK_SECRET: secret,
       RATE_LIMIT_PER_MINUTE: '100000',
@@ -94,7 +94,7 @@ describe('a change in a real MLflow', () => {
   });
 
   it.skipIf(!program)('is detected within one interval without a webhook', async () => {
-    const tower = await servingTower(temporaryFolder(), {
+    const tower = await servingTower(temporaryDirectory(), {
       MLFLOW_TRACKING_URI: server.url,
       CACHE_REFRESH_INTERVAL_MINUTES: '0.05',
       RATE_LIMIT_PER_MINUTE: '100000',
@@ -110,8 +110,8 @@ describe('a change in a real MLflow', () => {
   });
 
   it.skipIf(!program)('is detected in one of two registries while the other is down', async () => {
-    const other = await startMlflow(program ?? '', folder, `sqlite:///${join(folder, 'other.db')}`);
-    const tower = await servingTower(temporaryFolder(), {
+    const other = await startMlflow(program ?? '', directory, `sqlite:///${join(directory, 'other.db')}`);
+    const tower = await servingTower(temporaryDirectory(), {
       MLFLOW_TRACKING_URI: `prod=${server.url},lab=${other.url}`,
       CACHE_REFRESH_INTERVAL_MINUTES: '0.05',
       RATE_LIMIT_PER_MINUTE: '100000',

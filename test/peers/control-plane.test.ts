@@ -11,7 +11,7 @@ import { isControlPlaneThere } from '../support/control-plane.ts';
 import { running } from '../support/node-of-a-cluster.ts';
 import { workload } from '../support/real-shop.ts';
 import { sizedShop as shop } from '../support/sized-shop.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 
 /** The server with the permissions of deploy/, against a real API server and its controllers. */
 
@@ -140,7 +140,7 @@ describe.skipIf(!isControlPlaneThere())(
         await add({ apiVersion: 'v1', kind: 'LimitRange', metadata: { name: 'most' }, spec });
         return { ...quiet, errors: 0.2 };
       };
-      await expect(applying([quiet, worse])().run()).rejects.toThrow('the rollback failed so far');
+      await expect(applying([quiet, worse])().run()).rejects.toThrow('the rollback failed and is retried');
       expect((await pods()).map((pod) => pod.resources)).toEqual(expect.arrayContaining([wanted, former, former]));
       expect(await leases()).toBe('lease.coordination.k8s.io/control-tower-web');
       await kubectl(['delete', 'limitrange', 'most', '-n', 'shop']);
@@ -196,7 +196,7 @@ describe.skipIf(!isControlPlaneThere())(
       }
       expect(await told()).toEqual(after);
       // The same change as a patch of manifests in a repository.
-      const folder = temporaryFolder();
+      const directory = temporaryDirectory();
       const exported = async (what: string) => {
         const object = JSON.parse(await kubectl(['get', what, 'web', '-n', 'shop', '-o', 'json'])) as {
           metadata: object;
@@ -204,16 +204,16 @@ describe.skipIf(!isControlPlaneThere())(
         return { ...object, metadata: { name: 'web', namespace: 'shop' }, status: undefined };
       };
       writeFileSync(
-        join(folder, 'deployment.yaml'),
+        join(directory, 'deployment.yaml'),
         JSON.stringify({ ...workload('Deployment', 'web', 3), metadata: { name: 'web', namespace: 'shop' } }),
       );
-      writeFileSync(join(folder, 'hpa.yaml'), JSON.stringify(await exported('hpa')));
-      writeFileSync(join(folder, 'patch.yaml'), outputs.kustomize);
+      writeFileSync(join(directory, 'hpa.yaml'), JSON.stringify(await exported('hpa')));
+      writeFileSync(join(directory, 'patch.yaml'), outputs.kustomize);
       writeFileSync(
-        join(folder, 'kustomization.yaml'),
+        join(directory, 'kustomization.yaml'),
         JSON.stringify({ resources: ['deployment.yaml', 'hpa.yaml'], patches: [{ path: 'patch.yaml' }] }),
       );
-      const built = parseAllDocuments(await kubectl(['kustomize', folder])).map(
+      const built = parseAllDocuments(await kubectl(['kustomize', directory])).map(
         (each) => each.toJS() as { kind: string; spec: { replicas?: number; metrics?: object[]; template?: object } },
       );
       expect(built.find(({ kind }) => kind === 'Deployment')!.spec).toMatchObject({

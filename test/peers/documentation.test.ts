@@ -12,12 +12,12 @@ import { whenTestIsOver } from '../support/cleanup.ts';
 import { clusteredEnv } from '../support/cluster-series.ts';
 import { controlPlane, isControlPlaneThere } from '../support/control-plane.ts';
 import { countOfCommands, failureOfPage } from '../support/documentation.ts';
-import { experimentFolder } from '../support/experiments-by-command.ts';
+import { experimentDirectory } from '../support/experiments-by-command.ts';
 import { peerProgram, startMlflow } from '../support/mlflow-server.ts';
 import { postgresPrograms, startPostgres } from '../support/postgres-server.ts';
 import { freePort } from '../support/processes.ts';
 import { output, systemProgram } from '../support/programs.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -111,7 +111,7 @@ describe('the commands of the documentation', () => {
     const cluster = await fakeKubernetes();
     for (const [name, replicas] of Object.entries({ web: 2, loadgenerator: 1 }))
       cluster.workload('Deployment', name, replicas, []);
-    const { cwd, env } = await experimentFolder(cluster);
+    const { cwd, env } = await experimentDirectory(cluster);
     const { KUBERNETES_CONFIG, LOAD_TARGETS, PROMETHEUS_URL, ...more } = env;
     const replace = {
       'http://frontend.example.com': `http://127.0.0.1:${(await fakeBoutique()).port}`,
@@ -154,15 +154,19 @@ describe.skipIf(python === null || jq === null)('the examples', () => {
   const mlflow = peerProgram('mlflow3', 'mlflow');
 
   it('forecast a pandas series', async () => {
-    const tower = await servingTower(temporaryFolder());
+    const tower = await servingTower(temporaryDirectory());
     const env = ['-C', root, `TOWER_URL=${tower.url}`];
     const { code, text } = await output('env', [...env, python!, 'examples/python/forecast.py']);
     expect([code, text]).toEqual([0, expect.stringMatching(/value +lower +upper\n.*\n2026-11-02 00:00:00\+00:00 +\d/)]);
   });
 
   it('promote a version on GitHub Actions and GitLab that passes the gate', async () => {
-    const folder = temporaryFolder();
-    const { url: registry, program } = await startMlflow(mlflow!, folder, `sqlite:///${join(folder, 'mlflow.db')}`);
+    const directory = temporaryDirectory();
+    const { url: registry, program } = await startMlflow(
+      mlflow!,
+      directory,
+      `sqlite:///${join(directory, 'mlflow.db')}`,
+    );
     whenTestIsOver(() => program.stop());
     const call = (path: string, body: object) =>
       fetch(`${registry}/api/2.0/mlflow/${path}`, {
@@ -178,14 +182,14 @@ describe.skipIf(python === null || jq === null)('the examples', () => {
         source: 's3://models/x',
         tags: owner ? [{ key: 'owner', value: owner }] : [],
       });
-    const rules = join(folder, 'rules.json');
+    const rules = join(directory, 'rules.json');
     const env = { MLFLOW_TRACKING_URI: registry, GATE_RULES_FILE: rules };
     await output('sh', ['-c', `echo '{"rules":[{"owner":true}]}' > ${rules}`]);
-    const tower = await servingTower(temporaryFolder(), env);
+    const tower = await servingTower(temporaryDirectory(), env);
     const run = (script: string, version: string, model: string) =>
       output('env', [
         '-C',
-        folder,
+        directory,
         `TOWER_URL=${tower.url}`,
         `MLFLOW_TRACKING_URI=${registry}`,
         `MODEL=${model}`,
@@ -238,10 +242,10 @@ describe('deploy/compose.yaml', () => {
 
   it.skipIf(mlflow === null)('starts an MLflow that answers requests to its service name', async () => {
     const { services } = parse(readFileSync(compose, 'utf8')) as { services: { mlflow: { command: string[] } } };
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const flags = services.mlflow.command.filter((flag) => flag.startsWith('--allowed-hosts'));
     expect(flags).toHaveLength(1);
-    const { url, program } = await startMlflow(mlflow!, folder, `sqlite:///${join(folder, 'mlflow.db')}`, flags);
+    const { url, program } = await startMlflow(mlflow!, directory, `sqlite:///${join(directory, 'mlflow.db')}`, flags);
     whenTestIsOver(() => program.stop());
     const status = async (host: string) =>
       (await output('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', '-H', `Host: ${host}`, `${url}/version`]))

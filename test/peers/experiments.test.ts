@@ -5,7 +5,7 @@ import type { List, Workload } from '#services/acquisition/kubernetes/objects.ts
 import type { SizeAnswer } from '#services/rightsizing/schemas.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
 import { isControlPlaneThere } from '../support/control-plane.ts';
-import { begin, comparable, experimentFolder, jobOf, replicasThere } from '../support/experiments-by-command.ts';
+import { begin, comparable, experimentDirectory, jobOf, replicasThere } from '../support/experiments-by-command.ts';
 import { realShop, workload } from '../support/real-shop.ts';
 import { servingTower, towerCommand } from '../support/tower-process.ts';
 
@@ -22,7 +22,7 @@ async function fakeWorld() {
       replicas: Object.fromEntries(Object.keys(replicasThere).map((name) => [name, cluster.replicasOf(name)])),
       leases: cluster.leases().length,
     });
-  return { left, ...(await experimentFolder(cluster)) };
+  return { left, ...(await experimentDirectory(cluster)) };
 }
 
 /** Against a real API server and its controllers, with the permissions of deploy/. */
@@ -35,7 +35,7 @@ async function realWorld() {
     const replicas = Object.fromEntries(items.map(({ metadata, spec }) => [metadata.name, spec.replicas]));
     return { replicas, leases: (await leases()) === '' ? 0 : 1 };
   };
-  return { left, ...(await experimentFolder({ file, replicasOf: node.replicasOf })) };
+  return { left, ...(await experimentDirectory({ file, replicasOf: node.replicasOf })) };
 }
 
 /** Kills the instance repeatedly during the job, and waits for its end. */
@@ -107,7 +107,7 @@ describe('experiments in a cluster', () => {
         test_scenarios: ['visit'],
       },
     };
-    const { cwd, env } = await experimentFolder(cluster, { users, change: { training } });
+    const { cwd, env } = await experimentDirectory(cluster, { users, change: { training } });
     const { url } = await servingTower(cwd, env);
     const command = begin(cwd, url, 'web');
     expect(

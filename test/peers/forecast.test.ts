@@ -8,7 +8,7 @@ import type { LstmShape } from '#services/forecast/lstm/parameter-layout.ts';
 import { initialWeights, predictLstm } from '#services/forecast/lstm/train.ts';
 import { prophet } from '#services/forecast/members/prophet.ts';
 import { measureEpochs } from '../../bench/forecast/training.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { labelledWindows } from '../support/windows.ts';
 
 /** Runs a script with a peer's Python; in CI a missing peer is a failure. */
@@ -43,7 +43,7 @@ print(json.dumps({'outputs': out.flatten().tolist(), 'weights': [{'shape': list(
 
 type KerasSaid = { outputs: number[]; weights: { shape: number[]; values: number[] }[] };
 const askKeras = (weights: { shape: number[]; values: number[] }[] | null): KerasSaid => {
-  const file = join(temporaryFolder(), 'given.json');
+  const file = join(temporaryDirectory(), 'given.json');
   writeFileSync(file, JSON.stringify({ weights, windows }));
   return python('keras', kerasScript, file) as KerasSaid;
 };
@@ -82,7 +82,7 @@ future = model.make_future_dataframe(given['horizon'], freq=given['unit'], inclu
 print(json.dumps(model.predict(future)['yhat'].tolist()))`;
 
 const askProphet = (question: object): number[] => {
-  const file = join(temporaryFolder(), 'question.json');
+  const file = join(temporaryDirectory(), 'question.json');
   writeFileSync(file, JSON.stringify(question));
   return python('prophet', prophetScript, file) as number[];
 };

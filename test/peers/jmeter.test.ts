@@ -8,10 +8,10 @@ import { loadByJmeter, runJmeter } from '#services/acquisition/load/jmeter-run.t
 import { readScenario, type Scenario, scenarios } from '#services/acquisition/load/scenario.ts';
 import { fakeBoutique } from '../fakes/boutique.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
-import { begin, experimentFolder, replicasThere } from '../support/experiments-by-command.ts';
+import { begin, experimentDirectory, replicasThere } from '../support/experiments-by-command.ts';
 import { peerProgram } from '../support/mlflow-server.ts';
 import { receiver } from '../support/receiver.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { servingTower, towerCommand } from '../support/tower-process.ts';
 
 /** Runs our test plan by Apache JMeter as the server does. */
@@ -127,7 +127,7 @@ describe('Apache JMeter 5.6.3', () => {
 
   it.skipIf(!jar)('is run by the command line, which keeps its results next to the plan', async () => {
     const shop = await fakeBoutique();
-    const plan = join(temporaryFolder(), 'own.jmx');
+    const plan = join(temporaryDirectory(), 'own.jmx');
     const at = { users: 2, durationSeconds: 3, rampSeconds: 1, protocol: 'http' as const, host: '127.0.0.1' };
     writeFileSync(plan, jmeterPlan({ ...scenarios.browsing, think_seconds: [0, 0.05] }, { ...at, port: shop.port }));
     const env = { JMETER_HOME: dirname(dirname(jar!)) };
@@ -135,14 +135,14 @@ describe('Apache JMeter 5.6.3', () => {
     const { code, said } = await tower('run', '--plan', plan);
     const result = JSON.parse(said) as { total_requests: number; results: string };
     expect([code, result]).toMatchObject([0, { failed_requests: 0, results: plan.replace('.jmx', '.jtl') }]);
-    expect((await tower('judge', result.results)).said).toContain(`"total_requests": ${result.total_requests}`);
+    expect((await tower('evaluate', result.results)).said).toContain(`"total_requests": ${result.total_requests}`);
     const again = { code: 2, said: `tower: ${result.results} already exists; JMeter would append to it\n` };
     expect(await tower('run', '--plan', plan)).toEqual(again);
   });
 
   it.skipIf(!jar)('reports why a plan does not run', async () => {
-    const folder = temporaryFolder();
-    const [plan, results, log] = ['bad.jmx', 'bad.jtl', 'bad.log'].map((name) => join(folder, name)) as [
+    const directory = temporaryDirectory();
+    const [plan, results, log] = ['bad.jmx', 'bad.jtl', 'bad.log'].map((name) => join(directory, name)) as [
       string,
       string,
       string,
@@ -158,7 +158,7 @@ describe('Apache JMeter 5.6.3', () => {
     const cluster = await fakeKubernetes();
     for (const [name, replicas] of Object.entries(replicasThere))
       cluster.workload('Deployment', name, replicas, [{ name: 'server' }]);
-    const { cwd, env, data } = await experimentFolder(cluster, {
+    const { cwd, env, data } = await experimentDirectory(cluster, {
       users: [2],
       change: { load_generator: 'jmeter' },
     });
@@ -188,7 +188,7 @@ describe('Apache JMeter 5.6.3', () => {
     const shop = await fakeBoutique();
     const target = `http://127.0.0.1:${shop.port}`;
     const home = dirname(dirname(jar!));
-    const cwd = temporaryFolder();
+    const cwd = temporaryDirectory();
     const sent = () => shop.seen['GET /product/{id}'] ?? 0;
     const begun = async (url: string) => {
       const before = sent();

@@ -21,8 +21,9 @@ const stores = [
 
 describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangling }) => {
   const program = peerProgram(peer, 'mlflow');
-  const folder = mkdtempSync(join(tmpdir(), 'tower-peer-'));
-  const fileUri = store === 'sqlite' ? `sqlite:///${join(folder, 'mlflow.db')}` : `file://${join(folder, 'mlruns')}`;
+  const directory = mkdtempSync(join(tmpdir(), 'tower-peer-'));
+  const fileUri =
+    store === 'sqlite' ? `sqlite:///${join(directory, 'mlflow.db')}` : `file://${join(directory, 'mlruns')}`;
   let server: MlflowServer;
   let seeded: Seeded;
   let rest: RegistrySource;
@@ -32,7 +33,7 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
 
   beforeAll(async () => {
     if (!program) return;
-    server = await startMlflow(program, folder, store === 'sqlite' ? fileUri : join(folder, 'mlruns'));
+    server = await startMlflow(program, directory, store === 'sqlite' ? fileUri : join(directory, 'mlruns'));
     seeded = await seedMlflow(server.url);
     rest = openFor(server.url);
     file = openFor(fileUri);
@@ -43,7 +44,7 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
     await rest?.close();
     await file?.close();
     await server?.program.stop();
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   });
 
   it.skipIf(!program)('has the same snapshot by REST and from the store', () => {

@@ -4,20 +4,23 @@ import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { freePort, start, untilAnswers } from '../support/processes.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
 /** The path of a Node of this major version, from the registry. */
 const nodeOf = (major: number): string =>
-  execFileSync('npx', ['-y', '-p', `node@${major}`, '-c', 'which node'], { cwd: temporaryFolder(), encoding: 'utf8' })
+  execFileSync('npx', ['-y', '-p', `node@${major}`, '-c', 'which node'], {
+    cwd: temporaryDirectory(),
+    encoding: 'utf8',
+  })
     .trim()
     .split('\n')
     .at(-1)!;
 
 describe('the package', () => {
   it('installs globally from npm pack, has no tests in it, and serves on Node 22 and 24', async () => {
-    const [packed, prefix] = [temporaryFolder(), temporaryFolder()];
+    const [packed, prefix] = [temporaryDirectory(), temporaryDirectory()];
     execFileSync('npm', ['pack', '--silent', '--pack-destination', packed], { cwd: root, stdio: 'pipe' });
     const [archive = ''] = readdirSync(packed);
     const list = execFileSync('tar', ['tzf', join(packed, archive)], { encoding: 'utf8' });
@@ -28,7 +31,7 @@ describe('the package', () => {
     for (const major of [22, 24]) {
       const url = `http://127.0.0.1:${await freePort()}`;
       const server = start(nodeOf(major), [join(prefix, 'bin/tower'), 'serve', '--port', new URL(url).port], {
-        cwd: temporaryFolder(),
+        cwd: temporaryDirectory(),
       });
       whenTestIsOver(() => server.stop('SIGKILL'));
       await untilAnswers(`${url}/readyz`, server, 30_000);

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { PointsAnswer, SeriesList } from '#services/analytics/schemas.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { freePort, start, untilAnswers } from '../support/processes.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
 
 const program = '/usr/bin/prometheus';
@@ -18,13 +18,13 @@ const json = async <T>(url: string): Promise<T> => (await (await fetch(url)).jso
 
 /** A real Prometheus that scrapes an instance every second and writes the samples back to it. */
 async function writingPrometheus() {
-  const folder = temporaryFolder();
-  const tower = await servingTower(folder, {
+  const directory = temporaryDirectory();
+  const tower = await servingTower(directory, {
     RATE_LIMIT_PER_MINUTE: '100000',
     RATE_LIMIT_METRICS_PER_MINUTE: '100000',
   });
   const port = await freePort();
-  const config = join(folder, 'prometheus.yml');
+  const config = join(directory, 'prometheus.yml');
   writeFileSync(
     config,
     JSON.stringify({
@@ -37,10 +37,10 @@ async function writingPrometheus() {
     program,
     [
       `--config.file=${config}`,
-      `--storage.tsdb.path=${join(folder, 'tsdb')}`,
+      `--storage.tsdb.path=${join(directory, 'tsdb')}`,
       `--web.listen-address=127.0.0.1:${port}`,
     ],
-    { cwd: folder },
+    { cwd: directory },
   );
   whenTestIsOver(() => started.stop('SIGKILL'));
   const url = `http://127.0.0.1:${port}`;

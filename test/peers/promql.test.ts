@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '#kernel/rng.ts';
 import { freePort, start, untilAnswers } from '../support/processes.ts';
 import { complianceQueries } from '../support/promql-queries.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
 
 const [program, promtool] = ['/usr/bin/prometheus', '/usr/bin/promtool'];
@@ -74,7 +74,7 @@ type World = { tower: string; oracle: string; from: number };
 
 /** The same hour in Prometheus as blocks, and pushed to an instance as text. */
 async function sameHour(): Promise<World> {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   const end = Math.floor(Date.now() / 60_000) * 60 - 600;
   const from = end - 1500;
   const lines = demo().flatMap(([series, value]) =>
@@ -83,21 +83,21 @@ async function sameHour(): Promise<World> {
     ),
   );
   // Samples of a metric must be contiguous in OpenMetrics, ordered by series.
-  const openMetrics = join(folder, 'demo.om');
+  const openMetrics = join(directory, 'demo.om');
   writeFileSync(openMetrics, `${lines.map(([series, value, at]) => `${series} ${value} ${at}`).join('\n')}\n# EOF\n`);
-  const blocks = join(folder, 'tsdb');
+  const blocks = join(directory, 'tsdb');
   execFileSync(promtool, ['tsdb', 'create-blocks-from', 'openmetrics', openMetrics, blocks], { stdio: 'ignore' });
-  const config = join(folder, 'prometheus.yml');
+  const config = join(directory, 'prometheus.yml');
   writeFileSync(config, '{}');
   const port = await freePort();
   const started = start(
     program,
     [`--config.file=${config}`, `--storage.tsdb.path=${blocks}`, `--web.listen-address=127.0.0.1:${port}`],
-    { cwd: folder },
+    { cwd: directory },
   );
   await untilAnswers(`http://127.0.0.1:${port}/-/ready`, started, 20_000);
   const oracle = `http://127.0.0.1:${port}`;
-  const ours = await servingTower(folder, { BODY_LIMIT_BYTES: '33554432', RATE_LIMIT_PER_MINUTE: '1000000' });
+  const ours = await servingTower(directory, { BODY_LIMIT_BYTES: '33554432', RATE_LIMIT_PER_MINUTE: '1000000' });
   const tower = `${ours.url}/prometheus`;
   const pushed = await fetch(`${tower}/api/v1/import/prometheus`, {
     method: 'POST',

@@ -12,7 +12,7 @@ import type { SizeAnswer } from '#services/rightsizing/schemas.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { clusterSeries, exposition, prometheusOver } from '../support/cluster-series.ts';
 import { freePort, start, untilAnswers } from '../support/processes.ts';
-import { temporaryFolder, testTower } from '../support/tower.ts';
+import { temporaryDirectory, testTower } from '../support/tower.ts';
 
 const [program, victoria] = ['/usr/bin/prometheus', resolve('.peers/victoriametrics/victoria-metrics')] as const;
 const [isThere, isVictoriaThere] = [program, victoria].map((each) => {
@@ -21,10 +21,10 @@ const [isThere, isVictoriaThere] = [program, victoria].map((each) => {
   return there;
 });
 
-/** A real Prometheus over a folder of blocks, which also scrapes the targets. */
-async function prometheus(folder: string, targets: string[]): Promise<string> {
+/** A real Prometheus over a directory of blocks, which also scrapes the targets. */
+async function prometheus(directory: string, targets: string[]): Promise<string> {
   const port = await freePort();
-  const config = join(folder, 'prometheus.yml');
+  const config = join(directory, 'prometheus.yml');
   const scrape = {
     job_name: 'kubelet',
     metrics_path: '/metrics/cadvisor',
@@ -40,11 +40,11 @@ async function prometheus(folder: string, targets: string[]): Promise<string> {
   );
   const args = [
     `--config.file=${config}`,
-    `--storage.tsdb.path=${join(folder, 'tsdb')}`,
+    `--storage.tsdb.path=${join(directory, 'tsdb')}`,
     '--storage.tsdb.retention.time=60d',
     `--web.listen-address=127.0.0.1:${port}`,
   ];
-  const started = start(program, args, { cwd: folder });
+  const started = start(program, args, { cwd: directory });
   whenTestIsOver(() => started.stop('SIGKILL'));
   const url = `http://127.0.0.1:${port}`;
   await untilAnswers(`${url}/-/ready`, started, 20_000);
@@ -54,14 +54,14 @@ async function prometheus(folder: string, targets: string[]): Promise<string> {
 describe.skipIf(!isThere)('a real Prometheus', () => {
   it('gives the same recommendation as the fake server', async () => {
     const { now, clock, series } = eightDays();
-    const folder = temporaryFolder();
-    writeFileSync(join(folder, 'cluster.om'), exposition(series, true));
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory, 'cluster.om'), exposition(series, true));
     execFileSync(
       'promtool',
-      ['tsdb', 'create-blocks-from', 'openmetrics', join(folder, 'cluster.om'), join(folder, 'tsdb')],
+      ['tsdb', 'create-blocks-from', 'openmetrics', join(directory, 'cluster.om'), join(directory, 'tsdb')],
       { stdio: 'pipe' },
     );
-    const real = await asked(await prometheus(folder, []), clock);
+    const real = await asked(await prometheus(directory, []), clock);
     const fake = await asked(await prometheusOver(series, now), clock);
     expect(real.connection.version).toMatch(/^\d+\.\d+/);
     expect(real.recommended.status).toBe('success');
@@ -70,7 +70,7 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
   });
 
   it('accepts every query of every preset and mesh, also for one of several clusters', async () => {
-    expect(await refusedBy(await prometheus(temporaryFolder(), []))).toEqual([]);
+    expect(await refusedBy(await prometheus(temporaryDirectory(), []))).toEqual([]);
   });
 
   it('has the usage of an exporter that replays a trace, with gaps where it was down', {
@@ -95,7 +95,7 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
       exporter.listen(0, '127.0.0.1', resolve);
     });
     whenTestIsOver(() => void exporter.close());
-    const url = await prometheus(temporaryFolder(), [`127.0.0.1:${(exporter.address() as AddressInfo).port}`]);
+    const url = await prometheus(temporaryDirectory(), [`127.0.0.1:${(exporter.address() as AddressInfo).port}`]);
     const { app } = await testTower({
       PROMETHEUS_URL: url,
       PROMETHEUS_PRESET: 'plain',
@@ -136,9 +136,9 @@ describe.skipIf(!isThere)('a real Prometheus', () => {
 describe.skipIf(!isVictoriaThere)('a real VictoriaMetrics', () => {
   it('accepts every query, and differs by at most 2 %', async () => {
     const { now, clock, series } = eightDays();
-    const [folder, port] = [temporaryFolder(), await freePort()];
-    const args = [`-storageDataPath=${folder}`, `-httpListenAddr=127.0.0.1:${port}`, '-retentionPeriod=60d'];
-    const started = start(victoria, args, { cwd: folder });
+    const [directory, port] = [temporaryDirectory(), await freePort()];
+    const args = [`-storageDataPath=${directory}`, `-httpListenAddr=127.0.0.1:${port}`, '-retentionPeriod=60d'];
+    const started = start(victoria, args, { cwd: directory });
     whenTestIsOver(() => started.stop('SIGKILL'));
     const url = `http://127.0.0.1:${port}`;
     await untilAnswers(`${url}/health`, started, 20_000);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { clusteredEnv } from '../support/cluster-series.ts';
 import { peerProgram } from '../support/mlflow-server.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
 
 /** Property tests of the whole OpenAPI document by a tool without knowledge of the implementation. */
@@ -11,8 +11,8 @@ describe('schemathesis', () => {
   const program = peerProgram('schemathesis', 'schemathesis');
 
   it.skipIf(!program)('finds no 5xx and no undocumented answer', async () => {
-    const folder = temporaryFolder();
-    const tower = await servingTower(folder, {
+    const directory = temporaryDirectory();
+    const tower = await servingTower(directory, {
       RATE_LIMIT_PER_MINUTE: '10000000',
       MLFLOW_WEBHOOK_SECRET: 'shared',
       LOG_LEVEL: 'ERROR',
@@ -40,7 +40,7 @@ describe('schemathesis', () => {
       'all',
       '--no-color',
     ];
-    const child = spawn(program ?? '', args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program ?? '', args, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
     let text = '';
     child.stdout.on('data', (chunk: Buffer) => (text += chunk));
     child.stderr.on('data', (chunk: Buffer) => (text += chunk));

@@ -4,13 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { packageVersion } from '#config/config.ts';
 import { output, systemProgram } from '../support/programs.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
 
 describe('Prometheus', () => {
   const promtool = systemProgram('/usr/bin/promtool');
   it.skipIf(!promtool)('accepts the metrics (promtool check metrics)', async () => {
-    const tower = await servingTower(temporaryFolder());
+    const tower = await servingTower(temporaryDirectory());
     await fetch(`${tower.url}/models`);
     await fetch(`${tower.url}/nowhere`);
     const page = await (await fetch(`${tower.url}/metrics`)).text();
@@ -23,7 +23,7 @@ describe('deploy/', () => {
   const promtool = systemProgram('/usr/bin/promtool');
   it.skipIf(!promtool)('has alert rules that promtool accepts', async () => {
     const text = readFileSync(new URL('../../deploy/monitoring/rules.yaml', import.meta.url), 'utf8');
-    const file = join(temporaryFolder(), 'rules.yml');
+    const file = join(temporaryDirectory(), 'rules.yml');
     writeFileSync(file, stringify((parse(text) as { spec: object }).spec));
     expect(await output(promtool ?? '', ['check', 'rules', file])).toMatchObject({
       code: 0,
@@ -35,8 +35,8 @@ describe('deploy/', () => {
   it.skipIf(!kubectl).each(['kubernetes', 'monitoring', 'in-cluster'])(
     'has manifests that kubectl can build: %s',
     async (part) => {
-      const folder = new URL(`../../deploy/${part}`, import.meta.url).pathname;
-      const { code, text } = await output(kubectl ?? '', ['kustomize', folder]);
+      const directory = new URL(`../../deploy/${part}`, import.meta.url).pathname;
+      const { code, text } = await output(kubectl ?? '', ['kustomize', directory]);
       expect([code, text]).toEqual([0, expect.stringContaining('kind: ')]);
       if (part === 'kubernetes') expect(text).toContain(`image: control-tower:${packageVersion()}`);
     },
@@ -58,7 +58,7 @@ describe('a browser', () => {
   const domOf = async (url: string) => {
     const args = [
       ...flags,
-      `--user-data-dir=${join(temporaryFolder(), 'profile')}`,
+      `--user-data-dir=${join(temporaryDirectory(), 'profile')}`,
       '--virtual-time-budget=15000',
       '--timeout=30000',
       '--dump-dom',
@@ -68,7 +68,7 @@ describe('a browser', () => {
   };
 
   it.skipIf(!chromium)('shows Swagger UI at /docs with every endpoint, without external resources', async () => {
-    const tower = await servingTower(temporaryFolder());
+    const tower = await servingTower(temporaryDirectory());
     const dom = await domOf(`${tower.url}/docs`);
     for (const text of [
       'Model versions in production',
@@ -81,7 +81,7 @@ describe('a browser', () => {
   });
 
   it.skipIf(!chromium)('shows ReDoc at /redoc', async () => {
-    const tower = await servingTower(temporaryFolder());
+    const tower = await servingTower(temporaryDirectory());
     const dom = await domOf(`${tower.url}/redoc`);
     expect(dom).toContain('Control Tower API');
     // Sections are rendered when scrolled to; the menu is there at once.

@@ -3,7 +3,7 @@ import { openStore } from '#store/open-store.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { type Started, start } from '../support/processes.ts';
 import { databaseOf } from '../support/stores.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 
 const kills = process.env['SOAK'] === '1' ? 20 : 2;
 const ours = (path: string) => JSON.stringify(new URL(`../../${path}`, import.meta.url).href);
@@ -34,7 +34,7 @@ const ticking = (databaseUrl: string, name: string) => `
   say('ready');`;
 
 it(`killing the leader of two instances ${kills} times leaves exactly one outcome per scheduled occurrence`, async () => {
-  const databaseUrl = (await databaseOf(temporaryFolder()))!;
+  const databaseUrl = (await databaseOf(temporaryDirectory()))!;
   let count = 0;
   const begin = async (): Promise<Started> => {
     const script = ticking(databaseUrl, `tower-${(count += 1)}`);

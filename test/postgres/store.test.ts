@@ -9,7 +9,7 @@ import { openMetricStore, openStore } from '#store/open-store.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { testNow } from '../support/sources.ts';
 import { databaseOf, roughHand } from '../support/stores.ts';
-import { temporaryFolder, testTower } from '../support/tower.ts';
+import { temporaryDirectory, testTower } from '../support/tower.ts';
 
 const key = 'k'.repeat(40);
 const watched = (name: string) => ({
@@ -36,19 +36,19 @@ async function command(env: Record<string, string>, ...args: string[]) {
   return { code, out: out.join('\n'), err: err.join('\n') };
 }
 
-const freshDatabase = async () => (await databaseOf(temporaryFolder()))!;
+const freshDatabase = async () => (await databaseOf(temporaryDirectory()))!;
 
 describe('a store in PostgreSQL', () => {
   it('is migrated once by concurrent instances, and refused if it has a newer schema', async () => {
-    const folder = temporaryFolder();
-    const databaseUrl = await databaseOf(folder);
-    const stores = await Promise.all(Array.from({ length: 5 }, () => openStore({ directory: folder, databaseUrl })));
+    const directory = temporaryDirectory();
+    const databaseUrl = await databaseOf(directory);
+    const stores = await Promise.all(Array.from({ length: 5 }, () => openStore({ directory, databaseUrl })));
     await Promise.all(stores.map((store) => store.close()));
-    const edit = await roughHand(folder);
+    const edit = await roughHand(directory);
     const current = String(migrations['tower.db'].length);
     expect(await edit('select part, version from schema_versions')).toEqual([{ part: 'tower.db', version: current }]);
     await edit('update schema_versions set version = 99');
-    await expect(openStore({ directory: folder, databaseUrl })).rejects.toThrow(
+    await expect(openStore({ directory, databaseUrl })).rejects.toThrow(
       /^postgres:\/\/127\.0\.0\.1:\d+\/t_\w+ has schema 99, /,
     );
   });
@@ -71,10 +71,10 @@ describe('a store in PostgreSQL', () => {
   });
 
   it('rolls back a transaction whose connection is lost, and recovers', async () => {
-    const folder = temporaryFolder();
-    const store = await openStore({ directory: folder, databaseUrl: await databaseOf(folder) });
+    const directory = temporaryDirectory();
+    const store = await openStore({ directory, databaseUrl: await databaseOf(directory) });
     whenTestIsOver(() => store.close());
-    const cut = await roughHand(folder);
+    const cut = await roughHand(directory);
     const db = await store.db();
     const half = db.transaction().execute(async (transaction) => {
       await transaction.insertInto('monitored_models').values(watched('half')).execute();
@@ -94,7 +94,7 @@ describe('a store in PostgreSQL', () => {
     const admin = new Client({ connectionString: inject('postgresUrl')! });
     await admin.connect();
     whenTestIsOver(() => admin.end());
-    const url = new URL((await databaseOf(join(tower.folder, 'data')))!);
+    const url = new URL((await databaseOf(join(tower.directory, 'data')))!);
     const name = url.pathname.slice(1);
     const cut = `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`;
     await admin.query(`alter database ${name} allow_connections false`);
@@ -115,7 +115,7 @@ describe('a store in PostgreSQL', () => {
   });
 
   it('replaces connections that stop responding', async () => {
-    const url = new URL((await databaseOf(temporaryFolder()))!);
+    const url = new URL((await databaseOf(temporaryDirectory()))!);
     const target = Number(url.port);
     const silent = new Set<Socket>();
     const open = new Set<Socket>();
@@ -142,9 +142,9 @@ describe('a store in PostgreSQL', () => {
   });
 
   it('ignores foreign messages in its notification channel', async () => {
-    const folder = temporaryFolder();
-    const place = { directory: folder, databaseUrl: await databaseOf(folder) };
-    const [store, other, hand] = [await openStore(place), await openStore(place), await roughHand(folder)];
+    const directory = temporaryDirectory();
+    const place = { directory, databaseUrl: await databaseOf(directory) };
+    const [store, other, hand] = [await openStore(place), await openStore(place), await roughHand(directory)];
     whenTestIsOver(async () => {
       await store.close();
       await other.close();
@@ -231,7 +231,7 @@ describe('tower store over PostgreSQL', () => {
     }));
     await services.analytics.record({ metrics });
     await services.webhooks.create({ url: 'https://example.com/hook' }, 'dana');
-    return { ...tower, databaseUrl: (await databaseOf(join(tower.folder, 'data')))! };
+    return { ...tower, databaseUrl: (await databaseOf(join(tower.directory, 'data')))! };
   }
 
   const told = async ({ services }: Awaited<ReturnType<typeof testTower>>) => ({
@@ -241,21 +241,25 @@ describe('tower store over PostgreSQL', () => {
     series: (await services.analytics.series({})).count,
   });
 
-  it('backs up into files, which restore into a folder and another database, sequences included', async () => {
+  it('backs up into files, which restore into a directory and another database, sequences included', async () => {
     const tower = await filled();
     const before = await told(tower);
     expect(before).toMatchObject({ keys: ['kept'], audit: { rows: 2, problem: null }, series: 120 });
     expect(before.points).toHaveLength(1200);
-    const copy = join(temporaryFolder(), 'copy');
-    const env = { DATABASE_URL: tower.databaseUrl, TOWER_SECRET_KEY: key, DATA_DIRECTORY: join(tower.folder, 'data') };
+    const copy = join(temporaryDirectory(), 'copy');
+    const env = {
+      DATABASE_URL: tower.databaseUrl,
+      TOWER_SECRET_KEY: key,
+      DATA_DIRECTORY: join(tower.directory, 'data'),
+    };
     expect((await command(env, 'store', 'backup', copy)).out).toMatch(
       /^FILE +BYTES\ntower\.db +\d+\nmetrics\.db +\d+\n/,
     );
     expect(readdirSync(copy).sort()).toEqual(['backup.json', 'metrics.db', 'tower.db']);
 
-    const [folder, elsewhere] = [join(temporaryFolder(), 'data'), temporaryFolder()];
-    expect((await command({ DATA_DIRECTORY: folder }, 'store', 'restore', copy)).code).toBe(0);
-    expect(existsSync(join(folder, 'tower.db'))).toBe(true);
+    const [directory, elsewhere] = [join(temporaryDirectory(), 'data'), temporaryDirectory()];
+    expect((await command({ DATA_DIRECTORY: directory }, 'store', 'restore', copy)).code).toBe(0);
+    expect(existsSync(join(directory, 'tower.db'))).toBe(true);
     const other = { ...env, DATABASE_URL: (await databaseOf(elsewhere))!, DATA_DIRECTORY: elsewhere };
     const { code, out, err } = await command(other, 'store', 'restore', copy);
     expect({ code, err }).toEqual({ code: 0, err: '' });
@@ -269,9 +273,9 @@ describe('tower store over PostgreSQL', () => {
     expect(ids).toEqual([{ id: 121, n: 121 }]);
 
     // An embedded store moves to PostgreSQL by the same two commands.
-    const again = join(temporaryFolder(), 'again');
-    await command({ DATA_DIRECTORY: folder }, 'store', 'backup', again);
-    const third = temporaryFolder();
+    const again = join(temporaryDirectory(), 'again');
+    await command({ DATA_DIRECTORY: directory }, 'store', 'backup', again);
+    const third = temporaryDirectory();
     const into = { ...env, DATABASE_URL: (await databaseOf(third))!, DATA_DIRECTORY: third };
     expect((await command(into, 'store', 'restore', again)).code).toBe(0);
     expect(await told(await testTower({ DATA_DIRECTORY: third }))).toEqual(before);

@@ -4,7 +4,7 @@ import { fakeMlflow } from '../fakes/mlflow.ts';
 import { smallRegistry } from '../fakes/small-registry.ts';
 import { receiver } from '../support/receiver.ts';
 import { databaseOf } from '../support/stores.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 import { servingTower } from '../support/tower-process.ts';
 
 const kills = process.env['SOAK'] === '1' ? 20 : 2;
@@ -30,8 +30,8 @@ async function towersOver(more: Record<string, string> = {}) {
     dna['aliases'] = [{ alias: 'count', version: String(value) }];
   };
   setAlias(0);
-  const [fake, there, folder] = [await fakeMlflow(registry), await receiver(), temporaryFolder()];
-  const databaseUrl = (await databaseOf(folder))!;
+  const [fake, there, directory] = [await fakeMlflow(registry), await receiver(), temporaryDirectory()];
+  const databaseUrl = (await databaseOf(directory))!;
   const env = {
     MLFLOW_TRACKING_URI: fake.url,
     DATABASE_URL: databaseUrl,
@@ -43,7 +43,8 @@ async function towersOver(more: Record<string, string> = {}) {
     ...more,
   };
   let count = 0;
-  const begin = () => servingTower(temporaryFolder(), { ...env, DATA_DIRECTORY: join(folder, `data-${(count += 1)}`) });
+  const begin = () =>
+    servingTower(temporaryDirectory(), { ...env, DATA_DIRECTORY: join(directory, `data-${(count += 1)}`) });
   return { fake, there, setAlias, begin };
 }
 

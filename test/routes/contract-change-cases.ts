@@ -1,4 +1,4 @@
-/** `no streams`: streams end as soon as they begin; `hooked`: with a webhook and a delivery to it that is `{delivery}`; `clustered`: with a Prometheus and a cluster; `experimenting`: and a job that makes experiments there, `experimented`: cancelled by now; `no experiments`: their folder is a file; `applying` and `applied`: the same of a recommendation, `under load` and `loaded`: of a load test. */
+/** `no streams`: streams end as soon as they begin; `hooked`: with a webhook and a delivery to it that is `{delivery}`; `clustered`: with a Prometheus and a cluster; `experimenting`: and a job that makes experiments there, `experimented`: cancelled by now; `no experiments`: their directory is a file; `applying` and `applied`: the same of a recommendation, `under load` and `loaded`: of a load test. */
 export type World =
   | 'up'
   | 'down'

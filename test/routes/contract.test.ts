@@ -68,9 +68,9 @@ async function towerIn(world: World): Promise<InWorld> {
   // Another request occupies the only thread.
   if (world === 'impatient') tower.services.forecast.forecast(endless).catch(() => undefined);
   if (world === 'stuck file') {
-    const [file = ''] = readdirSync(join(tower.folder, 'cache'));
-    rmSync(join(tower.folder, 'cache', file));
-    mkdirSync(join(tower.folder, 'cache', file));
+    const [file = ''] = readdirSync(join(tower.directory, 'cache'));
+    rmSync(join(tower.directory, 'cache', file));
+    mkdirSync(join(tower.directory, 'cache', file));
   }
   if (world === 'down' || world === 'never read') {
     await fake.close();
@@ -82,7 +82,7 @@ async function towerIn(world: World): Promise<InWorld> {
   if (world === 'no streams') changes.stopStreams();
   if (world === 'busy streams') await (await changes.stream({}, undefined, new AbortController().signal)).next();
   if (world === 'no audit') {
-    const edit = await roughHand(join(tower.folder, 'data'));
+    const edit = await roughHand(join(tower.directory, 'data'));
     await edit('drop table audit');
   }
   const made =
@@ -104,16 +104,16 @@ const endless = ForecastRequest.parse({
 let modelText: string | undefined;
 
 /** Experiments of a service and its model; or the training job: running, or finished. */
-async function trained({ folder, services: { training } }: TestTower, world: World): Promise<string> {
+async function trained({ directory, services: { training } }: TestTower, world: World): Promise<string> {
   if (!['experiments', 'training', 'done training', 'trained', 'damaged model'].includes(world)) return randomUUID();
-  writeExperiments(join(folder, 'data', 'experiments'), 'cart');
-  const file = join(folder, 'data', 'models', modelFile('cart'));
+  writeExperiments(join(directory, 'data', 'experiments'), 'cart');
+  const file = join(directory, 'data', 'models', modelFile('cart'));
   if (world === 'trained' || world === 'damaged model') {
     // Trained once for all tests.
     if (modelText === undefined)
       await readToEnd(training.jobs.events((await training.train('cart', { epochs: 1 })).id, never));
     modelText ??= readFileSync(file, 'utf8');
-    mkdirSync(join(folder, 'data', 'models'), { recursive: true });
+    mkdirSync(join(directory, 'data', 'models'), { recursive: true });
     writeFileSync(file, world === 'trained' ? modelText : '{}');
   }
   if (world !== 'training' && world !== 'done training') return randomUUID();

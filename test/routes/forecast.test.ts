@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { readCsv } from '#kernel/csv.ts';
 import type { BacktestAnswer, ForecastAnswer } from '#services/forecast/schemas.ts';
 import { cliOver } from '../support/cli.ts';
-import { temporaryFolder, testTower } from '../support/tower.ts';
+import { temporaryDirectory, testTower } from '../support/tower.ts';
 
 afterEach(() => {
   process.exitCode = 0;
@@ -71,7 +71,7 @@ it('has correct times before 1970', async () => {
 
 describe('tower forecast', () => {
   const csv = (text: string): string => {
-    const file = join(mkdtempSync(join(temporaryFolder(), 'csv-')), 'load.csv');
+    const file = join(mkdtempSync(join(temporaryDirectory(), 'csv-')), 'load.csv');
     writeFileSync(file, text);
     return file;
   };

@@ -154,10 +154,10 @@ describe('while MLflow is down', () => {
   });
 
   it('a restart serves the cache file', async () => {
-    const { services, fake, folder, clock } = await composeInstance();
+    const { services, fake, directory, clock } = await composeInstance();
     await services.registry.refresh();
     await fake.close();
-    const second = await testTower({ MLFLOW_TRACKING_URI: fake.url, CACHE_DIRECTORY: `${folder}/cache` }, { clock });
+    const second = await testTower({ MLFLOW_TRACKING_URI: fake.url, CACHE_DIRECTORY: `${directory}/cache` }, { clock });
     const health = (await second.app.inject('/health')).json<object>();
     expect(health).toMatchObject({ status: 'healthy', mlflow_connection: 'connecting', models_count: 5 });
     expect((await second.app.inject('/models')).json()).toHaveLength(2);

@@ -51,7 +51,7 @@ describe('settings that change answers', () => {
 
 describe('monitored versions', () => {
   it('survive a restart, and remain removable after MLflow deletes them', async () => {
-    const { app, folder, fake, services } = await composeInstance();
+    const { app, directory, fake, services } = await composeInstance();
     await app.inject({
       method: 'POST',
       url: '/models/DNA/2/monitor',
@@ -59,7 +59,7 @@ describe('monitored versions', () => {
     });
     fake.registry.versions = fake.registry.versions.filter((item) => item['version'] !== '2');
     await services.registry.refresh();
-    const again = await testTower({ MLFLOW_TRACKING_URI: fake.url, DATA_DIRECTORY: `${folder}/data` });
+    const again = await testTower({ MLFLOW_TRACKING_URI: fake.url, DATA_DIRECTORY: `${directory}/data` });
     expect((await again.app.inject('/monitor')).json()).toMatchObject([
       { model_name: 'DNA', model_version: '2', in_registry: null },
     ]);
@@ -81,7 +81,7 @@ describe('monitored versions', () => {
     });
     expect((await sample.app.inject('/monitor')).json()).toHaveLength(1);
     const fake = await fakeMlflow(smallRegistry());
-    const real = await testTower({ MLFLOW_TRACKING_URI: fake.url, DATA_DIRECTORY: `${sample.folder}/data` });
+    const real = await testTower({ MLFLOW_TRACKING_URI: fake.url, DATA_DIRECTORY: `${sample.directory}/data` });
     await real.services.registry.refresh();
     expect((await real.app.inject('/monitor')).json()).toEqual([]);
   });

@@ -23,7 +23,7 @@ type Job = {
 
 async function trainingTower(env: Record<string, string> = {}) {
   const tower = await testTower({ FORECAST_WORKERS: '1', ...env });
-  writeExperiments(join(tower.folder, 'data', 'experiments'), 'cart');
+  writeExperiments(join(tower.directory, 'data', 'experiments'), 'cart');
   const train = async (payload: object = {}) =>
     (await tower.app.inject({ method: 'POST', url: '/api/v1/services/cart/train', payload })).json<Job>();
   const events = async (id: string) => (await tower.app.inject(`/api/v1/forecast/jobs/${id}/events`)).body;
@@ -89,7 +89,7 @@ describe('training jobs', () => {
     const frames = first.services.training.jobs.events(id, new AbortController().signal);
     for await (const frame of frames) if (frame.includes('"epoch"')) break;
     await first.stop();
-    const next = await testTower({ DATA_DIRECTORY: join(first.folder, 'data') });
+    const next = await testTower({ DATA_DIRECTORY: join(first.directory, 'data') });
     expect(await next.services.training.jobs.get(id)).toMatchObject({ status: 'queued', attempts: 1, progress: null });
     next.startJobs();
     for await (const frame of next.services.training.jobs.events(id, new AbortController().signal))
@@ -111,7 +111,7 @@ describe('training jobs', () => {
 
 describe('evaluation', () => {
   it('uses experiments not used for training, and retrains after decay', async () => {
-    const { app, train, events, folder } = await trainingTower();
+    const { app, train, events, directory } = await trainingTower();
     await events((await train()).id);
     const evaluate = async () =>
       (
@@ -133,7 +133,7 @@ describe('evaluation', () => {
       'fused',
     ]);
     // The new data follows the load far less.
-    writeExperiments(join(folder, 'data', 'experiments'), 'cart', { count: 20, seed: 5, disorder: 0.02 });
+    writeExperiments(join(directory, 'data', 'experiments'), 'cart', { count: 20, seed: 5, disorder: 0.02 });
     const second = await evaluate();
     expect(second).toMatchObject({
       decayed: true,
@@ -147,9 +147,9 @@ describe('evaluation', () => {
 
 describe('tower train', () => {
   it('trains, evaluates and lists', async () => {
-    const { tower, folder } = await cliOver();
+    const { tower, directory } = await cliOver();
     expect((await tower('train', 'list')).out).toBe('No trained models.');
-    writeExperiments(join(folder, 'data', 'experiments'), 'cart');
+    writeExperiments(join(directory, 'data', 'experiments'), 'cart');
     const trained = await tower('train', 'models', '--service', 'cart', '--epochs', '2');
     expect(trained.err).toBe('');
     expect(trained.out).toMatch(/^status +succeeded$/m);

@@ -4,7 +4,7 @@ import type { QueuedJob, Work } from '#store/queue-job.ts';
 import type { Store } from '#store/store.ts';
 import { handClock } from '../support/sources.ts';
 import { roughHand, storeIn } from '../support/stores.ts';
-import { keptLog, temporaryFolder } from '../support/tower.ts';
+import { keptLog, temporaryDirectory } from '../support/tower.ts';
 
 const never = new AbortController().signal;
 
@@ -38,12 +38,12 @@ function held() {
 }
 
 /** Simulates a worker that stopped renewing. */
-const silence = async (folder: string) =>
-  (await roughHand(folder))(`update job_queue set leased_until = 1 where state = 'running'`);
+const silence = async (directory: string) =>
+  (await roughHand(directory))(`update job_queue set leased_until = 1 where state = 'running'`);
 
 describe('the job queue', () => {
   it('runs jobs, reports progress, and keeps the outcome', async () => {
-    const { queue, add, until } = tower(storeIn(temporaryFolder()), 'a', async (job, { progress }) => {
+    const { queue, add, until } = tower(storeIn(temporaryDirectory()), 'a', async (job, { progress }) => {
       progress({ half: true });
       await Promise.resolve();
       return { of: job.payload };
@@ -68,7 +68,7 @@ describe('the job queue', () => {
   it('reports the last progress even right after another', async () => {
     const { work, end } = held();
     let say: (now: unknown) => void = () => undefined;
-    const { queue, add, until, clock } = tower(storeIn(temporaryFolder()), 'a', (job, run) => {
+    const { queue, add, until, clock } = tower(storeIn(temporaryDirectory()), 'a', (job, run) => {
       for (const step of [1, 2]) run.progress({ step });
       say = run.progress;
       return work(job, run);
@@ -87,7 +87,7 @@ describe('the job queue', () => {
 
   it('has one open job per subject, and one per key forever', async () => {
     const { work, end } = held();
-    const { add, until, queue } = tower(storeIn(temporaryFolder()), 'a', work);
+    const { add, until, queue } = tower(storeIn(temporaryDirectory()), 'a', work);
     const first = await add('cart', 'cart@noon');
     expect(await add('cart')).toMatchObject({ isNew: false, job: { id: first.job.id } });
     end(1);
@@ -104,7 +104,7 @@ describe('the job queue', () => {
   });
 
   it('keeps the reason of a failure', async () => {
-    const { add, until, text } = tower(storeIn(temporaryFolder()), 'a', async () => {
+    const { add, until, text } = tower(storeIn(temporaryDirectory()), 'a', async () => {
       throw new Error('secret detail');
     });
     const { job } = await add();
@@ -114,7 +114,7 @@ describe('the job queue', () => {
 
   it('cancels queued and running jobs', async () => {
     const { work, begun } = held();
-    const { add, queue, until } = tower(storeIn(temporaryFolder()), 'a', work);
+    const { add, queue, until } = tower(storeIn(temporaryDirectory()), 'a', work);
     const [one, two] = [await add('one'), await add('two')];
     await vi.waitFor(() => expect(begun).toHaveLength(1));
     await queue.cancel('work', two.job.id);
@@ -135,8 +135,8 @@ describe('the job queue', () => {
       if (isStopping()) throw signal.reason;
       return { undone: true };
     };
-    const folder = temporaryFolder();
-    const { add, queue, until } = tower(storeIn(folder), 'a', work);
+    const directory = temporaryDirectory();
+    const { add, queue, until } = tower(storeIn(directory), 'a', work);
     const { job } = await add('one');
     await until(job.id, 'running');
     await queue.cancel('work', job.id);
@@ -149,8 +149,8 @@ describe('the job queue', () => {
   });
 
   it('runs a job on one of several instances, and cancels it there', async () => {
-    const folder = temporaryFolder();
-    const store = storeIn(folder);
+    const directory = temporaryDirectory();
+    const store = storeIn(directory);
     const [first, second] = [held(), held()];
     const [a, b] = [tower(store, 'a', first.work), tower(store, 'b', second.work)];
     const jobs = await Promise.all(['p', 'q'].map(async (subject) => (await a.add(subject)).job));
@@ -164,13 +164,13 @@ describe('the job queue', () => {
   });
 
   it('gives a job that is not renewed to another instance, and keeps only its outcome', async () => {
-    const folder = temporaryFolder();
-    const store = storeIn(folder);
+    const directory = temporaryDirectory();
+    const store = storeIn(directory);
     const lost = held();
     const a = tower(store, 'a', lost.work);
     const { job } = await a.add();
     await vi.waitFor(() => expect(lost.begun).toHaveLength(1));
-    await silence(folder);
+    await silence(directory);
     const b = tower(store, 'b', async () => 'by b');
     await b.queue.step();
     expect(await b.until(job.id, 'succeeded')).toMatchObject({ worker: 'b', attempts: 2, result: '"by b"' });
@@ -180,14 +180,14 @@ describe('the job queue', () => {
   });
 
   it('fails a job whose workers died three times', async () => {
-    const folder = temporaryFolder();
-    const store = storeIn(folder);
+    const directory = temporaryDirectory();
+    const store = storeIn(directory);
     const { job } = await tower(store, 'none').add();
     for (const name of ['a', 'b', 'c']) {
       const dying = held();
       await tower(store, name, dying.work).queue.step();
       await vi.waitFor(() => expect(dying.begun).toHaveLength(1));
-      await silence(folder);
+      await silence(directory);
     }
     const last = tower(store, 'd', async () => 1);
     await last.queue.step();
@@ -195,7 +195,7 @@ describe('the job queue', () => {
   });
 
   it('requeues a running job at shutdown without counting a death', async () => {
-    const store = storeIn(temporaryFolder());
+    const store = storeIn(temporaryDirectory());
     const { work, begun } = held();
     const a = tower(store, 'a', work);
     const { job } = await a.add();
@@ -208,7 +208,7 @@ describe('the job queue', () => {
   });
 
   it('deletes finished jobs after their retention', async () => {
-    const store = storeIn(temporaryFolder());
+    const store = storeIn(temporaryDirectory());
     const a = tower(store, 'a', async () => 1);
     const { job } = await a.add('old');
     await a.until(job.id, 'succeeded');

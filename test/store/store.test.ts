@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import { openStore } from '#store/open-store.ts';
 import { start } from '../support/processes.ts';
-import { temporaryFolder } from '../support/tower.ts';
+import { temporaryDirectory } from '../support/tower.ts';
 
 const row = {
   registry: 'default',
@@ -19,31 +19,31 @@ const row = {
 
 describe('the store', () => {
   it('keeps data across restarts', async () => {
-    const folder = temporaryFolder();
-    const store = await openStore({ directory: folder });
+    const directory = temporaryDirectory();
+    const store = await openStore({ directory });
     await (await store.db()).insertInto('monitored_models').values(row).execute();
     await store.close();
-    const again = await openStore({ directory: folder });
+    const again = await openStore({ directory });
     expect(await (await again.db()).selectFrom('monitored_models').selectAll().execute()).toEqual([row]);
     await again.close();
   });
 
   it('is migrated once by concurrent processes', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const script = `import { openStore } from ${JSON.stringify(new URL('../../src/store/open-store.ts', import.meta.url).href)};
-      await (await openStore({ directory: ${JSON.stringify(folder)} })).close();`;
+      await (await openStore({ directory: ${JSON.stringify(directory)} })).close();`;
     const processes = Array.from({ length: 4 }, () => start(process.execPath, ['--input-type=module', '-e', script]));
     const codes = await Promise.all(processes.map(async (one) => (await once(one.child, 'exit'))[0] as number));
     expect(codes, processes.map((one) => one.output()).join('')).toEqual([0, 0, 0, 0]);
-    const store = await openStore({ directory: folder });
+    const store = await openStore({ directory });
     expect(await (await store.db()).selectFrom('monitored_models').selectAll().execute()).toEqual([]);
     await store.close();
   });
 
   it('syncs every commit to disk', async () => {
-    const folder = temporaryFolder();
-    const store = await openStore({ directory: folder });
-    const file = new DatabaseSync(join(folder, 'tower.db'));
+    const directory = temporaryDirectory();
+    const store = await openStore({ directory });
+    const file = new DatabaseSync(join(directory, 'tower.db'));
     expect(file.prepare('pragma journal_mode').get()).toEqual({ journal_mode: 'wal' });
     expect(file.prepare('pragma integrity_check').get()).toEqual({ integrity_check: 'ok' });
     file.close();
@@ -51,7 +51,7 @@ describe('the store', () => {
   });
 
   it('rolls back a failed transaction', async () => {
-    const store = await openStore({ directory: temporaryFolder() });
+    const store = await openStore({ directory: temporaryDirectory() });
     const failing = (await store.db()).transaction().execute(async (trx) => {
       await trx.insertInto('monitored_models').values(row).execute();
       await trx.insertInto('monitored_models').values(row).execute();
@@ -62,30 +62,28 @@ describe('the store', () => {
   });
 
   it('refuses a newer schema and says what to do', async () => {
-    const folder = temporaryFolder();
-    const file = new DatabaseSync(join(folder, 'tower.db'));
+    const directory = temporaryDirectory();
+    const file = new DatabaseSync(join(directory, 'tower.db'));
     file.exec('pragma user_version = 99');
     file.close();
-    await expect(openStore({ directory: folder })).rejects.toThrow(
+    await expect(openStore({ directory })).rejects.toThrow(
       /schema 99, written by a newer version; this version supports up to \d/,
     );
   });
 
-  it('reports a damaged file, or a folder that is a file', async () => {
-    const folder = temporaryFolder();
-    writeFileSync(join(folder, 'tower.db'), 'this is not a database, and it is longer than a header would be');
-    await expect(openStore({ directory: folder })).rejects.toThrow(/^cannot open .*tower\.db: file is not a database/);
-    await expect(openStore({ directory: join(folder, 'tower.db') })).rejects.toThrow(
-      /DATA_DIRECTORY must be a folder this user can write to/,
+  it('reports a damaged file, or a directory that is a file', async () => {
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory, 'tower.db'), 'this is not a database, and it is longer than a header would be');
+    await expect(openStore({ directory })).rejects.toThrow(/^cannot open .*tower\.db: file is not a database/);
+    await expect(openStore({ directory: join(directory, 'tower.db') })).rejects.toThrow(
+      /DATA_DIRECTORY must be a directory this user can write to/,
     );
   });
 
-  it.skipIf(process.getuid?.() === 0)('reports a folder that is not writable', async () => {
-    const folder = join(temporaryFolder(), 'locked');
-    mkdirSync(folder);
-    chmodSync(folder, 0o500);
-    await expect(openStore({ directory: folder })).rejects.toThrow(
-      /DATA_DIRECTORY must be a folder this user can write to/,
-    );
+  it.skipIf(process.getuid?.() === 0)('reports a directory that is not writable', async () => {
+    const directory = join(temporaryDirectory(), 'locked');
+    mkdirSync(directory);
+    chmodSync(directory, 0o500);
+    await expect(openStore({ directory })).rejects.toThrow(/DATA_DIRECTORY must be a directory this user can write to/);
   });
 });

@@ -8,7 +8,7 @@ import { testTower } from './tower.ts';
 /** An instance with a small fake MLflow that listens, and a CLI for it. */
 export async function cliOver(env: Record<string, string> = {}, overrides: Overrides = {}) {
   const fake = await fakeMlflow(smallRegistry());
-  const { app, services, folder } = await testTower({ MLFLOW_TRACKING_URI: fake.url, ...env }, overrides);
+  const { app, services, directory } = await testTower({ MLFLOW_TRACKING_URI: fake.url, ...env }, overrides);
   await services.registry.refresh();
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   const tower = async (...args: string[]) => towerWith({}, ...args);
@@ -38,5 +38,5 @@ export async function cliOver(env: Record<string, string> = {}, overrides: Overr
     };
     return { out, done, until };
   };
-  return { tower, context, towerWith, fake, app, services, folder };
+  return { tower, context, towerWith, fake, app, services, directory };
 }

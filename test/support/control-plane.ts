@@ -7,7 +7,7 @@ import { whenTestIsOver } from './cleanup.ts';
 import { runNode } from './node-of-a-cluster.ts';
 import { freePort, type Started, start } from './processes.ts';
 import { output, systemProgram } from './programs.ts';
-import { temporaryFolder } from './tower.ts';
+import { temporaryDirectory } from './tower.ts';
 
 const program = () => systemProgram(resolve('.peers/kubernetes/control-plane'));
 const kubectlProgram = () => systemProgram('/usr/bin/kubectl');
@@ -16,23 +16,23 @@ const kubectlProgram = () => systemProgram('/usr/bin/kubectl');
 export const isControlPlaneThere = (): boolean => program() !== null && kubectlProgram() !== null;
 
 /**
- * A real etcd, Kubernetes API server and controllers on the loopback, in their own folder. Nodes are simulated: no
+ * A real etcd, Kubernetes API server and controllers on the loopback, in their own directory. Nodes are simulated: no
  * container runs.
  */
 export async function controlPlane() {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   const [etcdPort, peerPort, port] = [await freePort(), await freePort(), await freePort()];
   const run = (part: string, flags: Record<string, string>): Started => {
     const started = start(program()!, [part, ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)], {
-      cwd: folder,
+      cwd: directory,
     });
     whenTestIsOver(() => started.stop('SIGKILL'));
     return started;
   };
   const keys = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  writeFileSync(join(folder, 'sa.pub'), keys.publicKey.export({ type: 'spki', format: 'pem' }));
-  writeFileSync(join(folder, 'sa.key'), keys.privateKey.export({ type: 'pkcs8', format: 'pem' }));
-  writeFileSync(join(folder, 'tokens.csv'), 'admin-token,admin,admin,"system:masters"\n');
+  writeFileSync(join(directory, 'sa.pub'), keys.publicKey.export({ type: 'spki', format: 'pem' }));
+  writeFileSync(join(directory, 'sa.key'), keys.privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  writeFileSync(join(directory, 'tokens.csv'), 'admin-token,admin,admin,"system:masters"\n');
   const [clients, peers] = [`http://127.0.0.1:${etcdPort}`, `http://127.0.0.1:${peerPort}`];
   run('etcd', {
     'data-dir': 'etcd',
@@ -55,10 +55,10 @@ export async function controlPlane() {
     'authorization-mode': 'RBAC',
     'service-cluster-ip-range': '10.0.0.0/24',
   });
-  await untilReady(`https://127.0.0.1:${port}/readyz`, join(folder, 'certificates/apiserver.crt'), server);
+  await untilReady(`https://127.0.0.1:${port}/readyz`, join(directory, 'certificates/apiserver.crt'), server);
   const fileFor = (name: string, token: string): string => {
-    const path = join(folder, `${name}.conf`);
-    writeFileSync(path, kubeconfig(port, readFileSync(join(folder, 'certificates/apiserver.crt')), token));
+    const path = join(directory, `${name}.conf`);
+    writeFileSync(path, kubeconfig(port, readFileSync(join(directory, 'certificates/apiserver.crt')), token));
     return path;
   };
   const admin = fileFor('admin', 'admin-token');
@@ -77,7 +77,7 @@ export async function controlPlane() {
   const node = runNode(client);
   whenTestIsOver(node.stop);
   const kubectl = async (args: string[], input = ''): Promise<string> => {
-    const all = ['--kubeconfig', admin, '--cache-dir', join(folder, 'cache'), ...args];
+    const all = ['--kubeconfig', admin, '--cache-dir', join(directory, 'cache'), ...args];
     const { code, text } = await output(kubectlProgram()!, all, input);
     if (code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${text}`);
     return text.trim();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 import { freePort } from './processes.ts';
-import { temporaryFolder } from './tower.ts';
+import { temporaryDirectory } from './tower.ts';
 
 /**
  * Runs the commands of a page of the documentation as a reader would. Fenced blocks and what is done with them:
@@ -43,7 +43,7 @@ type Options = {
   server?: string;
   /** Files that the reader has, by name. */
   files?: Record<string, string>;
-  /** Folders with programs that the page calls, before those of the PATH. */
+  /** Directories with programs that the page calls, before those of the PATH. */
   path?: string[];
 };
 
@@ -64,14 +64,14 @@ export async function failureOfPage(page: string, options: Options = {}): Promis
     info,
     text: Object.entries(replacements).reduce((changed, [from, to]) => changed.replaceAll(from, to), content),
   }));
-  const cwd = folderOfClone();
+  const cwd = directoryOfClone();
   for (const [name, content] of Object.entries(options.files ?? {})) writeFileSync(join(cwd, name), content);
   for (const { info, text: content } of blocks) {
     const file = info.find((word) => word.startsWith('file='))?.slice('file='.length);
     if (file !== undefined) writeFileSync(join(cwd, file), content);
   }
   const script = scriptOf(blocks);
-  const bin = folderOfPrograms();
+  const bin = directoryOfPrograms();
   const path = [bin, ...(options.path ?? []), process.env['PATH']].join(delimiter);
   const { TOWER_TOKEN: _token, ...inherited } = process.env;
   const env = {
@@ -153,16 +153,16 @@ function matches(printed: string, expected: string): boolean {
   return true;
 }
 
-/** A folder with the files that pages refer to. */
-function folderOfClone(): string {
-  const folder = temporaryFolder();
-  for (const name of ['examples', 'deploy', 'config']) symlinkSync(join(root, name), join(folder, name));
-  return folder;
+/** A directory with the files that pages refer to. */
+function directoryOfClone(): string {
+  const directory = temporaryDirectory();
+  for (const name of ['examples', 'deploy', 'config']) symlinkSync(join(root, name), join(directory, name));
+  return directory;
 }
 
-/** A folder with `tower`. */
-function folderOfPrograms(): string {
-  const bin = join(temporaryFolder(), 'bin');
+/** A directory with `tower`. */
+function directoryOfPrograms(): string {
+  const bin = join(temporaryDirectory(), 'bin');
   mkdirSync(bin);
   const tower = join(bin, 'tower');
   writeFileSync(tower, `#!/bin/sh\nexec "${process.execPath}" "${join(root, 'src/tower.ts')}" "$@"\n`);

@@ -7,7 +7,7 @@ import type { MetricPoint, Run } from '#services/registry/sources/source.ts';
 import { runRow, versionRow } from './rows.ts';
 import { aliasTable, handClock } from './sources.ts';
 import { storeIn } from './stores.ts';
-import { keptLog, temporaryFolder } from './tower.ts';
+import { keptLog, temporaryDirectory } from './tower.ts';
 
 /** Drift over four versions of one model, with metrics defined by the test. */
 const day = 86_400_000;
@@ -62,7 +62,7 @@ export function driftOver(given: Given = {}) {
   const { logged = [], runs = [], monitored = new Set(['model\n1']) } = given;
   const asked: unknown[] = [];
   const events: DriftEvent[] = [];
-  const store = storeIn(temporaryFolder());
+  const store = storeIn(temporaryDirectory());
   const reading = <T>(value: T) => ({ value, ageMs: 0, stale: false });
   const drift = createDrift({
     clock,

@@ -4,7 +4,7 @@ import { settings } from '#config/config.ts';
 /** The text of `.env.example`: every variable with its meaning and default, commented out. */
 export function envExample(): string {
   const lines = [
-    '# Copy to .env and take out the # before what you want to change. `tower serve --config` prints what is in force.',
+    '# Copy to .env and uncomment the settings to change. `tower serve --config` prints the effective settings.',
     '',
   ];
   for (const [name, schema] of Object.entries(settings.shape)) {

@@ -10,7 +10,7 @@ import { evaluateSamples } from '#services/acquisition/load/results.ts';
 import type { Queue } from '#store/queue.ts';
 import type { QueuedJob, Work } from '#store/queue-job.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
-import { temporaryFolder } from './tower.ts';
+import { temporaryDirectory } from './tower.ts';
 
 /** A clock that advances at once when something sleeps for less than the time limits. */
 export function fastClock({ real }: { real?: number } = {}) {
@@ -56,7 +56,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
   const fake = await fakeKubernetes();
   for (const name of ['web', 'cart']) fake.workload('Deployment', name, 2, [{ name: 'server' }]);
   fake.workload('Deployment', 'loadgenerator', 1, [{ name: 'main' }]);
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   let attempts = 0;
   const loads: { at: string; replicas: (number | undefined)[] }[] = [];
   const events: string[] = [];
@@ -91,7 +91,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
       queue,
       jmeter: null,
       audit: async () => undefined,
-      folder,
+      directory,
       clock,
       scrapeMs: 0,
       targets: ['http://shop', 'http://cart'],
@@ -167,6 +167,6 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
     return { run, said, calls: () => calls };
   };
   const files = () =>
-    Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
+    Object.fromEntries(readdirSync(directory).map((name) => [name, readFileSync(join(directory, name), 'utf8')]));
   return { fake, tower, loads, events, files };
 }

@@ -2,10 +2,10 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { simulatedQueries, simulatedShop } from '../fakes/simulated-shop.ts';
-import { temporaryFolder } from './tower.ts';
+import { temporaryDirectory } from './tower.ts';
 import { towerCommand } from './tower-process.ts';
 
-/** Experiments as a user makes them: an instance in a folder, a command, files. */
+/** Experiments as a user makes them: an instance in a directory, a command, files. */
 
 const think = 0.1;
 const config = (users: number[]) => ({
@@ -29,8 +29,8 @@ const config = (users: number[]) => ({
 
 export const replicasThere = { web: 2, cart: 1, loadgenerator: 1 };
 
-/** A folder for an instance, with a shop for experiments. */
-export async function experimentFolder(
+/** A directory for an instance, with a shop for experiments. */
+export async function experimentDirectory(
   cluster: { file: string; replicasOf(service: string): number | undefined },
   { users = [2, 8], change = {} }: { users?: number[]; change?: object } = {},
 ) {
@@ -38,7 +38,7 @@ export async function experimentFolder(
     cluster,
     users.map((each) => each / think),
   );
-  const cwd = temporaryFolder();
+  const cwd = temporaryDirectory();
   writeFileSync(join(cwd, 'experiments.yaml'), JSON.stringify({ ...config(users), ...change }));
   writeFileSync(
     join(cwd, 'queries.json'),
@@ -63,9 +63,9 @@ export async function experimentFolder(
     LOG_LEVEL: 'WARNING',
     RATE_LIMIT_PER_MINUTE: '100000',
   };
-  const folder = join(cwd, 'data', 'experiments');
+  const directory = join(cwd, 'data', 'experiments');
   const data = () =>
-    Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
+    Object.fromEntries(readdirSync(directory).map((name) => [name, readFileSync(join(directory, name), 'utf8')]));
   return { cwd, env, data };
 }
 

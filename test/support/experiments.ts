@@ -8,11 +8,11 @@ import { features } from '#services/forecast/training/experiments.ts';
  * the previous step, memory grows slowly.
  */
 export function writeExperiments(
-  folder: string,
+  directory: string,
   service: string,
   { count = 8, rows = 50, seed = 1, disorder = 0.0002, failed = 0 } = {},
 ): void {
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(directory, { recursive: true });
   const random = seededRandom(seed);
   for (let i = 0; i < count; i += 1) {
     const [replicas, users] = [1 + (i % 3), 10 * (1 + (i % 4))];
@@ -37,11 +37,11 @@ export function writeExperiments(
       ].join(',');
     });
     writeFileSync(
-      join(folder, `${id}.csv`),
+      join(directory, `${id}.csv`),
       `timestamp,experiment_id,service,${features.join(',')}\n${lines.join('\n')}\n`,
     );
     writeFileSync(
-      join(folder, `${id}.json`),
+      join(directory, `${id}.json`),
       JSON.stringify({
         experiment_id: id,
         load_test: { total_requests: 100, successful_requests: i < failed ? 10 : 100 },

@@ -5,12 +5,12 @@ import { aliasTable, handClock } from './sources.ts';
 import { storeIn } from './stores.ts';
 import { keptLog } from './tower.ts';
 
-/** Time of the last poll by folder: time continues from one process to the next. */
+/** Time of the last poll by directory: time continues from one process to the next. */
 const clocks = new Map<string, number>();
 
-/** A journal over a store in this folder, and the events it has made so far. */
-export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
-  const store = storeIn(folder);
+/** A journal over a store in this directory, and the events it has made so far. */
+export function journalIn(directory: string, more: Partial<JournalOptions> = {}) {
+  const store = storeIn(directory);
   const made: RegistryEvent[] = [];
   const { log, text } = keptLog();
   const journal = createJournal({
@@ -25,8 +25,8 @@ export function journalIn(folder: string, more: Partial<JournalOptions> = {}) {
   });
   /** Processes these rows, one minute later each time. */
   const look = async (rows: RegistryRows, names: ReadonlySet<string> | null = null): Promise<RegistryEvent[]> => {
-    const at = (clocks.get(folder) ?? Date.UTC(2026, 10, 20)) + 60_000;
-    clocks.set(folder, at);
+    const at = (clocks.get(directory) ?? Date.UTC(2026, 10, 20)) + 60_000;
+    clocks.set(directory, at);
     const before = made.length;
     await journal.record(await snapshotFrom(rows, at), { from: at, at, names });
     return made.slice(before);

@@ -2,12 +2,12 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { freePort, type Started, start, untilAnswers } from './processes.ts';
 
-/** Folder of the two MLflows that `.ci/run` installs, each in a virtual environment. */
-const peersFolder = resolve(process.env['PEERS_DIRECTORY'] ?? '.peers');
+/** Directory of the two MLflows that `.ci/run` installs, each in a virtual environment. */
+const peersDirectory = resolve(process.env['PEERS_DIRECTORY'] ?? '.peers');
 
 /** Path of a peer's program, or null if it is not installed (a failure in CI). */
 export function peerProgram(peer: string, program: string): string | null {
-  const path = join(peersFolder, peer, 'bin', program);
+  const path = join(peersDirectory, peer, 'bin', program);
   if (existsSync(path)) return path;
   if (process.env['CI']) throw new Error(`the peer ${peer} is missing (${path}); .ci/run installs it`);
   console.warn(`NOT TESTED against ${peer}: ${path} is not there; .ci/run shows how to install it`);
@@ -19,7 +19,7 @@ export type MlflowServer = { url: string; program: Started };
 /** Starts a real MLflow server over a store, on a free loopback port. */
 export async function startMlflow(
   program: string,
-  folder: string,
+  directory: string,
   backend: string,
   extra: string[] = [],
   more: Record<string, string> = {},
@@ -34,7 +34,7 @@ export async function startMlflow(
     '--backend-store-uri',
     backend,
     '--default-artifact-root',
-    join(folder, 'artifacts'),
+    join(directory, 'artifacts'),
     ...extra,
   ];
   const env = {
@@ -45,7 +45,7 @@ export async function startMlflow(
     GIT_PYTHON_REFRESH: 'quiet',
     ...more,
   };
-  const started = start(program, args, { cwd: folder, env });
+  const started = start(program, args, { cwd: directory, env });
   const url = `http://127.0.0.1:${port}`;
   await untilAnswers(`${url}/health`, started, 120_000);
   return { url, program: started };

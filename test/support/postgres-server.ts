@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { freePort, type Started, start } from './processes.ts';
 
-/** Debian's folders, newest last, or the folder of `postgres` on the PATH. */
+/** Debian's directories, newest last, or the directory of `postgres` on the PATH. */
 export function postgresPrograms(): string | null {
   const [newest] = globSync('/usr/lib/postgresql/*/bin/postgres').sort().toReversed();
   if (newest) return join(newest, '..');
@@ -21,20 +21,20 @@ export type PostgresServer = {
 };
 
 /**
- * A real PostgreSQL in its own folder, on the loopback; null if not installed. It refuses to run as root, so it runs as
+ * A real PostgreSQL in its own directory, on the loopback; null if not installed. It refuses to run as root, so it runs as
  * nobody.
  */
 export async function startPostgres(settings: string[] = []): Promise<PostgresServer | null> {
   const bin = postgresPrograms();
   if (bin === null || !existsSync(join(bin, 'initdb'))) return null;
-  const folder = mkdtempSync(join(tmpdir(), 'tower-postgres-'));
+  const directory = mkdtempSync(join(tmpdir(), 'tower-postgres-'));
   const asNobody = process.getuid?.() === 0 ? ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'] : [];
-  if (asNobody.length > 0) execFileSync('chown', ['nobody', folder]);
+  if (asNobody.length > 0) execFileSync('chown', ['nobody', directory]);
   const run = (program: string, ...args: string[]) => [...asNobody, join(bin, program), ...args];
   const [initdb = '', ...initArgs] = run(
     'initdb',
     '-D',
-    join(folder, 'data'),
+    join(directory, 'data'),
     '-U',
     'tower',
     '-A',
@@ -49,22 +49,27 @@ export async function startPostgres(settings: string[] = []): Promise<PostgresSe
   const flags = [
     'listen_addresses=127.0.0.1',
     `port=${port}`,
-    `unix_socket_directories=${folder}`,
+    `unix_socket_directories=${directory}`,
     'max_connections=300',
     ...settings,
   ];
-  const [program = '', ...args] = run('postgres', '-D', join(folder, 'data'), ...flags.flatMap((flag) => ['-c', flag]));
+  const [program = '', ...args] = run(
+    'postgres',
+    '-D',
+    join(directory, 'data'),
+    ...flags.flatMap((flag) => ['-c', flag]),
+  );
   const url = `postgres://tower@127.0.0.1:${port}/postgres`;
-  let server = await untilAccepts(url, () => start(program, args, { cwd: folder }));
+  let server = await untilAccepts(url, () => start(program, args, { cwd: directory }));
   return {
     url,
     stop: async () => {
       await server.stop('SIGINT');
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(directory, { recursive: true, force: true });
     },
     crash: async () => {
       await server.stop('SIGKILL');
-      server = await untilAccepts(url, () => start(program, args, { cwd: folder }));
+      server = await untilAccepts(url, () => start(program, args, { cwd: directory }));
     },
   };
 }

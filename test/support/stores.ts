@@ -22,7 +22,7 @@ export const onPostgres = server !== undefined;
 
 const made = new Map<string, Promise<string>>();
 
-/** URL of the database for this folder; undefined = the folder itself. Dropped after the test. */
+/** URL of the database for this directory; undefined = the directory itself. Dropped after the test. */
 export async function databaseOf(directory: string): Promise<string | undefined> {
   if (server === undefined) return undefined;
   const name = `t_${createHash('sha256').update(directory).digest('hex').slice(0, 20)}`;
@@ -53,7 +53,7 @@ export const placeIn = async (directory: string): Promise<Place> => ({
   connections: 3,
 });
 
-/** The store of a folder with the engine of this run, opened at first use; closed after the test. */
+/** The store of a directory with the engine of this run, opened at first use; closed after the test. */
 export const storeIn = (directory: string): Store => opening(async () => openStore(await placeIn(directory)));
 export const metricStoreIn = (directory: string): MetricStore =>
   opening(async () => openMetricStore(await placeIn(directory)));
@@ -77,7 +77,7 @@ function opening<T>(open: () => Promise<Store<T>>): Store<T> {
   return store;
 }
 
-/** Raw access to the tables of a folder. */
+/** Raw access to the tables of a directory. */
 export async function roughHand(directory: string, part = 'tower.db') {
   const url = await databaseOf(directory);
   if (url === undefined) {

@@ -11,7 +11,7 @@ export function towerCommand(args: string[], options: { cwd: string; env?: Recor
   return started;
 }
 
-/** An instance on a free port, with its folders in `cwd`. */
+/** An instance on a free port, with its directories in `cwd`. */
 export async function servingTower(cwd: string, env: Record<string, string> = {}): Promise<Started & { url: string }> {
   for (let attempt = 1; ; attempt += 1) {
     const port = await freePort();

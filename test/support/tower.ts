@@ -10,11 +10,11 @@ import { whenTestIsOver } from './cleanup.ts';
 import { pacedClock } from './sources.ts';
 import { databaseOf } from './stores.ts';
 
-/** A folder that is deleted after the test. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'tower-test-'));
-  whenTestIsOver(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
+/** A directory that is deleted after the test. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'tower-test-'));
+  whenTestIsOver(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
 }
 
 /** A log in memory, one parsed line per event. */
@@ -24,15 +24,15 @@ export function keptLog() {
   return { log, lines, text: () => lines.map((line) => JSON.stringify(line)).join('\n') };
 }
 
-export type TestTower = Tower & { app: FastifyInstance; folder: string; logText: () => string };
+export type TestTower = Tower & { app: FastifyInstance; directory: string; logText: () => string };
 
-/** A whole instance in its own folders, with a paced clock, not listening; stopped after the test. */
+/** A whole instance in its own directories, with a paced clock, not listening; stopped after the test. */
 export async function testTower(env: Record<string, string> = {}, overrides: Overrides = {}): Promise<TestTower> {
-  const folder = temporaryFolder();
-  const databaseUrl = await databaseOf(env['DATA_DIRECTORY'] ?? join(folder, 'data'));
+  const directory = temporaryDirectory();
+  const databaseUrl = await databaseOf(env['DATA_DIRECTORY'] ?? join(directory, 'data'));
   const { config, secrets } = readConfig({
-    CACHE_DIRECTORY: join(folder, 'cache'),
-    DATA_DIRECTORY: join(folder, 'data'),
+    CACHE_DIRECTORY: join(directory, 'cache'),
+    DATA_DIRECTORY: join(directory, 'data'),
     ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl, TOWER_SECRET_KEY: 'k'.repeat(40) }),
     RATE_LIMIT_PER_MINUTE: '100000',
     // Test files share few cores: slow moments must not count as overload.
@@ -47,5 +47,5 @@ export async function testTower(env: Record<string, string> = {}, overrides: Ove
     await app.close();
     await tower.stop();
   });
-  return { ...tower, app, folder, logText: kept.text };
+  return { ...tower, app, directory, logText: kept.text };
 }

@@ -11,15 +11,15 @@ import {
 import { cleanExperiment, type Quality, validateQuality } from './quality.ts';
 
 /** Reads and deletes collected experiments. */
-export function createCollected(folder: string) {
+export function createCollected(directory: string) {
   return {
     /** @throws TowerError `invalid` */
     list: async ({ service, step_seconds }: ExperimentsQuery): Promise<ExperimentList> => {
       const stepSeconds = stepOf(step_seconds);
       const experiments: ExperimentList['experiments'] = [];
       const unreadable: ExperimentList['unreadable'] = [];
-      for (const id of await listExperiments(folder, service)) {
-        const read = await experimentOrReason(folder, id);
+      for (const id of await listExperiments(directory, service)) {
+        const read = await experimentOrReason(directory, id);
         if (typeof read === 'string') unreadable.push({ experiment_id: id, error: read });
         else experiments.push(infoOf(read, validateQuality(read, stepSeconds)));
       }
@@ -38,7 +38,7 @@ export function createCollected(folder: string) {
     /** @throws TowerError `invalid`, `not_found` */
     one: async (id: string, { step_seconds }: Pick<ExperimentsQuery, 'step_seconds'>): Promise<ExperimentAnswer> => {
       const stepSeconds = stepOf(step_seconds);
-      const experiment = await loadExperiment(folder, id);
+      const experiment = await loadExperiment(directory, id);
       const quality = validateQuality(experiment, stepSeconds);
       const cleaned = cleanExperiment(experiment, stepSeconds);
       return {
@@ -55,21 +55,21 @@ export function createCollected(folder: string) {
       };
     },
     /** Cleaned, concatenated data of all usable experiments of a service. @throws TowerError `invalid`, `not_found` */
-    forTraining: (service: string): Promise<TrainingData> => processForTraining(folder, service),
+    forTraining: (service: string): Promise<TrainingData> => processForTraining(directory, service),
     /** @throws TowerError `invalid` */
     clear: async (service: string | undefined): Promise<{ deleted: number }> => ({
-      deleted: await deleteExperiments(folder, service),
+      deleted: await deleteExperiments(directory, service),
     }),
   };
 }
 
-async function processForTraining(folder: string, service: string): Promise<TrainingData> {
-  const ids = await listExperiments(folder, service);
+async function processForTraining(directory: string, service: string): Promise<TrainingData> {
+  const ids = await listExperiments(directory, service);
   if (ids.length === 0) throw notFound(`no experiments of ${service}`, { service });
   const kept: Experiment[] = [];
   const left_out: TrainingData['left_out'] = [];
   for (const id of ids) {
-    const read = await experimentOrReason(folder, id);
+    const read = await experimentOrReason(directory, id);
     const checks = typeof read === 'string' ? [] : validateQuality(read).checks;
     const why =
       typeof read === 'string' ? read : checks.find(({ passed, grade }) => !passed && grade === 'low')?.detail;

@@ -48,7 +48,7 @@ export async function runBatch(
   const grades: Grade[] = [];
   const failures: Result['failures'] = [];
   for (const id of finished) {
-    const read = await experimentOrReason(deps.folder, id);
+    const read = await experimentOrReason(deps.directory, id);
     if (typeof read === 'string') continue;
     grades.push(validateQuality(read).grade);
     // Experiments this job made before a restart count as its own, not as skipped.

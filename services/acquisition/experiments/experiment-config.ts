@@ -68,7 +68,7 @@ export const ExperimentConfig = z
       load_generator: z
         .enum(generators, `must be ${generators.join(' or ')}`)
         .default('open model')
-        .describe('jmeter: a closed model, in which users wait for answers; requires JMETER_HOME'),
+        .describe('jmeter: a closed model, in which users wait for responses; requires JMETER_HOME'),
       target_url: origin.optional().describe('Load target, one of LOAD_TARGETS; default: the only one'),
       target_urls: z.record(serviceName, origin).default({}).describe('Load targets by service, if they differ'),
       shared_backends: z

@@ -146,9 +146,9 @@ async function restoreAll(
       return { restored: [] };
     });
     if (restored.length === 0) continue;
-    log.warn({ namespace, restored }, 'restored what a dead job had changed');
+    log.warn({ namespace, restored }, 'restored the changes of a crashed job');
     await audit({
-      action: 'restore what a dead job had changed',
+      action: 'restore the changes of a crashed job',
       job: '',
       target: { namespace },
       details: { restored },

@@ -37,7 +37,7 @@ type Planned = Omit<ExperimentJobRequest, 'config'> & {
 
 /** Experiments a job would run, and which of them exist already. @throws TowerError `invalid` */
 export async function planOf(
-  { folder, targets }: { folder: string; targets: string[] },
+  { directory, targets }: { directory: string; targets: string[] },
   request: Planned,
 ): Promise<ExperimentPlan> {
   const { namespace, config, services, job } = request;
@@ -45,13 +45,13 @@ export async function planOf(
   const targetOf = targetsOf(targets, request);
   const groups = isolationGroups(services, config, targetOf);
   const all = services.flatMap((service) => combinationsOf(service, config));
-  const existing = new Set(await listExperiments(folder));
+  const existing = new Set(await listExperiments(directory));
   const finished: string[] = [];
   let again = 0;
   const notes: string[] = [];
   const minutes = config.training.steady_state_config.experiment_duration_minutes;
   for (const { id } of all.filter((each) => existing.has(each.id))) {
-    const read = await experimentOrReason(folder, id);
+    const read = await experimentOrReason(directory, id);
     // The JSON file is written last; without it the experiment is incomplete.
     if (typeof read === 'string' || read.startedAt === null) continue;
     if (read.namespace !== null && read.namespace !== namespace && read.namespace !== hashOf(namespace))

@@ -25,7 +25,7 @@ export type RunDeps = {
   load: Load;
   /** Time until samples are visible in Prometheus. */
   scrapeMs: number;
-  folder: string;
+  directory: string;
   clock: Clock;
 };
 
@@ -95,7 +95,7 @@ async function measure(
   signal: AbortSignal,
   report: Report,
 ): Promise<Quality> {
-  const { clock, folder } = deps;
+  const { clock, directory } = deps;
   const { namespace, config } = setting;
   const minutes = config.training.steady_state_config.experiment_duration_minutes;
   const startedMs = clock.now();
@@ -118,9 +118,9 @@ async function measure(
     () => collectAll(deps, { namespace, service: combination.service }, timeRange, signal),
     (why) => report('collecting', why, null),
   );
-  await save(folder, setting, combination, result, collected);
+  await save(directory, setting, combination, result, collected);
   // Graded from the files, exactly as readers will see them.
-  return validateQuality(await loadExperiment(folder, combination.id));
+  return validateQuality(await loadExperiment(directory, combination.id));
 }
 
 /** A column whose query timed out is queried once more; a column that never arrives is empty. */
@@ -136,7 +136,7 @@ const maxAttempts = 4;
 
 /** Writes CSV and JSON in the documented format, with additional fields. */
 async function save(
-  folder: string,
+  directory: string,
   { namespace, config, target, job }: Setting,
   combination: Combination,
   result: RunResult,
@@ -177,7 +177,7 @@ async function save(
     unified_csv_path: `${combination.id}.csv`,
   };
   const { grade, checks } = validateQuality(experimentOf(data, circumstances));
-  await saveExperiment(folder, data, {
+  await saveExperiment(directory, data, {
     ...(config.anonymize ? anonymise(circumstances) : circumstances),
     data_quality: qualityOf(grade, checks),
     status: grade === 'high' ? 'completed' : 'completed_with_warnings',

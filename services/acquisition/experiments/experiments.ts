@@ -51,9 +51,9 @@ const fileName = /^(?<service>[a-z0-9][a-z0-9-]*)_(?<scenario>[a-z]+)_replicas_(
 export const experimentId = (service: string, scenario: string, replicas: number, users: number): string =>
   `${service}_${scenario}_replicas_${replicas}_users_${users}`;
 
-/** Ids of the experiments in a folder, sorted; optionally of one service. */
-export async function listExperiments(folder: string, service?: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+/** Ids of the experiments in a directory, sorted; optionally of one service. */
+export async function listExperiments(directory: string, service?: string): Promise<string[]> {
+  const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [] as string[];
     throw invalid(`cannot read EXPERIMENTS_DIRECTORY (${error.code})`, { parameter: 'EXPERIMENTS_DIRECTORY' });
   });
@@ -68,12 +68,12 @@ export async function listExperiments(folder: string, service?: string): Promise
 }
 
 /** @throws TowerError `invalid` for a malformed file, `not_found` */
-export async function loadExperiment(folder: string, id: string): Promise<Experiment> {
+export async function loadExperiment(directory: string, id: string): Promise<Experiment> {
   const groups = fileName.exec(id)?.groups;
   if (!groups)
     throw invalid('an experiment id must be <service>_<scenario>_replicas_<n>_users_<n>', { parameter: 'id' });
   const read = async (file: string) =>
-    readFile(join(folder, file), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    readFile(join(directory, file), 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return null;
       throw invalid(`cannot read ${file} (${error.code})`);
     });
@@ -177,7 +177,7 @@ type Saved = Pick<Experiment, 'id' | 'service' | 'scenario' | 'replicas' | 'user
  * @param circumstances - written to the JSON unchanged, under `experiment_id` and `target_service`
  */
 export async function saveExperiment(
-  folder: string,
+  directory: string,
   { id, service, scenario, replicas, users, rows, columns }: Saved,
   circumstances: Record<string, unknown>,
 ): Promise<void> {
@@ -188,7 +188,7 @@ export async function saveExperiment(
     [`t_${i}`, id, service, scenario, replicas, users, ...names.map((name) => cellOf(columns[name]![i]!))].join(','),
   );
   await writeText(
-    join(folder, `${id}.csv`),
+    join(directory, `${id}.csv`),
     `${[...labels, ...names].join(',')}\n${lines.map((line) => `${line}\n`).join('')}`,
   );
   const about = {
@@ -198,15 +198,15 @@ export async function saveExperiment(
     load_users: users,
     ...circumstances,
   };
-  await writeText(join(folder, `${id}.json`), `${JSON.stringify(about, null, 2)}\n`);
+  await writeText(join(directory, `${id}.json`), `${JSON.stringify(about, null, 2)}\n`);
 }
 
 /** Deletes the files of all experiments, or of one service. Returns the number of deleted experiments. */
-export async function deleteExperiments(folder: string, service?: string): Promise<number> {
-  const ids = await listExperiments(folder, service);
+export async function deleteExperiments(directory: string, service?: string): Promise<number> {
+  const ids = await listExperiments(directory, service);
   for (const id of ids)
     for (const file of [`${id}.json`, `${id}.csv`])
-      await unlink(join(folder, file)).catch((error: NodeJS.ErrnoException) => {
+      await unlink(join(directory, file)).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOENT') throw invalid(`cannot delete ${file} (${error.code})`);
       });
   return ids.length;
@@ -214,10 +214,10 @@ export async function deleteExperiments(folder: string, service?: string): Promi
 
 /** Namespace and time range of an experiment, including its whole load test; null if unknown. */
 export async function experimentTimes(
-  folder: string,
+  directory: string,
   id: string,
 ): Promise<{ fromMs: number; toMs: number; namespace: string | null } | null> {
-  const json = await readFile(join(folder, `${id}.json`), 'utf8').catch(() => null);
+  const json = await readFile(join(directory, `${id}.json`), 'utf8').catch(() => null);
   let metadata: unknown;
   try {
     metadata = JSON.parse(json ?? '');
@@ -235,6 +235,6 @@ export async function experimentTimes(
 }
 
 /** An experiment, or the reason why it cannot be read. */
-export async function experimentOrReason(folder: string, id: string): Promise<Experiment | string> {
-  return loadExperiment(folder, id).catch((error: unknown) => publicText(error));
+export async function experimentOrReason(directory: string, id: string): Promise<Experiment | string> {
+  return loadExperiment(directory, id).catch((error: unknown) => publicText(error));
 }

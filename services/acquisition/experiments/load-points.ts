@@ -27,13 +27,13 @@ export type LoadPoint = {
  * experiments and overloaded ones are left out.
  */
 export async function loadPoints(
-  folder: string,
+  directory: string,
   { namespace, service }: Workload,
 ): Promise<{ points: LoadPoint[]; leftOut: number }> {
   const points: LoadPoint[] = [];
   let leftOut = 0;
-  for (const id of await listExperiments(folder, service)) {
-    const read = await experimentOrReason(folder, id);
+  for (const id of await listExperiments(directory, service)) {
+    const read = await experimentOrReason(directory, id);
     if (typeof read !== 'string' && !isIn(namespace, read)) continue;
     const point = typeof read === 'string' ? null : pointOf(read);
     if (point) points.push(point);
@@ -56,11 +56,11 @@ const aroundMs = 5 * 60_000;
  * experiments with files are known.
  */
 export async function experimentWindows(
-  folder: string,
+  directory: string,
   namespace: string,
   sinceMs: number,
 ): Promise<ExperimentWindow[]> {
-  const times = await Promise.all((await listExperiments(folder)).map((id) => experimentTimes(folder, id)));
+  const times = await Promise.all((await listExperiments(directory)).map((id) => experimentTimes(directory, id)));
   return times.flatMap((read) => {
     // An experiment without a namespace was not made by this server.
     if (!read || read.namespace === null || !isIn(namespace, read)) return [];

@@ -20,7 +20,7 @@ import { evaluateOnThread, type LoadTask } from './thread.ts';
  */
 
 export type Jmeter = {
-  /** JMeter's folder, which has `bin/ApacheJMeter.jar`. */
+  /** JMeter's directory, which has `bin/ApacheJMeter.jar`. */
   home: string;
   /** Path of Java, such as `/usr/bin/java`. */
   java: string;
@@ -46,9 +46,9 @@ export async function loadByJmeter(
   signal: AbortSignal,
   onProgress: (progress: LoadProgress) => void,
 ): Promise<RunResult> {
-  const folder = await mkdtemp(join(tmpdir(), 'control-tower-jmeter-'));
+  const directory = await mkdtemp(join(tmpdir(), 'control-tower-jmeter-'));
   try {
-    const [plan, results, log] = ['plan.jmx', 'results.jtl', 'run.log'].map((name) => join(folder, name)) as Files;
+    const [plan, results, log] = ['plan.jmx', 'results.jtl', 'run.log'].map((name) => join(directory, name)) as Files;
     const users = run.users ?? 1;
     await writeFile(plan, jmeterPlan(scenario, planAt(run.target, users, run.durationSeconds, run.rampUpSeconds ?? 0)));
     // Requests still open at that time are cut off; the result has what was measured by then.
@@ -63,7 +63,7 @@ export async function loadByJmeter(
     });
     return { ...result, users, rounds: null, turned_away: 0 };
   } finally {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   }
 }
 

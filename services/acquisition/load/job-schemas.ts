@@ -30,7 +30,7 @@ export const LoadJobRequest = z
         'Number of returning users, each with its cookies; default: each returns every ten seconds. Required by jmeter',
       ),
     duration_seconds: between(1, 86_400).default(60),
-    ramp_seconds: between(0, 3600).default(0).describe('Part of the duration, at each end'),
+    ramp_seconds: between(0, 3600).default(0).describe('Ramp-up and ramp-down, both within the duration'),
     most_users: people.default(1000),
   })
   .meta({

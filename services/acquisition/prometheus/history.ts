@@ -15,7 +15,7 @@ export type History = ReturnType<typeof createHistory>;
 type Deps = {
   /** @throws TowerError `unavailable` if no Prometheus is configured */
   source: () => { prometheus: Prometheus; queries: MetricQueries; scrapeMs: number };
-  folder: string;
+  directory: string;
   cluster: Pick<Cluster, 'written'>;
   clock: Clock;
 };
@@ -26,14 +26,14 @@ const maxSeriesTotal = { cpu: 4096, memory: 2 ** 46 };
 /** Timeout of the optional read from the cluster: the pod names suffice, so a slow cluster is not waited for. */
 const writtenMs = 3_000;
 
-export function createHistory({ source, folder, cluster, clock }: Deps) {
+export function createHistory({ source, directory, cluster, clock }: Deps) {
   return {
     /**
      * Windows of load experiments in the namespace, which are excluded from what follows.
      * @throws TowerError `invalid`
      */
     experimentWindows: async ({ namespace }: Workload, { startMs }: TimeRange) =>
-      experimentWindows(folder, namespace, startMs),
+      experimentWindows(directory, namespace, startMs),
     /**
      * Usage of each container of each pod. `first`, `lastMs`: the step at which it was first seen, and the time it was
      * last seen, including excluded windows. `impossible`: number of implausible samples.
@@ -59,7 +59,7 @@ export function createHistory({ source, folder, cluster, clock }: Deps) {
       return rate;
     },
     /** Usage of its replicas under load, from its experiments. @throws TowerError `invalid` */
-    loadPoints: (workload: Workload) => loadPoints(folder, workload),
+    loadPoints: (workload: Workload) => loadPoints(directory, workload),
     /** Current requests and limits. @throws TowerError `invalid`, `unavailable` */
     state: async (workload: Workload, sinceMs: number, excluded: readonly ExperimentWindow[], signal?: AbortSignal) =>
       workloadState(source(), workload, { sinceMs, atMs: clock.now(), experimentWindows: excluded }, signal),

@@ -116,7 +116,7 @@ export type TrendAnswer = z.infer<typeof TrendAnswer>;
 export const MetricForecastQuery = z.strictObject({
   ...seriesQuery,
   ...span,
-  periods_ahead: integerText(1, 500).optional().describe('1 to 500; 10'),
+  periods_ahead: integerText(1, 500).optional().describe('Number of steps to forecast, 1 to 500; default 10'),
   method: choiceText(['fused', 'exponential_smoothing'])
     .optional()
     .describe('fused, or exponential_smoothing with a trend'),
@@ -197,7 +197,7 @@ export const BaselinesAnswer = z
 export type BaselinesAnswer = z.infer<typeof BaselinesAnswer>;
 
 export const MetricsSummaryQuery = z.strictObject({
-  time_window: integerText(60, 604_800).optional().describe('Seconds; 3600'),
+  time_window: integerText(60, 604_800).optional().describe('Time range in seconds; default 3600'),
 });
 export type MetricsSummaryQuery = z.infer<typeof MetricsSummaryQuery>;
 export const MetricsSummaryAnswer = z

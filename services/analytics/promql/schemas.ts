@@ -26,7 +26,7 @@ export const QueryAnswer = z
     status: success,
     data: z.object({
       resultType: z.enum(['scalar', 'string', 'vector', 'matrix']),
-      result: z.unknown().describe('As Prometheus answers: times in seconds, values as text'),
+      result: z.unknown().describe('As in Prometheus: times in seconds, values as text'),
     }),
   })
   .meta({ id: 'QueryAnswer', examples: [{ status: 'success', data: { resultType: 'scalar', result: [4, '2'] } }] });

@@ -23,7 +23,9 @@ export async function aggregate(reader: Reader, now: number, query: AggregateQue
   for (const members of groups.values()) {
     const { summaries, torn } = await together(reader, members, spans);
     if (torn && answer.notes.length === 0)
-      answer.notes.push('the oldest hours and days have aggregates only: those across an edge count where they start');
+      answer.notes.push(
+        'only aggregates are left of the oldest data: an aggregate that spans two buckets counts in the one in which it starts',
+      );
     const [first] = members as [Series];
     answer.groups.push({
       resource: groupBy === 'none' ? null : first.resource,

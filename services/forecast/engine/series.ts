@@ -102,10 +102,12 @@ const finiteOrNaN = (value: number | null): number => (value !== null && Number.
 /** Several values of one step are averaged. */
 function onGrid(raw: readonly (number | null)[], times: readonly number[], wanted: number | null, notes: string[]) {
   if (times.length !== raw.length)
-    throw invalid(`${times.length} timestamps for ${raw.length} values`, { parameter: 'timestamps' });
+    throw invalid(`timestamps must have as many elements as values, ${raw.length} (got ${times.length})`, {
+      parameter: 'timestamps',
+    });
   const points = raw.map((value, i) => ({ at: times[i]!, value: finiteOrNaN(value) })).sort((a, b) => a.at - b.at);
   const wrong = points.find(({ at }) => !Number.isFinite(at));
-  if (wrong) throw invalid('a timestamp is invalid', { parameter: 'timestamps' });
+  if (wrong) throw invalid('timestamps must be ISO 8601 times with a zone', { parameter: 'timestamps' });
   const gaps = points.slice(1).map(({ at }, i) => at - points[i]!.at);
   const step = wanted ?? (gaps.some((gap) => gap > 0) ? median(gaps.filter((gap) => gap > 0)) : null);
   const start = points[0]?.at ?? 0;

@@ -46,15 +46,15 @@ const fileName = /^(?<service>.+)_(?<scenario>[a-z]+)_replicas_(?<replicas>\d+)_
  * are left out and listed in the notes.
  * @throws TowerError `not_found` without experiments, `invalid` for an invalid service name
  */
-export async function loadTrainingData(folder: string, service: string): Promise<TrainingData> {
+export async function loadTrainingData(directory: string, service: string): Promise<TrainingData> {
   checkServiceName(service);
-  const names = await readdir(folder).catch(() => [] as string[]);
+  const names = await readdir(directory).catch(() => [] as string[]);
   const files = names.filter((name) => fileName.exec(name)?.groups?.['service'] === service).sort();
   const notes: string[] = [];
   const experiments: Experiment[] = [];
   for (const name of files) {
     try {
-      experiments.push(await readExperiment(folder, name, notes));
+      experiments.push(await readExperiment(directory, name, notes));
     } catch (error) {
       notes.push(`${name} was skipped: ${publicText(error)}`);
     }
@@ -81,9 +81,9 @@ export function checkServiceName(service: string): void {
     throw invalid('a service name must consist of letters, digits, - and _', { parameter: 'service' });
 }
 
-async function readExperiment(folder: string, name: string, notes: string[]): Promise<Experiment> {
+async function readExperiment(directory: string, name: string, notes: string[]): Promise<Experiment> {
   const { scenario = '', replicas, users } = fileName.exec(name)?.groups ?? {};
-  const rows = readCsv(await readFile(join(folder, name), 'utf8'));
+  const rows = readCsv(await readFile(join(directory, name), 'utf8'));
   if (rows.length === 0) throw invalid('it has no rows');
   const absent = features.filter((feature) => !(feature in rows[0]!));
   if (absent.length > 0) throw invalid(`missing columns: ${absent.join(', ')}`);
@@ -99,7 +99,7 @@ async function readExperiment(folder: string, name: string, notes: string[]): Pr
     }
     for (let row = 0; row < rows.length; row += 1) values[row * features.length + column] = known?.[row] ?? 0;
   }
-  const successRate = await successRateOf(join(folder, name.replace(/csv$/, 'json')));
+  const successRate = await successRateOf(join(directory, name.replace(/csv$/, 'json')));
   return {
     id: name.slice(0, -4),
     scenario,

@@ -36,7 +36,7 @@ export const modelFile = (service: string): string => `${service}_lstm_prophet_p
 const ending = modelFile('');
 
 /** @returns the path of the file */
-export async function saveModel(folder: string, model: SavedModel): Promise<string> {
+export async function saveModel(directory: string, model: SavedModel): Promise<string> {
   checkServiceName(model.service);
   const { weights, shape, ridge, residuals, ...fitted } = model.fitted;
   const keras = toKeras(shape, weights);
@@ -45,7 +45,7 @@ export async function saveModel(folder: string, model: SavedModel): Promise<stri
     fitted: { ...fitted, ridge: ridge.map((row) => [...row]), residuals: residuals.map((row) => [...row]) },
     keras: { json: keras.json, weights: Buffer.from(keras.data).toString('base64') },
   });
-  const path = join(folder, modelFile(model.service));
+  const path = join(directory, modelFile(model.service));
   // The checksum covers the text as written, so that verification needs no canonical JSON.
   await writeAtomically(
     path,
@@ -61,9 +61,9 @@ async function* chunks(text: string): AsyncGenerator<Uint8Array> {
 const checksumOf = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /** @throws TowerError `not_found`, `unavailable` for a damaged file or one of a newer version */
-export async function loadModel(folder: string, service: string): Promise<SavedModel> {
+export async function loadModel(directory: string, service: string): Promise<SavedModel> {
   checkServiceName(service);
-  const text = await readFile(join(folder, modelFile(service)), 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const text = await readFile(join(directory, modelFile(service)), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT')
       throw notFound(`no trained model of ${service}; POST /api/v1/services/${service}/train trains one`, {
         service,
@@ -92,8 +92,8 @@ function parseModel(text: string, service: string): SavedModel {
 }
 
 /** Services with model files. */
-export async function servicesIn(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch(() => [] as string[]);
+export async function servicesIn(directory: string): Promise<string[]> {
+  const names = await readdir(directory).catch(() => [] as string[]);
   return names
     .filter((name) => name.endsWith(ending))
     .map((name) => name.slice(0, -ending.length))
@@ -101,11 +101,11 @@ export async function servicesIn(folder: string): Promise<string[]> {
 }
 
 /** All models, including unusable files. */
-export async function listModels(folder: string): Promise<Listed[]> {
+export async function listModels(directory: string): Promise<Listed[]> {
   return Promise.all(
-    (await servicesIn(folder)).map(async (service): Promise<Listed> => {
+    (await servicesIn(directory)).map(async (service): Promise<Listed> => {
       try {
-        return { service, model: await loadModel(folder, service) };
+        return { service, model: await loadModel(directory, service) };
       } catch (error) {
         return { service, error: publicText(error) };
       }

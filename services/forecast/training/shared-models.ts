@@ -6,7 +6,7 @@ import { checkServiceName } from './experiments.ts';
 import { modelFile, servicesIn } from './model-library.ts';
 
 /**
- * Shares trained models between the instances of one store. An instance reads model files from its own folder; models
+ * Shares trained models between the instances of one store. An instance reads model files from its own directory; models
  * of other instances are written there first.
  */
 export type SharedModels = {
@@ -19,10 +19,10 @@ export type SharedModels = {
   fetch(service: string | null): Promise<void>;
 };
 
-export function createSharedModels(store: Store, folder: string): SharedModels {
+export function createSharedModels(store: Store, directory: string): SharedModels {
   /** Training times of the models that this process published or fetched. */
   const known = new Map<string, string>();
-  const read = (service: string) => readFile(pathOf(folder, service), 'utf8').catch(() => null);
+  const read = (service: string) => readFile(pathOf(directory, service), 'utf8').catch(() => null);
   const trainedAt = async (service: string) => timeIn(await read(service));
   const publish = async (service: string): Promise<void> => {
     const body = await read(service);
@@ -45,7 +45,7 @@ export function createSharedModels(store: Store, folder: string): SharedModels {
       const all = db.selectFrom('trained_models').select(['service', 'trained_at']);
       const rows = await (service === null ? all : all.where('service', '=', service)).execute();
       const shared = new Set(rows.map((row) => row.service));
-      const services = service === null ? await servicesIn(folder) : [service];
+      const services = service === null ? await servicesIn(directory) : [service];
       for (const name of services.filter((each) => !shared.has(each))) await publish(name);
       for (const row of rows.filter((each) => known.get(each.service) !== each.trained_at)) {
         // The local file may be newer if the store was unavailable when it should have been published.
@@ -58,7 +58,7 @@ export function createSharedModels(store: Store, folder: string): SharedModels {
           .select('body')
           .where('service', '=', row.service)
           .executeTakeFirstOrThrow();
-        await writeAtomically(pathOf(folder, row.service), once(body));
+        await writeAtomically(pathOf(directory, row.service), once(body));
         known.set(row.service, row.trained_at);
       }
     },
@@ -68,9 +68,9 @@ export function createSharedModels(store: Store, folder: string): SharedModels {
 /** Training time in a model file; '' without a file. */
 const timeIn = (file: string | null): string => /"trained_at":"([^"]+)"/.exec(file ?? '')?.[1] ?? '';
 
-function pathOf(folder: string, service: string): string {
+function pathOf(directory: string, service: string): string {
   checkServiceName(service);
-  return join(folder, modelFile(service));
+  return join(directory, modelFile(service));
 }
 
 async function* once(text: string): AsyncGenerator<Uint8Array> {

@@ -44,8 +44,8 @@ type Deps = {
   queue: Queue;
   /** Models of other instances with the same store; null without any. */
   shared: SharedModels | null;
-  experimentsFolder: string;
-  modelsFolder: string;
+  experimentsDirectory: string;
+  modelsDirectory: string;
   build: KernelBuild;
   /** `auto` is `wasm`: many times faster (docs/adr/0011). */
   engine: 'auto' | 'wasm' | 'tfjs-node';
@@ -57,9 +57,9 @@ type Deps = {
 };
 
 export function createTraining(deps: Deps) {
-  const { pool, queue, shared, experimentsFolder, modelsFolder, build, clock } = deps;
+  const { pool, queue, shared, experimentsDirectory, modelsDirectory, build, clock } = deps;
   const jobs = createTrainingJobs(queue, async (service, request, signal, onProgress) =>
-    runTraining(deps, service, await loadTrainingData(experimentsFolder, service), request, signal, onProgress),
+    runTraining(deps, service, await loadTrainingData(experimentsDirectory, service), request, signal, onProgress),
   );
   const latest = latestModels(deps);
   const one = async (service: string, request: RecommendationRequest): Promise<RecommendationAnswer> => {
@@ -68,7 +68,7 @@ export function createTraining(deps: Deps) {
   };
   const train = async (service: string, request: TrainRequest) => {
     // Invalid training data is refused before the job is queued.
-    const { experiments } = await loadTrainingData(experimentsFolder, service);
+    const { experiments } = await loadTrainingData(experimentsDirectory, service);
     refuseTooLittle(experiments, request.window ?? pipelineDefaults.window);
     return jobs.start(service, request);
   };
@@ -79,7 +79,7 @@ export function createTraining(deps: Deps) {
     /** Evaluates the stored model on experiments it was not trained on, including later ones. */
     evaluate: async (service: string, retrain: boolean): Promise<EvaluationAnswer> => {
       const model = await current(deps, service);
-      const { experiments, notes } = await loadTrainingData(experimentsFolder, service);
+      const { experiments, notes } = await loadTrainingData(experimentsDirectory, service);
       const judges = experiments.filter(({ id }) => (model.fitted.parts[id] ?? 'test') === 'test');
       if (placesIn(judges, model.fitted.window).length === 0)
         throw invalid(`no experiments of ${service} are left for an evaluation`, { service });
@@ -104,7 +104,7 @@ export function createTraining(deps: Deps) {
     },
     models: async (): Promise<ModelInfo[]> => {
       await fetchShared(shared, null, deps.log);
-      const all = await listModels(modelsFolder);
+      const all = await listModels(modelsDirectory);
       return all.map((listed) => ('error' in listed ? { ...noModel, ...listed } : infoOf(listed.model)));
     },
     model: async (service: string): Promise<ModelInfo> => infoOf(await current(deps, service)),
@@ -124,23 +124,23 @@ async function fetchShared(shared: SharedModels | null, service: string | null, 
 }
 
 /** The model of a service, including one trained by another instance. */
-async function current({ shared, modelsFolder, log }: Deps, service: string): Promise<SavedModel> {
+async function current({ shared, modelsDirectory, log }: Deps, service: string): Promise<SavedModel> {
   checkServiceName(service);
   await fetchShared(shared, service, log);
-  return loadModel(modelsFolder, service);
+  return loadModel(modelsDirectory, service);
 }
 
 /** Models by file; each is read and verified once until its file changes. */
-function latestModels({ shared, modelsFolder: folder, log }: Deps): (service: string) => Promise<SavedModel> {
+function latestModels({ shared, modelsDirectory: directory, log }: Deps): (service: string) => Promise<SavedModel> {
   const known = new Map<string, { modifiedAt: number; model: SavedModel }>();
   return async (service) => {
     checkServiceName(service);
     await fetchShared(shared, service, log);
-    const facts = await fileFacts(join(folder, modelFile(service)));
+    const facts = await fileFacts(join(directory, modelFile(service)));
     const kept = known.get(service);
     if (kept && kept.modifiedAt === facts?.modifiedAt) return kept.model;
     known.delete(service);
-    const model = await loadModel(folder, service);
+    const model = await loadModel(directory, service);
     if (facts) known.set(service, { modifiedAt: facts.modifiedAt, model });
     return model;
   };
@@ -169,7 +169,7 @@ async function runTraining(
   signal: AbortSignal,
   onProgress: (progress: JobProgress) => void,
 ): Promise<TrainResult> {
-  const { pool, modelsFolder, build, buffers, version, clock } = deps;
+  const { pool, modelsDirectory, build, buffers, version, clock } = deps;
   const begun = clock.now();
   const before = request.warm_start === false ? null : await current(deps, service).catch(() => null);
   const { window = pipelineDefaults.window, epochs = pipelineDefaults.epochs, seed = pipelineDefaults.seed } = request;
@@ -193,7 +193,7 @@ async function runTraining(
     endings: endingsOf(experiments, window),
     notes,
   };
-  const path = await saveModel(modelsFolder, model);
+  const path = await saveModel(modelsDirectory, model);
   // If the store is unavailable, the model is published at its next use.
   await deps.shared
     ?.publish(service)

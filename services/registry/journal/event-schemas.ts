@@ -12,7 +12,7 @@ export const EventFilterQuery = z.strictObject({
   type: z
     .union([one, z.array(one).max(20, 'must not be repeated more than 20 times')])
     .optional()
-    .describe('Event type, or its first part: model_version_alias.moved, model_version_alias; can be repeated'),
+    .describe('Event type, or a prefix such as model_version_alias; can be repeated'),
   name: one.optional().describe('Only events of this model'),
   version: one.optional().describe('Only events of this version'),
 });

@@ -70,7 +70,7 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
         if (text !== '') yield text;
         if (yielder.due()) await yielder.yieldNow();
         if (found.length > 0 || published !== before) continue;
-        if (!(await waitFor(waiting, clock, heartbeatMs, over))) yield ': still here\n\n';
+        if (!(await waitFor(waiting, clock, heartbeatMs, over))) yield ': keep-alive\n\n';
       }
     } finally {
       release();
@@ -189,7 +189,7 @@ const framed = (event: RegistryEvent): Framed => ({
 
 /** Sent to a client that returns after the events it missed were pruned. */
 const gap = (after: number, before: number): string =>
-  `event: gap\ndata: ${JSON.stringify({ after_id: after, before_id: before, reason: 'older events are not kept any more' })}\n\n`;
+  `event: gap\ndata: ${JSON.stringify({ after_id: after, before_id: before, reason: 'the missed events have expired' })}\n\n`;
 
 function parseEventId(text: string | undefined): number | null {
   if (text === undefined || text === '') return null;

@@ -93,7 +93,7 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
     // A read aborted by shutdown tells nothing about the source.
     if (stopping.signal.aborted || !source || state.content().source !== source) return;
     if (!state.failed(error)) return;
-    log.warn({ reason: state.lastError() }, 'MLflow does not answer; serving from memory');
+    log.warn({ reason: state.lastError() }, 'MLflow is unreachable; serving from memory');
     onNews?.();
   };
   return {

@@ -88,8 +88,7 @@ function finder(store: Store, registry: string, log: Log) {
       .where('registry', '=', registry)
       .executeTakeFirst();
     if (!row || row.fingerprint === fingerprint) return row ?? null;
-    const text =
-      'another instance of this store reads the registry from another source; all instances must read the same one';
+    const text = 'another instance of this store has another MLFLOW_TRACKING_URI; set the same one for all instances';
     if (!isWarned) log.warn({ registry, theirs: row.source }, text);
     isWarned = true;
     return null;

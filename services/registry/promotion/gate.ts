@@ -52,7 +52,7 @@ export async function evaluateGate(
     verdicts.push({
       rule: { ready: true },
       passed: false,
-      reason: `evaluated from memory, which is not sufficient: ${failure}`,
+      reason: `cannot read the model from MLflow, and the gate requires current data: ${failure}`,
     });
   for (const rule of rules) verdicts.push({ rule, ...(await check(deps, rule, evaluated)) });
   return {
@@ -76,13 +76,21 @@ async function check(deps: GateDeps, rule: GateRule, evaluated: Evaluated): Prom
   if ('metric' in rule) return checkMetric(deps, rule, evaluated);
   if ('tag' in rule) return checkTag(rule, { ...model.tags, ...version.tags });
   if ('owner' in rule) return checkOwner(deps.ownerTags, { ...model.tags, ...version.tags });
-  if ('stage' in rule) return verdict(version.stage === rule.stage, `its stage is ${version.stage}`);
+  if ('stage' in rule)
+    return verdict(version.stage === rule.stage, `stage is ${version.stage}, required ${rule.stage}`);
   if ('ready' in rule) return checkReady(version);
   if ('same_dataset' in rule) return checkDataset(deps, evaluated);
-  if (version.createdAt === null) return verdict(false, 'MLflow does not record when it was created');
+  if (version.createdAt === null) return verdict(false, 'MLflow has no creation time of the version');
   const age = deps.now() - version.createdAt;
-  if ('max_age_days' in rule) return verdict(age <= rule.max_age_days * dayMs, `it is ${round(age / dayMs)} days old`);
-  return verdict(age >= rule.min_age_hours * hourMs, `it is ${round(age / hourMs)} hours old`);
+  if ('max_age_days' in rule)
+    return verdict(
+      age <= rule.max_age_days * dayMs,
+      `version is ${round(age / dayMs)} days old, maximum ${rule.max_age_days}`,
+    );
+  return verdict(
+    age >= rule.min_age_hours * hourMs,
+    `version is ${round(age / hourMs)} hours old, minimum ${rule.min_age_hours}`,
+  );
 }
 
 const verdict = (passed: boolean, reason: string): Verdict => ({ passed, reason });
@@ -138,10 +146,10 @@ function checkOwner(ownerTags: string[], tags: Record<string, string>): Verdict 
 
 function checkReady({ status, runId, run }: ModelVersion): Verdict {
   if (status !== 'READY') return verdict(false, `status in MLflow: ${status}`);
-  if (runId === null) return verdict(false, 'it was registered without a run');
-  if (run === null) return verdict(false, `its run ${runId} does not exist`);
-  if (run.deleted) return verdict(false, `its run ${runId} was deleted`);
-  return verdict(run.status === 'FINISHED', `its run is ${run.status}`);
+  if (runId === null) return verdict(false, 'the version was registered without a run');
+  if (run === null) return verdict(false, `run ${runId} does not exist`);
+  if (run.deleted) return verdict(false, `run ${runId} was deleted`);
+  return verdict(run.status === 'FINISHED', `run status is ${run.status}, required FINISHED`);
 }
 
 async function checkDataset(deps: GateDeps, { model, version, baseline }: Evaluated): Promise<Verdict> {

@@ -14,11 +14,11 @@ export type MetricLine = { at: number; value: number | null; step: number; rest:
  * YAML: if the `key` field is missing, it is read again up to twice.
  * @returns the fields, or null if the file is missing or stays unreadable
  */
-export async function readCard(folder: string, clock: Clock, key: string): Promise<Record<string, unknown> | null> {
+export async function readCard(directory: string, clock: Clock, key: string): Promise<Record<string, unknown> | null> {
   const { parse } = await import('yaml');
   for (let attempt = 0; attempt < 3; attempt += 1) {
     if (attempt > 0) await clock.sleep(50);
-    const text = await readFile(join(folder, 'meta.yaml'), 'utf8').catch(() => null);
+    const text = await readFile(join(directory, 'meta.yaml'), 'utf8').catch(() => null);
     if (text === null) return null;
     try {
       // Ids of 18 digits exceed a double's precision; they are parsed as bigint.
@@ -31,20 +31,20 @@ export async function readCard(folder: string, clock: Clock, key: string): Promi
   return null;
 }
 
-/** Names of subfolders; empty if the folder does not exist. */
-export async function foldersIn(folder: string): Promise<string[]> {
-  const entries = await entriesOf(folder);
+/** Names of subdirectories; empty if the directory does not exist. */
+export async function directorysIn(directory: string): Promise<string[]> {
+  const entries = await entriesOf(directory);
   return entries
     .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
     .map((entry) => entry.name)
     .sort();
 }
 
-/** Files under a folder by key, with their contents: `val/loss` is the file `loss` in the folder `val`. */
-export async function readValues(folder: string): Promise<[string, string][]> {
+/** Files under a directory by key, with their contents: `val/loss` is the file `loss` in the directory `val`. */
+export async function readValues(directory: string): Promise<[string, string][]> {
   const values: [string, string][] = [];
-  for (const entry of await entriesOf(folder)) {
-    const path = join(folder, entry.name);
+  for (const entry of await entriesOf(directory)) {
+    const path = join(directory, entry.name);
     if (entry.isDirectory()) {
       for (const [key, value] of await readValues(path)) values.push([`${entry.name}/${key}`, value]);
     } else {
@@ -82,7 +82,7 @@ function isBefore(a: MetricLine, b: MetricLine): boolean {
 // Python writes nan, inf and -inf; none of them is a measured value.
 const numberOf = (text: string): number | null => (/^[-+]?[\d.]/.test(text) ? finiteOrNull(Number(text)) : null);
 
-const entriesOf = (folder: string): Promise<Dirent[]> => readdir(folder, { withFileTypes: true }).catch(() => []);
+const entriesOf = (directory: string): Promise<Dirent[]> => readdir(directory, { withFileTypes: true }).catch(() => []);
 
 export const text = (value: unknown): string => (value === null || value === undefined ? '' : String(value));
 export const time = (value: unknown): number | null => (Number(value ?? 0) > 0 ? Number(value) : null);

@@ -2,22 +2,22 @@ import { join } from 'node:path';
 import type { Clock } from '#kernel/clock.ts';
 import { notFound } from '#kernel/errors.ts';
 import type { RunRow, VersionRow } from '../snapshot/snapshot.ts';
-import { foldersIn, lastLine, metricLines, readCard, readValues, text, time } from './mlruns-files.ts';
+import { directorysIn, lastLine, metricLines, readCard, readValues, text, time } from './mlruns-files.ts';
 import { isFinished, type Known, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
 
-/** Runs, metrics and late metric values from an `mlruns` folder. */
+/** Runs, metrics and late metric values from an `mlruns` directory. */
 
 const runStatus: Record<string, string> = { 1: 'RUNNING', 2: 'SCHEDULED', 3: 'FINISHED', 4: 'FAILED', 5: 'KILLED' };
 
 type Card = Record<string, unknown>;
 
 /** Active and deleted experiments; the latter are in `.trash`. `models` is the registry, not an experiment. */
-export async function experimentFolders(root: string): Promise<string[]> {
-  const live = (await foldersIn(root)).filter((name) => name !== 'models');
-  return [...live, ...(await foldersIn(join(root, '.trash'))).map((name) => join('.trash', name))];
+export async function experimentDirectories(root: string): Promise<string[]> {
+  const live = (await directorysIn(root)).filter((name) => name !== 'models');
+  return [...live, ...(await directorysIn(join(root, '.trash'))).map((name) => join('.trash', name))];
 }
 
-/** Source runs of versions. A version does not name its run's experiment, so all experiment folders are searched. */
+/** Source runs of versions. A version does not name its run's experiment, so all experiment directories are searched. */
 export async function readRunsOfVersions(
   root: string,
   clock: Clock,
@@ -29,30 +29,30 @@ export async function readRunsOfVersions(
   const finished = (known?.rows.runs ?? []).filter((run) => isFinished(run.status) && !known?.reread(run.runId));
   const kept = new Map(finished.map((run) => [run.runId, run]));
   const runs: RunRow[] = [];
-  for (const [runId, folder] of await runFolders(root, wanted)) {
+  for (const [runId, directory] of await runDirectories(root, wanted)) {
     signal.throwIfAborted();
-    const run = kept.get(runId) ?? (await readRun(folder, clock));
+    const run = kept.get(runId) ?? (await readRun(directory, clock));
     if (run) runs.push(run);
   }
   return runs;
 }
 
-async function runFolders(root: string, wanted: Set<string>): Promise<Map<string, string>> {
+async function runDirectories(root: string, wanted: Set<string>): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   if (wanted.size === 0) return found;
-  for (const experiment of await experimentFolders(root)) {
-    for (const name of await foldersIn(join(root, experiment))) {
+  for (const experiment of await experimentDirectories(root)) {
+    for (const name of await directorysIn(join(root, experiment))) {
       if (wanted.has(name)) found.set(name, join(root, experiment, name));
     }
   }
   return found;
 }
 
-async function readRun(folder: string, clock: Clock): Promise<RunRow | null> {
-  const card = await readCard(folder, clock, 'status');
+async function readRun(directory: string, clock: Clock): Promise<RunRow | null> {
+  const card = await readCard(directory, clock, 'status');
   if (!card) return null;
   const endedAt = time(card['end_time']);
-  const last = (await readValues(join(folder, 'metrics'))).map(
+  const last = (await readValues(join(directory, 'metrics'))).map(
     ([key, content]) => [key, lastLine(metricLines(content))] as const,
   );
   return {
@@ -74,24 +74,27 @@ export async function readRuns(
   limit: number,
   signal: AbortSignal,
 ): Promise<Run[]> {
-  const cards: { card: Card; folder: string }[] = [];
+  const cards: { card: Card; directory: string }[] = [];
   for await (const card of runCards(root, clock, experimentId, signal))
-    if (isActive(card)) cards.push({ card, folder: text(card['folder']) });
+    if (isActive(card)) cards.push({ card, directory: text(card['directory']) });
   cards.sort((a, b) => (time(b.card['start_time']) ?? 0) - (time(a.card['start_time']) ?? 0));
   const runs: Run[] = [];
-  for (const { folder } of cards.slice(0, limit)) {
+  for (const { directory } of cards.slice(0, limit)) {
     signal.throwIfAborted();
-    const run = await wholeRun(folder, clock);
+    const run = await wholeRun(directory, clock);
     if (run) runs.push(run);
   }
   return runs;
 }
 
-async function wholeRun(folder: string, clock: Clock): Promise<Run | null> {
-  const [card, run] = [await readCard(folder, clock, 'status'), await readRun(folder, clock)];
+async function wholeRun(directory: string, clock: Clock): Promise<Run | null> {
+  const [card, run] = [await readCard(directory, clock, 'status'), await readRun(directory, clock)];
   if (!card || !run) return null;
   const { lateMetrics: _, ...row } = run;
-  const [params, tags] = await Promise.all([readValues(join(folder, 'params')), readValues(join(folder, 'tags'))]);
+  const [params, tags] = await Promise.all([
+    readValues(join(directory, 'params')),
+    readValues(join(directory, 'tags')),
+  ]);
   return {
     ...row,
     name: text(card['run_name'] ?? card['name']),
@@ -100,17 +103,17 @@ async function wholeRun(folder: string, clock: Clock): Promise<Run | null> {
   };
 }
 
-/** Metadata of an experiment's runs, each with its `folder`. */
+/** Metadata of an experiment's runs, each with its `directory`. */
 async function* runCards(root: string, clock: Clock, experimentId: string, signal: AbortSignal): AsyncGenerator<Card> {
-  const folder = (await experimentFolders(root)).find(
+  const directory = (await experimentDirectories(root)).find(
     (name) => name === experimentId || name === join('.trash', experimentId),
   );
-  if (!folder) throw notFound(`Experiment ${experimentId} not found in MLflow`);
-  for (const name of await foldersIn(join(root, folder))) {
+  if (!directory) throw notFound(`Experiment ${experimentId} not found in MLflow`);
+  for (const name of await directorysIn(join(root, directory))) {
     signal.throwIfAborted();
-    const card = await readCard(join(root, folder, name), clock, 'artifact_uri');
+    const card = await readCard(join(root, directory, name), clock, 'artifact_uri');
     // `models`, `datasets`, `traces` and `tags` are siblings of the runs; only a run's metadata has a status.
-    if (card && 'status' in card) yield { ...card, folder: join(root, folder, name) };
+    if (card && 'status' in card) yield { ...card, directory: join(root, directory, name) };
   }
 }
 
@@ -121,9 +124,9 @@ export async function readHistory(
   signal: AbortSignal,
 ): Promise<MetricPoint[]> {
   const points: MetricPoint[] = [];
-  for (const [runId, folder] of await runFolders(root, new Set(runIds))) {
+  for (const [runId, directory] of await runDirectories(root, new Set(runIds))) {
     signal.throwIfAborted();
-    for (const [metric, content] of await readValues(join(folder, 'metrics'))) {
+    for (const [metric, content] of await readValues(join(directory, 'metrics'))) {
       if (!metrics.includes(metric)) continue;
       for (const { at, value, step } of metricLines(content))
         points.push({ metric, value, at, step, runId, dataset: null });
@@ -133,8 +136,8 @@ export async function readHistory(
 }
 
 export async function readLoggedModel(root: string, modelId: string): Promise<MetricPoint[]> {
-  for (const experiment of await experimentFolders(root)) {
-    if (!(await foldersIn(join(root, experiment, 'models'))).includes(modelId)) continue;
+  for (const experiment of await experimentDirectories(root)) {
+    if (!(await directorysIn(join(root, experiment, 'models'))).includes(modelId)) continue;
     const files = await readValues(join(root, experiment, 'models', modelId, 'metrics'));
     return files.flatMap(([metric, content]) =>
       metricLines(content).map(({ at, value, step, rest: [runId, dataset] }) => ({
@@ -158,20 +161,21 @@ export async function readRunsById(
   signal: AbortSignal,
 ): Promise<RunDetail[]> {
   const runs: RunDetail[] = [];
-  for (const folder of (await runFolders(root, new Set(ids))).values()) {
+  for (const directory of (await runDirectories(root, new Set(ids))).values()) {
     signal.throwIfAborted();
-    const run = await wholeRun(folder, clock);
-    if (run) runs.push({ ...run, datasets: await datasetsOf(folder, clock) });
+    const run = await wholeRun(directory, clock);
+    if (run) runs.push({ ...run, datasets: await datasetsOf(directory, clock) });
   }
   return runs;
 }
 
 /** A run's inputs reference datasets, whose metadata is beside the runs of their experiment. */
-async function datasetsOf(folder: string, clock: Clock): Promise<RunDetail['datasets']> {
+async function datasetsOf(directory: string, clock: Clock): Promise<RunDetail['datasets']> {
   const found: RunDetail['datasets'] = [];
-  for (const name of await foldersIn(join(folder, 'inputs'))) {
-    const input = await readCard(join(folder, 'inputs', name), clock, 'source_id');
-    const card = input && (await readCard(join(folder, '..', 'datasets', text(input['source_id'])), clock, 'digest'));
+  for (const name of await directorysIn(join(directory, 'inputs'))) {
+    const input = await readCard(join(directory, 'inputs', name), clock, 'source_id');
+    const card =
+      input && (await readCard(join(directory, '..', 'datasets', text(input['source_id'])), clock, 'digest'));
     if (card) found.push({ name: text(card['name']), digest: text(card['digest']) });
   }
   return found;

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import type { Clock } from '#kernel/clock.ts';
 import { TowerError } from '#kernel/errors.ts';
 import type { ExperimentRow, ModelRow, RegistryRows, VersionRow } from '../snapshot/snapshot.ts';
-import { foldersIn, readCard, readValues, text, time } from './mlruns-files.ts';
+import { directorysIn, readCard, readValues, text, time } from './mlruns-files.ts';
 import {
   countRuns,
-  experimentFolders,
+  experimentDirectories,
   readHistory,
   readLoggedModel,
   readRuns,
@@ -15,7 +15,7 @@ import {
 } from './mlruns-runs.ts';
 import { type Known, type RegistrySource, sortedRecord } from './source.ts';
 
-/** Reads an `mlruns` folder (MLflow's file store) without MLflow. Read-only. */
+/** Reads an `mlruns` directory (MLflow's file store) without MLflow. Read-only. */
 export function createMlrunsSource(root: string, label: string, fingerprint: string, clock: Clock): RegistrySource {
   return {
     label,
@@ -39,16 +39,16 @@ async function readRegistry(
 ): Promise<RegistryRows> {
   await checkRoot(root);
   const experiments: ExperimentRow[] = [];
-  for (const folder of await experimentFolders(root)) {
+  for (const directory of await experimentDirectories(root)) {
     signal.throwIfAborted();
-    const row = await readExperiment(join(root, folder), clock);
+    const row = await readExperiment(join(root, directory), clock);
     if (row) experiments.push(row);
   }
   const models: ModelRow[] = [];
   const versions: VersionRow[] = [];
-  for (const folder of await foldersIn(join(root, 'models'))) {
+  for (const directory of await directorysIn(join(root, 'models'))) {
     signal.throwIfAborted();
-    const model = await readModel(join(root, 'models', folder), clock);
+    const model = await readModel(join(root, 'models', directory), clock);
     if (!model) continue;
     models.push(model.row);
     versions.push(...model.versions);
@@ -62,11 +62,11 @@ async function readRegistry(
   };
 }
 
-/** @throws TowerError `unavailable` if the path is no folder, or not one written by MLflow */
+/** @throws TowerError `unavailable` if the path is no directory, or not one written by MLflow */
 async function checkRoot(root: string): Promise<void> {
   const facts = await stat(root).catch(() => null);
   if (!facts?.isDirectory())
-    throw new TowerError('unavailable', `the folder ${root} does not exist or is not a folder`);
+    throw new TowerError('unavailable', `the directory ${root} does not exist or is not a directory`);
   const names = await readdir(root);
   const cards = names.map((name) => stat(join(root, name, 'meta.yaml')).catch(() => null));
   const isStore =
@@ -74,12 +74,12 @@ async function checkRoot(root: string): Promise<void> {
   if (!isStore)
     throw new TowerError(
       'unavailable',
-      `the folder ${root} has no MLflow experiments or models; is it an mlruns folder?`,
+      `the directory ${root} has no MLflow experiments or models; is it an mlruns directory?`,
     );
 }
 
-async function readExperiment(folder: string, clock: Clock): Promise<ExperimentRow | null> {
-  const card = await readCard(folder, clock, 'experiment_id');
+async function readExperiment(directory: string, clock: Clock): Promise<ExperimentRow | null> {
+  const card = await readCard(directory, clock, 'experiment_id');
   if (!card) return null;
   return {
     experimentId: text(card['experiment_id']),
@@ -88,32 +88,32 @@ async function readExperiment(folder: string, clock: Clock): Promise<ExperimentR
     lifecycleStage: text(card['lifecycle_stage']) || 'active',
     createdAt: time(card['creation_time']),
     updatedAt: time(card['last_update_time']),
-    tags: Object.fromEntries(await readValues(join(folder, 'tags'))),
+    tags: Object.fromEntries(await readValues(join(directory, 'tags'))),
   };
 }
 
-async function readModel(folder: string, clock: Clock): Promise<{ row: ModelRow; versions: VersionRow[] } | null> {
-  const card = await readCard(folder, clock, 'name');
+async function readModel(directory: string, clock: Clock): Promise<{ row: ModelRow; versions: VersionRow[] } | null> {
+  const card = await readCard(directory, clock, 'name');
   if (!card) return null;
-  const aliases = await readValues(join(folder, 'aliases'));
+  const aliases = await readValues(join(directory, 'aliases'));
   const row = {
     name: text(card['name']),
     createdAt: time(card['creation_timestamp']),
     updatedAt: time(card['last_updated_timestamp']),
     description: text(card['description']),
-    tags: Object.fromEntries(await readValues(join(folder, 'tags'))),
+    tags: Object.fromEntries(await readValues(join(directory, 'tags'))),
     aliases: sortedRecord(aliases.map(([alias, version]) => [alias, version.trim()] as const)),
   };
   const versions: VersionRow[] = [];
-  for (const name of await foldersIn(folder)) {
-    const version = name.startsWith('version-') ? await readVersion(join(folder, name), clock) : null;
+  for (const name of await directorysIn(directory)) {
+    const version = name.startsWith('version-') ? await readVersion(join(directory, name), clock) : null;
     if (version) versions.push(version);
   }
   return { row, versions };
 }
 
-async function readVersion(folder: string, clock: Clock): Promise<VersionRow | null> {
-  const card = await readCard(folder, clock, 'version');
+async function readVersion(directory: string, clock: Clock): Promise<VersionRow | null> {
+  const card = await readCard(directory, clock, 'version');
   if (!card) return null;
   return {
     name: text(card['name']),
@@ -125,6 +125,6 @@ async function readVersion(folder: string, clock: Clock): Promise<VersionRow | n
     source: text(card['source']),
     status: text(card['status']) || 'READY',
     runId: text(card['run_id']) || null,
-    tags: Object.fromEntries(await readValues(join(folder, 'tags'))),
+    tags: Object.fromEntries(await readValues(join(directory, 'tags'))),
   };
 }

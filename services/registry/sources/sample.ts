@@ -1,7 +1,7 @@
 import { renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { makeFolder } from '#kernel/files.ts';
+import { makeDirectory } from '#kernel/files.ts';
 import { normal, type Random, seededRandom } from '#kernel/rng.ts';
 
 /**
@@ -11,7 +11,7 @@ import { normal, type Random, seededRandom } from '#kernel/rng.ts';
  * (`credit-default-risk`) whose accuracy really falls over the last 30 days.
  */
 export function writeSample(path: string, now: number): void {
-  makeFolder(dirname(path));
+  makeDirectory(dirname(path));
   const draft = `${path}.${process.pid}.tmp`;
   rmSync(draft, { force: true });
   const file = new DatabaseSync(draft);

@@ -40,7 +40,7 @@ export function createMlflowWebhook(deps: Deps): MlflowWebhook {
       deps.refreshModel(name).catch((error: unknown) => {
         deps.log.warn(
           { err: error, model: name },
-          'failed to read a model after a webhook of MLflow; the next refresh will',
+          'failed to read a model after a webhook of MLflow; the next refresh reads it',
         );
       });
       return { status: 'accepted', event, model_name: name };

@@ -17,7 +17,7 @@ export const WebhookRequest = z
       .array(text(100))
       .max(50, 'must have at most 50 entries')
       .optional()
-      .describe('Event types, or their first parts: model_version_alias.moved, model_version_alias, drift; none = all'),
+      .describe('Event types, or prefixes such as drift or model_version_alias; none = all'),
     name: text(512).optional().describe('Only events of this model'),
   })
   .meta({
@@ -78,7 +78,7 @@ export const DeliveryInfo = z
       .describe('dead: no more attempts; can be retried by a request'),
     attempts: z.int(),
     uncertain_attempts: z.int().describe('Attempts with unknown outcome: the server stopped meanwhile'),
-    last_status: z.int().nullable().describe('HTTP status; null without an answer'),
+    last_status: z.int().nullable().describe('HTTP status; null without a response'),
     last_error: z.string().nullable(),
     last_attempt_at: z.iso.datetime().nullable(),
     next_attempt_at: z.iso.datetime().nullable(),

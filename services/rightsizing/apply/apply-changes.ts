@@ -25,7 +25,7 @@ export function changesOf(
   if (answer.status !== 'success') throw conflict(`no recommendation: ${answer.reason}`, { reason: answer.reason });
   if (answer.warnings.length > 0)
     throw conflict(`usage may be incomplete: ${answer.warnings[0]}`, { warnings: answer.warnings });
-  if (replicas === 0) throw conflict('it has no pods, so its health cannot be checked: scale it up first');
+  if (replicas === 0) throw conflict('the workload has 0 replicas, so its health cannot be checked: scale it up first');
   const wants = (resource: 'cpu' | 'memory') => request.resources.includes(resource);
   const unknown = [wants('cpu') && answer.hpa, wants('memory') && answer.hpa_memory].find(
     (hpa) => hpa && hpa.name !== found.scaler?.name,
@@ -33,7 +33,7 @@ export function changesOf(
   // A container missing from the template suggests that Prometheus and the API server belong to different clusters.
   if (unknown)
     throw conflict(
-      `Prometheus has an autoscaler ${unknown.name} of it, the cluster has ${found.scaler ? `only ${found.scaler.name}` : 'none'}: unless it was changed just now, PROMETHEUS_URL and KUBERNETES_CONFIG belong to different clusters`,
+      `Prometheus reports the autoscaler ${unknown.name} for the workload, the cluster has ${found.scaler ? `only ${found.scaler.name}` : 'none'}: check that PROMETHEUS_URL and KUBERNETES_CONFIG belong to the same cluster, or retry after the next scrape`,
       { hpa: unknown.name },
     );
   const planned = answer.capacity?.replicas ?? null;

@@ -59,7 +59,7 @@ export function createApplyJobs(deps: Deps) {
     plan: async (target: Workload, request: ApplyRequest): Promise<ApplyPlan> => {
       const { answer, changes, scaler } = await prepared(target, request);
       const open = await jobs.open(subjectOf(target));
-      const meanwhile = open ? [`job ${open.id} is changing it: this is what would remain to be done now`] : [];
+      const meanwhile = open ? [`job ${open.id} is changing the workload: these are the remaining changes`] : [];
       const inPlace = isInPlace(request)
         ? [
             'all pods are resized in place, until they are replaced: the template stays unchanged, and new pods use it; limits that pods do not have are not set',

@@ -41,9 +41,9 @@ export function movedShares(
     const lacking = amounts.find(({ now }) => now === null);
     if (lacking)
       throw refused(
-        `${resource} in per cent of requests, but ${lacking.name} has no request: it cannot work, so its target cannot be adjusted`,
+        `${resource} in per cent of requests, but container ${lacking.name} has no ${resource} request: set one, or remove the target`,
       );
-    if (isTwice) throw refused(`${resource} twice: it is unclear which target to adjust`);
+    if (isTwice) throw refused(`${resource} twice: remove one of the two targets`);
     const perOne = (of: (each: (typeof amounts)[number]) => number | null) =>
       amounts.reduce((sum, each) => sum + of(each)!, 0) / perPod.length;
     const [before, after] = [perOne(({ now }) => now), perOne((each) => each.after)];

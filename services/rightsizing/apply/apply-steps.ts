@@ -170,8 +170,8 @@ export async function waitForRollback({ cluster, target, found, request, signal,
   // Also during shutdown: harmful changes must not be repeated after the restart.
   const now = await cluster
     .settled(target, found, { timeoutMs, signal, onChange })
-    .catch((error: unknown) => (signal.aborted ? 'not waited for' : publicText(error)));
-  if (typeof now === 'string') return step(`it is unknown whether all pods are rolled back: ${now}`);
+    .catch((error: unknown) => (signal.aborted ? 'the wait was cancelled' : publicText(error)));
+  if (typeof now === 'string') return step(`unknown whether all pods are rolled back: ${now}`);
   const { ready, pods, waiting } = now;
   step(ready ? 'all pods are rolled back' : `not all pods are rolled back: ${words(waiting) || `there are ${pods}`}`);
 }

@@ -114,7 +114,7 @@ function actionsOf(run: Run, { lease, canary, others }: Acquired, renewal: Renew
       done(async () => {
         progress.isSettled = await cluster.leases.releaseWhenSettled(lease);
         if (!progress.isSettled) step(waitingFor(`the autoscaler ${run.scaler?.name}`));
-        else if (run.scaler) step(`the autoscaler ${run.scaler.name} has its percentage targets again`);
+        else if (run.scaler) step(`restored the percentage targets of the autoscaler ${run.scaler.name}`);
       }),
     restoring: () =>
       done(renewal.stop, async () => {
@@ -135,7 +135,7 @@ const restore = ({ cluster }: Run, lease: WorkloadLease, { reason, interruption 
     const before = reason === null ? '' : `${reason}; `;
     throw new TowerError(
       'unavailable',
-      `${before}${publicText(interruption)}; and the rollback failed so far, it is retried every minute`,
+      `${before}${publicText(interruption)}; the rollback failed and is retried every minute`,
       { cause: failure },
     );
   });
@@ -154,7 +154,7 @@ function keepRenewed(cluster: Cluster, lease: WorkloadLease, onLost: (error: unk
 
 const staying = ({ request, scaler, after }: Run): string => {
   const unknown = after.throttled === null && after.errors === null && after.latencyMs === null;
-  const until = isInPlace(request) ? ', until pods are replaced: the template is unchanged' : '';
+  const until = isInPlace(request) ? ' on the running pods: the template is unchanged' : '';
   const amount = isInPlace(request) && scaler ? `, and the autoscaler ${scaler.name} keeps the absolute amount` : '';
   const unmeasured = unknown
     ? '; throttling, errors and latency are not measured: only kills, restarts and readiness were checked'
@@ -163,7 +163,7 @@ const staying = ({ request, scaler, after }: Run): string => {
 };
 
 const waitingFor = (scaler: string): string =>
-  `${scaler} gets its percentage targets back when all pods are rolled back, which is checked every minute`;
+  `the percentage targets of ${scaler} are restored once all pods are rolled back (checked every minute)`;
 
 const resultOf = (
   { changes, scaler, before, after }: Run,

@@ -7,7 +7,9 @@ const backtestCommon = {
   resource: oneOf(['cpu', 'memory']).default('cpu'),
   horizon: oneOf(['24h', '1h']).default('24h'),
   warm_up_days: among(0.25, 30).default(7).describe('Warm-up before the first evaluated request'),
-  own_floors: yes.default(false).describe('Use each strategy’s own minimum; else all have 10 m or 1 MiB'),
+  own_floors: yes
+    .default(false)
+    .describe('Use each strategy’s own minimum; false: the same minimum for all, 10 millicores or 1 MiB'),
   strategies: z
     .array(oneOf([...strategyNames, 'oracle']))
     .min(1, 'must have at least one element')

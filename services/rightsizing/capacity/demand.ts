@@ -119,7 +119,7 @@ async function demandOf(
   const { warnings } = rate;
   const hours = (rate.values.filter((value) => !Number.isNaN(value)).length * rate.stepMs) / hour;
   if (!isLong(hours, request.horizon))
-    return `${hours.toFixed(1)} hours of its request_rate are known; ${minHours[request.horizon]} are required`;
+    return `history of request_rate has ${hours.toFixed(1)} hours, ${minHours[request.horizon]} are required`;
   // The engine is used for a day only; an hour has too few cycles to learn from.
   const byForecast =
     request.horizon === '24h' ? await dayByForecast(deps.forecaster, rate, request.violation, signal) : null;
@@ -138,7 +138,7 @@ async function demandOf(
   const { advised } = await deps.pool.run<Advices>('runAdvise', task, { signal });
   const { request: demand = null, confidences = null } = advised[0] ?? {};
   return demand === null || confidences === null
-    ? 'Prometheus has no samples of its request_rate'
+    ? 'Prometheus has no samples of request_rate'
     : { demand, by: 'quantiles', confidences, warnings };
 }
 

@@ -35,8 +35,8 @@ export function containersNow(
   return {
     names: named.filter((name) => !stopped.includes(name)),
     notes: [
-      ...(named.length < all.length ? ['series with an invalid container label were left out'] : []),
-      ...(stopped.length > 0 ? [`no longer running, left out: ${stopped.join(', ')}`] : []),
+      ...(named.length < all.length ? ['excluded series with an invalid container label'] : []),
+      ...(stopped.length > 0 ? [`excluded containers that no longer run: ${stopped.join(', ')}`] : []),
       ...(last.size > 0 && newest < now - hour ? [`no pod was seen since ${isoTime(newest)}`] : []),
     ],
   };

@@ -40,13 +40,14 @@ export function explain(
   if (known.samples === 0) return 'Prometheus has no samples';
   const isOwn = chosen?.strategy === own;
   const seen = `${isOwn ? 'the busiest of ' : ''}${known.pods} pod${known.pods === 1 ? '' : 's'}, ${known.samples} samples from ${isoTime(known.firstMs)} to ${isoTime(known.lastMs)}`;
-  if (!enough) return `${seen} are ${known.hours.toFixed(1)} hours; ${minHours[request.horizon]} are required`;
+  if (!enough)
+    return `history has ${known.hours.toFixed(1)} hours, ${minHours[request.horizon]} are required (${seen})`;
   if (!chosen || chosen.request === null) return `${seen}; too few for ${request.strategy}`;
   const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`;
   const promise =
     resource === 'cpu'
-      ? `${percent(1 - request.violation)} of the samples of the next ${request.horizon} are expected at or below it`
-      : `memory is expected above it in at most ${percent(request.memory_violation)} of all time ranges of ${request.horizon}`;
+      ? `${percent(1 - request.violation)} of the CPU samples of the next ${request.horizon} are expected to be at most the request`
+      : `memory is expected to exceed the request in at most ${percent(request.memory_violation)} of all time ranges of ${request.horizon}`;
   const blend = chosen.experts
     .slice(0, 3)
     .map(({ name, weight, says }) => `${name} (${formatQuantity(says, resource)}, ${Math.round(100 * weight)} %)`);
@@ -98,14 +99,14 @@ export function notesOf(state: WorkloadState, containers: Container[]): string[]
   const others = injected.filter((name) => !native.includes(name));
   const elsewhere = (state.hpa?.metrics ?? []).filter(({ metric, type }) => !isShare(metric, type));
   return [
-    ...state.unknown.map((name) => `kube-state-metrics has no ${name} of it`),
+    ...state.unknown.map((name) => `kube-state-metrics has no ${name} of the workload`),
     ...(others.length > 0
       ? [`${others.join(', ')}: injected sidecar, so not part of the outputs; set its resources where it is configured`]
       : []),
     ...(native.length > 0 ? [`${native.join(', ')}: an init container, so not part of the outputs`] : []),
     ...(heaps.length > 0
       ? [
-          `${heaps.join(', ')}: with less memory it would be killed before its heap is full; if the heap is a share of the limit (MaxRAMPercentage), set -Xmx to go lower`,
+          `${heaps.join(', ')}: with less memory the container would be OOM-killed before its JVM heap is full; to request less, set -Xmx instead of MaxRAMPercentage`,
         ]
       : []),
     ...(state.hpa && state.hpa.metrics.length === 0
@@ -135,7 +136,7 @@ export const replicaNotes = (planned: Planned | null, current: number | null): s
 export const doubtNotes = (parts: readonly { impossible: number }[], warnings: readonly string[]): string[] => {
   const impossible = parts.reduce((total, part) => total + part.impossible, 0);
   return [
-    ...(impossible > 0 ? [`${impossible} samples exceed any node and were left out`] : []),
+    ...(impossible > 0 ? [`excluded ${impossible} implausible samples, above the size of any node`] : []),
     ...warnings.map((warning) => `Prometheus warns that a result may be incomplete: ${warning}`),
   ];
 };
@@ -153,7 +154,7 @@ export function experimentWindowNotes(experimentWindows: readonly ExperimentWind
   return experimentWindows.length === 0
     ? []
     : [
-        `load experiments ran in its namespace, the latest until ${latest}: usage and traffic of that time are left out`,
+        `load experiments ran in the namespace, the latest until ${latest}: usage and traffic of that time are excluded`,
       ];
 }
 
@@ -164,7 +165,7 @@ export const isShare = (metric: string, type: string): boolean =>
 export function whyNot({ history_days }: SizeRequest, containers: Container[], [warning]: readonly string[]): string {
   const why =
     containers.length === 0
-      ? `Prometheus has no container of it in the last ${history_days} days`
+      ? `Prometheus has no container of the workload in the last ${history_days} days`
       : containers
           .map(({ container, cpu, memory }) => `${container}: CPU ${cpu.explanation}; memory ${memory.explanation}`)
           .join('; ');

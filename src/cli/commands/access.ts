@@ -9,7 +9,7 @@ import type { CliContext } from '../context.ts';
 import { card, table } from '../table.ts';
 
 /**
- * `tower token …` and `tower audit …`: work on the data folder (DATA_DIRECTORY), so that only its owner can make the
+ * `tower token …` and `tower audit …`: work on the data directory (DATA_DIRECTORY), so that only its owner can make the
  * first key and check the log.
  */
 export function addAccessCommands(program: Command, context: CliContext): void {
@@ -33,7 +33,7 @@ type Opened = Awaited<ReturnType<typeof openAccess>>;
 type WithAccess = <T>(work: (opened: Opened) => Promise<T>, mayCreate?: boolean) => Promise<T>;
 
 function addTokenCommands(program: Command, context: CliContext, withAccess: WithAccess): void {
-  const token = program.command('token').description('manage API keys in the local data folder or database');
+  const token = program.command('token').description('manage API keys in the local data directory or database');
 
   token
     .command('create')
@@ -76,7 +76,8 @@ function addTokenCommands(program: Command, context: CliContext, withAccess: Wit
     .description('revoke an API key')
     .action(async (id: string) => {
       // A whole key passed by mistake must not appear in the log.
-      if (!/^[0-9a-f]{12}$/.test(id)) throw invalid('a key id has 12 letters and digits; "tower token list" shows it');
+      if (!/^[0-9a-f]{12}$/.test(id))
+        throw invalid('a key id must be 12 hexadecimal digits; "tower token list" shows it');
       await withAccess(async ({ access }) => {
         const note = noteOf('tower token revoke', { id });
         await access.audit.record({ ...note, phase: 'requested', status: null });
@@ -93,7 +94,7 @@ function addAuditCommands(program: Command, context: CliContext, withAccess: Wit
   audit
     .command('verify')
     .description('verify that no entry was changed, removed, reordered, added or truncated')
-    .option('--file <path>', 'verify an exported log instead of the one in the data folder')
+    .option('--file <path>', 'verify an exported log instead of the one in the data directory')
     .option('--against <path>', 'an earlier export, which the log must continue')
     .action(async (flags: { file?: string; against?: string }) => {
       const [file, earlier] = [await bytesOf('--file', flags.file), await bytesOf('--against', flags.against)];

@@ -20,7 +20,7 @@ export function addExperimentCommands(program: Command, context: CliContext): vo
     });
   experiments
     .command('show <experiment>')
-    .description('quality checks of one experiment, and what cleaning removes')
+    .description('quality checks of one experiment, and the rows and values that cleaning removes')
     .action(async (id: string) => {
       context.print(await context.tower().get<ExperimentAnswer>(`${path}/${encodeURIComponent(id)}`), oneText);
     });

@@ -142,12 +142,12 @@ function forecastText({
   ]);
   const sure =
     confidence === null
-      ? 'too short for a confidence'
+      ? 'the series is too short to estimate a confidence'
       : `within ±${percent(confidence_tolerance)} of the forecast with probability ${percent(confidence)}`;
   return [
     table(heads, rows),
     '',
-    table(['MEMBER', 'WEIGHT', 'ERROR', 'LEFT OUT BECAUSE'], parts, 80),
+    table(['MEMBER', 'WEIGHT', 'ERROR', 'EXCLUDED BECAUSE'], parts, 80),
     '',
     ...notes.map((note) => `note: ${note}`),
     `${fusion} fusion; ${sure}`,

@@ -22,9 +22,10 @@ export function addHistoryCommand(models: Command, context: CliContext): void {
 
 function historyText({ stage, recorded_since, at, rollback_target, rollback_reason, turns }: ModelHistory): string {
   if (at) {
-    if (at.versions === null) return `Unknown at ${at.time}: recording began ${recorded_since ?? 'not yet'}`;
+    if (at.versions === null)
+      return `Unknown at ${at.time}: ${recorded_since === null ? 'recording has not started' : `recording started at ${recorded_since}`}`;
     const maybe = at.uncertain.length > 0 ? `; uncertain: ${at.uncertain.join(', ')} (changed between two polls)` : '';
-    return `${stage} at ${at.time}: ${at.versions.join(', ') || 'none for certain'}${maybe}`;
+    return `${stage} at ${at.time}: ${at.versions.join(', ') || 'no confirmed version'}${maybe}`;
   }
   const rows = turns.map((turn) => [
     turn.version,

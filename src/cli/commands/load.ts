@@ -95,7 +95,6 @@ function addRunCommands(load: Command, context: CliContext): void {
     });
   load
     .command('evaluate <file.jtl>')
-    .alias('judge')
     .description('evaluate a JTL file of JMeter; exit code 1 if less than 95 % of the requests succeeded')
     .action(async (file: string) => {
       const { evaluateJtl } = await loadTools();
@@ -210,7 +209,7 @@ const sleep = async (ms: number, signal?: AbortSignal): Promise<void> => {
 
 function rateOf(text: string): number {
   const rate = numberOf('--rate', text);
-  if (!(rate > 0 && rate <= 10_000)) throw invalid('--rate must be above 0 and at most 10000');
+  if (!(rate > 0 && rate <= 10_000)) throw invalid(`--rate must be above 0 and at most 10000 (got ${rate})`);
   return rate;
 }
 
@@ -249,7 +248,7 @@ async function writeScript(context: CliContext, flags: ScriptFlags): Promise<voi
 function countOf(flag: string, text: string, most: number): number {
   const count = numberOf(flag, text);
   if (!Number.isInteger(count) || count < 1 || count > most)
-    throw invalid(`${flag} must be an integer between 1 and ${most}`);
+    throw invalid(`${flag} must be an integer between 1 and ${most} (got ${count})`);
   return count;
 }
 

@@ -72,7 +72,7 @@ function addAnalysisCommands(metrics: Command, context: CliContext): void {
   about('aggregate <metric>', 'aggregate by minute, hour, day, week or month')
     .option('--granularity <unit>', 'MINUTE, HOUR, DAY, WEEK or MONTH', 'HOUR')
     .option('--timezone <zone>', 'time zone of days and months', 'UTC')
-    .option('--group-by <what>', 'none, resource or series', 'none')
+    .option('--group-by <dimension>', 'none, resource or series', 'none')
     .action(async (metric: string, flags: Flags) => {
       const answer = await analysis<AggregateAnswer>(
         context,
@@ -231,8 +231,9 @@ async function analyze(context: CliContext, component: string): Promise<void> {
 
 /** This host's CPU since the last sample and its memory now, in per cent. */
 async function collect(context: CliContext, seconds: number, samples: number | null): Promise<void> {
-  if (!(seconds >= 1 && seconds <= 86_400)) throw invalid('--interval must be a number between 1 and 86400');
-  if (samples !== null && !(samples >= 1)) throw invalid('--count must be an integer of at least 1');
+  if (!(seconds >= 1 && seconds <= 86_400))
+    throw invalid(`--interval must be a number between 1 and 86400 (got ${seconds})`);
+  if (samples !== null && !(samples >= 1)) throw invalid(`--count must be an integer of at least 1 (got ${samples})`);
   let before = cpuTimes();
   for (let sample = 0; samples === null || sample < samples; sample += 1) {
     await setTimeout(seconds * 1000);

@@ -66,7 +66,7 @@ function addMonitorCommands(models: Command, context: CliContext): void {
     .command('monitor <name> <version>')
     .description('start monitoring a version')
     .requiredOption('--type <type>', 'classifier or regressor')
-    .option('--by <who>', 'who adds it; default: the current user')
+    .option('--by <user>', 'user to record; default: the current user')
     .action(async (name: string, version: string, flags: { type: string; by?: string }) => {
       const by = flags.by ?? context.env['USER'] ?? context.env['USERNAME'] ?? 'tower';
       const body = { model_type: flags.type, registered_by: by };

@@ -10,7 +10,9 @@ import { table } from '../table.ts';
 export function addPromotionCommands(models: Command, context: CliContext): void {
   models
     .command('compare <name> [champion] [challenger]')
-    .description('compare champion and challenger; default: production and the next candidate')
+    .description(
+      'compare champion and challenger; default: the version in production, and the newest in staging or of all',
+    )
     .action(async (name: string, champion?: string, challenger?: string) => {
       if (champion !== undefined && challenger === undefined) throw invalid('set both versions, or none');
       const query = champion === undefined ? '' : `?versions=${encodeURIComponent(`${champion},${challenger}`)}`;

@@ -22,7 +22,9 @@ export type SizeFlags = {
 };
 
 export const horizonOption = () =>
-  new Option('--horizon <time>', 'how long the recommendation is meant to hold').choices(['24h', '1h']).default('24h');
+  new Option('--horizon <time>', 'validity: 24h = until the next redeployment, 1h = until the next in-place resize')
+    .choices(['24h', '1h'])
+    .default('24h');
 
 export const sizeOptions = (command: Command): Command =>
   command

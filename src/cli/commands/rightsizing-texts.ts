@@ -65,7 +65,7 @@ export function recommendationText(answer: SizeAnswer, output: Output): string {
   ]);
   return [
     `${answer.namespace}/${answer.service}`,
-    table(['CONTAINER', 'RESOURCE', 'NOW', 'RECOMMENDED', 'CONFIDENCE', 'BOUND BY'], rows),
+    table(['CONTAINER', 'RESOURCE', 'CURRENT', 'RECOMMENDED', 'CONFIDENCE', 'BOUND BY'], rows),
     card([
       ...why,
       ...(replicas
@@ -160,7 +160,7 @@ export function backtestText({
     'ECE',
   ];
   const { request, confidence } = recommendation;
-  const target = resource === 'cpu' ? 'at most 5 % of the samples exceed it' : 'it is not exceeded';
+  const target = resource === 'cpu' ? 'at most 5 % of the samples exceed it' : 'memory stays below the request';
   const sure = confidence === null ? '' : ` (${target}, with probability ${Math.round(100 * confidence)} %)`;
   return [
     table(heads, rows),

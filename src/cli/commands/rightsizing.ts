@@ -72,7 +72,7 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
     .addOption(horizonOption())
     .option('--warm-up-days <number>', 'warm-up before the first evaluated request', '7')
     .option('--days <number>', 'history with --prometheus')
-    .option('--own-floors', 'use each strategy’s own minimum; default: the same for all')
+    .option('--own-floors', 'use each strategy’s own minimum request; default: the same for all')
     .option(
       '--strategies <names>',
       'only these strategies, comma-separated; tower, oracle, and those of "tower rightsizing strategies"',

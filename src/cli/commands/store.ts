@@ -8,13 +8,13 @@ import { table } from '../table.ts';
 type Place = ReturnType<typeof placeOf>;
 
 /**
- * `tower store …`: works on the data folder (DATA_DIRECTORY), or on the PostgreSQL of DATABASE_URL. A server may run
+ * `tower store …`: works on the data directory (DATA_DIRECTORY), or on the PostgreSQL of DATABASE_URL. A server may run
  * meanwhile, except for restore.
  */
 export function addStoreCommands(program: Command, context: CliContext): void {
   const store = program
     .command('store')
-    .description('back up, restore, migrate and verify the data folder or PostgreSQL');
+    .description('back up, restore, migrate and verify the data directory or PostgreSQL');
   const place = () => {
     const { config, secrets } = readConfig(context.env);
     return placeOf(config, secrets);
@@ -25,10 +25,10 @@ export function addStoreCommands(program: Command, context: CliContext): void {
 
 function addCopying(store: Command, context: CliContext, place: () => Place): void {
   store
-    .command('backup <folder>')
-    .description('copy databases and models into a new folder; instances can keep running')
-    .action(async (folder: string) => {
-      const manifest = await storeCopies.backupStore(place(), resolve(folder), packageVersion(), Date.now());
+    .command('backup <directory>')
+    .description('copy databases and models into a new directory; instances can keep running')
+    .action(async (directory: string) => {
+      const manifest = await storeCopies.backupStore(place(), resolve(directory), packageVersion(), Date.now());
       context.print(manifest, ({ files }) =>
         [
           table(
@@ -36,15 +36,15 @@ function addCopying(store: Command, context: CliContext, place: () => Place): vo
             files.map(({ name, bytes }) => [name, bytes]),
           ),
           '',
-          `${resolve(folder)}; store tower.key (or TOWER_SECRET_KEY) separately: it is required to verify signatures`,
+          `${resolve(directory)}; store tower.key (or TOWER_SECRET_KEY) separately: it is required to verify signatures`,
         ].join('\n'),
       );
     });
   store
-    .command('restore <folder>')
-    .description('restore a backup into an empty data folder or PostgreSQL database')
-    .action(async (folder: string) => {
-      const manifest = await storeCopies.restoreStore(resolve(folder), place());
+    .command('restore <directory>')
+    .description('restore a backup into an empty data directory or PostgreSQL database')
+    .action(async (directory: string) => {
+      const manifest = await storeCopies.restoreStore(resolve(directory), place());
       context.print(manifest, ({ made_at, files }) =>
         place().databaseUrl === undefined
           ? `restored ${files.length} files of ${made_at} to ${place().directory}; copy the tower.key of that time there before you start`
@@ -72,10 +72,10 @@ function addChecking(store: Command, context: CliContext, place: () => Place): v
       );
     });
   store
-    .command('verify [folder]')
-    .description('check the integrity of the data folder or a backup; exit code 1 if it is damaged')
-    .action(async (folder: string | undefined) => {
-      const checked = await (folder === undefined ? verify() : storeCopies.verifyStore(resolve(folder)));
+    .command('verify [directory]')
+    .description('check the integrity of the data directory or a backup; exit code 1 if it is damaged')
+    .action(async (directory: string | undefined) => {
+      const checked = await (directory === undefined ? verify() : storeCopies.verifyStore(resolve(directory)));
       context.print(checked, (files) =>
         table(
           ['FILE', 'BYTES', 'SCHEMA', 'WRONG'],

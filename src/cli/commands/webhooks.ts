@@ -34,7 +34,7 @@ export function addWebhookCommands(program: Command, context: CliContext): void 
   webhooks
     .command('add <url>')
     .description('create a webhook and print its signing secret, once')
-    .option('--event <type...>', 'event types, or their first parts: model_version_alias, drift; default: all')
+    .option('--event <type...>', 'event types, or prefixes such as drift or model_version_alias; default: all')
     .option('--name <model>', 'only events of this model')
     .option('--description <text>', 'purpose of the webhook')
     .action(async (url: string, { event, ...flags }: { event?: string[]; name?: string; description?: string }) => {

@@ -4,7 +4,7 @@ import { createAudit } from '#services/access/audit.ts';
 import { openMasterKey } from '#store/master-key.ts';
 import { handClock } from '../../support/sources.ts';
 import { roughHand, storeIn } from '../../support/stores.ts';
-import { temporaryFolder } from '../../support/tower.ts';
+import { temporaryDirectory } from '../../support/tower.ts';
 
 const entry = {
   phase: 'requested' as const,
@@ -20,9 +20,9 @@ const entry = {
 
 /** A log of some rows, and raw access to its file. */
 async function auditOf(rows: number) {
-  const folder = temporaryFolder();
-  const store = storeIn(folder);
-  const audit = createAudit({ store, clock: handClock(), deriveKey: openMasterKey(folder, 'k'.repeat(32)) });
+  const directory = temporaryDirectory();
+  const store = storeIn(directory);
+  const audit = createAudit({ store, clock: handClock(), deriveKey: openMasterKey(directory, 'k'.repeat(32)) });
   await audit.begin();
   for (let i = 1; i <= rows; i += 1)
     await audit.record({
@@ -31,7 +31,7 @@ async function auditOf(rows: number) {
       phase: i % 2 ? 'requested' : 'done',
       status: i % 2 ? null : 201,
     });
-  return { audit, edit: await roughHand(folder) };
+  return { audit, edit: await roughHand(directory) };
 }
 
 const exportOf = async (audit: ReturnType<typeof createAudit>): Promise<string> => {
@@ -177,7 +177,7 @@ describe('the audit log', () => {
     const { audit } = await auditOf(3);
     const text = await exportOf(audit);
     const other = createAudit({
-      store: storeIn(temporaryFolder()),
+      store: storeIn(temporaryDirectory()),
       clock: handClock(),
       deriveKey: openMasterKey('', 'z'.repeat(32)),
     });

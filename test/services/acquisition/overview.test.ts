@@ -6,7 +6,7 @@ import type { CollectionStatus, HealthAnswer, SystemHealth } from '#services/acq
 import { fakeKubernetes } from '../../fakes/kubernetes.ts';
 import { writeExperiments } from '../../support/experiments.ts';
 import { freePort } from '../../support/processes.ts';
-import { temporaryFolder, testTower } from '../../support/tower.ts';
+import { temporaryDirectory, testTower } from '../../support/tower.ts';
 
 async function towerWith(env: Record<string, string> = {}) {
   const { app } = await testTower({ PROMETHEUS_MAX_RETRIES: '0', ...env });
@@ -28,13 +28,13 @@ it.each([
   [{ status: 'failed', result: null }, 'incomplete'],
   [{ status: 'running', result: null }, 'in_progress'],
 ])('the status of a service whose latest job is %o is %s', async (job, expected) => {
-  const folder = temporaryFolder();
-  writeExperiments(folder, 'cart');
+  const directory = temporaryDirectory();
+  writeExperiments(directory, 'cart');
   const jobs = async () => [
     { ...job, services: ['cart', 'web'] },
     { status: 'succeeded', services: ['cart'] },
   ];
-  const deps = { client: null, folder, jobs, models: async () => [], testConnection: async () => ({}) };
+  const deps = { client: null, directory, jobs, models: async () => [], testConnection: async () => ({}) };
   const { services } = await createOverview(deps as unknown as Parameters<typeof createOverview>[0]).status('cart');
   expect(services['cart']!.status).toBe(expected);
 });
@@ -48,7 +48,7 @@ describe('acquisition health', () => {
       details: {
         kubernetes: 'KUBERNETES_CONFIG is not set',
         prometheus: 'PROMETHEUS_URL is not set',
-        data_pipeline: 'the folder of experiments is readable and writable',
+        data_pipeline: 'the directory of experiments is readable and writable',
         ml_pipeline: '0 models',
       },
     });
@@ -72,7 +72,7 @@ describe('acquisition health', () => {
     const { details } = system;
     expect(details.kubernetes).toMatch(/^(cannot reach Kubernetes \(ECONNREFUSED\)|no answer within 5 s)$/);
     expect(details.prometheus).toContain('cannot reach Prometheus');
-    expect(details.data_pipeline).toBe('the folder of experiments is not readable and writable (EEXIST)');
+    expect(details.data_pipeline).toBe('the directory of experiments is not readable and writable (EEXIST)');
   });
 
   it('counts workloads of a namespace, with the documented keys', async () => {
@@ -94,9 +94,9 @@ describe('acquisition health', () => {
   });
 
   it('reports the progress of each service', async () => {
-    const folder = temporaryFolder();
-    writeExperiments(folder, 'cart');
-    const ask = await towerWith({ EXPERIMENTS_DIRECTORY: folder });
+    const directory = temporaryDirectory();
+    writeExperiments(directory, 'cart');
+    const ask = await towerWith({ EXPERIMENTS_DIRECTORY: directory });
     const { services, data_collection } = await ask<CollectionStatus>('status');
     expect(services['cart']).toMatchObject({ status: 'completed', models_trained: false });
     expect(services['cart']!.experiments).toBe(data_collection.total_csv_files);
@@ -105,7 +105,7 @@ describe('acquisition health', () => {
       web: { status: 'not_started', experiments: 0, models_trained: false },
     });
     // An experiment without JSON is incomplete.
-    writeFileSync(join(folder, 'web_browsing_replicas_1_users_5.csv'), 'timestamp\n');
+    writeFileSync(join(directory, 'web_browsing_replicas_1_users_5.csv'), 'timestamp\n');
     expect((await ask<CollectionStatus>('status?service=web')).services['web']).toMatchObject({ experiments: 0 });
     expect(await ask('collection')).toMatchObject({ process_running: false, estimated_completion: null, jobs: [] });
   });

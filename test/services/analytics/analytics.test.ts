@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createReader, dayMs, hourMs, type Series } from '#services/analytics/storage/reader.ts';
 import { createRecorder } from '#services/analytics/storage/recorder.ts';
 import { analyticsIn, iso, never } from '../../support/analytics.ts';
-import { temporaryFolder } from '../../support/tower.ts';
+import { temporaryDirectory } from '../../support/tower.ts';
 
 const row = (at: number, value: number) => ({ metric: 'cpu', resource: 'node-1', value, timestamp: iso(at) });
 const spans = (...edges: number[]) => edges.slice(0, -1).map((start, i) => ({ start, end: edges[i + 1]! }));
@@ -45,12 +45,12 @@ describe('recording', () => {
   });
 
   it('keeps points across restarts, and the last of two with the same time', async () => {
-    const folder = temporaryFolder();
-    const { analytics, store, now } = analyticsIn(folder);
+    const directory = temporaryDirectory();
+    const { analytics, store, now } = analyticsIn(directory);
     await analytics.record(row(now - 5, 1));
     await analytics.record({ metrics: [row(now - 5, 2), row(now - 9, 7), row(now - 5, 3)] });
     await store.close();
-    const { points } = await analyticsIn(folder).analytics.points({});
+    const { points } = await analyticsIn(directory).analytics.points({});
     expect(points.map(({ timestamp, value }) => [timestamp, value])).toEqual([
       [iso(now - 5), 3],
       [iso(now - 9), 7],
@@ -58,7 +58,7 @@ describe('recording', () => {
   });
 
   it('refuses series beyond the maximum without affecting concurrent posts', async () => {
-    const { analytics } = analyticsIn(temporaryFolder(), 1);
+    const { analytics } = analyticsIn(temporaryDirectory(), 1);
     const post = (resource: string) => analytics.record({ metric: 'cpu', resource, value: 1 });
     await post('a');
     const [refused, taken] = await Promise.all([post('b'), post('a')]);

@@ -12,7 +12,7 @@ import {
   shippedConfig,
   validateConfig,
 } from '#services/acquisition/experiments/experiment-config.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 /** As MOrA prints them. */
 const seed = {
@@ -51,7 +51,7 @@ describe('experiment configurations', () => {
   });
 
   it('are unchanged after saving and loading', async () => {
-    const file = join(temporaryFolder(), 'experiments.yaml');
+    const file = join(temporaryDirectory(), 'experiments.yaml');
     const config = configOf({
       ...seed,
       custom_scenarios: { visit: { rounds: [{ name: 'visit', steps: [{ name: 'home', path: '/' }] }] } },

@@ -11,7 +11,7 @@ import {
   saveExperiment,
 } from '#services/acquisition/experiments/experiments.ts';
 import { cleanExperiment, validateQuality } from '#services/acquisition/experiments/quality.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 /** A good experiment of fifteen minutes in steps of 30 s: steady, complete, with the stated load. */
 function good(change: Partial<Experiment> = {}): Experiment {
@@ -180,7 +180,7 @@ describe('cleaning', () => {
 
 describe('experiment files', () => {
   it('are read back as written', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     // Minus zero is zero in a file.
     const cell = fc.oneof(
       fc.double({ noNaN: true }).map((value) => value + 0),
@@ -193,11 +193,11 @@ describe('experiment files', () => {
           mem_bytes_value: Float64Array.from(cells, ([, b]) => b),
         };
         const experiment = good({ rows: cells.length, columns });
-        await saveExperiment(folder, experiment, {
+        await saveExperiment(directory, experiment, {
           duration_minutes: 15,
           load_test: { total_requests: 10, successful_requests: 9, duration_seconds: 900 },
         });
-        const read = await loadExperiment(folder, experiment.id);
+        const read = await loadExperiment(directory, experiment.id);
         if (cells.length > 0) expect(read.columns).toEqual(columns);
         expect(read).toMatchObject({
           rows: cells.length,
@@ -212,19 +212,19 @@ describe('experiment files', () => {
   });
 
   it('are reported if malformed, without affecting others', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const circumstances = {
       duration_minutes: 15,
       load_test: { total_requests: 10, successful_requests: 10, duration_seconds: 900 },
     };
-    await saveExperiment(folder, good(), circumstances);
-    writeFileSync(join(folder, 'cart_browsing_replicas_1_users_5.csv'), 'timestamp,cpu_cores_value\nt_0,much\n');
-    writeFileSync(join(folder, 'cart_browsing_replicas_1_users_6.csv'), 'timestamp,cpu_cores_value\nt_0,1\n');
-    writeFileSync(join(folder, 'cart_browsing_replicas_1_users_6.json'), '{');
-    writeFileSync(join(folder, 'cart_browsing_replicas_1_users_7.csv'), 'timestamp,cpu_cores_value\nt_0,1\n');
-    writeFileSync(join(folder, 'cart_browsing_replicas_1_users_7.json'), 'null');
-    writeFileSync(join(folder, 'notes.csv'), 'nothing of ours');
-    const collected = createCollected(folder);
+    await saveExperiment(directory, good(), circumstances);
+    writeFileSync(join(directory, 'cart_browsing_replicas_1_users_5.csv'), 'timestamp,cpu_cores_value\nt_0,much\n');
+    writeFileSync(join(directory, 'cart_browsing_replicas_1_users_6.csv'), 'timestamp,cpu_cores_value\nt_0,1\n');
+    writeFileSync(join(directory, 'cart_browsing_replicas_1_users_6.json'), '{');
+    writeFileSync(join(directory, 'cart_browsing_replicas_1_users_7.csv'), 'timestamp,cpu_cores_value\nt_0,1\n');
+    writeFileSync(join(directory, 'cart_browsing_replicas_1_users_7.json'), 'null');
+    writeFileSync(join(directory, 'notes.csv'), 'nothing of ours');
+    const collected = createCollected(directory);
     const { experiments, unreadable, data_quality } = await collected.list({});
     expect(experiments.map(({ experiment_id, quality }) => [experiment_id, quality])).toEqual([
       ['cart_browsing_replicas_2_users_20', 'high'],
@@ -247,8 +247,8 @@ describe('experiment files', () => {
     expect((await collected.list({ service: 'front' })).total_experiments).toBe(0);
     await expect(collected.one('../secret', {})).rejects.toMatchObject({ code: 'invalid' });
     expect(await collected.clear('cart')).toEqual({ deleted: 4 });
-    expect(readdirSync(folder)).toEqual(['notes.csv']);
-    expect((await createCollected(join(folder, 'none')).list({})).total_experiments).toBe(0);
+    expect(readdirSync(directory)).toEqual(['notes.csv']);
+    expect((await createCollected(join(directory, 'none')).list({})).total_experiments).toBe(0);
   });
 
   const real = new URL('../../../fixtures/mora-experiments/', import.meta.url).pathname;

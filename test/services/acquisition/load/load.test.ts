@@ -8,7 +8,7 @@ import { evaluateJtl } from '#services/acquisition/load/jtl.ts';
 import { k6Script } from '#services/acquisition/load/k6.ts';
 import { type LoadPlan, planAt, readScenario, scenarios } from '#services/acquisition/load/scenario.ts';
 import { evaluateOnThread } from '#services/acquisition/load/thread.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 const plan: LoadPlan = {
   users: 20,
@@ -30,7 +30,7 @@ describe('load test files', () => {
   it("for k6 are JavaScript with the scenario's content", async () => {
     const script = k6Script(scenarios.checkout, plan);
     await expect(script).toMatchFileSnapshot(fixture('checkout.k6.js.txt'));
-    const file = join(temporaryFolder(), 'script.mjs');
+    const file = join(temporaryDirectory(), 'script.mjs');
     writeFileSync(file, script);
     execFileSync(process.execPath, ['--check', file]);
   });
@@ -45,7 +45,7 @@ describe('load test files', () => {
     const jmx = jmeterPlan(own, plan);
     expect(jmx).toContain('/?a=&lt;b&gt;&amp;c=&quot;d&quot;');
     expect(jmx).toContain('&lt;/stringProp&gt;');
-    const file = join(temporaryFolder(), 'script.mjs');
+    const file = join(temporaryDirectory(), 'script.mjs');
     writeFileSync(file, k6Script(own, plan));
     execFileSync(process.execPath, ['--check', file]);
   });
@@ -223,7 +223,7 @@ it.each([
 });
 
 it('results are parsed in chunks, with quoted line ends, without a cut-off row', async () => {
-  const file = join(temporaryFolder(), 'results.jtl');
+  const file = join(temporaryDirectory(), 'results.jtl');
   const row = (i: number) =>
     `${1_000_000 + i},${i % 50},step ${i % 3},200,OK,true,"a ""long"" text\n${'x'.repeat(200)}"`;
   const rows = Array.from({ length: 40_000 }, (_, i) => row(i));

@@ -25,21 +25,21 @@ import {
   windowsOf,
 } from '#services/forecast/training/windows.ts';
 import { writeExperiments } from '../../../support/experiments.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 const small: PipelineSettings = { ...pipelineDefaults, units: [12, 8], epochs: 30, patience: 30, rate: 0.01 };
 const buffers = [1.2, 1.15, 1];
 const net: TrainNet = (shape, windows, settings) => trainLstm(shape, windows, settings, 'simd', () => 0);
 const data = async (size: Parameters<typeof writeExperiments>[2] = {}) => {
-  const folder = temporaryFolder();
-  writeExperiments(folder, 'cart', size);
-  return { folder, ...(await loadTrainingData(folder, 'cart')) };
+  const directory = temporaryDirectory();
+  writeExperiments(directory, 'cart', size);
+  return { directory, ...(await loadTrainingData(directory, 'cart')) };
 };
 const train = async (settings = small, size: Parameters<typeof writeExperiments>[2] = {}) => {
-  const { experiments, folder } = await data(size);
+  const { experiments, directory } = await data(size);
   return {
     experiments,
-    folder,
+    directory,
     ...(await trainPipeline(experiments, settings, buffers, null, net)),
   };
 };
@@ -81,14 +81,14 @@ describe('load experiments', () => {
   });
 
   it('that are damaged are reported and left out, and other files are ignored', async () => {
-    const { folder } = await data();
-    writeFileSync(join(folder, 'cart_browsing_replicas_9_users_1.csv'), 'timestamp,cpu_cores_value\nt_0,1\n');
-    writeFileSync(join(folder, 'cart_browsing_replicas_9_users_2.csv'), '');
-    const whole = readFileSync(join(folder, 'cart_browsing_replicas_1_users_10.csv'), 'utf8');
-    writeFileSync(join(folder, 'cart_browsing_replicas_9_users_3.csv'), whole.replace(/0\.0\d+/, 'plenty'));
-    writeFileSync(join(folder, 'cart_browsing_replicas_1_users_10_lstm_prophet_ready.csv'), whole);
-    writeExperiments(folder, 'my-cart', { count: 1 });
-    const { experiments, notes } = await loadTrainingData(folder, 'cart');
+    const { directory } = await data();
+    writeFileSync(join(directory, 'cart_browsing_replicas_9_users_1.csv'), 'timestamp,cpu_cores_value\nt_0,1\n');
+    writeFileSync(join(directory, 'cart_browsing_replicas_9_users_2.csv'), '');
+    const whole = readFileSync(join(directory, 'cart_browsing_replicas_1_users_10.csv'), 'utf8');
+    writeFileSync(join(directory, 'cart_browsing_replicas_9_users_3.csv'), whole.replace(/0\.0\d+/, 'plenty'));
+    writeFileSync(join(directory, 'cart_browsing_replicas_1_users_10_lstm_prophet_ready.csv'), whole);
+    writeExperiments(directory, 'my-cart', { count: 1 });
+    const { experiments, notes } = await loadTrainingData(directory, 'cart');
     expect(experiments).toHaveLength(8);
     expect(notes.slice(0, 3)).toEqual([
       expect.stringMatching(/users_1.csv was skipped: missing columns: replica_count, load_users, /),
@@ -98,13 +98,13 @@ describe('load experiments', () => {
   });
 
   it.each([['..'], ['a/b'], [''], ['a\u0000']])('of %j are refused as an invalid name', async (service) => {
-    await expect(loadTrainingData(temporaryFolder(), service)).rejects.toThrow(
+    await expect(loadTrainingData(temporaryDirectory(), service)).rejects.toThrow(
       /a service name must consist of letters/,
     );
   });
 
   it('of a service without any are not found', async () => {
-    await expect(loadTrainingData(temporaryFolder(), 'cart')).rejects.toThrow(/no experiments of cart/);
+    await expect(loadTrainingData(temporaryDirectory(), 'cart')).rejects.toThrow(/no experiments of cart/);
   });
 });
 
@@ -216,12 +216,12 @@ describe('a recommendation', () => {
 
 describe('the library', () => {
   it('returns what was saved', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const model = modelOf(await train());
-    expect(await saveModel(folder, model)).toBe(join(folder, 'cart_lstm_prophet_pipeline.json'));
-    expect(await loadModel(folder, 'cart')).toEqual(model);
-    expect(await listModels(folder)).toEqual([{ service: 'cart', model }]);
-    await expect(loadModel(folder, 'other')).rejects.toThrow(/no trained model of other/);
+    expect(await saveModel(directory, model)).toBe(join(directory, 'cart_lstm_prophet_pipeline.json'));
+    expect(await loadModel(directory, 'cart')).toEqual(model);
+    expect(await listModels(directory)).toEqual([{ service: 'cart', model }]);
+    await expect(loadModel(directory, 'other')).rejects.toThrow(/no trained model of other/);
   });
 
   it.each([
@@ -234,17 +234,17 @@ describe('the library', () => {
     ],
     ['nothing in it', () => '', /is damaged: invalid header/],
   ])('reports a file with %s, and lists the others', async (_name, change, message) => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const model = modelOf(await train());
-    await saveModel(folder, model);
-    await saveModel(folder, { ...model, service: 'front' });
-    const file = join(folder, modelFile('cart'));
+    await saveModel(directory, model);
+    await saveModel(directory, { ...model, service: 'front' });
+    const file = join(directory, modelFile('cart'));
     writeFileSync(file, change(readFileSync(file, 'utf8')));
-    await expect(loadModel(folder, 'cart')).rejects.toThrow(message);
-    const [bad, good] = await listModels(folder);
+    await expect(loadModel(directory, 'cart')).rejects.toThrow(message);
+    const [bad, good] = await listModels(directory);
     expect(bad).toEqual({ service: 'cart', error: expect.stringMatching(message) });
     expect(good).toMatchObject({ service: 'front', model: { samples: model.samples } });
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   });
 
   it('identifies experiments by their content', async () => {

@@ -4,7 +4,7 @@ import { historyOf } from '#services/registry/journal/history.ts';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import { journalIn, snapshotFrom } from '../../../support/journal.ts';
 import { versionRow } from '../../../support/rows.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 const rows = (stages: Record<string, string>, name = 'DNA', aliases: Record<string, string> = {}): RegistryRows => ({
   experiments: [],
@@ -18,7 +18,7 @@ const rows = (stages: Record<string, string>, name = 'DNA', aliases: Record<stri
 
 /** Processes these polls, a minute apart from 00:01 on, and returns the history after the last. */
 async function historyAfter(looks: RegistryRows[], query = {}, name = 'DNA') {
-  const { look, store } = journalIn(temporaryFolder());
+  const { look, store } = journalIn(temporaryDirectory());
   for (const item of looks) await look(item);
   const last = await snapshotFrom(looks.at(-1) ?? rows({}), 0);
   const model = (wanted: string) => last.models.get(wanted) ?? null;

@@ -5,7 +5,7 @@ import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import { journalIn, told } from '../../../support/journal.ts';
 import { runRow, versionRow } from '../../../support/rows.ts';
 import { onPostgres } from '../../../support/stores.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 /** Highest version number a model ever had. */
 const numbers = new Map<string, number[]>();
@@ -155,8 +155,8 @@ describe('the journal with random edits', () => {
   }, async () => {
     await fc.assert(
       fc.asyncProperty(edits, fc.boolean(), async (sequence, restarts) => {
-        const folder = temporaryFolder();
-        let current = journalIn(folder);
+        const directory = temporaryDirectory();
+        let current = journalIn(directory);
         const rows: RegistryRows = { experiments: [], models: [], versions: [], runs: [], serverVersion: null };
         let time = 1000;
         await current.look(rows);
@@ -169,7 +169,7 @@ describe('the journal with random edits', () => {
           expect(events.map(told).sort()).toEqual(expected.sort());
           if (restarts) {
             await current.store.close();
-            current = journalIn(folder);
+            current = journalIn(directory);
           }
         }
         const { events } = await createEvents(current.store).list({ order_by: 'id asc', limit: '1000' });

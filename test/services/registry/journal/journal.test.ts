@@ -3,7 +3,7 @@ import { createEvents } from '#services/registry/journal/events.ts';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import { journalIn, told } from '../../../support/journal.ts';
 import { runRow, versionRow } from '../../../support/rows.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 const model = (name: string, more: Partial<RegistryRows['models'][number]> = {}): RegistryRows['models'][number] => ({
   name,
@@ -35,7 +35,7 @@ describe('changes between two polls', () => {
   );
 
   it('the first poll makes no events and starts the recording', async () => {
-    const { look, store } = journalIn(temporaryFolder());
+    const { look, store } = journalIn(temporaryDirectory());
     expect(await look(first)).toEqual([]);
     expect(await createEvents(store).span('default')).toEqual({
       since: '2026-11-20T00:01:00.000Z',
@@ -113,14 +113,14 @@ describe('changes between two polls', () => {
       ],
     ],
   ])('%s', async (_what, rows, expected) => {
-    const { look } = journalIn(temporaryFolder());
+    const { look } = journalIn(temporaryDirectory());
     await look(first);
     expect((await look(rows)).map(told)).toEqual(expected);
     expect(await look(rows)).toEqual([]);
   });
 
   it("a change has MLflow's time if recorded, and the two polls around it", async () => {
-    const { look } = journalIn(temporaryFolder());
+    const { look } = journalIn(temporaryDirectory());
     await look(first);
     const updatedAt = Date.UTC(2026, 10, 20, 0, 1, 30);
     const [event] = await look(
@@ -134,7 +134,7 @@ describe('changes between two polls', () => {
   });
 
   it('a version missing once is kept; missing twice it is deleted', async () => {
-    const { look, journal } = journalIn(temporaryFolder());
+    const { look, journal } = journalIn(temporaryDirectory());
     const without = rowsOf(first.models, [v('1', { runId: 'a' })], first.runs);
     await look(first);
     expect(await look(without)).toEqual([]);
@@ -146,14 +146,14 @@ describe('changes between two polls', () => {
   });
 
   it('a server that lists versions without their model does not change the model', async () => {
-    const { look } = journalIn(temporaryFolder());
+    const { look } = journalIn(temporaryDirectory());
     await look(first);
     expect(await look(rowsOf([], first.versions, first.runs))).toEqual([]);
     expect(await look(first)).toEqual([]);
   });
 
   it('a deleted version has an event between its last poll and the next; its alias ends first', async () => {
-    const { look } = journalIn(temporaryFolder());
+    const { look } = journalIn(temporaryDirectory());
     await look(first);
     const moved = rowsOf([dna({ aliases: { champion: '2' } })], [v('2')], first.runs);
     expect((await look(moved)).map((event) => `${event.type} ${event.version}`)).toEqual([
@@ -172,7 +172,7 @@ describe('changes between two polls', () => {
   });
 
   it('a model first seen by its version is one model', async () => {
-    const { look } = journalIn(temporaryFolder());
+    const { look } = journalIn(temporaryDirectory());
     await look(first);
     const early = rowsOf(first.models, [...first.versions, v('1', { name: 'New', createdAt: 2001 })], first.runs);
     expect((await look(early)).map(told)).toEqual(['registered_model.created New', 'model_version.created New v1']);
@@ -181,7 +181,7 @@ describe('changes between two polls', () => {
   });
 
   it('versions of a server that lists no models have events', async () => {
-    const { look } = journalIn(temporaryFolder());
+    const { look } = journalIn(temporaryDirectory());
     await look(first);
     const promoted = rowsOf([], [v('1', { runId: 'a' }), v('2', { currentStage: 'Production' })], first.runs);
     expect((await look(promoted)).map((event) => `${event.type} ${event.version}`)).toEqual([
@@ -190,7 +190,7 @@ describe('changes between two polls', () => {
   });
 
   it('a poll of one model does not change the others', async () => {
-    const { look } = journalIn(temporaryFolder());
+    const { look } = journalIn(temporaryDirectory());
     const other = model('Other', { createdAt: 3 });
     const both = rowsOf([...first.models, other], first.versions, first.runs);
     await look(both);
@@ -206,7 +206,7 @@ describe('changes between two polls', () => {
 
 describe('a poll of a renamed model', () => {
   it('leaves the detection of a rename to a full poll', async () => {
-    const { look, journal } = journalIn(temporaryFolder());
+    const { look, journal } = journalIn(temporaryDirectory());
     await look(rowsOf([dna()], [v('1')]));
     const renamed = rowsOf([model('RNA', { createdAt: 1003 })], [v('1', { name: 'RNA' })]);
     const both = rowsOf([dna(), ...renamed.models], [v('1'), ...renamed.versions]);
@@ -224,26 +224,26 @@ describe('the journal across restarts', () => {
   const three = rowsOf([dna({ aliases: { a: '1', b: '1' } })], [v('1')]);
 
   it('continues after the last transaction', async () => {
-    const folder = temporaryFolder();
-    const before = journalIn(folder);
+    const directory = temporaryDirectory();
+    const before = journalIn(directory);
     await before.look(one);
     expect(await before.look(two)).toHaveLength(1);
-    const after = journalIn(folder);
+    const after = journalIn(directory);
     expect((await after.look(three)).map(told)).toEqual(['model_version_alias.created DNA v1 @b null -> "1"']);
   });
 
   it('restarts for another source without events', async () => {
-    const folder = temporaryFolder();
-    await journalIn(folder).look(two);
-    const other = journalIn(folder, { source: () => 'another' });
+    const directory = temporaryDirectory();
+    await journalIn(directory).look(two);
+    const other = journalIn(directory, { source: () => 'another' });
     expect(await other.look(three)).toEqual([]);
     expect(await other.look(three)).toEqual([]);
     expect((await other.look(two)).map(told)).toEqual(['model_version_alias.deleted DNA v1 @b "1" -> null']);
   });
 
-  it('records each change once with two instances on one folder', async () => {
-    const folder = temporaryFolder();
-    const [a, b] = [journalIn(folder), journalIn(folder)];
+  it('records each change once with two instances on one directory', async () => {
+    const directory = temporaryDirectory();
+    const [a, b] = [journalIn(directory), journalIn(directory)];
     await a.look(one);
     expect(await b.look(one)).toEqual([]);
     expect(await a.look(two)).toHaveLength(1);
@@ -253,19 +253,19 @@ describe('the journal across restarts', () => {
   });
 
   it('restarts an interrupted first recording without events', async () => {
-    const folder = temporaryFolder();
-    const cut = journalIn(folder);
+    const directory = temporaryDirectory();
+    const cut = journalIn(directory);
     await cut.look(two);
     await (await cut.store.db()).deleteFrom('registry_journals').execute();
-    const after = journalIn(folder);
+    const after = journalIn(directory);
     expect(await after.look(one)).toEqual([]);
     expect((await after.look(two)).map(told)).toEqual(['model_version_alias.created DNA v1 @a null -> "1"']);
   });
 
   it('records a change at the next poll if writing failed, without duplicates', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     let broken = false;
-    const { look, journal, store, logText } = journalIn(folder, {
+    const { look, journal, store, logText } = journalIn(directory, {
       enqueue: async () => {
         if (broken) throw new Error('disk full');
       },

@@ -5,7 +5,7 @@ import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import { journalIn } from '../../../support/journal.ts';
 import { versionRow } from '../../../support/rows.ts';
 import { handClock, noSignal, settle } from '../../../support/sources.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 /** A registry with one model of `count` aliases. */
 const withAliases = (count: number): RegistryRows => ({
@@ -27,9 +27,9 @@ const withAliases = (count: number): RegistryRows => ({
 
 async function streaming(maxClients = 10) {
   const clock = handClock();
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   let publish: (events: never[]) => void = () => undefined;
-  const journal = journalIn(folder, { onEvents: (events) => publish(events as never[]) });
+  const journal = journalIn(directory, { onEvents: (events) => publish(events as never[]) });
   const events = createEvents(journal.store);
   const stream = createEventStream({ events, clock, maxClients });
   publish = stream.publish;

@@ -5,13 +5,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeCache, loadCache, saveCache } from '#services/registry/mirror/cache-file.ts';
 import { manyRows } from '../../../support/rows.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 const about = { fingerprint: 'abc', source: 'http://mlflow', readAt: 1_780_000_000_000, rounds: 7 };
 const rows = manyRows(60, 5);
 
 async function saved(): Promise<{ path: string; bytes: Buffer }> {
-  const path = join(temporaryFolder(), 'registry.jsonl');
+  const path = join(temporaryDirectory(), 'registry.jsonl');
   await saveCache(path, rows, about);
   return { path, bytes: readFileSync(path) };
 }
@@ -86,10 +86,10 @@ describe('the cache file', () => {
     );
   });
 
-  it('is ignored with the reason if it is a folder', async () => {
-    const folder = temporaryFolder();
-    await writeFile(join(folder, 'x'), '');
-    expect(await loadCache(folder, 'abc')).toMatchObject({ status: 'unusable', reason: 'corrupt' });
+  it('is ignored with the reason if it is a directory', async () => {
+    const directory = temporaryDirectory();
+    await writeFile(join(directory, 'x'), '');
+    expect(await loadCache(directory, 'abc')).toMatchObject({ status: 'unusable', reason: 'corrupt' });
   });
 });
 

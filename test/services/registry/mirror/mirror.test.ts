@@ -8,7 +8,7 @@ import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import type { Known, RegistrySource } from '#services/registry/sources/source.ts';
 import { manyRows } from '../../../support/rows.ts';
 import { aliasTable, handClock, settle } from '../../../support/sources.ts';
-import { keptLog, temporaryFolder } from '../../../support/tower.ts';
+import { keptLog, temporaryDirectory } from '../../../support/tower.ts';
 
 const hour = 3_600_000;
 
@@ -50,11 +50,11 @@ function toySource(rows: RegistryRows, fingerprint = 'toy') {
 async function mirrorOf(source: RegistrySource | null, more: Partial<MirrorOptions> = {}) {
   const { log, text } = keptLog();
   const clock = handClock();
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   const mirror = await createMirror({
     source,
     openSample: null,
-    cachePath: join(folder, 'cache', 'registry.jsonl'),
+    cachePath: join(directory, 'cache', 'registry.jsonl'),
     aliasTable,
     timeoutMs: 60_000,
     maxAgeMs: 24 * hour,
@@ -66,7 +66,13 @@ async function mirrorOf(source: RegistrySource | null, more: Partial<MirrorOptio
     ...more,
   });
   onTestFinished(() => mirror.stop());
-  return { mirror, clock, logText: text, folder, cachePath: more.cachePath ?? join(folder, 'cache', 'registry.jsonl') };
+  return {
+    mirror,
+    clock,
+    logText: text,
+    directory,
+    cachePath: more.cachePath ?? join(directory, 'cache', 'registry.jsonl'),
+  };
 }
 
 describe('the mirror', () => {
@@ -180,22 +186,24 @@ describe('the mirror', () => {
     ['corrupt', 'half a fi'],
     ['foreign', '{"format":"something else"}\n{"sha256":"x"}\n'],
   ])('ignores a %s cache file with a log line, and starts', async (_reason, content) => {
-    const { mirror, folder, logText } = await mirrorOf(toySource(manyRows(1, 1)));
-    mkdirSync(join(folder, 'cache'));
-    writeFileSync(join(folder, 'cache', 'registry.jsonl'), content);
+    const { mirror, directory, logText } = await mirrorOf(toySource(manyRows(1, 1)));
+    mkdirSync(join(directory, 'cache'));
+    writeFileSync(join(directory, 'cache', 'registry.jsonl'), content);
     await mirror.start();
     expect(mirror.status().snapshot).toBeNull();
     expect(logText()).toMatch(/ignoring the cache file: ./);
-    expect(readdirSync(join(folder, 'cache'))).toEqual([expect.stringMatching(/^registry\.jsonl\.(corrupt|foreign)$/)]);
+    expect(readdirSync(join(directory, 'cache'))).toEqual([
+      expect.stringMatching(/^registry\.jsonl\.(corrupt|foreign)$/),
+    ]);
     await mirror.refresh();
     expect(mirror.status().snapshot?.versions).toHaveLength(1);
   });
 
   it('reports a cache that cannot be written, and completes the refresh', async () => {
-    const folder = temporaryFolder();
-    writeFileSync(join(folder, 'file'), '');
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory, 'file'), '');
     const { mirror, logText } = await mirrorOf(toySource(manyRows(1, 1)), {
-      cachePath: join(folder, 'file', 'registry.jsonl'),
+      cachePath: join(directory, 'file', 'registry.jsonl'),
     });
     await mirror.refresh();
     expect(mirror.status().snapshot?.versions).toHaveLength(1);

@@ -11,7 +11,7 @@ import { journalIn, snapshotFrom, told } from '../../../support/journal.ts';
 import { versionRow } from '../../../support/rows.ts';
 import { aliasTable, handClock } from '../../../support/sources.ts';
 import { storeIn } from '../../../support/stores.ts';
-import { keptLog, temporaryFolder } from '../../../support/tower.ts';
+import { keptLog, temporaryDirectory } from '../../../support/tower.ts';
 
 /** A registry in which each model has one alias, which moves between versions. */
 type World = Record<string, number>;
@@ -90,7 +90,7 @@ const seen = (mirror: Mirror): World =>
 
 describe('instances that share snapshots', () => {
   it('follow each other: whole snapshots and models by name', async () => {
-    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
+    const [store, world, clock] = [storeIn(temporaryDirectory()), { x: 1, y: 1 }, handClock()];
     const [a, b] = [await towerOver(store, world, clock), await towerOver(store, world, clock)];
     await a.refresh();
     await b.follow();
@@ -110,7 +110,7 @@ describe('instances that share snapshots', () => {
   });
 
   it('keep both of two models that two of them read by name concurrently', async () => {
-    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
+    const [store, world, clock] = [storeIn(temporaryDirectory()), { x: 1, y: 1 }, handClock()];
     const [a, b] = [await towerOver(store, world, clock), await towerOver(store, world, clock)];
     await a.refresh();
     await b.follow();
@@ -123,7 +123,7 @@ describe('instances that share snapshots', () => {
   });
 
   it('follow each other while one cannot reach the source', async () => {
-    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
+    const [store, world, clock] = [storeIn(temporaryDirectory()), { x: 1, y: 1 }, handClock()];
     let reads = 0;
     const readsModels = () => {
       reads += 1;
@@ -150,7 +150,7 @@ describe('instances that share snapshots', () => {
   });
 
   it('never go back if a model is read by name during publication', async () => {
-    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
+    const [store, world, clock] = [storeIn(temporaryDirectory()), { x: 1, y: 1 }, handClock()];
     let hold: Promise<void> = Promise.resolve();
     const swapped = Promise.withResolvers<void>();
     const a = await towerOver(store, world, clock, {
@@ -173,7 +173,7 @@ describe('instances that share snapshots', () => {
   });
 
   it('keep models that another instance read by name during a full read', async () => {
-    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1, y: 1 }, handClock()];
+    const [store, world, clock] = [storeIn(temporaryDirectory()), { x: 1, y: 1 }, handClock()];
     const [gate, begun] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     let slow = false;
     const wholeTakes = async () => {
@@ -197,7 +197,7 @@ describe('instances that share snapshots', () => {
   });
 
   it('read themselves if no usable snapshot arrives within 15 s', async () => {
-    const [store, world, clock] = [storeIn(temporaryFolder()), { x: 1 }, handClock()];
+    const [store, world, clock] = [storeIn(temporaryDirectory()), { x: 1 }, handClock()];
     const other = await towerOver(store, { z: 9 }, clock, { fingerprint: 'other' });
     await other.refresh();
     const a = await towerOver(store, world, clock);
@@ -218,7 +218,7 @@ describe('instances that share snapshots', () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(fc.array(op, { minLength: 1, maxLength: 3 }), { maxLength: 12 }), async (rounds) => {
-        const [store, clock] = [storeIn(temporaryFolder()), handClock()];
+        const [store, clock] = [storeIn(temporaryDirectory()), handClock()];
         const world: World = { x: 1, y: 1, z: 1 };
         const towers: Mirror[] = [];
         for (let i = 0; i < 3; i += 1) towers.push(await towerOver(store, world, clock));
@@ -256,8 +256,8 @@ describe('instances that share snapshots', () => {
 });
 
 it('ignore a full read that started before another instance saw a change', async () => {
-  const folder = temporaryFolder();
-  const [follower, leader] = [journalIn(folder), journalIn(folder)];
+  const directory = temporaryDirectory();
+  const [follower, leader] = [journalIn(directory), journalIn(directory)];
   const [one, two, three] = [rowsOf({ x: 1 }), rowsOf({ x: 2 }), rowsOf({ x: 3 })];
   const t0 = Date.UTC(2026, 10, 20);
   const record = async (

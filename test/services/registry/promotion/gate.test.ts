@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type GateRule, readGateRules } from '#services/registry/promotion/gate-rules.ts';
 import { judging, pair, version } from '../../../support/promotion.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 describe('the promotion gate', () => {
   it.each<[string, GateRule, boolean, RegExp]>([
@@ -85,7 +85,7 @@ describe('the promotion gate', () => {
   });
 
   it('reads rules from a file', async () => {
-    const file = join(temporaryFolder(), 'gate.yaml');
+    const file = join(temporaryDirectory(), 'gate.yaml');
     writeFileSync(file, 'rules:\n  - metric: accuracy\n    max_loss_pct: 1\n  - owner: true\n');
     const { app } = await judging(pair, { GATE_RULES_FILE: file });
     expect((await app.inject({ method: 'POST', url: '/model/DNA/2/gate' })).json()).toMatchObject({
@@ -101,7 +101,7 @@ describe('the promotion gate', () => {
     ['{', /is neither valid YAML nor JSON/],
     ['rules: 7', /must be an array of rules/],
   ])('refuses a file of %j', async (text, problem) => {
-    const file = join(temporaryFolder(), 'gate.yaml');
+    const file = join(temporaryDirectory(), 'gate.yaml');
     writeFileSync(file, text);
     await expect(readGateRules(file)).rejects.toThrow(problem);
     await expect(readGateRules('/nowhere')).rejects.toThrow(/cannot be read \(ENOENT\)/);

@@ -5,13 +5,13 @@ import { describe, expect, it } from 'vitest';
 import { isoTime } from '#kernel/clock.ts';
 import { writeSample } from '#services/registry/sources/sample.ts';
 import { noSignal, snapshotOf, sourceFor } from '../../../support/sources.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 const now = Date.UTC(2026, 10, 20, 13);
 
 describe('the SQLite source', () => {
   it('reads an old schema without some columns and tables', async () => {
-    const path = join(temporaryFolder(), 'old.db');
+    const path = join(temporaryDirectory(), 'old.db');
     const file = new DatabaseSync(path);
     file.exec(`
       create table experiments (experiment_id integer, name text, artifact_location text, lifecycle_stage text);
@@ -36,7 +36,7 @@ describe('the SQLite source', () => {
   });
 
   it('reads only the configured workspace', async () => {
-    const path = join(temporaryFolder(), 'ws.db');
+    const path = join(temporaryDirectory(), 'ws.db');
     const file = new DatabaseSync(path);
     file.exec(`
       create table experiments (experiment_id integer, name text, workspace text);
@@ -53,7 +53,7 @@ describe('the SQLite source', () => {
   });
 
   it('reports "unchanged" until there is a write', async () => {
-    const path = join(temporaryFolder(), 'sample.db');
+    const path = join(temporaryDirectory(), 'sample.db');
     writeSample(path, now);
     // By the file system's clock, which may differ from the process's.
     const writtenAt = () => statSync(path).mtimeMs;
@@ -82,14 +82,14 @@ describe('the SQLite source', () => {
       /^cannot read the SQLite file .*text\.db: file is not a database/,
     ],
   ])('refuses %s with a clear error', async (name, content, text) => {
-    const path = join(temporaryFolder(), name);
+    const path = join(temporaryDirectory(), name);
     if (content !== null) writeFileSync(path, content);
     const source = sourceFor(`sqlite:///${path}`);
     await expect(source.readRegistry(null, noSignal)).rejects.toThrow(text);
   });
 
   it('refuses an SQLite file without MLflow tables', async () => {
-    const path = join(temporaryFolder(), 'other.db');
+    const path = join(temporaryDirectory(), 'other.db');
     new DatabaseSync(path).exec('create table t (x)');
     await expect(sourceFor(`sqlite:///${path}`).readRegistry(null, noSignal)).rejects.toThrow(/has no MLflow tables/);
   });
@@ -97,7 +97,7 @@ describe('the SQLite source', () => {
 
 describe('invalid times', () => {
   it('are read as unknown, such as nanoseconds instead of milliseconds', async () => {
-    const path = join(temporaryFolder(), 'sample.db');
+    const path = join(temporaryDirectory(), 'sample.db');
     writeSample(path, now);
     const file = new DatabaseSync(path);
     file.exec(
@@ -113,7 +113,7 @@ describe('invalid times', () => {
 
 describe('the sample registry', () => {
   it('is deterministic by day, and has models, stages, aliases, and versions without metrics', async () => {
-    const [a, b] = [join(temporaryFolder(), 'a.db'), join(temporaryFolder(), 'b.db')];
+    const [a, b] = [join(temporaryDirectory(), 'a.db'), join(temporaryDirectory(), 'b.db')];
     writeSample(a, now);
     writeSample(b, now + 3_600_000);
     const [first, second] = [
@@ -128,7 +128,7 @@ describe('the sample registry', () => {
   });
 
   it('has one production model that degrades, and others that do not', async () => {
-    const path = join(temporaryFolder(), 'a.db');
+    const path = join(temporaryDirectory(), 'a.db');
     writeSample(path, now);
     const source = sourceFor(`sqlite:///${path}`);
     const snapshot = await snapshotOf(source);
@@ -158,7 +158,7 @@ describe('the mlruns source', () => {
     `artifact_uri: x\nend_time: 2000\nexperiment_id: '910234567890123456'\nlifecycle_stage: active\nrun_id: ${id}\nrun_name: train\nstart_time: 1000\nstatus: 3\ntags: []\n${more}`;
 
   it('reads metrics of 2, 3 and 5 fields, nested keys, multi-line tags, old and broken files', async () => {
-    const root = join(temporaryFolder(), 'mlruns');
+    const root = join(temporaryDirectory(), 'mlruns');
     const e = '910234567890123456';
     write(root, {
       [`${e}/meta.yaml`]: `experiment_id: '${e}'\nname: main\nartifact_location: x\nlifecycle_stage: active\ncreation_time: 1\nlast_update_time: 2\n`,
@@ -212,15 +212,15 @@ describe('the mlruns source', () => {
     ]);
   });
 
-  it('refuses a missing or unrelated folder, and reads one without models as empty', async () => {
-    const root = temporaryFolder();
+  it('refuses a missing or unrelated directory, and reads one without models as empty', async () => {
+    const root = temporaryDirectory();
     await expect(sourceFor(`file://${root}`).readRegistry(null, noSignal)).rejects.toThrow(
       /has no MLflow experiments or models/,
     );
     write(root, { '0/meta.yaml': "experiment_id: '0'\nname: Default\n" });
     expect((await snapshotOf(sourceFor(`file://${root}`))).versions).toEqual([]);
     await expect(sourceFor(join(root, 'nope')).readRegistry(null, noSignal)).rejects.toThrow(
-      /nope does not exist or is not a folder/,
+      /nope does not exist or is not a directory/,
     );
   });
 });

@@ -196,7 +196,7 @@ describe('outgoing webhooks', () => {
 
   it('are sent again and counted if the outcome could not be stored', async () => {
     const { tower, there, webhooks, webhook, setAlias, deliver } = await hookedTower();
-    const edit = await roughHand(join(tower.folder, 'data'));
+    const edit = await roughHand(join(tower.directory, 'data'));
     await setAlias('blue', '2');
     // Deliveries cannot be recorded.
     await edit(

@@ -5,7 +5,7 @@ import { normal, seededRandom } from '#kernel/rng.ts';
 import { experimentId, saveExperiment } from '#services/acquisition/experiments/experiments.ts';
 import type { SizeAnswer } from '#services/rightsizing/schemas.ts';
 import { clusterSeries, prometheusOver, type Sampled } from '../../../support/cluster-series.ts';
-import { temporaryFolder, testTower } from '../../../support/tower.ts';
+import { temporaryDirectory, testTower } from '../../../support/tower.ts';
 
 const now = Date.UTC(2026, 10, 20, 12);
 const day = 86_400_000;
@@ -26,7 +26,7 @@ beforeAll(() => {
  */
 async function experiments(change: { success?: number; counted?: boolean; namespace?: string } = {}): Promise<string> {
   const { success = 1, counted = true, namespace = 'shop' } = change;
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   const random = seededRandom(3);
   for (const replicas of [1, 2])
     for (const users of [10, 40, 80, 160]) {
@@ -42,7 +42,7 @@ async function experiments(change: { success?: number; counted?: boolean; namesp
       };
       const total = Math.round(load * 900);
       await saveExperiment(
-        folder,
+        directory,
         { id, service: 'web', scenario: 'browsing', replicas, users, rows: 31, columns },
         {
           namespace,
@@ -57,23 +57,23 @@ async function experiments(change: { success?: number; counted?: boolean; namesp
         },
       );
     }
-  return folder;
+  return directory;
 }
 
 async function recommend(
-  folder: string | null,
+  directory: string | null,
   payload: object = {},
   given = series.filter(({ name }) => !name.startsWith('kube_horizontal')),
   query = 'sum(traffic{app="$svc"})',
 ) {
-  const queries = join(temporaryFolder(), 'queries.json');
+  const queries = join(temporaryDirectory(), 'queries.json');
   writeFileSync(queries, JSON.stringify({ columns: { request_rate: { unit: '1/s', query } } }));
   const { app } = await testTower(
     {
       PROMETHEUS_URL: await prometheusOver(given, now),
       PROMETHEUS_SCRAPE_SECONDS: '600',
       PROMETHEUS_QUERIES_FILE: queries,
-      ...(folder === null ? {} : { EXPERIMENTS_DIRECTORY: folder }),
+      ...(directory === null ? {} : { EXPERIMENTS_DIRECTORY: directory }),
     },
     { clock },
   );
@@ -208,8 +208,8 @@ describe('a recommendation by capacity', { timeout: 30_000 }, () => {
     ],
     ['an autoscaler sets the replicas', {}, {}, true, 'the autoscaler web sets the replicas'],
   ])('falls back to usage if %s', async (_, change, payload, scaled, reason) => {
-    const folder = change === null ? null : await experiments(change);
-    const { capacity, containers, status } = await recommend(folder, payload, scaled ? series : undefined);
+    const directory = change === null ? null : await experiments(change);
+    const { capacity, containers, status } = await recommend(directory, payload, scaled ? series : undefined);
     expect(status).toBe('success');
     expect(containers[1]!.cpu.bound_by).toBe('usage');
     if (reason === null) expect(capacity).toBeNull();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Sampled } from '../../../support/cluster-series.ts';
 import { now, stepMs, towerOver, withoutHpa } from '../../../support/sized-tower.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 const day = 86_400_000;
 
@@ -46,16 +46,16 @@ describe('a recommendation', () => {
     const raised = await (await towerOver(killedAt(150, 400))).recommend('web', { history_days: 4 });
     expect(raised.containers[1]!.memory).toMatchObject({ bound_by: 'oom', request: 250 * 2 ** 20 });
     // Kills during a load experiment do not count.
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const id = 'cart_browsing_replicas_1_users_5';
-    writeFileSync(join(folder, `${id}.csv`), 'timestamp\n');
+    writeFileSync(join(directory, `${id}.csv`), 'timestamp\n');
     const load_test = {
       start_time: new Date(now - 2 * day - 3_600_000).toISOString(),
       end_time: new Date(now - 2 * day + 3_600_000).toISOString(),
     };
     const circumstances = { namespace: 'shop', duration_minutes: 30, load_test };
-    writeFileSync(join(folder, `${id}.json`), JSON.stringify(circumstances));
-    const tried = await towerOver(killedAt(150, 400), { EXPERIMENTS_DIRECTORY: folder });
+    writeFileSync(join(directory, `${id}.json`), JSON.stringify(circumstances));
+    const tried = await towerOver(killedAt(150, 400), { EXPERIMENTS_DIRECTORY: directory });
     expect((await tried.recommend('web', { history_days: 4 })).containers[1]!.memory.bound_by).toBe('usage');
     const longAgo = await (await towerOver(killedAt(150, 400))).recommend('web', { history_days: 1 });
     expect(longAgo.containers[1]!.memory).toMatchObject({ bound_by: 'usage', current_limit: 400 * 2 ** 20 });

@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import { fakeKubernetes } from '../../../fakes/kubernetes.ts';
 import type { Sampled } from '../../../support/cluster-series.ts';
 import { now, series, stepMs, towerOver, withoutHpa } from '../../../support/sized-tower.ts';
-import { temporaryFolder } from '../../../support/tower.ts';
+import { temporaryDirectory } from '../../../support/tower.ts';
 
 /** A current sample of kube-state-metrics. */
 const state = (name: string, labels: Record<string, string>, value: number): Sampled => ({
@@ -115,7 +115,7 @@ describe('a recommendation uses the cluster state', { timeout: 30_000 }, () => {
   });
 
   it('to exclude load experiments', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const startedMs = now - 86_400_000;
     // A test of another service of the namespace, which calls this one: ten times the usage for an hour.
     const loaded = series.map((each) => {
@@ -131,12 +131,12 @@ describe('a recommendation uses the cluster state', { timeout: 30_000 }, () => {
     });
     const peak = async (namespace: string, minutes = 60) => {
       const name = 'frontend_browsing_replicas_1_users_10';
-      writeFileSync(join(folder, `${name}.csv`), 'timestamp\n');
+      writeFileSync(join(directory, `${name}.csv`), 'timestamp\n');
       writeFileSync(
-        join(folder, `${name}.json`),
+        join(directory, `${name}.json`),
         JSON.stringify({ namespace, duration_minutes: minutes, collection_start: new Date(startedMs).toISOString() }),
       );
-      const env = { EXPERIMENTS_DIRECTORY: folder };
+      const env = { EXPERIMENTS_DIRECTORY: directory };
       const { containers, notes } = await (await towerOver(loaded, env)).recommend('web', {
         ...fourDays,
         startup_seconds: 1500,
