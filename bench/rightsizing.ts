@@ -1,9 +1,9 @@
 import { seededRandom } from '#kernel/rng.ts';
 import { listExperiments, loadExperiment } from '#services/acquisition/experiments/experiments.ts';
 import { validateQuality } from '#services/acquisition/experiments/quality.ts';
-import { backtest, type Summary, summaryOf, type Tested } from '#services/rightsizing/backtest/backtest.ts';
+import { backtest, type StrategyOutcomes, type Summary, summaryOf } from '#services/rightsizing/backtest/backtest.ts';
 import { calibrationError } from '#services/rightsizing/backtest/replay.ts';
-import { own } from '#services/rightsizing/strategies/names.ts';
+import { towerStrategy } from '#services/rightsizing/strategies/names.ts';
 import { day, hour, type Resource, type Usage } from '#services/rightsizing/usage.ts';
 import { scoreByCapacity } from './rightsizing/by-capacity.ts';
 import { scoreCapacity } from './rightsizing/capacity.ts';
@@ -36,7 +36,7 @@ export async function bench(report: Report, only?: string): Promise<void> {
 /** SMD's memory is scaled to 0..1; this many bytes are taken as 1. */
 const memoryOfSmd = 16 * 2 ** 30;
 
-type Scored = { set: string; tested: Tested[] };
+type Scored = { set: string; tested: StrategyOutcomes[] };
 
 function benchCpu(report: Report, hours: 1 | 24): void {
   if (!hasData(report, `${hours} h: CPU regret, samples above and calibration`, 'bitbrains', 'nab', 'smd')) return;
@@ -68,7 +68,7 @@ function benchCpu(report: Report, hours: 1 | 24): void {
     for (const rival of ['krr_simple', 'vpa'])
       report.atMost(
         `${hours} h, ${each.set}: CPU regret relative to ${rival}’s`,
-        regret(each, own) / regret(each, rival),
+        regret(each, towerStrategy) / regret(each, rival),
         1,
       );
   report.atMost(`${hours} h: upper end of the 95 % interval of ln(regret / VPA’s)`, interval(scored, 'vpa')[1], 0);
@@ -77,16 +77,16 @@ function benchCpu(report: Report, hours: 1 | 24): void {
   const mean = (of: (set: Scored) => number) => scored.reduce((sum, each) => sum + of(each) / scored.length, 0);
   report.atMost(
     `${hours} h: CPU regret, mean of the sets`,
-    mean((each) => regret(each, own)),
+    mean((each) => regret(each, towerStrategy)),
     hours === 24 ? 1.2 : 1.45,
   );
   for (const each of scored) {
-    const { violations, calibration_error } = summary(each, own);
+    const { violations, calibration_error } = summary(each, towerStrategy);
     report.note(
       `${hours} h, ${each.set}: ${(100 * violations).toFixed(1)} % of samples above, stated probabilities off by ${calibration_error!.toFixed(3)}`,
     );
   }
-  const violations = mean((each) => summary(each, own).violations);
+  const violations = mean((each) => summary(each, towerStrategy).violations);
   report.atLeast(`${hours} h: share of samples above the request (stated: 0.05), at least`, violations, 0.03);
   report.atMost(`${hours} h: … at most`, violations, 0.06);
   const statedShare = scored.flatMap(({ tested }) => ofOwn(tested).flatMap((outcome) => outcome?.stated ?? []));
@@ -108,14 +108,14 @@ function benchMemory(report: Report): void {
   report.note(
     `memory: who knew the peak of each day beforehand would leave ${traces.map(({ name }, i) => `${foreseen[i]!.toFixed(3)} of ${name}`).join(', ')} unused`,
   );
-  const ours = summary({ set: 'smd', tested: unseen }, own);
+  const ours = summary({ set: 'smd', tested: unseen }, towerStrategy);
   report.atMost('memory: share of 24 h windows with an OOM', ours.violated_windows, 0.02);
   report.atMost('memory: slack', ours.slack, 0.28);
   const safe = unseen
     .map(summaryOf)
     .filter(
       (each): each is Summary =>
-        each !== null && each.strategy !== own && each.strategy !== 'oracle' && each.violated_windows <= 0.02,
+        each !== null && each.strategy !== towerStrategy && each.strategy !== 'oracle' && each.violated_windows <= 0.02,
     );
   report.atMost(
     'memory: slack relative to the best rival’s with as few OOM windows',
@@ -161,17 +161,17 @@ function benchNezha(report: Report): void {
     { resource: 'memory', horizonMs: hour, warmUpMs: 6 * hour, floors: true },
   );
   show(report, 'memory, 1 h, nezha (faults injected), each with its own floor', memory);
-  const [ours, theirs] = [own, 'vpa'].map((strategy) => summary({ set: 'nezha', tested }, strategy).regret);
+  const [ours, theirs] = [towerStrategy, 'vpa'].map((strategy) => summary({ set: 'nezha', tested }, strategy).regret);
   report.atMost('1 h, nezha: CPU regret relative to VPA’s', ours! / theirs!, 1);
 }
 
-const backtestOf = (traces: Trace[], resource: Resource, horizonMs: number): Tested[] =>
+const backtestOf = (traces: Trace[], resource: Resource, horizonMs: number): StrategyOutcomes[] =>
   backtest(
     traces.map(({ usage }) => usage),
     { resource, horizonMs },
   );
 
-const ofOwn = (tested: Tested[]) => tested.find(({ strategy }) => strategy === own)!.outcomes;
+const ofOwn = (tested: StrategyOutcomes[]) => tested.find(({ strategy }) => strategy === towerStrategy)!.outcomes;
 
 function summary({ set, tested }: Scored, wanted: string): Summary {
   const found = summaryOf(tested.find(({ strategy }) => strategy === wanted)!);
@@ -179,7 +179,7 @@ function summary({ set, tested }: Scored, wanted: string): Summary {
   return found;
 }
 
-function show(report: Report, title: string, tested: Tested[]): void {
+function show(report: Report, title: string, tested: StrategyOutcomes[]): void {
   report.note(`${title}\n    ${'strategy'.padEnd(20)}  slack  above  windows  regret  OOM/d  churn  resizes    ECE`);
   for (const each of tested.map(summaryOf)) {
     if (!each) continue;

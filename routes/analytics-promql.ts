@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { compressed } from '#http/compression.ts';
-import { answerAsPrometheus } from '#http/prometheus-errors.ts';
+import { usePrometheusErrors } from '#http/prometheus-errors.ts';
 import { errors, tags } from '#http/route-schemas.ts';
 import type { Analytics } from '#services/analytics/analytics.ts';
 import {
@@ -30,7 +30,7 @@ export async function analyticsPromqlRoutes(
   instance: FastifyInstance,
   { analytics: { promql }, version }: { analytics: Analytics; version: string },
 ): Promise<void> {
-  answerAsPrometheus(instance);
+  usePrometheusErrors(instance);
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const about = (summary: string) => ({ tags: [tags.analytics], summary });
   const query = { ...about('Instant query in PromQL'), response: { 200: QueryAnswer, ...faults } };

@@ -120,11 +120,11 @@ function analysisRoutes(instance: FastifyInstance, analytics: Analytics): void {
     },
     async (request) => analytics.anomalies(request.query),
   );
-  outlookRoutes(instance, analytics);
+  forecastAndBaselineRoutes(instance, analytics);
 }
 
 /** Trends, forecasts and baselines. */
-function outlookRoutes(instance: FastifyInstance, analytics: Analytics): void {
+function forecastAndBaselineRoutes(instance: FastifyInstance, analytics: Analytics): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.get(
     '/api/v1/analytics/trend',

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { sayAge, sendList } from '#http/replies.ts';
+import { sendList, setFreshnessHeaders } from '#http/replies.ts';
 import { errors, tags } from '#http/route-schemas.ts';
 import type { ListAnswer } from '#kernel/answers.ts';
 import type { Access } from '#services/access/access.ts';
@@ -22,7 +22,7 @@ export async function allRegistriesRoutes(
   const send = (request: FastifyRequest, reply: FastifyReply, answer: ListAnswer) => {
     const missing = all.missing();
     if (missing.length > 0) reply.header('x-registries-missing', missing.join(', '));
-    sayAge(reply, all.provenance());
+    setFreshnessHeaders(reply, all.provenance());
     return sendList(request, reply, answer);
   };
   const about = (summary: string) => ({

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { whileAdmitted } from '#http/auth.ts';
+import { endOnLostAccess } from '#http/auth.ts';
 import { nextPage, sendStream, untilClosed } from '#http/replies.ts';
 import { errors, modelName, tags } from '#http/route-schemas.ts';
 import type { Access } from '#services/access/access.ts';
@@ -80,7 +80,7 @@ export function eventRoutes(instance: FastifyInstance, { events, stream, access,
       const over = untilClosed(reply);
       const lastEventId = request.headers['last-event-id'];
       const frames = await stream(request.query, lastEventId?.toString(), over);
-      return sendStream(reply, 'text/event-stream; charset=utf-8', whileAdmitted(access, request, now, frames));
+      return sendStream(reply, 'text/event-stream; charset=utf-8', endOnLostAccess(access, request, now, frames));
     },
   );
 }

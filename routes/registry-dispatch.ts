@@ -15,7 +15,7 @@ type Owners = {
 /**
  * Several registries over HTTP: each has its own copy of the routes under `/registries/{name}`. A request without that
  * prefix is sent to the registry that `?registry=name` names, else to the only one that has the model or experiment in its
- * path. Where that is not one registry, the request is refused.
+ * path. If that does not select exactly one registry, the request is refused.
  */
 export function createRegistryDispatch(owners: Owners) {
   const router = findMyWay({ maxParamLength: 4096 });

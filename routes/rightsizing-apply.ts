@@ -14,7 +14,7 @@ const path = '/api/v1/rightsizing/apply/jobs';
 
 /** Applies recommendations, and rolls back those that do harm. */
 export async function rightsizingApplyRoutes(instance: FastifyInstance, deps: Deps): Promise<void> {
-  beginRoute(instance, deps);
+  startRoute(instance, deps);
   jobRoutes(instance, deps, {
     path,
     tag: tags.rightsizing,
@@ -30,7 +30,7 @@ export async function rightsizingApplyRoutes(instance: FastifyInstance, deps: De
   });
 }
 
-function beginRoute(instance: FastifyInstance, { rightsizing }: Deps): void {
+function startRoute(instance: FastifyInstance, { rightsizing }: Deps): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.post(
     '/api/v1/rightsizing/:namespace/:service/apply',

@@ -93,7 +93,7 @@ function assemble(frame: Frame, { areas, services }: Awaited<ReturnType<typeof c
   const system = createSystem(frame, areas, { jobStates: () => runner?.states() ?? [], cluster });
   for (const area of areas) contribute(frame, area);
   watchStore(frame, cluster);
-  // Stopped in the reverse order: reads under way, jobs, then what the jobs use.
+  // Stopped in the reverse order: running reads, jobs, then the dependencies of jobs.
   defer('queue', () => queue.stop());
   defer('background jobs', () => runner?.stop());
   defer('reads under way', () => {

@@ -25,7 +25,7 @@ type Parts = {
 };
 
 /**
- * Opens the store and what stands on it alone.
+ * Opens the store, the queue and the outbox.
  * @throws TowerError `unavailable` for a store that cannot be opened, `conflict` for another instance's key
  */
 export async function openFrame(parts: Parts, defer: Releaser['defer']): Promise<Frame> {

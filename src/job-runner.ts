@@ -42,7 +42,7 @@ export function startJobRunner(frame: Frame, areas: Area[]): JobRunner {
     },
   });
   handleScheduled(frame, areas);
-  const everywhere = start([
+  const instanceJobs = start([
     ...areas.flatMap((area) => area.jobs ?? []),
     ...frameJobs(frame, areas),
     ...(store.engine === 'sqlite' ? [] : [leadershipJob(() => leadership.step())]),
@@ -50,7 +50,7 @@ export function startJobRunner(frame: Frame, areas: Area[]): JobRunner {
   if (leadership.leads()) leading = lead();
   const stopListening = listen(frame, () => all, {
     wake: (name) => {
-      everywhere.wake(name);
+      instanceJobs.wake(name);
       leading?.wake(name);
     },
     nudge: (name) => leading?.nudge(name),
@@ -59,13 +59,13 @@ export function startJobRunner(frame: Frame, areas: Area[]): JobRunner {
     cluster: () => {
       const { leads, leader } = leadership.status();
       // No other job uses the store more often.
-      const job = everywhere.states().find(({ name }) => name === 'leadership');
+      const job = instanceJobs.states().find(({ name }) => name === 'leadership');
       return { leads, leader, store_error: job?.lastError ?? null };
     },
-    states: () => [...everywhere.states(), ...(leading?.states() ?? [])],
+    states: () => [...instanceJobs.states(), ...(leading?.states() ?? [])],
     stop: async () => {
       stopListening();
-      await everywhere.stop();
+      await instanceJobs.stop();
       await changing;
       await leading?.stop();
       await leadership.resign().catch((error: unknown) => log.warn({ err: error }, 'failed to release leadership'));

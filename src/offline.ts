@@ -7,7 +7,7 @@ import { notFound } from '#kernel/errors.ts';
 import { validated } from '#kernel/validate.ts';
 import { createWorkerPool } from '#kernel/worker-pool.ts';
 import { createAccess } from '#services/access/access.ts';
-import { chainWith, trustedMark, verifyExport } from '#services/access/audit-chain.ts';
+import { chainWith, verifiedHead, verifyExport } from '#services/access/audit-chain.ts';
 import { backupStore, restoreStore, verifyPostgres, verifyStore } from '#store/backup.ts';
 import { openMasterKey } from '#store/master-key.ts';
 import { openMetricStore, openStore } from '#store/open-store.ts';
@@ -38,7 +38,7 @@ export async function verifyAuditExport(
   if (masterKey === undefined && !existsSync(join(directory, 'tower.key')))
     throw notFound(`no key in ${directory} (DATA_DIRECTORY): set TOWER_SECRET_KEY to the key that signed the log`);
   const chain = chainWith(openMasterKey(directory, masterKey));
-  return verifyExport(bytes, chain, await trustedMark(earlier, chain));
+  return verifyExport(bytes, chain, await verifiedHead(earlier, chain));
 }
 
 /** @throws TowerError `not_found`, where opening the store would create it */

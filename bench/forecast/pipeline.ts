@@ -37,9 +37,9 @@ export async function benchPipeline(report: Report): Promise<void> {
       );
       if (methods['persistence']!.mae > 0) share.push(methods['fused']!.mae / methods['persistence']!.mae);
     }
-    const { confidence, sufficed } = first.trained.evaluation;
+    const { confidence, observedCoverage } = first.trained.evaluation;
     report.note(
-      `${service}: ${first.seconds.toFixed(1)} s, warm ${second.seconds.toFixed(1)} s; said to suffice ${(confidence * 100).toFixed(1)} %, did ${(sufficed * 100).toFixed(1)} %`,
+      `${service}: ${first.seconds.toFixed(1)} s, warm ${second.seconds.toFixed(1)} s; said to suffice ${(confidence * 100).toFixed(1)} %, did ${(observedCoverage * 100).toFixed(1)} %`,
     );
   }
   delay.disable();

@@ -13,7 +13,9 @@ headers = {"X-API-Key": os.environ["TOWER_TOKEN"]} if "TOWER_TOKEN" in os.enviro
 
 
 def observe(model, version, metrics, features=None, at=None, dataset=None):
-    """Posts one value per metric and one distribution per feature. Posting the same again changes nothing.
+    """Posts one value per metric and one distribution per feature.
+
+    Posting the same again changes nothing: pass the time of the batch as `at`, so that a job may be repeated.
 
     metrics: {"accuracy": 0.93}
     features: {"age": [31, 45, 52]} (a sample) or {"country": {"DE": 120, "FR": 80}} (counts per category)

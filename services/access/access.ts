@@ -8,13 +8,13 @@ import { type Audit, createAudit } from './audit.ts';
 import type { AuditRow } from './audit-chain.ts';
 import { createKeys, type Keys, looksLikeKey } from './keys.ts';
 import type { AuditQuery, AuditRecord } from './schemas.ts';
-import { anyone, type Caller, mayDo, type Scope } from './scopes.ts';
+import { anonymous, type Caller, mayDo, type Scope } from './scopes.ts';
 import { createTokens, type TokenOptions } from './tokens.ts';
 
 /** Authentication, authorization and audit. */
 export type Access = {
   /** The client of every request while authentication is off; null = authentication is required. */
-  anybody: Caller | null;
+  anonymousCaller: Caller | null;
   mayDo(caller: Caller, needed: Scope): boolean;
   /** @throws `unauthenticated` for missing or invalid credentials */
   identify(credentials: string | undefined): Promise<Caller>;
@@ -39,7 +39,7 @@ export function createAccess({ required, tokens, store, clock, outbound, deriveK
   const audit = createAudit({ store, clock, deriveKey });
   const ofTokens = tokens && createTokens(tokens, { outbound, clock });
   return {
-    anybody: required ? null : anyone,
+    anonymousCaller: required ? null : anonymous,
     mayDo,
     identify: async (credentials) => {
       if (credentials === undefined)

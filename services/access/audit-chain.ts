@@ -34,7 +34,7 @@ export const headLine = (head: AuditHead | null): string =>
   JSON.stringify({ head: head && { count: head.count, hash: head.hash, seal: head.seal } });
 
 /** Verifies an exported log byte by byte: a line with the same meaning but other bytes counts as an edit. */
-export async function verifyExport(bytes: Uint8Array, chain: Chain, mark: AuditHead | null): Promise<Verdict> {
+export async function verifyExport(bytes: Uint8Array, chain: Chain, earlierHead: AuditHead | null): Promise<Verdict> {
   const broken = (rows: number, problem: string) => ({ rows, problem });
   const text = Buffer.from(bytes).toString('latin1');
   if (/[^\n -~]/.test(text)) return broken(0, 'the file contains non-ASCII bytes');
@@ -53,15 +53,15 @@ export async function verifyExport(bytes: Uint8Array, chain: Chain, mark: AuditH
     if (isLast) head = (value as { head: AuditHead | null }).head;
     else rows.push(value as AuditRow);
   }
-  return verifyAudit(rows, head, chain, mark);
+  return verifyAudit(rows, head, chain, earlierHead);
 }
 
 /** The head of an earlier export, which must itself be intact. @throws `invalid` if the export is not intact */
-export async function trustedMark(earlier: Uint8Array | null, chain: Chain): Promise<AuditHead | null> {
-  const mark = markOf(earlier);
+export async function verifiedHead(earlier: Uint8Array | null, chain: Chain): Promise<AuditHead | null> {
+  const earlierHead = markOf(earlier);
   const { problem } = earlier === null ? { problem: null } : await verifyExport(earlier, chain, null);
   if (problem !== null) throw invalid(`the earlier log was changed: ${problem}`);
-  return mark;
+  return earlierHead;
 }
 
 function markOf(earlier: Uint8Array | null): AuditHead | null {
@@ -87,10 +87,10 @@ export async function verifyAudit(
   rows: AsyncIterable<AuditRow> | Iterable<AuditRow>,
   head: AuditHead | null,
   chain: Chain,
-  mark: AuditHead | null,
+  earlierHead: AuditHead | null,
 ): Promise<Verdict> {
   let [count, hash] = [0, chain.start.hash];
-  let isPast = mark === null || mark.count === 0;
+  let isPast = earlierHead === null || earlierHead.count === 0;
   for await (const { hash: written, ...row } of rows) {
     count += 1;
     if (row.seq !== count)
@@ -101,7 +101,7 @@ export async function verifyAudit(
         rows: count - 1,
         problem: `row ${count} was changed${count === 1 ? ', or the secret key differs now (TOWER_SECRET_KEY, tower.key)' : ''}`,
       };
-    if (count === mark?.count) isPast = hash === mark.hash;
+    if (count === earlierHead?.count) isPast = hash === earlierHead.hash;
   }
   if (head === null) return { rows: count, problem: 'the head is missing' };
   if (head.seal !== chain.seal(head.count, head.hash)) return { rows: count, problem: 'the head was changed' };
@@ -109,7 +109,7 @@ export async function verifyAudit(
   if (head.hash !== hash) return { rows: count, problem: 'the last row differs from the last one written' };
   return {
     rows: count,
-    problem: isPast ? null : `it does not continue the earlier log, which had ${mark?.count} rows`,
+    problem: isPast ? null : `it does not continue the earlier log, which had ${earlierHead?.count} rows`,
   };
 }
 

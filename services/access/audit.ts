@@ -3,7 +3,7 @@ import type { Clock } from '#kernel/clock.ts';
 import { unavailable } from '#kernel/errors.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
 import type { DeriveKey } from '#store/master-key.ts';
-import type { Store, View } from '#store/store.ts';
+import type { Executor, Store } from '#store/store.ts';
 import {
   type AuditHead,
   type AuditRow,
@@ -11,8 +11,8 @@ import {
   chainWith,
   headLine,
   rowLine,
-  trustedMark,
   type Verdict,
+  verifiedHead,
   verifyAudit,
   verifyExport,
 } from './audit-chain.ts';
@@ -94,13 +94,13 @@ export function createAudit(deps: Deps): Audit {
         .transaction()
         .setIsolationLevel('repeatable read')
         .execute(async (view) =>
-          verifyAudit(allRows(view), await headOf(view), chain, await trustedMark(earlier, chain)),
+          verifyAudit(allRows(view), await headOf(view), chain, await verifiedHead(earlier, chain)),
         )
         .catch((error: unknown) => {
           if (error instanceof RangeError) return { rows: 0, problem: 'a row has a number that is out of range' };
           throw error;
         }),
-    verifyExport: async (bytes, earlier = null) => verifyExport(bytes, chain, await trustedMark(earlier, chain)),
+    verifyExport: async (bytes, earlier = null) => verifyExport(bytes, chain, await verifiedHead(earlier, chain)),
   };
 }
 
@@ -142,7 +142,7 @@ async function append({ store, clock }: Deps, chain: Chain, entry: AuditEntry): 
   }
 }
 
-async function* allRows(db: View): AsyncGenerator<AuditRow> {
+async function* allRows(db: Executor): AsyncGenerator<AuditRow> {
   const yielder = createYielder();
   for (let last: number | null = null; ; ) {
     const all = db.selectFrom('audit').selectAll();
@@ -161,7 +161,7 @@ async function* allRows(db: View): AsyncGenerator<AuditRow> {
 const plain = (text: string): string =>
   text.replaceAll(/[^ -~]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
-const headOf = async (db: View): Promise<AuditHead | null> =>
+const headOf = async (db: Executor): Promise<AuditHead | null> =>
   (await db.selectFrom('audit_head').select(['count', 'hash', 'seal']).executeTakeFirst()) ?? null;
 
 async function* exported(store: Store): AsyncGenerator<string> {

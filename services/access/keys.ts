@@ -63,7 +63,7 @@ export function createKeys({ store, clock }: { store: Store; clock: Clock }): Ke
         .where('id', '=', id)
         .where('revoked_at', 'is', null)
         .executeTakeFirst();
-      if (numUpdatedRows === 0n) throw notFound('API key not found, or revoked', { parameter: 'key_id' });
+      if (numUpdatedRows === 0n) throw notFound('no active API key has this id', { parameter: 'key_id' });
     },
     identify: (key) => identify(store, clock, key),
   };
@@ -74,8 +74,8 @@ async function identify(store: Store, clock: Clock, key: string): Promise<Caller
   const db = await store.db();
   const row = await db.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst();
   // Constant time: an unknown key costs as much as a wrong one.
-  const given = Buffer.from(hashOf(secret));
-  const fits = timingSafeEqual(given, Buffer.from(row?.hash ?? hashOf('unknown key')));
+  const presentedHash = Buffer.from(hashOf(secret));
+  const fits = timingSafeEqual(presentedHash, Buffer.from(row?.hash ?? hashOf('unknown key')));
   const now = clock.now();
   if (!row || !fits || stateOf(row, now) !== 'active') return null;
   if (row.last_used_at === null || now - Date.parse(row.last_used_at) > useNotedEveryMs) {

@@ -11,7 +11,7 @@ export type Caller = {
 };
 
 /** While authentication is off, every client has every permission. */
-export const anyone: Caller = { name: 'anonymous', via: 'none', scopes: ['admin'] };
+export const anonymous: Caller = { name: 'anonymous', via: 'none', scopes: ['admin'] };
 
 export const mayDo = (caller: Caller, needed: Scope): boolean =>
   caller.scopes.includes('admin') || caller.scopes.includes(needed) || (needed === 'read' && caller.scopes.length > 0);

@@ -55,14 +55,14 @@ export function createTokens(options: TokenOptions, { outbound, clock }: { outbo
   };
 }
 
-const failureRemembered = 30_000;
+const retryAfterFailureMs = 30_000;
 
 /** Fetched through the SSRF guard, refreshed every 10 minutes; after a failure, not fetched again for 30 s. */
 async function remoteKeys(url: string, outbound: Outbound, clock: Clock): Promise<JWTVerifyGetKey> {
   const { createRemoteJWKSet, customFetch } = await import('jose');
   let failedAt = Number.NEGATIVE_INFINITY;
   const read = async (address: string, { signal }: { signal: AbortSignal }): Promise<Response> => {
-    if (clock.now() - failedAt < failureRemembered) throw noKeys(null);
+    if (clock.now() - failedAt < retryAfterFailureMs) throw noKeys(null);
     try {
       const call = { method: 'GET' as const, url: address, headers: { accept: 'application/json' } };
       const { status, text } = await outbound.send(call, signal);

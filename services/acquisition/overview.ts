@@ -27,7 +27,7 @@ type Deps = {
 };
 
 /** `well`: null if it is not configured, which is no fault. */
-type Checked = { well: boolean | null; detail: string };
+type CheckResult = { isHealthy: boolean | null; detail: string };
 
 export function createOverview(deps: Deps) {
   const { directory } = deps;
@@ -43,8 +43,8 @@ export function createOverview(deps: Deps) {
     const checks = { kubernetes, prometheus, data_pipeline, ml_pipeline };
     const entries = Object.entries(checks);
     return {
-      status: entries.every(([, { well }]) => well !== false) ? 'healthy' : 'unhealthy',
-      checks: of(entries, ({ well }) => well) as HealthAnswer['checks'],
+      status: entries.every(([, { isHealthy }]) => isHealthy !== false) ? 'healthy' : 'unhealthy',
+      checks: of(entries, ({ isHealthy }) => isHealthy) as HealthAnswer['checks'],
       details: of(entries, ({ detail }) => detail) as HealthAnswer['details'],
     };
   };
@@ -140,53 +140,53 @@ async function finishedIn(directory: string): Promise<string[]> {
 const of = <Value, Result>(entries: [string, Value][], pick: (value: Value) => Result): Record<string, Result> =>
   Object.fromEntries(entries.map(([name, value]) => [name, pick(value)]));
 
-const wordOf = (well: boolean | null, word: 'running' | 'ready') =>
-  well === null ? 'not configured' : well ? word : 'unreachable';
+const wordOf = (isHealthy: boolean | null, word: 'running' | 'ready') =>
+  isHealthy === null ? 'not configured' : isHealthy ? word : 'unreachable';
 
 /** Health checks do not wait for retries. */
 const checkMs = 5_000;
 
-async function checkCluster(client: KubernetesClient | null): Promise<Checked> {
-  if (!client) return { well: null, detail: 'KUBERNETES_CONFIG is not set' };
+async function checkCluster(client: KubernetesClient | null): Promise<CheckResult> {
+  if (!client) return { isHealthy: null, detail: 'KUBERNETES_CONFIG is not set' };
   try {
     const call = { method: 'GET' as const, path: '/version' };
     const { gitVersion } = await client.call<{ gitVersion?: string }>(call, AbortSignal.timeout(checkMs));
-    return { well: true, detail: `reachable, version ${gitVersion ?? 'unknown'}` };
+    return { isHealthy: true, detail: `reachable, version ${gitVersion ?? 'unknown'}` };
   } catch (error) {
     if ((error as Error).name === 'TimeoutError')
-      return { well: false, detail: `no answer within ${checkMs / 1000} s` };
-    return { well: false, detail: publicText(error) };
+      return { isHealthy: false, detail: `no answer within ${checkMs / 1000} s` };
+    return { isHealthy: false, detail: publicText(error) };
   }
 }
 
-async function checkPrometheus({ testConnection }: Deps): Promise<Checked> {
+async function checkPrometheus({ testConnection }: Deps): Promise<CheckResult> {
   const { configured, reachable, version, error } = await testConnection(AbortSignal.timeout(checkMs));
-  if (!configured) return { well: null, detail: 'PROMETHEUS_URL is not set' };
+  if (!configured) return { isHealthy: null, detail: 'PROMETHEUS_URL is not set' };
   return {
-    well: reachable,
+    isHealthy: reachable,
     detail: reachable ? `reachable, version ${version ?? 'unknown'}` : (error ?? 'unreachable'),
   };
 }
 
-async function checkDirectory(directory: string): Promise<Checked> {
+async function checkDirectory(directory: string): Promise<CheckResult> {
   try {
     await mkdir(directory, { recursive: true });
     await access(directory, constants.R_OK | constants.W_OK);
-    return { well: true, detail: 'the directory of experiments is readable and writable' };
+    return { isHealthy: true, detail: 'the directory of experiments is readable and writable' };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    return { well: false, detail: `the directory of experiments is not readable and writable (${code})` };
+    return { isHealthy: false, detail: `the directory of experiments is not readable and writable (${code})` };
   }
 }
 
-async function checkModels({ models }: Deps): Promise<Checked> {
+async function checkModels({ models }: Deps): Promise<CheckResult> {
   try {
     const all = await models();
     const damaged = all.filter(({ error }) => error !== null).map(({ service }) => service);
-    if (damaged.length > 0) return { well: false, detail: `damaged models: ${damaged.join(', ')}` };
-    return { well: true, detail: all.length === 1 ? '1 model' : `${all.length} models` };
+    if (damaged.length > 0) return { isHealthy: false, detail: `damaged models: ${damaged.join(', ')}` };
+    return { isHealthy: true, detail: all.length === 1 ? '1 model' : `${all.length} models` };
   } catch (error) {
-    return { well: false, detail: publicText(error) };
+    return { isHealthy: false, detail: publicText(error) };
   }
 }
 

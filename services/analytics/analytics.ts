@@ -13,7 +13,7 @@ import type {
   TrendQuery,
 } from './analysis/analysis-schemas.ts';
 import type { Forecaster } from './analysis/metric-forecast.ts';
-import { isPoint, validateRows, verdicts } from './ingest/rows.ts';
+import { buildRecordAnswer, isPoint, validateRows } from './ingest/rows.ts';
 import type { PromqlRequests } from './promql/promql-requests.ts';
 import { filterOf, spanOf } from './query/query.ts';
 import type {
@@ -54,14 +54,14 @@ export function createAnalytics({ store, clock, retention, maxSeries, forecaster
      */
     record: async (request: RecordRequest): Promise<RecordAnswer> => {
       const validated = validateRows(request, clock.now(), retention);
-      return verdicts(validated, await recorder.record(validated.filter(isPoint)));
+      return buildRecordAnswer(validated, await recorder.record(validated.filter(isPoint)));
     },
     /** @throws TowerError `invalid` for bytes that are no remote-write request, or points that cannot be stored */
     takeWrite: async (bytes: Uint8Array): Promise<void> =>
-      (await import('./ingest/push.ts')).takeWrite(bytes, recorder, { now: clock.now(), retention }),
+      (await import('./ingest/push.ts')).ingestRemoteWrite(bytes, recorder, { now: clock.now(), retention }),
     /** Records Prometheus' text exposition format. */
     takeText: async (text: string): Promise<RecordAnswer> =>
-      (await import('./ingest/push.ts')).takeText(text, recorder, { now: clock.now(), retention }),
+      (await import('./ingest/push.ts')).ingestExposition(text, recorder, { now: clock.now(), retention }),
     series: async (query: SeriesQuery): Promise<SeriesList> => {
       const series = (await reader.find(filterOf(query))).map(({ metric, resource, labels }) => ({
         metric,
@@ -85,7 +85,7 @@ export function createAnalytics({ store, clock, retention, maxSeries, forecaster
       (await import('./query/aggregate.ts')).aggregate(reader, clock.now(), query),
     ...analysesOf(reader, forecaster, clock),
     /** PromQL; its grammar and regular expressions are loaded at the first query. */
-    promql: (): Promise<PromqlRequests> => (promql ??= openQuestions(reader, clock.now)),
+    promql: (): Promise<PromqlRequests> => (promql ??= loadPromql(reader, clock.now)),
     /** Background steps. */
     seal: async (signal: AbortSignal): Promise<void> =>
       (await import('./storage/seal.ts')).sealHours(store, clock.now(), signal),
@@ -121,7 +121,7 @@ const analysesOf = (reader: Reader, forecaster: Forecaster, clock: Clock) => ({
     (await import('./analysis/metrics-summary.ts')).metricsSummary(reader, clock.now(), query),
 });
 
-async function openQuestions(reader: Reader, now: () => number): Promise<PromqlRequests> {
+async function loadPromql(reader: Reader, now: () => number): Promise<PromqlRequests> {
   const [{ createPromql }, { createPromqlRequests }] = await Promise.all([
     import('./promql/promql.ts'),
     import('./promql/promql-requests.ts'),

@@ -10,7 +10,7 @@ import {
 } from './distribution-tests.ts';
 import type { Baseline, Posted } from './observations.ts';
 import type { DistributionAssessment, DriftTest } from './schemas.ts';
-import { combined, type Draft, rounded } from './verdict.ts';
+import { combinePValues, type Draft, roundDigits } from './verdict.ts';
 
 /** Assesses samples or histograms of one feature on one dataset for a change of distribution. */
 
@@ -46,7 +46,7 @@ export function assessDistribution(
     (test) => (test.name === 'wasserstein' || test.name === 'jensen_shannon') && test.flag,
   );
   const far = ofBaseline.find((test) => test.name === 'jensen_shannon')?.statistic ?? 0;
-  const p = combined(ofBaseline);
+  const p = combinePValues(ofBaseline);
   return {
     assessment: {
       kind: 'distribution',
@@ -54,7 +54,7 @@ export function assessDistribution(
       type: current?.type === 'categorical' ? 'categorical' : 'numeric',
       dataset,
       status: 'insufficient_data',
-      reason: whyNot(baseline, current, days),
+      reason: insufficientDataReason(baseline, current, days),
       p: enough ? p : null,
       p_adjusted: null,
       tests: [...ofBaseline, ...ofPrevious],
@@ -72,9 +72,9 @@ export function assessDistribution(
       previous: previous && sampleOf(previous),
       current: current && sampleOf(current),
     },
-    matters: effect,
-    strictness: 1,
-    summary: `the distribution of ${feature} has changed (Jensen-Shannon distance ${rounded(far)})`,
+    isRelevant: effect,
+    evidenceFactor: 1,
+    summary: `the distribution of ${feature} has changed (Jensen-Shannon distance ${roundDigits(far)})`,
   };
 }
 
@@ -84,7 +84,7 @@ const sampleOf = ({ n, from, until }: Window) => ({
   until: new Date(until).toISOString(),
 });
 
-function whyNot(baseline: Window | null, current: Window | null, pinned: Baseline | null): string {
+function insufficientDataReason(baseline: Window | null, current: Window | null, pinned: Baseline | null): string {
   if (!baseline && pinned) return 'the pinned days have no data before the last day';
   if (!baseline || !current) return 'only one day has data; two are required';
   return `${baseline.n} and ${current.n} rows; at least ${minRows} each are required for a verdict`;
@@ -154,13 +154,20 @@ const thinned = (samples: number[]): number[] =>
 function compare(against: DriftTest['against'], before: Window, now: Window, level: number): DriftTest[] {
   const tests: DriftTest[] = [];
   const withP = (name: DriftTest['name'], { statistic, p }: { statistic: number; p: number }) =>
-    tests.push({ name, against, statistic: rounded(statistic), threshold: level, p: rounded(p), flag: p <= level });
+    tests.push({
+      name,
+      against,
+      statistic: roundDigits(statistic),
+      threshold: level,
+      p: roundDigits(p),
+      flag: p <= level,
+    });
   const withSize = (name: DriftTest['name'], statistic: number, threshold: number) =>
     tests.push({
       name,
       against,
-      statistic: rounded(statistic),
-      threshold: rounded(threshold),
+      statistic: roundDigits(statistic),
+      threshold: roundDigits(threshold),
       p: null,
       flag: statistic >= threshold,
     });

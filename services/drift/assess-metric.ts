@@ -5,7 +5,7 @@ import type { Baseline } from './observations.ts';
 import { byDay, type Day, type Measured } from './points.ts';
 import type { DriftTest, MetricAssessment } from './schemas.ts';
 import { cusum, type Reference, rankInflation, referenceOf, residualCorrelation, type Sign } from './series-tests.ts';
-import { combined, type Draft, rounded } from './verdict.ts';
+import { combinePValues, type Draft, roundDigits } from './verdict.ts';
 
 export type MetricRules = {
   directions: Directions;
@@ -55,21 +55,19 @@ export function assessMetric(
     dataset,
     direction,
     status: days.length === 0 ? 'no_data' : 'insufficient_data',
-    reason: reference || days.length === 0 ? whyNot(days.length) : 'the pinned days have no values',
-    p: combined(tests),
+    reason: reference || days.length === 0 ? insufficientDataReason(days.length) : 'the pinned days have no values',
+    p: combinePValues(tests),
     p_adjusted: null,
     tests,
     caveats: caveatsOf(points, direction, trend, pinned),
-    baseline: reference && {
-      value: rounded(reference.mean),
-      sd: reference.own === 0 || reference.n > 1 ? rounded(reference.sd) : null,
-      n: reference.n,
-      source: reference.own === 0 ? 'pinned' : reference.source,
-    },
-    current: last && after.length > 0 ? { value: rounded(currentValue), at: new Date(last.at).toISOString() } : null,
-    change: change === null ? null : rounded(change),
+    baseline: reference && baselineInfo(reference),
+    current:
+      last && after.length > 0 ? { value: roundDigits(currentValue), at: new Date(last.at).toISOString() } : null,
+    change: change === null ? null : roundDigits(change),
     change_pct:
-      change === null || !reference || reference.mean === 0 ? null : rounded((100 * change) / Math.abs(reference.mean)),
+      change === null || !reference || reference.mean === 0
+        ? null
+        : roundDigits((100 * change) / Math.abs(reference.mean)),
     change_point:
       found?.changePoint === null || found === null || found.p > rules.warningP
         ? null
@@ -83,11 +81,18 @@ export function assessMetric(
   const verb = (change ?? 0) < 0 ? 'fell' : 'rose';
   return {
     assessment,
-    matters: isWorse && large,
-    strictness: (trend?.correlation ?? 0) >= tooCorrelated ? strictnessThen : 1,
-    summary: `${metric} ${verb} from ${rounded(reference?.mean ?? 0)} to ${rounded(currentValue)}`,
+    isRelevant: isWorse && large,
+    evidenceFactor: (trend?.correlation ?? 0) >= tooCorrelated ? strictnessThen : 1,
+    summary: `${metric} ${verb} from ${roundDigits(reference?.mean ?? 0)} to ${roundDigits(currentValue)}`,
   };
 }
+
+const baselineInfo = ({ mean, sd, n, own, source }: Base): NonNullable<MetricAssessment['baseline']> => ({
+  value: roundDigits(mean),
+  sd: own === 0 || n > 1 ? roundDigits(sd) : null,
+  n,
+  source: own === 0 ? 'pinned' : source,
+});
 
 const values = (days: Day[]): number[] => days.map((day) => day.value);
 const dateOf = (day: Day | undefined): string | null => (day ? new Date(day.at).toISOString() : null);
@@ -147,9 +152,9 @@ function testsOf(given: {
     tests.push({
       name,
       against: 'baseline',
-      statistic: rounded(statistic),
+      statistic: roundDigits(statistic),
       threshold: level,
-      p: rounded(p),
+      p: roundDigits(p),
       flag: p <= level,
     });
   if (days.length >= minDaysForTests && trend)
@@ -165,9 +170,9 @@ function testsOf(given: {
 }
 
 const slopePer30 = ({ perDay, low, high }: Slope) => ({
-  value: rounded(perDay * 30),
-  low: rounded(low * 30),
-  high: rounded(high * 30),
+  value: roundDigits(perDay * 30),
+  low: roundDigits(low * 30),
+  high: roundDigits(high * 30),
 });
 
 /** A metric between -1 and 1 has an absolute threshold too: 0.01 of an accuracy matters even if 2 % of it is more. */
@@ -175,7 +180,7 @@ const isLarge = (change: number, base: number, { minChangePct, minChange }: Metr
   (base !== 0 && Math.abs(change) >= (minChangePct / 100) * Math.abs(base)) ||
   (Math.abs(base) <= 1 && Math.abs(change) >= minChange);
 
-function whyNot(days: number): string {
+function insufficientDataReason(days: number): string {
   if (days === 0) return 'no day has a number';
   return `${days} ${days === 1 ? 'day has' : 'days have'} values; ${minDaysForTests} are required for a verdict`;
 }
@@ -185,7 +190,7 @@ function caveatsOf(points: Measured[], direction: string, trend: Trend | null, p
   if (direction === 'unknown') caveats.push('the better direction is unknown, so every change counts');
   if (trend && trend.correlation >= 0.2)
     caveats.push(
-      `values are autocorrelated (${rounded(trend.correlation)}): the tests are adjusted${trend.correlation >= tooCorrelated ? `, and drift requires a p-value ${strictnessThen} times smaller` : ''}`,
+      `values are autocorrelated (${roundDigits(trend.correlation)}): the tests are adjusted${trend.correlation >= tooCorrelated ? `, and drift requires a p-value ${strictnessThen} times smaller` : ''}`,
     );
   if (new Set(points.map((point) => point.source)).size > 1) caveats.push('values of several sources are combined');
   if (

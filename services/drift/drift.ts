@@ -20,7 +20,7 @@ import {
 import { collectPoints, type EvaluationTags, type Measured, type Points } from './points.ts';
 import type { Assessment, DriftOverview, ModelDrift, VersionDrift } from './schemas.ts';
 import { driftStatuses } from './schemas.ts';
-import { type Draft, finish, type Levels, worst } from './verdict.ts';
+import { type Draft, finish, type Levels, worstStatus } from './verdict.ts';
 import { requireVersion } from './version.ts';
 
 export type Drift = {
@@ -42,7 +42,7 @@ export type Drift = {
    */
   sweep(signal: AbortSignal): Promise<void>;
   /** Result of the last sweep. */
-  overview(): DriftOverview;
+  overview(): Promise<DriftOverview>;
   /** Deletes observations older than this time. */
   prune(before: number): Promise<void>;
 };
@@ -65,7 +65,7 @@ export type DriftOptions = {
 /** A version with its assessments; the drafts are finished once the number of tests is known. */
 type Examination = { version: ModelVersion; measured: Measured[]; drafts: Draft[]; readError: string | null };
 /** The last sweep's p-values of a version, which count as other tests in later requests. */
-type Swept = { pValues: number[]; entry: DriftOverview['versions'][number]; isPartial: boolean };
+type SweepResult = { pValues: number[]; entry: DriftOverview['versions'][number]; isPartial: boolean };
 
 const dayMs = 86_400_000;
 const maxPoints = 2000;
@@ -92,7 +92,7 @@ type Examine = (model: RegisteredModel, versions: ModelVersion[]) => Promise<Rea
 
 function assessing(options: DriftOptions, examine: Examine): Pick<Drift, 'ofModel' | 'sweep' | 'overview'> {
   const { points, clock, levels } = options;
-  let swept = new Map<string, Swept>();
+  let swept = new Map<string, SweepResult>();
   let sweptAt: number | null = null;
   return {
     ofModel: async (name, daysText) => {
@@ -121,11 +121,13 @@ function assessing(options: DriftOptions, examine: Examine): Pick<Drift, 'ofMode
       const verdicts = [...swept.values()].map(({ entry, isPartial }) => ({ ...entry, isPartial }));
       await recordAlerts(options, verdicts, keys);
     },
-    overview: () => {
+    overview: async () => {
+      const monitored = await options.monitored();
       const versions = [...swept.values()].map(({ entry }) => entry);
       const count = (status: string) => versions.filter((item) => item.status === status).length;
       return {
         assessed_at: sweptAt === null ? null : new Date(sweptAt).toISOString(),
+        not_assessed: [...monitored].filter((key) => !swept.has(key)).length,
         counts: Object.fromEntries(driftStatuses.map((status) => [status, count(status)])) as DriftOverview['counts'],
         versions: versions.sort((a, b) => driftStatuses.indexOf(b.status) - driftStatuses.indexOf(a.status)),
       };
@@ -265,7 +267,7 @@ function conclude(
   const but = readError === null ? '' : `; but ${readError}`;
   if (assessment.length === 0)
     return { status: 'no_data', reason: `nothing was measured for this version after its training${but}` };
-  const status = worst(assessment.map((item) => item.status));
+  const status = worstStatus(assessment.map((item) => item.status));
   const reasons = assessment.filter((item) => item.status === status).map((item) => item.reason);
   const [first = ''] = reasons;
   return { status, reason: `${first}${reasons.length > 1 ? `; and ${reasons.length - 1} more` : ''}${but}` };

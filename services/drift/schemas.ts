@@ -175,6 +175,7 @@ export type ModelDrift = z.infer<typeof ModelDrift>;
 export const DriftOverview = z
   .object({
     assessed_at: time.nullable().describe('null = monitored versions were not assessed yet'),
+    not_assessed: z.int().describe('Monitored versions that the next assessment will include'),
     counts: z.record(DriftStatus, z.int()),
     versions: z.array(z.object({ name: z.string(), version: z.string(), status: DriftStatus, reason: z.string() })),
   })
@@ -183,6 +184,7 @@ export const DriftOverview = z
     examples: [
       {
         assessed_at: '2026-11-20T10:30:00.000Z',
+        not_assessed: 0,
         counts: { no_data: 0, insufficient_data: 1, stable: 1, warning: 0, drift: 1 },
         versions: [
           { name: 'churn-predictor', version: '4', status: 'drift', reason: 'accuracy fell from 0.945 to 0.871' },

@@ -3,13 +3,13 @@ import type { Assessment, DriftStatus, DriftTest } from './schemas.ts';
 import { driftStatuses } from './schemas.ts';
 
 /**
- * An assessment before correction for multiple tests; `finish` sets its status. `matters` = the change is for the worse
- * and large enough to be relevant; `strictness` = factor by which the evidence for drift must be stronger.
+ * An assessment before correction for multiple tests; `finish` sets its status. `isRelevant` = the change is for the worse
+ * and large enough to be relevant; `evidenceFactor` = factor by which the evidence for drift must be stronger.
  */
 export type Draft<A extends Assessment = Assessment> = {
   assessment: A;
-  matters: boolean;
-  strictness: number;
+  isRelevant: boolean;
+  evidenceFactor: number;
   /** Text if the change is significant. */
   summary: string;
 };
@@ -29,14 +29,14 @@ export function finish(drafts: Draft[], others: number[], levels: Levels): Asses
   const tested = drafts.filter((draft) => draft.assessment.p !== null);
   const adjusted = benjaminiHochberg([...tested.map((draft) => draft.assessment.p ?? 1), ...others]);
   return drafts.map((draft) => {
-    const { assessment, matters, strictness, summary } = draft;
+    const { assessment, isRelevant, evidenceFactor, summary } = draft;
     const place = tested.indexOf(draft);
     if (place < 0 || assessment.p === null) return assessment;
     const p = adjusted[place] ?? 1;
     if (assessment.p > levels.warningP)
       return { ...assessment, p_adjusted: p, status: 'stable', reason: 'no significant change' };
-    if (!matters) return { ...assessment, p_adjusted: p, status: 'stable', reason: 'change too small to matter' };
-    const status = p <= levels.driftP / strictness ? 'drift' : 'warning';
+    if (!isRelevant) return { ...assessment, p_adjusted: p, status: 'stable', reason: 'change too small to matter' };
+    const status = p <= levels.driftP / evidenceFactor ? 'drift' : 'warning';
     return {
       ...assessment,
       p_adjusted: p,
@@ -47,15 +47,15 @@ export function finish(drafts: Draft[], others: number[], levels: Levels): Asses
 }
 
 /** The worst of several statuses. */
-export const worst = (statuses: DriftStatus[]): DriftStatus =>
+export const worstStatus = (statuses: DriftStatus[]): DriftStatus =>
   driftStatuses[Math.max(0, ...statuses.map((status) => driftStatuses.indexOf(status)))] ?? 'no_data';
 
 /** One p-value for several tests of the same data (Bonferroni); null without tests. */
-export function combined(tests: DriftTest[]): number | null {
+export function combinePValues(tests: DriftTest[]): number | null {
   const values = tests.flatMap((test) => test.p ?? []);
   return values.length === 0 ? null : Math.min(1, values.length * Math.min(...values));
 }
 
 /** Rounds to four digits; clamps values beyond the range of doubles. */
-export const rounded = (value: number): number =>
+export const roundDigits = (value: number): number =>
   Number(Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, value)).toPrecision(4));

@@ -2,14 +2,14 @@ import { isoTime } from '#kernel/clock.ts';
 import type { MirrorStatus } from './mirror/mirror.ts';
 
 /** A registry, and the user that the mirror authenticates as. */
-type Watched = {
+type MirroredRegistry = {
   name: string;
   user: string | null;
   registry: { status(): MirrorStatus; journalError(): string | null };
 };
 
 /** Health of all registries: of the only one, or combined, with each of them in `registries`. */
-export function healthOf(registries: Watched[]) {
+export function healthOf(registries: MirroredRegistry[]) {
   const each = registries.map((item) => ({ name: item.name, ...registryHealth(item) }));
   if (each.length > 1) return { ...combined(each), registries: each };
   const [first] = each;
@@ -18,7 +18,7 @@ export function healthOf(registries: Watched[]) {
   return only;
 }
 
-function registryHealth({ user, registry }: Watched) {
+function registryHealth({ user, registry }: MirroredRegistry) {
   const { snapshot, origin, connection, stale, ageMs, lastError, sourceLabel } = registry.status();
   return {
     status: statusOf(registry.status()),

@@ -1,7 +1,7 @@
 import { unavailable } from '#kernel/errors.ts';
 
 /** Runs work with a time limit, and ends it when the client disconnects. @throws TowerError `unavailable` on timeout */
-export async function inTime<Result>(
+export async function withTimeout<Result>(
   timeoutMs: number,
   disconnected: AbortSignal | undefined,
   work: (signal: AbortSignal) => Promise<Result>,

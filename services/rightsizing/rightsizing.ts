@@ -16,7 +16,7 @@ import type {
 } from './backtest/backtest-schemas.ts';
 import { backtestSeries, backtestUsage } from './backtest/run-backtest.ts';
 import type { Forecaster } from './capacity/forecast-demand.ts';
-import { inTime } from './in-time.ts';
+import { withTimeout } from './in-time.ts';
 import type { Bounds } from './recommend/bounds.ts';
 import { type Prices, sumOfCosts } from './recommend/cost.ts';
 import type { BatchAnswer, BatchRequest, SizeAnswer, SizeRequest } from './schemas.ts';
@@ -49,7 +49,7 @@ export function createRightsizing(deps: Deps) {
   const { history, clock, timeoutMs, prices } = deps;
   const size = async (target: Workload, request: SizeRequest, disconnected?: AbortSignal): Promise<SizeAnswer> => {
     const { sizeWorkload } = await import('./recommend/size.ts');
-    return inTime(timeoutMs, disconnected, (signal) => sizeWorkload(deps, target, request, clock.now(), signal));
+    return withTimeout(timeoutMs, disconnected, (signal) => sizeWorkload(deps, target, request, clock.now(), signal));
   };
   return {
     apply: createApplyJobs({ ...deps, recommend: size }),
@@ -148,7 +148,7 @@ function backtestsOf({ history, pool, clock, timeoutMs }: Deps) {
       const endMs = clock.now();
       const timeRange = { startMs: endMs - history_days * day, endMs, stepMs: stepMsOf[request.horizon] };
       const experimentWindows = await history.experimentWindows(target, timeRange);
-      const { startMs, stepMs, pods } = await inTime(timeoutMs, disconnected, (signal) =>
+      const { startMs, stepMs, pods } = await withTimeout(timeoutMs, disconnected, (signal) =>
         history.pods(target, request.resource, timeRange, experimentWindows, signal),
       );
       const wanted = container ?? busiest(pods);

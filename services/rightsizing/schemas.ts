@@ -1,18 +1,18 @@
 import { z } from 'zod';
-import { ofOthers, own } from './strategies/names.ts';
+import { thirdPartyStrategies, towerStrategy } from './strategies/names.ts';
 
 /** HTTP schemas of /api/v1/rightsizing. */
 
-export const among = (min: number, max: number, whole = false) => {
+export const numberBetween = (min: number, max: number, whole = false) => {
   const rule = `must be ${whole ? 'an integer' : 'a number'} between ${min} and ${max}`;
   const bounded = z.number(rule).min(min, rule).max(max, rule);
   return whole ? bounded.int(rule) : bounded;
 };
-export const yes = z.boolean('must be true or false');
+export const booleanFlag = z.boolean('must be true or false');
 export const oneOf = <const Names extends readonly [string, ...string[]]>(names: Names) =>
   z.enum(names, `must be ${names.slice(0, -1).join(', ')} or ${names.at(-1)}`);
 
-export const strategyNames = [own, ...ofOthers] as const;
+export const strategyNames = [towerStrategy, ...thirdPartyStrategies] as const;
 const kinds = ['Deployment', 'StatefulSet', 'DaemonSet'] as const;
 
 export const SizeParams = z.object({
@@ -20,8 +20,8 @@ export const SizeParams = z.object({
   service: z.string().meta({ example: 'frontend' }),
 });
 
-const cores = among(0.001, 10_000);
-const bytes = among(1, 1e15);
+const cores = numberBetween(0.001, 10_000);
+const bytes = numberBetween(1, 1e15);
 
 export const SizeRequest = z
   .strictObject({
@@ -30,33 +30,35 @@ export const SizeRequest = z
       .describe(
         'Validity of the recommendation: 24h = until the next redeployment, 1h = until the next in-place resize',
       ),
-    strategy: oneOf(strategyNames).default(own).describe('tower, or another right-sizer’s algorithm'),
-    compare: yes.default(false).describe('Include the requests of all other strategies'),
-    violation: among(0.005, 0.5).default(0.05).describe('Target share of samples above the CPU request'),
-    memory_violation: among(0.001, 0.5)
+    strategy: oneOf(strategyNames).default(towerStrategy).describe('tower, or another right-sizer’s algorithm'),
+    compare: booleanFlag.default(false).describe('Include the requests of all other strategies'),
+    violation: numberBetween(0.005, 0.5).default(0.05).describe('Target share of samples above the CPU request'),
+    memory_violation: numberBetween(0.001, 0.5)
       .default(0.02)
       .describe('Target share of horizons with memory above its request'),
-    history_days: among(1, 31, true).default(14).describe('History in days'),
-    startup_seconds: among(0, 3600).default(120).describe('CPU of the first seconds of each pod does not count'),
+    history_days: numberBetween(1, 31, true).default(14).describe('History in days'),
+    startup_seconds: numberBetween(0, 3600)
+      .default(120)
+      .describe('CPU of the first seconds of each pod does not count'),
     kind: oneOf(kinds).optional().describe('Default: detected by Prometheus, else a Deployment'),
-    target_utilization: among(0.1, 1)
+    target_utilization: numberBetween(0.1, 1)
       .default(1)
       .describe('Target usage of all replicas together at the stated quantile, as a share of their CPU requests'),
-    cpu_limit: yes
+    cpu_limit: booleanFlag
       .default(false)
       .describe('Recommend a CPU limit too: the observed maximum + 20 %, at least twice the request'),
     basis: oneOf(['auto', 'usage', 'capacity'])
       .default('auto')
       .describe('usage, or capacity (experiments and traffic); auto: capacity if there are experiments'),
-    demand_requests_per_second: among(0, 1e9)
+    demand_requests_per_second: numberBetween(0, 1e9)
       .optional()
       .describe('Expected demand, used instead of the traffic measured by Prometheus'),
     min_cpu_cores: cores.optional(),
     max_cpu_cores: cores.optional(),
     min_memory_bytes: bytes.optional(),
     max_memory_bytes: bytes.optional(),
-    min_replicas: among(1, 10_000, true).default(1),
-    max_replicas: among(1, 10_000, true).optional(),
+    min_replicas: numberBetween(1, 10_000, true).default(1),
+    max_replicas: numberBetween(1, 10_000, true).optional(),
   })
   .meta({ id: 'SizeRequest', examples: [{ horizon: '24h', compare: true }] });
 export type SizeRequest = z.infer<typeof SizeRequest>;

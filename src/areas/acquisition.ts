@@ -121,11 +121,11 @@ function acquisitionMetrics({ counter, gauge, histogram }: Metrics) {
   };
 }
 
-/** Null where no cluster is configured. @throws TowerError `invalid` for a file that is not there */
+/** Null if no cluster is configured. @throws TowerError `invalid` for a missing file */
 async function kubernetesClient({ config, clock, random }: Frame) {
   if (config.KUBERNETES_CONFIG === undefined) return null;
   if (config.KUBERNETES_CONFIG !== 'in-cluster') readNamedFile('KUBERNETES_CONFIG', config.KUBERNETES_CONFIG);
-  // Loaded only where a cluster is configured.
+  // Loaded only if a cluster is configured.
   const { createKubernetesClient } = await import('#services/acquisition/kubernetes/client.ts');
   return createKubernetesClient({
     config: config.KUBERNETES_CONFIG,
@@ -139,7 +139,7 @@ async function kubernetesClient({ config, clock, random }: Frame) {
 /** Maximum bytes of an answer, which is read whole: a thousand steps of some thousand series. */
 const maxPrometheusBytes = 128 * 2 ** 20;
 
-/** Null where none is configured. */
+/** Null if no Prometheus is configured. */
 function prometheusClient(
   { config, secrets, clock, random }: Frame,
   onCall: NonNullable<Parameters<typeof createHttpClient>[0]['onCall']>,

@@ -15,7 +15,7 @@ import type { Outbox, Sender } from '#store/outbox.ts';
 import type { Queue } from '#store/queue.ts';
 import type { Store } from '#store/store.ts';
 
-/** What every area is built from. Nothing of it knows an area. */
+/** Shared dependencies of all areas. */
 export type Frame = {
   config: Config;
   secrets: Secrets;
@@ -31,19 +31,19 @@ export type Frame = {
   random: Random;
   log: RootLog;
   metrics: Metrics;
-  /** Registers a step of stopping, as soon as there is something to release; later steps run first. */
+  /** Registers a shutdown step right after a resource is acquired; later steps run first. */
   defer: Releaser['defer'];
 };
 
-/** What an area contributes to the process; everything but its name is optional. */
+/** Routes, jobs and gauges of one area. */
 export type Area = {
   name: string;
   routes?: (app: FastifyInstance) => Promise<void>;
-  /** Changes the path of a request before it is routed; one area at most has it. */
+  /** Changes the path of a request before it is routed; at most one area sets it. */
   rewriteUrl?: (request: IncomingMessage) => string;
   /** Every instance runs them. */
   jobs?: AreaJob[];
-  /** Only the leader runs them; called whenever this instance becomes it. */
+  /** Only the leader runs them; called when this instance acquires leadership. */
   leaderJobs?: () => AreaJob[];
   /** Once per occurrence, on any instance. */
   scheduledJobs?: ScheduledJob[];
@@ -56,7 +56,7 @@ export type Area = {
   isReady?: () => boolean;
   /** Called once, when the instance listens. */
   start?: () => void;
-  /** Gives up reads under way, so that stopping does not wait for a slow server. */
+  /** Aborts running reads, so that shutdown does not wait for a slow server. */
   abort?: () => void;
 };
 

@@ -10,7 +10,7 @@ import { createSharedModels } from '#services/forecast/training/shared-models.ts
 import { createTraining } from '#services/forecast/training/training.ts';
 import type { Area, Frame } from './area.ts';
 
-/** Forecasts and trained models, on threads of their own. */
+/** Forecasts and trained models, computed in worker threads. */
 export function forecastArea(frame: Frame, { access }: { access: Access }) {
   const { config, store, queue, version, clock, log, defer } = frame;
   const build = config.FORECAST_KERNELS;

@@ -65,7 +65,7 @@ export async function composeOne(
   let monitoring: Monitoring | null = null;
   const registry = await createRegistry({
     ...options,
-    onNews: refreshSoon,
+    onReachabilityChange: refreshSoon,
     onSwap: async (snapshot, poll) => {
       await journal.record(snapshot, poll);
       if (journal.isUncertain()) refreshSoon();

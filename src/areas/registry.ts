@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { sayAge } from '#http/replies.ts';
+import { setFreshnessHeaders } from '#http/replies.ts';
 import { driftRoutes } from '#routes/drift.ts';
 import { monitoringRoutes } from '#routes/monitoring.ts';
 import { registryRoutes } from '#routes/registry.ts';
@@ -27,7 +27,7 @@ import {
   type SharedParts,
 } from './registry-one.ts';
 
-/** Registers routes once for each registry: as they are for a single one, else under `/registries/{name}`. */
+/** Registers routes for each registry: without prefix if there is only one, else under `/registries/{name}`. */
 export type Mount = (
   app: FastifyInstance,
   routes: (scope: FastifyInstance, parts: RegistryParts) => Promise<void>,
@@ -36,7 +36,7 @@ export type Mount = (
 const minute = 60_000;
 
 /**
- * The registry mirrors with everything about one registry: monitoring, drift, promotion checks, journal; and webhooks.
+ * Wires all registries with their mirror, monitoring, drift, promotion checks and journal, and the webhooks.
  * @throws TowerError `invalid` for a file of gate rules that breaks a rule
  */
 export async function registryArea(frame: Frame, { access }: { access: Access }) {
@@ -109,7 +109,7 @@ async function mountEach(
       async (scope) => {
         scope.addHook('onSend', (request, reply, _payload, done) => {
           if (request.routeOptions.config.mirrored && reply.statusCode < 400)
-            sayAge(reply, parts.registry.provenance());
+            setFreshnessHeaders(reply, parts.registry.provenance());
           done();
         });
         scope.addHook('onRoute', ({ method, url }) => {

@@ -52,7 +52,7 @@ export async function run(
   }
 }
 
-/** The program with the options of all commands, without its commands. */
+/** The program with its global options, before commands are added. */
 export const createProgram = (env: CliContext['env']): Command =>
   new Command('tower')
     .description('Control tower for machine-learning operations')

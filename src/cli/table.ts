@@ -2,25 +2,41 @@ import stringWidth from 'string-width';
 import { plain } from './plain-text.ts';
 
 /**
- * A text table: columns as wide as their widest cell, truncated at `maxWidth`; numbers right-aligned.
- * @param columns - width of the terminal, into which the widest columns are narrowed; infinite if the output is not one
+ * A text table: columns as wide as their widest cell; numbers right-aligned. In a narrower terminal the last column is
+ * wrapped, then other columns are cut, except identifiers, which are copied into commands.
+ * @param columns - width of the terminal; infinite if the output is not a terminal
  */
-export function table(headings: string[], rows: unknown[][], maxWidth = 48, columns = terminalColumns()): string {
+export function table(headings: string[], rows: unknown[][], columns = terminalColumns()): string {
   const cells = [headings, ...rows.map((row) => row.map(cellText))];
-  const natural = headings.map((_, column) => Math.min(maxWidth, widest(cells.map((row) => row[column] ?? ''))));
-  const widths = narrowed(natural, headings.map(width), columns);
-  const isNumber = headings.map(
-    (_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number' || row[column] === null),
-  );
+  const natural = headings.map((_, column) => widest(cells.map((row) => row[column] ?? '')));
+  const last = headings.length - 1;
+  const least = headings.map((heading, column) => {
+    if (identifiers.has(heading)) return natural[column]!;
+    return Math.max(width(heading), column === last ? minWrapped : 0);
+  });
+  const widths = narrowed(natural, least, columns);
+  const isNumber = headings.map((_, column) => rows.length > 0 && rows.every((row) => isNumeric(row[column])));
+  const indent = ' '.repeat(widths.slice(0, last).reduce((sum, each) => sum + each + gap, 0));
   return cells
-    .map((row) =>
-      row
-        .map((cell, column) => fit(cell, widths[column] ?? 0, isNumber[column] === true))
-        .join(' '.repeat(gap))
-        .trimEnd(),
-    )
+    .map((row) => {
+      const texts = row.map((cell, column) =>
+        column === last && width(cell) > widths[last]!
+          ? inLines(cell, widths[last]!).join(`\n${indent}`)
+          : fit(cell, widths[column] ?? 0, isNumber[column] === true),
+      );
+      return texts.join(' '.repeat(gap)).trimEnd();
+    })
     .join('\n');
 }
+
+/** Headings of columns that are never cut. */
+const identifiers = new Set(['ID', 'JOB', 'EXPERIMENT']);
+/** Width to which the last column is wrapped before other columns are cut. */
+const minWrapped = 24;
+
+/** Numbers, missing values, and version numbers, which are texts. */
+const isNumeric = (value: unknown): boolean =>
+  typeof value === 'number' || value === null || (typeof value === 'string' && /^\d{1,9}$/.test(value));
 
 /**
  * Names and values below each other.

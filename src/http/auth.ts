@@ -19,7 +19,7 @@ declare module 'fastify' {
     /** Result of a change for the audit log: the id of the created resource. */
     outcome: Record<string, string> | null;
     /** Whether the audit log has the row before the change, and not yet the one after it. */
-    isNoted: boolean;
+    isAuditPending: boolean;
   }
 }
 
@@ -37,8 +37,8 @@ export function registerAuthentication(app: FastifyInstance, access: Access, log
   app.decorateRequest('outcome', null);
   const admitted = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
     const needed = request.routeOptions.config.access ?? 'public';
-    request.caller = access.anybody ?? unauthenticatedCaller;
-    if (needed === 'public' || needed === 'signed' || access.anybody) return done();
+    request.caller = access.anonymousCaller ?? unauthenticatedCaller;
+    if (needed === 'public' || needed === 'signed' || access.anonymousCaller) return done();
     return admit(access, request, reply, needed);
   };
   app.addHook('onRoute', (route) => {
@@ -51,13 +51,13 @@ export function registerAuthentication(app: FastifyInstance, access: Access, log
   app.addHook('preHandler', (request, _reply, done) => {
     if (!isAudited(request)) return done();
     return note(access, request, 'requested', null).then(() => {
-      request.isNoted = true;
+      request.isAuditPending = true;
     });
   });
   // Before the answer is sent, whether or not the client is still connected.
   app.addHook('onSend', async (request, reply) => {
-    if (!request.isNoted) return;
-    request.isNoted = false;
+    if (!request.isAuditPending) return;
+    request.isAuditPending = false;
     await note(access, request, 'done', reply.statusCode).catch((error: unknown) => {
       log.error({ err: error, request_id: request.id }, 'failed to record the outcome of a change in the audit log');
     });
@@ -65,10 +65,10 @@ export function registerAuthentication(app: FastifyInstance, access: Access, log
 }
 
 /**
- * Ends a stream when its client loses access: a revoked key, an expired token. Called for each frame, checks twice a
- * at most a minute.
+ * Ends a stream when its client loses access: a revoked key, an expired token. Called for each frame; checks at
+ * most every 30 s.
  */
-export async function* whileAdmitted(
+export async function* endOnLostAccess(
   access: Access,
   request: FastifyRequest,
   now: () => number,
@@ -76,7 +76,7 @@ export async function* whileAdmitted(
 ): AsyncGenerator<string> {
   let checkedAt = now();
   for await (const frame of frames) {
-    if (!access.anybody && now() - checkedAt > 30_000) {
+    if (!access.anonymousCaller && now() - checkedAt > 30_000) {
       checkedAt = now();
       const caller = await access.identify(credentialsOf(request)).catch(() => unauthenticatedCaller);
       if (!access.mayDo(caller, 'read')) return;

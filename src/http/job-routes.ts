@@ -3,7 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Access } from '#services/access/access.ts';
 import type { Scope } from '#services/access/scopes.ts';
-import { whileAdmitted } from './auth.ts';
+import { endOnLostAccess } from './auth.ts';
 import { sendStream, untilClosed } from './replies.ts';
 import { errors } from './route-schemas.ts';
 
@@ -73,7 +73,7 @@ export function jobRoutes<Job extends AnyJob>(
       const { job_id } = request.params;
       await jobs.get(job_id);
       const frames = jobs.events(job_id, untilClosed(reply));
-      return sendStream(reply, 'text/event-stream; charset=utf-8', whileAdmitted(access, request, now, frames));
+      return sendStream(reply, 'text/event-stream; charset=utf-8', endOnLostAccess(access, request, now, frames));
     },
   );
 }

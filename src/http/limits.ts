@@ -36,7 +36,7 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
     errorResponseBuilder: (_request, context) =>
       new TowerError(
         'limited',
-        `More than ${context.max} requests per minute from this address; retry in ${context.after}`,
+        `More than ${context.max} requests per minute from this address (RATE_LIMIT_PER_MINUTE); retry in ${context.after}`,
         {
           details: { limit: context.max, window_seconds: 60 },
           retryAfterSeconds: Math.ceil(context.ttl / 1000),
@@ -44,7 +44,7 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
       ),
   });
   app.addHook('onSend', (request, reply, _payload, done) => {
-    sayLimit(request, reply);
+    setRateLimitHeaders(request, reply);
     done();
   });
   await app.register(underPressure, {
@@ -57,7 +57,7 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
 }
 
 /** RateLimit headers of draft-ietf-httpapi-ratelimit-headers, derived from the older headers beside them. */
-function sayLimit(request: FastifyRequest, reply: FastifyReply): void {
+function setRateLimitHeaders(request: FastifyRequest, reply: FastifyReply): void {
   const limit = reply.getHeader('x-ratelimit-limit');
   if (limit === undefined) return;
   const policy = `"${bucketOf(request)}"`;

@@ -2,7 +2,7 @@ import type { FastifyError, FastifyInstance } from 'fastify';
 import { TowerError } from '#kernel/errors.ts';
 
 /** Prometheus' error format and parameter forms, for the routes of one scope. */
-export function answerAsPrometheus(app: FastifyInstance): void {
+export function usePrometheusErrors(app: FastifyInstance): void {
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_, body, done) => {
     const form: Record<string, string | string[]> = {};
     const given = new URLSearchParams(String(body));

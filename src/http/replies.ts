@@ -67,7 +67,7 @@ declare module 'fastify' {
 }
 
 /** Freshness headers of an answer from the mirror; an answer that sets its own keeps them. */
-export function sayAge(reply: FastifyReply, { ageMs, stale, origin }: Provenance): void {
+export function setFreshnessHeaders(reply: FastifyReply, { ageMs, stale, origin }: Provenance): void {
   reply.header('x-data-source', origin);
   if (reply.hasHeader('age')) return;
   reply.header('age', String(Math.floor((ageMs ?? 0) / 1000))).header('x-cache-stale', String(stale));

@@ -126,7 +126,7 @@ const about = <S extends object>(summary: string, rest: S) => ({ tags: [tags.sys
 type Deps = {
   system: System;
   version: string;
-  /** What each area adds to /health. */
+  /** Health fields by area. */
   healthParts: z.ZodObject[];
 };
 

@@ -61,7 +61,7 @@ export const misconfigured = (text: string, details?: ErrorDetails): TowerError 
   new TowerError('unavailable', text, details ? { details } : {});
 
 /** Whether the cause is an external system that is down or slow for now. */
-export const isPassing = (error: unknown): error is TowerError =>
+export const isTransient = (error: unknown): error is TowerError =>
   error instanceof TowerError && error.code === 'unavailable' && error.retryAfterSeconds !== undefined;
 
 /** The text of an error that may be shown: only our own errors have a public one. */

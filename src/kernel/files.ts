@@ -80,7 +80,7 @@ export async function removeLeftovers(path: string): Promise<void> {
 }
 
 /** Renames an unusable file to a name that says why; null if there was none. */
-export async function setAside(path: string, reason: string): Promise<string | null> {
+export async function quarantine(path: string, reason: string): Promise<string | null> {
   const aside = `${path}.${reason}`;
   try {
     await rename(path, aside);

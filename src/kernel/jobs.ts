@@ -54,7 +54,7 @@ export function startJobs(jobs: Job[], deps: JobsDeps): Jobs {
   const stopping = new AbortController();
   const loops = jobs.map((job) => {
     const state = freshState(job.name);
-    const waiting: Waiting = { wake: null, again: false, soon: false };
+    const waiting: Waiting = { wake: null, isRunRequested: false, isNudged: false };
     return { state, waiting, done: runLoop(job, state, waiting, deps, stopping.signal) };
   });
   return {
@@ -62,12 +62,12 @@ export function startJobs(jobs: Job[], deps: JobsDeps): Jobs {
     nudge: (name) => {
       const waiting = loops.find((loop) => loop.state.name === name)?.waiting;
       if (waiting?.wake) waiting.wake.abort();
-      else if (waiting) waiting.soon = true;
+      else if (waiting) waiting.isNudged = true;
     },
     wake: (name) => {
       const loop = loops.find(({ state }) => state.name === name);
       if (!loop) return;
-      loop.waiting.again = true;
+      loop.waiting.isRunRequested = true;
       loop.waiting.wake?.abort();
     },
     stop: async () => {
@@ -85,7 +85,7 @@ export function nextDelayMs({ intervalMs }: Job, failuresInARow: number, random:
 }
 
 /** `again`: a run was requested that starts after now; `soon`: a nudge arrived during the run. */
-type Waiting = { wake: AbortController | null; again: boolean; soon: boolean };
+type Waiting = { wake: AbortController | null; isRunRequested: boolean; isNudged: boolean };
 
 async function runLoop(
   job: Job,
@@ -97,16 +97,16 @@ async function runLoop(
   let failuresInARow = 0;
   let delayMs = job.firstAfterMs;
   while (!stopping.aborted) {
-    const nudged = await wait(waiting.again ? 0 : delayMs, state, waiting, deps, stopping);
+    const nudged = await wait(waiting.isRunRequested ? 0 : delayMs, state, waiting, deps, stopping);
     if (stopping.aborted) break;
-    if (nudged && !waiting.again && delayMs > firstRetryMs) {
+    if (nudged && !waiting.isRunRequested && delayMs > firstRetryMs) {
       delayMs = nextDelayMs(job, 1, deps.random);
       continue;
     }
-    waiting.again = false;
-    waiting.soon = false;
+    waiting.isRunRequested = false;
+    waiting.isNudged = false;
     failuresInARow = (await runOnce(job, state, deps, stopping)) ? 0 : failuresInARow + 1;
-    delayMs = nextDelayMs(job, waiting.soon ? Math.max(1, failuresInARow) : failuresInARow, deps.random);
+    delayMs = nextDelayMs(job, waiting.isNudged ? Math.max(1, failuresInARow) : failuresInARow, deps.random);
   }
   state.nextRunAt = null;
 }

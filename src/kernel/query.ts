@@ -2,13 +2,14 @@ import { invalid, type TowerError } from './errors.ts';
 
 /** Parsers of query parameters; each error names the parameter and its rule. */
 
-export const bad = (parameter: string, rule: string, value: unknown): TowerError =>
+export const invalidParameter = (parameter: string, rule: string, value: unknown): TowerError =>
   invalid(`${parameter} ${rule} (got ${JSON.stringify(value)})`, { parameter, constraint: rule, value });
 
 /** @throws TowerError `invalid` */
 export function wholeNumber(parameter: string, text: string, min: number, max: number): number {
   const value = /^(0|-?[1-9]\d{0,14})$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= min && value <= max)) throw bad(parameter, `must be an integer between ${min} and ${max}`, text);
+  if (!(value >= min && value <= max))
+    throw invalidParameter(parameter, `must be an integer between ${min} and ${max}`, text);
   return value;
 }
 
@@ -19,7 +20,8 @@ export const countOr = (parameter: string, text: string | undefined, preset: num
 /** @throws TowerError `invalid` */
 export function decimalNumber(parameter: string, text: string, min: number, max: number): number {
   const value = /^-?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?$/i.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= min && value <= max)) throw bad(parameter, `must be a number between ${min} and ${max}`, text);
+  if (!(value >= min && value <= max))
+    throw invalidParameter(parameter, `must be a number between ${min} and ${max}`, text);
   return value;
 }
 
@@ -33,7 +35,7 @@ export function moment(parameter: string, text: string): number {
     : Number.NaN;
   // The years that both calendars and the clocks here can represent.
   if (!(at >= 0 && at < Date.UTC(9_000, 0)))
-    throw bad(
+    throw invalidParameter(
       parameter,
       'must be a date or an ISO 8601 time with a zone, such as 2026-11-20 or 2026-11-20T10:30:00Z',
       text,

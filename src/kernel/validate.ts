@@ -33,7 +33,7 @@ function rulesOf(issue: z.core.$ZodIssue, part: string, data: unknown): { parame
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({
       parameter: [...issue.path, key].join('.'),
-      constraint: `is not a known field of the ${part}`,
+      constraint: part === 'querystring' ? 'is not a known query parameter' : `is not a known field of the ${part}`,
     }));
   }
   const constraint = issue.message

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { copyFile, open, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, open, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { pipeline } from 'node:stream/promises';
 import { conflict, invalid, notFound, TowerError } from '#kernel/errors.ts';
 import { makeDirectory } from '#kernel/files.ts';
-import { copyIn, copyOut, emptyPart, refuseFilled, tablesOf } from './copy.ts';
+import { emptyPart, exportToSqlite, importFromSqlite, requireEmpty, tablesOf } from './copy.ts';
 import { migrations, type Part } from './migrate.ts';
 import type { Place } from './store.ts';
 
@@ -38,7 +38,7 @@ export async function backupStore(place: Place, to: string, version: string, now
     makeDirectory(half);
     const files: BackedUp[] = [];
     for (const name of databases) {
-      if (databaseUrl !== undefined) await copyOut(place, name, half);
+      if (databaseUrl !== undefined) await exportToSqlite(place, name, half);
       else if (existsSync(join(directory, name))) await copyDatabase(join(directory, name), join(half, name));
       else continue;
       files.push(await described(half, name));
@@ -50,6 +50,8 @@ export async function backupStore(place: Place, to: string, version: string, now
     }
     const manifest: Manifest = { format: 1, made_at: new Date(now).toISOString(), version, files };
     await writeFile(join(half, manifestName), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
+    // Hashes of keys and addresses of webhooks are in it.
+    for (const { name } of files) await chmod(join(half, name), 0o600);
     await syncAll(half, [...files.map(({ name }) => name), manifestName]);
     if (existsSync(to)) await rmdir(to);
     await rename(half, to);
@@ -164,7 +166,7 @@ function readManifest(directory: string): Manifest {
   } catch {
     // Reported below.
   }
-  throw invalid(`${join(directory, manifestName)} is missing or damaged: ${directory} is no backup`);
+  throw invalid(`${directory} is not a backup: ${manifestName} is missing or damaged`);
 }
 
 /**
@@ -185,14 +187,14 @@ export async function restoreStore(from: string, place: Place): Promise<Manifest
   const left = databases.flatMap((name) => ['', '-wal', '-shm', '-journal'].map((end) => `${name}${end}`));
   const isDatabase = ({ name }: BackedUp) => databases.includes(name as Part);
   const files = databaseUrl === undefined ? manifest.files : manifest.files.filter((file) => !isDatabase(file));
-  const inTheWay = [...(databaseUrl === undefined ? left : []), ...files.map(({ name }) => name)];
-  const there = inTheWay.find((name) => existsSync(join(directory, name)));
-  if (there !== undefined)
+  const conflictingFiles = [...(databaseUrl === undefined ? left : []), ...files.map(({ name }) => name)];
+  const existing = conflictingFiles.find((name) => existsSync(join(directory, name)));
+  if (existing !== undefined)
     throw conflict(
-      `${join(directory, there)} already exists: move the data directory away, or set another DATA_DIRECTORY`,
+      `${join(directory, existing)} already exists: move the data directory away, or set another DATA_DIRECTORY`,
     );
   const parts = databaseUrl === undefined ? [] : manifest.files.filter(isDatabase).map(({ name }) => name as Part);
-  for (const part of parts) await refuseFilled(place, part);
+  for (const part of parts) await requireEmpty(place, part);
   try {
     makeDirectory(directory);
     for (const { name } of files) {
@@ -200,7 +202,7 @@ export async function restoreStore(from: string, place: Place): Promise<Manifest
       await copyFile(join(from, name), join(directory, `${name}.restored`));
     }
     for (const part of parts)
-      await copyIn(from, part, place).catch(async (error: unknown) => {
+      await importFromSqlite(from, part, place).catch(async (error: unknown) => {
         // The target was empty: either every part is restored or none.
         for (const each of parts) await emptyPart(place, each);
         throw error;

@@ -48,7 +48,7 @@ const rowsAtOnce = 500;
 type Rows = Record<string, Record<string, unknown>>;
 
 /** Writes one part of a PostgreSQL store into a new SQLite file in this directory. */
-export async function copyOut(place: Place, part: Part, directory: string): Promise<void> {
+export async function exportToSqlite(place: Place, part: Part, directory: string): Promise<void> {
   const from = await opened(place, part);
   try {
     const to = openSqlite<Rows>(directory, part);
@@ -66,7 +66,7 @@ export async function copyOut(place: Place, part: Part, directory: string): Prom
  * Reads one part from the SQLite file of a directory, without changing that file, into an empty PostgreSQL.
  * @throws TowerError `conflict` if the PostgreSQL is not empty
  */
-export async function copyIn(directory: string, part: Part, place: Place): Promise<void> {
+export async function importFromSqlite(directory: string, part: Part, place: Place): Promise<void> {
   const to = await opened(place, part);
   // Opening a file migrates it to the current schema, so a copy is opened: the backup must not change.
   const aside = await mkdtemp(join(tmpdir(), 'tower-restore-'));
@@ -104,7 +104,7 @@ export async function emptyPart(place: Place, part: Part): Promise<void> {
 }
 
 /** @throws TowerError `conflict` if the part has rows */
-export async function refuseFilled(place: Place, part: Part): Promise<void> {
+export async function requireEmpty(place: Place, part: Part): Promise<void> {
   const store = await opened(place, part);
   try {
     const db = await store.db();

@@ -32,7 +32,7 @@ const leaseMs = 8_000;
 export const renewalMs = leaseMs / 4;
 
 /** A data directory has one instance, which leads; a second process on the same directory does no harm (docs/concepts/store.md). */
-const alone = (tower: string): Leadership => ({
+const singleInstance = (tower: string): Leadership => ({
   leads: () => true,
   status: () => ({ leads: true, leader: tower }),
   step: async () => undefined,
@@ -40,15 +40,17 @@ const alone = (tower: string): Leadership => ({
 });
 
 export function createLeadership({ store, tower, clock, onChange }: Options): Leadership {
-  if (store.engine === 'sqlite') return alone(tower);
+  if (store.engine === 'sqlite') return singleInstance(tower);
   /**
    * Time of the request for the current lease, by two clocks: the monotonic one goes on when the wall clock is set
    * back.
    */
-  let asked: { wall: number; steady: number } | null = null;
+  let leaseRequestedAt: { wall: number; steady: number } | null = null;
   let leader: string | null = null;
   let lastReported = false;
-  const leads = () => asked !== null && Math.max(clock.now() - asked.wall, performance.now() - asked.steady) < leaseMs;
+  const leads = () =>
+    leaseRequestedAt !== null &&
+    Math.max(clock.now() - leaseRequestedAt.wall, performance.now() - leaseRequestedAt.steady) < leaseMs;
   const report = () => {
     if (leads() === lastReported) return;
     lastReported = !lastReported;
@@ -60,15 +62,15 @@ export function createLeadership({ store, tower, clock, onChange }: Options): Le
     step: async () => {
       const now = { wall: clock.now(), steady: performance.now() };
       try {
-        leader = await inTime(take(store, tower), clock);
-        asked = leader === tower ? now : null;
+        leader = await withTimeout(take(store, tower), clock);
+        leaseRequestedAt = leader === tower ? now : null;
       } finally {
         report();
       }
     },
     resign: async () => {
       if (!leads()) return;
-      asked = null;
+      leaseRequestedAt = null;
       report();
       const db = await store.db();
       await db.updateTable('leader').set({ until: 0 }).where('holder', '=', tower).execute();
@@ -78,24 +80,24 @@ export function createLeadership({ store, tower, clock, onChange }: Options): Le
 }
 
 /** A query that hangs must not keep this instance from noticing that its lease expired. */
-async function inTime<T>(asking: Promise<T>, clock: Clock): Promise<T> {
-  const answered = new AbortController();
-  const late = clock.sleep(leaseMs / 2, answered.signal).then(() => {
+async function withTimeout<T>(asking: Promise<T>, clock: Clock): Promise<T> {
+  const timer = new AbortController();
+  const timeout = clock.sleep(leaseMs / 2, timer.signal).then(() => {
     throw unavailable('the store did not answer in time');
   });
-  late.catch(() => undefined);
+  timeout.catch(() => undefined);
   asking.catch(() => undefined);
   try {
-    return await Promise.race([asking, late]);
+    return await Promise.race([asking, timeout]);
   } finally {
-    answered.abort();
+    timer.abort();
   }
 }
 
 /** Acquires the lease if it is free or held by this instance. @returns the holder */
 async function take(store: Store, tower: string): Promise<string> {
   const [db, now] = [await store.db(), await store.now()];
-  const mine = await db
+  const acquired = await db
     .insertInto('leader')
     .values({ id: 1, holder: tower, term: 1, until: now + leaseMs })
     .onConflict((on) =>
@@ -115,5 +117,5 @@ async function take(store: Store, tower: string): Promise<string> {
     )
     .returning('holder')
     .executeTakeFirst();
-  return (mine ?? (await db.selectFrom('leader').select('holder').executeTakeFirstOrThrow())).holder;
+  return (acquired ?? (await db.selectFrom('leader').select('holder').executeTakeFirstOrThrow())).holder;
 }

@@ -27,11 +27,11 @@ export function migrateSqlite(file: DatabaseSync, path: string, part: Part): voi
     // The version is read inside the write lock: two instances may open one directory at the same time.
     file.exec('begin immediate');
     try {
-      const seen = Number(file.prepare('pragma user_version').get()?.['user_version'] ?? 0);
-      const up = nextMigration(part, seen, `${path} has`, 'set another DATA_DIRECTORY');
+      const version = Number(file.prepare('pragma user_version').get()?.['user_version'] ?? 0);
+      const up = nextMigration(part, version, `${path} has`, 'set another DATA_DIRECTORY');
       if (!up) return;
       for (const statement of up.sqlite) file.exec(statement);
-      file.exec(`pragma user_version = ${seen + 1}`);
+      file.exec(`pragma user_version = ${version + 1}`);
     } catch (error) {
       file.exec('rollback');
       throw error;
@@ -42,12 +42,12 @@ export function migrateSqlite(file: DatabaseSync, path: string, part: Part): voi
 }
 
 /** The next migration of a part that has applied this many; null if none is left. @throws TowerError `conflict` */
-export function nextMigration(part: Part, seen: number, where: string, instead: string): Migration | null {
+export function nextMigration(part: Part, version: number, location: string, remedy: string): Migration | null {
   const all: Migration[] = migrations[part];
-  if (seen > all.length)
+  if (version > all.length)
     throw new TowerError(
       'conflict',
-      `${where} schema ${seen}, written by a newer version; this version supports up to ${all.length}. Start that version, or ${instead}`,
+      `${location} schema ${version}, written by a newer version; this version supports up to ${all.length}. Start that version, or ${remedy}`,
     );
-  return all[seen] ?? null;
+  return all[version] ?? null;
 }

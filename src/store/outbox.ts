@@ -46,7 +46,7 @@ export type Outbox = {
   /** Sends a delivery again, unchanged. @throws `not_found`, `conflict` while it is still due */
   replay(recipient: string, id: number): Promise<void>;
   /** Cancels the pending deliveries of one recipient. */
-  giveUp(recipient: string, reason: string): Promise<void>;
+  cancelPending(recipient: string, reason: string): Promise<void>;
   counts(): Promise<{ due: number; dead: number }>;
   /** Deletes messages that were delivered or dead before this time. */
   prune(before: number): Promise<void>;
@@ -97,7 +97,7 @@ export function createOutbox(options: Options): Outbox {
         .limit(limit)
         .execute(),
     replay: (recipient, id) => replay(store, clock, recipient, id),
-    giveUp: async (recipient, reason) => {
+    cancelPending: async (recipient, reason) => {
       const db = await store.db();
       await db
         .updateTable('outbox_deliveries')

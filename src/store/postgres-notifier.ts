@@ -64,19 +64,19 @@ async function follow(pg: Pg, config: ClientConfig, here: Notifier, me: string, 
       // Detects a connection that broke silently.
       while (!stopping.aborted && !isOver) {
         await Promise.race([over.promise, systemClock.sleep(listenerMs, stopping).catch(() => undefined)]);
-        if (!isOver) await within(answerMs, client.query('select 1'));
+        if (!isOver) await withTimeout(answerMs, client.query('select 1'));
       }
     } catch {
       // Listeners poll meanwhile.
     }
     stopping.removeEventListener('abort', end);
-    await within(1_000, client.end()).catch(() => undefined);
+    await withTimeout(1_000, client.end()).catch(() => undefined);
     if (!stopping.aborted) await systemClock.sleep(reconnectMs, stopping).catch(() => undefined);
   }
 }
 
 /** @throws Error after the timeout; the work itself may go on */
-export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+export async function withTimeout<T>(ms: number, work: Promise<T>): Promise<T> {
   const enough = new AbortController();
   const tooLong = systemClock.sleep(ms, enough.signal).then(() => {
     throw new Error(`no answer within ${ms / 1000} s`);

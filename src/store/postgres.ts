@@ -2,8 +2,8 @@ import type { ClientBase, ClientConfig, Pool, QueryArrayResult } from 'pg';
 import { invalid, TowerError, unavailable } from '#kernel/errors.ts';
 import { nextMigration, type Part } from './migrate.ts';
 import { createNotifier } from './notifier.ts';
-import { listen, within } from './postgres-notifier.ts';
-import type { Store, Transaction, View } from './store.ts';
+import { listen, withTimeout } from './postgres-notifier.ts';
+import type { Executor, Store, Transaction } from './store.ts';
 
 type Pg = typeof import('pg');
 
@@ -38,7 +38,9 @@ export async function openPostgres<T>(url: string, part: Part, connections: numb
         });
   }
   const { Kysely, PostgresDialect, sql } = await import('kysely');
-  const db: View<T> = new Kysely<T>({ dialect: new PostgresDialect({ pool: explaining(pool, addressOf(config)) }) });
+  const db: Executor<T> = new Kysely<T>({
+    dialect: new PostgresDialect({ pool: explaining(pool, addressOf(config)) }),
+  });
   const listening =
     part === 'tower.db' ? listen(pg, config, pool) : { notifier: createNotifier(), stop: async () => undefined };
   return {
@@ -55,7 +57,7 @@ export async function openPostgres<T>(url: string, part: Part, connections: numb
     close: async () => {
       await listening.stop();
       // A server that does not respond must not block shutdown.
-      await within(connectMs, db.destroy()).catch(() => undefined);
+      await withTimeout(connectMs, db.destroy()).catch(() => undefined);
     },
   };
 }
@@ -150,10 +152,10 @@ export async function inspectPostgres(
   client.on('error', () => undefined);
   try {
     await client.connect();
-    const { rows } = await client.query<{ there: boolean }>(
+    const { rows } = await client.query<{ exists: boolean }>(
       "select to_regclass('schema_versions') is not null as there",
     );
-    const seen = rows[0]?.there
+    const seen = rows[0]?.exists
       ? await client.query<{ version: number }>('select version from schema_versions where part = $1', [part])
       : null;
     const schema = seen?.rows[0]?.version ?? null;
@@ -182,7 +184,7 @@ function explaining(pool: Pool, address: string) {
     } catch (error) {
       // NUL is the one character that PostgreSQL's text cannot hold, while SQLite's can.
       if ((error as { code?: unknown }).code === '22021') throw invalid('texts must not contain the character U+0000');
-      if (!isAlwaysUnavailable && !isTrouble(error)) throw error;
+      if (!isAlwaysUnavailable && !isServerError(error)) throw error;
       throw unavailable(`${address} is unavailable: ${reasonOf(error)}`, error);
     }
   };
@@ -213,7 +215,7 @@ function explaining(pool: Pool, address: string) {
 /** SQLSTATE classes of server faults rather than faults of the statement (PostgreSQL, appendix A). */
 const troubles = /^(08|53|57|58|XX|25006|40001|40P01|55P03)/;
 
-const isTrouble = (error: unknown): boolean => {
+const isServerError = (error: unknown): boolean => {
   if (error instanceof RangeError) return false;
   return !isAnswer(error) || troubles.test(String((error as { code?: unknown }).code));
 };

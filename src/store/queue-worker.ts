@@ -210,7 +210,7 @@ function progressOf({ store, clock }: QueueOptions, { id, attempts }: QueuedJob)
       .execute();
     store.notifier.notify('queue', id);
   };
-  const keepUp = async (): Promise<void> => {
+  const flushProgress = async (): Promise<void> => {
     try {
       while (newest !== written) {
         written = newest;
@@ -228,7 +228,7 @@ function progressOf({ store, clock }: QueueOptions, { id, attempts }: QueuedJob)
     say: (now: unknown): void => {
       newest = JSON.stringify(now);
       // Unchanged progress is not written again.
-      if (newest !== written) writing ??= keepUp();
+      if (newest !== written) writing ??= flushProgress();
     },
     /** The latest progress, after any write in flight has ended. */
     last: async (): Promise<string | null> => {

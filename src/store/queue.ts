@@ -55,7 +55,7 @@ export function createQueue(options: QueueOptions): Queue {
       });
     return looking;
   };
-  const lookSoon = () =>
+  const triggerPoll = () =>
     void poll().catch((error: unknown) => log.warn({ err: error }, 'failed to read the job queue; retrying'));
   const begin = (job: QueuedJob, work: Work): void => {
     const abort = new AbortController();
@@ -63,13 +63,13 @@ export function createQueue(options: QueueOptions): Queue {
       .catch((error: unknown) => log.warn({ err: error, job: job.id }, 'failed to store the outcome of a job'))
       .finally(() => {
         running.delete(job.kind);
-        if (!isStopping) lookSoon();
+        if (!isStopping) triggerPoll();
       });
     running.set(job.kind, { done, abort, id: job.id });
   };
-  const here = (id: string): Running | undefined => [...running.values()].find((each) => each.id === id);
+  const findRunning = (id: string): Running | undefined => [...running.values()].find((each) => each.id === id);
   const stopListening = store.notifier.on('queue', (about) => {
-    if (about === '') lookSoon();
+    if (about === '') triggerPoll();
   });
   return {
     ...readsOf(options),
@@ -81,7 +81,7 @@ export function createQueue(options: QueueOptions): Queue {
     },
     cancel: async (kind, id) => {
       await settle(options, kind, id, { state: 'cancelled' });
-      const local = here(id);
+      const local = findRunning(id);
       local?.abort.abort(new Error('cancelled'));
       await local?.done;
     },

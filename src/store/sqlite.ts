@@ -6,7 +6,7 @@ import { TowerError, unavailable } from '#kernel/errors.ts';
 import { makeDirectory } from '#kernel/files.ts';
 import { migrateSqlite, type Part } from './migrate.ts';
 import { createNotifier } from './notifier.ts';
-import type { Store, View } from './store.ts';
+import type { Executor, Store } from './store.ts';
 
 /** Metric points may be lost in a power cut but not when the process ends; the outbox survives both. */
 const synchronous: Record<Part, string> = { 'tower.db': 'full', 'metrics.db': 'normal' };
@@ -18,7 +18,7 @@ const synchronous: Record<Part, string> = { 'tower.db': 'full', 'metrics.db': 'n
 export function openSqlite<T>(directory: string, part: Part): Store<T> {
   const path = join(directory, part);
   const file = openFile(directory, path, part);
-  let db: Promise<View<T>> | null = null;
+  let db: Promise<Executor<T>> | null = null;
   return {
     engine: 'sqlite',
     db: () => {

@@ -6,15 +6,15 @@ import type { Tables } from './tables.ts';
 /** A transaction: atomic and isolated from other statements. */
 export type Transaction<T = Tables> = KyselyTransaction<T>;
 
-/** Where statements run: the database or a transaction. */
-export type View<T = Tables> = Kysely<T>;
+/** The database or a transaction, which executes statements. */
+export type Executor<T = Tables> = Kysely<T>;
 
 /** The database of everything that cannot be rebuilt. */
 export type Store<T = Tables> = {
   /** `sqlite`: embedded, for one machine; `postgres`: may be shared by several instances. */
   engine: 'sqlite' | 'postgres';
   /** The query builder, loaded at the first query: its 300 modules would delay every start. */
-  db(): Promise<View<T>>;
+  db(): Promise<Executor<T>>;
   /**
    * Serializes transactions of one name until they commit. SQLite always does; in PostgreSQL, transactions may
    * otherwise commit in another order than their rows are numbered.

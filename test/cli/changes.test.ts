@@ -27,7 +27,7 @@ describe('tower events', () => {
     const { out } = await tower('events', '--type', 'model_version_alias');
     const [heading = '', newest = '', ...rest] = out.split('\n');
     expect(heading).toMatch(/^ID  OBSERVED +TYPE +MODEL  VERSION  ALIAS +CHANGE$/);
-    expect(newest).toMatch(/^ 3  \S+Z  model_version_alias\.moved +DNA    2        blue +1 → 2$/);
+    expect(newest).toMatch(/^ 3  \S+Z  model_version_alias\.moved +DNA +2 +blue +1 → 2$/);
     expect(rest).toHaveLength(2);
     expect(JSON.parse((await tower('events', '--limit', '1', '--json')).out)).toMatchObject([
       { id: 3, before: '1', after: '2' },
@@ -64,10 +64,10 @@ describe('tower models history', () => {
     await services.registry.refresh();
     const { out } = await tower('models', 'history', 'DNA');
     expect(out).toMatch(
-      /^VERSION +FROM +UNTIL +BY +ENDED BY\n2 +\S+Z +now +stage +-\n1 +before \S+Z +\S+Z +stage +stage_changed\n\nRollback target: 1 \(version 1 was Production until \S+ and still exists\)$/,
+      /^VERSION +FROM +UNTIL +BY +ENDED BY\n +2 +\S+Z +now +stage +-\n +1 +before \S+Z +\S+Z +stage +stage_changed\n\nRollback target: 1 \(version 1 was Production until \S+ and still exists\)$/,
     );
     expect((await tower('models', 'history', 'DNA', '--at', '2020-01-01')).out).toMatch(
-      /^Unknown at 2020-01-01T00:00:00.000Z: recording began/,
+      /^Unknown at 2020-01-01T00:00:00.000Z: recording started at/,
     );
     expect(await tower('models', 'history', 'nobody')).toMatchObject({ code: 3 });
   });
@@ -142,7 +142,7 @@ describe('tower models compare, gate and hygiene', () => {
     });
     expect(await tower('models', 'gate', 'DNA', '2')).toMatchObject({
       code: 4,
-      err: expect.stringContaining('No rules: set GATE_RULES_FILE'),
+      err: expect.stringContaining('no rules: set GATE_RULES_FILE'),
     });
     expect((await tower('models', 'hygiene', '--kind', 'dangling_alias')).out).toMatch(
       /^dangling_alias +aliased +9 +alias gone points at version 9, which was deleted$/m,
@@ -155,7 +155,7 @@ describe('tower models drift and observe', () => {
   it('post observations and print the drift status', async () => {
     const { tower, directory } = await cliOver({}, { clock: systemClock });
     expect((await tower('models', 'drift', 'DNA', '2')).out).toMatch(
-      /^2 +Staging +- +- +no_data +nothing was measured for this version after its training$/m,
+      /^ +2 +Staging +- +- +no_data +nothing was measured for this version after its training$/m,
     );
     expect(await tower('models', 'observe', 'DNA', '2', '--metric', 'accuracy', '--value', '0.9')).toMatchObject({
       code: 0,
@@ -167,7 +167,7 @@ describe('tower models drift and observe', () => {
     expect((await tower('models', 'observe', 'DNA', '2', '--file', file)).out).toBe('1 accepted');
     expect((await tower('models', 'observe', 'DNA', '2', '--file', file)).out).toBe('0 accepted, 1 duplicates');
     expect((await tower('models', 'drift', 'DNA', '2')).out).toMatch(
-      /^2 +Staging +accuracy +- +insufficient_data +2 days have values; 8 are required for a verdict$/m,
+      /^ +2 +Staging +accuracy +- +insufficient_data +2 days have values; 8 are required for a verdict$/m,
     );
     expect(await tower('models', 'observe', 'DNA', '2', '--metric', 'accuracy', '--value', 'x')).toMatchObject({
       code: 2,

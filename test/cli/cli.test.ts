@@ -142,7 +142,7 @@ describe('the command line', () => {
   it('has exit code 5 without a server, and says how to start one', async () => {
     expect(await alone('--url', 'http://127.0.0.1:9', 'status')).toMatchObject({
       code: 5,
-      err: 'tower: No server answers at http://127.0.0.1:9. Start one with "npm start", or set another address with --url',
+      err: 'tower: cannot connect to http://127.0.0.1:9; start a server with "tower serve", or set --url or TOWER_URL',
     });
   });
 });
@@ -156,7 +156,7 @@ describe('tables', () => {
           ['x'.repeat(60), 1],
           ['模型\u001b[31m', 10],
         ],
-        8,
+        12,
       ),
     ).toBe('A          N\nxxxxxxx…   1\n模型 [3…  10');
     expect(

@@ -65,7 +65,9 @@ describe('tower rightsizing apply', { timeout: 30_000 }, () => {
     const both = await tower(...args);
     expect([both.code, both.err]).toEqual([
       4,
-      expect.stringContaining('tower: Prometheus has an autoscaler web of it, the cluster has none') as string,
+      expect.stringContaining(
+        'tower: Prometheus reports the autoscaler web for the workload, the cluster has none',
+      ) as string,
     ]);
     const scaled = await cliOver(await clusteredEnv([scalesBy('cpu')]));
     expect((await scaled.tower(...args)).out).toMatch(

@@ -34,12 +34,12 @@ describe('tower rightsizing', () => {
     const limited = await tower(...one, '--violation', '0.2', '--cpu-limit', '--output', 'kubectl');
     expect(limited.out).toMatch(/"limits":\{"cpu":"\d+m","memory"/);
     expect((await tower(...one, '--violation', '2')).err).toBe(
-      'tower: violation must be a number between 0.005 and 0.5',
+      'tower: violation must be a number between 0.005 and 0.5 (got 2)',
     );
     const all = await tower('rightsizing', 'recommend', '--namespace', 'shop', '--days', '2');
     expect(all.out).toMatch(/^shop\/idle\n[\s\S]*\nshop\/web\n[\s\S]*\ntotal: .* saves /);
     const nobody = ['rightsizing', 'recommend', '--namespace', 'shop', '--service', 'nobody'];
-    const none = 'shop/nobody: no recommendation: Prometheus has no container of it in the last 14 days';
+    const none = 'shop/nobody: no recommendation: Prometheus has no container of the workload in the last 14 days';
     expect(await tower(...nobody)).toMatchObject({ code: 1, out: none });
     // A recommendation that cannot be applied is printed as a comment, with an exit code of its own.
     expect(await tower(...nobody, '--output', 'kubectl')).toMatchObject({ code: 1, out: `# ${none}` });
@@ -114,7 +114,7 @@ describe('tower rightsizing', () => {
       [[rows[1], rows[0], rows[2]], 'row 2 is not later than the previous row; rows must be sorted by time'],
       [
         [rows[0], rows[1], '2026-11-01T01:25:00Z,1', rows[2]],
-        'row 2 is not at a multiple of 1500 s after the first; set another --step, or omit --time',
+        'row 2 is not at a multiple of 1500 s after the first row; set --step to the time between rows, or omit --time',
       ],
       [['a,b,c'], 'row 1 has 3 cells, the header has 2; cells with a comma must be quoted'],
       [['a,"b'], 'line 2: unterminated quote'],
@@ -190,7 +190,7 @@ describe('tower load', () => {
     });
     expect(await tower('load', 'script', '--scenario', 'browsing', ...target, '--users', '0')).toMatchObject({
       code: 2,
-      err: 'tower: --users must be an integer between 1 and 10000',
+      err: 'tower: --users must be an integer between 1 and 10000 (got 0)',
     });
     const shop = await fakeBoutique();
     writeFileSync(own, 'name: own\nrounds: [{name: look, steps: [{name: home, path: /}]}]\n');

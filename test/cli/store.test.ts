@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { cliOver } from '../support/cli.ts';
@@ -29,6 +29,8 @@ describe('tower store', () => {
     expect((await onDirectory(data, 'store', 'backup', copy)).out).toMatch(
       /^FILE +BYTES\ntower\.db +\d+\nmetrics\.db +\d+\nmodels\/cart\.json +2\n\n.*store tower\.key/,
     );
+    for (const name of ['tower.db', 'metrics.db', 'models/cart.json', 'backup.json'])
+      expect((statSync(join(copy, name)).mode & 0o777).toString(8)).toBe('600');
     expect(existsSync(join(copy, 'tower.key'))).toBe(false);
     const fresh = join(temporaryDirectory(), 'data');
     expect((await onDirectory(fresh, 'store', 'restore', copy)).out).toMatch(/^restored 3 files of \S+Z to /);
@@ -65,7 +67,7 @@ describe('tower store', () => {
   it('detects damage, and refuses to restore from it', async () => {
     const { onDirectory, data, copy } = await filled();
     expect((await onDirectory(data, 'store', 'verify')).out).toMatch(
-      /^FILE +BYTES +SCHEMA +WRONG\ntower\.db +\d+ +6 +nothing\nmetrics\.db +\d+ +1 +nothing$/,
+      /^FILE +BYTES +SCHEMA +RESULT\ntower\.db +\d+ +6 +ok\nmetrics\.db +\d+ +1 +ok$/,
     );
     await onDirectory(data, 'store', 'backup', copy);
     scratch(join(copy, 'metrics.db'));
@@ -80,7 +82,7 @@ describe('tower store', () => {
     expect(existsSync(fresh)).toBe(false);
     expect(await onDirectory(fresh, 'store', 'restore', data)).toMatchObject({
       code: 2,
-      err: expect.stringContaining('is no backup'),
+      err: expect.stringContaining('is not a backup'),
     });
     expect(await onDirectory(fresh, 'store', 'backup', `${copy}2`)).toMatchObject({
       code: 3,

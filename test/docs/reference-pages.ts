@@ -68,7 +68,7 @@ export function cliPage(program: Command): string {
   return page(
     '# Command line',
     generated,
-    'In a clone of the repository the command is `npm run -s tower --`, elsewhere `tower`. Commands talk to the server at `TOWER_URL` (default: `http://127.0.0.1:8000`) with the key or token in `TOWER_TOKEN`. Times are ISO 8601, or relative to now: `7d`, `12h`, `30m`. `tower completion bash|zsh|fish` prints a completion script.',
+    'In a clone of the repository, `tower() { npm run -s tower -- "$@"; }` defines the command; with the package it is `tower`. Commands talk to the server at `TOWER_URL` (default: port `API_PORT`, else 8000, of this machine) with the key or token in `TOWER_TOKEN`.\n\nThese commands need no server: `forecast`, `rightsizing backtest --csv`, `rightsizing strategies`, `load`, `completion`. `token`, `audit` and `store` work on the store itself, in `DATA_DIRECTORY` or `DATABASE_URL`: run them with the settings of the server.\n\nTimes are ISO 8601, or relative to now: `7d`, `12h`, `30m`. `tower completion bash|zsh|fish` prints a completion script.',
     `## Options of all commands\n\n${optionTable(program.options)}`,
     `## Exit codes\n\n${table(
       ['code', 'meaning'],
@@ -196,11 +196,14 @@ export function httpApiPage({ paths, components }: OpenApi): string {
 
 const operationTable = (members: Named[]): string =>
   table(
-    ['request', 'body', 'scope', 'meaning'],
+    ['request', 'parameters', 'body', 'scope', 'meaning'],
     members.map(({ name, operation }) => {
       const body = namedBody(operation);
       return [
         code(name),
+        queryOf(operation)
+          .map(({ name }) => code(name))
+          .join(', '),
         body === undefined ? '' : `[${body}](#${body.toLowerCase()})`,
         operation['x-required-scope'] ?? '',
         operation.summary ?? '',
@@ -211,13 +214,13 @@ const operationTable = (members: Named[]): string =>
 /** Query parameters and headers of an area; those of the same name and meaning once. */
 function parameterTable(members: Named[]): string {
   const rows = members.flatMap(({ operation }) =>
-    (operation.parameters ?? [])
-      .filter((parameter) => parameter.in !== 'path')
-      .map(({ name, schema, description = '' }) => [code(name), typeOf(schema), description]),
+    queryOf(operation).map(({ name, schema, description = '' }) => [code(name), typeOf(schema), description]),
   );
   const unique = new Map(rows.map((cells) => [cells.join('\n'), cells]));
   return unique.size === 0 ? '' : `\n\n${table(['parameter', 'type', 'meaning'], [...unique.values()])}`;
 }
+
+const queryOf = ({ parameters = [] }: Operation) => parameters.filter((parameter) => parameter.in !== 'path');
 
 function namedBody({ requestBody }: Operation): string | undefined {
   const schema = requestBody?.content['application/json']?.schema;

@@ -27,7 +27,7 @@ async function listening() {
 
 const head = (more: string) => `POST /monitor HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${more}`;
 
-describe('request limits', () => {
+describe('the HTTP server', () => {
   it('refuses headers of a megabyte in the usual format', async () => {
     const { send, stillWorks } = await listening();
     const said = await send(`GET / HTTP/1.1\r\nhost: x\r\nx-long: ${'a'.repeat(20_000)}\r\n\r\n`);

@@ -5,7 +5,7 @@ import { createReader } from '#services/analytics/storage/reader.ts';
 import { openMetricStore } from '#store/open-store.ts';
 import type { Place } from '#store/store.ts';
 import { start } from '../support/processes.ts';
-import { onPostgres, placeIn, roughHand } from '../support/stores.ts';
+import { onPostgres, openRawSql, placeIn } from '../support/stores.ts';
 import { temporaryDirectory } from '../support/tower.ts';
 
 const soak = process.env['SOAK'] === '1';
@@ -41,7 +41,7 @@ it('SIGKILL during writes and sealing keeps every committed point exactly once a
   const directory = temporaryDirectory();
   const place = await placeIn(directory);
   await (await openMetricStore(place)).close();
-  const look = await roughHand(directory, 'metrics.db');
+  const look = await openRawSql(directory, 'metrics.db');
   const random = seededRandom(5);
   let [next, sealed] = [0, 0];
   for (let round = 0; round < (soak ? 200 : 20); round += 1) {

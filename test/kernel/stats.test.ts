@@ -22,29 +22,30 @@ describe('distributions', () => {
     [1.96, 0.024997895148220435],
     [-1, 0.8413447460685429],
     [6, 9.865876450376946e-10],
-  ])('normal above %d', (z, p) => near(normalUpper(z), p, 2e-7));
+  ])('have the upper tail of the normal distribution at %d', (z, p) => near(normalUpper(z), p, 2e-7));
   it.each([
     [0.025, 1.9599639845400545],
     [0.001, 3.090232306167813],
     [0.9, -1.2815515655446004],
-  ])('normal quantile %d', (p, z) => near(normalUpperQuantile(p), z, 1e-8));
+  ])('have the normal quantile %d', (p, z) => near(normalUpperQuantile(p), z, 1e-8));
   it.each([
     [3.841458820694124, 1, 0.04999999999999989],
     [30, 10, 0.000856641210775301],
     [5, 10, 0.8911780189141513],
     [200, 100, 1.1784500720979781e-8],
-  ])('chi-square above %d with %d', (x, degrees, p) => near(chiSquareUpper(x, degrees), p, 1e-9));
-  it('chi-square quantile', () => near(chiSquareUpperQuantile(0.05, 9), 16.91897760462045, 1e-10));
+  ])('have the upper tail of chi-square at %d with %d degrees', (x, degrees, p) =>
+    near(chiSquareUpper(x, degrees), p, 1e-9));
+  it('have a chi-square quantile', () => near(chiSquareUpperQuantile(0.05, 9), 16.91897760462045, 1e-10));
   it.each([
     [0.3, 0.9999906941986655],
     [0.8276, 0.49995841656354456],
     [1.358, 0.05002679733444698],
     [2, 0.0006709252557796953],
-  ])('Kolmogorov above %d', (x, p) => near(kolmogorovUpper(x), p, 1e-9));
+  ])('have the upper tail of Kolmogorov at %d', (x, p) => near(kolmogorovUpper(x), p, 1e-9));
 });
 
 describe('descriptions', () => {
-  it('quantile, median, standard deviation', () => {
+  it('are quantile, median and standard deviation', () => {
     near(quantile([1, 2, 4, 8, 16], 0.3), 2.4);
     near(standardDeviation([1, 2, 4, 8, 16]), 6.099180272790763);
     expect(median([5, 1, 3])).toBe(3);

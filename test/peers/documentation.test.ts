@@ -216,17 +216,17 @@ describe.skipIf(python === null || jq === null)('the examples', () => {
       return ((await answer.json()) as { model_version?: { version: string } }).model_version?.version;
     };
     expect(await alias(name)).toBe('1');
-    await call('registered-models/create', { name: 'churn' });
+    await call('registered-models/create', { name: 'churn EU' });
     await call('model-versions/create', {
-      name: 'churn',
+      name: 'churn EU',
       source: 's3://models/x',
       tags: [{ key: 'owner', value: 'dana' }],
     });
     const [, gitlab = ''] = /```yaml file=gitlab-ci\.yml\n([\s\S]*?)```/.exec(read('docs/how-to/promotion-gate.md'))!;
     const { promote } = parse(gitlab) as { promote: { script: string[] } };
-    const done = await run(promote.script.join('\n'), '1', 'churn');
+    const done = await run(promote.script.join('\n'), '1', 'churn EU');
     expect([done.code, done.text]).toEqual([0, expect.stringMatching(/^pass /)]);
-    expect(await alias('churn')).toBe('1');
+    expect(await alias('churn EU')).toBe('1');
   });
 });
 
@@ -248,8 +248,18 @@ describe('deploy/compose.yaml', () => {
     const { url, program } = await startMlflow(mlflow!, directory, `sqlite:///${join(directory, 'mlflow.db')}`, flags);
     whenTestIsOver(() => program.stop());
     const status = async (host: string) =>
-      (await output('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', '-H', `Host: ${host}`, `${url}/version`]))
-        .text;
+      (
+        await output('curl', [
+          '-s',
+          '-o',
+          '/dev/null',
+          '-w',
+          '%{http_code}',
+          '-H',
+          `Host: ${host}`,
+          `${url}/api/2.0/mlflow/experiments/search?max_results=1`,
+        ])
+      ).text;
     expect([await status('mlflow:5000'), await status('evil.example.com')]).toEqual(['200', '403']);
   });
 });

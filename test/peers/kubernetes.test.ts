@@ -82,7 +82,7 @@ describe('kubectl', () => {
     const { fake, kubectl, client } = await cluster();
     fake.podsAre(() => ({ phase: 'Pending', conditions: [{ type: 'Ready', status: 'False' }] }));
     await kubectl('scale', 'deployment', 'web', '--replicas=3');
-    const wait = { namespace: 'shop', selector: 'app=web', wanted: 3, timeoutMs: 20_000 };
+    const wait = { namespace: 'shop', selector: 'app=web', desiredReplicas: 3, timeoutMs: 20_000 };
     const [late] = fake.pods().filter(({ status }) => status?.['phase'] === 'Pending');
     const theirs = kubectl('wait', '--for=condition=Ready', 'pod', '-l', 'app=web', '--timeout=20s');
     let seen = 0;

@@ -8,7 +8,7 @@ import { migrations } from '#store/migrate.ts';
 import { openMetricStore, openStore } from '#store/open-store.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { testNow } from '../support/sources.ts';
-import { databaseOf, roughHand } from '../support/stores.ts';
+import { databaseOf, openRawSql } from '../support/stores.ts';
 import { temporaryDirectory, testTower } from '../support/tower.ts';
 
 const key = 'k'.repeat(40);
@@ -44,7 +44,7 @@ describe('a store in PostgreSQL', () => {
     const databaseUrl = await databaseOf(directory);
     const stores = await Promise.all(Array.from({ length: 5 }, () => openStore({ directory, databaseUrl })));
     await Promise.all(stores.map((store) => store.close()));
-    const edit = await roughHand(directory);
+    const edit = await openRawSql(directory);
     const current = String(migrations['tower.db'].length);
     expect(await edit('select part, version from schema_versions')).toEqual([{ part: 'tower.db', version: current }]);
     await edit('update schema_versions set version = 99');
@@ -74,7 +74,7 @@ describe('a store in PostgreSQL', () => {
     const directory = temporaryDirectory();
     const store = await openStore({ directory, databaseUrl: await databaseOf(directory) });
     whenTestIsOver(() => store.close());
-    const cut = await roughHand(directory);
+    const cut = await openRawSql(directory);
     const db = await store.db();
     const half = db.transaction().execute(async (transaction) => {
       await transaction.insertInto('monitored_models').values(watched('half')).execute();
@@ -144,7 +144,7 @@ describe('a store in PostgreSQL', () => {
   it('ignores foreign messages in its notification channel', async () => {
     const directory = temporaryDirectory();
     const place = { directory, databaseUrl: await databaseOf(directory) };
-    const [store, other, hand] = [await openStore(place), await openStore(place), await roughHand(directory)];
+    const [store, other, hand] = [await openStore(place), await openStore(place), await openRawSql(directory)];
     whenTestIsOver(async () => {
       await store.close();
       await other.close();
@@ -269,7 +269,7 @@ describe('tower store over PostgreSQL', () => {
     expect(await there.services.analytics.record({ metric: 'new', resource: 'a', value: 1 })).toMatchObject({
       recorded: 1,
     });
-    const ids = await (await roughHand(elsewhere))('select max(id)::int as id, count(*)::int as n from series');
+    const ids = await (await openRawSql(elsewhere))('select max(id)::int as id, count(*)::int as n from series');
     expect(ids).toEqual([{ id: 121, n: 121 }]);
 
     // An embedded store moves to PostgreSQL by the same two commands.
@@ -281,7 +281,7 @@ describe('tower store over PostgreSQL', () => {
     expect(await told(await testTower({ DATA_DIRECTORY: third }))).toEqual(before);
     expect(await command(into, 'store', 'restore', again)).toMatchObject({
       code: 4,
-      err: expect.stringMatching(/holds rows in \w+ already: name an empty one/),
+      err: expect.stringMatching(/already has rows in \w+: use an empty one/),
     });
   });
 

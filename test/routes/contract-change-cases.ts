@@ -1,4 +1,9 @@
-/** `no streams`: streams end as soon as they begin; `hooked`: with a webhook and a delivery to it that is `{delivery}`; `clustered`: with a Prometheus and a cluster; `experimenting`: and a job that makes experiments there, `experimented`: cancelled by now; `no experiments`: their directory is a file; `applying` and `applied`: the same of a recommendation, `under load` and `loaded`: of a load test. */
+/**
+ * State of the instance before a case. no streams: streams end immediately. hooked: with a webhook and its delivery
+ * `{delivery}`. clustered: with Prometheus and a cluster. experimenting, experimented: also with a running or cancelled job
+ * of experiments. no experiments: EXPERIMENTS_DIRECTORY is a file. applying, applied: with a running or cancelled apply job.
+ * under load, loaded: with a running or cancelled load test.
+ */
 export type World =
   | 'up'
   | 'down'

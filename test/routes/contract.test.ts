@@ -13,7 +13,7 @@ import { clusteredEnv } from '../support/cluster-series.ts';
 import { writeExperiments } from '../support/experiments.ts';
 import { jobInCluster } from '../support/jobs-in-cluster.ts';
 import { injectionOf as inject } from '../support/signed.ts';
-import { onPostgres, roughHand } from '../support/stores.ts';
+import { onPostgres, openRawSql } from '../support/stores.ts';
 import { type TestTower, testTower } from '../support/tower.ts';
 import { metrics } from './contract-analytics-cases.ts';
 import { cases, monitorBody } from './contract-cases.ts';
@@ -82,7 +82,7 @@ async function towerIn(world: World): Promise<InWorld> {
   if (world === 'no streams') changes.stopStreams();
   if (world === 'busy streams') await (await changes.stream({}, undefined, new AbortController().signal)).next();
   if (world === 'no audit') {
-    const edit = await roughHand(join(tower.directory, 'data'));
+    const edit = await openRawSql(join(tower.directory, 'data'));
     await edit('drop table audit');
   }
   const made =

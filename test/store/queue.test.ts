@@ -3,7 +3,7 @@ import { createQueue } from '#store/queue.ts';
 import type { QueuedJob, Work } from '#store/queue-job.ts';
 import type { Store } from '#store/store.ts';
 import { handClock } from '../support/sources.ts';
-import { roughHand, storeIn } from '../support/stores.ts';
+import { openRawSql, storeIn } from '../support/stores.ts';
 import { keptLog, temporaryDirectory } from '../support/tower.ts';
 
 const never = new AbortController().signal;
@@ -39,7 +39,7 @@ function held() {
 
 /** Simulates a worker that stopped renewing. */
 const silence = async (directory: string) =>
-  (await roughHand(directory))(`update job_queue set leased_until = 1 where state = 'running'`);
+  (await openRawSql(directory))(`update job_queue set leased_until = 1 where state = 'running'`);
 
 describe('the job queue', () => {
   it('runs jobs, reports progress, and keeps the outcome', async () => {

@@ -57,7 +57,7 @@ export async function failureOfPage(page: string, options: Options = {}): Promis
     'npm start': 'tower serve',
     // `.ci/run` does these in a fresh clone.
     'npm ci': ':',
-    "alias tower='npm run -s tower --'": ':',
+    'tower() { npm run -s tower -- "$@"; }': ':',
   };
   const start = options.server === undefined ? '' : `\`\`\`bash server\n${options.server}\n\`\`\`\n`;
   const blocks = blocksOf(`${start}${text}`).map(({ info, text: content }) => ({

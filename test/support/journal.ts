@@ -24,20 +24,20 @@ export function journalIn(directory: string, more: Partial<JournalOptions> = {})
     ...more,
   });
   /** Processes these rows, one minute later each time. */
-  const look = async (rows: RegistryRows, names: ReadonlySet<string> | null = null): Promise<RegistryEvent[]> => {
+  const poll = async (rows: RegistryRows, names: ReadonlySet<string> | null = null): Promise<RegistryEvent[]> => {
     const at = (clocks.get(directory) ?? Date.UTC(2026, 10, 20)) + 60_000;
     clocks.set(directory, at);
     const before = made.length;
     await journal.record(await snapshotFrom(rows, at), { from: at, at, names });
     return made.slice(before);
   };
-  return { journal, store, made, look, logText: text };
+  return { journal, store, made, look: poll, logText: text };
 }
 
 export const snapshotFrom = (rows: RegistryRows, at: number): Promise<Snapshot> => buildSnapshot(rows, at, aliasTable);
 
 /** One-line summary of an event: `model_version_alias.moved DNA v2 @champion "1" -> "2"`. */
-export function told({
+export function eventSummary({
   type,
   name,
   version,

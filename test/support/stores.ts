@@ -78,7 +78,7 @@ function opening<T>(open: () => Promise<Store<T>>): Store<T> {
 }
 
 /** Raw access to the tables of a directory. */
-export async function roughHand(directory: string, part = 'tower.db') {
+export async function openRawSql(directory: string, part = 'tower.db') {
   const url = await databaseOf(directory);
   if (url === undefined) {
     const file = new DatabaseSync(join(directory, part));

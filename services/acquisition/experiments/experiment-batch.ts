@@ -141,16 +141,16 @@ async function runWithRetries(
 }
 
 type Track = ReturnType<typeof trackOf>;
-type Settled = 'succeeded' | 'failed' | 'skipped';
+type ExperimentOutcome = 'succeeded' | 'failed' | 'skipped';
 
 /** Tracks the progress of a job. */
 function trackOf(total: number, now: () => number, report: (progress: ExperimentProgress) => void) {
-  const settled = new Map<string, Settled>();
+  const settled = new Map<string, ExperimentOutcome>();
   const running = new Map<string, ExperimentProgress['running'][number]>();
   const startedMs = now();
   let before = 0;
   const counts = () => {
-    const count = (wanted: Settled) => [...settled.values()].filter((each) => each === wanted).length;
+    const count = (wanted: ExperimentOutcome) => [...settled.values()].filter((each) => each === wanted).length;
     return { total, succeeded: count('succeeded'), failed: count('failed'), skipped: count('skipped') };
   };
   const publish = () => {
@@ -172,7 +172,7 @@ function trackOf(total: number, now: () => number, report: (progress: Experiment
     drop: (id: string) => {
       if (running.delete(id)) publish();
     },
-    settle: (id: string, outcome: Settled) => {
+    settle: (id: string, outcome: ExperimentOutcome) => {
       // Skipped experiments must not distort the estimated duration.
       if (!running.delete(id)) before += 1;
       settled.set(id, outcome);

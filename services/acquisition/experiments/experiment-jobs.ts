@@ -38,7 +38,7 @@ const maxAbandoned = 20;
 
 export function createExperimentJobs(deps: ExperimentDeps) {
   const { queue } = deps;
-  const isStill = stoodStill(() => deps.clock.now());
+  const isExpired = createExpiryDetector(() => deps.clock.now());
   queue.handle(
     kind,
     async (job, { signal, progress }) => {
@@ -61,8 +61,8 @@ export function createExperimentJobs(deps: ExperimentDeps) {
       notes: [
         ...plan.notes,
         ...(load_generator === 'jmeter' ? ['JMeter has a closed model: users wait for answers'] : []),
-        ...whyNot(() => requiredCluster(deps.client)),
-        ...(load_generator === 'jmeter' ? whyNot(() => checkJmeter(deps.jmeter)) : []),
+        ...startErrors(() => requiredCluster(deps.client)),
+        ...(load_generator === 'jmeter' ? startErrors(() => checkJmeter(deps.jmeter)) : []),
       ],
     };
   };
@@ -92,12 +92,12 @@ export function createExperimentJobs(deps: ExperimentDeps) {
       return begin(namespace, { ...request, config }, `experiments are running in ${namespace}`);
     },
     /** Background job: restores the replicas of workloads whose job died. */
-    restore: (signal: AbortSignal) => restoreAll(deps, isStill, signal),
+    restore: (signal: AbortSignal) => restoreAll(deps, isExpired, signal),
   };
 }
 
 /** Reasons why a job cannot start. */
-function whyNot(check: () => unknown): string[] {
+function startErrors(check: () => unknown): string[] {
   try {
     check();
     return [];
@@ -118,7 +118,7 @@ async function refuseUnknown(client: KubernetesClient, { namespace, services }: 
 }
 
 /** Detects leases that are no longer renewed. Uses this instance's clock only: the holder's clock may differ. */
-function stoodStill(now: () => number) {
+function createExpiryDetector(now: () => number) {
   const seen = new Map<string, { version: string | undefined; sinceMs: number }>();
   return ({ metadata: { namespace, name, resourceVersion } }: Lease): boolean => {
     const key = `${namespace}/${name}`;
@@ -131,13 +131,13 @@ function stoodStill(now: () => number) {
 
 async function restoreAll(
   { client, queue, log, audit }: ExperimentDeps,
-  isStill: (lease: Lease) => boolean,
+  isExpired: (lease: Lease) => boolean,
   signal: AbortSignal,
 ): Promise<void> {
   if (!client) return;
   const jobs = (await Promise.all(holders.map((each) => queue.list(each, maxRecentJobs)))).flat();
   // A restarted job uses a new holder name, so a lease that is not renewed has no living holder.
-  const isLeft = (_: string, lease: Lease) => isStill(lease);
+  const isLeft = (_: string, lease: Lease) => isExpired(lease);
   const failures: unknown[] = [];
   for (const namespace of new Set(jobs.map(({ subject }) => subject.split('/')[0]!))) {
     // A deleted or forbidden namespace does not prevent restoring the others.

@@ -1,5 +1,5 @@
 import type { Clock } from '#kernel/clock.ts';
-import { isPassing, misconfigured, unavailable } from '#kernel/errors.ts';
+import { isTransient, misconfigured, unavailable } from '#kernel/errors.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { acquire, keepRenewed, restore, type WorkloadLease } from '../kubernetes/leases.ts';
 import { scaleOf, scaleWorkload } from '../kubernetes/workloads.ts';
@@ -90,7 +90,7 @@ export async function retryWhileUnavailable<Result>(
       return await work();
     } catch (error) {
       signal.throwIfAborted();
-      if (!isPassing(error)) throw error;
+      if (!isTransient(error)) throw error;
       if (tries >= maxAttempts) throw misconfigured(`${error.message}, for half an hour`);
       onWait(error.message);
       await clock.sleep(pauseMs, signal);

@@ -3,7 +3,7 @@ import { conflict } from '#kernel/errors.ts';
 import { sum } from '#kernel/stats.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { waitForPods } from '../kubernetes/pods.ts';
-import { autoscalersOf, isOf, scaleOf } from '../kubernetes/workloads.ts';
+import { autoscalersOf, scaleOf, targetsWorkload } from '../kubernetes/workloads.ts';
 import type { LoadRun, RunResult } from '../load/generator.ts';
 import type { Scenario } from '../load/scenario.ts';
 import type { Load } from '../load/thread.ts';
@@ -60,7 +60,7 @@ export async function runExperiment(
     const { ready, ...now } = await waitForPods(client, clock, {
       namespace,
       selector: selectors[service]!,
-      wanted: replicas,
+      desiredReplicas: replicas,
       timeoutMs: config.pods_ready_timeout * 1000,
       signal: held,
       onChange: (each) => report('waiting', waitingText(each, replicas), null),
@@ -80,7 +80,7 @@ function waitingText({ pods, waiting }: { pods: number; waiting: { pod: string; 
 async function refuseAutoscaled(client: KubernetesClient, namespace: string, service: string, signal: AbortSignal) {
   const { kind } = await scaleOf(client, namespace, service, signal);
   const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
-  const hpa = hpas?.find((each) => isOf(each, kind, service))?.metadata.name;
+  const hpa = hpas?.find((each) => targetsWorkload(each, kind, service))?.metadata.name;
   if (hpa !== undefined)
     throw conflict(`the HorizontalPodAutoscaler ${hpa} scales ${service}, as experiments do: remove it meanwhile`, {
       service,

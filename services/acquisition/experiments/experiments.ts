@@ -19,7 +19,7 @@ export type LoadTest = {
   offered: number | null;
   /** Rounds started, and rounds rejected because the maximum number of users was reached. */
   rounds: number | null;
-  turnedAway: number | null;
+  rejectedRounds: number | null;
   /** 95th percentile of latency, in milliseconds. */
   p95Ms: number | null;
 };
@@ -161,7 +161,7 @@ function loadTestOf(load: Record<string, unknown>): LoadTest {
     throughput: numberOr(load['throughput']),
     offered: numberOr(load['offered_requests_per_second']),
     rounds: numberOr(load['rounds']),
-    turnedAway: numberOr(load['turned_away']),
+    rejectedRounds: numberOr(load['turned_away']),
     p95Ms: numberOr(load['p95_response_time']),
   };
 }

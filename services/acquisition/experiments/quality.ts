@@ -37,7 +37,7 @@ export function validateQuality(experiment: Experiment, stepSeconds = experiment
     loadArrived(experiment),
     oneRowPerStep(experiment, stepSeconds),
     isComplete(experiment),
-    hasItsReplicas(experiment),
+    checkReplicas(experiment),
     isPossible(experiment),
     isSteady(experiment, 'cpu_cores_value', steady),
     isSteady(experiment, 'mem_bytes_value', steady),
@@ -76,13 +76,13 @@ function loadLasted({ loadTest, durationMinutes }: Experiment): Check {
 /** Rejected users send no load: the measured load was lower than stated. */
 function loadArrived({ loadTest }: Experiment): Check {
   const common = { name: 'load_arrived', grade: 'low' as const };
-  const { turnedAway = null, rounds = null } = loadTest ?? {};
-  if (turnedAway === null || rounds === null) return { ...common, passed: true, detail: 'no users were rejected' };
-  const share = rounds + turnedAway > 0 ? turnedAway / (rounds + turnedAway) : 0;
+  const { rejectedRounds = null, rounds = null } = loadTest ?? {};
+  if (rejectedRounds === null || rounds === null) return { ...common, passed: true, detail: 'no users were rejected' };
+  const share = rounds + rejectedRounds > 0 ? rejectedRounds / (rounds + rejectedRounds) : 0;
   return {
     ...common,
     passed: share <= 1 - minSuccessRate,
-    detail: `${turnedAway} of ${rounds + turnedAway} users were rejected because of the maximum number of users, ${percent(share)}`,
+    detail: `${rejectedRounds} of ${rounds + rejectedRounds} users were rejected because of the maximum number of users, ${percent(share)}`,
   };
 }
 
@@ -107,17 +107,17 @@ function isComplete({ columns, rows }: Experiment): Check {
     ...absent.map((name) => `${name} is missing`),
     ...sparse.map(({ name, share }) => `${name} is known in ${percent(share)} of the rows`),
   ];
-  const hurts = absent.length > 0 || sparse.some(({ name }) => needed.includes(name));
+  const isCritical = absent.length > 0 || sparse.some(({ name }) => needed.includes(name));
   return {
     name: 'completeness',
-    grade: hurts ? 'low' : 'medium',
+    grade: isCritical ? 'low' : 'medium',
     passed: bad.length === 0,
     detail:
       bad.length === 0 ? `all columns are known in at least ${percent(minKnownShare)} of the rows` : bad.join(', '),
   };
 }
 
-function hasItsReplicas({ columns, replicas }: Experiment): Check {
+function checkReplicas({ columns, replicas }: Experiment): Check {
   const seen = known(columns['replica_count_value']);
   const right = seen.filter((value) => value === replicas).length;
   const common = { name: 'replicas', grade: 'low' as const };

@@ -14,8 +14,8 @@ export type Share = { resource: 'cpu' | 'memory'; container: string | null; perc
  * A percentage pinned to an absolute amount per pod (`held`), and the percentage to set afterwards (`next`); null: the
  * amount stays.
  */
-export type HeldShare = Share & { held: string; next: number | null };
-export type HeldShares = { name: string; shares: HeldShare[] };
+export type PinnedTarget = Share & { held: string; next: number | null };
+export type HeldShares = { name: string; shares: PinnedTarget[] };
 
 /** Controller that owns the autoscaler, such as KEDA's ScaledObject. */
 export const managerOf = ({ metadata }: Pick<Autoscaler, 'metadata'>): string | null => {
@@ -26,19 +26,21 @@ export const managerOf = ({ metadata }: Pick<Autoscaler, 'metadata'>): string | 
 const kinds = { Resource: 'resource', ContainerResource: 'containerResource' } as const;
 const scaledBy = (metric: Metric): ScaledBy | undefined =>
   metric.type in kinds ? metric[kinds[metric.type as keyof typeof kinds]] : undefined;
-const isOn = (scaled: ScaledBy | undefined, { resource, container }: Pick<Share, 'resource' | 'container'>): boolean =>
-  scaled?.name === resource && (scaled.container ?? null) === container;
+const isForResource = (
+  scaled: ScaledBy | undefined,
+  { resource, container }: Pick<Share, 'resource' | 'container'>,
+): boolean => scaled?.name === resource && (scaled.container ?? null) === container;
 
-/** `isTwice`: another metric has the same resource. */
-export const sharesOf = ({ spec }: Autoscaler): (Share & { isTwice: boolean })[] => {
+/** `isDuplicate`: another metric has the same resource. */
+export const sharesOf = ({ spec }: Autoscaler): (Share & { isDuplicate: boolean })[] => {
   const all = (spec.metrics ?? []).map(scaledBy);
   return all.flatMap((scaled) => {
     const { type, averageUtilization: percent } = scaled?.target ?? {};
     if (!scaled || type !== 'Utilization' || percent === undefined) return [];
     const { name: resource, container = null } = scaled;
     if (resource !== 'cpu' && resource !== 'memory') return [];
-    const isTwice = all.filter((each) => isOn(each, { resource, container })).length > 1;
-    return [{ resource, container, percent, isTwice }];
+    const isDuplicate = all.filter((each) => isForResource(each, { resource, container })).length > 1;
+    return [{ resource, container, percent, isDuplicate }];
   });
 };
 
@@ -64,7 +66,7 @@ export async function setShares(
     if (!autoscaler) return false;
     const before = autoscaler.spec.metrics ?? [];
     const metrics = before.map((metric) => moved(metric, shares, to));
-    const isDone = shares.every((share) => metrics.some((metric) => isAt(scaledBy(metric), share, to)));
+    const isDone = shares.every((share) => metrics.some((metric) => isInState(scaledBy(metric), share, to)));
     if (JSON.stringify(metrics) === JSON.stringify(before)) return isDone;
     // Lists are replaced as a whole; the resource version prevents overwriting concurrent changes.
     const body = { metadata: { resourceVersion: autoscaler.metadata.resourceVersion }, spec: { metrics } };
@@ -84,22 +86,22 @@ export async function setShares(
   }
 }
 
-function moved(metric: Metric, shares: readonly HeldShare[], to: SharesTo['to']): Metric {
+function moved(metric: Metric, shares: readonly PinnedTarget[], to: SharesTo['to']): Metric {
   const scaled = scaledBy(metric);
-  const share = shares.find((each) => from[to].some((state) => isAt(scaled, each, state)));
+  const share = shares.find((each) => from[to].some((state) => isInState(scaled, each, state)));
   if (!scaled || !share) return metric;
   return { ...metric, [kinds[metric.type as keyof typeof kinds]]: { ...scaled, target: targetOf(share, to) } };
 }
 
-const targetOf = ({ percent, held, next }: HeldShare, state: SharesTo['to']): NonNullable<ScaledBy['target']> => {
+const targetOf = ({ percent, held, next }: PinnedTarget, state: SharesTo['to']): NonNullable<ScaledBy['target']> => {
   const share = { former: percent, held: null, back: null, next }[state];
   return share === null
     ? { type: 'AverageValue', averageValue: held }
     : { type: 'Utilization', averageUtilization: share };
 };
 
-function isAt(scaled: ScaledBy | undefined, share: HeldShare, state: SharesTo['to']): boolean {
-  if (!isOn(scaled, share)) return false;
+function isInState(scaled: ScaledBy | undefined, share: PinnedTarget, state: SharesTo['to']): boolean {
+  if (!isForResource(scaled, share)) return false;
   const [is, wanted] = [scaled?.target, targetOf(share, state)];
   return (
     is !== undefined &&

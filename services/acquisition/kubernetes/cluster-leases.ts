@@ -3,8 +3,8 @@ import type { TowerError } from '#kernel/errors.ts';
 import type { KubernetesClient } from './client.ts';
 import {
   acquire,
-  type Former,
   keepRenewed,
+  type PreviousState,
   release,
   releaseWhenSettled,
   renew,
@@ -21,7 +21,7 @@ import {
 export const createLeases = (client: () => KubernetesClient, clock: Clock) => ({
   acquire: async (
     claim: Pick<WorkloadLease, 'namespace' | 'service' | 'holder'>,
-    read: () => Promise<Former>,
+    read: () => Promise<PreviousState>,
     signal?: AbortSignal,
   ) => acquire(client(), clock, claim, read, signal),
   keepRenewed: async (lease: WorkloadLease, over: AbortSignal, onLost: (error: TowerError) => void) =>

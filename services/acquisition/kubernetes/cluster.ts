@@ -8,7 +8,7 @@ import type { KubernetesClient } from './client.ts';
 import { requiredCluster } from './cluster-errors.ts';
 import { createLeases } from './cluster-leases.ts';
 import { amountOf, type Condition, isSameAmount, type Workload as KubernetesWorkload, type Pod } from './objects.ts';
-import { ending, type Readiness, readinessOf, whyNotReady } from './pods.ts';
+import { type Readiness, readinessOf, terminatingReason, whyNotReady } from './pods.ts';
 import {
   type Found,
   findWorkload,
@@ -56,7 +56,7 @@ export type PodState = {
   ready: boolean;
   /** Restarts of each container, and whether the last one was an out-of-memory kill. */
   runs: { container: string; restarts: number; oomKilled: boolean }[];
-  resizing: { why: string; forGood: boolean } | null;
+  resizing: { why: string; isInfeasible: boolean } | null;
   containers: Sized[];
   /** Native sidecar containers. */
   sidecars: Sized[];
@@ -188,7 +188,7 @@ async function untilRolledOut(
       ? [{ pod: 'a new pod', why: `cannot be created: ${refused.message ?? refused.reason}` }]
       : [];
     // Terminating pods still belong to the workload, although its status does not count them.
-    const ready = isRolledOut(workload) && !waiting.some(({ why }) => why === ending);
+    const ready = isRolledOut(workload) && !waiting.some(({ why }) => why === terminatingReason);
     const now = { ...all, waiting: [...unmade, ...waiting], ready };
     if (now.ready || clock.now() >= endMs) return now;
     onChange(now);
@@ -222,7 +222,7 @@ function podState(pod: Pod): PodState[] {
       resizing: resizing
         ? {
             why: [resizing.reason ?? resizing.type, resizing.message].filter(Boolean).join(': '),
-            forGood: resizing.reason === 'Infeasible',
+            isInfeasible: resizing.reason === 'Infeasible',
           }
         : null,
       containers: (pod.spec?.containers ?? []).map(sizedOf),

@@ -30,11 +30,11 @@ export type WorkloadLease = {
   service: string;
   holder: string;
   formerReplicas: number;
-  /** Where requests and limits are changed: what they were. */
+  /** Requests and limits before the change, if they are changed. */
   formerResources?: FormerResources;
 };
 /** State of a workload before the change. */
-export type Former = Pick<WorkloadLease, 'formerReplicas' | 'formerResources'>;
+export type PreviousState = Pick<WorkloadLease, 'formerReplicas' | 'formerResources'>;
 /**
  * Acquires the lease of a workload, then records the workload's state. Changes of a dead holder are undone first.
  * @param read - reads the workload's state once no other job may change it
@@ -44,7 +44,7 @@ export async function acquire(
   client: KubernetesClient,
   clock: Clock,
   { namespace, service, holder }: Pick<WorkloadLease, 'namespace' | 'service' | 'holder'>,
-  read: () => Promise<Former>,
+  read: () => Promise<PreviousState>,
   signal?: AbortSignal,
 ): Promise<WorkloadLease> {
   const now = microTime(clock.now());
@@ -106,14 +106,14 @@ async function takeLease(
   return later;
 }
 
-function formerOf(lease: Lease): Former | null {
+function formerOf(lease: Lease): PreviousState | null {
   if (!hasFormer(lease)) return null;
   const { metadata } = lease;
   const resources = metadata.annotations?.[formerResources];
-  type Kept = Omit<FormerResources, 'pods'> &
+  type StoredState = Omit<FormerResources, 'pods'> &
     Partial<Pick<FormerResources, 'pods'>> & { canary?: FormerResources['pods'][number] | null };
   // Leases of earlier releases, which resized at most one pod in place.
-  const { canary = null, pods = canary ? [canary] : [], ...others } = JSON.parse(resources ?? '{}') as Kept;
+  const { canary = null, pods = canary ? [canary] : [], ...others } = JSON.parse(resources ?? '{}') as StoredState;
   return {
     formerReplicas: Number(metadata.annotations?.[formerReplicas]),
     ...(resources === undefined ? {} : { formerResources: { ...others, pods } }),
@@ -221,7 +221,7 @@ async function undoChanges(
   const { namespace, service, formerReplicas: replicas, formerResources: resources } = left;
   if (resources) await undoSizes(client, { namespace, service, ...resources }, signal);
   // A job that changes resources does not change replicas.
-  else await unlessGone(scaleWorkload(client, namespace, service, replicas, signal));
+  else await ignoreNotFound(scaleWorkload(client, namespace, service, replicas, signal));
   return restoreShares(client, left, signal);
 }
 
@@ -247,11 +247,11 @@ export async function release(
   const lease = await leaseOf(client, held, signal);
   if (!lease || operations.release[stateOf(lease, held.holder)] === 'nothing') return;
   const body = { preconditions: { resourceVersion: lease.metadata.resourceVersion } };
-  await unlessGone(client.call({ method: 'DELETE', path: pathOf(held.namespace, held.service), body }, signal));
+  await ignoreNotFound(client.call({ method: 'DELETE', path: pathOf(held.namespace, held.service), body }, signal));
 }
 
-const unlessGone = (doing: Promise<unknown>): Promise<void> =>
-  doing.then(
+const ignoreNotFound = (request: Promise<unknown>): Promise<void> =>
+  request.then(
     () => undefined,
     (error: unknown) => {
       if (!(error instanceof TowerError && error.code === 'not_found')) throw error;

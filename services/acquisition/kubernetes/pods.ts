@@ -7,11 +7,11 @@ import type { List, Pod } from './objects.ts';
 export type Waiting = { pod: string; why: string };
 export type Readiness = { ready: boolean; pods: number; waiting: Waiting[] };
 
-export const ending = 'is terminating';
+export const terminatingReason = 'is terminating';
 
 /** Reason why a pod is not ready; null if it is. */
 export function whyNotReady({ metadata, status }: Pod): string | null {
-  if (metadata.deletionTimestamp !== undefined) return ending;
+  if (metadata.deletionTimestamp !== undefined) return terminatingReason;
   const condition = (type: string) => status?.conditions?.find((each) => each.type === type);
   const reasonText = (reason: string | undefined, message: string | undefined) =>
     `${reason ?? 'unknown'}${message ? `: ${message.slice(0, 300)}` : ''}`;
@@ -34,9 +34,9 @@ export function whyNotReady({ metadata, status }: Pod): string | null {
 }
 
 /**
- * @param wanted - desired number of pods
+ * @param desiredReplicas - desired number of pods
  */
-export function readinessOf(pods: readonly Pod[], wanted: number): Readiness {
+export function readinessOf(pods: readonly Pod[], desiredReplicas: number): Readiness {
   // Finished pods do not count.
   const serving = pods.filter(
     ({ metadata, status }) =>
@@ -46,13 +46,13 @@ export function readinessOf(pods: readonly Pod[], wanted: number): Readiness {
     const why = whyNotReady(pod);
     return why === null ? [] : [{ pod: pod.metadata.name, why }];
   });
-  return { ready: waiting.length === 0 && serving.length === wanted, pods: serving.length, waiting };
+  return { ready: waiting.length === 0 && serving.length === desiredReplicas, pods: serving.length, waiting };
 }
 
 export type WaitOptions = {
   namespace: string;
   selector: string;
-  wanted: number;
+  desiredReplicas: number;
   timeoutMs: number;
   signal?: AbortSignal;
   /** Called on every change. */
@@ -66,7 +66,7 @@ export type WaitOptions = {
 export async function waitForPods(
   client: KubernetesClient,
   clock: Clock,
-  { namespace, selector, wanted, timeoutMs, signal, onChange }: WaitOptions,
+  { namespace, selector, desiredReplicas, timeoutMs, signal, onChange }: WaitOptions,
 ): Promise<Readiness> {
   const path = `/api/v1/namespaces/${namespace}/pods`;
   const query = { labelSelector: selector };
@@ -82,7 +82,7 @@ export async function waitForPods(
       const list = await client.call<List<Pod>>({ method: 'GET', path, query }, both);
       const pods = new Map(list.items.map((pod) => [pod.metadata.name, pod]));
       const isDone = () => {
-        latest = readinessOf([...pods.values()], wanted);
+        latest = readinessOf([...pods.values()], desiredReplicas);
         onChange?.(latest);
         return latest.ready;
       };

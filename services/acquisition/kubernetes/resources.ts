@@ -11,7 +11,7 @@ import {
   type Quantities,
   type Workload,
 } from './objects.ts';
-import { autoscalersOf, isOf, scaleOf, type WorkloadKind, workloadPath } from './workloads.ts';
+import { autoscalersOf, scaleOf, targetsWorkload, type WorkloadKind, workloadPath } from './workloads.ts';
 
 /** Requests and limits of containers: reads, changes and restores them. */
 
@@ -54,13 +54,13 @@ export async function findWorkload(
   if (type === 'OnDelete' || (rollingUpdate?.partition ?? 0) > 0)
     throw conflict(`${service} has the update strategy OnDelete or a partition: not all of its pods would be replaced`);
   const vpas = await autoscalersOf(client, namespace, 'vpa', signal);
-  const vpa = vpas?.find((each) => isOf(each, kind, service));
+  const vpa = vpas?.find((each) => targetsWorkload(each, kind, service));
   if (vpa && vpa.spec.updatePolicy?.updateMode !== 'Off')
     throw conflict(
       `the VerticalPodAutoscaler ${vpa.metadata.name} sets the requests of ${service} and would revert the change`,
     );
   const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
-  const [hpa, other] = (hpas ?? []).filter((each) => isOf(each, kind, service));
+  const [hpa, other] = (hpas ?? []).filter((each) => targetsWorkload(each, kind, service));
   if (hpa && other) throw conflict(`two autoscalers scale ${service}: ${hpa.metadata.name} and ${other.metadata.name}`);
   return {
     kind,
@@ -94,7 +94,7 @@ export async function writtenOf(
       const containers = spec.template.spec.containers.map(({ name }) => name);
       if (kind === 'DaemonSet') return { containers, scaler: null };
       const hpas = await autoscalersOf(client, namespace, 'hpa', signal);
-      const hpa = hpas?.find((each) => isOf(each, kind, service));
+      const hpa = hpas?.find((each) => targetsWorkload(each, kind, service));
       return { containers, scaler: hpa ? { ...hpa, managedBy: managerOf(hpa) } : null };
     } catch (error) {
       if (!(error instanceof TowerError && error.code === 'not_found')) throw error;

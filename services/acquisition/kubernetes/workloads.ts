@@ -58,7 +58,7 @@ export async function workloadsOf(
     })),
   ]);
   const named = (scalers: Autoscaler[], kind: WorkloadKind, name: string) =>
-    scalers.filter((each) => isOf(each, kind, name)).map(({ metadata }) => metadata.name);
+    scalers.filter((each) => targetsWorkload(each, kind, name)).map(({ metadata }) => metadata.name);
   return lists
     .flatMap(({ kind, items }) =>
       items.map(
@@ -77,7 +77,7 @@ export async function workloadsOf(
 }
 
 /** Whether an autoscaler acts on a workload. */
-export function isOf({ spec }: Autoscaler, kind: WorkloadKind, name: string): boolean {
+export function targetsWorkload({ spec }: Autoscaler, kind: WorkloadKind, name: string): boolean {
   const target = spec.scaleTargetRef ?? spec.targetRef;
   return target?.kind === kind && target.name === name;
 }

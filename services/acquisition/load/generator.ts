@@ -142,10 +142,16 @@ async function oneRound(
       await clock.sleep(pauseMs, signal).catch(() => undefined);
     }
     if (signal.aborted) return;
-    const why = await request(step, drawn, session.cookies, run, tools);
+    const failure = await request(step, drawn, session.cookies, run, tools);
     // Requests cut off by the abort do not count.
     if (signal.aborted) return;
-    report({ startMs: atMs, elapsedMs: clock.now() - atMs, label: step.name, ok: why === null, why: why ?? '' });
+    report({
+      startMs: atMs,
+      elapsedMs: clock.now() - atMs,
+      label: step.name,
+      ok: failure === null,
+      error: failure ?? '',
+    });
   }
 }
 

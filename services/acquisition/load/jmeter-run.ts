@@ -141,7 +141,7 @@ export async function runJmeter(
   return evaluateOnThread(results, memoryMiB, signal);
 }
 
-/** `said`: the first error, else the last line. */
+/** `lastMessage`: the first error, else the last line. */
 function listen(output: Readable, onProgress: (progress: LoadProgress) => void) {
   const started = performance.now();
   let [users, lastMessage] = [0, ''];

@@ -142,7 +142,7 @@ function sampleOf(cells: string[], columns: Columns, row: number): Sample {
       throw fault(row, `has no number in ${name} (${JSON.stringify(cell(name).slice(0, 40))})`);
   const [startMs, elapsedMs] = [Number(cell('timeStamp')), Number(cell('elapsed'))];
   const ok = cell('success') === 'true';
-  return { startMs, elapsedMs, label: cell('label'), ok, why: ok ? '' : failureReason(cell) };
+  return { startMs, elapsedMs, label: cell('label'), ok, error: ok ? '' : failureReason(cell) };
 }
 
 /** Without a response, the assertion's message is not informative. */

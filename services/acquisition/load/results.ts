@@ -29,7 +29,7 @@ export type LoadResult = {
 
 const minSuccessRate = 0.95;
 
-export type Sample = { startMs: number; elapsedMs: number; label: string; ok: boolean; why: string };
+export type Sample = { startMs: number; elapsedMs: number; label: string; ok: boolean; error: string };
 
 /** @throws TowerError `invalid` if there are no samples */
 export function evaluateSamples(samples: readonly Sample[]): LoadResult {
@@ -68,7 +68,7 @@ export function evaluateSamples(samples: readonly Sample[]): LoadResult {
             failed: failures.length,
             p95_response_time: timesOf(own).percentile(95),
             failures: Object.fromEntries(
-              [...Map.groupBy(failures, ({ why }) => why)].map(([why, each]) => [why, each.length]),
+              [...Map.groupBy(failures, ({ error }) => error)].map(([error, each]) => [error, each.length]),
             ),
           },
         ];

@@ -1,4 +1,4 @@
-import { isPassing, publicText, TowerError } from '#kernel/errors.ts';
+import { isTransient, publicText, TowerError } from '#kernel/errors.ts';
 import {
   type ColumnName,
   checkWorkload,
@@ -36,7 +36,7 @@ export type Collected = TimeRange & { size: number; columns: CollectedColumn[]; 
 type Source = { prometheus: Prometheus; queries: MetricQueries; scrapeMs: number };
 
 /** Concurrent queries. */
-const abreast = 4;
+const maxConcurrentQueries = 4;
 
 /**
  * Collects columns of a workload, all by default. A column that fails is empty and has the reason; the others are
@@ -57,7 +57,7 @@ export async function collectColumns(
   const size = Math.max(0, Math.floor((endMs - first) / stepMs) + 1);
   const warnings = new Set<string>();
   let [answered, unanswered] = [0, 0];
-  const asked = await mapAbreast(names, async (name): Promise<CollectedColumn> => {
+  const asked = await mapConcurrent(names, async (name): Promise<CollectedColumn> => {
     const { unit, query: text } = source.queries.columns[name];
     const query = text === '' ? null : queryFor(text, workload, stepMs, source.scrapeMs);
     const values = new Float64Array(size).fill(Number.NaN);
@@ -76,11 +76,11 @@ export async function collectColumns(
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof TowerError && error.code === 'unavailable')) answered += 1;
-      else if (!isPassing(error)) throw error;
+      else if (!isTransient(error)) throw error;
       else unanswered += 1;
       // If the first concurrent queries get no answer, the other columns are not tried.
-      if (answered === 0 && unanswered >= Math.min(abreast, names.length)) throw error;
-      return { ...column, known: 0, trouble: publicText(error), unanswered: isPassing(error) };
+      if (answered === 0 && unanswered >= Math.min(maxConcurrentQueries, names.length)) throw error;
+      return { ...column, known: 0, trouble: publicText(error), unanswered: isTransient(error) };
     }
   });
   if (names !== columnNames) return { startMs: first, endMs, stepMs, size, columns: asked, warnings: [...warnings] };
@@ -181,15 +181,15 @@ export async function collectPods(
 }
 
 /** Maps with limited concurrency; results in the order of the input. */
-async function mapAbreast<Item, Result>(
+async function mapConcurrent<Item, Result>(
   items: readonly Item[],
   work: (item: Item) => Promise<Result>,
 ): Promise<Result[]> {
   const results: Result[] = [];
   let next = 0;
-  const walk = async () => {
+  const runWorker = async () => {
     for (let i = next++; i < items.length; i = next++) results[i] = await work(items[i]!);
   };
-  await Promise.all(Array.from({ length: abreast }, walk));
+  await Promise.all(Array.from({ length: maxConcurrentQueries }, runWorker));
   return results;
 }

@@ -77,13 +77,13 @@ const selectorsOf: Record<Preset, Record<'A' | 'S' | 'C' | 'N' | 'K' | 'J', stri
 const containers = (inner: string) => `max by(namespace,pod,container)(${inner}) $J`;
 
 /** Increase over four scrapes, or over the step and two scrapes, whichever is longer. */
-const risen = (metric: string) => `max by(namespace,pod,container)(increase(${metric}{$C}[$r])) $J`;
+const increase = (metric: string) => `max by(namespace,pod,container)(increase(${metric}{$C}[$r])) $J`;
 const throttled = (sum: string) =>
-  `${sum}(${risen('container_cpu_cfs_throttled_periods_total')}) / ${sum}(${risen('container_cpu_cfs_periods_total')})`;
+  `${sum}(${increase('container_cpu_cfs_throttled_periods_total')}) / ${sum}(${increase('container_cpu_cfs_periods_total')})`;
 
 const devices = (metric: string) => `max by(namespace,pod,container,device)(rate(${metric}{$C}[$w])) $J`;
 
-const asked = (part: 'requests' | 'limits', resource: 'cpu' | 'memory') =>
+const sumOfResources = (part: 'requests' | 'limits', resource: 'cpu' | 'memory') =>
   `sum(max by(namespace,pod,container)(kube_pod_container_resource_${part}{$K$kp,resource="${resource}"}) $J)`;
 
 /**
@@ -127,7 +127,7 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
   oom_kills: {
     unit: 'kills in four scrapes, or in the step and two scrapes if that is longer',
     // Without cAdvisor's OOM events: a container that restarted and whose last termination was OOMKilled.
-    query: `sum(${risen('container_oom_events_total')}) or sum(((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) * on(namespace,pod,container) max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"})) $J)`,
+    query: `sum(${increase('container_oom_events_total')}) or sum(((max by(namespace,pod,container)(increase(kube_pod_container_status_restarts_total{$K$kp}[$r])) > 0) * on(namespace,pod,container) max by(namespace,pod,container)(kube_pod_container_status_last_terminated_reason{$K$kp,reason="OOMKilled"})) $J)`,
   },
   fs_bytes: {
     unit: 'bytes/s',
@@ -137,10 +137,10 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
     unit: 'pods',
     query: 'count((max by(namespace,pod)(kube_pod_status_ready{$K$kp,condition="true"}) == 1) $J)',
   },
-  cpu_request_cores: { unit: 'cores', query: asked('requests', 'cpu') },
-  mem_request_bytes: { unit: 'bytes', query: asked('requests', 'memory') },
-  cpu_limit_cores: { unit: 'cores, of containers with a limit', query: asked('limits', 'cpu') },
-  mem_limit_bytes: { unit: 'bytes, of containers with a limit', query: asked('limits', 'memory') },
+  cpu_request_cores: { unit: 'cores', query: sumOfResources('requests', 'cpu') },
+  mem_request_bytes: { unit: 'bytes', query: sumOfResources('requests', 'memory') },
+  cpu_limit_cores: { unit: 'cores, of containers with a limit', query: sumOfResources('limits', 'cpu') },
+  mem_limit_bytes: { unit: 'bytes, of containers with a limit', query: sumOfResources('limits', 'memory') },
   replicas_wanted: { unit: 'replicas', query: replicasWanted },
   cpu_pressure_ratio: {
     unit: 's/s',

@@ -1,4 +1,4 @@
-import { bad, decimalNumber } from '#kernel/query.ts';
+import { decimalNumber, invalidParameter } from '#kernel/query.ts';
 import { median } from '#kernel/stats.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
 import { levelsOf, usualStep, widthFor } from '../query/levels.ts';
@@ -6,7 +6,7 @@ import { choice, filterOfMetric, spanOf } from '../query/query.ts';
 import { dayMs, lowerBound, type Reader, type Series, type Span } from '../storage/reader.ts';
 import type { AnomaliesAnswer, AnomaliesQuery, Anomaly } from './analysis-schemas.ts';
 import { createDetector, type Detection } from './detector.ts';
-import { amongPeers, byDeviations, byEsd, halfTheTime, type Outlier } from './outliers.ts';
+import { amongPeers, byDeviations, byEsd, minDeviatingShare, type Outlier } from './outliers.ts';
 
 /** Anomalies by the requested method. */
 
@@ -33,7 +33,7 @@ export async function detectAnomalies(reader: Reader, now: number, query: Anomal
   const span = spanOf(query, now + 1);
   const series = await reader.find(filter);
   if (series.length > maxSeries)
-    throw bad(
+    throw invalidParameter(
       'metric',
       `has ${series.length} series; at most ${maxSeries} can be evaluated at once: set resource or label`,
       filter.metric,
@@ -76,7 +76,7 @@ export async function ofSeries(
   const { times, values } = await reader.points(series.id, { start: from, end: span.end });
   const kept = [...times.keys()].filter((i) => Number.isFinite(values[i]));
   if (kept.length < 3) {
-    notes.push(`${nameOf(series)}: ${kept.length} points are too few`);
+    notes.push(`${nameOf(series)}: too few points (${kept.length}, at least 3 are required)`);
     return [];
   }
   if (method === 'esd' && kept.length > maxEsdPoints) {
@@ -178,7 +178,7 @@ async function peersApart(reader: Reader, series: Series[], span: Span, notes: s
       labels,
       value,
       expected: others,
-      score: share / halfTheTime,
+      score: share / minDeviatingShare,
       zscore: null,
       reason: `differs from its peers for ${Math.round(100 * share)} % of the time: ${figure(value)}, peers ${figure(others)}`,
     };

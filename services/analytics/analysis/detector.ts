@@ -66,7 +66,7 @@ export function createDetector(stepMs: number): Detector {
         level: expected === null ? 0 : Math.abs(value - expected),
         change: recent.length === 0 ? 0 : Math.abs(value - recent.at(-1)!),
         shift: recent.length < shortSpan ? 0 : Math.abs(near.mean - far.mean),
-        volatility: recent.length < 2 * shortSpan ? 0 : wavering(near.spread, far.spread, floor),
+        volatility: recent.length < 2 * shortSpan ? 0 : variabilityLogRatio(near.spread, far.spread, floor),
       };
       const found = rarities(deviations, { level: floor, change: floor, shift: floor, volatility: 0.05 });
       const score = channels.reduce((sum, channel) => sum + found[channel], 0) / threshold;
@@ -96,7 +96,7 @@ function usual(slot: number[] | null, recent: number[]): number | null {
 }
 
 /** Log ratio of the recent variability to the long-term one. */
-function wavering(near: number, far: number, floor: number): number {
+function variabilityLogRatio(near: number, far: number, floor: number): number {
   const least = 0.05 * far + floor;
   return least === 0 ? 0 : Math.abs(Math.log((near + least) / (far + least)));
 }

@@ -1,5 +1,5 @@
 import { notFound } from '#kernel/errors.ts';
-import { bad, wholeNumber } from '#kernel/query.ts';
+import { invalidParameter, wholeNumber } from '#kernel/query.ts';
 import { mean, median } from '#kernel/stats.ts';
 import type { Forecast } from '#services/forecast/forecast.ts';
 import { levelsOf, usualStep, widthFor } from '../query/levels.ts';
@@ -161,7 +161,11 @@ export async function baselines(reader: Reader, now: number, query: SeriesQuery)
   const span = { start: now - baselineMs, end: now + 1 };
   const members = await reader.find(filterOf(query));
   if (members.length > 1000)
-    throw bad('metric', `must be set for ${members.length} series: at most 1000 steps can be returned at once`, null);
+    throw invalidParameter(
+      'metric',
+      `must be set for ${members.length} series: at most 1000 steps can be returned at once`,
+      null,
+    );
   const found: BaselinesAnswer['baselines'] = [];
   for (const series of members) {
     const levels = await levelsOf(reader, [series], span, hourMs);

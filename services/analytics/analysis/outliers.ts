@@ -62,7 +62,7 @@ export async function byEsd(times: readonly number[], values: readonly number[],
 const minPeers = 5;
 const deviations = 3.5;
 /** Share of the time above which a deviating peer is an outlier. */
-export const halfTheTime = 0.5;
+export const minDeviatingShare = 0.5;
 
 /**
  * Peers that deviate from the others for more than half the time: by more than 3.5 median deviations of all peers at
@@ -83,6 +83,6 @@ export function amongPeers(rows: readonly (readonly (number | null)[])[]): { pee
     }
   }
   return Array.from(apart, (count, peer) => ({ peer, share: seen[peer]! > 0 ? count / seen[peer]! : 0 })).filter(
-    ({ share }) => share > halfTheTime,
+    ({ share }) => share > minDeviatingShare,
   );
 }

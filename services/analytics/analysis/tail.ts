@@ -15,7 +15,7 @@ export type Tail = {
 const kept = 3_000;
 const tailShare = 0.02;
 /** Minimum number of scores for a tail. */
-const fewest = 50;
+const minScores = 50;
 const rarest = 20;
 
 export function createTail(): Tail {
@@ -25,7 +25,7 @@ export function createTail(): Tail {
   return {
     rarity: (score, floor) => {
       const n = sorted.length;
-      if (n < fewest) return 0;
+      if (n < minScores) return 0;
       const from = Math.floor(n * (1 - tailShare));
       const threshold = sorted[from]!;
       if (score <= threshold) return -Math.log10((n - lowerBound(sorted, score) + 1) / (n + 1));

@@ -20,7 +20,7 @@ export type Trend = {
   changepoints: { at: number; before: number; after: number }[];
 };
 
-const fewest = 8;
+const minLevels = 8;
 /** Minimum rise, in median deviations and as a share of the level. */
 const deviations = 1;
 const levelShare = 0.01;
@@ -30,7 +30,7 @@ const levelShare = 0.01;
  */
 export function trendOf(levels: Level[], stepMs: number): Trend {
   const nothing = { slope: null, p: null, floor: null, deseasonalised: false, changepoints: [] };
-  if (levels.length < fewest) return { direction: 'INSUFFICIENT_DATA', ...nothing };
+  if (levels.length < minLevels) return { direction: 'INSUFFICIENT_DATA', ...nothing };
   const days = levels.map(({ at }) => (at - levels[0]!.at) / dayMs);
   const { values, deseasonalised } = withoutDay(levels, days, stepMs);
   const line = theilSen(days, values).perDay;

@@ -28,7 +28,7 @@ function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: R
  * others.
  * @throws TowerError `invalid` if the bytes are no request, and for points that cannot be stored
  */
-export async function takeWrite(bytes: Uint8Array, recorder: Recorder, rules: Rules): Promise<void> {
+export async function ingestRemoteWrite(bytes: Uint8Array, recorder: Recorder, rules: Rules): Promise<void> {
   const points = read(bytes).flatMap(({ labels, samples }) => pointsOfLabels(labels, samples));
   const faults = new Map(points.map((point) => [point, fault(point, rules)]));
   for (const point of await recorder.record(points.filter((each) => faults.get(each) === null)))
@@ -53,7 +53,7 @@ function read(bytes: Uint8Array): ReturnType<typeof readWriteRequest> {
  * Stores lines of the text exposition format; each is accepted or refused by itself, and the answer names refused ones
  * by number.
  */
-export async function takeText(text: string, recorder: Recorder, rules: Rules): Promise<RecordAnswer> {
+export async function ingestExposition(text: string, recorder: Recorder, rules: Rules): Promise<RecordAnswer> {
   const points = new Map<NewPoint, number>();
   const results: RecordAnswer['results'] = [];
   const refuse = (index: number, reason: string) => results.push({ index, recorded: false, field: null, reason });

@@ -1,6 +1,6 @@
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import type { NewPoint } from '../storage/keys.ts';
-import { unsnap } from './snappy.ts';
+import { decompress } from './snappy.ts';
 
 /**
  * Prometheus' remote-write 1.0: a WriteRequest in protocol buffers, compressed with snappy. Only series are read:
@@ -25,7 +25,7 @@ type Labelled = { labels: [name: string, value: string][]; samples: { at: number
 export function readWriteRequest(bytes: Uint8Array): Labelled[] {
   const found: Labelled[] = [];
   const counts: Counts = { series: 0, labels: 0, samples: 0 };
-  eachField(unsnap(bytes, maxBytes), (field, wireType, reader) => {
+  eachField(decompress(bytes, maxBytes), (field, wireType, reader) => {
     if (field !== 1 || wireType !== WireType.LengthDelimited) return false;
     count(counts, 'series');
     found.push(seriesOf(reader.bytes(), counts));

@@ -28,7 +28,7 @@ export function validateRows(
 export const isPoint = (each: NewPoint | Refusal): each is NewPoint => 'at' in each;
 
 /** Results per row, with the points refused for lack of room. */
-export function verdicts(validated: (NewPoint | Refusal)[], refused: Set<NewPoint>): RecordAnswer {
+export function buildRecordAnswer(validated: (NewPoint | Refusal)[], refused: Set<NewPoint>): RecordAnswer {
   const results = validated.map((each, index) => {
     if (!isPoint(each)) return { index, recorded: false, ...each };
     const recorded = !refused.has(each);

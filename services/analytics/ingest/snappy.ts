@@ -3,7 +3,7 @@
  * back-references. Only decompression is needed; the available packages have a native addon or are unmaintained.
  * @throws RangeError if the bytes are malformed or would exceed `most`
  */
-export function unsnap(bytes: Uint8Array, most: number): Uint8Array {
+export function decompress(bytes: Uint8Array, most: number): Uint8Array {
   const broken = () => new RangeError('the body is not compressed with snappy');
   let at = 0;
   const byte = () => {

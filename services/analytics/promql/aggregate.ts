@@ -1,6 +1,6 @@
 import { exactSum, quantileOf, variance } from './functions.ts';
 import type { Expr } from './parse.ts';
-import { type Element, Impossible, keyOf, type Labels } from './vector.ts';
+import { type Element, ExecutionError, keyOf, type Labels } from './vector.ts';
 
 /** Aggregation operators: many elements become one per group of labels. */
 
@@ -26,8 +26,8 @@ export function aggregated(
   at: number,
 ): Element[] {
   const takesParameter = !operators[op];
-  if (takesParameter && parameter === null) throw new Impossible(`${op} needs a number first`);
-  if (!takesParameter && parameter !== null) throw new Impossible(`${op} takes one argument`);
+  if (takesParameter && parameter === null) throw new ExecutionError(`${op} needs a number first`);
+  if (!takesParameter && parameter !== null) throw new ExecutionError(`${op} takes one argument`);
   const kept = (all: Labels): Labels =>
     Object.fromEntries(
       Object.entries(all).filter(([name]) =>

@@ -1,6 +1,6 @@
 import { labelOf } from '../storage/keys.ts';
 import type { Expr, Matching } from './parse.ts';
-import { type Element, Impossible, keyOf, type Labels, unique, type Value } from './vector.ts';
+import { type Element, ExecutionError, keyOf, type Labels, unique, type Value } from './vector.ts';
 
 /** Binary operators between numbers and vectors. */
 
@@ -26,15 +26,15 @@ const comparison: Record<string, (a: number, b: number) => boolean> = {
 
 /** @throws Impossible */
 export function binary(expr: Binary, left: Value, right: Value): Value {
-  if (left.kind === 'string' || right.kind === 'string') throw new Impossible('an operator takes no strings');
+  if (left.kind === 'string' || right.kind === 'string') throw new ExecutionError('an operator takes no strings');
   const isSet = !arithmetic[expr.op] && !comparison[expr.op];
   if (left.kind === 'vector' && right.kind === 'vector')
     return {
       kind: 'vector',
       elements: isSet ? setOf(expr, left.elements, right.elements) : matched(expr, left.elements, right.elements),
     };
-  if (isSet) throw new Impossible(`${expr.op} needs vectors on both sides`);
-  if (expr.matching) throw new Impossible('on and ignoring need vectors on both sides');
+  if (isSet) throw new ExecutionError(`${expr.op} needs vectors on both sides`);
+  if (expr.matching) throw new ExecutionError('on and ignoring need vectors on both sides');
   if (left.kind === 'scalar' && right.kind === 'scalar') return betweenNumbers(expr, left.value, right.value);
   const swapped = left.kind === 'scalar';
   const elements = (swapped ? right : left) as { elements: Element[] };
@@ -60,7 +60,7 @@ function outcome({ op, bool }: Binary, a: number, b: number, kept: number): numb
 }
 
 function betweenNumbers(expr: Binary, a: number, b: number): Value {
-  if (comparison[expr.op] && !expr.bool) throw new Impossible('comparisons between scalars must use BOOL modifier');
+  if (comparison[expr.op] && !expr.bool) throw new ExecutionError('comparisons between scalars must use BOOL modifier');
   return { kind: 'scalar', value: outcome(expr, a, b, a)! };
 }
 
@@ -102,7 +102,7 @@ function matched(expr: Binary, left: Element[], right: Element[]): Element[] {
   for (const element of one) {
     const key = signature(by, element.labels);
     if (partners.has(key))
-      throw new Impossible(
+      throw new ExecutionError(
         'many-to-many matching not allowed: matching labels must be unique on one side (on, ignoring, group_left)',
       );
     partners.set(key, element);
@@ -116,7 +116,7 @@ function matched(expr: Binary, left: Element[], right: Element[]): Element[] {
     const value = outcome(expr, a.value, b.value, a.value);
     if (value === null) return [];
     if (by.card === 'one' && taken.has(key))
-      throw new Impossible(
+      throw new ExecutionError(
         'multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)',
       );
     taken.add(key);

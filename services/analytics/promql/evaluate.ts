@@ -1,11 +1,11 @@
 import { lowerBound } from '../storage/reader.ts';
 import { aggregated, aggregationNames } from './aggregate.ts';
 import { binary } from './binary.ts';
-import { ofValue, overTime, type Sample } from './functions.ts';
+import { overTime, type Sample, valueFunctions } from './functions.ts';
 import { histogramQuantile } from './histogram.ts';
-import { joinLabels, ofDate, replaceLabel } from './labels.ts';
+import { dateFunctions, joinLabels, replaceLabel } from './labels.ts';
 import { type Expr, type Range, type Selector, Unsupported } from './parse.ts';
-import { type Element, Impossible, type Labels, unique, type Value } from './vector.ts';
+import { type Element, ExecutionError, type Labels, unique, type Value } from './vector.ts';
 
 /** Evaluates PromQL at one time over preloaded series (Prometheus' promql/engine.go). */
 
@@ -29,7 +29,7 @@ export function evaluate(expr: Expr, at: number, data: Data): Value {
     case 'selector':
       return { kind: 'vector', elements: present(expr, at, data) };
     case 'range':
-      throw new Impossible('a range must be the argument of a function');
+      throw new ExecutionError('a range must be the argument of a function');
     case 'negative': {
       const of = evaluate(expr.of, at, data);
       if (of.kind === 'scalar') return { kind: 'scalar', value: -of.value };
@@ -66,18 +66,18 @@ function withoutName(labels: Labels): Labels {
 const mapped = (elements: Element[], of: (value: number) => number): Element[] =>
   unique(elements.map(({ labels, value, at }) => ({ labels: withoutName(labels), value: of(value), at })));
 
-function vectorOf(value: Value, who: string): Element[] {
-  if (value.kind !== 'vector') throw new Impossible(`${who} needs an instant vector, not a ${value.kind}`);
+function vectorOf(value: Value, functionName: string): Element[] {
+  if (value.kind !== 'vector') throw new ExecutionError(`${functionName} needs an instant vector, not a ${value.kind}`);
   return value.elements;
 }
 
-function scalarOf(value: Value, who: string): number {
-  if (value.kind !== 'scalar') throw new Impossible(`${who} needs a number, not a ${value.kind}`);
+function scalarOf(value: Value, functionName: string): number {
+  if (value.kind !== 'scalar') throw new ExecutionError(`${functionName} needs a number, not a ${value.kind}`);
   return value.value;
 }
 
-function stringOf(expr: Expr, who: string): string {
-  if (expr.kind !== 'string') throw new Impossible(`${who} needs a string, not a ${expr.kind}`);
+function stringOf(expr: Expr, functionName: string): string {
+  if (expr.kind !== 'string') throw new ExecutionError(`${functionName} needs a string, not a ${expr.kind}`);
   return expr.value;
 }
 
@@ -137,7 +137,7 @@ const special: Record<string, Special> = {
 };
 /** Minimum and maximum number of arguments of a function. */
 const counts: Record<string, [number, number]> = {
-  ...Object.fromEntries(Object.keys(ofDate).map((name): [string, [number, number]] => [name, [0, 1]])),
+  ...Object.fromEntries(Object.keys(dateFunctions).map((name): [string, [number, number]] => [name, [0, 1]])),
   label_replace: [5, 5],
   label_join: [3, 100],
   time: [0, 0],
@@ -152,26 +152,26 @@ const counts: Record<string, [number, number]> = {
 };
 
 /** Every supported function. */
-export const functionNames = [special, overTime, ofValue, ofDate].flatMap(Object.keys).sort();
+export const functionNames = [special, overTime, valueFunctions, dateFunctions].flatMap(Object.keys).sort();
 
 function call(name: string, args: Expr[], at: number, data: Data): Value {
   if (!functionNames.includes(name)) throw new Unsupported(`the function ${name}`);
   const [least, most] = counts[name] ?? [1, 1];
   if (args.length < least || args.length > most)
-    throw new Impossible(
+    throw new ExecutionError(
       `${name} takes ${least === most ? least : `${least} or ${most}`} arguments, not ${args.length}`,
     );
   if (special[name]) return special[name](args, at, data);
-  if (ofDate[name]) {
+  if (dateFunctions[name]) {
     const of = args[0] ? vectorOf(evaluate(args[0], at, data), name) : [{ labels: {}, value: at / 1000, at }];
-    return { kind: 'vector', elements: mapped(of, (seconds) => ofDate[name]!(new Date(seconds * 1000))) };
+    return { kind: 'vector', elements: mapped(of, (seconds) => dateFunctions[name]!(new Date(seconds * 1000))) };
   }
-  if (ofValue[name]) {
+  if (valueFunctions[name]) {
     const [of, ...rest] = args as [Expr, ...Expr[]];
     const parameters = rest.map((each) => scalarOf(evaluate(each, at, data), name));
     const elements = vectorOf(evaluate(of, at, data), name);
     if (name === 'clamp' && parameters[0]! > parameters[1]!) return { kind: 'vector', elements: [] };
-    return { kind: 'vector', elements: mapped(elements, (value) => ofValue[name]!(value, parameters)) };
+    return { kind: 'vector', elements: mapped(elements, (value) => valueFunctions[name]!(value, parameters)) };
   }
   // quantile_over_time has its share before the range, predict_linear its seconds after it.
   const range = rangeOf(
@@ -189,8 +189,8 @@ function call(name: string, args: Expr[], at: number, data: Data): Value {
   return { kind: 'vector', elements: unique(elements) };
 }
 
-function rangeOf(expr: Expr | undefined, who: string): Range {
-  if (expr?.kind !== 'range') throw new Impossible(`${who} needs a range vector, such as up[5m]`);
+function rangeOf(expr: Expr | undefined, functionName: string): Range {
+  if (expr?.kind !== 'range') throw new ExecutionError(`${functionName} needs a range vector, such as up[5m]`);
   return expr;
 }
 

@@ -114,7 +114,7 @@ export const overTime: Record<string, OverTime> = {
 };
 
 /** Functions of single values. */
-export const ofValue: Record<string, (value: number, parameters: number[]) => number> = {
+export const valueFunctions: Record<string, (value: number, parameters: number[]) => number> = {
   abs: Math.abs,
   ceil: Math.ceil,
   floor: Math.floor,

@@ -1,7 +1,7 @@
 import type { Matcher } from 're2js';
 import { labelOf } from '../storage/keys.ts';
 import { regexOf } from './parse.ts';
-import { type Element, Impossible, unique } from './vector.ts';
+import { type Element, ExecutionError, unique } from './vector.ts';
 
 /** Label functions and date functions (Prometheus' promql/functions.go). */
 
@@ -12,7 +12,7 @@ export function replaceLabel(
   elements: Element[],
   [to, template, from, pattern]: [string, string, string, string],
 ): Element[] {
-  if (!labelName.test(to)) throw new Impossible(`invalid destination label name in label_replace: ${to}`);
+  if (!labelName.test(to)) throw new ExecutionError(`invalid destination label name in label_replace: ${to}`);
   const regex = regexOf(pattern);
   return unique(
     elements.map((element) => {
@@ -36,7 +36,7 @@ function group(found: Matcher, name: string): string {
 /** @throws Impossible */
 export function joinLabels(elements: Element[], [to, separator, ...from]: [string, string, ...string[]]): Element[] {
   const wrong = [to, ...from].find((name) => !labelName.test(name));
-  if (wrong !== undefined) throw new Impossible(`invalid label name in label_join: ${wrong}`);
+  if (wrong !== undefined) throw new ExecutionError(`invalid label name in label_join: ${wrong}`);
   return unique(
     elements.map((element) =>
       withLabel(element, to, from.map((name) => labelOf(element.labels, name)).join(separator)),
@@ -51,7 +51,7 @@ function withLabel(element: Element, name: string, value: string): Element {
 }
 
 /** Date parts of a time in seconds, in UTC. */
-export const ofDate: Record<string, (date: Date) => number> = {
+export const dateFunctions: Record<string, (date: Date) => number> = {
   minute: (date) => date.getUTCMinutes(),
   hour: (date) => date.getUTCHours(),
   day_of_week: (date) => date.getUTCDay(),

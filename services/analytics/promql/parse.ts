@@ -3,7 +3,7 @@ import { parser } from '@prometheus-io/lezer-promql';
 import { LRUCache } from 'lru-cache';
 import { RE2JS } from 're2js';
 import { TowerError } from '#kernel/errors.ts';
-import { execution } from './vector.ts';
+import { executionErrorDetails } from './vector.ts';
 
 /** Builds our own PromQL tree from the official grammar; constructs outside the declared subset are refused by name. */
 
@@ -30,7 +30,9 @@ export class SyntaxFault extends TowerError {
 /** The query is valid PromQL outside the supported subset. */
 export class Unsupported extends TowerError {
   constructor(construct: string) {
-    super('invalid', `${construct} is not supported (see docs/reference/promql.md)`, { details: execution });
+    super('invalid', `${construct} is not supported (see docs/reference/promql.md)`, {
+      details: executionErrorDetails,
+    });
   }
 }
 

@@ -3,7 +3,7 @@ import { labelOf } from '../storage/keys.ts';
 import type { Reader, Span } from '../storage/reader.ts';
 import { type Data, evaluate, type Loaded, lookbackMs } from './evaluate.ts';
 import { type Expr, type Matcher, matches, parsePromql, type Selector, SyntaxFault } from './parse.ts';
-import { Impossible, keyOf, type Labels, type Value } from './vector.ts';
+import { ExecutionError, keyOf, type Labels, type Value } from './vector.ts';
 
 /** PromQL queries over the stored points. Prometheus' `instance` is the resource, its `__name__` the metric. */
 
@@ -45,7 +45,7 @@ async function load(reader: Reader, expr: Expr, span: Span): Promise<Data> {
     for (const { id, labels } of await found(reader, selector.matchers)) {
       const { times, values } = await reader.points(id, of);
       samples += times.length;
-      if (samples > maxSamples) throw new Impossible('query processing would load too many samples into memory');
+      if (samples > maxSamples) throw new ExecutionError('query processing would load too many samples into memory');
       if (times.length > 0) all.push({ labels, times, values, stale: staleOf(values) });
     }
     data.set(selector, all);

@@ -3,7 +3,7 @@ import { TowerError } from '#kernel/errors.ts';
 /** Value types of PromQL, and execution errors. */
 
 /** Prometheus distinguishes invalid queries from those that fail in execution. */
-export const execution = { errorType: 'execution' };
+export const executionErrorDetails = { errorType: 'execution' };
 
 export type Labels = Record<string, string>;
 /** `at`: time of the sample; for computed elements, the evaluation time. */
@@ -14,16 +14,16 @@ export type Value =
   | { kind: 'vector'; elements: Element[] };
 
 /** An execution error: the query does not fit the data. */
-export class Impossible extends TowerError {
+export class ExecutionError extends TowerError {
   constructor(text: string) {
-    super('invalid', text, { details: execution });
+    super('invalid', text, { details: executionErrorDetails });
   }
 }
 
 /** @throws Impossible */
 export function unique(elements: Element[]): Element[] {
   const seen = new Set(elements.map(({ labels }) => keyOf(labels)));
-  if (seen.size < elements.length) throw new Impossible('vector cannot contain metrics with the same labelset');
+  if (seen.size < elements.length) throw new ExecutionError('vector cannot contain metrics with the same labelset');
   return elements;
 }
 

@@ -1,4 +1,4 @@
-import { bad } from '#kernel/query.ts';
+import { invalidParameter } from '#kernel/query.ts';
 import type { AggregateAnswer, AggregateQuery, Bucket } from '../schemas.ts';
 import type { Reader, Series, Span } from '../storage/reader.ts';
 import { deviationOf, emptySummary, mergeSummary, percentilesOf, type Summary } from '../storage/summary.ts';
@@ -48,7 +48,7 @@ async function together(
   let torn = false;
   for (const { id } of members) {
     const one = await reader.summaries(id, spans);
-    torn ||= one.torn;
+    torn ||= one.crossesBucketEdge;
     for (const [i, summary] of one.summaries.entries()) mergeSummary(summaries[i]!, summary);
   }
   return { summaries, torn };
@@ -75,6 +75,6 @@ function percentilesFrom(text: string): number[] {
     .split(',')
     .map((part) => (/^\d{1,3}(\.\d{1,6})?$/.test(part.trim()) ? Number(part) : Number.NaN));
   if (!numbers.every((number) => number <= 100) || numbers.length > 20)
-    throw bad('percentiles', 'must be at most 20 comma-separated numbers between 0 and 100', text);
+    throw invalidParameter('percentiles', 'must be at most 20 comma-separated numbers between 0 and 100', text);
   return numbers;
 }

@@ -1,4 +1,4 @@
-import { bad, moment } from '#kernel/query.ts';
+import { invalidParameter, moment } from '#kernel/query.ts';
 import type { SeriesQuery } from '../schemas.ts';
 import type { SeriesFilter } from '../storage/keys.ts';
 import { dayMs, type Span } from '../storage/reader.ts';
@@ -20,7 +20,7 @@ export function oneOf(
   const [first] = used;
   if (first === undefined) return undefined;
   const other = used.find((name) => given[name] !== given[first]);
-  if (other) throw bad(other, `is an alias of ${first} and must have the same value`, given[other]);
+  if (other) throw invalidParameter(other, `is an alias of ${first} and must have the same value`, given[other]);
   return given[first];
 }
 
@@ -34,13 +34,13 @@ export function filterOf(query: SeriesQuery): SeriesFilter {
 /** The same for exactly one metric. @throws TowerError `invalid` if none is named */
 export function filterOfMetric(query: SeriesQuery): SeriesFilter & { metric: string } {
   const { metric, ...rest } = filterOf(query);
-  if (metric === undefined) throw bad('metric', 'must be set', null);
+  if (metric === undefined) throw invalidParameter('metric', 'must be set', null);
   return { ...rest, metric };
 }
 
 function labelOf(text: string): [string, string] {
   const at = text.indexOf(':');
-  if (at < 1) throw bad('label', 'must be name:value', text);
+  if (at < 1) throw invalidParameter('label', 'must be name:value', text);
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
@@ -52,7 +52,7 @@ export function spanOf(
 ): Span {
   const until = end === undefined ? now : moment('end', end);
   const from = start === undefined ? until - usualMs : moment('start', start);
-  if (from >= until) throw bad('start', 'must be before end', start ?? new Date(from).toISOString());
+  if (from >= until) throw invalidParameter('start', 'must be before end', start ?? new Date(from).toISOString());
   return { start: from, end: until };
 }
 
@@ -65,12 +65,13 @@ export function choice<T extends string>(
 ): T {
   if (text === undefined) return usual;
   const found = words.find((word) => word.toLowerCase() === text.toLowerCase());
-  if (!found) throw bad(parameter, `must be ${words.slice(0, -1).join(', ')} or ${words.at(-1)}`, text);
+  if (!found) throw invalidParameter(parameter, `must be ${words.slice(0, -1).join(', ')} or ${words.at(-1)}`, text);
   return found;
 }
 
 /** @throws TowerError `invalid` */
 export function zoneOf(text: string | undefined): string {
-  if (text !== undefined && !isZone(text)) throw bad('timezone', 'must be a time zone, such as Europe/Berlin', text);
+  if (text !== undefined && !isZone(text))
+    throw invalidParameter('timezone', 'must be a time zone, such as Europe/Berlin', text);
   return text ?? 'UTC';
 }

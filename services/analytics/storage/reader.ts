@@ -39,7 +39,7 @@ export function createReader(store: MetricStore) {
       const summaries = spans.map(emptySummary);
       const whole = { start: spans[0]?.start ?? 0, end: spans.at(-1)?.end ?? 0 };
       count(await pointsOf(store, id, whole), summaries, spanFinder(spans));
-      return { summaries, torn: false };
+      return { summaries, crossesBucketEdge: false };
     },
   };
 }
@@ -164,7 +164,7 @@ async function newestOfOne(store: MetricStore, id: number, span: Span, most: num
 }
 
 /** `torn`: an hour or a day without points crosses the edge of a span; it counts at its start. */
-export type Summaries = { summaries: Summary[]; torn: boolean };
+export type Summaries = { summaries: Summary[]; crossesBucketEdge: boolean };
 
 async function summariesOf(store: MetricStore, id: number, spans: readonly Span[]): Promise<Summaries> {
   const summaries = spans.map(emptySummary);
@@ -180,7 +180,7 @@ async function summariesOf(store: MetricStore, id: number, spans: readonly Span[
     .where('start', '<', whole.end)
     .orderBy('start')
     .execute();
-  let torn = false;
+  let crossesBucketEdge = false;
   for (const row of rows) {
     if (yielder.due()) await yielder.yieldNow();
     const [first, last] = [spanAt(row.start), spanAt(row.start + row.step - 1)];
@@ -191,7 +191,7 @@ async function summariesOf(store: MetricStore, id: number, spans: readonly Span[
     }
     const points = row.step === hourMs ? await sealedPoints(store, id, row.start) : null;
     if (points === null) {
-      torn ||= first !== last;
+      crossesBucketEdge ||= first !== last;
       if (first !== null) mergeSummary(summaries[first]!, fromStored(row));
       continue;
     }
@@ -201,7 +201,7 @@ async function summariesOf(store: MetricStore, id: number, spans: readonly Span[
     count(all, summaries, spanAt);
   }
   for (const start of late) count(cut(hot, { start, end: start + hourMs }), summaries, spanAt);
-  return { summaries, torn };
+  return { summaries, crossesBucketEdge };
 }
 
 /** The span that contains a time. */

@@ -81,10 +81,10 @@ async function writeAll(
   const yielder = createYielder();
   await db.transaction().execute(async (trx) => {
     const rows = new Map<string, MetricTables['points']>();
-    const room = { left: null as number | null, most: maxSeries };
+    const limit = { remaining: null as number | null, max: maxSeries };
     for (const point of points) {
       if (yielder.due()) await yielder.yieldNow();
-      const series_id = await idOf(trx, point, ids, room);
+      const series_id = await idOf(trx, point, ids, limit);
       if (series_id === null) refused.add(point);
       // Of several points at one time, the last wins.
       else rows.set(`${series_id} ${point.at}`, { series_id, at: point.at, ...storedValue(point.value) });
@@ -106,27 +106,27 @@ async function writeAll(
 }
 
 /** Remaining number of series; counted when the first new one arrives. */
-type Room = { left: number | null; most: number };
+type SeriesLimit = { remaining: number | null; max: number };
 
 /** The id of the point's series, created if the limit allows; else null. */
 async function idOf(
   trx: Transaction<MetricTables>,
   { metric, resource, labels }: NewPoint,
   ids: Map<string, number>,
-  room: Room,
+  limit: SeriesLimit,
 ): Promise<number | null> {
   const row = { metric, resource, labels: labelsText(labels) };
   const key = JSON.stringify([metric, resource, row.labels]);
   const known = ids.get(key);
   if (known !== undefined) return known;
-  const there = await trx
+  const existing = await trx
     .selectFrom('series')
     .select('id')
     .where('metric', '=', metric)
     .where('resource', '=', resource)
     .where('labels', '=', row.labels)
     .executeTakeFirst();
-  const id = there?.id ?? (await newSeries(trx, row, room));
+  const id = existing?.id ?? (await newSeries(trx, row, limit));
   if (id !== null) ids.set(key, id);
   return id;
 }
@@ -134,18 +134,18 @@ async function idOf(
 async function newSeries(
   trx: Transaction<MetricTables>,
   row: { metric: string; resource: string; labels: string },
-  room: Room,
+  limit: SeriesLimit,
 ): Promise<number | null> {
-  room.left ??=
-    room.most -
+  limit.remaining ??=
+    limit.max -
     (
       await trx
         .selectFrom('series')
         .select((each) => each.fn.countAll<number>().as('count'))
         .executeTakeFirstOrThrow()
     ).count;
-  if (room.left <= 0) return null;
-  room.left -= 1;
+  if (limit.remaining <= 0) return null;
+  limit.remaining -= 1;
   return (await trx.insertInto('series').values(row).returning('id').executeTakeFirstOrThrow()).id;
 }
 

@@ -55,7 +55,7 @@ export function backtest(
   return { methods: scoresOf(series, done, settings), windows: done, level: settings.level, horizon };
 }
 
-type Said = {
+type MethodForecast = {
   end: number;
   actual: Float64Array;
   mean: Float64Array;
@@ -64,16 +64,16 @@ type Said = {
 };
 
 function scoresOf(series: Series, windows: BacktestWindow[], { level, horizon }: EngineSettings): MethodScores[] {
-  const plain = (window: BacktestWindow, mean: Float64Array | null | undefined): Said[] =>
+  const plain = (window: BacktestWindow, mean: Float64Array | null | undefined): MethodForecast[] =>
     mean ? [{ end: window.end, actual: window.actual, mean, lower: null, upper: null }] : [];
   const names = [...new Set(windows.flatMap(({ forecast }) => forecast.members.map(({ name }) => name)))];
   const member = (name: string) => (window: BacktestWindow) =>
     plain(window, window.forecast.members.find((item) => item.name === name)?.mean);
-  const yardstick = windows.flatMap((window) =>
+  const naive2Forecasts = windows.flatMap((window) =>
     plain(window, naive2.fit({ ...series, values: series.values.slice(0, window.end) }, horizon).predict(horizon)),
   );
-  const reference = scored('naive2', yardstick, series, level, null);
-  const fused = windows.map(({ end, actual, forecast }): Said => ({ end, actual, ...forecast }));
+  const reference = scored('naive2', naive2Forecasts, series, level, null);
+  const fused = windows.map(({ end, actual, forecast }): MethodForecast => ({ end, actual, ...forecast }));
   const methods = [
     { name: 'fused', all: fused },
     { name: 'fixed_blend', all: windows.flatMap((window) => plain(window, fixedBlend(window.forecast))) },
@@ -94,12 +94,13 @@ function fixedBlend({ members }: Forecast): Float64Array | null {
 
 function scored(
   name: string,
-  all: Said[],
+  all: MethodForecast[],
   { values, periods }: Series,
   level: number,
   reference: MethodScores | null,
 ): MethodScores {
-  const mean = (of: (window: Said) => number) => all.reduce((total, window) => total + of(window) / all.length, 0);
+  const mean = (of: (window: MethodForecast) => number) =>
+    all.reduce((total, window) => total + of(window) / all.length, 0);
   const orNull = (value: number) => (Number.isFinite(value) ? value : null);
   const bounded = all.every(({ lower, upper }) => lower && upper);
   const scores = {

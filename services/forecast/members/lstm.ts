@@ -86,7 +86,7 @@ function fitLstm(series: Series, horizon: number, settings: LstmSettings, before
   for (let i = 0; i < count; i += 1) {
     const end = first + starts[i]! + settings.window - 1;
     for (let h = 0; h < steps; h += 1)
-      targets[i * steps + h] = squash((values[end + 1 + h]! - values[end + 1 - base + (h % base)]!) / scale);
+      targets[i * steps + h] = clip((values[end + 1 + h]! - values[end + 1 - base + (h % base)]!) / scale);
   }
   const train: TrainSettings = {
     epochs: before ? settings.warmEpochs : settings.epochs,
@@ -104,7 +104,7 @@ function fitLstm(series: Series, horizon: number, settings: LstmSettings, before
   return seen(series, { shape, weights, lags, scale }, settings);
 }
 
-const squash = (x: number): number => Math.max(-8, Math.min(8, x));
+const clip = (x: number): number => Math.max(-8, Math.min(8, x));
 
 /** Differences to each previous season, and the last change, relative to the typical difference. */
 function tableOf(values: Float64Array, lags: number[], first: number, rows: number, scale: number): Float32Array {
@@ -112,9 +112,8 @@ function tableOf(values: Float64Array, lags: number[], first: number, rows: numb
   const table = new Float32Array(rows * features);
   for (let row = 0; row < rows; row += 1) {
     const at = first + row;
-    for (const [i, lag] of lags.entries())
-      table[row * features + i] = squash((values[at]! - values[at - lag]!) / scale);
-    table[row * features + lags.length] = squash((values[at]! - values[at - 1]!) / scale);
+    for (const [i, lag] of lags.entries()) table[row * features + i] = clip((values[at]! - values[at - lag]!) / scale);
+    table[row * features + lags.length] = clip((values[at]! - values[at - 1]!) / scale);
   }
   return table;
 }

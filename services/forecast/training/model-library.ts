@@ -11,7 +11,7 @@ import type { Fitted } from './pipeline-members.ts';
 /** Trained models on disk: one JSON file each, with a checksum, written atomically. */
 
 /** Last windows of experiments, from which a recommendation can start. */
-export type Ending = { id: string; scenario: string; replicas: number; users: number; rows: number[][] };
+export type LastWindow = { id: string; scenario: string; replicas: number; users: number; rows: number[][] };
 
 export type SavedModel = {
   service: string;
@@ -24,7 +24,7 @@ export type SavedModel = {
   fitted: Fitted;
   /** Evaluation on the test experiments at training time. */
   evaluation: Evaluation;
-  endings: Ending[];
+  endings: LastWindow[];
   notes: string[];
 };
 
@@ -33,7 +33,7 @@ export type Listed = { service: string; model: SavedModel } | { service: string;
 
 const schemaVersion = 1;
 export const modelFile = (service: string): string => `${service}_lstm_prophet_pipeline.json`;
-const ending = modelFile('');
+const fileSuffix = modelFile('');
 
 /** @returns the path of the file */
 export async function saveModel(directory: string, model: SavedModel): Promise<string> {
@@ -95,8 +95,8 @@ function parseModel(text: string, service: string): SavedModel {
 export async function servicesIn(directory: string): Promise<string[]> {
   const names = await readdir(directory).catch(() => [] as string[]);
   return names
-    .filter((name) => name.endsWith(ending))
-    .map((name) => name.slice(0, -ending.length))
+    .filter((name) => name.endsWith(fileSuffix))
+    .map((name) => name.slice(0, -fileSuffix.length))
     .sort();
 }
 
@@ -122,7 +122,7 @@ export function fingerprintOf(experiments: Experiment[]): string {
 }
 
 /** The last `window` rows of each experiment. */
-export const endingsOf = (experiments: Experiment[], window: number): Ending[] =>
+export const lastWindows = (experiments: Experiment[], window: number): LastWindow[] =>
   experiments
     .filter(({ rows }) => rows >= window)
     .map(({ id, scenario, replicas, users, rows, values }) => ({

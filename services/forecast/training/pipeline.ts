@@ -32,7 +32,7 @@ export type Evaluation = {
   methods: Record<string, Record<string, TargetScores>>;
   /** Stated probability that a recommendation suffices, and the observed frequency. */
   confidence: number;
-  sufficed: number;
+  observedCoverage: number;
 };
 
 export type Trained = {
@@ -159,14 +159,14 @@ const fuse = (methods: Record<string, Float64Array>, weights: Weighted[], count:
 /** Scores of every method on experiments that the model was not trained on. */
 export function evaluate(experiments: Experiment[], fitted: Fitted, build: KernelBuild): Evaluation {
   const { places, predictions } = predictAll(experiments, fitted, build);
-  let [stated, sufficed] = [0, 0];
+  let [stated, sufficient] = [0, 0];
   const methods = predictions.map((each, target) => {
     const fused = fuse(each, fitted.fusion[target]!, places.length);
     const fixed = blend([fixedShares.prophet, fixedShares.lstm], [each['prophet']!, each['lstm']!]);
     for (const [i, value] of fused.entries()) {
       const recommended = recommendedOf(fitted, target, value);
       stated += probabilityOf(fitted, target, value, recommended);
-      sufficed += actualOf(places[i]!, target) <= recommended ? 1 : 0;
+      sufficient += actualOf(places[i]!, target) <= recommended ? 1 : 0;
     }
     const actual = actualsOf(places, target);
     return Object.fromEntries(
@@ -179,7 +179,7 @@ export function evaluate(experiments: Experiment[], fitted: Fitted, build: Kerne
     experiments: experiments.map(({ id }) => id),
     methods: Object.fromEntries(targets.map((target, i) => [target, methods[i]!])),
     confidence: stated / all,
-    sufficed: sufficed / all,
+    observedCoverage: sufficient / all,
   };
 }
 

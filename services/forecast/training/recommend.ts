@@ -1,6 +1,6 @@
 import type { KernelBuild } from '../lstm/kernels.ts';
 import { features } from './experiments.ts';
-import type { Ending, SavedModel } from './model-library.ts';
+import type { LastWindow, SavedModel } from './model-library.ts';
 import { predictNext, probabilityOf, recommendedOf } from './pipeline.ts';
 import type { RecommendationAnswer, RecommendationRequest } from './training-schemas.ts';
 import { targetColumns } from './windows.ts';
@@ -16,8 +16,9 @@ export function recommend(model: SavedModel, current: RecommendationRequest, bui
     service_name: service,
     model: { trained_at, fingerprint: model.fingerprint, window: fitted.window },
   };
-  if (!nearest || nearest.distance > maxDistance) return { ...common, ...abstained(tooFar(current, nearest)) };
-  const beyond = beyondSeen(current, model);
+  if (!nearest || nearest.distance > maxDistance)
+    return { ...common, ...abstained(noSimilarExperimentReason(current, nearest)) };
+  const beyond = outOfRangeReason(current, model);
   if (beyond) return { ...common, ...abstained(beyond) };
   const { ending, distance } = nearest;
   const predictions = predictNext(windowFor(current, ending), fitted, build);
@@ -70,13 +71,16 @@ function abstained(reason: string) {
   return { ...nothing, status: 'abstained' as const, reason, targets: null, window_from: null };
 }
 
-const tooFar = ({ replica_count, load_users, scenario }: RecommendationRequest, nearest: Near | null): string =>
+const noSimilarExperimentReason = (
+  { replica_count, load_users, scenario }: RecommendationRequest,
+  nearest: Near | null,
+): string =>
   nearest
     ? `the most similar experiment, ${nearest.ending.id}, is too different from ${replica_count} replicas and ${load_users} users`
     : `no experiment with scenario ${scenario}`;
 
 /** A model does not apply to a service that uses more than twice its maximum in the experiments. */
-function beyondSeen(current: RecommendationRequest, { fitted }: SavedModel): string | null {
+function outOfRangeReason(current: RecommendationRequest, { fitted }: SavedModel): string | null {
   for (const name of ['cpu_cores_value', 'mem_bytes_value'] as const) {
     const most = fitted.scaling.high[features.indexOf(name)]!;
     if (current[name] > 2 * most)
@@ -85,23 +89,24 @@ function beyondSeen(current: RecommendationRequest, { fitted }: SavedModel): str
   return null;
 }
 
-type Near = { ending: Ending; distance: number };
+type Near = { ending: LastWindow; distance: number };
 
 /** Maximum distance of an experiment, in doublings of replicas and users together. */
 const maxDistance = 2;
 
-function nearestTo({ replica_count, load_users, scenario }: RecommendationRequest, endings: Ending[]): Near | null {
+function nearestTo({ replica_count, load_users, scenario }: RecommendationRequest, endings: LastWindow[]): Near | null {
   const fitting = endings.filter((ending) => scenario === undefined || ending.scenario === scenario);
   const doublings = (a: number, b: number) => Math.abs(Math.log2(a / b));
-  const away = ({ replicas, users }: Ending) =>
+  const distanceTo = ({ replicas, users }: LastWindow) =>
     doublings(replica_count, replicas) + doublings(load_users + 1, users + 1);
   return (
-    fitting.map((ending) => ({ ending, distance: away(ending) })).sort((a, b) => a.distance - b.distance)[0] ?? null
+    fitting.map((ending) => ({ ending, distance: distanceTo(ending) })).sort((a, b) => a.distance - b.distance)[0] ??
+    null
   );
 }
 
 /** The experiment's last steps with the point as the newest; the prediction keeps its course but not its level. */
-function windowFor(current: RecommendationRequest, { rows }: Ending): number[][] {
+function windowFor(current: RecommendationRequest, { rows }: LastWindow): number[][] {
   const given: Record<string, number | undefined> = {
     replica_count_value: current.replica_count,
     ...(current as Record<string, number | undefined>),

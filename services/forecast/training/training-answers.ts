@@ -45,7 +45,7 @@ export function evaluationAnswer(
     service_name: model.service,
     evaluation_date: new Date(now).toISOString(),
     model_performance: { cpu_model: fused(0), memory_model: fused(1), replica_model: fused(2) },
-    fusion_performance: { overall_confidence: evaluation.confidence, prediction_accuracy: evaluation.sufficed },
+    fusion_performance: { overall_confidence: evaluation.confidence, prediction_accuracy: evaluation.observedCoverage },
     methods,
     windows: evaluation.windows,
     experiments: evaluation.experiments,

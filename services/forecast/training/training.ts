@@ -12,8 +12,8 @@ import type { Epoch } from '../lstm/train.ts';
 import { checkServiceName, type Experiment, loadTrainingData, targets } from './experiments.ts';
 import { createTrainingJobs, type JobProgress } from './jobs.ts';
 import {
-  endingsOf,
   fingerprintOf,
+  lastWindows,
   listModels,
   loadModel,
   modelFile,
@@ -190,7 +190,7 @@ async function runTraining(
     training_seconds: seconds,
     fitted,
     evaluation,
-    endings: endingsOf(experiments, window),
+    endings: lastWindows(experiments, window),
     notes,
   };
   const path = await saveModel(modelsDirectory, model);

@@ -125,12 +125,12 @@ export function findRenames(vanished: ModelState[], appeared: ModelState[]): Map
   for (const [createdAt, [now, ...others]] of Map.groupBy(appeared, (model) => model.createdAt)) {
     const [old, ...more] = oldByTime.get(createdAt) ?? [];
     if (createdAt === null || !now || !old || others.length + more.length > 0) continue;
-    if (couldBeOne(old, now)) renames.set(now.name, old.name);
+    if (mayBeSameModel(old, now)) renames.set(now.name, old.name);
   }
   return renames;
 }
 
-function couldBeOne(old: ModelState, now: ModelState): boolean {
+function mayBeSameModel(old: ModelState, now: ModelState): boolean {
   const known = byVersion(old);
   const shared = now.versions.filter((item) => known.has(item.version));
   const agree = shared.every((item) => item.createdAt === known.get(item.version)?.createdAt);

@@ -89,7 +89,7 @@ export const HistoryQuery = z.strictObject({
 });
 export type HistoryQuery = z.infer<typeof HistoryQuery>;
 
-const Turn = z
+const StagePeriod = z
   .object({
     version: z.string(),
     run_id: z.string().nullable(),
@@ -101,8 +101,8 @@ const Turn = z
     ended_by: z.enum(['stage_changed', 'version_deleted']).nullable().describe('null while it lasts'),
     in_registry: z.boolean().nullable().describe('Whether MLflow still has this version; null if unknown'),
   })
-  .meta({ id: 'Turn' });
-export type Turn = z.infer<typeof Turn>;
+  .meta({ id: 'StagePeriod' });
+export type StagePeriod = z.infer<typeof StagePeriod>;
 
 export const ModelHistory = z
   .object({
@@ -118,7 +118,7 @@ export const ModelHistory = z
       ),
     rollback_target: z.string().nullable().describe('The latest other version that had the stage and still exists'),
     rollback_reason: z.string(),
-    turns: z.array(Turn).describe('Newest first'),
+    turns: z.array(StagePeriod).describe('Newest first'),
   })
   .meta({
     id: 'ModelHistory',

@@ -1,4 +1,4 @@
-import { bad, countOr, moment } from '#kernel/query.ts';
+import { countOr, invalidParameter, moment } from '#kernel/query.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
 import type { Store } from '#store/store.ts';
 import type { Selectable, SelectQueryBuilder, Tables } from '#store/tables.ts';
@@ -153,7 +153,7 @@ async function prune(store: Store, now: number, days: number, limit: number): Pr
   const db = await store.db();
   const before = new Date(now - days * 86_400_000).toISOString();
   const events = db.selectFrom('registry_events').select('id').orderBy('id');
-  const old = await forget(store, events.where('observed_at', '<', before));
+  const old = await deleteInBatches(store, events.where('observed_at', '<', before));
   await db
     .updateTable('registry_journals')
     .set({ recorded_since: before })
@@ -165,13 +165,13 @@ async function prune(store: Store, now: number, days: number, limit: number): Pr
     .select('id')
     .where('type', 'in', [...minorTypes]);
   const kept = await noise.orderBy('id', 'desc').offset(limit).limit(1).executeTakeFirst();
-  return old + (kept ? await forget(store, noise.where('id', '<=', kept.id)) : 0);
+  return old + (kept ? await deleteInBatches(store, noise.where('id', '<=', kept.id)) : 0);
 }
 
-const forgottenAtOnce = 2000;
+const deleteBatchSize = 2000;
 
 /** Deletes in batches: one long statement would block all others. */
-async function forget(
+async function deleteInBatches(
   store: Store,
   ids: SelectQueryBuilder<Tables, 'registry_events', { id: number }>,
 ): Promise<number> {
@@ -179,10 +179,10 @@ async function forget(
   for (let total = 0; ; ) {
     const { numDeletedRows } = await db
       .deleteFrom('registry_events')
-      .where('id', 'in', ids.limit(forgottenAtOnce))
+      .where('id', 'in', ids.limit(deleteBatchSize))
       .executeTakeFirst();
     total += Number(numDeletedRows);
-    if (numDeletedRows < forgottenAtOnce) return total;
+    if (numDeletedRows < deleteBatchSize) return total;
     await createYielder().yieldNow();
   }
 }
@@ -212,7 +212,7 @@ export const parseTypes = <Type extends string>(words: string[], known: readonly
   words.flatMap((word) => {
     const meant = known.filter((type) => type === word || type.startsWith(`${word}.`));
     if (meant.length === 0)
-      throw bad(parameter, `must be one of ${known.join(', ')}, or the part before the dot`, word);
+      throw invalidParameter(parameter, `must be one of ${known.join(', ')}, or the part before the dot`, word);
     return meant;
   });
 
@@ -225,7 +225,7 @@ export const passes = ({ types, name, version, registry }: EventFilter, event: R
 function parseOrder(text: string | undefined): boolean {
   const order = (text ?? 'id desc').trim().toLowerCase();
   if (order !== 'id desc' && order !== 'id asc' && order !== 'id')
-    throw bad('order_by', 'must be id desc or id asc', order);
+    throw invalidParameter('order_by', 'must be id desc or id asc', order);
   return order === 'id desc';
 }
 
@@ -235,7 +235,7 @@ export const parseTime = (parameter: string, text: string | undefined): string |
 
 function parseToken(token: string): number {
   const text = Buffer.from(token, 'base64url').toString();
-  if (!/^\d{1,15}$/.test(text)) throw bad('page_token', 'must be a token from a Link header', token);
+  if (!/^\d{1,15}$/.test(text)) throw invalidParameter('page_token', 'must be a token from a Link header', token);
   return Number(text);
 }
 

@@ -1,7 +1,7 @@
 import { invalid, notFound } from '#kernel/errors.ts';
 import type { ModelVersion, RegisteredModel } from '../snapshot/snapshot.ts';
 import { type Stage, type StageSource, stages } from '../snapshot/stages.ts';
-import type { HistoryQuery, ModelHistory, Turn } from './event-schemas.ts';
+import type { HistoryQuery, ModelHistory, StagePeriod } from './event-schemas.ts';
 import { type Events, parseTime } from './events.ts';
 import type { RegistryEvent } from './journal-events.ts';
 
@@ -28,7 +28,7 @@ export async function historyOf(deps: Deps, name: string, query: HistoryQuery): 
   }
   // Events of another source are no history of this one.
   const own = events.filter((event) => span === null || event.observedAt >= span.since);
-  const turns = turnsOf(own, model ?? null, stage);
+  const turns = stagePeriods(own, model ?? null, stage);
   for (const turn of turns)
     turn.in_registry = model === undefined ? null : versionOf(model, turn.version) !== undefined;
   const current = (model?.versions ?? []).filter((item) => item.stage === stage).map((item) => item.version);
@@ -52,11 +52,11 @@ function parseStage(text: string | undefined): Stage {
 }
 
 /** Every period in which a version had the stage, newest first. */
-export function turnsOf(events: RegistryEvent[], model: RegisteredModel | null, stage: Stage): Turn[] {
-  const turns: Turn[] = [];
-  const open = new Map<string, Turn>();
-  const begin = (version: string, facts: Facts, event: RegistryEvent | null): Turn => {
-    const turn: Turn = {
+export function stagePeriods(events: RegistryEvent[], model: RegisteredModel | null, stage: Stage): StagePeriod[] {
+  const turns: StagePeriod[] = [];
+  const open = new Map<string, StagePeriod>();
+  const begin = (version: string, facts: Facts, event: RegistryEvent | null): StagePeriod => {
+    const turn: StagePeriod = {
       version,
       run_id: facts.run_id ?? versionOf(model, version)?.runId ?? null,
       stage_source: facts.stage_source,
@@ -101,7 +101,7 @@ const seenBy = ({ type, changedAt, notBefore, observedAt }: RegistryEvent): stri
     ? changedAt
     : observedAt;
 
-function newestFirst(a: Turn, b: Turn): number {
+function newestFirst(a: StagePeriod, b: StagePeriod): number {
   const [endA, endB] = [a.until ?? '9', b.until ?? '9'];
   if (endA !== endB) return endA < endB ? 1 : -1;
   const [fromA, fromB] = [a.from ?? '', b.from ?? ''];
@@ -109,7 +109,7 @@ function newestFirst(a: Turn, b: Turn): number {
   return Number(b.version) - Number(a.version);
 }
 
-function rollback(turns: Turn[], current: string[], stage: Stage, since: string | null) {
+function rollback(turns: StagePeriod[], current: string[], stage: Stage, since: string | null) {
   const earlier = turns.filter((turn) => turn.until !== null && !current.includes(turn.version));
   const target = earlier.find((turn) => turn.in_registry);
   if (target) {
@@ -127,7 +127,11 @@ function rollback(turns: Turn[], current: string[], stage: Stage, since: string 
 }
 
 /** The exact time between two polls is unknown: such versions are listed separately. */
-function versionsAt(turns: Turn[], text: string, span: { since: string; until: string } | null): ModelHistory['at'] {
+function versionsAt(
+  turns: StagePeriod[],
+  text: string,
+  span: { since: string; until: string } | null,
+): ModelHistory['at'] {
   const time = parseTime('at', text) ?? '';
   if (span === null || time < span.since) return { time, versions: null, uncertain: [] };
   if (time > span.until) {
@@ -147,7 +151,7 @@ function versionsAt(turns: Turn[], text: string, span: { since: string; until: s
   return { time, versions: versionsOf(certain), uncertain: versionsOf(possible) };
 }
 
-const versionsOf = (turns: Turn[]): string[] => [...new Set(turns.map((turn) => turn.version))];
+const versionsOf = (turns: StagePeriod[]): string[] => [...new Set(turns.map((turn) => turn.version))];
 
 const versionOf = (model: RegisteredModel | null, version: string): ModelVersion | undefined =>
   model?.versions.find((item) => item.version === version);

@@ -4,7 +4,7 @@ import type { Transaction } from '#store/store.ts';
 import type { Change, EventType } from './diff.ts';
 /** Converts changes to rows of the journal. */
 
-export type Writing = {
+export type JournalWrite = {
   at: string;
   readAt: string;
   notBefore: string;
@@ -18,7 +18,7 @@ export async function insertEvents(
   transaction: Transaction,
   registry: string,
   changes: Change[],
-  poll: Writing,
+  poll: JournalWrite,
 ): Promise<RegistryEvent[]> {
   const events: RegistryEvent[] = [];
   const yielder = createYielder();
@@ -28,7 +28,7 @@ export async function insertEvents(
       ...change,
       registry,
       changedAt: isoTime(change.changedAt),
-      notBefore: lastThere(change, poll.missed) ?? poll.notBefore,
+      notBefore: lastSeenAt(change, poll.missed) ?? poll.notBefore,
       observedAt: poll.at,
     }));
     const inserted = await transaction
@@ -43,7 +43,7 @@ export async function insertEvents(
 }
 
 /** A deletion is noticed one poll late: the item was last seen two polls ago. */
-function lastThere({ type, name, version }: Change, missed: ReadonlyMap<string, string>): string | undefined {
+function lastSeenAt({ type, name, version }: Change, missed: ReadonlyMap<string, string>): string | undefined {
   if (!type.endsWith('.deleted')) return undefined;
   return (version === null ? undefined : missed.get(`${version}\n${name}`)) ?? missed.get(name);
 }

@@ -1,5 +1,5 @@
 import { createYielder } from '#kernel/yield-event-loop.ts';
-import type { Store, View } from '#store/store.ts';
+import type { Executor, Store } from '#store/store.ts';
 import type { Tables } from '#store/tables.ts';
 import type { ModelState, VersionState } from './diff.ts';
 
@@ -95,7 +95,7 @@ const kept = (item: VersionState): VersionState => ({
 
 /** Writes state rows in batches and yields to the event loop in between. */
 export async function writeState(
-  db: View,
+  db: Executor,
   registry: string,
   put: StateRow[],
   drop: { name: string; version: string }[],

@@ -5,7 +5,7 @@ import type { Store, Transaction } from '#store/store.ts';
 import type { Poll } from '../mirror/mirror.ts';
 import type { RegisteredModel, Snapshot } from '../snapshot/snapshot.ts';
 import { type Change, diffModel, findRenames, type ModelState } from './diff.ts';
-import { insertEvents, type RegistryEvent, type Writing } from './journal-events.ts';
+import { insertEvents, type JournalWrite, type RegistryEvent } from './journal-events.ts';
 import { loadState, rowsAtOnce, type StateRow, stateChanges, writeState } from './journal-state.ts';
 import { modelAfterPoll } from './polled-model.ts';
 export type Journal = {
@@ -55,7 +55,7 @@ type JournalState = {
   /** Models and versions that the last poll missed, with the time they were last seen. */
   missed: Map<string, string>;
   /** The last poll left a decision to a whole poll. */
-  isDoubtful: boolean;
+  needsFullPoll: boolean;
   /** Number of writes, for optimistic concurrency with other instances over the store. */
   revision: number;
 };
@@ -94,7 +94,7 @@ export function createJournal(options: JournalOptions): Journal {
       turn = turn.then(() => record(snapshot, poll));
       return turn;
     },
-    isUncertain: () => known !== null && (known.missed.size > 0 || known.isDoubtful),
+    isUncertain: () => known !== null && (known.missed.size > 0 || known.needsFullPoll),
     lastError: () => lastError,
   };
 }
@@ -110,7 +110,7 @@ async function loadJournalState({ store, registry, source, log }: JournalOptions
     models: new Map(),
     readAt: null,
     missed: new Map<string, string>(),
-    isDoubtful: false,
+    needsFullPoll: false,
     revision: 0,
   };
   if (!row) return nothingYet;
@@ -145,7 +145,7 @@ async function recordAfterOtherInstance(
   const all = poll.names ?? new Set([...snapshot.models.keys(), ...known.models.keys()]);
   const names = new Set([...all].filter((name) => !changed.has(name)));
   const after = names.size > 0 ? await recordSnapshot(options, known, snapshot, { ...poll, names }) : known;
-  return { ...after, isDoubtful: true };
+  return { ...after, needsFullPoll: true };
 }
 
 async function recordSnapshot(
@@ -165,7 +165,7 @@ async function recordSnapshot(
     const changes = diffModel(before, after);
     if (changes.length > 0) steps.push({ name: (after ?? before)?.name ?? '', before, after, changes });
   };
-  const { seen, renames, isDoubtful, vanished } = compareNames(known, snapshot, poll.names);
+  const { seen, renames, needsFullPoll, vanished } = compareNames(known, snapshot, poll.names);
   await forEachYielding(seen, (model) => {
     take(known.models.get(renames.get(model.name) ?? model.name) ?? null, model);
   });
@@ -176,7 +176,7 @@ async function recordSnapshot(
   const { revision } = known;
   const events = await write(options, steps, { at, readAt, notBefore, revision, missed: known.missed });
   if (events.length > 0) options.onEvents(events);
-  return { models, readAt, missed, isDoubtful, revision: revision + 1 };
+  return { models, readAt, missed, needsFullPoll, revision: revision + 1 };
 }
 
 /**
@@ -209,7 +209,7 @@ async function recordFirstSnapshot(
     .values({ registry, ...head })
     .onConflict((on) => on.column('registry').doUpdateSet(head))
     .execute();
-  return { models, readAt: from, missed: new Map(), isDoubtful: false, revision: 1 };
+  return { models, readAt: from, missed: new Map(), needsFullPoll: false, revision: 1 };
 }
 
 /** The state of all models outside this poll. */
@@ -236,7 +236,7 @@ function compareNames(known: JournalState, snapshot: Snapshot, names: ReadonlySe
   return {
     seen,
     renames,
-    isDoubtful: seen.length < selected.length,
+    needsFullPoll: seen.length < selected.length,
     vanished: removed.filter((model) => !renamed.has(model.name)),
   };
 }
@@ -245,7 +245,7 @@ const createdAt = (known: JournalState): Set<number | null> =>
   new Set([...known.models.values()].map((model) => model.createdAt).filter((time) => time !== null));
 
 /** One transaction: events, their outbox messages, the new state. */
-async function write(options: JournalOptions, steps: Step[], poll: Writing): Promise<RegistryEvent[]> {
+async function write(options: JournalOptions, steps: Step[], poll: JournalWrite): Promise<RegistryEvent[]> {
   const { store, registry } = options;
   const db = await store.db();
   return db.transaction().execute(async (transaction) => {

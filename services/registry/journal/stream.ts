@@ -1,6 +1,6 @@
 import type { Clock } from '#kernel/clock.ts';
 import { unavailable } from '#kernel/errors.ts';
-import { bad } from '#kernel/query.ts';
+import { invalidParameter } from '#kernel/query.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
 import { eventInfo, type StreamQuery } from './event-schemas.ts';
 import { type EventFilter, type Events, parseFilter, passes } from './events.ts';
@@ -37,7 +37,7 @@ type Framed = { event: RegistryEvent; text: string };
 export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_000 }: Options): EventStream {
   const stopping = new AbortController();
   const newest = createRecent(events);
-  const seats = createSeats(maxClients);
+  const seats = createClientLimit(maxClients);
   let published = 0;
   const waiting = new Set<() => void>();
   const wakeAll = () => {
@@ -96,7 +96,7 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
 }
 
 /** Limits the number of clients. */
-function createSeats(most: number) {
+function createClientLimit(most: number) {
   let taken = 0;
   return {
     taken: () => taken,
@@ -106,18 +106,18 @@ function createSeats(most: number) {
     take: (signal: AbortSignal): (() => void) => {
       if (taken >= most) throw unavailable(`the maximum of ${most} stream clients is reached (STREAM_MAX_CLIENTS)`);
       taken += 1;
-      let isTaken = true;
-      const free = () => {
-        if (isTaken) taken -= 1;
-        isTaken = false;
+      let isAcquired = true;
+      const release = () => {
+        if (isAcquired) taken -= 1;
+        isAcquired = false;
       };
-      signal.addEventListener('abort', free, { once: true });
-      return free;
+      signal.addEventListener('abort', release, { once: true });
+      return release;
     },
   };
 }
 
-/** The first frame: tells a returning client what it missed for good, and where to continue. */
+/** The first frame: reports expired events and the resume id to a reconnecting client. */
 async function beginning(events: Events, resumeAt: number | null): Promise<{ text: string; cursor: number }> {
   const { first, last } = await events.bounds();
   const hello = 'retry: 3000\n\n';
@@ -194,5 +194,5 @@ const gap = (after: number, before: number): string =>
 function parseEventId(text: string | undefined): number | null {
   if (text === undefined || text === '') return null;
   if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw bad('Last-Event-ID', 'must be an event id, an integer', text);
+  throw invalidParameter('Last-Event-ID', 'must be an event id, an integer', text);
 }

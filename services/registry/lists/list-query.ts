@@ -1,4 +1,4 @@
-import { bad, countOr } from '#kernel/query.ts';
+import { countOr, invalidParameter } from '#kernel/query.ts';
 import type { ModelListQuery } from '../schemas.ts';
 
 /**
@@ -29,7 +29,7 @@ type SortKey = [value: SortValue, text: string, number: number];
 
 export type ListQuery<Item> = {
   limit: number;
-  keep: (item: Item) => boolean;
+  matches: (item: Item) => boolean;
   compare: (a: Item, b: Item) => number;
   /** Whether an item comes after the page token; null without a token. */
   isAfter: ((item: Item) => boolean) | null;
@@ -44,7 +44,7 @@ export function parseListQuery<Item>(query: ModelListQuery, kind: ListKind<Item>
   const after = query.page_token === undefined ? null : parseToken(query.page_token, order.text);
   return {
     limit: parseLimit(query.limit, maxLimit),
-    keep: parseFilters(query, kind),
+    matches: parseFilters(query, kind),
     compare,
     isAfter: after && ((item) => compareKeys(order.key(item), after, order.descending) > 0),
     tokenAfter: (item) => Buffer.from(JSON.stringify([order.text, ...order.key(item)])).toString('base64url'),
@@ -55,7 +55,7 @@ export function parseListQuery<Item>(query: ModelListQuery, kind: ListKind<Item>
 /** A whole number from 1; clamped to `max`, as documented for MAX_MODELS_RETURNED. */
 function parseLimit(text: string | undefined, max: number): number {
   if (text === undefined) return max;
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw bad('limit', 'must be an integer of at least 1', text);
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw invalidParameter('limit', 'must be an integer of at least 1', text);
   return Math.min(Number(text), max);
 }
 
@@ -66,7 +66,8 @@ function parseFilters<Item>(query: ModelListQuery, kind: ListKind<Item>): (item:
   const tests: ((item: Item) => boolean)[] = [];
   const { name, search, alias, stage } = query;
   const by = query.by ?? 'effective';
-  if (!['effective', 'stage', 'alias'].includes(by)) throw bad('by', 'must be effective, stage or alias', by);
+  if (!['effective', 'stage', 'alias'].includes(by))
+    throw invalidParameter('by', 'must be effective, stage or alias', by);
   if (name !== undefined) tests.push((item) => kind.name(item) === name);
   if (search !== undefined) tests.push((item) => kind.name(item).toLowerCase().includes(search.toLowerCase()));
   if (alias !== undefined) tests.push((item) => kind.aliases(item).includes(alias));
@@ -74,7 +75,7 @@ function parseFilters<Item>(query: ModelListQuery, kind: ListKind<Item>): (item:
     const wanted = ['None', 'Staging', 'Production', 'Archived'].find(
       (known) => known.toLowerCase() === stage.toLowerCase(),
     );
-    if (!wanted) throw bad('stage', 'must be None, Staging, Production or Archived', stage);
+    if (!wanted) throw invalidParameter('stage', 'must be None, Staging, Production or Archived', stage);
     tests.push((item) => kind.stage(item, by) === wanted);
   }
   for (const tag of listOf(query.tag)) tests.push(tagTest(tag, kind));
@@ -83,7 +84,7 @@ function parseFilters<Item>(query: ModelListQuery, kind: ListKind<Item>): (item:
 }
 
 function tagTest<Item>(text: string, kind: ListKind<Item>): (item: Item) => boolean {
-  if (text === '' || text.startsWith('=')) throw bad('tag', 'must be key or key=value', text);
+  if (text === '' || text.startsWith('=')) throw invalidParameter('tag', 'must be key or key=value', text);
   const at = text.indexOf('=');
   if (at < 0) return (item) => Object.hasOwn(kind.tags(item), text);
   const [key, value] = [text.slice(0, at), text.slice(at + 1)];
@@ -105,13 +106,13 @@ function metricTest<Item>(text: string, kind: ListKind<Item>): (item: Item) => b
   const rule = 'must be a metric name, or a name, one of >= <= > < = and a number';
   const at = text.search(/[<>=]/);
   const name = (at < 0 ? text : text.slice(0, at)).trim();
-  if (!isMetricName(name)) throw bad('metric', rule, text);
+  if (!isMetricName(name)) throw invalidParameter('metric', rule, text);
   const valueOf = (item: Item) => (Object.hasOwn(kind.metrics(item), name) ? kind.metrics(item)[name] : undefined);
   if (at < 0) return (item) => valueOf(item) !== undefined;
   const operator = /^[<>]?=|^[<>]/.exec(text.slice(at))?.[0] ?? '';
   const bound = text.slice(at + operator.length).trim();
   const compare = comparisons[operator];
-  if (!compare || bound === '' || !Number.isFinite(Number(bound))) throw bad('metric', rule, text);
+  if (!compare || bound === '' || !Number.isFinite(Number(bound))) throw invalidParameter('metric', rule, text);
   return (item) => {
     const value = valueOf(item);
     return typeof value === 'number' && compare(value, Number(bound));
@@ -128,7 +129,7 @@ function parseOrder<Item>(text: string | undefined, kind: ListKind<Item>) {
   const value = metric !== null && isMetricName(metric) ? ofMetric(metric) : plain;
   if (!value || rest.length > 0) {
     const names = [...Object.keys(kind.sortKeys), ...(kind.hasMetrics ? ['metrics.<name>'] : [])];
-    throw bad('order_by', `must be one of ${names.join(', ')}, then asc or desc`, text ?? '');
+    throw invalidParameter('order_by', `must be one of ${names.join(', ')}, then asc or desc`, text ?? '');
   }
   return {
     text: `${field} ${descending ? 'desc' : 'asc'}`,
@@ -152,10 +153,10 @@ function parseToken(token: string, order: string): SortKey {
     parts = null;
   }
   if (!isToken(parts)) {
-    throw bad('page_token', 'must be a token from a Link header', token);
+    throw invalidParameter('page_token', 'must be a token from a Link header', token);
   }
   if (parts[0] !== order)
-    throw bad('page_token', `belongs to a list ordered by ${parts[0]}; keep order_by while paging`, token);
+    throw invalidParameter('page_token', `belongs to a list ordered by ${parts[0]}; keep order_by while paging`, token);
   return [parts[1], parts[2], parts[3]];
 }
 
@@ -173,7 +174,7 @@ function parseFields<Item>(text: string | undefined, kind: ListKind<Item>): (ite
     const dot = /^(metrics|tags)\.(.+)$/.exec(field);
     const [top, key] = dot ? [dot[1] ?? '', dot[2] ?? null] : [field, null];
     if (!kind.fields.includes(top))
-      throw bad(
+      throw invalidParameter(
         'fields',
         `must contain only ${[...kind.fields, ...(kind.hasMetrics ? ['metrics.<name>'] : []), 'tags.<key>'].join(', ')}`,
         field,

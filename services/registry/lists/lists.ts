@@ -10,20 +10,20 @@ const cachedBytesLimit = 128 * 1024 * 1024;
 const cachedAnswersLimit = 64;
 const itemsPerChunk = 250;
 
-type Kept = { answer: Promise<ListAnswer>; bytes: number };
+type CacheEntry = { answer: Promise<ListAnswer>; bytes: number };
 
 /** Answers list queries over immutable arrays; answers are cached as long as their array lives. */
 export function createLists(maxLimit: number, aliasTable: AliasTable) {
   const versionKind = versionsAs(aliasTable);
-  const keptOf = new WeakMap<object, Map<string, Kept>>();
+  const keptOf = new WeakMap<object, Map<string, CacheEntry>>();
 
   const answer = <Item>(items: readonly Item[], query: ModelListQuery, kind: ListKind<Item>): Promise<ListAnswer> => {
-    const kept = keptOf.get(items) ?? new Map<string, Kept>();
+    const kept = keptOf.get(items) ?? new Map<string, CacheEntry>();
     keptOf.set(items, kept);
     const key = JSON.stringify(query);
     const same = kept.get(key);
     if (same) return same.answer;
-    const fresh: Kept = { answer: makeAnswer(items, query, kind, maxLimit), bytes: 0 };
+    const fresh: CacheEntry = { answer: makeAnswer(items, query, kind, maxLimit), bytes: 0 };
     kept.set(key, fresh);
     fresh.answer.then(
       ({ json }) => {
@@ -42,7 +42,7 @@ export function createLists(maxLimit: number, aliasTable: AliasTable) {
 }
 
 /** Bounds the cache of answers; always keeps the newest. */
-function forgetOldest(kept: Map<string, Kept>): void {
+function forgetOldest(kept: Map<string, CacheEntry>): void {
   let bytes = [...kept.values()].reduce((sum, item) => sum + item.bytes, 0);
   for (const [key, item] of kept) {
     if ((bytes <= cachedBytesLimit && kept.size <= cachedAnswersLimit) || kept.size === 1) return;
@@ -57,10 +57,10 @@ async function makeAnswer<Item>(
   kind: ListKind<Item>,
   maxLimit: number,
 ): Promise<ListAnswer> {
-  const { limit, keep, compare, isAfter, tokenAfter, toJson } = parseListQuery(query, kind, maxLimit);
+  const { limit, matches, compare, isAfter, tokenAfter, toJson } = parseListQuery(query, kind, maxLimit);
   const matching: Item[] = [];
   await forEachYielding(items, (item) => {
-    if (keep(item)) matching.push(item);
+    if (matches(item)) matching.push(item);
   });
   // Arrays of a snapshot are already in the default order.
   if (query.order_by !== undefined) matching.sort(compare);

@@ -10,7 +10,7 @@ import type { RegistrySource } from '../sources/source.ts';
 
 export type Content = {
   snapshot: Snapshot | null;
-  /** What `snapshot` was read from. */
+  /** Source of `snapshot`. */
   source: RegistrySource;
   origin: 'mlflow' | 'sample';
   /** Shared revision that `snapshot` derives from; null: none. */
@@ -19,18 +19,18 @@ export type Content = {
 
 export type Swap = Content & { snapshot: Snapshot } & (
     | {
-        /** A whole read of this instance, which began at `from` (milliseconds since 1970). */
+        /** A full read by this instance, started at `from` (milliseconds since 1970). */
         cause: 'read';
         from: number;
       }
     | {
-        /** A read of this instance of some models by name. */
+        /** Some models, read by name by this instance. */
         cause: 'models';
         from: number;
         names: ReadonlySet<string>;
       }
     /**
-     * shared: what another instance read. reread: models that were read again to merge both. cache: the file at the start.
+     * shared: read by another instance. reread: models read again to merge both. cache: the cache file, at the start.
      * sample: sample data in place of the registry.
      */
     | { cause: 'shared' | 'reread' | 'cache' | 'sample' }
@@ -40,7 +40,7 @@ type Subscriber = (swap: Swap) => Promise<void> | void;
 
 export type MirrorState = ReturnType<typeof createMirrorState>;
 
-/** @param source - what is mirrored first: the configured registry, or the sample where none is configured */
+/** @param source - the configured registry, or the sample if none is configured */
 export function createMirrorState(source: RegistrySource, origin: Content['origin'], clock: Pick<Clock, 'now'>) {
   let content: Content = { snapshot: null, source, origin, revision: null };
   const connection = createConnection();
@@ -49,15 +49,15 @@ export function createMirrorState(source: RegistrySource, origin: Content['origi
   return {
     content: (): Readonly<Content> => content,
     ...connection,
-    /** Whole reads so far, those before a restart included. */
+    /** Full reads so far, including those before a restart. */
     rounds: () => rounds,
     ageMs: () => (content.snapshot ? Math.max(0, clock.now() - content.snapshot.readAt) : null),
     /** Subscribers are called in the order of their subscription; each is awaited. */
     subscribe: (subscriber: Subscriber): void => void subscribers.push(subscriber),
     /**
-     * Replaces the content and tells the subscribers.
+     * Replaces the content and notifies the subscribers.
      * @param expected - the snapshot that the new one was made from
-     * @returns false, with nothing changed, where another snapshot took its place meanwhile
+     * @returns false, without a change, if another snapshot has replaced `expected`
      */
     swap: async (swap: Swap, expected?: Snapshot | null): Promise<boolean> => {
       if (expected !== undefined && content.snapshot !== expected) return false;
@@ -68,7 +68,7 @@ export function createMirrorState(source: RegistrySource, origin: Content['origi
         connection.answered();
         rounds += 1;
       }
-      // What another instance read says that the source answers, as long as this one has not tried.
+      // A shared snapshot implies that the source is reachable, until this instance has tried.
       if (swap.cause === 'shared' && connection.connected() === null) connection.answered();
       const notified = notifyAll(subscribers, swap);
       // The configured source stays open while sample data is shown in its place.

@@ -45,7 +45,7 @@ export type MirrorOptions = Omit<ReaderOptions, 'clock'> & {
   log: Log;
   onRefresh?: (outcome: { ok: boolean; seconds: number }) => void;
   /** The source became reachable or unreachable: the leader should refresh soon. */
-  onNews?: () => void;
+  onReachabilityChange?: () => void;
   /** Receives every snapshot that this instance read from the configured source. */
   onSwap?: (snapshot: Snapshot, poll: Poll) => Promise<void>;
 };
@@ -79,7 +79,7 @@ export type Mirror = {
 const maxFollowWaitMs = 15_000;
 
 export async function createMirror(options: MirrorOptions): Promise<Mirror> {
-  const { source, clock, log, onNews } = options;
+  const { source, clock, log, onReachabilityChange } = options;
   const stopping = new AbortController();
   const sample = source ? null : await openSampleOf(options);
   const state = createMirrorState(source ?? sample!, source ? 'mlflow' : 'sample', clock);
@@ -94,7 +94,7 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
     if (stopping.signal.aborted || !source || state.content().source !== source) return;
     if (!state.failed(error)) return;
     log.warn({ reason: state.lastError() }, 'MLflow is unreachable; serving from memory');
-    onNews?.();
+    onReachabilityChange?.();
   };
   return {
     start: () =>
@@ -123,7 +123,7 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
       if (state.connected() !== false) return;
       // A follower does not read the source, so it learns the source's state here.
       if (sharing && state.content().snapshot) state.answered();
-      onNews?.();
+      onReachabilityChange?.();
     },
     abort: () => stopping.abort(new Error('stopping')),
     stop: async () => {
@@ -140,11 +140,11 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
  * instances.
  */
 function assemble(options: MirrorOptions, state: MirrorState, stopping: AbortSignal) {
-  const { source, shared, clock, log, onSwap, onNews } = options;
+  const { source, shared, clock, log, onSwap, onReachabilityChange } = options;
   const reader = createReader(options);
   const sharing = shared && source ? createSharing({ shared, source, state, reader, stopping, log }) : null;
   if (sharing) state.subscribe(sharing.mark);
-  const refresher = createRefresher({ ...options, state, reader, stopping, onFailure: () => onNews?.() });
+  const refresher = createRefresher({ ...options, state, reader, stopping, onFailure: () => onReachabilityChange?.() });
   state.subscribe((swap) => {
     if (swap.origin === 'sample' || (swap.cause !== 'read' && swap.cause !== 'models')) return undefined;
     const names = swap.cause === 'models' ? swap.names : null;
@@ -161,7 +161,7 @@ async function openSampleOf({ openSample }: MirrorOptions): Promise<RegistrySour
   return openSample();
 }
 
-/** Whole reads, one at a time. */
+/** Serializes full reads. */
 function createReads(read: () => Promise<Snapshot>) {
   let current: Promise<Snapshot> | null = null;
   let next: Promise<Snapshot> | null = null;

@@ -1,12 +1,12 @@
 import { unlink } from 'node:fs/promises';
 import { unavailable } from '#kernel/errors.ts';
-import { fileFacts, removeLeftovers, setAside } from '#kernel/files.ts';
+import { fileFacts, quarantine, removeLeftovers } from '#kernel/files.ts';
 import type { Log } from '#kernel/log.ts';
 import type { RegistryRows } from '../snapshot/snapshot.ts';
 import { loadCache, saveCache } from './cache-file.ts';
 import type { MirrorState } from './mirror-state.ts';
 
-/** The mirror's cache file: loaded at start, saved after each whole read. */
+/** The mirror's cache file: loaded at start, saved after each full read. */
 export type Persistence = ReturnType<typeof createPersistence>;
 
 /**
@@ -34,7 +34,7 @@ export function createPersistence(path: string | null, state: MirrorState, log: 
       const cache = await loadCache(path, fingerprint);
       if (cache.status === 'loaded') return cache;
       if (cache.status === 'unusable') {
-        const aside = await setAside(path, cache.reason);
+        const aside = await quarantine(path, cache.reason);
         log.warn({ file: path, set_aside_as: aside }, `ignoring the cache file: ${cache.why}`);
       }
       return null;

@@ -25,7 +25,7 @@ export type RefreshOptions = {
 /** Refreshes the mirror: the whole registry, or some models. */
 export function createRefresher(options: RefreshOptions) {
   const { state, reader, timeoutMs, stopping, clock } = options;
-  /** Models read by name during a whole read, which may have read them before that. */
+  /** Models read by name during a full read, which may have read them before that. */
   const touched = new Set<string>();
   state.subscribe((swap) => {
     if (swap.cause === 'models') for (const name of swap.names) touched.add(name);
@@ -70,7 +70,7 @@ export function createRefresher(options: RefreshOptions) {
         const signal = AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)]);
         const snapshot = await reader.readModels(source, before, names, signal);
         if (!snapshot) return false;
-        // A whole read swapped in meanwhile may have read these models later than this call did: read again.
+        // A full read swapped in meanwhile may have read these models later than this call did: read again.
         const { revision } = state.content();
         if (await state.swap({ cause: 'models', from, names, snapshot, source, origin, revision }, before)) return true;
       }
@@ -78,7 +78,7 @@ export function createRefresher(options: RefreshOptions) {
   };
 }
 
-/** Applies the timeout to one whole read and reports its outcome. */
+/** Applies the timeout to one full read and reports its outcome. */
 async function timed<T>(options: RefreshOptions, read: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { state, timeoutMs, stopping, onRefresh } = options;
   const started = performance.now();

@@ -6,7 +6,7 @@ import type { Store } from '#store/store.ts';
 import type { RegistryRows } from '../snapshot/snapshot.ts';
 import { decodeCache, encodeCache } from './cache-file.ts';
 
-/** Metadata of the shared snapshot. `named`: models reread by name since the whole read, with the time. */
+/** Metadata of the shared snapshot. `named`: models reread by name since the full read, with the time. */
 export type Head = { revision: number; readAt: number; named: ReadonlyMap<string, number> };
 
 /**
@@ -16,8 +16,8 @@ export type Head = { revision: number; readAt: number; named: ReadonlyMap<string
 export type SharedSnapshots = {
   /** The current metadata for this source; null if there is none. */
   head(fingerprint: string): Promise<Head | null>;
-  /** The current rows and their revision. `mine`: this instance's rows, returned if they are identical. */
-  take(fingerprint: string, ownRows: RegistryRows | null): Promise<{ rows: RegistryRows; head: Head } | null>;
+  /** The current rows and their revision. `ownRows`: this instance's rows, returned if they are identical. */
+  read(fingerprint: string, ownRows: RegistryRows | null): Promise<{ rows: RegistryRows; head: Head } | null>;
   /** Stores rows as the next revision. @returns its number; null if another instance stored one after `after` first */
   put(
     rows: RegistryRows,
@@ -40,7 +40,7 @@ export function createSharedSnapshots(store: Store, registry: string, log: Log):
       const row = await found(fingerprint);
       return row && headOf(row);
     },
-    take: async (fingerprint, ownRows) => {
+    read: async (fingerprint, ownRows) => {
       const row = await found(fingerprint);
       if (!row) return null;
       if (ownRows && known?.rows === ownRows && known.content === row.content)

@@ -34,8 +34,8 @@ const maxPuts = 10;
 
 export function createSharing(options: Options) {
   const { shared, source, state, log } = options;
-  /** What this instance has read and not published yet: models by name with the time, and whether there is a whole read. */
-  const unshared: Unshared = { models: new Map(), isWhole: false };
+  /** Unpublished reads of this instance: models by name with the time, and whether there was a full read. */
+  const unpublished: Unpublished = { models: new Map(), hasFullRead: false };
   let last: Promise<unknown> = Promise.resolve();
   /** Serialized: publishing and following must not interleave. */
   const serialised = <T>(work: () => Promise<T>): Promise<T> => {
@@ -46,9 +46,9 @@ export function createSharing(options: Options) {
   return {
     /** Subscriber, before all others: notes what is to be published, at the moment of the swap. */
     mark: (swap: Parameters<Parameters<MirrorState['subscribe']>[0]>[0]): void => {
-      if (swap.cause === 'read') unshared.isWhole = swap.origin === 'mlflow';
-      if (swap.cause === 'models') for (const name of swap.names) unshared.models.set(name, swap.from);
-      if (swap.cause === 'shared') unshared.isWhole = false;
+      if (swap.cause === 'read') unpublished.hasFullRead = swap.origin === 'mlflow';
+      if (swap.cause === 'models') for (const name of swap.names) unpublished.models.set(name, swap.from);
+      if (swap.cause === 'shared') unpublished.hasFullRead = false;
     },
     /**
      * Subscriber, after all others: publishes what this instance has read. A failure is logged and does not fail the
@@ -56,7 +56,7 @@ export function createSharing(options: Options) {
      */
     publish: async ({ cause, origin }: { cause: string; origin: string }): Promise<void> => {
       if (origin === 'sample' || (cause !== 'read' && cause !== 'models')) return;
-      await serialised(() => publish(options, unshared)).catch((error: unknown) =>
+      await serialised(() => publish(options, unpublished)).catch((error: unknown) =>
         log.warn({ err: error }, 'failed to publish the snapshot'),
       );
     },
@@ -66,25 +66,25 @@ export function createSharing(options: Options) {
         const head = await shared.head(source.fingerprint);
         const { snapshot, revision } = state.content();
         if (!head || head.revision === revision) return snapshot !== null;
-        // This instance has a later whole read, which it is about to publish.
-        if (unshared.isWhole && snapshot && snapshot.readAt >= head.readAt) return true;
-        await take(options, unshared);
+        // This instance has a later full read, which it is about to publish.
+        if (unpublished.hasFullRead && snapshot && snapshot.readAt >= head.readAt) return true;
+        await take(options, unpublished);
         return state.content().snapshot !== null;
       }),
   };
 }
 
-type Unshared = { models: Map<string, number>; isWhole: boolean };
+type Unpublished = { models: Map<string, number>; hasFullRead: boolean };
 
-async function publish(options: Options, unshared: Unshared): Promise<void> {
+async function publish(options: Options, unpublished: Unpublished): Promise<void> {
   const { shared, state, source } = options;
   for (let puts = 0; puts < maxPuts; puts += 1) {
     const head = await shared.head(source.fingerprint);
-    if (head && head.revision !== state.content().revision && !(await merge(options, unshared, head))) continue;
+    if (head && head.revision !== state.content().revision && !(await merge(options, unpublished, head))) continue;
     const { snapshot } = state.content();
-    if (!snapshot || (unshared.models.size === 0 && !unshared.isWhole)) return;
-    const ownSnapshot = new Map(unshared.models);
-    const isWhole = unshared.isWhole;
+    if (!snapshot || (unpublished.models.size === 0 && !unpublished.hasFullRead)) return;
+    const ownSnapshot = new Map(unpublished.models);
+    const hasFullRead = unpublished.hasFullRead;
     // Models that others read by name, unless the whole is newer.
     const named = [...(head?.named ?? [])].filter(([, at]) => at >= snapshot.readAt);
     const about = {
@@ -101,20 +101,20 @@ async function publish(options: Options, unshared: Unshared): Promise<void> {
     );
     if (revision === null) continue;
     state.published(revision);
-    for (const [name, at] of ownSnapshot) if (unshared.models.get(name) === at) unshared.models.delete(name);
-    // A whole read that arrived meanwhile is published by its own call.
-    if (isWhole && state.content().snapshot === snapshot) unshared.isWhole = false;
+    for (const [name, at] of ownSnapshot) if (unpublished.models.get(name) === at) unpublished.models.delete(name);
+    // A full read that arrived meanwhile is published by its own call.
+    if (hasFullRead && state.content().snapshot === snapshot) unpublished.hasFullRead = false;
     return;
   }
 }
 
 /** Merges what another instance published since. @returns false if this instance swapped in between */
-async function merge(options: Options, unshared: Unshared, head: Head): Promise<boolean> {
+async function merge(options: Options, unpublished: Unpublished, head: Head): Promise<boolean> {
   const { state } = options;
   const { snapshot, origin } = state.content();
   const ownSnapshot = origin === 'mlflow' ? snapshot : null;
-  if (!ownSnapshot || head.readAt > ownSnapshot.readAt || !unshared.isWhole) return take(options, unshared);
-  // This instance's whole read is later: only models that others read by name since it began are newer.
+  if (!ownSnapshot || head.readAt > ownSnapshot.readAt || !unpublished.hasFullRead) return take(options, unpublished);
+  // This instance's full read is later: only models that others read by name since it began are newer.
   const names = new Set([...head.named].filter(([, at]) => at >= ownSnapshot.readAt).map(([name]) => name));
   const merged = await reread(options, ownSnapshot, names);
   if (state.content().snapshot !== ownSnapshot) return false;
@@ -125,24 +125,24 @@ async function merge(options: Options, unshared: Unshared, head: Head): Promise<
 }
 
 /** Takes over the shared snapshot, with the models that this instance has read by name since and not published yet. */
-async function take(options: Options, unshared: Unshared): Promise<boolean> {
+async function take(options: Options, unpublished: Unpublished): Promise<boolean> {
   const { shared, source, state, reader } = options;
   const { snapshot: before, origin } = state.content();
   const ownSnapshot = origin === 'mlflow' ? before : null;
-  const taken = await shared.take(source.fingerprint, ownSnapshot?.rows ?? null);
+  const taken = await shared.read(source.fingerprint, ownSnapshot?.rows ?? null);
   if (!taken) return true;
   const { rows, head } = taken;
   const sharedSnapshot =
     ownSnapshot && rows === ownSnapshot.rows
       ? { ...ownSnapshot, readAt: head.readAt }
       : await reader.build(rows, head.readAt);
-  const names = new Set(unshared.models.keys());
+  const names = new Set(unpublished.models.keys());
   const snapshot = await reread(options, sharedSnapshot, names).catch((error: unknown) => {
     // An instance whose MLflow is down still follows the others.
     options.log.warn({ err: error, models: [...names] }, 'failed to reread models; merging by time of read');
-    for (const [name, at] of unshared.models) if (at < head.readAt) unshared.models.delete(name);
+    for (const [name, at] of unpublished.models) if (at < head.readAt) unpublished.models.delete(name);
     return ownSnapshot
-      ? reader.copyModels(sharedSnapshot, new Set(unshared.models.keys()), ownSnapshot)
+      ? reader.copyModels(sharedSnapshot, new Set(unpublished.models.keys()), ownSnapshot)
       : sharedSnapshot;
   });
   const { revision } = head;

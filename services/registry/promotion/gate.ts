@@ -36,7 +36,8 @@ export async function evaluateGate(
     const constraint = 'must differ from the evaluated version';
     throw invalid(`baseline ${constraint}`, { parameter: 'baseline', constraint, value: version });
   }
-  if (rules.length === 0) throw conflict('No rules: set GATE_RULES_FILE, or send rules', { parameter: 'rules' });
+  if (rules.length === 0)
+    throw conflict('no rules: set GATE_RULES_FILE, or send rules (tower models gate --rules)', { parameter: 'rules' });
   const failure = await deps.refreshModel(name).then(
     () => null,
     (error: unknown) => publicText(error),

@@ -1,5 +1,5 @@
 import { notFound } from '#kernel/errors.ts';
-import { bad, countOr } from '#kernel/query.ts';
+import { countOr, invalidParameter } from '#kernel/query.ts';
 import { forEachYielding } from '#kernel/yield-event-loop.ts';
 import type { ModelVersion, RegisteredModel, Snapshot } from '../snapshot/snapshot.ts';
 import { type AliasTable, effectiveStage } from '../snapshot/stages.ts';
@@ -32,10 +32,10 @@ export async function hygieneOf(
   const limit = countOr('limit', query.limit, 1000, 10_000);
   const from = query.page_token === undefined ? 0 : countOr('page_token', query.page_token, 0, 1e8);
   const scope = query.scope ?? 'deployed';
-  if (scope !== 'deployed' && scope !== 'all') throw bad('scope', 'must be deployed or all', scope);
+  if (scope !== 'deployed' && scope !== 'all') throw invalidParameter('scope', 'must be deployed or all', scope);
   const kind = findingKinds.find((known) => known === query.kind);
   if (query.kind !== undefined && kind === undefined)
-    throw bad('kind', `must be one of ${findingKinds.join(', ')}`, query.kind);
+    throw invalidParameter('kind', `must be one of ${findingKinds.join(', ')}`, query.kind);
 
   const [snapshot, monitored] = await Promise.all([deps.current(), deps.monitored()]);
   if (query.name !== undefined && !snapshot.models.has(query.name))

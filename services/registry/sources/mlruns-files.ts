@@ -14,7 +14,11 @@ export type MetricLine = { at: number; value: number | null; step: number; rest:
  * YAML: if the `key` field is missing, it is read again up to twice.
  * @returns the fields, or null if the file is missing or stays unreadable
  */
-export async function readCard(directory: string, clock: Clock, key: string): Promise<Record<string, unknown> | null> {
+export async function readMetaYaml(
+  directory: string,
+  clock: Clock,
+  key: string,
+): Promise<Record<string, unknown> | null> {
   const { parse } = await import('yaml');
   for (let attempt = 0; attempt < 3; attempt += 1) {
     if (attempt > 0) await clock.sleep(50);

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import type { Clock } from '#kernel/clock.ts';
 import { notFound } from '#kernel/errors.ts';
 import type { RunRow, VersionRow } from '../snapshot/snapshot.ts';
-import { directorysIn, lastLine, metricLines, readCard, readValues, text, time } from './mlruns-files.ts';
-import { isFinished, type Known, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
+import { directorysIn, lastLine, metricLines, readMetaYaml, readValues, text, time } from './mlruns-files.ts';
+import { type CachedState, isFinished, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
 
 /** Runs, metrics and late metric values from an `mlruns` directory. */
 
@@ -22,7 +22,7 @@ export async function readRunsOfVersions(
   root: string,
   clock: Clock,
   versions: VersionRow[],
-  known: Known | null,
+  known: CachedState | null,
   signal: AbortSignal,
 ): Promise<RunRow[]> {
   const wanted = new Set(versions.flatMap((version) => version.runId ?? []));
@@ -49,7 +49,7 @@ async function runDirectories(root: string, wanted: Set<string>): Promise<Map<st
 }
 
 async function readRun(directory: string, clock: Clock): Promise<RunRow | null> {
-  const card = await readCard(directory, clock, 'status');
+  const card = await readMetaYaml(directory, clock, 'status');
   if (!card) return null;
   const endedAt = time(card['end_time']);
   const last = (await readValues(join(directory, 'metrics'))).map(
@@ -88,7 +88,7 @@ export async function readRuns(
 }
 
 async function wholeRun(directory: string, clock: Clock): Promise<Run | null> {
-  const [card, run] = [await readCard(directory, clock, 'status'), await readRun(directory, clock)];
+  const [card, run] = [await readMetaYaml(directory, clock, 'status'), await readRun(directory, clock)];
   if (!card || !run) return null;
   const { lateMetrics: _, ...row } = run;
   const [params, tags] = await Promise.all([
@@ -111,7 +111,7 @@ async function* runCards(root: string, clock: Clock, experimentId: string, signa
   if (!directory) throw notFound(`Experiment ${experimentId} not found in MLflow`);
   for (const name of await directorysIn(join(root, directory))) {
     signal.throwIfAborted();
-    const card = await readCard(join(root, directory, name), clock, 'artifact_uri');
+    const card = await readMetaYaml(join(root, directory, name), clock, 'artifact_uri');
     // `models`, `datasets`, `traces` and `tags` are siblings of the runs; only a run's metadata has a status.
     if (card && 'status' in card) yield { ...card, directory: join(root, directory, name) };
   }
@@ -173,9 +173,9 @@ export async function readRunsById(
 async function datasetsOf(directory: string, clock: Clock): Promise<RunDetail['datasets']> {
   const found: RunDetail['datasets'] = [];
   for (const name of await directorysIn(join(directory, 'inputs'))) {
-    const input = await readCard(join(directory, 'inputs', name), clock, 'source_id');
+    const input = await readMetaYaml(join(directory, 'inputs', name), clock, 'source_id');
     const card =
-      input && (await readCard(join(directory, '..', 'datasets', text(input['source_id'])), clock, 'digest'));
+      input && (await readMetaYaml(join(directory, '..', 'datasets', text(input['source_id'])), clock, 'digest'));
     if (card) found.push({ name: text(card['name']), digest: text(card['digest']) });
   }
   return found;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '#kernel/clock.ts';
 import { TowerError } from '#kernel/errors.ts';
 import type { ExperimentRow, ModelRow, RegistryRows, VersionRow } from '../snapshot/snapshot.ts';
-import { directorysIn, readCard, readValues, text, time } from './mlruns-files.ts';
+import { directorysIn, readMetaYaml, readValues, text, time } from './mlruns-files.ts';
 import {
   countRuns,
   experimentDirectories,
@@ -13,7 +13,7 @@ import {
   readRunsById,
   readRunsOfVersions,
 } from './mlruns-runs.ts';
-import { type Known, type RegistrySource, sortedRecord } from './source.ts';
+import { type CachedState, type RegistrySource, sortedRecord } from './source.ts';
 
 /** Reads an `mlruns` directory (MLflow's file store) without MLflow. Read-only. */
 export function createMlrunsSource(root: string, label: string, fingerprint: string, clock: Clock): RegistrySource {
@@ -34,7 +34,7 @@ export function createMlrunsSource(root: string, label: string, fingerprint: str
 async function readRegistry(
   root: string,
   clock: Clock,
-  known: Known | null,
+  known: CachedState | null,
   signal: AbortSignal,
 ): Promise<RegistryRows> {
   await checkRoot(root);
@@ -79,7 +79,7 @@ async function checkRoot(root: string): Promise<void> {
 }
 
 async function readExperiment(directory: string, clock: Clock): Promise<ExperimentRow | null> {
-  const card = await readCard(directory, clock, 'experiment_id');
+  const card = await readMetaYaml(directory, clock, 'experiment_id');
   if (!card) return null;
   return {
     experimentId: text(card['experiment_id']),
@@ -93,7 +93,7 @@ async function readExperiment(directory: string, clock: Clock): Promise<Experime
 }
 
 async function readModel(directory: string, clock: Clock): Promise<{ row: ModelRow; versions: VersionRow[] } | null> {
-  const card = await readCard(directory, clock, 'name');
+  const card = await readMetaYaml(directory, clock, 'name');
   if (!card) return null;
   const aliases = await readValues(join(directory, 'aliases'));
   const row = {
@@ -113,7 +113,7 @@ async function readModel(directory: string, clock: Clock): Promise<{ row: ModelR
 }
 
 async function readVersion(directory: string, clock: Clock): Promise<VersionRow | null> {
-  const card = await readCard(directory, clock, 'version');
+  const card = await readMetaYaml(directory, clock, 'version');
   if (!card) return null;
   return {
     name: text(card['name']),

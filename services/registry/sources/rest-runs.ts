@@ -3,7 +3,7 @@ import { forEachYielding } from '#kernel/yield-event-loop.ts';
 import type { ExperimentRow, RunRow, VersionRow } from '../snapshot/snapshot.ts';
 import { experimentRow, metricPoint, record, records, run, runDetail, runRow } from './mlflow-json.ts';
 import { api, expectJson, experimentsPerPage, pages, readAll, unique } from './rest-pages.ts';
-import { isFinished, type Known, type MetricPoint, type Run, type RunDetail } from './source.ts';
+import { type CachedState, isFinished, type MetricPoint, type Run, type RunDetail } from './source.ts';
 
 /** Runs, metrics and late metric values from an MLflow server. */
 
@@ -12,7 +12,7 @@ const batchesAtOnce = 4;
 const runsPerPage = 1000;
 const historyPerPage = 25_000;
 
-/** Searches cover known experiments only: runs of an experiment created after the last whole read are not found. */
+/** Searches cover known experiments only: runs of an experiment created after the last full read are not found. */
 export async function readNewRuns(client: HttpClient, versions: VersionRow[], found: RunRow[], signal: AbortSignal) {
   const foundIds = new Set(found.map((run) => run.runId));
   const missing = [...new Set(versions.flatMap(({ runId }) => (runId && !foundIds.has(runId) ? [runId] : [])))];
@@ -27,7 +27,7 @@ export async function readNewRuns(client: HttpClient, versions: VersionRow[], fo
 export async function readRunsOfVersions(
   client: HttpClient,
   rows: { experiments: ExperimentRow[]; versions: VersionRow[] },
-  known: Known | null,
+  known: CachedState | null,
   signal: AbortSignal,
 ): Promise<RunRow[]> {
   const wanted = new Set<string>();

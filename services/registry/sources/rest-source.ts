@@ -14,7 +14,7 @@ import {
   readRunsOfVersions,
   readTaggedRuns,
 } from './rest-runs.ts';
-import type { Known, ModelRows, RegistrySource } from './source.ts';
+import type { CachedState, ModelRows, RegistrySource } from './source.ts';
 
 const modelsPerPage = 1000;
 // The first read uses large pages, which are close to one consistent state of a live list. Later reads are checked
@@ -42,7 +42,7 @@ export function createRestSource(client: HttpClient, label: string, fingerprint:
   };
 }
 
-async function readRegistry(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<RegistryRows> {
+async function readRegistry(client: HttpClient, known: CachedState | null, signal: AbortSignal): Promise<RegistryRows> {
   const [serverVersion, experiments, models, versions] = await Promise.all([
     readServerVersion(client, signal),
     readAll(
@@ -65,7 +65,7 @@ async function readRegistry(client: HttpClient, known: Known | null, signal: Abo
 }
 
 /** All models; a second sweep if an edit between two pages may have hidden a known one, as for versions. */
-async function readModels(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<ModelRow[]> {
+async function readModels(client: HttpClient, known: CachedState | null, signal: AbortSignal): Promise<ModelRow[]> {
   const found = new Map<string, ModelRow>();
   const sweep = async (): Promise<number> => {
     const query = { max_results: modelsPerPage, order_by: ['name ASC'] };
@@ -90,7 +90,7 @@ async function readModels(client: HttpClient, known: Known | null, signal: Abort
  * All versions. Paging is by offset over a live order, so an edit between two pages can hide a version: if the sweep
  * took more than one page and a known version is missing, a second sweep must confirm.
  */
-async function readVersions(client: HttpClient, known: Known | null, signal: AbortSignal): Promise<VersionRow[]> {
+async function readVersions(client: HttpClient, known: CachedState | null, signal: AbortSignal): Promise<VersionRow[]> {
   const found = new Map<string, VersionRow>();
   const sweep = async (): Promise<number> => {
     const query = {

@@ -23,8 +23,8 @@ export type RunDetail = Run & { datasets: { name: string; digest: string }[] };
 /** Complete rows of a few models: what is missing for a name does not exist. */
 export type ModelRows = Pick<RegistryRows, 'models' | 'versions' | 'runs'>;
 
-/** What the mirror already has, so that a reader need not fetch it again. */
-export type Known = {
+/** Rows of the current snapshot, which a reader need not fetch again. */
+export type CachedState = {
   rows: RegistryRows;
   /** Finished runs to read again: those of monitored versions, and periodically all. */
   reread: (runId: string) => boolean;
@@ -37,8 +37,8 @@ export type RegistrySource = {
   /** Hash of source, user and workspace; a cache file with another one is not used. */
   fingerprint: string;
   /** The whole registry; null if nothing changed since `known` was read from this source. */
-  readRegistry(known: Known | null, signal: AbortSignal): Promise<RegistryRows | null>;
-  /** A few models by name; null if the source cannot answer that. Missing in sources where a whole read is as fast. */
+  readRegistry(known: CachedState | null, signal: AbortSignal): Promise<RegistryRows | null>;
+  /** A few models by name; null if the source cannot answer that. Missing in sources where a full read is as fast. */
   readModels?(names: string[], known: RegistryRows, signal: AbortSignal): Promise<ModelRows | null>;
   /**
    * Newest runs of an experiment, by start time.

@@ -61,7 +61,7 @@ function readTable(file: DatabaseSync, read: TableRead, emit: (table: string, ro
   const values = [...(read.values ?? []), ...(byWorkspace ? [read.workspace as string] : [])];
   let batch: TableRows = [];
   const statement = file.prepare(sql);
-  // Clients log times in nanoseconds too; converted to numbers, they would throw and stop the whole read.
+  // Clients log times in nanoseconds too; converted to numbers, they would throw and stop the full read.
   statement.setReadBigInts(true);
   for (const row of statement.iterate(...values)) {
     batch.push(plainRow(row));

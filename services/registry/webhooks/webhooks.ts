@@ -60,7 +60,7 @@ export function createWebhooks(deps: Deps): Webhooks {
     get: async (id) => infoOf(await rowOf(store, id)),
     remove: async (id) => {
       await rowOf(store, id);
-      await outbox.giveUp(id, 'the webhook was deleted');
+      await outbox.cancelPending(id, 'the webhook was deleted');
       await (await store.db()).deleteFrom('webhooks').where('id', '=', id).execute();
     },
     test: async (id) => {
@@ -87,7 +87,7 @@ export function createWebhooks(deps: Deps): Webhooks {
   };
 }
 
-/** What a webhook gets; `key` makes the message unique. */
+/** Payload of a webhook; `key` is its idempotency key. */
 type Message = { key: string; type: WebhookEventType; name: string; timestamp: string; data: object };
 
 const messageOf = (event: RegistryEvent): Message => ({

@@ -27,7 +27,7 @@ export function movedShares(
   const { name, managedBy } = scaler;
   const refused = (why: string) => conflict(`the autoscaler ${name} scales by ${why}`, { hpa: name });
   const perPod = pods.length > 0 ? pods.map((pod) => [...pod.containers, ...pod.sidecars]) : [containers];
-  const shares = scaler.shares.flatMap(({ isTwice, ...share }): MovedShares['shares'] => {
+  const shares = scaler.shares.flatMap(({ isDuplicate, ...share }): MovedShares['shares'] => {
     const { resource, container, percent } = share;
     // For a pod with pod-level resources, utilisation refers to those.
     if (container === null && pods.some(({ requests }) => requests?.[resource] !== undefined)) return [];
@@ -43,7 +43,7 @@ export function movedShares(
       throw refused(
         `${resource} in per cent of requests, but container ${lacking.name} has no ${resource} request: set one, or remove the target`,
       );
-    if (isTwice) throw refused(`${resource} twice: remove one of the two targets`);
+    if (isDuplicate) throw refused(`${resource} twice: remove one of the two targets`);
     const perOne = (of: (each: (typeof amounts)[number]) => number | null) =>
       amounts.reduce((sum, each) => sum + of(each)!, 0) / perPod.length;
     const [before, after] = [perOne(({ now }) => now), perOne((each) => each.after)];

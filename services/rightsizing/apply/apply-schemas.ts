@@ -1,26 +1,26 @@
 import { z } from 'zod';
-import { among, oneOf, SizeRequest, yes } from '../schemas.ts';
+import { booleanFlag, numberBetween, oneOf, SizeRequest } from '../schemas.ts';
 
 /** HTTP schemas of applying a recommendation. */
 
 export const ApplyRequest = SizeRequest.extend({
-  dry_run: yes.default(true).describe('Report the changes, validated by the API server, without making them'),
+  dry_run: booleanFlag.default(true).describe('Report the changes, validated by the API server, without making them'),
   resources: z
     .array(oneOf(['cpu', 'memory']))
     .min(1, 'must have at least one element')
     .default(['cpu', 'memory']),
-  canary: yes
+  canary: booleanFlag
     .default(true)
     .describe('Resize one pod in place first (Kubernetes 1.33 and later); not with a single replica'),
-  in_place: yes
+  in_place: booleanFlag
     .optional()
     .describe(
       'Resize all pods in place, one after the other, and leave the template unchanged; lasts until pods are replaced. Default: true for horizon 1h',
     ),
-  watch_seconds: among(1, 86_400, true)
+  watch_seconds: numberBetween(1, 86_400, true)
     .default(600)
     .describe('How long pods are watched, after the canary and at the end'),
-  rollout_seconds: among(1, 86_400, true).default(600).describe('Maximum wait for all pods to be ready'),
+  rollout_seconds: numberBetween(1, 86_400, true).default(600).describe('Maximum wait for all pods to be ready'),
 }).meta({ id: 'ApplyRequest', examples: [{ dry_run: false, canary: true, watch_seconds: 600 }] });
 export type ApplyRequest = z.infer<typeof ApplyRequest>;
 

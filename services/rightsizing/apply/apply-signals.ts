@@ -1,5 +1,5 @@
 import type { Clock } from '#kernel/clock.ts';
-import { isPassing } from '#kernel/errors.ts';
+import { isTransient } from '#kernel/errors.ts';
 import type { Cluster, Signals } from '#services/acquisition/kubernetes/cluster.ts';
 import type { ApplyRequest } from './apply-schemas.ts';
 
@@ -18,7 +18,7 @@ type Measuring = {
 const pollMs = 10_000;
 
 /** Throttling of one pod; latency and errors are not known by pod. */
-export const seenIn = (signals: Signals, pod: string | undefined): Signals =>
+export const podSignals = (signals: Signals, pod: string | undefined): Signals =>
   pod === undefined ? signals : { ...signals, throttled: signals.throttledOf[pod] ?? signals.throttled };
 
 /**
@@ -35,16 +35,16 @@ export async function signalsOf(
       return await cluster.signals(target, startMs, endMs, signal);
     } catch (error) {
       signal.throwIfAborted();
-      if (!isPassing(error) || clock.now() - endMs >= request.rollout_seconds * 1000) throw error;
+      if (!isTransient(error) || clock.now() - endMs >= request.rollout_seconds * 1000) throw error;
       say(`health signals unavailable, retrying: ${error.message}`);
       await clock.sleep(pollMs, signal);
     }
   }
 }
 
-export const unmeasured: Signals = { throttled: null, errors: null, latencyMs: null, throttledOf: {} };
+export const noSignals: Signals = { throttled: null, errors: null, latencyMs: null, throttledOf: {} };
 
-export const shown = ({ throttled, errors, latencyMs }: Signals) => ({
+export const signalsToJson = ({ throttled, errors, latencyMs }: Signals) => ({
   cpu_throttle_ratio: throttled,
   error_ratio: errors,
   latency_p95_ms: latencyMs,

@@ -1,12 +1,12 @@
 import type { Clock } from '#kernel/clock.ts';
-import { conflict, isPassing, publicText, TowerError } from '#kernel/errors.ts';
+import { conflict, isTransient, publicText, TowerError } from '#kernel/errors.ts';
 import type { Cluster, PodState, Signals } from '#services/acquisition/kubernetes/cluster.ts';
 import type { Readiness } from '#services/acquisition/kubernetes/pods.ts';
 import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
 import { degradation, failureOf, inPlaceFor, type Prepared, restartsOf } from './apply-changes.ts';
 import { scalingText } from './apply-scaling.ts';
 import type { ApplyRequest } from './apply-schemas.ts';
-import { seenIn, signalsOf } from './apply-signals.ts';
+import { podSignals, signalsOf } from './apply-signals.ts';
 import type { Sized } from './apply-target.ts';
 
 /** Steps that change pods: each returns the failure it found, or null. */
@@ -88,7 +88,7 @@ async function resizeOne(run: Run, name: string): Promise<string | null> {
     // A container may restart in order to be resized.
     if (pod.resizing === null && pod.ready) return null;
     const late = clock.now() >= endMs;
-    if (pod.resizing && (pod.resizing.forGood || late)) return `${name} was not resized: ${pod.resizing.why}`;
+    if (pod.resizing && (pod.resizing.isInfeasible || late)) return `${name} was not resized: ${pod.resizing.why}`;
     if (late) return `${name} is no longer ready`;
     run.say(`${name}: ${pod.resizing?.why ?? 'not ready again yet'}`);
   }
@@ -205,8 +205,8 @@ async function watch(
   try {
     run.after = await signalsOf(run, startedMs);
   } catch (error) {
-    if (!isPassing(error)) throw error;
+    if (!isTransient(error)) throw error;
     return `health signals unavailable: ${error.message}`;
   }
-  return degradation(seenIn(run.before, canary), seenIn(run.after, canary));
+  return degradation(podSignals(run.before, canary), podSignals(run.after, canary));
 }

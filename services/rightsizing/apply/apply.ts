@@ -6,7 +6,7 @@ import type { SizeAnswer } from '../schemas.ts';
 import { changesOf, type Prepared } from './apply-changes.ts';
 import { movedShares, shownScaling } from './apply-scaling.ts';
 import type { ApplyRequest, ApplyResult } from './apply-schemas.ts';
-import { shown, signalsOf, unmeasured } from './apply-signals.ts';
+import { noSignals, signalsOf, signalsToJson } from './apply-signals.ts';
 import { type Actions, runStates } from './apply-states.ts';
 import {
   type ApplyDeps,
@@ -56,7 +56,7 @@ export async function applySizes(
     steps.push({ at: isoTime(clock.now())!, text });
     say(text);
   };
-  const common = { target, request, signal: both, before: unmeasured, after: unmeasured, step, say };
+  const common = { target, request, signal: both, before: noSignals, after: noSignals, step, say };
   const run: Run = { ...deps, ...acquired.prepared, ...common };
   const progress: Progress = { reason: null, interruption: null, isSettled: true };
   const state = await runStates(actionsOf(run, acquired, renewal, progress), (error) => {
@@ -176,8 +176,8 @@ const resultOf = (
   canary,
   changes,
   autoscaler: shownScaling(scaler),
-  before: shown(before),
-  after: shown(after),
+  before: signalsToJson(before),
+  after: signalsToJson(after),
   steps,
 });
 
@@ -264,6 +264,6 @@ export async function rollBackAbandoned(
   const reason = 'the instance died during the change';
   const texts = [`rolled back: ${reason}`, ...(waiting.includes(service) ? [waitingFor('its autoscaler')] : [])];
   const steps = texts.map((text) => ({ at: isoTime(clock.now())!, text }));
-  const [before, after] = [shown(unmeasured), shown(unmeasured)];
+  const [before, after] = [signalsToJson(noSignals), signalsToJson(noSignals)];
   return { status: 'undone', reason, canary: null, changes: [], autoscaler: null, before, after, steps };
 }

@@ -1,13 +1,13 @@
 import { z } from 'zod';
-import { among, oneOf, strategyNames, yes } from '../schemas.ts';
+import { booleanFlag, numberBetween, oneOf, strategyNames } from '../schemas.ts';
 
 /** Schemas of backtests and their strategies. */
 
 const backtestCommon = {
   resource: oneOf(['cpu', 'memory']).default('cpu'),
   horizon: oneOf(['24h', '1h']).default('24h'),
-  warm_up_days: among(0.25, 30).default(7).describe('Warm-up before the first evaluated request'),
-  own_floors: yes
+  warm_up_days: numberBetween(0.25, 30).default(7).describe('Warm-up before the first evaluated request'),
+  own_floors: booleanFlag
     .default(false)
     .describe('Use each strategy’s own minimum; false: the same minimum for all, 10 millicores or 1 MiB'),
   strategies: z
@@ -29,7 +29,7 @@ export const BacktestRequest = z
       .min(2, 'must have at least two elements')
       .max(100_000, 'must have at most 100000 elements')
       .describe('Usage in cores or bytes, equally spaced; null if unknown'),
-    step_seconds: among(1, 3600).default(300),
+    step_seconds: numberBetween(1, 3600).default(300),
     start: z.iso
       .datetime({ offset: true, error: 'must be an ISO 8601 time' })
       .optional()
@@ -45,7 +45,7 @@ export type BacktestRequest = z.infer<typeof BacktestRequest>;
 export const WorkloadBacktestRequest = z
   .strictObject({
     ...backtestCommon,
-    history_days: among(1, 31, true).default(14),
+    history_days: numberBetween(1, 31, true).default(14),
     container: z.string().optional().describe('Default: the container with the highest usage'),
   })
   .meta({ id: 'WorkloadBacktestRequest', examples: [{ resource: 'memory' }] });

@@ -2,7 +2,7 @@ import { createPeakSizer } from '../sizers/peak-sizer.ts';
 import { createSizer, type Sizer } from '../sizers/sizer.ts';
 import { windowOf } from '../sizers/window.ts';
 import { krrSimple, krrSimpleLimit } from '../strategies/krr.ts';
-import { own } from '../strategies/names.ts';
+import { towerStrategy } from '../strategies/names.ts';
 import { autopilot, castAi, crane, kruizeCost, kruizePerformance, peak } from '../strategies/others.ts';
 import type { Strategy } from '../strategies/strategy.ts';
 import { vpa } from '../strategies/vpa.ts';
@@ -25,7 +25,7 @@ export const strategies: Strategy[] = [
 ];
 
 /** Targets. CPU: share of samples above the request; memory: share of horizons with any such sample. */
-export const stated: Record<Resource, number> = { cpu: 0.05, memory: 0.02 };
+export const targetViolation: Record<Resource, number> = { cpu: 0.05, memory: 0.02 };
 /** Cost of a sample above the request, relative to one below; makes the 95th and 99th percentile optimal. */
 export const weights: Record<Resource, number> = { cpu: 20, memory: 100 };
 /** Lower bounds for all strategies: 10 m, 1 MiB. */
@@ -36,7 +36,7 @@ export const sizerFor = (
   stepMs: number,
   horizonMs: number,
   least: number,
-  violation = stated[resource],
+  violation = targetViolation[resource],
 ): Sizer => (resource === 'cpu' ? createSizer : createPeakSizer)({ stepMs, horizonMs, violation, least });
 
 /** Feeds the sizer with whole strides that end with the history. Returns the number of steps consumed. */
@@ -85,20 +85,24 @@ export type BacktestSettings = {
   floors?: boolean;
   least?: number;
 };
-export type Tested = { strategy: string; outcomes: (Outcome | null)[] };
+export type StrategyOutcomes = { strategy: string; outcomes: (Outcome | null)[] };
 
 /** Replays every strategy over every series. Null for series shorter than one window. */
-export function backtest(series: readonly Usage[], settings: BacktestSettings, only?: readonly string[]): Tested[] {
+export function backtest(
+  series: readonly Usage[],
+  settings: BacktestSettings,
+  only?: readonly string[],
+): StrategyOutcomes[] {
   const { resource, horizonMs, warmUpMs = 7 * day, floors = false, least = minRequest[resource] } = settings;
   const walking: ReplaySettings = {
     horizonMs,
     warmUpMs,
     weight: weights[resource],
-    allowed: resource === 'cpu' ? stated.cpu : 0,
+    allowed: resource === 'cpu' ? targetViolation.cpu : 0,
     least,
   };
   const advisers: Record<string, (usage: Usage) => Adviser> = {
-    [own]: ({ stepMs }) => ownAdviser(resource, stepMs, horizonMs, least),
+    [towerStrategy]: ({ stepMs }) => ownAdviser(resource, stepMs, horizonMs, least),
     ...Object.fromEntries(
       strategies.map((strategy) => [strategy.name, () => strategyAdviser(strategy, resource, floors)]),
     ),
@@ -130,7 +134,7 @@ export type Summary = {
 };
 
 /** Null if no series has an outcome. */
-export function summaryOf({ strategy, outcomes }: Tested): Summary | null {
+export function summaryOf({ strategy, outcomes }: StrategyOutcomes): Summary | null {
   const evaluated = outcomes.filter((outcome) => outcome !== null);
   if (evaluated.length === 0) return null;
   const meanOf = (value: (outcome: Outcome) => number) =>

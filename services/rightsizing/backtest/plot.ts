@@ -1,6 +1,6 @@
 import { formatQuantity } from '../quantity.ts';
 import { day, type Resource, type Usage } from '../usage.ts';
-import type { Tested } from './backtest.ts';
+import type { StrategyOutcomes } from './backtest.ts';
 
 /** A backtest as SVG: usage, and the requests of each strategy. */
 
@@ -23,7 +23,7 @@ const colours = [
 
 export function backtestPlot(
   { startMs, stepMs, values }: Usage,
-  tested: readonly Tested[],
+  tested: readonly StrategyOutcomes[],
   resource: Resource,
   title: string,
 ): string {

@@ -1,6 +1,6 @@
 import { invalid } from '#kernel/errors.ts';
 import type { WorkerPool } from '#kernel/worker-pool.ts';
-import { inTime } from '../in-time.ts';
+import { withTimeout } from '../in-time.ts';
 import { day, horizonMsOf, hour, strideOf, type Usage } from '../usage.ts';
 import type { BacktestAnswer, BacktestRequest } from './backtest-schemas.ts';
 
@@ -29,7 +29,9 @@ export async function backtestUsage(
   const settings = { resource, horizonMs, warmUpMs: warm_up_days * day, floors: own_floors };
   const task = { usage, settings, strategies: request.strategies ?? null, title };
   type Result = Pick<BacktestAnswer, 'summaries' | 'recommendation' | 'picture'>;
-  const result = await inTime(timeoutMs, disconnected, (signal) => pool.run<Result>('runBacktest', task, { signal }));
+  const result = await withTimeout(timeoutMs, disconnected, (signal) =>
+    pool.run<Result>('runBacktest', task, { signal }),
+  );
   return {
     resource,
     horizon_seconds: horizonMs / 1000,

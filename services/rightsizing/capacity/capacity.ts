@@ -16,10 +16,10 @@ import { confidenceAt } from '../sizers/coverage.ts';
  * r̄ and s are the mean and standard deviation of those n ratios, t the quantile of Student's distribution.
  */
 
-/** `perSquare`: per request and second, squared; 0 where a line does. */
+/** `perSquare`: per request and second, squared; 0 in a linear model. */
 export type Curve = { base: number; perRequest: number; perSquare: number };
 /**
- * `error`: mean absolute relative error at levels that were left out. `logRatios`: rᵢ, and the load it was measured at.
+ * `error`: mean absolute relative error at held-out levels. `logRatios`: rᵢ, and the load it was measured at.
  * `share`: of replicas that need no more than the margin allows.
  */
 export type Fitted = Curve & { error: number; logRatios: { load: number; by: number }[]; share: number };
@@ -47,17 +47,15 @@ const maxMargin = 2;
  * @returns the model of the scenario with the largest CPU, or the reason why there is none
  */
 export function fitCapacity(points: readonly LoadPoint[], share: number): Capacity | string {
-  const maxLatencyFactor = points.filter((point) => !isOverloaded(point, points));
-  const counted = maxLatencyFactor.filter(({ loadFrom }) => loadFrom === 'request_rate');
+  const usablePoints = points.filter((point) => !isOverloaded(point, points));
+  const counted = usablePoints.filter(({ loadFrom }) => loadFrom === 'request_rate');
   // Load counted by the service and by the load test are two different quantities.
-  const alike =
-    counted.length >= maxLatencyFactor.length / 2
-      ? counted
-      : maxLatencyFactor.filter((each) => each.loadFrom === 'load_test');
-  if (alike.length === 0) return 'no experiments';
+  const comparablePoints =
+    counted.length >= usablePoints.length / 2 ? counted : usablePoints.filter((each) => each.loadFrom === 'load_test');
+  if (comparablePoints.length === 0) return 'no experiments';
   const fitted: Capacity[] = [];
   const reasons: string[] = [];
-  for (const [scenario, own] of Map.groupBy(alike, (point) => point.scenario)) {
+  for (const [scenario, own] of Map.groupBy(comparablePoints, (point) => point.scenario)) {
     const levels = Math.min(new Set(own.map(({ users }) => users)).size, levelsOf(own));
     if (levels < minLevels || own.length < minLevels) {
       reasons.push(`${scenario} has ${levels} levels of load, ${minLevels} are required`);

@@ -1,10 +1,10 @@
 import type { ExperimentWindow } from '#services/acquisition/experiments/load-points.ts';
 import type { TimeRange } from '#services/acquisition/prometheus/collect.ts';
-import type { Advices, AdviseTask } from '../recommend/advise.ts';
-import { isLong, minHours } from '../recommend/explain.ts';
+import type { Advice, AdviseTask } from '../recommend/advise.ts';
+import { hasEnoughHistory, minHours } from '../recommend/explain.ts';
 import type { SizeDeps } from '../recommend/size-deps.ts';
 import type { SizeAnswer, SizeRequest } from '../schemas.ts';
-import { own } from '../strategies/names.ts';
+import { towerStrategy } from '../strategies/names.ts';
 import { horizonMsOf, hour } from '../usage.ts';
 import { type Capacity, curveAt, type Fitted, fitCapacity, marginAt, type Planned, planFor } from './capacity.ts';
 import { dayByForecast } from './forecast-demand.ts';
@@ -44,11 +44,11 @@ export async function byCapacity(
   const { points, leftOut } = await deps.history.loadPoints(target);
   const nothing: ByCapacity = { answer: null, planned: null, note: null, warnings: [] };
   // Other strategies are used as requested.
-  if (request.basis === 'usage' || request.strategy !== own) return nothing;
+  if (request.basis === 'usage' || request.strategy !== towerStrategy) return nothing;
   const isAsked = request.basis === 'capacity' || request.demand_requests_per_second !== undefined;
   if (points.length + leftOut === 0 && !isAsked) return nothing;
   const counts = { experiments: points.length, left_out: leftOut };
-  const because = (reason: string): ByCapacity => ({
+  const fallBackToUsage = (reason: string): ByCapacity => ({
     answer: { ...unknown, ...counts, reason },
     planned: null,
     note: null,
@@ -56,8 +56,8 @@ export async function byCapacity(
   });
   const capacity = fitCapacity(points, 1 - request.violation);
   if (typeof capacity === 'string')
-    return because(leftOut > 0 ? `${capacity}; ${leftOut} experiments are of low quality` : capacity);
-  if (scaler !== null) return because(`${scaler} sets the replicas, so the load per replica is unknown`);
+    return fallBackToUsage(leftOut > 0 ? `${capacity}; ${leftOut} experiments are of low quality` : capacity);
+  if (scaler !== null) return fallBackToUsage(`${scaler} sets the replicas, so the load per replica is unknown`);
   const found = await demandOf(context, target, timeRange, capacity);
   if (typeof found === 'string') return { ...nothing, answer: { ...answerOf(capacity), ...counts, reason: found } };
   const { demand, by, confidences, warnings } = found;
@@ -65,7 +65,7 @@ export async function byCapacity(
   const planned = planFor(capacity, demand, confidences, Math.max(least, current ?? 1), most);
   const minReplicas = planFor(capacity, demand, confidences, least).replicas;
   if (planned.load > capacity.maxLoad * 1.0001)
-    return because(
+    return fallBackToUsage(
       `each of ${most} replicas would need to handle ${Math.round(planned.load)} requests/s, the maximum in the experiments is ${Math.round(capacity.maxLoad)}: ${minReplicas} replicas are required`,
     );
   const tight =
@@ -118,7 +118,7 @@ async function demandOf(
   if (rate.series > 1) return `the query for request_rate returned ${rate.series} series instead of one: use a sum`;
   const { warnings } = rate;
   const hours = (rate.values.filter((value) => !Number.isNaN(value)).length * rate.stepMs) / hour;
-  if (!isLong(hours, request.horizon))
+  if (!hasEnoughHistory(hours, request.horizon))
     return `history of request_rate has ${hours.toFixed(1)} hours, ${minHours[request.horizon]} are required`;
   // The engine is used for a day only; an hour has too few cycles to learn from.
   const byForecast =
@@ -133,9 +133,9 @@ async function demandOf(
     violation: request.violation,
     least: 0.001,
     startupMs: 0,
-    strategies: [own],
+    strategies: [towerStrategy],
   };
-  const { advised } = await deps.pool.run<Advices>('runAdvise', task, { signal });
+  const { advised } = await deps.pool.run<Advice>('runAdvise', task, { signal });
   const { request: demand = null, confidences = null } = advised[0] ?? {};
   return demand === null || confidences === null
     ? 'Prometheus has no samples of request_rate'

@@ -1,5 +1,5 @@
 import { feed, sizerFor, strategies } from '../backtest/backtest.ts';
-import { own } from '../strategies/names.ts';
+import { towerStrategy } from '../strategies/names.ts';
 import { hour, type Resource, sorted, type Usage } from '../usage.ts';
 
 /** One request from the usage of all pods of a container. */
@@ -20,10 +20,10 @@ export type AdviseTask = {
   strategies: string[];
 };
 
-export type Advised = {
+export type StrategyResult = {
   strategy: string;
   /** One-line description; null for the project's own. */
-  about: string | null;
+  description: string | null;
   /** Null if the strategy returns none. */
   request: number | null;
   confidence: number | null;
@@ -33,8 +33,8 @@ export type Advised = {
   experts: { name: string; weight: number; says: number }[];
 };
 
-export type Advices = {
-  advised: Advised[];
+export type Advice = {
+  advised: StrategyResult[];
   known: { pods: number; samples: number; firstMs: number | null; lastMs: number | null; hours: number };
   /** Maximum usage of any pod without start-up; null without samples. */
   peak: number | null;
@@ -42,24 +42,24 @@ export type Advices = {
   startupPeak: number | null;
 };
 
-export function advise(task: AdviseTask): Advices {
+export function advise(task: AdviseTask): Advice {
   const { resource, horizonMs, violation, least } = task;
   const [begun, startupPeak] = resource === 'cpu' ? withoutStartup(task.pods, task.startupMs) : [task.pods, null];
   const hottest = task.together ? totalOf(begun) : busiestPod(begun);
   const { stepMs, startMs, values } = hottest;
   const indices = Array.from(values.keys()).filter((i) => !Number.isNaN(values[i]!));
   const ascending = sorted(values);
-  const advised = task.strategies.map((name): Advised => {
-    if (name === own) {
+  const advised = task.strategies.map((name): StrategyResult => {
+    if (name === towerStrategy) {
       const sizer = sizerFor(resource, stepMs, horizonMs, least, violation);
       feed(sizer, hottest, null);
-      return { strategy: name, about: null, ...sizer.recommend() };
+      return { strategy: name, description: null, ...sizer.recommend() };
     }
     const strategy = strategies.find((each) => each.name === name)!;
     const request = strategy.request(resource, begun);
     return {
       strategy: name,
-      about: strategy.about,
+      description: strategy.about,
       request,
       confidence: null,
       confidences: null,

@@ -4,9 +4,9 @@ import type { WorkloadState } from '#services/acquisition/prometheus/workload-st
 import type { Planned } from '../capacity/capacity.ts';
 import { formatQuantity } from '../quantity.ts';
 import type { SizeAnswer, SizeRequest } from '../schemas.ts';
-import { own } from '../strategies/names.ts';
+import { towerStrategy } from '../strategies/names.ts';
 import { day, type Resource } from '../usage.ts';
-import type { Advices } from './advise.ts';
+import type { Advice } from './advise.ts';
 import type { Bounded } from './bounds.ts';
 
 /** Explanations of recommendations. */
@@ -16,7 +16,7 @@ type Container = SizeAnswer['containers'][number];
 /** Minimum history in hours, by horizon. */
 export const minHours = { '24h': 24, '1h': 3 };
 /** A full day of samples lacks at most its last hour: the first step of a rate, and the latest scrape. */
-export const isLong = (hours: number, horizon: '24h' | '1h'): boolean => hours >= minHours[horizon] * 0.95;
+export const hasEnoughHistory = (hours: number, horizon: '24h' | '1h'): boolean => hours >= minHours[horizon] * 0.95;
 
 const boundTexts: Record<Bounded['by'], string> = {
   usage: '',
@@ -33,12 +33,12 @@ const boundTexts: Record<Bounded['by'], string> = {
 export function explain(
   request: SizeRequest,
   resource: Resource,
-  { advised: [chosen], known, peak }: Advices,
+  { advised: [chosen], known, peak }: Advice,
   enough: boolean,
   bounded: Bounded | null,
 ): string {
   if (known.samples === 0) return 'Prometheus has no samples';
-  const isOwn = chosen?.strategy === own;
+  const isOwn = chosen?.strategy === towerStrategy;
   const seen = `${isOwn ? 'the busiest of ' : ''}${known.pods} pod${known.pods === 1 ? '' : 's'}, ${known.samples} samples from ${isoTime(known.firstMs)} to ${isoTime(known.lastMs)}`;
   if (!enough)
     return `history has ${known.hours.toFixed(1)} hours, ${minHours[request.horizon]} are required (${seen})`;
@@ -52,9 +52,9 @@ export function explain(
     .slice(0, 3)
     .map(({ name, weight, says }) => `${name} (${formatQuantity(says, resource)}, ${Math.round(100 * weight)} %)`);
   const rule =
-    chosen.about === null
+    chosen.description === null
       ? `${promise}: ${blend.join(', ')}, × ${chosen.factor!.toFixed(2)}`
-      : `by strategy ${chosen.strategy} (${chosen.about})`;
+      : `by strategy ${chosen.strategy} (${chosen.description})`;
   const bound = boundText(chosen.request, bounded!, resource);
   return `${rule}; ${seen}, peak ${formatQuantity(peak!, resource)}${bound}`;
 }
@@ -133,7 +133,7 @@ export const replicaNotes = (planned: Planned | null, current: number | null): s
     : [];
 
 /** Warnings about impossible samples and incomplete results. */
-export const doubtNotes = (parts: readonly { impossible: number }[], warnings: readonly string[]): string[] => {
+export const dataQualityNotes = (parts: readonly { impossible: number }[], warnings: readonly string[]): string[] => {
   const impossible = parts.reduce((total, part) => total + part.impossible, 0);
   return [
     ...(impossible > 0 ? [`excluded ${impossible} implausible samples, above the size of any node`] : []),
@@ -142,7 +142,10 @@ export const doubtNotes = (parts: readonly { impossible: number }[], warnings: r
 };
 
 /** Warning if the history was shortened. */
-export const shorterNotes = (wanted: { startMs: number }, used: { startMs: number; endMs: number }): string[] =>
+export const shortenedHistoryNotes = (
+  wanted: { startMs: number },
+  used: { startMs: number; endMs: number },
+): string[] =>
   used.startMs === wanted.startMs
     ? []
     : [
@@ -162,7 +165,11 @@ export function experimentWindowNotes(experimentWindows: readonly ExperimentWind
 export const isShare = (metric: string, type: string): boolean =>
   type === 'utilization' && (metric === 'cpu' || metric === 'memory');
 
-export function whyNot({ history_days }: SizeRequest, containers: Container[], [warning]: readonly string[]): string {
+export function abstentionReason(
+  { history_days }: SizeRequest,
+  containers: Container[],
+  [warning]: readonly string[],
+): string {
   const why =
     containers.length === 0
       ? `Prometheus has no container of the workload in the last ${history_days} days`

@@ -40,8 +40,8 @@ export function resourcesOf({ cpuCores, memoryBytes, cpuLimitCores }: ContainerS
 
 export type Outputs = { kubectl: string; kustomize: string; helm: string; vpa: string };
 
-/** What has to be set together with the requests; null if nothing. */
-export type Beside = {
+/** Replicas and autoscaler targets to set together with the requests; null if unchanged. */
+export type RelatedChanges = {
   /** Replicas the recommendation assumes. */
   replicas: number | null;
   /** The autoscaler whose targets change with the requests, and its complete list of metrics. */
@@ -51,7 +51,7 @@ export type Beside = {
 export function outputsOf(
   { namespace, service, kind }: OutputTarget,
   containers: readonly ContainerSizes[],
-  { replicas, scaler }: Beside = { replicas: null, scaler: null },
+  { replicas, scaler }: RelatedChanges = { replicas: null, scaler: null },
 ): Outputs {
   const sized = containers.map((container) => ({ name: container.container, resources: resourcesOf(container) }));
   const patch = { spec: { ...(replicas === null ? {} : { replicas }), template: { spec: { containers: sized } } } };

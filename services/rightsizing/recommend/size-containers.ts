@@ -3,12 +3,12 @@ import type { PodUsage } from '#services/acquisition/prometheus/collect.ts';
 import type { ContainerState, WorkloadState } from '#services/acquisition/prometheus/workload-state.ts';
 import type { Planned } from '../capacity/capacity.ts';
 import type { SizeAnswer, SizeRequest, Sizing } from '../schemas.ts';
-import { ofOthers, own } from '../strategies/names.ts';
+import { thirdPartyStrategies, towerStrategy } from '../strategies/names.ts';
 import { horizonMsOf, type Resource } from '../usage.ts';
-import type { Advices, AdviseTask } from './advise.ts';
+import type { Advice, AdviseTask } from './advise.ts';
 import { boundsOn } from './bounds.ts';
 import { isInjected } from './containers.ts';
-import { explain, explainCapacity, isLong } from './explain.ts';
+import { explain, explainCapacity, hasEnoughHistory } from './explain.ts';
 import type { Pods } from './read.ts';
 import type { SizeDeps } from './size-deps.ts';
 
@@ -31,7 +31,7 @@ export type Context = {
 const ofContainer = ({ startMs, stepMs, pods }: Pods, name: string): AdviseTask['pods'] =>
   pods.filter(({ container }) => container === name).map(({ values, first }) => ({ startMs, stepMs, values, first }));
 
-type Known = { container: string; cpu: Advices; memory: Advices; cpuShare: number; memoryShare: number };
+type Known = { container: string; cpu: Advice; memory: Advice; cpuShare: number; memoryShare: number };
 
 export async function adviseContainer(
   context: Context,
@@ -59,7 +59,7 @@ function sizeContainer(context: Context, { container, cpu, memory, cpuShare, mem
 }
 
 /** A pod must fit on one node: if all containers together exceed the largest node, each gets a proportional part. */
-export function onOneNode(context: Context, all: readonly Known[]): Container[] {
+export function sizeToFitNode(context: Context, all: readonly Known[]): Container[] {
   const sized = all.map((each) => sizeContainer(context, each));
   const { cpuCores, memoryBytes } = context.state.node;
   const sumOf = (resource: Resource) => sum(sized.map((each) => each[resource].request ?? 0));
@@ -85,7 +85,7 @@ function shareOf({ pods }: Pods, container: string): number {
 
 /** Total cores of all pods; null if unknown. */
 export async function demandOf(context: Context, { startMs, stepMs, windowMs, pods }: Pods): Promise<number | null> {
-  const request: SizeRequest = { ...context.request, strategy: own, compare: false, startup_seconds: 0 };
+  const request: SizeRequest = { ...context.request, strategy: towerStrategy, compare: false, startup_seconds: 0 };
   const usages = pods.map(({ values, first }) => ({ startMs, stepMs, values, first }));
   return (await advised({ ...context, request }, 'cpu', usages, windowMs, true)).advised[0]?.request ?? null;
 }
@@ -96,8 +96,8 @@ async function advised(
   pods: AdviseTask['pods'],
   windowMs: number,
   together = false,
-): Promise<Advices> {
-  const others = request.compare ? [own, ...ofOthers] : [];
+): Promise<Advice> {
+  const others = request.compare ? [towerStrategy, ...thirdPartyStrategies] : [];
   const task: AdviseTask = {
     resource,
     pods,
@@ -109,11 +109,11 @@ async function advised(
     startupMs: request.startup_seconds === 0 ? 0 : request.startup_seconds * 1000 + windowMs,
     strategies: [...new Set([request.strategy, ...others])],
   };
-  return deps.pool.run<Advices>('runAdvise', task, { signal });
+  return deps.pool.run<Advice>('runAdvise', task, { signal });
 }
 
 /** Basis of a request, and its value before floors and caps. */
-type Decision = { basis: 'usage' | 'capacity'; unbounded: number | null; hasEnoughUsage: boolean };
+type Decision = { basis: 'usage' | 'capacity'; requestBeforeBounds: number | null; hasEnoughUsage: boolean };
 
 /**
  * Chooses between usage and capacity. CPU follows experiments if there are any. Memory uses the larger of both, since
@@ -130,24 +130,28 @@ function decide(
   const hasEnoughUsage = isLongEnough || (!isCpu && byCapacity !== null);
   const usage = hasEnoughUsage ? byUsage : null;
   const isCapacity = byCapacity !== null && (isCpu || usage === null || byCapacity > usage);
-  return { basis: isCapacity ? 'capacity' : 'usage', unbounded: isCapacity ? byCapacity : usage, hasEnoughUsage };
+  return {
+    basis: isCapacity ? 'capacity' : 'usage',
+    requestBeforeBounds: isCapacity ? byCapacity : usage,
+    hasEnoughUsage,
+  };
 }
 
 function sizingOf(
   { deps, request, state, planned }: Context,
   resource: Resource,
-  advices: Advices,
+  advices: Advice,
   current: ContainerState | null,
   share: number,
 ): Sizing {
   const { known, peak, advised: all } = advices;
   const chosen = all[0]!;
   const isCpu = resource === 'cpu';
-  const isLongEnough = isLong(known.hours, request.horizon);
+  const isLongEnough = hasEnoughHistory(known.hours, request.horizon);
   const byCapacity = planned && (isCpu ? planned.cpu : planned.memory) * share;
-  const { basis, unbounded, hasEnoughUsage } = decide(resource, chosen.request, isLongEnough, byCapacity);
+  const { basis, requestBeforeBounds, hasEnoughUsage } = decide(resource, chosen.request, isLongEnough, byCapacity);
   const isCapacity = basis === 'capacity';
-  const bounds = boundsOn(deps.bounds, request, state, resource, unbounded, current);
+  const bounds = boundsOn(deps.bounds, request, state, resource, requestBeforeBounds, current);
   const { value: bounded, by: decided, needed } = bounds ?? { value: null, by: 'nothing' as const, needed: 0 };
   // No confidence below the needed value. Memory by capacity exceeds usage by an unknown margin.
   const isStated = bounded !== null && bounded >= needed && (isLongEnough || (isCapacity && isCpu));
@@ -159,12 +163,12 @@ function sizingOf(
     current_limit: (isCpu ? current?.cpuLimit : current?.memoryLimit) ?? null,
     confidence: isStated ? (isCapacity && isCpu ? planned!.confidence : chosen.confidence) : null,
     bound_by: isCapacity && decided === 'usage' ? 'capacity' : decided,
-    unbounded,
+    unbounded: requestBeforeBounds,
     peak,
     samples: known.samples,
     pods: known.pods,
     explanation: isCapacity
-      ? explainCapacity(planned!, resource, share, unbounded!, bounds!)
+      ? explainCapacity(planned!, resource, share, requestBeforeBounds!, bounds!)
       : explain(request, resource, advices, hasEnoughUsage, bounds),
     experts: chosen.experts,
     factor: chosen.factor,

@@ -6,11 +6,18 @@ import { day, horizonMsOf, stepMsOf } from '../usage.ts';
 import { refuseContradictions } from './bounds.ts';
 import { containersNow } from './containers.ts';
 import { costOf } from './cost.ts';
-import { doubtNotes, experimentWindowNotes, notesOf, replicaNotes, shorterNotes, whyNot } from './explain.ts';
-import { type Beside, outputsOf } from './outputs.ts';
+import {
+  abstentionReason,
+  dataQualityNotes,
+  experimentWindowNotes,
+  notesOf,
+  replicaNotes,
+  shortenedHistoryNotes,
+} from './explain.ts';
+import { outputsOf, type RelatedChanges } from './outputs.ts';
 import { readAll } from './read.ts';
 import { hpaOf, scalerPatch, sizeReplicas, unsetTargets } from './scaling.ts';
-import { adviseContainer, demandOf, onOneNode } from './size-containers.ts';
+import { adviseContainer, demandOf, sizeToFitNode } from './size-containers.ts';
 import type { SizeDeps } from './size-deps.ts';
 
 /** Computes a recommendation, with explanations, from the history of a workload. */
@@ -22,30 +29,30 @@ import type { SizeDeps } from './size-deps.ts';
 export async function sizeWorkload(
   deps: SizeDeps,
   target: Workload,
-  asked: SizeRequest,
+  sizeRequest: SizeRequest,
   now: number,
   signal: AbortSignal,
 ): Promise<SizeAnswer> {
-  refuseContradictions(asked);
-  const stepMs = stepMsOf[asked.horizon];
-  const wanted = { startMs: now - asked.history_days * day, endMs: now, stepMs };
-  const read = await readAll(deps.history, target, wanted, asked.kind, signal);
+  refuseContradictions(sizeRequest);
+  const stepMs = stepMsOf[sizeRequest.horizon];
+  const requestedRange = { startMs: now - sizeRequest.history_days * day, endMs: now, stepMs };
+  const read = await readAll(deps.history, target, requestedRange, sizeRequest.kind, signal);
   const { timeRange, cpu, memory, state, written, experimentWindows, kind } = read;
-  const request = { ...asked, kind };
+  const request = { ...sizeRequest, kind };
   const scaler = state.hpa ? `the autoscaler ${state.hpa.name}` : kind === 'DaemonSet' ? 'a DaemonSet' : null;
   const part = { deps, request, experimentWindows, signal };
-  const byExperiments = await byCapacity(part, target, wanted, state.replicas, scaler);
+  const byExperiments = await byCapacity(part, target, requestedRange, state.replicas, scaler);
   const { answer: capacity, planned, note } = byExperiments;
   const warnings = [...new Set([cpu, memory, state, byExperiments].flatMap((each) => each.warnings))];
   const context = { ...part, state, template: written?.containers ?? null, planned };
   const { names, notes } = containersNow([cpu, memory], state.nativeSidecars, now);
-  const known = await Promise.all(names.map((name) => adviseContainer(context, name, cpu, memory)));
-  const containers = onOneNode(context, known);
-  const ofAll = { ...cpu, pods: cpu.pods.filter(({ container }) => names.includes(container)) };
-  const replicas = sizeReplicas(request, state, await demandOf(context, ofAll), containers, planned);
+  const advices = await Promise.all(names.map((name) => adviseContainer(context, name, cpu, memory)));
+  const containers = sizeToFitNode(context, advices);
+  const allContainers = { ...cpu, pods: cpu.pods.filter(({ container }) => names.includes(container)) };
+  const replicas = sizeReplicas(request, state, await demandOf(context, allContainers), containers, planned);
   const [hpa, hpaMemory] = [hpaOf(state, 'cpu', containers), hpaOf(state, 'memory', containers)];
   const targets = { cpu: hpa, memory: hpaMemory };
-  const beside = {
+  const relatedChanges = {
     replicas: planned && planned.replicas !== state.replicas ? planned.replicas : null,
     scaler: scalerPatch(written?.scaler ?? null, targets),
   };
@@ -63,18 +70,18 @@ export async function sizeWorkload(
     capacity,
     warnings,
     notes: [
-      ...doubtNotes([cpu, memory], warnings),
+      ...dataQualityNotes([cpu, memory], warnings),
       ...read.notes,
       ...notes,
-      ...shorterNotes(wanted, timeRange),
+      ...shortenedHistoryNotes(requestedRange, timeRange),
       ...experimentWindowNotes(experimentWindows),
       ...notesOf(state, containers),
-      ...unsetTargets(beside.scaler, written?.scaler ?? null, targets),
+      ...unsetTargets(relatedChanges.scaler, written?.scaler ?? null, targets),
       ...replicaNotes(planned, state.replicas),
       ...(note === null ? [] : [note]),
     ],
     cost: costOf(deps.prices, containers, state.replicas, planned?.replicas ?? null),
-    ...outcomeOf({ ...target, kind }, request, containers, beside, warnings),
+    ...outcomeOf({ ...target, kind }, request, containers, relatedChanges, warnings),
   };
 }
 
@@ -83,7 +90,7 @@ function outcomeOf(
   target: Parameters<typeof outputsOf>[0],
   request: SizeRequest,
   containers: Container[],
-  beside: Beside,
+  relatedChanges: RelatedChanges,
   warnings: readonly string[],
 ): Pick<SizeAnswer, 'status' | 'reason' | 'confidence' | 'outputs'> {
   const sized = containers.filter(
@@ -91,8 +98,13 @@ function outcomeOf(
       !sidecar && (cores !== null || bytes !== null),
   );
   return sized.length === 0
-    ? { status: 'abstained', reason: whyNot(request, containers, warnings), confidence: null, outputs: null }
-    : { status: 'success', reason: null, confidence: minConfidence(sized), outputs: outputsFor(target, sized, beside) };
+    ? { status: 'abstained', reason: abstentionReason(request, containers, warnings), confidence: null, outputs: null }
+    : {
+        status: 'success',
+        reason: null,
+        confidence: minConfidence(sized),
+        outputs: outputsFor(target, sized, relatedChanges),
+      };
 }
 
 type Container = SizeAnswer['containers'][number];
@@ -104,7 +116,7 @@ function minConfidence(containers: Container[]): number | null {
   return confidences.length === 0 ? null : Math.min(...confidences);
 }
 
-const outputsFor = (target: Parameters<typeof outputsOf>[0], containers: Container[], beside: Beside) =>
+const outputsFor = (target: Parameters<typeof outputsOf>[0], containers: Container[], relatedChanges: RelatedChanges) =>
   outputsOf(
     target,
     containers.map(({ container, cpu, memory }) => ({
@@ -113,5 +125,5 @@ const outputsFor = (target: Parameters<typeof outputsOf>[0], containers: Contain
       memoryBytes: memory.request,
       cpuLimitCores: cpu.limit,
     })),
-    beside,
+    relatedChanges,
   );

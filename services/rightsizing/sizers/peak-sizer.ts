@@ -10,7 +10,7 @@ import type { Sized, Sizer, SizerSettings } from './sizer.ts';
 const daysBack = 7;
 /** The largest 20 % form the tail, at least three. */
 const tailShare = 0.2;
-const fewest = 4;
+const minRatios = 4;
 const minMargin = 0.03;
 /** Maximum factor 1.5: a single level shift must not be expected every day. */
 const maxMargin = Math.log(1.5);
@@ -35,7 +35,7 @@ export function createPeakSizer({ horizonMs, violation, least }: SizerSettings):
     const peak = peakUpTo(peaks.length, back);
     if (Number.isNaN(peak)) return { request: null, factor: 1, experts: [] };
     const factor =
-      rises.length < fewest
+      rises.length < minRatios
         ? usualFactor
         : Math.exp(Math.min(maxMargin, Math.max(minMargin, tailQuantile(rises, violation))));
     const experts = [{ name: `peak of ${daysBack} days`, weight: 1, says: peak }];

@@ -50,7 +50,7 @@ export type Sizer = {
 /** Half-life of losses. */
 const halfLifeMs = 7 * day;
 /** Learning rate of the weights. */
-const sharpness = 60;
+const learningRate = 60;
 /** Step of the correction: ln units per share. */
 const correctionRate = 0.1;
 /** Four of five windows keep the stated share. */
@@ -156,7 +156,7 @@ function sharesOf(losses: Float64Array, observed: number, values: Float64Array):
   for (let i = 0; i < losses.length; i += 1) if (!Number.isNaN(values[i]!)) best = Math.min(best, losses[i]!);
   if (best === Number.POSITIVE_INFINITY) return null;
   const shares = losses.map((loss, i) =>
-    Number.isNaN(values[i]!) ? 0 : Math.exp((-sharpness * (loss - best)) / Math.max(observed, 1e-9)),
+    Number.isNaN(values[i]!) ? 0 : Math.exp((-learningRate * (loss - best)) / Math.max(observed, 1e-9)),
   );
   const total = shares.reduce((sum, share) => sum + share, 0);
   return shares.map((share) => share / total);

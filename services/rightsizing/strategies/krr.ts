@@ -1,18 +1,18 @@
 import { day, lastOf, quantileOf, sorted, type Usage } from '../usage.ts';
-import { greatest, mebibyte, type Strategy } from './strategy.ts';
+import { maxOrNull, mebibyte, type Strategy } from './strategy.ts';
 
 /** Robusta KRR's two strategies (robusta-dev/krr at d6baa745: robusta_krr/strategies). */
 
 const lookBackMs = 14 * day;
 const floors = { cpu: 0.01, memory: 100 * mebibyte };
-const fewest = 100;
+const minSamples = 100;
 
 /** Pods with at least 100 samples. */
 const known = (pods: Usage[]): Float64Array[] =>
-  pods.map((pod) => sorted(lastOf(pod, lookBackMs).values)).filter((values) => values.length >= fewest);
+  pods.map((pod) => sorted(lastOf(pod, lookBackMs).values)).filter((values) => values.length >= minSamples);
 
 const peak = (pods: Usage[]): number | null => {
-  const most = greatest(known(pods).map((values) => values.at(-1)!));
+  const most = maxOrNull(known(pods).map((values) => values.at(-1)!));
   return most === null ? null : most * 1.15;
 };
 
@@ -21,7 +21,7 @@ export const krrSimple: Strategy = {
   about: 'CPU: 95th percentile of 14 days, the maximum of all pods; memory: peak + 15 %',
   floors,
   request: (resource, pods) =>
-    resource === 'memory' ? peak(pods) : greatest(known(pods).map((values) => quantileOf(values, 0.95))),
+    resource === 'memory' ? peak(pods) : maxOrNull(known(pods).map((values) => quantileOf(values, 0.95))),
 };
 
 /** Percentiles over the samples of all pods, interpolated as NumPy does. */

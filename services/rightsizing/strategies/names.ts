@@ -1,10 +1,10 @@
 /** Names of strategies, separate from their code, which is not needed at start-up. */
 
 /** This project's strategy. */
-export const own = 'tower';
+export const towerStrategy = 'tower';
 
 /** Strategies of other right-sizers. */
-export const ofOthers = [
+export const thirdPartyStrategies = [
   'krr_simple',
   'krr_simple_limit',
   'vpa',

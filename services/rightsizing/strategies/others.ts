@@ -1,11 +1,11 @@
 import { day, hour, lastOf, quantileOf, type Resource, sorted, type Usage } from '../usage.ts';
-import { greatest, mebibyte, none, type Strategy } from './strategy.ts';
+import { maxOrNull, mebibyte, noFloors, type Strategy } from './strategy.ts';
 
 /** Algorithms of other right-sizers that are small enough for one file. */
 
 const flat = (pods: Usage[], ms: number): number[] => pods.flatMap((pod) => [...sorted(lastOf(pod, ms).values)]);
 const peakOf = (pods: Usage[], ms: number): number | null =>
-  greatest(pods.map((pod) => sorted(lastOf(pod, ms).values).at(-1) ?? null));
+  maxOrNull(pods.map((pod) => sorted(lastOf(pod, ms).values).at(-1) ?? null));
 const times = (value: number | null, factor: number): number | null => (value === null ? null : value * factor);
 
 /**
@@ -15,7 +15,7 @@ const times = (value: number | null, factor: number): number | null => (value ==
 export const crane: Strategy = {
   name: 'crane',
   about: '99th percentile of 7 days in buckets of 0.1 core or 100 MiB, weighted by value, + 15 %',
-  floors: none,
+  floors: noFloors,
   request: (resource, pods) => {
     const width = resource === 'cpu' ? 0.1 : 100 * mebibyte;
     const weights = new Map<number, number>();
@@ -71,14 +71,14 @@ export const kruizeMemory = (peak: number, rise: number): number => Math.min(pea
 export const kruizeCost: Strategy = {
   name: 'kruize_cost',
   about: 'CPU: 60th percentile of quarter-hourly peaks of 7 days, their peak below 1 core; memory: at most peak + 20 %',
-  floors: none,
+  floors: noFloors,
   request: (resource, pods) => kruize(resource, pods, 0.6),
 };
 
 export const kruizePerformance: Strategy = {
   name: 'kruize_performance',
   about: 'as kruize_cost with the 98th percentile',
-  floors: none,
+  floors: noFloors,
   request: (resource, pods) => kruize(resource, pods, 0.98),
 };
 
@@ -86,7 +86,7 @@ export const kruizePerformance: Strategy = {
 export const castAi: Strategy = {
   name: 'cast_ai',
   about: 'CPU: 80th percentile of 5 days, mean of the pods; memory: peak of 5 days + 10 %',
-  floors: none,
+  floors: noFloors,
   request: (resource, pods) => {
     if (resource === 'memory') return times(peakOf(pods, 5 * day), 1.1);
     const each = pods.map((pod) => quantileOf(sorted(lastOf(pod, 5 * day).values), 0.8)).filter((value) => value >= 0);
@@ -98,10 +98,10 @@ export const castAi: Strategy = {
 export const autopilot: Strategy = {
   name: 'autopilot',
   about: 'CPU: 95th percentile with a half-life of 12 h, memory: 98th with 48 h; + 10 %',
-  floors: none,
+  floors: noFloors,
   request: (resource, pods) => {
     const [share, halfLifeMs] = resource === 'cpu' ? [0.95, 12 * hour] : [0.98, 48 * hour];
-    return times(greatest(pods.map((pod) => fadingQuantile(lastOf(pod, 14 * day), share, halfLifeMs))), 1.1);
+    return times(maxOrNull(pods.map((pod) => fadingQuantile(lastOf(pod, 14 * day), share, halfLifeMs))), 1.1);
   },
 };
 
@@ -120,6 +120,6 @@ function fadingQuantile({ stepMs, values }: Usage, share: number, halfLifeMs: nu
 export const peak: Strategy = {
   name: 'max_7d',
   about: 'the peak of 7 days',
-  floors: none,
+  floors: noFloors,
   request: (_, pods) => peakOf(pods, 7 * day),
 };

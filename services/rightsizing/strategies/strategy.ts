@@ -16,8 +16,8 @@ export type Strategy = {
 
 export const mebibyte = 2 ** 20;
 
-export const none = { cpu: 0, memory: 0 };
+export const noFloors = { cpu: 0, memory: 0 };
 
 /** The largest number; null if there is none. */
-export const greatest = (values: (number | null)[]): number | null =>
+export const maxOrNull = (values: (number | null)[]): number | null =>
   values.reduce((most, value) => (value === null || Number.isNaN(value) ? most : Math.max(most ?? value, value)), null);

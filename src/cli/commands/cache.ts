@@ -5,7 +5,7 @@ import { card } from '../table.ts';
 
 /** `tower cache …`: the mirror and its cache file. */
 export function addCacheCommands(program: Command, context: CliContext): void {
-  const cache = program.command('cache').description('inspect, refresh or delete the registry mirror');
+  const cache = program.command('cache').description('the mirror of the registry and its cache file');
 
   cache
     .command('info')

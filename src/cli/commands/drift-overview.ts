@@ -61,11 +61,12 @@ function wholeTime(flag: string, text: string): string {
   return new Date(time).toISOString();
 }
 
-function overviewText({ assessed_at, versions }: DriftOverview): string {
-  if (assessed_at === null) return 'Monitored versions have not been assessed yet.';
-  if (versions.length === 0) return 'No monitored versions. Start with "tower models monitor".';
+function overviewText({ versions, not_assessed }: DriftOverview): string {
+  if (versions.length + not_assessed === 0) return 'No monitored versions. Start with "tower models monitor".';
+  const pending =
+    not_assessed === 0 ? [] : [`not assessed yet: ${not_assessed} (after the next CACHE_REFRESH_INTERVAL_MINUTES)`];
   const rows = versions.map(({ name, version, status, reason }) => [name, version, status, reason]);
-  return table(['MODEL', 'VERSION', 'STATUS', 'REASON'], rows, 80);
+  return [...(rows.length === 0 ? [] : [table(['MODEL', 'VERSION', 'STATUS', 'REASON'], rows)]), ...pending].join('\n');
 }
 
 const baselinesText = (baselines: BaselineInfo[]): string =>

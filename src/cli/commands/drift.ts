@@ -73,5 +73,5 @@ function driftText(versions: VersionDrift[]): string {
           item.reason,
         ]),
   );
-  return table(['VERSION', 'STAGE', 'MEASURED', 'DATASET', 'STATUS', 'REASON'], rows, 80);
+  return table(['VERSION', 'STAGE', 'MEASURED', 'DATASET', 'STATUS', 'REASON'], rows);
 }

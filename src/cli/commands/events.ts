@@ -79,7 +79,7 @@ function listText(events: EventInfo[]): string {
     event.alias,
     changeText(event),
   ]);
-  return table(['ID', 'OBSERVED', 'TYPE', 'MODEL', 'VERSION', 'ALIAS', 'CHANGE'], rows, 60);
+  return table(['ID', 'OBSERVED', 'TYPE', 'MODEL', 'VERSION', 'ALIAS', 'CHANGE'], rows);
 }
 
 const lineText = (event: EventInfo): string =>

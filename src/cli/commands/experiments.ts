@@ -51,7 +51,6 @@ function listText({ experiments, total_experiments, data_quality, failed_checks,
         load_success_rate === null ? null : `${Math.round(100 * load_success_rate)} %`,
         failed.length === 0 ? null : failed.join(', '),
       ]),
-      90,
     ),
     '',
     card([
@@ -72,7 +71,6 @@ const oneText = ({ experiment_id, quality, checks, cleaning }: ExperimentAnswer)
     table(
       ['CHECK', 'PASSED', 'DETAIL'],
       checks.map(({ name, passed, detail }) => [name, passed ? 'yes' : 'NO', detail]),
-      150,
     ),
     '',
     ...cleaning.map((done) => `cleaning: ${done}`),

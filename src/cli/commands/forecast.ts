@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { invalid } from '#kernel/errors.ts';
+import { invalid, TowerError } from '#kernel/errors.ts';
 import { wholeNumber } from '#kernel/query.ts';
 import type { BacktestAnswer, ForecastAnswer } from '#services/forecast/schemas.ts';
 import { forecastTools } from '../../offline.ts';
@@ -72,9 +72,31 @@ async function computed<Answer>(compute: (tools: Tools) => Promise<Answer>): Pro
   const tools = await forecastTools();
   try {
     return await compute(tools);
+  } catch (error) {
+    throw error instanceof TowerError ? withFlag(error) : error;
   } finally {
     await tools.close();
   }
+}
+
+/** Options by the fields of a request that they set. */
+const flagsByField: Record<string, string> = {
+  interval_width: '--width',
+  step_seconds: '--step',
+  horizon: '--horizon',
+  seasonality: '--seasonality',
+  members: '--members',
+  fusion: '--fusion',
+  windows: '--windows',
+};
+
+/** The error with the option in place of the field of the request. */
+function withFlag(error: TowerError): TowerError {
+  const [field = ''] = String(error.details['parameter'] ?? '').split('.');
+  const flag = flagsByField[field];
+  if (flag === undefined) return error;
+  const text = error.message.replace(new RegExp(`^${field}(\\.\\d+)?\\b`), flag);
+  return new TowerError(error.code, text, { details: { ...error.details, parameter: flag } });
 }
 
 async function requestOf({
@@ -147,7 +169,7 @@ function forecastText({
   return [
     table(heads, rows),
     '',
-    table(['MEMBER', 'WEIGHT', 'ERROR', 'EXCLUDED BECAUSE'], parts, 80),
+    table(['MEMBER', 'WEIGHT', 'ERROR', 'EXCLUDED BECAUSE'], parts),
     '',
     ...notes.map((note) => `note: ${note}`),
     `${fusion} fusion; ${sure}`,

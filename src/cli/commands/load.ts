@@ -50,7 +50,6 @@ export function addLoadCommands(program: Command, context: CliContext): void {
             each,
             rounds.map(({ name: round, weight }) => `${round} ${weight}`).join(', '),
           ]),
-          100,
         ),
       );
     });
@@ -280,6 +279,5 @@ const resultText = (result: Result): string =>
           .map(([why, count]) => `${count} × ${why}`)
           .join('; '),
       ]),
-      90,
     ),
   ].join('\n');

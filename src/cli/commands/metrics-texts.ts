@@ -57,7 +57,6 @@ export const anomaliesText = ({ anomalies, series, evaluated_series, method, not
               digits(score),
               reason,
             ]),
-            120,
           ),
         ]),
     ...noted(notes),

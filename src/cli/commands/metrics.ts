@@ -224,7 +224,6 @@ async function analyze(context: CliContext, component: string): Promise<void> {
         each.anomalies,
         sparkline(each.values),
       ]),
-      64,
     ),
   );
 }

@@ -118,5 +118,5 @@ function reportText({ counts, findings }: HygieneReport): string {
   const sums = Object.entries(counts)
     .filter(([, count]) => count > 0)
     .map(([kind, count]) => `${count} ${kind}`);
-  return `${table(['KIND', 'MODEL', 'VERSION', 'DETAIL'], rows, 90)}\n\n${sums.join(', ')}`;
+  return `${table(['KIND', 'MODEL', 'VERSION', 'DETAIL'], rows)}\n\n${sums.join(', ')}`;
 }

@@ -53,7 +53,6 @@ export function addApplyCommands(rightsizing: Command, context: CliContext): voi
                 result?.status ?? null,
                 result?.reason ?? error ?? (result ? null : (progress?.step ?? null)),
               ]),
-              80,
             ),
       );
     });

@@ -88,7 +88,6 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
         table(
           ['STRATEGY', 'WHAT IT DOES'],
           all.map(({ name, about }) => [name, about]),
-          120,
         ),
       );
     });

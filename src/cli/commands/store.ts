@@ -78,9 +78,8 @@ function addChecking(store: Command, context: CliContext, place: () => Place): v
       const checked = await (directory === undefined ? verify() : storeCopies.verifyStore(resolve(directory)));
       context.print(checked, (files) =>
         table(
-          ['FILE', 'BYTES', 'SCHEMA', 'WRONG'],
-          files.map(({ name, bytes, schema, problems }) => [name, bytes, schema, problems.join('; ') || 'nothing']),
-          120,
+          ['FILE', 'BYTES', 'SCHEMA', 'RESULT'],
+          files.map(({ name, bytes, schema, problems }) => [name, bytes, schema, problems.join('; ') || 'ok']),
         ),
       );
       if (checked.some(({ problems }) => problems.length > 0)) process.exitCode = 1;

@@ -75,7 +75,6 @@ function addExperimentJobCommands(train: Command, context: CliContext): void {
                 services.join(', '),
                 error ?? result?.failures[0]?.error,
               ]),
-              60,
             ),
       );
     });

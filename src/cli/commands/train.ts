@@ -59,7 +59,6 @@ export function addTrainCommands(program: Command, context: CliContext): void {
                 window,
                 error,
               ]),
-              80,
             ),
       );
     });

@@ -129,8 +129,8 @@ describe('sealed hours', () => {
             .map((second) => origin + second * 1000);
           const truth = new Map([...first, ...late].map(([second, value]) => [origin + second * 1000, value]));
           const check = async () => {
-            const { summaries, torn } = await reader.summaries(id, spans(...edges));
-            expect(torn).toBe(false);
+            const { summaries, crossesBucketEdge } = await reader.summaries(id, spans(...edges));
+            expect(crossesBucketEdge).toBe(false);
             for (const [i, { start, end }] of spans(...edges).entries()) {
               const within = [...truth].filter(([time]) => time >= start && time < end).map(([, value]) => value);
               expect(summaries[i]!.count).toBe(within.length);
@@ -204,8 +204,12 @@ describe('sealed hours', () => {
     const reader = createReader(store);
     const within = async (...edges: number[]) => {
       const [{ id }] = (await reader.find({})) as [Series];
-      const { summaries, torn } = await reader.summaries(id, spans(...edges));
-      return { counts: summaries.map(({ count }) => count), sums: summaries.map(({ sum }) => sum), torn };
+      const { summaries, crossesBucketEdge } = await reader.summaries(id, spans(...edges));
+      return {
+        counts: summaries.map(({ count }) => count),
+        sums: summaries.map(({ sum }) => sum),
+        torn: crossesBucketEdge,
+      };
     };
     await clock.advance(40 * dayMs);
     await analytics.seal(never);

@@ -38,11 +38,11 @@ describe('the drift verdict', () => {
   });
 
   it.each([
-    ['zeros and then more', (i: number) => (i < 20 ? 0 : 0.05), 'error_rate', 'drift'],
-    ['zeros and then nothing to speak of', (i: number) => (i < 20 ? 0 : 1e-15), 'error_rate', 'stable'],
-    ['zeros with a few others', (i: number) => (i % 13 === 5 ? 3 : 0), 'errors_total', 'stable'],
-    ['the same value for ever', () => 0.9, 'accuracy', 'stable'],
-  ])('%s', async (_what, value, metric, status) => {
+    ['zeros, then larger values', (i: number) => (i < 20 ? 0 : 0.05), 'error_rate', 'drift'],
+    ['zeros, then negligible values', (i: number) => (i < 20 ? 0 : 1e-15), 'error_rate', 'stable'],
+    ['zeros with a few larger values', (i: number) => (i % 13 === 5 ? 3 : 0), 'errors_total', 'stable'],
+    ['constant values', () => 0.9, 'accuracy', 'stable'],
+  ])('evaluates a series of %s', async (_what, value, metric, status) => {
     const late = Array.from({ length: 39 }, (_, i) => point(metric, value(i), daysAgo(39 - i, 1)));
     expect((await driftOver({ late }).ofModel())[0]?.status).toBe(status);
   });
@@ -81,7 +81,7 @@ describe('the drift verdict', () => {
     const [first] = await driftOver({ late: daily(39, (i) => 0.9 + 0.05 * Math.sin(i / 6)) }).ofModel();
     expect(first?.status).not.toBe('drift');
     expect(first?.assessment[0]?.caveats).toEqual([
-      expect.stringMatching(/^values are autocorrelated \(0\.\d+\): .* 200 times stronger evidence$/),
+      expect.stringMatching(/^values are autocorrelated \(0\.\d+\): .* p-value 200 times smaller$/),
     ]);
   });
 
@@ -91,7 +91,7 @@ describe('the drift verdict', () => {
   });
 
   it('has the same false alarm rate for many series as for one', () => {
-    const draft = (p: number) => ({ assessment: { p } as never, matters: true, strictness: 1, summary: 'x' });
+    const draft = (p: number) => ({ assessment: { p } as never, isRelevant: true, evidenceFactor: 1, summary: 'x' });
     const levels = { warningP: 0.05, driftP: 0.02 };
     expect(finish([draft(0.01)], [], levels)[0]).toMatchObject({ status: 'drift', p_adjusted: 0.01 });
     expect(
@@ -112,9 +112,10 @@ describe('the drift verdict', () => {
 
   it('is computed for monitored versions by a background job and in the overview', async () => {
     const { drift } = driftOver({ late: daily(39, (i) => (i < 25 ? 0.94 : 0.9)) });
-    expect(drift.overview()).toMatchObject({ assessed_at: null, versions: [] });
+    expect(await drift.overview()).toMatchObject({ assessed_at: null, not_assessed: 1, versions: [] });
     await drift.sweep(noSignal);
-    expect(drift.overview()).toMatchObject({
+    expect(await drift.overview()).toMatchObject({
+      not_assessed: 0,
       assessed_at: '2026-11-20T12:00:00.000Z',
       counts: { drift: 1, stable: 0 },
       versions: [{ name: 'model', version: '1', status: 'drift' }],

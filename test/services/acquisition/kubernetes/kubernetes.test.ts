@@ -190,7 +190,7 @@ describe('pods', () => {
     const done = waitForPods(client, quick, {
       namespace: 'shop',
       selector: 'app=web',
-      wanted: 3,
+      desiredReplicas: 3,
       timeoutMs: 20_000,
       onChange: ({ waiting: each }) => {
         seen.push(each.map(({ why }) => why).join());
@@ -211,7 +211,7 @@ describe('pods', () => {
     const { fake, client } = await cluster();
     fake.podsAre(() => waiting('ImagePullBackOff', 'gone'));
     await scaleWorkload(client, 'shop', 'web', 3);
-    const wait = { namespace: 'shop', selector: 'app=web', wanted: 3, timeoutMs: 200 };
+    const wait = { namespace: 'shop', selector: 'app=web', desiredReplicas: 3, timeoutMs: 200 };
     const readiness = await waitForPods(client, systemClock, wait);
     expect(readiness).toMatchObject({
       ready: false,

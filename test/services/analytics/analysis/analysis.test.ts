@@ -116,7 +116,7 @@ describe('anomalies', () => {
     expect(await found(days((value) => value).slice(0, 2), {})).toMatchObject({
       series: 1,
       evaluated_series: 0,
-      notes: ['cpu of node-1: 2 points are too few'],
+      notes: ['cpu of node-1: too few points (2, at least 3 are required)'],
     });
   });
 });

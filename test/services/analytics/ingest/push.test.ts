@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readExposition } from '#services/analytics/ingest/exposition.ts';
 import { readWriteRequest } from '#services/analytics/ingest/remote-write.ts';
-import { unsnap } from '#services/analytics/ingest/snappy.ts';
+import { decompress } from '#services/analytics/ingest/snappy.ts';
 import { createReader, hourMs, type Series } from '#services/analytics/storage/reader.ts';
 import { analyticsIn, iso } from '../../../support/analytics.ts';
 
@@ -40,20 +40,22 @@ describe('snappy', () => {
   it('decodes copies, overlapping ones included', () => {
     // "ab", then a copy of ten bytes from offset two, then three bytes with a two-byte offset.
     const bytes = [15, 4, 97, 98, ((10 - 4) << 2) | 1, 2, ((3 - 1) << 2) | 2, 12, 0];
-    expect(new TextDecoder().decode(unsnap(Uint8Array.from(bytes), 100))).toBe('ababababababaab'.slice(0, 12) + 'aba');
+    expect(new TextDecoder().decode(decompress(Uint8Array.from(bytes), 100))).toBe(
+      'ababababababaab'.slice(0, 12) + 'aba',
+    );
   });
 
   it('decodes or refuses any bytes, within the maximum size', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
         try {
-          expect(unsnap(bytes, 500).length).toBeLessThanOrEqual(500);
+          expect(decompress(bytes, 500).length).toBeLessThanOrEqual(500);
         } catch (error) {
           expect(error).toBeInstanceOf(RangeError);
         }
       }),
     );
-    expect(() => unsnap(Uint8Array.from([255, 255, 255, 255, 15]), 1000)).toThrow('would exceed 1000 bytes');
+    expect(() => decompress(Uint8Array.from([255, 255, 255, 255, 15]), 1000)).toThrow('would exceed 1000 bytes');
   });
 });
 

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { trainLstm } from '#services/forecast/lstm/train.ts';
 import { features, loadTrainingData } from '#services/forecast/training/experiments.ts';
 import {
-  endingsOf,
   fingerprintOf,
+  lastWindows,
   listModels,
   loadModel,
   modelFile,
@@ -52,7 +52,7 @@ const modelOf = ({ experiments, fitted, evaluation, samples }: Awaited<ReturnTyp
   training_seconds: 1,
   fitted,
   evaluation,
-  endings: endingsOf(experiments, fitted.window),
+  endings: lastWindows(experiments, fitted.window),
   notes: [],
 });
 
@@ -151,7 +151,7 @@ describe('a service’s model', () => {
     expect(cpu['fused']!.r2!).toBeGreaterThan(0.9);
     expect(evaluation.methods['replica_count_value']!['fused']!.r2!).toBeCloseTo(1, 6);
     expect(history.at(-1)!.loss).toBeLessThan(history[0]!.loss);
-    expect(Math.abs(evaluation.confidence - evaluation.sufficed)).toBeLessThan(0.1);
+    expect(Math.abs(evaluation.confidence - evaluation.observedCoverage)).toBeLessThan(0.1);
   });
 
   it('is deterministic, and trains faster from a former model', async () => {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createEvents } from '#services/registry/journal/events.ts';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
-import { journalIn, told } from '../../../support/journal.ts';
+import { eventSummary, journalIn } from '../../../support/journal.ts';
 import { runRow, versionRow } from '../../../support/rows.ts';
 import { onPostgres } from '../../../support/stores.ts';
 import { temporaryDirectory } from '../../../support/tower.ts';
@@ -166,7 +166,7 @@ describe('the journal with random edits', () => {
           const events = await current.look(rows);
           // A deletion is reported at the second poll.
           if (lost) events.push(...(await current.look(rows)));
-          expect(events.map(told).sort()).toEqual(expected.sort());
+          expect(events.map(eventSummary).sort()).toEqual(expected.sort());
           if (restarts) {
             await current.store.close();
             current = journalIn(directory);

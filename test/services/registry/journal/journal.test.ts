@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createEvents } from '#services/registry/journal/events.ts';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
-import { journalIn, told } from '../../../support/journal.ts';
+import { eventSummary, journalIn } from '../../../support/journal.ts';
 import { runRow, versionRow } from '../../../support/rows.ts';
 import { temporaryDirectory } from '../../../support/tower.ts';
 
@@ -115,7 +115,7 @@ describe('changes between two polls', () => {
   ])('%s', async (_what, rows, expected) => {
     const { look } = journalIn(temporaryDirectory());
     await look(first);
-    expect((await look(rows)).map(told)).toEqual(expected);
+    expect((await look(rows)).map(eventSummary)).toEqual(expected);
     expect(await look(rows)).toEqual([]);
   });
 
@@ -141,7 +141,7 @@ describe('changes between two polls', () => {
     expect(journal.isUncertain()).toBe(true);
     expect(await look(first)).toEqual([]);
     expect(await look(without)).toEqual([]);
-    expect((await look(without)).map(told)).toEqual(['model_version.deleted DNA v2']);
+    expect((await look(without)).map(eventSummary)).toEqual(['model_version.deleted DNA v2']);
     expect(journal.isUncertain()).toBe(false);
   });
 
@@ -175,7 +175,10 @@ describe('changes between two polls', () => {
     const { look } = journalIn(temporaryDirectory());
     await look(first);
     const early = rowsOf(first.models, [...first.versions, v('1', { name: 'New', createdAt: 2001 })], first.runs);
-    expect((await look(early)).map(told)).toEqual(['registered_model.created New', 'model_version.created New v1']);
+    expect((await look(early)).map(eventSummary)).toEqual([
+      'registered_model.created New',
+      'model_version.created New v1',
+    ]);
     const late = rowsOf([...first.models, model('New', { createdAt: 2000 })], early.versions, first.runs);
     expect(await look(late)).toEqual([]);
   });
@@ -198,9 +201,11 @@ describe('changes between two polls', () => {
     expect(await look(lost)).toEqual([]);
     const moved = rowsOf([dna({ aliases: { champion: '1', shadow: '2' } })], first.versions, first.runs);
     const only = new Set(['DNA']);
-    expect((await look(moved, only)).map(told)).toEqual(['model_version_alias.created DNA v2 @shadow null -> "2"']);
+    expect((await look(moved, only)).map(eventSummary)).toEqual([
+      'model_version_alias.created DNA v2 @shadow null -> "2"',
+    ]);
     expect(await look(moved, only)).toEqual([]);
-    expect((await look(moved)).map(told)).toEqual(['registered_model.deleted Other']);
+    expect((await look(moved)).map(eventSummary)).toEqual(['registered_model.deleted Other']);
   });
 });
 
@@ -212,9 +217,9 @@ describe('a poll of a renamed model', () => {
     const both = rowsOf([dna(), ...renamed.models], [v('1'), ...renamed.versions]);
     expect(await look(both, new Set(['RNA']))).toEqual([]);
     expect(journal.isUncertain()).toBe(true);
-    expect((await look(renamed)).map(told)).toEqual(['registered_model.renamed RNA "DNA" -> "RNA"']);
+    expect((await look(renamed)).map(eventSummary)).toEqual(['registered_model.renamed RNA "DNA" -> "RNA"']);
     const fresh = rowsOf([...renamed.models, model('New', { createdAt: 5000 })], renamed.versions);
-    expect((await look(fresh, new Set(['New']))).map(told)).toEqual(['registered_model.created New']);
+    expect((await look(fresh, new Set(['New']))).map(eventSummary)).toEqual(['registered_model.created New']);
   });
 });
 
@@ -229,7 +234,7 @@ describe('the journal across restarts', () => {
     await before.look(one);
     expect(await before.look(two)).toHaveLength(1);
     const after = journalIn(directory);
-    expect((await after.look(three)).map(told)).toEqual(['model_version_alias.created DNA v1 @b null -> "1"']);
+    expect((await after.look(three)).map(eventSummary)).toEqual(['model_version_alias.created DNA v1 @b null -> "1"']);
   });
 
   it('restarts for another source without events', async () => {
@@ -238,7 +243,7 @@ describe('the journal across restarts', () => {
     const other = journalIn(directory, { source: () => 'another' });
     expect(await other.look(three)).toEqual([]);
     expect(await other.look(three)).toEqual([]);
-    expect((await other.look(two)).map(told)).toEqual(['model_version_alias.deleted DNA v1 @b "1" -> null']);
+    expect((await other.look(two)).map(eventSummary)).toEqual(['model_version_alias.deleted DNA v1 @b "1" -> null']);
   });
 
   it('records each change once with two instances on one directory', async () => {
@@ -259,7 +264,7 @@ describe('the journal across restarts', () => {
     await (await cut.store.db()).deleteFrom('registry_journals').execute();
     const after = journalIn(directory);
     expect(await after.look(one)).toEqual([]);
-    expect((await after.look(two)).map(told)).toEqual(['model_version_alias.created DNA v1 @a null -> "1"']);
+    expect((await after.look(two)).map(eventSummary)).toEqual(['model_version_alias.created DNA v1 @a null -> "1"']);
   });
 
   it('records a change at the next poll if writing failed, without duplicates', async () => {
@@ -276,7 +281,7 @@ describe('the journal across restarts', () => {
     expect(journal.lastError()).toBe('disk full');
     expect(logText()).toContain('failed to journal changes');
     broken = false;
-    expect((await look(three)).map(told)).toEqual([
+    expect((await look(three)).map(eventSummary)).toEqual([
       'model_version_alias.created DNA v1 @a null -> "1"',
       'model_version_alias.created DNA v1 @b null -> "1"',
     ]);

@@ -103,7 +103,7 @@ describe('the event stream', () => {
       return String((await again.next()).value);
     })();
     expect(late).toBe(
-      'retry: 3000\n\nevent: gap\ndata: {"after_id":1,"before_id":4,"reason":"older events are not kept any more"}\n\n',
+      'retry: 3000\n\nevent: gap\ndata: {"after_id":1,"before_id":4,"reason":"the missed events have expired"}\n\n',
     );
   });
 
@@ -176,7 +176,7 @@ describe('the event stream', () => {
     });
     await vi.waitFor(async () => {
       await clock.advance(15_000);
-      expect(told).toBe(': still here\n\n');
+      expect(told).toBe(': keep-alive\n\n');
     });
   });
 

@@ -5,7 +5,7 @@ import { unavailable } from '#kernel/errors.ts';
 import type { MirrorOptions } from '#services/registry/mirror/mirror.ts';
 import { createMirror } from '#services/registry/mirror/mirror.ts';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
-import type { Known, RegistrySource } from '#services/registry/sources/source.ts';
+import type { CachedState, RegistrySource } from '#services/registry/sources/source.ts';
 import { manyRows } from '../../../support/rows.ts';
 import { aliasTable, handClock, settle } from '../../../support/sources.ts';
 import { keptLog, temporaryDirectory } from '../../../support/tower.ts';
@@ -20,9 +20,9 @@ function toySource(rows: RegistryRows, fingerprint = 'toy') {
     rows: rows as RegistryRows | null,
     down: false,
     reads: 0,
-    known: [] as (Known | null)[],
+    known: [] as (CachedState | null)[],
     gate: null as Promise<void> | null,
-    readRegistry: async (known: Known | null, signal: AbortSignal) => {
+    readRegistry: async (known: CachedState | null, signal: AbortSignal) => {
       source.reads += 1;
       source.known.push(known);
       if (source.gate) {

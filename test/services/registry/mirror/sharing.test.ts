@@ -7,7 +7,7 @@ import { createSharedSnapshots } from '#services/registry/mirror/shared-snapshot
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import type { RegistrySource } from '#services/registry/sources/source.ts';
 import type { Store } from '#store/store.ts';
-import { journalIn, snapshotFrom, told } from '../../../support/journal.ts';
+import { eventSummary, journalIn, snapshotFrom } from '../../../support/journal.ts';
 import { versionRow } from '../../../support/rows.ts';
 import { aliasTable, handClock } from '../../../support/sources.ts';
 import { storeIn } from '../../../support/stores.ts';
@@ -203,7 +203,7 @@ describe('instances that share snapshots', () => {
     const a = await towerOver(store, world, clock);
     await a.follow();
     expect(a.status().snapshot).toBeNull();
-    expect(a.logText()).toContain('another instance of this store reads the registry from another source');
+    expect(a.logText()).toContain('another instance of this store has another MLFLOW_TRACKING_URI');
     await clock.advance(15_000);
     await a.follow();
     expect(seen(a)).toEqual(world);
@@ -275,7 +275,7 @@ it('ignore a full read that started before another instance saw a change', async
   expect(leader.journal.isUncertain()).toBe(true);
   await record(leader, three, t0 + 70_000, t0 + 71_000, null);
   const moves = [...follower.made, ...leader.made].filter(({ alias }) => alias !== null);
-  expect(moves.map(told)).toEqual([
+  expect(moves.map(eventSummary)).toEqual([
     'model_version_alias.moved x v2 @champion "1" -> "2"',
     'model_version_alias.moved x v3 @champion "2" -> "3"',
   ]);

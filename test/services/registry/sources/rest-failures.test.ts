@@ -45,7 +45,7 @@ describe('errors of MLflow', () => {
         /answered 400 \(INVALID_PARAMETER_VALUE\)/,
       ],
     ];
-  it.each(cases)('%s', async (_name, answer, text) => {
+  it.each(cases)('name the cause: %s', async (_name, answer, text) => {
     const fake = await fakeMlflow(smallRegistry());
     fake.instead['registered-models/search'] = answer;
     const error = await failure(sourceFor(fake.url).readRegistry(null, noSignal));

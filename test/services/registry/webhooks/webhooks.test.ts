@@ -8,7 +8,7 @@ import { smallRegistry } from '../../../fakes/small-registry.ts';
 import { whenTestIsOver } from '../../../support/cleanup.ts';
 import { receiver } from '../../../support/receiver.ts';
 import { handClock, noSignal, settle } from '../../../support/sources.ts';
-import { onPostgres, roughHand } from '../../../support/stores.ts';
+import { onPostgres, openRawSql } from '../../../support/stores.ts';
 import { testTower } from '../../../support/tower.ts';
 
 /** An instance with a small fake MLflow and one webhook, and the requests it received. */
@@ -196,7 +196,7 @@ describe('outgoing webhooks', () => {
 
   it('are sent again and counted if the outcome could not be stored', async () => {
     const { tower, there, webhooks, webhook, setAlias, deliver } = await hookedTower();
-    const edit = await roughHand(join(tower.directory, 'data'));
+    const edit = await openRawSql(join(tower.directory, 'data'));
     await setAlias('blue', '2');
     // Deliveries cannot be recorded.
     await edit(

@@ -202,7 +202,7 @@ describe('an autoscaler with targets in per cent of requests', () => {
     const { steps, status } = await tower().run({}, cancel.signal, false);
     expect([status, steps.at(-1)!.text]).toEqual([
       'undone',
-      'the autoscaler web gets its percentage targets back when all pods are rolled back, which is checked every minute',
+      'the percentage targets of the autoscaler web are restored once all pods are rolled back (checked every minute)',
     ]);
     expect([resources(), scaledBy(), fake.leases().length]).toEqual([former, [absolute('300m')], 1]);
     const client = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock: quick });
@@ -285,7 +285,7 @@ describe('an autoscaler with targets in per cent of requests', () => {
     const broken = await world({ recommended, metrics: [scalesBy('cpu')] });
     for (const pod of broken.fake.pods())
       (pod.spec as { containers: object[] }).containers = [{ name: 'server', resources: former }, { name: 'helper' }];
-    await expect(broken.tower().run({ canary: false })).rejects.toThrow('but helper has no request');
+    await expect(broken.tower().run({ canary: false })).rejects.toThrow('container helper has no cpu request');
     for (const { resources, fake } of [kept, broken]) expect([resources(), fake.leases()]).toEqual([former, []]);
   });
 });

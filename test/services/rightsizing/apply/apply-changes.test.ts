@@ -18,7 +18,7 @@ describe('changesOf', () => {
     [
       { hpa: { name: 'web', target_utilization: 0.6, recommended_target_utilization: 0.75 } },
       {},
-      'Prometheus has an autoscaler web of it, the cluster has none: unless it was changed just now',
+      'Prometheus reports the autoscaler web for the workload, the cluster has none',
     ],
     [{ capacity: { replicas: 5 } }, {}, 'the recommendation is for 5 replicas, but there are 2: scale first'],
     [{ containers: [] }, {}, 'nothing to change: requests and limits are as recommended'],
@@ -26,7 +26,7 @@ describe('changesOf', () => {
     expect(() => changesOf(answer(change), found, { ...request, ...more }, isSameAmount)).toThrow(text);
   });
 
-  it('may contain memory only, if an autoscaler uses CPU', () => {
+  it('returns memory only, if an autoscaler scales by CPU', () => {
     const scaled = answer({ hpa: { name: 'web', target_utilization: 0.6, recommended_target_utilization: 0.75 } });
     const { sized } = changesOf(scaled, found, { ...request, resources: ['memory'] }, isSameAmount);
     expect(sized).toEqual([

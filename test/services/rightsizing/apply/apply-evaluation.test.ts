@@ -78,7 +78,7 @@ describe('an applied recommendation', () => {
     expect(result.changes.map(({ what }) => what)).toEqual(['requests.cpu', 'requests.memory']);
     expect(fake.calls.filter((call) => call.startsWith('PATCH') && !call.endsWith('?dryRun'))).toHaveLength(3);
     expect(fake.calls.filter((call) => call.includes('/deployments/web') && call.startsWith('PATCH'))).toEqual([]);
-    expect(said).toContain('kept, until pods are replaced: the template is unchanged');
+    expect(said).toContain('kept on the running pods: the template is unchanged');
     // A rollout on request.
     const rolled = await world();
     await rolled.tower().run({ horizon: '1h', in_place: false });

@@ -247,7 +247,7 @@ describe('applySizes', () => {
 
   it('refuses without pods, and with two autoscalers', async () => {
     const none = await world({ replicas: 0 });
-    await expect(none.tower().run()).rejects.toThrow('it has no pods, so its health cannot be checked');
+    await expect(none.tower().run()).rejects.toThrow('the workload has 0 replicas, so its health cannot be checked');
     const twice = await world({ metrics: [scalesBy('cpu')] });
     const web = twice.fake.get(twice.hpas, 'web')!;
     twice.fake.add(twice.hpas, { ...web, metadata: { name: 'web2' } });

@@ -121,7 +121,7 @@ describe('a recommendation by capacity', { timeout: 30_000 }, () => {
     expect(replicas).toMatchObject({ recommended: 2, bound_by: 'capacity' });
     expect(notes).toEqual(
       expect.arrayContaining([
-        expect.stringMatching(/^load experiments ran in its namespace, the latest until 2026-11-19T10:20:00.000Z/),
+        expect.stringMatching(/^load experiments ran in the namespace, the latest until 2026-11-19T10:20:00.000Z/),
       ]),
     );
   });

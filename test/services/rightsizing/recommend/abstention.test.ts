@@ -120,7 +120,7 @@ describe('a recommendation does not trust', { timeout: 30_000 }, () => {
     // The result may be incomplete.
     const { reason } = await recommend('elsewhere', fourDays);
     expect(reason).toBe(
-      'Prometheus has no container of it in the last 4 days; but it warns that a result may be incomplete: store eu-2 is away',
+      'Prometheus has no container of the workload in the last 4 days; but it warns that a result may be incomplete: store eu-2 is away',
     );
   });
 

@@ -41,14 +41,14 @@ describe('a recommendation from a history', { timeout: 30_000 }, () => {
     expect(web!.memory.bound_by).toBe('usage');
     expect(web!.memory.request! / usual!.memory.request!).toBeCloseTo(1, 1);
     expect(web!.cpu.request! / usual!.cpu.request!).toBeCloseTo(1, 1);
-    expect(answer.notes.find((note) => note.includes('exceed any node'))).toMatch(/^\d+ samples exceed/);
+    expect(answer.notes.find((note) => note.includes('implausible samples'))).toMatch(/^excluded \d+ implausible/);
   });
 
   it.each([
     [
       'one sample',
       changed(ofWeb, ({ samples }) => samples.slice(-1)),
-      /web: CPU Prometheus has no samples; memory .* are 0\.\d hours; 24 are required/,
+      /web: CPU Prometheus has no samples; memory history has 0\.\d hours, 24 are required/,
     ],
     ['none', withoutHpa.filter((each) => !ofWeb(each)), /^istio-proxy: /],
   ])('of %s reports what is missing', async (_, series, reason) => {

@@ -56,8 +56,8 @@ describe('a recommendation uses the cluster state', { timeout: 30_000 }, () => {
     const { containers, notes } = await recommend('web', fourDays);
     expect(containers[1]!.memory).toMatchObject({ request: 220 * 2 ** 20, bound_by: 'heap' });
     expect(containers[0]!.memory.bound_by).toBe('usage');
-    expect(notes.find((note) => note.startsWith('web: with less memory it would be killed'))).toContain(
-      'set -Xmx to go lower',
+    expect(notes.find((note) => note.startsWith('web: with less memory the container would be OOM-killed'))).toContain(
+      'set -Xmx',
     );
   });
 

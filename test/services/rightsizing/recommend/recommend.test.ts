@@ -28,7 +28,7 @@ describe('a recommendation from usage', () => {
     expect(web.cpu.compared.find(({ strategy }) => strategy === 'vpa')!.request).toBeGreaterThan(0.3);
     expect(answer.confidence).toBeGreaterThan(0.3);
     expect(web.cpu.explanation).toMatch(
-      /^95 % of the samples of the next 24h .*the busiest of 3 pods, \d+ samples from 2026-11-16.*peak 0\.\d+$/,
+      /^95 % of the CPU samples of the next 24h .*the busiest of 3 pods, \d+ samples from 2026-11-16.*peak 0\.\d+$/,
     );
   });
 
@@ -80,7 +80,7 @@ describe('a recommendation from usage', () => {
       );
     const answer = await (await towerOver([...series, ...gone])).recommend('web', { history_days: 4 });
     expect(answer.containers.map(({ container }) => container)).toEqual(['istio-proxy', 'web']);
-    expect(answer.notes).toContain('no longer running, left out: old');
+    expect(answer.notes).toContain('excluded containers that no longer run: old');
     expect(answer.cost.monthly_saving).toBeGreaterThan(0);
   });
 
@@ -90,12 +90,12 @@ describe('a recommendation from usage', () => {
       status: 'abstained',
       confidence: null,
       outputs: null,
-      reason: expect.stringMatching(/hours; 24 are required/) as string,
+      reason: expect.stringMatching(/hours, 24 are required/) as string,
     });
     expect(await recommend('nobody')).toMatchObject({
       status: 'abstained',
       containers: [],
-      reason: 'Prometheus has no container of it in the last 14 days',
+      reason: 'Prometheus has no container of the workload in the last 14 days',
     });
     const idle = await (await towerOver(series)).recommend('idle', { history_days: 4 });
     expect(idle.containers[0]!.cpu).toMatchObject({ request: 0.01, bound_by: 'floor' });

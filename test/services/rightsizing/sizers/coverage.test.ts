@@ -27,7 +27,7 @@ describe('the coverage tracker', () => {
     );
   });
 
-  it('is the probability of the margin if the demand is given', () => {
+  it('returns the probability of the margin for a given demand', () => {
     const random = seededRandom(5);
     const points = [10, 20, 40, 80, 160].flatMap((users) =>
       [1, 2, 4].map((replicas) => {

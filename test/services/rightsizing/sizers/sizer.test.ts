@@ -5,7 +5,7 @@ import { backtest, feed, sizerFor, strategies, summaryOf } from '#services/right
 import { calibrationError, replay } from '#services/rightsizing/backtest/replay.ts';
 import { createLogHistogram } from '#services/rightsizing/sizers/log-histogram.ts';
 import { windowOf } from '#services/rightsizing/sizers/window.ts';
-import { own } from '#services/rightsizing/strategies/names.ts';
+import { towerStrategy } from '#services/rightsizing/strategies/names.ts';
 import { day, hour, type Resource, type Usage } from '#services/rightsizing/usage.ts';
 
 const stepMs = 300_000;
@@ -64,7 +64,7 @@ describe('the sizer', () => {
   it('meets the stated share for a daily cycle', () => {
     for (const horizonMs of [day, hour]) {
       const series = [1, 2, 3, 4].map((seed) => usageOf(daily(24, seed)));
-      const [tested] = backtest(series, { resource: 'cpu', horizonMs }, [own]);
+      const [tested] = backtest(series, { resource: 'cpu', horizonMs }, [towerStrategy]);
       const { violations, regret, calibration_error } = summaryOf(tested!)!;
       expect(violations).toBeGreaterThan(0.03);
       expect(violations).toBeLessThan(0.07);
@@ -76,7 +76,7 @@ describe('the sizer', () => {
   it('follows the time of day, and so requests less than fixed rules', () => {
     const tested = backtest([usageOf(daily(21, 7))], { resource: 'cpu', horizonMs: hour }).map(summaryOf);
     const regretOf = (name: string) => tested.find((each) => each?.strategy === name)!.regret;
-    for (const { name } of strategies) expect(regretOf(own)).toBeLessThan(regretOf(name));
+    for (const { name } of strategies) expect(regretOf(towerStrategy)).toBeLessThan(regretOf(name));
     expect(regretOf('oracle')).toBe(1);
   });
 
@@ -87,7 +87,7 @@ describe('the sizer', () => {
     const [calm, rough] = [sizeOf('memory', steady), sizeOf('memory', wild)];
     expect(calm.request! / 1.01e8).toBeCloseTo(1.03, 2);
     expect(rough.factor).toBeGreaterThan(1.15);
-    const [tested] = backtest([usageOf(wild)], { resource: 'memory', horizonMs: day }, [own]);
+    const [tested] = backtest([usageOf(wild)], { resource: 'memory', horizonMs: day }, [towerStrategy]);
     expect(summaryOf(tested!)!.violated_windows).toBeLessThan(0.1);
   });
 
