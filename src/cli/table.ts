@@ -2,37 +2,47 @@ import stringWidth from 'string-width';
 import { plain } from './plain-text.ts';
 
 /**
- * A text table: columns as wide as their widest cell; numbers right-aligned. In a narrower terminal the last column is
- * wrapped, then other columns are cut, except identifiers, which are copied into commands.
+ * A text table: columns as wide as their widest cell; numbers right-aligned. In a narrower terminal, columns without
+ * values are left out, the last column is wrapped, and others are cut, except identifiers, which are copied into commands.
  * @param columns - width of the terminal; infinite if the output is not a terminal
  */
 export function table(headings: string[], rows: unknown[][], columns = terminalColumns()): string {
-  const cells = [headings, ...rows.map((row) => row.map(cellText))];
-  const natural = headings.map((_, column) => widest(cells.map((row) => row[column] ?? '')));
-  const last = headings.length - 1;
-  const least = headings.map((heading, column) => {
-    if (identifiers.has(heading)) return natural[column]!;
-    return Math.max(width(heading), column === last ? minWrapped : 0);
+  const wide = columnsOf(headings, rows);
+  const shown =
+    totalWidth(wide) > columns ? wide.filter(({ cells }) => cells.slice(1).some((cell) => cell !== '-')) : wide;
+  const last = shown.at(-1);
+  const least = shown.map((column) => {
+    if (identifiers.has(column.cells[0]!)) return column.width;
+    return Math.max(width(column.cells[0]!), column === last ? minWrapped : 0);
   });
-  const widths = narrowed(natural, least, columns);
-  const isNumber = headings.map((_, column) => rows.length > 0 && rows.every((row) => isNumeric(row[column])));
-  const indent = ' '.repeat(widths.slice(0, last).reduce((sum, each) => sum + each + gap, 0));
-  return cells
-    .map((row) => {
-      const texts = row.map((cell, column) =>
-        column === last && width(cell) > widths[last]!
-          ? inLines(cell, widths[last]!).join(`\n${indent}`)
-          : fit(cell, widths[column] ?? 0, isNumber[column] === true),
-      );
+  const fitted = narrowed(shown, least, columns);
+  const indent = ' '.repeat(totalWidth(fitted.slice(0, -1)) + gap);
+  return [headings, ...rows]
+    .map((_, row) => {
+      const texts = fitted.map(({ cells, isNumber, width: room }, i) => {
+        const cell = cells[row] ?? '';
+        const isWrapped = i === fitted.length - 1 && width(cell) > room;
+        return isWrapped ? inLines(cell, room).join(`\n${indent}`) : fit(cell, room, isNumber);
+      });
       return texts.join(' '.repeat(gap)).trimEnd();
     })
     .join('\n');
 }
 
+/** `cells`: the heading and the texts below it; `width`: that of the widest cell, or the narrower one that fits. */
+type Column = { cells: string[]; width: number; isNumber: boolean };
+
+const columnsOf = (headings: string[], rows: unknown[][]): Column[] =>
+  headings.map((heading, column) => {
+    const cells = [heading, ...rows.map((row) => cellText(row[column]))];
+    const isNumber = rows.length > 0 && rows.every((row) => isNumeric(row[column]));
+    return { cells, width: widest(cells), isNumber };
+  });
+
 /** Headings of columns that are never cut. */
 const identifiers = new Set(['ID', 'JOB', 'EXPERIMENT']);
 /** Width to which the last column is wrapped before other columns are cut. */
-const minWrapped = 24;
+const minWrapped = 20;
 
 /** Numbers, missing values, and version numbers, which are texts. */
 const isNumeric = (value: unknown): boolean =>
@@ -55,15 +65,17 @@ const terminalColumns = (): number => (process.stdout.isTTY ? process.stdout.col
 
 const gap = 2;
 
-/** Narrows the widest columns until the table fits, but never below their headings. */
-function narrowed(widths: number[], least: number[], columns: number): number[] {
-  const fitted = [...widths];
-  const total = () => fitted.reduce((sum, each) => sum + each, 0) + gap * (fitted.length - 1);
-  while (total() > columns) {
-    const room = fitted.map((each, i) => (each > least[i]! ? each : 0));
-    const widestColumn = room.indexOf(Math.max(...room));
-    if (room[widestColumn] === 0) return fitted;
-    fitted[widestColumn] = fitted[widestColumn]! - 1;
+const totalWidth = (all: readonly Column[]): number =>
+  all.reduce((sum, column) => sum + column.width, 0) + gap * Math.max(0, all.length - 1);
+
+/** Narrows the widest columns until the table fits, but not below `least`. */
+function narrowed(all: readonly Column[], least: number[], columns: number): Column[] {
+  const fitted = all.map((column) => ({ ...column }));
+  while (totalWidth(fitted) > columns) {
+    const room = fitted.map((column, i) => (column.width > least[i]! ? column.width : 0));
+    const widestColumn = fitted[room.indexOf(Math.max(...room))];
+    if (!widestColumn || Math.max(...room) === 0) break;
+    widestColumn.width -= 1;
   }
   return fitted;
 }

@@ -136,13 +136,16 @@ describe('suspiciousVariables', () => {
 describe('table', () => {
   it('fits the width of the terminal, and cuts nothing elsewhere', () => {
     const id = 'x'.repeat(12);
-    const rows = [[id, 'y'.repeat(40), 'one two three four five six seven eight nine']];
-    const lines = table(['ID', 'URL', 'REASON'], rows, 50).split('\n');
+    const rows = [[id, 'y'.repeat(40), null, 'one two three four five six seven eight']];
+    const lines = table(['ID', 'URL', 'ALIASES', 'REASON'], rows, 50).split('\n');
     expect(lines.filter((line) => line.length > 50)).toEqual([]);
-    // Identifiers are never cut, and the last column is wrapped.
-    expect(lines[1]).toMatch(/^x{12} {2}y+… {2}one two three four five$/);
-    expect(lines[2]!.trim()).toBe('six seven eight nine');
-    expect(table(['ID', 'URL', 'REASON'], rows, Number.POSITIVE_INFINITY).split('\n')).toHaveLength(2);
+    // Columns without values are left out, identifiers are never cut, and the last column is wrapped.
+    expect(lines[0]).toMatch(/^ID +URL +REASON$/);
+    expect(lines[1]).toMatch(/^x{12} {2}y+… {2}one two three four$/);
+    expect(lines[2]!.trim()).toBe('five six seven eight');
+    expect(table(['ID', 'URL', 'ALIASES', 'REASON'], rows, Number.POSITIVE_INFINITY)).toMatch(
+      /^ID +URL +ALIASES +REASON\n.*$/,
+    );
   });
 
   it('shows numbers with at most six significant digits', () => {
