@@ -141,7 +141,8 @@ async function deliver(
   let failure: { error: unknown } | null = null;
   while (!signal.aborted && !failure && mayClaim()) {
     const { notified, stop } = nextNotification(options.store);
-    const claimed = await claim(options.store, options.clock.now(), [...lanes.keys()]).catch((error: unknown) => {
+    const busy = [...lanes.keys()];
+    const claimed = await claim(options.store, options.clock.now(), busy).catch((error: unknown) => {
       failure = { error };
       return [];
     });
@@ -156,7 +157,7 @@ async function deliver(
     }
     if (lanes.size > 0 && !failure) await Promise.race([...lanes.values(), notified]);
     stop();
-    if (lanes.size === 0) break;
+    if (claimed.length === 0 && busy.length === 0) break;
   }
   await Promise.all(lanes.values());
   if (failure) throw (failure as { error: unknown }).error;
