@@ -2,11 +2,12 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { jobRoutes } from '#http/job-routes.ts';
 import { errors, tags } from '#http/route-schemas.ts';
+import type { Clock } from '#kernel/clock.ts';
 import type { Access } from '#services/access/access.ts';
 import type { Acquisition } from '#services/acquisition/acquisition.ts';
 import { LoadJob, LoadJobRequest } from '#services/acquisition/load/job-schemas.ts';
 
-type Deps = { acquisition: Acquisition; access: Access; now: () => number };
+type Deps = { acquisition: Acquisition; access: Access; clock: Clock };
 
 const path = '/api/v1/acquisition/load-tests';
 

@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { jobRoutes } from '#http/job-routes.ts';
 import { errors, tags } from '#http/route-schemas.ts';
+import type { Clock } from '#kernel/clock.ts';
 import type { Access } from '#services/access/access.ts';
 import type { Training } from '#services/forecast/training/training.ts';
 import {
@@ -19,7 +20,7 @@ import {
   TrainRequest,
 } from '#services/forecast/training/training-schemas.ts';
 
-type Deps = { training: Training; access: Access; now: () => number };
+type Deps = { training: Training; access: Access; clock: Clock };
 
 const reading = { access: 'read' } as const;
 /** A POST that only computes: not audited. */

@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { sendList, setFreshnessHeaders } from '#http/replies.ts';
 import { errors, tags } from '#http/route-schemas.ts';
 import type { ListAnswer } from '#kernel/answers.ts';
+import type { Clock } from '#kernel/clock.ts';
 import type { Access } from '#services/access/access.ts';
 import type { Changes } from '#services/registry/changes.ts';
 import type { AllRegistries } from '#services/registry/lists/all-registries.ts';
@@ -10,12 +11,12 @@ import { ExperimentList, ModelList, ModelListQuery, PageQuery, StageListQuery } 
 import type { Stage } from '#services/registry/snapshot/stages.ts';
 import { eventRoutes } from './registry-changes.ts';
 
-type Deps = { all: AllRegistries; changes: Changes; access: Access; now: () => number };
+type Deps = { all: AllRegistries; changes: Changes; access: Access; clock: Clock };
 
 /** Lists, events and the stream over several registries. Routes of a single registry are under `/registries/{name}`. */
 export async function allRegistriesRoutes(
   instance: FastifyInstance,
-  { all, changes, access, now }: Deps,
+  { all, changes, access, clock }: Deps,
 ): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const config = { access: 'read' } as const;
@@ -55,5 +56,5 @@ export async function allRegistriesRoutes(
     },
     async (request, reply) => send(request, reply, await all.experiments(request.query)),
   );
-  eventRoutes(instance, { events: (query) => changes.allEvents(query), stream: changes.allStream, access, now });
+  eventRoutes(instance, { events: (query) => changes.allEvents(query), stream: changes.allStream, access, clock });
 }

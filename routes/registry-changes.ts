@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { endOnLostAccess } from '#http/auth.ts';
+import { liveStream } from '#http/live-stream.ts';
 import { nextPage, sendStream, untilClosed } from '#http/replies.ts';
 import { errors, modelName, tags } from '#http/route-schemas.ts';
+import type { Clock } from '#kernel/clock.ts';
 import type { Access } from '#services/access/access.ts';
 import type { Changes } from '#services/registry/changes.ts';
 import {
@@ -16,12 +17,15 @@ import {
   StreamQuery,
 } from '#services/registry/journal/event-schemas.ts';
 
-type Deps = { changes: Changes; access: Access; now: () => number };
+type Deps = { changes: Changes; access: Access; clock: Clock };
 
 /** Changes of the registry: the journal, stage history, the event stream, and MLflow's own webhooks. */
-export async function registryChangesRoutes(instance: FastifyInstance, { changes, access, now }: Deps): Promise<void> {
+export async function registryChangesRoutes(
+  instance: FastifyInstance,
+  { changes, access, clock }: Deps,
+): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  eventRoutes(instance, { events: changes.events, stream: changes.stream, access, now });
+  eventRoutes(instance, { events: changes.events, stream: changes.stream, access, clock });
   app.get(
     '/model/:model_name/history',
     {
@@ -42,10 +46,10 @@ export async function registryChangesRoutes(instance: FastifyInstance, { changes
 
 const schema = { tags: [tags.changes] };
 
-type EventDeps = Pick<Changes, 'events' | 'stream'> & { access: Access; now: () => number };
+type EventDeps = Pick<Changes, 'events' | 'stream'> & { access: Access; clock: Clock };
 
 /** The journal and the event stream, of one registry or of all. */
-export function eventRoutes(instance: FastifyInstance, { events, stream, access, now }: EventDeps): void {
+export function eventRoutes(instance: FastifyInstance, { events, stream, access, clock }: EventDeps): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.get(
     '/models/events',
@@ -80,7 +84,7 @@ export function eventRoutes(instance: FastifyInstance, { events, stream, access,
       const over = untilClosed(reply);
       const lastEventId = request.headers['last-event-id'];
       const frames = await stream(request.query, lastEventId?.toString(), over);
-      return sendStream(reply, 'text/event-stream; charset=utf-8', endOnLostAccess(access, request, now, frames));
+      return sendStream(reply, 'text/event-stream; charset=utf-8', liveStream({ access, clock }, request, frames));
     },
   );
 }

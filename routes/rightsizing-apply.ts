@@ -2,12 +2,13 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { jobRoutes } from '#http/job-routes.ts';
 import { errors, tags } from '#http/route-schemas.ts';
+import type { Clock } from '#kernel/clock.ts';
 import type { Access } from '#services/access/access.ts';
 import { ApplyJob, ApplyPlan, ApplyRequest } from '#services/rightsizing/apply/apply-schemas.ts';
 import type { Rightsizing } from '#services/rightsizing/rightsizing.ts';
 import { SizeParams } from '#services/rightsizing/schemas.ts';
 
-type Deps = { rightsizing: Rightsizing; access: Access; now: () => number };
+type Deps = { rightsizing: Rightsizing; access: Access; clock: Clock };
 
 const about = (summary: string) => ({ tags: [tags.rightsizing], summary });
 const path = '/api/v1/rightsizing/apply/jobs';

@@ -56,8 +56,8 @@ export async function acquisitionArea(frame: Frame, { access, models, audit }: N
         metrics.countRequests(scope);
         await scope.register(acquisitionRoutes, { acquisition });
         await scope.register(acquisitionOverviewRoutes, { acquisition });
-        await scope.register(acquisitionJobRoutes, { acquisition, access, now: clock.now });
-        await scope.register(acquisitionLoadRoutes, { acquisition, access, now: clock.now });
+        await scope.register(acquisitionJobRoutes, { acquisition, access, clock });
+        await scope.register(acquisitionLoadRoutes, { acquisition, access, clock });
       });
     },
     leaderJobs: () => [

@@ -42,7 +42,7 @@ export function forecastArea(frame: Frame, { access }: { access: Access }) {
     name: 'forecast',
     routes: async (app) => {
       await app.register(forecastRoutes, { forecast });
-      await app.register(forecastTrainingRoutes, { training, access, now: clock.now });
+      await app.register(forecastTrainingRoutes, { training, access, clock });
     },
   };
   return { forecast, training, area };

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { setFreshnessHeaders } from '#http/replies.ts';
+import type { Clock } from '#kernel/clock.ts';
 import { driftRoutes } from '#routes/drift.ts';
 import { monitoringRoutes } from '#routes/monitoring.ts';
 import { registryRoutes } from '#routes/registry.ts';
@@ -54,7 +55,7 @@ export async function registryArea(frame: Frame, { access }: { access: Access })
     registries.length > 1 ? createAllRegistries(registries, config.MAX_MODELS_RETURNED, aliasTableOf(config)) : null;
   const dispatch = all && createRegistryDispatch(all);
   const mount: Mount = async (app, routes) => mountEach(app, registries, dispatch, routes);
-  const httpDeps = { access, now: clock.now, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };
+  const httpDeps = { access, clock, debugEnabled: config.ENABLE_DEBUG_ENDPOINTS };
   const users = secrets.registries.map(({ user }) => user ?? null);
   const area: Area = {
     name: 'registry',
@@ -93,7 +94,7 @@ export async function registryArea(frame: Frame, { access }: { access: Access })
 function composeShared(frame: Frame): SharedParts {
   const { config, store, outbox, outbound, deriveKey, clock } = frame;
   const events = createEvents(store);
-  const stream = createEventStream({ events, clock, maxClients: config.STREAM_MAX_CLIENTS });
+  const stream = createEventStream({ events, maxClients: config.STREAM_MAX_CLIENTS });
   return { events, stream, webhooks: createWebhooks({ store, outbox, outbound, deriveKey, clock }) };
 }
 
@@ -128,10 +129,10 @@ async function mountEach(
 async function routesOfOne(
   app: FastifyInstance,
   { registry, changes, promotion, monitoring, drift }: RegistryParts,
-  { access, now, debugEnabled }: { access: Access; now: () => number; debugEnabled: boolean },
+  { access, clock, debugEnabled }: { access: Access; clock: Clock; debugEnabled: boolean },
 ): Promise<void> {
-  await app.register(registryRoutes, { registry, now });
-  await app.register(registryChangesRoutes, { changes, access, now });
+  await app.register(registryRoutes, { registry, now: clock.now });
+  await app.register(registryChangesRoutes, { changes, access, clock });
   await app.register(registryPromotionRoutes, { promotion });
   const connection = () => registry.status().connection;
   await app.register(monitoringRoutes, { monitoring, connection, debugEnabled });

@@ -62,7 +62,7 @@ export function rightsizingArea(frame: Frame, needs: Needs) {
       await app.register(async (scope) => {
         countRequests(scope);
         await scope.register(rightsizingRoutes, { rightsizing });
-        await scope.register(rightsizingApplyRoutes, { rightsizing, access, now: clock.now });
+        await scope.register(rightsizingApplyRoutes, { rightsizing, access, clock });
       });
     },
   };

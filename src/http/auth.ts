@@ -64,26 +64,9 @@ export function registerAuthentication(app: FastifyInstance, access: Access, log
   });
 }
 
-/**
- * Ends a stream when its client loses access: a revoked key, an expired token. Called for each frame; checks at
- * most every 30 s.
- */
-export async function* endOnLostAccess(
-  access: Access,
-  request: FastifyRequest,
-  now: () => number,
-  frames: AsyncGenerator<string>,
-): AsyncGenerator<string> {
-  let checkedAt = now();
-  for await (const frame of frames) {
-    if (!access.anonymousCaller && now() - checkedAt > 30_000) {
-      checkedAt = now();
-      const caller = await access.identify(credentialsOf(request)).catch(() => unauthenticatedCaller);
-      if (!access.mayDo(caller, 'read')) return;
-    }
-    yield frame;
-  }
-}
+/** The caller by the credentials of the request, checked again: a key may have been revoked, a token may have expired. */
+export const currentCaller = (access: Access, request: FastifyRequest): Promise<Caller> =>
+  access.identify(credentialsOf(request)).catch(() => unauthenticatedCaller);
 
 async function admit(access: Access, request: FastifyRequest, reply: FastifyReply, needed: Scope): Promise<void> {
   const realm = 'Bearer realm="control tower"';

@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import type { Clock } from '#kernel/clock.ts';
 import type { Access } from '#services/access/access.ts';
 import type { Scope } from '#services/access/scopes.ts';
-import { endOnLostAccess } from './auth.ts';
+import { liveStream } from './live-stream.ts';
 import { sendStream, untilClosed } from './replies.ts';
 import { errors } from './route-schemas.ts';
 
@@ -38,7 +39,7 @@ type JobRoutes<Job extends AnyJob> = {
 /** Routes to list, read, cancel and follow the jobs of one kind. */
 export function jobRoutes<Job extends AnyJob>(
   instance: FastifyInstance,
-  { access, now }: { access: Access; now: () => number },
+  { access, clock }: { access: Access; clock: Clock },
   { path, tag, Job, jobs, cancelling, summaries }: JobRoutes<Job>,
 ): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
@@ -73,7 +74,7 @@ export function jobRoutes<Job extends AnyJob>(
       const { job_id } = request.params;
       await jobs.get(job_id);
       const frames = jobs.events(job_id, untilClosed(reply));
-      return sendStream(reply, 'text/event-stream; charset=utf-8', endOnLostAccess(access, request, now, frames));
+      return sendStream(reply, 'text/event-stream; charset=utf-8', liveStream({ access, clock }, request, frames));
     },
   );
 }

@@ -1,4 +1,3 @@
-import type { Clock } from '#kernel/clock.ts';
 import { unavailable } from '#kernel/errors.ts';
 import { invalidParameter } from '#kernel/query.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
@@ -26,7 +25,7 @@ export type EventStream = {
   stop(): void;
 };
 
-type Options = { events: Events; clock: Clock; maxClients: number; heartbeatMs?: number };
+type Options = { events: Events; maxClients: number };
 
 const batch = 500;
 /** Newest events, cached so that a thousand clients do not query the journal a thousand times. */
@@ -34,7 +33,7 @@ const recentEvents = 2000;
 
 type Framed = { event: RegistryEvent; text: string };
 
-export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_000 }: Options): EventStream {
+export function createEventStream({ events, maxClients }: Options): EventStream {
   const stopping = new AbortController();
   const newest = createRecent(events);
   const seats = createClientLimit(maxClients);
@@ -70,7 +69,7 @@ export function createEventStream({ events, clock, maxClients, heartbeatMs = 15_
         if (text !== '') yield text;
         if (yielder.due()) await yielder.yieldNow();
         if (found.length > 0 || published !== before) continue;
-        if (!(await waitFor(waiting, clock, heartbeatMs, over))) yield ': keep-alive\n\n';
+        await nextNotification(waiting, over);
       }
     } finally {
       release();
@@ -166,20 +165,16 @@ function createRecent(events: Events) {
   };
 }
 
-/** @returns true for a notification, false for the timeout */
-async function waitFor(waiting: Set<() => void>, clock: Clock, ms: number, over: AbortSignal): Promise<boolean> {
-  if (over.aborted) return true;
-  const enough = new AbortController();
-  const wake = () => enough.abort();
+/** Resolves at the next notification, or when the stream is over. */
+async function nextNotification(waiting: Set<() => void>, over: AbortSignal): Promise<void> {
+  if (over.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const wake = () => resolve();
   waiting.add(wake);
-  try {
-    await clock.sleep(ms, AbortSignal.any([enough.signal, over]));
-    return false;
-  } catch {
-    return true;
-  } finally {
-    waiting.delete(wake);
-  }
+  over.addEventListener('abort', wake, { once: true });
+  await promise;
+  waiting.delete(wake);
+  over.removeEventListener('abort', wake);
 }
 
 const framed = (event: RegistryEvent): Framed => ({

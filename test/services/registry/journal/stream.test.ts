@@ -4,7 +4,7 @@ import { createEventStream } from '#services/registry/journal/stream.ts';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import { journalIn } from '../../../support/journal.ts';
 import { versionRow } from '../../../support/rows.ts';
-import { handClock, noSignal, settle } from '../../../support/sources.ts';
+import { noSignal, settle } from '../../../support/sources.ts';
 import { temporaryDirectory } from '../../../support/tower.ts';
 
 /** A registry with one model of `count` aliases. */
@@ -26,15 +26,14 @@ const withAliases = (count: number): RegistryRows => ({
 });
 
 async function streaming(maxClients = 10) {
-  const clock = handClock();
   const directory = temporaryDirectory();
   let publish: (events: never[]) => void = () => undefined;
   const journal = journalIn(directory, { onEvents: (events) => publish(events as never[]) });
   const events = createEvents(journal.store);
-  const stream = createEventStream({ events, clock, maxClients });
+  const stream = createEventStream({ events, maxClients });
   publish = stream.publish;
   await journal.look(withAliases(0));
-  return { ...journal, stream, clock, events };
+  return { ...journal, stream, events };
 }
 
 const idsIn = (text: string): number[] => [...text.matchAll(/^id: (\d+)$/gm)].map((match) => Number(match[1]));
@@ -163,21 +162,6 @@ describe('the event stream', () => {
     const late = await stream.open({}, null, String(last), noSignal);
     await late.next();
     expect(await readIds(late, 2)).toEqual([last + 1, last + 3]);
-  });
-
-  it('sends heartbeats', async () => {
-    const { stream, clock } = await streaming();
-    const frames = await stream.open({}, null, undefined, noSignal);
-    await frames.next();
-    const next = frames.next();
-    let told: unknown = null;
-    void next.then(({ value }) => {
-      told = value;
-    });
-    await vi.waitFor(async () => {
-      await clock.advance(15_000);
-      expect(told).toBe(': keep-alive\n\n');
-    });
   });
 
   it('ends with its client and at shutdown, and frees the place', async () => {
