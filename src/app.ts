@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
 import type { Area } from '#areas/area.ts';
 import type { Config } from '#config/config.ts';
+import { registerAllowedHosts } from '#http/allowed-hosts.ts';
 import { registerAuthentication } from '#http/auth.ts';
 import { registerCompression } from '#http/compression.ts';
 import { handleErrors, handleUnknownPaths, refuseAddress, refuseBytes, validatorCompiler } from '#http/errors.ts';
@@ -40,6 +41,7 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
     done();
   });
   await registerLimits(app, config);
+  registerAllowedHosts(app, config);
   await registerCompression(app);
   registerAuthentication(app, parts.services.access, log);
   handleUnknownPaths(app, clock.now);

@@ -26,7 +26,7 @@ type Deps = {
   directory: string;
 };
 
-/** `well`: null if it is not configured, which is no fault. */
+/** `isHealthy`: null if it is not configured, which is no fault. */
 type CheckResult = { isHealthy: boolean | null; detail: string };
 
 export function createOverview(deps: Deps) {

@@ -68,10 +68,16 @@ const Verdict = z.object({
   field: z.string().nullable(),
   reason: z.string().nullable().describe('Why it was refused'),
 });
-export const RecordAnswer = z.object({ recorded: z.int(), refused: z.int(), results: z.array(Verdict) }).meta({
-  id: 'RecordAnswer',
-  examples: [{ recorded: 1, refused: 0, results: [{ index: 0, recorded: true, field: null, reason: null }] }],
-});
+export const RecordAnswer = z
+  .object({
+    recorded: z.int(),
+    refused: z.int(),
+    results: z.array(Verdict).describe('Of each point; of a text: the first ten refused lines'),
+  })
+  .meta({
+    id: 'RecordAnswer',
+    examples: [{ recorded: 1, refused: 0, results: [{ index: 0, recorded: true, field: null, reason: null }] }],
+  });
 export type RecordAnswer = z.infer<typeof RecordAnswer>;
 
 const word = z.string().max(1024, 'must have at most 1024 characters').optional();

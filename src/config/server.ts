@@ -66,6 +66,9 @@ export const serverSettings = z.object({
     .describe(
       'Number of reverse proxies in front, or their addresses and networks; the client address then comes from X-Forwarded-For. true = 1',
     ),
+  ALLOWED_HOSTS: list('').describe(
+    'Host names that requests may name besides loopback and API_HOST, while authentication is off (protects against DNS rebinding)',
+  ),
   CORS_ORIGINS: list('').describe('Allowed CORS origins, comma-separated; * for all; empty for none'),
   BODY_LIMIT_BYTES: number(1_048_576, 1024, 104_857_600).describe('Maximum size of a request body'),
   MAX_EVENT_LOOP_DELAY_MS: number(1000, 0, 60_000).describe(

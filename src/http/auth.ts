@@ -33,7 +33,7 @@ const methodsThatOnlyRead = new Set(['GET', 'HEAD', 'OPTIONS']);
  */
 export function registerAuthentication(app: FastifyInstance, access: Access, log: RootLog): void {
   app.decorateRequest('caller');
-  app.decorateRequest('isNoted', false);
+  app.decorateRequest('isAuditPending', false);
   app.decorateRequest('outcome', null);
   const admitted = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
     const needed = request.routeOptions.config.access ?? 'public';

@@ -84,7 +84,7 @@ export function nextDelayMs({ intervalMs }: Job, failuresInARow: number, random:
   return Math.round(failuresInARow > 0 ? Math.min(retryMs, regularMs) : regularMs);
 }
 
-/** `again`: a run was requested that starts after now; `soon`: a nudge arrived during the run. */
+/** `isRunRequested`: a run was requested that starts after now; `isNudged`: a nudge arrived during the run. */
 type Waiting = { wake: AbortController | null; isRunRequested: boolean; isNudged: boolean };
 
 async function runLoop(

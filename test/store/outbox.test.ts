@@ -6,7 +6,7 @@ import { keptLog, temporaryDirectory } from '../support/tower.ts';
 
 /** An outbox with this sender, and messages in it. */
 async function outboxWith(send: Sender, messages: { key: string; recipients: string[] }[]) {
-  const store = await storeIn(temporaryDirectory());
+  const store = storeIn(temporaryDirectory());
   const outbox = createOutbox({
     store,
     clock: handClock(),

@@ -6,12 +6,19 @@ export type Line =
   | { line: number; labels: [string, string][]; value: number; at: number | null }
   | { line: number; reason: string };
 
-export function readExposition(text: string): Line[] {
-  return text.split('\n').flatMap((raw, i) => {
-    const line = raw.trim();
-    return line === '' || line.startsWith('#') ? [] : [readLine(line, i + 1)];
-  });
+/** Lines one at a time: those of a large push are never in memory together. */
+export function* readExposition(text: string): Generator<Line> {
+  let line = 0;
+  for (let from = 0; from <= text.length; line += 1) {
+    const to = text.indexOf('\n', from);
+    const raw = text.slice(from, to < 0 ? text.length : to).trim();
+    from = to < 0 ? text.length + 1 : to + 1;
+    if (raw !== '' && !raw.startsWith('#')) yield readLine(raw, line + 1);
+  }
 }
+
+/** Maximum number of labels of a point. */
+export const maxLabels = 64;
 
 const head = /^([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{)?/;
 const label = /^\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(,)?/;
@@ -26,6 +33,7 @@ function readLine(text: string, line: number): Line {
     while (again && !/^\s*\}/.test(rest)) {
       const found = label.exec(rest);
       if (!found) return { line, reason: 'labels must be name="value", separated by commas' };
+      if (labels.length > maxLabels) return { line, reason: `more than ${maxLabels} labels` };
       labels.push([found[1]!, found[2]!.replace(/\\(.)/g, (_, escaped: string) => (escaped === 'n' ? '\n' : escaped))]);
       rest = rest.slice(found[0].length);
       again = found[3] !== undefined;
@@ -36,7 +44,8 @@ function readLine(text: string, line: number): Line {
   }
   const [value = '', time, ...more] = rest.trim().split(/\s+/);
   const number = numberOf(value);
-  if (number === null) return { line, reason: `the value must be a number (got ${JSON.stringify(value)})` };
+  if (number === null)
+    return { line, reason: `the value must be a number (got ${JSON.stringify(value.slice(0, 40))})` };
   if (more.length > 0 || (time !== undefined && !/^-?\d{1,15}$/.test(time)))
     return { line, reason: 'only a timestamp in milliseconds may follow the value' };
   return { line, labels, value: number, at: time === undefined ? null : Number(time) };

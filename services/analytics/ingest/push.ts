@@ -4,7 +4,7 @@ import type { NewPoint } from '../storage/keys.ts';
 import { dayMs } from '../storage/reader.ts';
 import { type createRecorder, tooManySeries } from '../storage/recorder.ts';
 import type { Retention } from '../storage/seal.ts';
-import { readExposition } from './exposition.ts';
+import { maxLabels, readExposition } from './exposition.ts';
 import { pointsOfLabels, readWriteRequest } from './remote-write.ts';
 import { aheadMs } from './rows.ts';
 
@@ -13,6 +13,11 @@ import { aheadMs } from './rows.ts';
 type Recorder = ReturnType<typeof createRecorder>;
 type Rules = { now: number; retention: Retention };
 
+/** Maximum number of points of a request in the text format. */
+const maxPoints = 100_000;
+/** Maximum number of refused lines that an answer names. */
+const maxNamed = 10;
+
 /** Reason why a point cannot be stored; null if it can. */
 function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: Rules): string | null {
   if (metric === '') return 'name missing';
@@ -20,7 +25,7 @@ function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: R
   if (at < now - retention.dayDays * dayMs) return `time more than ${retention.dayDays} days ago`;
   const texts = [metric, resource, ...Object.entries(labels).flat()];
   if (texts.some((text) => text.length > 1024)) return 'name or label longer than 1024 characters';
-  return Object.keys(labels).length > 64 ? 'more than 64 labels' : null;
+  return Object.keys(labels).length > maxLabels ? `more than ${maxLabels} labels` : null;
 }
 
 /**
@@ -50,28 +55,35 @@ function read(bytes: Uint8Array): ReturnType<typeof readWriteRequest> {
 }
 
 /**
- * Stores lines of the text exposition format; each is accepted or refused by itself, and the answer names refused ones
- * by number.
+ * Stores lines of the text exposition format; each is accepted or refused by itself. The answer counts refused lines and
+ * names the first ten.
+ * @throws TowerError `invalid` for more points than a request may have
  */
 export async function ingestExposition(text: string, recorder: Recorder, rules: Rules): Promise<RecordAnswer> {
   const points = new Map<NewPoint, number>();
   const results: RecordAnswer['results'] = [];
-  const refuse = (index: number, reason: string) => results.push({ index, recorded: false, field: null, reason });
+  let refused = 0;
+  const refuse = (index: number, reason: string) => {
+    refused += 1;
+    if (results.length < maxNamed) results.push({ index, recorded: false, field: null, reason });
+  };
   for (const line of readExposition(text)) {
     if ('reason' in line) {
       refuse(line.line, line.reason);
       continue;
     }
     const [point] = pointsOfLabels(line.labels, [{ at: line.at ?? rules.now, value: line.value }]) as [NewPoint];
+    if (points.size >= maxPoints)
+      throw invalid(`the body has more than ${maxPoints} points: send several requests`, { parameter: 'body' });
     const reason = Number.isFinite(point.value) ? fault(point, rules) : 'value not finite';
     if (reason === null) points.set(point, line.line);
     else refuse(line.line, reason);
   }
-  const refused = await recorder.record([...points.keys()]);
-  for (const point of refused) refuse(points.get(point)!, tooManySeries);
+  const beyondLimit = await recorder.record([...points.keys()]);
+  for (const point of beyondLimit) refuse(points.get(point)!, tooManySeries);
   return {
-    recorded: points.size - refused.size,
-    refused: results.length,
+    recorded: points.size - beyondLimit.size,
+    refused,
     results: results.sort((a, b) => a.index - b.index),
   };
 }

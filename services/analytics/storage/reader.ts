@@ -163,7 +163,7 @@ async function newestOfOne(store: MetricStore, id: number, span: Span, most: num
   return { times: all.times.slice(-most), values: all.values.slice(-most) };
 }
 
-/** `torn`: an hour or a day without points crosses the edge of a span; it counts at its start. */
+/** `crossesBucketEdge`: an hour or a day without points crosses the edge of a span; it counts at its start. */
 export type Summaries = { summaries: Summary[]; crossesBucketEdge: boolean };
 
 async function summariesOf(store: MetricStore, id: number, spans: readonly Span[]): Promise<Summaries> {

@@ -138,20 +138,22 @@ describe('a remote-write request', () => {
 
 describe('the text format', () => {
   it('is parsed line by line', () => {
-    const lines = readExposition(
-      [
-        '# HELP http_requests_total The total',
-        String.raw`http_requests_total{method="post",path="/a \"b\" \\ c",} 1027 1395066363000`,
-        'metric_without_timestamp_and_labels 12.47',
-        'up{instance="x"} NaN',
-        '',
-        'broken{a=b} 1',
-        'broken{a="b" 1',
-        'no_value',
-        'x 1 2 3',
-        '7x 1',
-      ].join('\n'),
-    );
+    const lines = [
+      ...readExposition(
+        [
+          '# HELP http_requests_total The total',
+          String.raw`http_requests_total{method="post",path="/a \"b\" \\ c",} 1027 1395066363000`,
+          'metric_without_timestamp_and_labels 12.47',
+          'up{instance="x"} NaN',
+          '',
+          'broken{a=b} 1',
+          'broken{a="b" 1',
+          'no_value',
+          'x 1 2 3',
+          '7x 1',
+        ].join('\n'),
+      ),
+    ];
     expect(lines).toEqual([
       {
         line: 2,
@@ -189,5 +191,28 @@ describe('the text format', () => {
       results: [{ index: 2, recorded: false, field: null, reason: 'value not finite' }],
     });
     expect((await analytics.points({})).points).toMatchObject([{ metric: 'up', resource: 'a', value: 1 }]);
+  });
+
+  it.each([
+    ['one-letter lines', () => 'x\n'.repeat(500_000), 500_000],
+    ['long values', () => `x ${'9'.repeat(100)}z\n`.repeat(9_000), 9_000],
+    ['one line of a megabyte', () => `x ${'y'.repeat(1_000_000)}`, 1],
+  ])('has a small answer for %s', async (_name, text, refused) => {
+    const { analytics } = analyticsIn();
+    const answer = await analytics.takeText(text());
+    expect([answer.recorded, answer.refused, answer.results.length]).toEqual([0, refused, Math.min(10, refused)]);
+    expect(JSON.stringify(answer).length).toBeLessThan(2_000);
+  });
+
+  it('refuses lines with too many labels, and requests with too many points, before it stores any', async () => {
+    const { analytics } = analyticsIn();
+    const labels = Array.from({ length: 65 }, (_, i) => `l${i}="v"`).join(',');
+    expect(await analytics.takeText(`up{${labels}} 1\nup 1\n`)).toMatchObject({
+      recorded: 1,
+      results: [{ index: 1, reason: 'more than 64 labels' }],
+    });
+    const many = 'up 1\n'.repeat(100_001);
+    await expect(analytics.takeText(many)).rejects.toMatchObject({ code: 'invalid' });
+    expect((await analytics.points({})).count).toBe(1);
   });
 });
