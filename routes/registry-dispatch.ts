@@ -1,7 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import findMyWay, { type HTTPMethod } from 'find-my-way';
-import { invalid, type TowerError } from '#kernel/errors.ts';
+import { invalid, notFound, type TowerError } from '#kernel/errors.ts';
+
+/** Path of requests that select no registry. It is a route, so that they are authenticated and rate-limited like others. */
+const unclearPath = '/registries/-';
 
 /** Finds the registries that have a model or an experiment. */
 type Owners = {
@@ -61,18 +64,29 @@ export function createRegistryDispatch(owners: Owners) {
       if (name === undefined) {
         if ((found.store as { isCombined: boolean }).isCombined) return address;
         const chosen = choose(request, found.params);
-        return chosen === null ? address : `/registries/${chosen}${address}`;
+        return chosen === null ? unclearPath : `/registries/${chosen}${address}`;
       }
       if (more.length > 0 || !owners.names.includes(name)) {
         refuse(request, `must be one of ${choices}`);
-        return address;
+        return unclearPath;
       }
       parameters.delete('registry');
       return `/registries/${name}${path}${parameters.size > 0 ? `?${parameters}` : ''}`;
     },
-    /** Answers requests that name no registry, or a wrong one, with 400. */
-    refuseUnclear: (app: FastifyInstance): void => {
-      app.addHook('onRequest', (request, _reply, done) => done(refusals.get(request.raw)));
-    },
+    /** Registers the route of requests that select no registry. */
+    refuseUnclear: (app: FastifyInstance): void => unclearRoute(app, (request) => refusals.get(request)),
   };
+}
+
+/** Answers requests that name no registry, or a wrong one, with 400, once their client is authenticated. */
+function unclearRoute(app: FastifyInstance, refusalOf: (request: IncomingMessage) => TowerError | undefined): void {
+  app.route({
+    method: ['GET', 'POST', 'PUT', 'DELETE'],
+    url: unclearPath,
+    config: { access: 'read', audited: false },
+    schema: { hide: true },
+    handler: async (request) => {
+      throw refusalOf(request.raw) ?? notFound(`${unclearPath} not found`);
+    },
+  });
 }

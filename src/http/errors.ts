@@ -58,15 +58,23 @@ export function handleErrors(app: FastifyInstance, now: () => number): void {
   });
 }
 
-/** Answers requests that the router refuses (a malformed or too long URL) with an `ErrorBody`. */
-export const refuseAddress = (now: () => number) => (error: FastifyError, _request: unknown, reply: FastifyReply) => {
-  void sendError(
-    reply,
-    new TowerError('invalid', `Invalid URL: ${addressRule[error.code] ?? 'it cannot be parsed'}`),
-    400,
-    now(),
-  );
-};
+/** Answers requests that the router refuses (a malformed or too long URL) with an `ErrorBody`; they are rate-limited. */
+export const refuseAddress =
+  (now: () => number) =>
+  (thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+    const refusal = new TowerError('invalid', `Invalid URL: ${addressRule[thrown.code] ?? 'it cannot be parsed'}`);
+    void limitedOr(refusal, request, reply).then((error) => sendError(reply, error, statusOf[error.code], now()));
+  };
+
+/** The error of the rate limit, if the request exceeds it. */
+async function limitedOr(refusal: TowerError, request: FastifyRequest, reply: FastifyReply): Promise<TowerError> {
+  try {
+    await reply.server.rateLimit().call(reply.server, request, reply);
+    return refusal;
+  } catch (error) {
+    return error instanceof TowerError ? error : refusal;
+  }
+}
 
 /**
  * Answers requests that Node’s HTTP parser refuses (headers too long, too slow, not HTTP) with an `ErrorBody`, and

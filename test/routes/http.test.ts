@@ -97,6 +97,21 @@ describe('lists over HTTP', () => {
   });
 });
 
+describe('unknown and malformed paths', () => {
+  it.each([
+    '/model/%ZZ/versions',
+    '/nowhere',
+    `/${'x'.repeat(5000)}`,
+  ])('count against the rate limit: %s', async (url) => {
+    const { app } = await composeInstance({ RATE_LIMIT_PER_MINUTE: '2' });
+    const answers = [await app.inject(url), await app.inject(url), await app.inject(url)];
+    expect(answers[0]!.statusCode).toBeOneOf([400, 404]);
+    expect(answers[2]!.statusCode).toBe(429);
+    expect(answers[2]!.headers['retry-after']).toBeDefined();
+    expect(answers[2]!.json()).toMatchObject({ error: { type: 'limited' } });
+  });
+});
+
 describe('while MLflow is down', () => {
   it('lists are still served with their age, and health is degraded', async () => {
     const { app, services, fake, clock } = await composeInstance();

@@ -202,3 +202,22 @@ describe('several registries in one server', () => {
     }
   });
 });
+
+describe('several registries before authentication', () => {
+  it.each([
+    ['GET', '/model/DNA/versions'],
+    ['GET', '/model/nowhere/versions'],
+    ['GET', '/cache/info?registry=x'],
+    ['GET', '/models/monitored'],
+    ['POST', '/cache/refresh'],
+    ['DELETE', '/models/DNA/1/monitor'],
+  ] as const)('reveal nothing about themselves: %s %s', async (method, url) => {
+    const { app, services } = await twoRegistries({ AUTH_ENABLED: 'true' });
+    const anonymous = await app.inject({ method, url });
+    expect([anonymous.statusCode, anonymous.headers['x-ratelimit-limit'] !== undefined]).toEqual([401, true]);
+    expect(anonymous.body).not.toMatch(/prod|lab/);
+    const { key } = await services.access.keys.create({ name: 'r', scopes: ['read'], expires_in_days: 1 }, 'test');
+    const known = await app.inject({ method, url, headers: { 'x-api-key': key } });
+    expect([400, 404]).toContain(known.statusCode);
+  });
+});
