@@ -187,6 +187,7 @@ function configuredSource(
     insecureTls: config.MLFLOW_TRACKING_INSECURE_TLS,
     timeoutMs: config.MLFLOW_TIMEOUT_SECONDS * 1000,
     maxRetries: config.MLFLOW_MAX_RETRIES,
+    linkRoots: config.MLFLOW_FILE_ROOTS,
     clock,
     random,
     onCall: ({ path, status, seconds }) =>

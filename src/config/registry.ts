@@ -14,6 +14,9 @@ export const registrySettings = z.object({
   ),
   MLFLOW_TRACKING_CLIENT_CERT_PATH: text().describe('PEM file with a client certificate and its key'),
   MLFLOW_TRACKING_INSECURE_TLS: flag(false).describe('Accept any server certificate (for tests only)'),
+  MLFLOW_FILE_ROOTS: list('').describe(
+    'Directories outside an mlruns store that its symbolic links may lead to; other links out of the store are errors',
+  ),
   MLFLOW_WORKSPACE: text().describe(
     'MLflow workspace to mirror (MLflow 3.10 and later); default: the default workspace',
   ),

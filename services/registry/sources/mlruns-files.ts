@@ -1,63 +1,67 @@
-import type { Dirent } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#kernel/clock.ts';
 import { finiteOrNull } from './source.ts';
+import { createStorePaths } from './store-paths.ts';
 
 /** Files of an MLflow file store: YAML metadata, one file per tag, one line per metric value. */
 
 /** A metric line: `timestamp value [step [...]]`; logged models insert the run id before the dataset. */
 export type MetricLine = { at: number; value: number | null; step: number; rest: string[] };
 
-/**
- * Reads a `meta.yaml`. MLflow rewrites these in place, so a reader may see a partial file, which may still be valid
- * YAML: if the `key` field is missing, it is read again up to twice.
- * @returns the fields, or null if the file is missing or stays unreadable
- */
-export async function readMetaYaml(
-  directory: string,
-  clock: Clock,
-  key: string,
-): Promise<Record<string, unknown> | null> {
-  const { parse } = await import('yaml');
-  for (let attempt = 0; attempt < 3; attempt += 1) {
-    if (attempt > 0) await clock.sleep(50);
-    const text = await readFile(join(directory, 'meta.yaml'), 'utf8').catch(() => null);
-    if (text === null) return null;
-    try {
-      // Ids of 18 digits exceed a double's precision; they are parsed as bigint.
-      const card: unknown = parse(text, { intAsBigInt: true });
-      if (typeof card === 'object' && card !== null && key in card) return card as Record<string, unknown>;
-    } catch {
-      // Partially written: read again.
+/** Reads below the root of a store. Every method throws TowerError `unavailable`, with the path, for what it cannot read. */
+export type StoreFiles = ReturnType<typeof createStoreFiles>;
+
+/** @param linkRoots - directories outside, which links of the store may lead to */
+export function createStoreFiles(root: string, linkRoots: readonly string[], clock: Clock) {
+  const { read, entriesOf, unreadable } = createStorePaths(root, linkRoots, clock);
+  /** Files under a directory by key, with their contents: `val/loss` is the file `loss` in the directory `val`. */
+  const values = async (directory: string, depth = 0): Promise<[string, string][]> => {
+    if (depth > maxDepth) throw unreadable(directory, `is nested more than ${maxDepth} levels deep`);
+    const found: [string, string][] = [];
+    for (const { name, path, known, isDirectory } of await entriesOf(directory)) {
+      if (isDirectory) for (const [key, value] of await values(path, depth + 1)) found.push([`${name}/${key}`, value]);
+      else {
+        const value = await read(path, known);
+        if (value !== null) found.push([name, value]);
+      }
     }
-  }
-  return null;
+    return found.sort(([a], [b]) => (a < b ? -1 : 1));
+  };
+  return {
+    root,
+    /** Names of subdirectories; empty if the directory does not exist. */
+    directories: async (directory: string): Promise<string[]> =>
+      (await entriesOf(directory))
+        .filter(({ name, isDirectory }) => isDirectory && !name.startsWith('.'))
+        .map(({ name }) => name)
+        .sort(),
+    values: (directory: string): Promise<[string, string][]> => values(directory),
+    /**
+     * Reads a `meta.yaml`. MLflow rewrites these in place, so a reader may see a partial file, which may still be valid
+     * YAML: if the `key` field is missing, it is read again up to twice.
+     * @returns the fields, or null if the file is missing or stays damaged
+     */
+    metaYaml: async (directory: string, key: string): Promise<Record<string, unknown> | null> => {
+      const { parse } = await import('yaml');
+      for (let attempt = 0; attempt < 3; attempt += 1) {
+        if (attempt > 0) await clock.sleep(50);
+        const text = await read(join(directory, 'meta.yaml'));
+        if (text === null) return null;
+        try {
+          // Ids of 18 digits exceed a double's precision; they are parsed as bigint.
+          const fields: unknown = parse(text, { intAsBigInt: true });
+          if (typeof fields === 'object' && fields !== null && key in fields) return fields as Record<string, unknown>;
+        } catch {
+          // Partially written: read again.
+        }
+      }
+      return null;
+    },
+  };
 }
 
-/** Names of subdirectories; empty if the directory does not exist. */
-export async function directorysIn(directory: string): Promise<string[]> {
-  const entries = await entriesOf(directory);
-  return entries
-    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
-    .map((entry) => entry.name)
-    .sort();
-}
-
-/** Files under a directory by key, with their contents: `val/loss` is the file `loss` in the directory `val`. */
-export async function readValues(directory: string): Promise<[string, string][]> {
-  const values: [string, string][] = [];
-  for (const entry of await entriesOf(directory)) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) {
-      for (const [key, value] of await readValues(path)) values.push([`${entry.name}/${key}`, value]);
-    } else {
-      const value = await readFile(path, 'utf8').catch(() => null);
-      if (value !== null) values.push([entry.name, value]);
-    }
-  }
-  return values.sort(([a], [b]) => (a < b ? -1 : 1));
-}
+/** Keys have slashes, which MLflow stores as directories. */
+const maxDepth = 32;
 
 export function metricLines(content: string): MetricLine[] {
   return content
@@ -85,8 +89,6 @@ function isBefore(a: MetricLine, b: MetricLine): boolean {
 
 // Python writes nan, inf and -inf; none of them is a measured value.
 const numberOf = (text: string): number | null => (/^[-+]?[\d.]/.test(text) ? finiteOrNull(Number(text)) : null);
-
-const entriesOf = (directory: string): Promise<Dirent[]> => readdir(directory, { withFileTypes: true }).catch(() => []);
 
 export const text = (value: unknown): string => (value === null || value === undefined ? '' : String(value));
 export const time = (value: unknown): number | null => (Number(value ?? 0) > 0 ? Number(value) : null);

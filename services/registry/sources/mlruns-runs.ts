@@ -1,8 +1,7 @@
 import { join } from 'node:path';
-import type { Clock } from '#kernel/clock.ts';
 import { notFound } from '#kernel/errors.ts';
 import type { RunRow, VersionRow } from '../snapshot/snapshot.ts';
-import { directorysIn, lastLine, metricLines, readMetaYaml, readValues, text, time } from './mlruns-files.ts';
+import { lastLine, metricLines, type StoreFiles, text, time } from './mlruns-files.ts';
 import { type CachedState, isFinished, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
 
 /** Runs, metrics and late metric values from an `mlruns` directory. */
@@ -12,15 +11,14 @@ const runStatus: Record<string, string> = { 1: 'RUNNING', 2: 'SCHEDULED', 3: 'FI
 type Card = Record<string, unknown>;
 
 /** Active and deleted experiments; the latter are in `.trash`. `models` is the registry, not an experiment. */
-export async function experimentDirectories(root: string): Promise<string[]> {
-  const live = (await directorysIn(root)).filter((name) => name !== 'models');
-  return [...live, ...(await directorysIn(join(root, '.trash'))).map((name) => join('.trash', name))];
+export async function experimentDirectories(files: StoreFiles): Promise<string[]> {
+  const live = (await files.directories(files.root)).filter((name) => name !== 'models');
+  return [...live, ...(await files.directories(join(files.root, '.trash'))).map((name) => join('.trash', name))];
 }
 
 /** Source runs of versions. A version does not name its run's experiment, so all experiment directories are searched. */
 export async function readRunsOfVersions(
-  root: string,
-  clock: Clock,
+  files: StoreFiles,
   versions: VersionRow[],
   known: CachedState | null,
   signal: AbortSignal,
@@ -29,30 +27,30 @@ export async function readRunsOfVersions(
   const finished = (known?.rows.runs ?? []).filter((run) => isFinished(run.status) && !known?.reread(run.runId));
   const kept = new Map(finished.map((run) => [run.runId, run]));
   const runs: RunRow[] = [];
-  for (const [runId, directory] of await runDirectories(root, wanted)) {
+  for (const [runId, directory] of await runDirectories(files, wanted)) {
     signal.throwIfAborted();
-    const run = kept.get(runId) ?? (await readRun(directory, clock));
+    const run = kept.get(runId) ?? (await readRun(files, directory));
     if (run) runs.push(run);
   }
   return runs;
 }
 
-async function runDirectories(root: string, wanted: Set<string>): Promise<Map<string, string>> {
+async function runDirectories(files: StoreFiles, wanted: Set<string>): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   if (wanted.size === 0) return found;
-  for (const experiment of await experimentDirectories(root)) {
-    for (const name of await directorysIn(join(root, experiment))) {
-      if (wanted.has(name)) found.set(name, join(root, experiment, name));
+  for (const experiment of await experimentDirectories(files)) {
+    for (const name of await files.directories(join(files.root, experiment))) {
+      if (wanted.has(name)) found.set(name, join(files.root, experiment, name));
     }
   }
   return found;
 }
 
-async function readRun(directory: string, clock: Clock): Promise<RunRow | null> {
-  const card = await readMetaYaml(directory, clock, 'status');
+async function readRun(files: StoreFiles, directory: string): Promise<RunRow | null> {
+  const card = await files.metaYaml(directory, 'status');
   if (!card) return null;
   const endedAt = time(card['end_time']);
-  const last = (await readValues(join(directory, 'metrics'))).map(
+  const last = (await files.values(join(directory, 'metrics'))).map(
     ([key, content]) => [key, lastLine(metricLines(content))] as const,
   );
   return {
@@ -68,32 +66,31 @@ async function readRun(directory: string, clock: Clock): Promise<RunRow | null> 
 }
 
 export async function readRuns(
-  root: string,
-  clock: Clock,
+  files: StoreFiles,
   experimentId: string,
   limit: number,
   signal: AbortSignal,
 ): Promise<Run[]> {
   const cards: { card: Card; directory: string }[] = [];
-  for await (const card of runCards(root, clock, experimentId, signal))
+  for await (const card of runCards(files, experimentId, signal))
     if (isActive(card)) cards.push({ card, directory: text(card['directory']) });
   cards.sort((a, b) => (time(b.card['start_time']) ?? 0) - (time(a.card['start_time']) ?? 0));
   const runs: Run[] = [];
   for (const { directory } of cards.slice(0, limit)) {
     signal.throwIfAborted();
-    const run = await wholeRun(directory, clock);
+    const run = await wholeRun(files, directory);
     if (run) runs.push(run);
   }
   return runs;
 }
 
-async function wholeRun(directory: string, clock: Clock): Promise<Run | null> {
-  const [card, run] = [await readMetaYaml(directory, clock, 'status'), await readRun(directory, clock)];
+async function wholeRun(files: StoreFiles, directory: string): Promise<Run | null> {
+  const [card, run] = [await files.metaYaml(directory, 'status'), await readRun(files, directory)];
   if (!card || !run) return null;
   const { lateMetrics: _, ...row } = run;
   const [params, tags] = await Promise.all([
-    readValues(join(directory, 'params')),
-    readValues(join(directory, 'tags')),
+    files.values(join(directory, 'params')),
+    files.values(join(directory, 'tags')),
   ]);
   return {
     ...row,
@@ -104,29 +101,29 @@ async function wholeRun(directory: string, clock: Clock): Promise<Run | null> {
 }
 
 /** Metadata of an experiment's runs, each with its `directory`. */
-async function* runCards(root: string, clock: Clock, experimentId: string, signal: AbortSignal): AsyncGenerator<Card> {
-  const directory = (await experimentDirectories(root)).find(
+async function* runCards(files: StoreFiles, experimentId: string, signal: AbortSignal): AsyncGenerator<Card> {
+  const directory = (await experimentDirectories(files)).find(
     (name) => name === experimentId || name === join('.trash', experimentId),
   );
   if (!directory) throw notFound(`Experiment ${experimentId} not found in MLflow`);
-  for (const name of await directorysIn(join(root, directory))) {
+  for (const name of await files.directories(join(files.root, directory))) {
     signal.throwIfAborted();
-    const card = await readMetaYaml(join(root, directory, name), clock, 'artifact_uri');
+    const card = await files.metaYaml(join(files.root, directory, name), 'artifact_uri');
     // `models`, `datasets`, `traces` and `tags` are siblings of the runs; only a run's metadata has a status.
-    if (card && 'status' in card) yield { ...card, directory: join(root, directory, name) };
+    if (card && 'status' in card) yield { ...card, directory: join(files.root, directory, name) };
   }
 }
 
 export async function readHistory(
-  root: string,
+  files: StoreFiles,
   runIds: string[],
   metrics: string[],
   signal: AbortSignal,
 ): Promise<MetricPoint[]> {
   const points: MetricPoint[] = [];
-  for (const [runId, directory] of await runDirectories(root, new Set(runIds))) {
+  for (const [runId, directory] of await runDirectories(files, new Set(runIds))) {
     signal.throwIfAborted();
-    for (const [metric, content] of await readValues(join(directory, 'metrics'))) {
+    for (const [metric, content] of await files.values(join(directory, 'metrics'))) {
       if (!metrics.includes(metric)) continue;
       for (const { at, value, step } of metricLines(content))
         points.push({ metric, value, at, step, runId, dataset: null });
@@ -135,11 +132,11 @@ export async function readHistory(
   return points;
 }
 
-export async function readLoggedModel(root: string, modelId: string): Promise<MetricPoint[]> {
-  for (const experiment of await experimentDirectories(root)) {
-    if (!(await directorysIn(join(root, experiment, 'models'))).includes(modelId)) continue;
-    const files = await readValues(join(root, experiment, 'models', modelId, 'metrics'));
-    return files.flatMap(([metric, content]) =>
+export async function readLoggedModel(files: StoreFiles, modelId: string): Promise<MetricPoint[]> {
+  for (const experiment of await experimentDirectories(files)) {
+    if (!(await files.directories(join(files.root, experiment, 'models'))).includes(modelId)) continue;
+    const metrics = await files.values(join(files.root, experiment, 'models', modelId, 'metrics'));
+    return metrics.flatMap(([metric, content]) =>
       metricLines(content).map(({ at, value, step, rest: [runId, dataset] }) => ({
         metric,
         value,
@@ -154,41 +151,30 @@ export async function readLoggedModel(root: string, modelId: string): Promise<Me
 }
 
 /** Deleted runs are missing from the result. */
-export async function readRunsById(
-  root: string,
-  clock: Clock,
-  ids: string[],
-  signal: AbortSignal,
-): Promise<RunDetail[]> {
+export async function readRunsById(files: StoreFiles, ids: string[], signal: AbortSignal): Promise<RunDetail[]> {
   const runs: RunDetail[] = [];
-  for (const directory of (await runDirectories(root, new Set(ids))).values()) {
+  for (const directory of (await runDirectories(files, new Set(ids))).values()) {
     signal.throwIfAborted();
-    const run = await wholeRun(directory, clock);
-    if (run) runs.push({ ...run, datasets: await datasetsOf(directory, clock) });
+    const run = await wholeRun(files, directory);
+    if (run) runs.push({ ...run, datasets: await datasetsOf(files, directory) });
   }
   return runs;
 }
 
 /** A run's inputs reference datasets, whose metadata is beside the runs of their experiment. */
-async function datasetsOf(directory: string, clock: Clock): Promise<RunDetail['datasets']> {
+async function datasetsOf(files: StoreFiles, directory: string): Promise<RunDetail['datasets']> {
   const found: RunDetail['datasets'] = [];
-  for (const name of await directorysIn(join(directory, 'inputs'))) {
-    const input = await readMetaYaml(join(directory, 'inputs', name), clock, 'source_id');
-    const card =
-      input && (await readMetaYaml(join(directory, '..', 'datasets', text(input['source_id'])), clock, 'digest'));
+  for (const name of await files.directories(join(directory, 'inputs'))) {
+    const input = await files.metaYaml(join(directory, 'inputs', name), 'source_id');
+    const card = input && (await files.metaYaml(join(directory, '..', 'datasets', text(input['source_id'])), 'digest'));
     if (card) found.push({ name: text(card['name']), digest: text(card['digest']) });
   }
   return found;
 }
 
-export async function countRuns(
-  root: string,
-  clock: Clock,
-  experimentId: string,
-  signal: AbortSignal,
-): Promise<number> {
+export async function countRuns(files: StoreFiles, experimentId: string, signal: AbortSignal): Promise<number> {
   let count = 0;
-  for await (const card of runCards(root, clock, experimentId, signal)) if (isActive(card)) count += 1;
+  for await (const card of runCards(files, experimentId, signal)) if (isActive(card)) count += 1;
   return count;
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '#kernel/clock.ts';
 import { TowerError } from '#kernel/errors.ts';
 import type { ExperimentRow, ModelRow, RegistryRows, VersionRow } from '../snapshot/snapshot.ts';
-import { directorysIn, readMetaYaml, readValues, text, time } from './mlruns-files.ts';
+import { createStoreFiles, type StoreFiles, text, time } from './mlruns-files.ts';
 import {
   countRuns,
   experimentDirectories,
@@ -15,40 +15,43 @@ import {
 } from './mlruns-runs.ts';
 import { type CachedState, type RegistrySource, sortedRecord } from './source.ts';
 
-/** Reads an `mlruns` directory (MLflow's file store) without MLflow. Read-only. */
-export function createMlrunsSource(root: string, label: string, fingerprint: string, clock: Clock): RegistrySource {
+/**
+ * Reads an `mlruns` directory (MLflow's file store) without MLflow. Read-only.
+ * @param linkRoots - directories outside, which symbolic links of the store may lead to
+ */
+export function createMlrunsSource(
+  root: string,
+  { label, fingerprint, linkRoots, clock }: { label: string; fingerprint: string; linkRoots: string[]; clock: Clock },
+): RegistrySource {
+  const files = createStoreFiles(root, linkRoots, clock);
   return {
     label,
     fingerprint,
-    readRegistry: (known, signal) => readRegistry(root, clock, known, signal),
-    readRuns: (experimentId, limit, signal) => readRuns(root, clock, experimentId, limit, signal),
-    readRunsById: (ids, signal) => readRunsById(root, clock, ids, signal),
-    readHistory: (runIds, metrics, signal) => readHistory(root, runIds, metrics, signal),
-    readLoggedModel: (modelId) => readLoggedModel(root, modelId),
-    countRuns: (experimentId, signal) => countRuns(root, clock, experimentId, signal),
+    readRegistry: (known, signal) => readRegistry(files, known, signal),
+    readRuns: (experimentId, limit, signal) => readRuns(files, experimentId, limit, signal),
+    readRunsById: (ids, signal) => readRunsById(files, ids, signal),
+    readHistory: (runIds, metrics, signal) => readHistory(files, runIds, metrics, signal),
+    readLoggedModel: (modelId) => readLoggedModel(files, modelId),
+    countRuns: (experimentId, signal) => countRuns(files, experimentId, signal),
     ping: () => checkRoot(root),
     close: async () => undefined,
   };
 }
 
-async function readRegistry(
-  root: string,
-  clock: Clock,
-  known: CachedState | null,
-  signal: AbortSignal,
-): Promise<RegistryRows> {
+async function readRegistry(files: StoreFiles, known: CachedState | null, signal: AbortSignal): Promise<RegistryRows> {
+  const { root } = files;
   await checkRoot(root);
   const experiments: ExperimentRow[] = [];
-  for (const directory of await experimentDirectories(root)) {
+  for (const directory of await experimentDirectories(files)) {
     signal.throwIfAborted();
-    const row = await readExperiment(join(root, directory), clock);
+    const row = await readExperiment(files, join(root, directory));
     if (row) experiments.push(row);
   }
   const models: ModelRow[] = [];
   const versions: VersionRow[] = [];
-  for (const directory of await directorysIn(join(root, 'models'))) {
+  for (const directory of await files.directories(join(root, 'models'))) {
     signal.throwIfAborted();
-    const model = await readModel(join(root, 'models', directory), clock);
+    const model = await readModel(files, join(root, 'models', directory));
     if (!model) continue;
     models.push(model.row);
     versions.push(...model.versions);
@@ -57,7 +60,7 @@ async function readRegistry(
     experiments,
     models,
     versions,
-    runs: await readRunsOfVersions(root, clock, versions, known, signal),
+    runs: await readRunsOfVersions(files, versions, known, signal),
     serverVersion: null,
   };
 }
@@ -78,8 +81,8 @@ async function checkRoot(root: string): Promise<void> {
     );
 }
 
-async function readExperiment(directory: string, clock: Clock): Promise<ExperimentRow | null> {
-  const card = await readMetaYaml(directory, clock, 'experiment_id');
+async function readExperiment(files: StoreFiles, directory: string): Promise<ExperimentRow | null> {
+  const card = await files.metaYaml(directory, 'experiment_id');
   if (!card) return null;
   return {
     experimentId: text(card['experiment_id']),
@@ -88,32 +91,35 @@ async function readExperiment(directory: string, clock: Clock): Promise<Experime
     lifecycleStage: text(card['lifecycle_stage']) || 'active',
     createdAt: time(card['creation_time']),
     updatedAt: time(card['last_update_time']),
-    tags: Object.fromEntries(await readValues(join(directory, 'tags'))),
+    tags: Object.fromEntries(await files.values(join(directory, 'tags'))),
   };
 }
 
-async function readModel(directory: string, clock: Clock): Promise<{ row: ModelRow; versions: VersionRow[] } | null> {
-  const card = await readMetaYaml(directory, clock, 'name');
+async function readModel(
+  files: StoreFiles,
+  directory: string,
+): Promise<{ row: ModelRow; versions: VersionRow[] } | null> {
+  const card = await files.metaYaml(directory, 'name');
   if (!card) return null;
-  const aliases = await readValues(join(directory, 'aliases'));
+  const aliases = await files.values(join(directory, 'aliases'));
   const row = {
     name: text(card['name']),
     createdAt: time(card['creation_timestamp']),
     updatedAt: time(card['last_updated_timestamp']),
     description: text(card['description']),
-    tags: Object.fromEntries(await readValues(join(directory, 'tags'))),
+    tags: Object.fromEntries(await files.values(join(directory, 'tags'))),
     aliases: sortedRecord(aliases.map(([alias, version]) => [alias, version.trim()] as const)),
   };
   const versions: VersionRow[] = [];
-  for (const name of await directorysIn(directory)) {
-    const version = name.startsWith('version-') ? await readVersion(join(directory, name), clock) : null;
+  for (const name of await files.directories(directory)) {
+    const version = name.startsWith('version-') ? await readVersion(files, join(directory, name)) : null;
     if (version) versions.push(version);
   }
   return { row, versions };
 }
 
-async function readVersion(directory: string, clock: Clock): Promise<VersionRow | null> {
-  const card = await readMetaYaml(directory, clock, 'version');
+async function readVersion(files: StoreFiles, directory: string): Promise<VersionRow | null> {
+  const card = await files.metaYaml(directory, 'version');
   if (!card) return null;
   return {
     name: text(card['name']),
@@ -125,6 +131,6 @@ async function readVersion(directory: string, clock: Clock): Promise<VersionRow 
     source: text(card['source']),
     status: text(card['status']) || 'READY',
     runId: text(card['run_id']) || null,
-    tags: Object.fromEntries(await readValues(join(directory, 'tags'))),
+    tags: Object.fromEntries(await files.values(join(directory, 'tags'))),
   };
 }

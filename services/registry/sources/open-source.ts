@@ -23,6 +23,8 @@ export type SourceOptions = {
   insecureTls: boolean;
   timeoutMs: number;
   maxRetries: number;
+  /** Directories that symbolic links of an mlruns store may lead to. */
+  linkRoots?: readonly string[];
   clock: Clock;
   random: Random;
   onCall?: HttpClientOptions['onCall'];
@@ -47,7 +49,8 @@ export function openSource(options: SourceOptions): RegistrySource {
     scheme === 'file'
       ? fileURLToPath(uri.startsWith('file:///') ? uri : `file://${resolve(uri.slice('file:'.length))}`)
       : resolve(uri);
-  return createMlrunsSource(root, uri, fingerprint('mlruns', root), clock);
+  const linkRoots = (options.linkRoots ?? []).map((path) => resolve(path));
+  return createMlrunsSource(root, { label: uri, fingerprint: fingerprint('mlruns', root), linkRoots, clock });
 }
 
 function openRest(options: SourceOptions): RegistrySource {
