@@ -153,7 +153,7 @@ export async function inspectPostgres(
   try {
     await client.connect();
     const { rows } = await client.query<{ exists: boolean }>(
-      "select to_regclass('schema_versions') is not null as there",
+      "select to_regclass('schema_versions') is not null as exists",
     );
     const seen = rows[0]?.exists
       ? await client.query<{ version: number }>('select version from schema_versions where part = $1', [part])
