@@ -20,7 +20,7 @@ export async function acquisitionJobRoutes(instance: FastifyInstance, deps: Deps
     tag: tags.rightsizing,
     Job: ExperimentJob,
     jobs: deps.acquisition.jobs,
-    cancelling: 'operate',
+    cancelling: 'approve',
     summaries: {
       list: 'List experiment jobs, newest first',
       one: 'Get an experiment job',
@@ -35,7 +35,7 @@ function beginRoutes(instance: FastifyInstance, { acquisition: { jobs } }: Deps)
   app.post(
     path,
     {
-      config: { access: 'operate' },
+      config: { access: 'approve' },
       schema: {
         ...about('Start a job that runs experiments with services of a namespace; replicas are restored at its end'),
         body: ExperimentJobRequest,

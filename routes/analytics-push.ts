@@ -6,7 +6,7 @@ import type { Analytics } from '#services/analytics/analytics.ts';
 import { RecordAnswer } from '#services/analytics/schemas.ts';
 
 /** Points are not audited: an audit record per point would drown all others. */
-const pushing = { access: 'operate', audited: false } as const;
+const pushing = { access: 'record', quota: 'record', audited: false } as const;
 
 /** Prometheus push formats. */
 export async function analyticsPushRoutes(

@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { abortOnDisconnect } from '#http/client-disconnect.ts';
+import { sendJson } from '#http/replies.ts';
 import { errors, tags } from '#http/route-schemas.ts';
 import {
   AnomaliesAnswer,
@@ -27,7 +29,7 @@ import {
 
 const reading = { access: 'read' } as const;
 /** Points are not audited: an audit record per point would drown all others. */
-const recording = { access: 'operate', audited: false } as const;
+const recording = { access: 'record', quota: 'record', audited: false } as const;
 const about = (summary: string) => ({ tags: [tags.analytics], summary });
 
 /** Metric points: recording, reading, aggregation. */
@@ -57,10 +59,11 @@ export async function analyticsRoutes(
       schema: {
         ...about('Aggregate a metric by minute, hour, day, week or month of a time zone'),
         querystring: AggregateQuery,
-        response: { 200: AggregateAnswer, ...errors(400) },
+        response: { 200: AggregateAnswer, ...errors(400, 503) },
       },
     },
-    async (request) => analytics.aggregate(request.query),
+    async (request, reply) =>
+      sendJson(reply, await analytics.query('aggregate', [request.query], abortOnDisconnect(reply))),
   );
 }
 
@@ -73,23 +76,25 @@ function pointRoutes(instance: FastifyInstance, analytics: Analytics): void {
       schema: {
         ...about('List points, newest first'),
         querystring: PointsQuery,
-        response: { 200: PointsAnswer, ...errors(400) },
+        response: { 200: PointsAnswer, ...errors(400, 503) },
       },
     },
-    async (request) => analytics.points(request.query),
+    async (request, reply) =>
+      sendJson(reply, await analytics.query('points', [request.query], abortOnDisconnect(reply))),
   );
   app.get(
     '/api/v1/metrics',
     {
-      config: reading,
+      config: { access: 'read', quota: 'metrics' },
       schema: {
         ...about('List points as a plain array of {timestamp, component, metric_name, value, labels}, newest first'),
         operationId: 'getCollectedMetrics',
         querystring: PointsQuery,
-        response: { 200: CollectedPoints, ...errors(400) },
+        response: { 200: CollectedPoints, ...errors(400, 503) },
       },
     },
-    async (request) => analytics.collected(request.query),
+    async (request, reply) =>
+      sendJson(reply, await analytics.query('collected', [request.query], abortOnDisconnect(reply))),
   );
   app.get(
     '/api/v1/analytics/series',
@@ -98,10 +103,11 @@ function pointRoutes(instance: FastifyInstance, analytics: Analytics): void {
       schema: {
         ...about('List series'),
         querystring: SeriesQuery,
-        response: { 200: SeriesList, ...errors(400) },
+        response: { 200: SeriesList, ...errors(400, 503) },
       },
     },
-    async (request) => analytics.series(request.query),
+    async (request, reply) =>
+      sendJson(reply, await analytics.query('series', [request.query], abortOnDisconnect(reply))),
   );
 }
 
@@ -115,10 +121,11 @@ function analysisRoutes(instance: FastifyInstance, analytics: Analytics): void {
       schema: {
         ...about('Anomalies with their reasons'),
         querystring: AnomaliesQuery,
-        response: { 200: AnomaliesAnswer, ...errors(400) },
+        response: { 200: AnomaliesAnswer, ...errors(400, 503) },
       },
     },
-    async (request) => analytics.anomalies(request.query),
+    async (request, reply) =>
+      sendJson(reply, await analytics.query('anomalies', [request.query], abortOnDisconnect(reply))),
   );
   forecastAndBaselineRoutes(instance, analytics);
 }
@@ -133,10 +140,11 @@ function forecastAndBaselineRoutes(instance: FastifyInstance, analytics: Analyti
       schema: {
         ...about('Trend of a metric: direction, slope, change points'),
         querystring: TrendQuery,
-        response: { 200: TrendAnswer, ...errors(400) },
+        response: { 200: TrendAnswer, ...errors(400, 503) },
       },
     },
-    async (request) => analytics.trend(request.query),
+    async (request, reply) =>
+      sendJson(reply, await analytics.query('trend', [request.query], abortOnDisconnect(reply))),
   );
   app.get(
     '/api/v1/analytics/forecast',
@@ -148,7 +156,7 @@ function forecastAndBaselineRoutes(instance: FastifyInstance, analytics: Analyti
         response: { 200: MetricForecastAnswer, ...errors(400, 404, 503) },
       },
     },
-    async (request) => analytics.forecast(request.query),
+    async (request, reply) => analytics.forecast(request.query, abortOnDisconnect(reply)),
   );
   app.get(
     '/dashboard/analytics',
@@ -157,10 +165,11 @@ function forecastAndBaselineRoutes(instance: FastifyInstance, analytics: Analyti
       schema: {
         ...about('Summary of all metrics of the recent past'),
         querystring: MetricsSummaryQuery,
-        response: { 200: MetricsSummaryAnswer, ...errors(400) },
+        response: { 200: MetricsSummaryAnswer, ...errors(400, 503) },
       },
     },
-    async (request) => analytics.summary(request.query),
+    async (request, reply) =>
+      sendJson(reply, await analytics.query('summary', [request.query], abortOnDisconnect(reply))),
   );
   app.get(
     '/api/v1/analytics/baselines',
@@ -169,9 +178,10 @@ function forecastAndBaselineRoutes(instance: FastifyInstance, analytics: Analyti
       schema: {
         ...about('Baselines by series: overall, and by hour of the week'),
         querystring: SeriesQuery,
-        response: { 200: BaselinesAnswer, ...errors(400) },
+        response: { 200: BaselinesAnswer, ...errors(400, 503) },
       },
     },
-    async (request) => analytics.baselines(request.query),
+    async (request, reply) =>
+      sendJson(reply, await analytics.query('baselines', [request.query], abortOnDisconnect(reply))),
   );
 }

@@ -49,7 +49,7 @@ export async function driftRoutes(instance: FastifyInstance, { drift }: { drift:
   app.post(
     '/model/:model_name/:model_version/observations',
     {
-      config: { access: 'operate' },
+      config: { access: 'record', quota: 'record' },
       schema: {
         ...about('Post values, samples or histograms from production; duplicates count once'),
         params: one,

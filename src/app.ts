@@ -7,7 +7,7 @@ import { registerAllowedHosts } from '#http/allowed-hosts.ts';
 import { registerAuthentication } from '#http/auth.ts';
 import { registerCompression } from '#http/compression.ts';
 import { handleErrors, handleUnknownPaths, refuseAddress, refuseBytes, validatorCompiler } from '#http/errors.ts';
-import { registerLimits } from '#http/limits.ts';
+import { createRequestLimiter, type RequestLimiter, registerLimits } from '#http/limits.ts';
 import { registerDocs } from '#http/openapi.ts';
 import { dataHeaders } from '#http/security-headers.ts';
 import { systemRoutes } from '#http/system.ts';
@@ -31,7 +31,8 @@ type Parts = {
 /** The HTTP application: hooks, then the routes of each area. Not listening yet. */
 export async function buildApp(parts: Parts): Promise<FastifyInstance> {
   const { config, version, log, clock, metrics, areas, system } = parts;
-  const app = openServer(parts);
+  const limit = createRequestLimiter(config);
+  const app = openServer(parts, limit);
   handleErrors(app, clock.now);
   takeEmptyBodies(app);
   addHeaders(app);
@@ -41,9 +42,9 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
     done();
   });
   await registerLimits(app, config);
-  registerAllowedHosts(app, config);
   await registerCompression(app);
-  registerAuthentication(app, parts.services.access, log);
+  registerAuthentication(app, { access: parts.services.access, log, limit });
+  registerAllowedHosts(app, config);
   handleUnknownPaths(app, clock.now);
   await registerDocs(app, version);
   const healthParts = areas.flatMap((area) => (area.health ? [area.health.schema] : []));
@@ -52,7 +53,7 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
   return app;
 }
 
-function openServer({ config, log, clock, areas }: Parts): FastifyInstance {
+function openServer({ config, log, clock, areas }: Parts, limit: RequestLimiter): FastifyInstance {
   const [rewriteUrl, ...others] = areas.flatMap((area) => area.rewriteUrl ?? []);
   if (others.length > 0) throw new Error('more than one area rewrites URLs');
   return Fastify({
@@ -74,7 +75,7 @@ function openServer({ config, log, clock, areas }: Parts): FastifyInstance {
         buildSerializer: () => serializerCompiler as never,
       },
     },
-    frameworkErrors: refuseAddress(clock.now),
+    frameworkErrors: refuseAddress(clock.now, limit),
     clientErrorHandler: refuseBytes(clock.now),
     // Timeout for receiving a whole request, however slowly its bytes arrive.
     requestTimeout: 30_000,

@@ -1,6 +1,19 @@
-/** Permissions of a client. `admin` includes all; `operate` and `approve` include reading, but not each other. */
-export const scopes = ['read', 'operate', 'approve', 'admin'] as const;
+/**
+ * Permissions of a client. `metrics`: scrape this service; `record`: send points and observations; `operate`: also refresh,
+ * monitor, train, run load tests; `approve`: anything that changes a cluster or a baseline; `admin`: everything.
+ */
+export const scopes = ['metrics', 'record', 'read', 'operate', 'approve', 'admin'] as const;
 export type Scope = (typeof scopes)[number];
+
+/** What each scope includes besides itself. */
+const included: Record<Scope, readonly Scope[]> = {
+  metrics: [],
+  record: [],
+  read: ['metrics'],
+  operate: ['record', 'read', 'metrics'],
+  approve: ['read', 'metrics'],
+  admin: scopes,
+};
 
 /** The authenticated client of a request. */
 export type Caller = {
@@ -14,6 +27,6 @@ export type Caller = {
 export const anonymous: Caller = { name: 'anonymous', via: 'none', scopes: ['admin'] };
 
 export const mayDo = (caller: Caller, needed: Scope): boolean =>
-  caller.scopes.includes('admin') || caller.scopes.includes(needed) || (needed === 'read' && caller.scopes.length > 0);
+  caller.scopes.some((scope) => scope === needed || included[scope].includes(needed));
 
 export const isScope = (word: string): word is Scope => (scopes as readonly string[]).includes(word);

@@ -131,6 +131,7 @@ async function kubernetesClient({ config, clock, random }: Frame) {
     config: config.KUBERNETES_CONFIG,
     context: config.KUBERNETES_CONTEXT,
     timeoutMs: config.KUBERNETES_TIMEOUT_SECONDS * 1000,
+    namespaces: config.KUBERNETES_NAMESPACES,
     clock,
     random,
   });

@@ -1,8 +1,15 @@
+import { availableParallelism } from 'node:os';
+import type { Config } from '#config/config.ts';
+import { TowerError } from '#kernel/errors.ts';
+import { createQuota } from '#kernel/quota.ts';
+import { requester } from '#kernel/requester.ts';
+import { createWorkerPool } from '#kernel/worker-pool.ts';
 import { analyticsRoutes } from '#routes/analytics.ts';
 import { analyticsPromqlRoutes } from '#routes/analytics-promql.ts';
 import { analyticsPushRoutes } from '#routes/analytics-push.ts';
 import type { Forecaster } from '#services/analytics/analysis/metric-forecast.ts';
 import { createAnalytics } from '#services/analytics/analytics.ts';
+import { analyticsWorker, createQuery } from '#services/analytics/queries.ts';
 import { openMetricStore } from '#store/open-store.ts';
 import type { Place } from '#store/store.ts';
 import type { Area, Frame } from './area.ts';
@@ -24,7 +31,24 @@ export async function analyticsArea(
     hourDays: config.METRICS_HOURS_RETENTION_DAYS,
     dayDays: config.METRICS_DAYS_RETENTION_DAYS,
   };
-  const analytics = createAnalytics({ store, clock, retention, maxSeries: config.METRICS_MAX_SERIES, forecaster });
+  const pool = createWorkerPool(analyticsWorker, queryLimits(config));
+  defer('query threads', () => pool.close());
+  const query = createQuery({
+    pool,
+    place,
+    clock,
+    timeoutMs: config.METRICS_QUERY_TIMEOUT_SECONDS * 1000,
+    rawRetentionDays: retention.rawDays,
+  });
+  const analytics = createAnalytics({
+    store,
+    clock,
+    retention,
+    maxSeries: config.METRICS_MAX_SERIES,
+    forecaster,
+    query,
+    countPoints: pointLimiter(config.RATE_LIMIT_POINTS_PER_MINUTE),
+  });
   const area: Area = {
     name: 'analytics',
     routes: async (app) => {
@@ -49,4 +73,28 @@ export async function analyticsArea(
     ],
   };
   return { analytics, area };
+}
+
+/** A dashboard sends a query per panel at once; each thread may use 384 MiB besides the points it reads. */
+const queryLimits = ({ METRICS_QUERY_THREADS: threads }: Config) => ({
+  threads: threads || Math.max(2, availableParallelism() - 1),
+  queue: 256,
+  perClient: 64,
+  memoryMiB: 384,
+});
+
+/** Counts the points that a client records per minute. */
+function pointLimiter(limit: number): (points: number) => void {
+  const quota = createQuota();
+  return (points) => {
+    const client = requester.getStore();
+    if (client === undefined) return;
+    const { isExceeded, resetSeconds } = quota.take(client, points, limit);
+    if (isExceeded)
+      throw new TowerError(
+        'limited',
+        `More than ${limit} points per minute (RATE_LIMIT_POINTS_PER_MINUTE); retry in ${resetSeconds} s`,
+        { details: { limit, window_seconds: 60 }, retryAfterSeconds: resetSeconds },
+      );
+  };
 }

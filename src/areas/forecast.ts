@@ -14,7 +14,11 @@ import type { Area, Frame } from './area.ts';
 export function forecastArea(frame: Frame, { access }: { access: Access }) {
   const { config, store, queue, version, clock, log, defer } = frame;
   const build = config.FORECAST_KERNELS;
-  const pool = createWorkerPool(forecastWorker, { threads: threadsOf(config), queue: config.FORECAST_QUEUE });
+  const pool = createWorkerPool(forecastWorker, {
+    threads: threadsOf(config),
+    queue: config.FORECAST_QUEUE,
+    perClient: config.FORECAST_MAX_PER_CLIENT,
+  });
   defer('forecast threads', () => pool.close());
   // Training takes long: with a thread of its own it does not delay forecasts.
   const trainingPool = createWorkerPool(forecastWorker, { threads: 1, queue: config.FORECAST_QUEUE });

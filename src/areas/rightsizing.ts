@@ -24,7 +24,11 @@ type Needs = {
 export function rightsizingArea(frame: Frame, needs: Needs) {
   const { config, queue, clock, log, metrics, defer } = frame;
   const { access, history, cluster, forecaster, audit, threads, countRequests } = needs;
-  const pool = createWorkerPool(rightsizingWorker, { threads, queue: config.FORECAST_QUEUE });
+  const pool = createWorkerPool(rightsizingWorker, {
+    threads,
+    queue: config.FORECAST_QUEUE,
+    perClient: config.FORECAST_MAX_PER_CLIENT,
+  });
   defer('rightsizing threads', () => pool.close());
   const applied = metrics.counter({
     name: 'tower_recommendations_applied_total',

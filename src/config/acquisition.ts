@@ -50,6 +50,9 @@ export const acquisitionSettings = z.object({
     'Cluster for experiments and for applying recommendations: in-cluster, or a kubeconfig file. Not set: no cluster is accessed',
   ),
   KUBERNETES_CONTEXT: text().describe('Context of the kubeconfig; default: its current one'),
+  KUBERNETES_NAMESPACES: list('').describe(
+    'Namespaces in which experiments and applied recommendations may change workloads, comma-separated; in a cluster, besides the server’s own. Empty: no others',
+  ),
   KUBERNETES_TIMEOUT_SECONDS: number(10, 1, 600).describe('Timeout of one call to Kubernetes'),
   LOAD_TARGETS: list('')
     .refine((urls) => urls.every(isOrigin), 'must be a comma-separated list of http(s)://host[:port]')

@@ -11,4 +11,8 @@ export const analyticsSettings = z.object({
   METRICS_MAX_SERIES: number(100_000, 1, 10_000_000).describe(
     'Maximum number of metric series; points of further series are refused',
   ),
+  METRICS_QUERY_THREADS: number(0, 0, 256).describe(
+    'Number of threads that read metric points; 0: number of cores - 1, at least 2',
+  ),
+  METRICS_QUERY_TIMEOUT_SECONDS: number(30, 1, 3600).describe('Timeout of one query of metric points'),
 });

@@ -50,12 +50,23 @@ export const serverSettings = z.object({
       'Signs webhooks and the audit log; not set: the file tower.key in DATA_DIRECTORY, created at the first start (secret)',
     ),
   ENABLE_DEBUG_ENDPOINTS: flag(true).describe('false: /debug/monitored returns 404'),
-  RATE_LIMIT_PER_MINUTE: number(100, 1, 10_000_000).describe('Maximum requests per minute and client address'),
+  RATE_LIMIT_PER_MINUTE: number(100, 1, 10_000_000).describe(
+    'Maximum requests per minute of a client: its identity, or its address without authentication (IPv6: /64 network)',
+  ),
   RATE_LIMIT_METRICS_PER_MINUTE: number(1000, 1, 10_000_000).describe(
-    'Maximum requests per minute and client address to /metrics',
+    'Maximum requests per minute and client to /metrics, /api/v1/metrics and PromQL',
   ),
   RATE_LIMIT_HEALTH_PER_MINUTE: number(300, 1, 10_000_000).describe(
-    'Maximum requests per minute and client address to /health, /healthz and /readyz',
+    'Maximum requests per minute and client to /health, /healthz and /readyz',
+  ),
+  RATE_LIMIT_RECORD_PER_MINUTE: number(1000, 1, 10_000_000).describe(
+    'Maximum requests per minute and client that record points or observations',
+  ),
+  RATE_LIMIT_POINTS_PER_MINUTE: number(1_000_000, 1, 1_000_000_000).describe(
+    'Maximum metric points per minute and client',
+  ),
+  RATE_LIMIT_STATIC_PER_MINUTE: number(1000, 1, 10_000_000).describe(
+    'Maximum requests per minute and client to files of the documentation pages',
   ),
   TRUST_PROXY: z
     .string()

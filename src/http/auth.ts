@@ -3,6 +3,7 @@ import { forbidden, TowerError } from '#kernel/errors.ts';
 import type { RootLog } from '#kernel/log.ts';
 import type { Access } from '#services/access/access.ts';
 import type { Caller, Scope } from '#services/access/scopes.ts';
+import type { RequestLimiter } from './limits.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -23,7 +24,8 @@ declare module 'fastify' {
   }
 }
 
-const unauthenticatedCaller: Caller = { name: 'nobody', via: 'none', scopes: [] };
+/** The client of a request without valid credentials. */
+export const unauthenticatedCaller: Caller = { name: 'nobody', via: 'none', scopes: [] };
 const methodsThatOnlyRead = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
@@ -31,22 +33,25 @@ const methodsThatOnlyRead = new Set(['GET', 'HEAD', 'OPTIONS']);
  * anything else runs, and a change is written to the audit log before it is made. If the audit log cannot be written,
  * nothing is changed.
  */
-export function registerAuthentication(app: FastifyInstance, access: Access, log: RootLog): void {
+export function registerAuthentication(
+  app: FastifyInstance,
+  { access, log, limit }: { access: Access; log: RootLog; limit: RequestLimiter },
+): void {
   app.decorateRequest('caller');
   app.decorateRequest('isAuditPending', false);
   app.decorateRequest('outcome', null);
-  const admitted = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
+  app.addHook('onRoute', ({ url, config, schema }) => {
+    // Hidden routes are the documentation pages, which contain no data.
+    if (!config?.access && !schema?.hide)
+      throw new Error(`the route ${url} declares no required scope (config.access)`);
+  });
+  app.addHook('onRequest', (request, reply, done) => {
     const needed = request.routeOptions.config.access ?? 'public';
     request.caller = access.anonymousCaller ?? unauthenticatedCaller;
-    if (needed === 'public' || needed === 'signed' || access.anonymousCaller) return done();
-    return admit(access, request, reply, needed);
-  };
-  app.addHook('onRoute', (route) => {
-    // Hidden routes are the documentation pages, which contain no data.
-    if (!route.config?.access && !route.schema?.hide)
-      throw new Error(`the route ${route.url} declares no required scope (config.access)`);
-    // Runs after the rate limit, which is a hook of each route too, so that guessing keys is rate-limited.
-    route.onRequest = [...[route.onRequest ?? []].flat(), admitted];
+    if (needed !== 'public' && needed !== 'signed' && !access.anonymousCaller)
+      return admit(access, limit, request, reply, needed);
+    limit(request, reply);
+    return done();
   });
   app.addHook('preHandler', (request, _reply, done) => {
     if (!isAudited(request)) return done();
@@ -68,14 +73,23 @@ export function registerAuthentication(app: FastifyInstance, access: Access, log
 export const currentCaller = (access: Access, request: FastifyRequest): Promise<Caller> =>
   access.identify(credentialsOf(request)).catch(() => unauthenticatedCaller);
 
-async function admit(access: Access, request: FastifyRequest, reply: FastifyReply, needed: Scope): Promise<void> {
+/** Counts the request for its identity; one without valid credentials for its address, so that guessing is limited. */
+async function admit(
+  access: Access,
+  limit: RequestLimiter,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  needed: Scope,
+): Promise<void> {
   const realm = 'Bearer realm="control tower"';
   try {
     request.caller = await access.identify(credentialsOf(request));
   } catch (error) {
+    limit(request, reply);
     if (error instanceof TowerError && error.code === 'unauthenticated') reply.header('www-authenticate', realm);
     throw error;
   }
+  limit(request, reply);
   const { name, scopes } = request.caller;
   if (access.mayDo(request.caller, needed)) return;
   reply.header('www-authenticate', `${realm}, error="insufficient_scope", scope="${needed}"`);

@@ -3,6 +3,8 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { z } from 'zod';
 import { type ErrorCode, TowerError } from '#kernel/errors.ts';
 import { validate } from '#kernel/validate.ts';
+import { unauthenticatedCaller } from './auth.ts';
+import type { RequestLimiter } from './limits.ts';
 
 /** The only mapping from error codes to HTTP statuses. */
 const statusOf: Record<ErrorCode, number> = {
@@ -60,19 +62,21 @@ export function handleErrors(app: FastifyInstance, now: () => number): void {
 
 /** Answers requests that the router refuses (a malformed or too long URL) with an `ErrorBody`; they are rate-limited. */
 export const refuseAddress =
-  (now: () => number) =>
+  (now: () => number, limit: RequestLimiter) =>
   (thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
     const refusal = new TowerError('invalid', `Invalid URL: ${addressRule[thrown.code] ?? 'it cannot be parsed'}`);
-    void limitedOr(refusal, request, reply).then((error) => sendError(reply, error, statusOf[error.code], now()));
+    const error = limitedOr(refusal, limit, request, reply);
+    sendError(reply, error, statusOf[error.code], now());
   };
 
 /** The error of the rate limit, if the request exceeds it. */
-async function limitedOr(refusal: TowerError, request: FastifyRequest, reply: FastifyReply): Promise<TowerError> {
+function limitedOr(refusal: TowerError, limit: RequestLimiter, request: FastifyRequest, reply: FastifyReply) {
   try {
-    await reply.server.rateLimit().call(reply.server, request, reply);
+    request.caller = unauthenticatedCaller;
+    limit(request, reply);
     return refusal;
   } catch (error) {
-    return error instanceof TowerError ? error : refusal;
+    return error as TowerError;
   }
 }
 
@@ -105,7 +109,7 @@ const addressRule: Record<string, string> = {
 
 /** Answers unknown paths with an `ErrorBody`; they count against the rate limit too. */
 export function handleUnknownPaths(app: FastifyInstance, now: () => number): void {
-  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => {
+  app.setNotFoundHandler((request, reply) => {
     const path = request.url.replace(/\?.*$/, '');
     return sendError(
       reply,

@@ -1,14 +1,60 @@
 import cors from '@fastify/cors';
-import rateLimit from '@fastify/rate-limit';
 import underPressure from '@fastify/under-pressure';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '#config/config.ts';
 import { TowerError } from '#kernel/errors.ts';
+import { createQuota } from '#kernel/quota.ts';
+import { requester } from '#kernel/requester.ts';
+import { clientOf } from './client.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Requests that are counted together; `api` if missing. */
+    quota?: keyof typeof settingOf;
+  }
+}
+
+/** Settings of the limits per minute. Separate counters, so that a dashboard never starves a probe. */
+const settingOf = {
+  api: 'RATE_LIMIT_PER_MINUTE',
+  health: 'RATE_LIMIT_HEALTH_PER_MINUTE',
+  metrics: 'RATE_LIMIT_METRICS_PER_MINUTE',
+  record: 'RATE_LIMIT_RECORD_PER_MINUTE',
+  static: 'RATE_LIMIT_STATIC_PER_MINUTE',
+} as const satisfies Record<string, keyof Config>;
 
 /** Liveness paths: never refused under load. */
 const signsOfLife = new Set(['/healthz', '/readyz', '/health', '/metrics']);
 
-/** CORS, rate limits per client address, and refusal under pressure. */
+/** Counts a request of a client whose caller is known. @throws TowerError `limited` */
+export type RequestLimiter = (request: FastifyRequest, reply: FastifyReply) => void;
+
+/** Limits requests per client and minute; sets the RateLimit headers (draft-ietf-httpapi-ratelimit-headers). */
+export function createRequestLimiter(config: Config): RequestLimiter {
+  const quota = createQuota();
+  return (request, reply) => {
+    const name = request.routeOptions.config?.quota ?? 'api';
+    const setting = settingOf[name];
+    const limit = config[setting];
+    const { remaining, isExceeded, resetSeconds } = quota.take(`${name} ${clientOf(request)}`, 1, limit);
+    reply.headers({
+      'ratelimit-policy': `"${name}";q=${limit};w=60`,
+      ratelimit: `"${name}";r=${remaining};t=${resetSeconds}`,
+      'x-ratelimit-limit': limit,
+      'x-ratelimit-remaining': remaining,
+      'x-ratelimit-reset': resetSeconds,
+    });
+    if (!isExceeded) return;
+    const who = request.caller.via === 'none' ? 'this address' : request.caller.name;
+    throw new TowerError(
+      'limited',
+      `More than ${limit} requests per minute from ${who} (${setting}); retry in ${resetSeconds} s`,
+      { details: { limit, window_seconds: 60, setting }, retryAfterSeconds: resetSeconds },
+    );
+  };
+}
+
+/** CORS, and refusal under pressure. */
 export async function registerLimits(app: FastifyInstance, config: Config): Promise<void> {
   if (config.CORS_ORIGINS.length > 0) {
     await app.register(cors, {
@@ -29,24 +75,6 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
       ],
     });
   }
-  await app.register(rateLimit, {
-    max: (request: FastifyRequest) => limitOf(request, config),
-    timeWindow: 60_000,
-    keyGenerator: (request) => `${bucketOf(request)} ${request.ip}`,
-    errorResponseBuilder: (_request, context) =>
-      new TowerError(
-        'limited',
-        `More than ${context.max} requests per minute from this address (RATE_LIMIT_PER_MINUTE); retry in ${context.after}`,
-        {
-          details: { limit: context.max, window_seconds: 60 },
-          retryAfterSeconds: Math.ceil(context.ttl / 1000),
-        },
-      ),
-  });
-  app.addHook('onSend', (request, reply, _payload, done) => {
-    setRateLimitHeaders(request, reply);
-    done();
-  });
   await app.register(underPressure, {
     maxEventLoopDelay: config.MAX_EVENT_LOOP_DELAY_MS,
     pressureHandler: (request) => {
@@ -54,29 +82,6 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
       throw new TowerError('unavailable', 'The server is overloaded; retry later', { retryAfterSeconds: 10 });
     },
   });
-}
-
-/** RateLimit headers of draft-ietf-httpapi-ratelimit-headers, derived from the older headers beside them. */
-function setRateLimitHeaders(request: FastifyRequest, reply: FastifyReply): void {
-  const limit = reply.getHeader('x-ratelimit-limit');
-  if (limit === undefined) return;
-  const policy = `"${bucketOf(request)}"`;
-  const [left, seconds] = [reply.getHeader('x-ratelimit-remaining'), reply.getHeader('x-ratelimit-reset')];
-  reply.header('ratelimit-policy', `${policy};q=${limit};w=60`).header('ratelimit', `${policy};r=${left};t=${seconds}`);
-}
-
-/** Health, metrics and everything else have separate counters, so that a dashboard never starves a probe. */
-function bucketOf(request: FastifyRequest): 'health' | 'metrics' | 'api' {
-  const path = request.routeOptions.url ?? '';
-  if (path === '/metrics') return 'metrics';
-  return signsOfLife.has(path) ? 'health' : 'api';
-}
-
-function limitOf(request: FastifyRequest, config: Config): number {
-  const limits = {
-    api: config.RATE_LIMIT_PER_MINUTE,
-    metrics: config.RATE_LIMIT_METRICS_PER_MINUTE,
-    health: config.RATE_LIMIT_HEALTH_PER_MINUTE,
-  };
-  return limits[bucketOf(request)];
+  // Worker pools share their threads among clients by it. Set after the body was read, in whose events it would be lost.
+  app.addHook('preHandler', (request, _reply, done) => requester.run(clientOf(request), done));
 }

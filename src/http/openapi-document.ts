@@ -27,7 +27,7 @@ export async function describeRoutes(routes: RouteOptions[], version: string): P
           bearer: {
             type: 'http',
             scheme: 'bearer',
-            description: 'An API key or a JSON Web Token. Scopes: read, operate, approve, admin',
+            description: 'An API key or a JSON Web Token. Scopes: metrics, record, read, operate, approve, admin',
           },
           apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key' },
         },

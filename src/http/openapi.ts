@@ -11,20 +11,25 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
   const routes: RouteOptions[] = [];
   app.addHook('onRoute', (route) => void routes.push(route));
   let document: Promise<object> | null = null;
-  const hidden = { schema: { hide: true } };
+  const hidden = { schema: { hide: true }, config: { quota: 'static' } } as const;
   app.get('/openapi.json', { ...hidden, compress: compressed }, () => (document ??= describeRoutes(routes, version)));
   app.get('/docs', hidden, async (_request, reply) => sendPage(reply, swaggerPage));
   app.get('/docs/', hidden, async (_request, reply) => reply.redirect('/docs', 308));
   app.get('/docs/start.js', hidden, async (_request, reply) => reply.type(javascript).send(swaggerStart));
   app.get('/redoc', hidden, async (_request, reply) => sendPage(reply, redocPage));
-  await app.register(fastifyStatic, {
-    root: docsDirectory,
-    prefix: '/docs/',
-    index: false,
-    preCompressed: true,
-    maxAge: '1d',
-    // A build without the pages is served without them and without a warning.
-    suppressWarning: true,
+  await app.register(async (files) => {
+    files.addHook('onRoute', (route) => {
+      route.config = { ...route.config, quota: 'static' };
+    });
+    await files.register(fastifyStatic, {
+      root: docsDirectory,
+      prefix: '/docs/',
+      index: false,
+      preCompressed: true,
+      maxAge: '1d',
+      // A build without the pages is served without them and without a warning.
+      suppressWarning: true,
+    });
   });
 }
 

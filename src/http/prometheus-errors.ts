@@ -10,15 +10,25 @@ export function usePrometheusErrors(app: FastifyInstance): void {
     done(null, form);
   });
   app.setErrorHandler((error: FastifyError | TowerError, _request, reply) => {
-    const isWrong = error instanceof TowerError ? error.code === 'invalid' : error.statusCode === 400;
-    // Authentication, rate-limit and overload errors keep the common format.
-    if (!isWrong) throw error;
-    const execution = error instanceof TowerError && error.details['errorType'] === 'execution';
-    const errorType = execution ? 'execution' : 'bad_data';
+    const answer = answerTo(error);
+    // Authentication and rate-limit errors keep the common format.
+    if (!answer) throw error;
+    const [status, errorType] = answer;
+    if (error instanceof TowerError && error.retryAfterSeconds !== undefined)
+      reply.header('retry-after', String(error.retryAfterSeconds));
     return reply
-      .code(errorType === 'execution' ? 422 : 400)
+      .code(status)
       .serializer(JSON.stringify)
       .type('application/json; charset=utf-8')
       .send({ status: 'error', errorType, error: error.message });
   });
+}
+
+/** Prometheus' statuses and error types (prometheus.io/docs/prometheus/latest/querying/api). */
+function answerTo(error: FastifyError | TowerError): [status: number, errorType: string] | null {
+  if (!(error instanceof TowerError)) return error.statusCode === 400 ? [400, 'bad_data'] : null;
+  const { errorType } = error.details;
+  if (error.code === 'unavailable') return [503, errorType === 'timeout' ? 'timeout' : 'unavailable'];
+  if (error.code !== 'invalid') return null;
+  return errorType === 'execution' ? [422, 'execution'] : [400, 'bad_data'];
 }

@@ -28,6 +28,10 @@ export async function sendList(
   return reply.header('content-encoding', 'gzip').send(await gzipOnce(answer.json));
 }
 
+/** Sends JSON in UTF-8. */
+export const sendJson = (reply: FastifyReply, json: Uint8Array): FastifyReply =>
+  reply.type('application/json; charset=utf-8').send(Buffer.from(json.buffer, json.byteOffset, json.byteLength));
+
 /** Sets the total in `x-total-count`, and the next page in `Link` if there is one. */
 export function nextPage(request: FastifyRequest, reply: FastifyReply, total: number, token: string | null): void {
   reply.header('x-total-count', String(total));

@@ -7,8 +7,9 @@ import { landingPage, prefersHtml } from './landing-page.ts';
 import { errors, tags } from './route-schemas.ts';
 import { pageHeaders } from './security-headers.ts';
 
-/** Kubernetes probes have no credentials; the answer tells only that the server is alive. */
 const open = { access: 'public' } as const;
+/** Kubernetes probes have no credentials; the answer tells only that the server is alive. */
+const probed = { access: 'public', quota: 'health' } as const;
 const reading = { access: 'read' } as const;
 
 const time = z.iso.datetime().nullable();
@@ -145,15 +146,15 @@ export async function systemRoutes(instance: FastifyInstance, { system, version,
   const health = about('Health of the service and the registry; always 200, see the body', {
     response: { 200: Health, ...errors() },
   });
-  app.get('/health', { config: reading, schema: health }, async () => system.health());
+  app.get('/health', { config: { access: 'read', quota: 'health' }, schema: health }, async () => system.health());
 
   const live = about('Liveness: the process answers', { response: { 200: Probe, ...errors() } });
-  app.get('/healthz', { config: open, schema: live }, async () => ({ status: 'ok' as const }));
+  app.get('/healthz', { config: probed, schema: live }, async () => ({ status: 'ok' as const }));
 
   const ready = about('Readiness: a snapshot of the registry is available', {
     response: { 200: Probe, ...errors(503) },
   });
-  app.get('/readyz', { config: open, schema: ready }, async () => {
+  app.get('/readyz', { config: probed, schema: ready }, async () => {
     if (!system.isReady()) throw unavailable('no snapshot of the registry yet');
     return { status: 'ok' as const };
   });
@@ -167,7 +168,7 @@ export async function systemRoutes(instance: FastifyInstance, { system, version,
     produces: ['text/plain', 'application/openmetrics-text'],
     response: { 200: MetricsPage, ...errors() },
   });
-  app.get('/metrics', { config: reading, schema: metrics }, async (request, reply) => {
+  app.get('/metrics', { config: { access: 'metrics', quota: 'metrics' }, schema: metrics }, async (request, reply) => {
     const { contentType, body } = await system.metricsPage(request.headers.accept ?? '');
     return reply.header('content-type', contentType).serializer(String).send(body);
   });

@@ -6,6 +6,7 @@
 
 /** Entries that run in a thread or process of their own. */
 export const entries = {
+  'analytics.worker': 'services/analytics/analytics.worker.ts',
   'forecast.worker': 'services/forecast/forecast.worker.ts',
   'rightsizing.worker': 'services/rightsizing/rightsizing.worker.ts',
   'load.worker': 'services/acquisition/load/load.worker.ts',

@@ -1,5 +1,5 @@
 import type { MetricTables } from './metric-tables.ts';
-import { openSqlite } from './sqlite.ts';
+import { openSqlite, openSqliteReader } from './sqlite.ts';
 import type { MetricStore, Place, Store } from './store.ts';
 import type { Tables } from './tables.ts';
 
@@ -17,6 +17,12 @@ export const openStore = (place: Place): Promise<Store> => open<Tables>(place, '
  * @throws TowerError as `openStore`
  */
 export const openMetricStore = (place: Place): Promise<MetricStore> => open<MetricTables>(place, 'metrics.db');
+
+/** Opens `metrics.db`, which the process has created, for a thread that only reads. @throws TowerError as `openStore` */
+export const openMetricReader = (place: Place): Promise<MetricStore> =>
+  place.databaseUrl === undefined
+    ? Promise.resolve(openSqliteReader<MetricTables>(place.directory, 'metrics.db'))
+    : openMetricStore(place);
 
 async function open<T>(place: Place, part: 'tower.db' | 'metrics.db'): Promise<Store<T>> {
   if (place.databaseUrl === undefined) return openSqlite<T>(place.directory, part);

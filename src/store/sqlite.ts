@@ -17,7 +17,23 @@ const synchronous: Record<Part, string> = { 'tower.db': 'full', 'metrics.db': 'n
  */
 export function openSqlite<T>(directory: string, part: Part): Store<T> {
   const path = join(directory, part);
-  const file = openFile(directory, path, part);
+  return storeOver<T>(openFile(directory, path, part), path);
+}
+
+/**
+ * Opens a file of a running instance read-only, over a connection of its own: in WAL mode it waits for no writer.
+ * @throws TowerError `unavailable`
+ */
+export function openSqliteReader<T>(directory: string, part: Part): Store<T> {
+  const path = join(directory, part);
+  try {
+    return storeOver<T>(new DatabaseSync(path, { readOnly: true, timeout: 1_000 }), path);
+  } catch (error) {
+    throw explained(error, path);
+  }
+}
+
+function storeOver<T>(file: DatabaseSync, path: string): Store<T> {
   let db: Promise<Executor<T>> | null = null;
   return {
     engine: 'sqlite',

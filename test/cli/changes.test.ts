@@ -106,7 +106,7 @@ describe('tower token and tower audit', () => {
     const here = { DATA_DIRECTORY: `${directory}/data` };
     expect(await towerWith(here, 'token', 'create', '--name', 'x', '--scope', 'root')).toMatchObject({
       code: 2,
-      err: 'tower: --scope must be read, operate, approve or admin (got "root")',
+      err: 'tower: --scope must be metrics, record, read, operate, approve or admin (got "root")',
     });
     expect(await towerWith(here, 'token', 'create', '--name', 'x', '--days', '0')).toMatchObject({ code: 2 });
     expect(await towerWith(here, 'token', 'revoke', 'x')).toMatchObject({ code: 2 });

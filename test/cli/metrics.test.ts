@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { answerOf } from '../support/analytics.ts';
 import { cliOver } from '../support/cli.ts';
 import { testNow } from '../support/sources.ts';
 
@@ -65,11 +66,9 @@ describe('tower metrics', () => {
     expect((await tower('metrics', '--collect', '--interval', '1', '--count', '1')).out).toMatch(
       /Z cpu_usage \d+\.\d % {2}memory_usage \d+\.\d %$/,
     );
-    expect((await services.analytics.series({})).series.map(({ metric }) => metric)).toEqual([
-      'cpu_usage',
-      'loss',
-      'memory_usage',
-    ]);
+    expect(
+      (await answerOf(services.analytics.query('series', [{}]))).series.map(({ metric }: { metric: string }) => metric),
+    ).toEqual(['cpu_usage', 'loss', 'memory_usage']);
     expect(await tower('metrics')).toMatchObject({ code: 2, err: expect.stringMatching(/set --collect/) });
   });
 });

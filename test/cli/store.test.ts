@@ -1,6 +1,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { answerOf } from '../support/analytics.ts';
 import { cliOver } from '../support/cli.ts';
 import { temporaryDirectory, testTower } from '../support/tower.ts';
 
@@ -36,7 +37,9 @@ describe('tower store', () => {
     expect((await onDirectory(fresh, 'store', 'restore', copy)).out).toMatch(/^restored 3 files of \S+Z to /);
     expect(readFileSync(join(fresh, 'models', 'cart.json'), 'utf8')).toBe('{}');
     const { services } = await testTower({ DATA_DIRECTORY: fresh });
-    expect((await services.analytics.points({})).points).toMatchObject([{ metric: 'cpu', value: 7 }]);
+    expect((await answerOf(services.analytics.query('points', [{}]))).points).toMatchObject([
+      { metric: 'cpu', value: 7 },
+    ]);
     expect(await services.access.keys.list()).toMatchObject([{ name: 'kept' }]);
   });
 

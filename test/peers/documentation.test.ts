@@ -112,7 +112,7 @@ describe('the commands of the documentation', () => {
     for (const [name, replicas] of Object.entries({ web: 2, loadgenerator: 1 }))
       cluster.workload('Deployment', name, replicas, []);
     const { cwd, env } = await experimentDirectory(cluster);
-    const { KUBERNETES_CONFIG, LOAD_TARGETS, PROMETHEUS_URL, ...more } = env;
+    const { KUBERNETES_CONFIG, KUBERNETES_NAMESPACES: _, LOAD_TARGETS, PROMETHEUS_URL, ...more } = env;
     const replace = {
       'http://frontend.example.com': `http://127.0.0.1:${(await fakeBoutique()).port}`,
       'http://shop.example.com': LOAD_TARGETS,

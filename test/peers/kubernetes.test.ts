@@ -25,6 +25,7 @@ describe('kubectl', () => {
     const client = createKubernetesClient({
       config: fake.file,
       context: undefined,
+      namespaces: ['shop', 'default'],
       timeoutMs: 5000,
       clock: systemClock,
     });

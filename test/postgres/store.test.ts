@@ -6,6 +6,7 @@ import { describe, expect, inject, it, vi } from 'vitest';
 import { run } from '#cli/main.ts';
 import { migrations } from '#store/migrate.ts';
 import { openMetricStore, openStore } from '#store/open-store.ts';
+import { answerOf } from '../support/analytics.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { testNow } from '../support/sources.ts';
 import { databaseOf, openRawSql } from '../support/stores.ts';
@@ -237,8 +238,8 @@ describe('tower store over PostgreSQL', () => {
   const told = async ({ services }: Awaited<ReturnType<typeof testTower>>) => ({
     keys: (await services.access.keys.list()).map(({ name }) => name),
     audit: await services.access.audit.verify(),
-    points: (await services.analytics.points({ limit: '2000' })).points,
-    series: (await services.analytics.series({})).count,
+    points: (await answerOf(services.analytics.query('points', [{ limit: '2000' }]))).points,
+    series: (await answerOf(services.analytics.query('series', [{}]))).count,
   });
 
   it('backs up into files, which restore into a directory and another database, sequences included', async () => {

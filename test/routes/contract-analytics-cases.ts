@@ -11,6 +11,46 @@ export const metrics = Array.from({ length: 1000 }, (_, i) => ({
   timestamp: new Date(testNow() - (1000 - i) * 600_000).toISOString(),
 }));
 
+/** Kinds of requests that are counted by themselves, as in the names of their settings. */
+export const quotas = ['', 'HEALTH_', 'METRICS_', 'RECORD_'];
+
+/** Error types of Prometheus' API by status. */
+export const prometheusErrors: Record<number, string> = { 400: 'bad_data', 422: 'execution', 503: 'timeout' };
+
+/** Settings with one thread of each kind, and short timeouts. */
+export const impatient = {
+  FORECAST_TIMEOUT_SECONDS: '1',
+  FORECAST_WORKERS: '1',
+  METRICS_QUERY_TIMEOUT_SECONDS: '1',
+  METRICS_QUERY_THREADS: '1',
+};
+
+/** A query that takes longer than any timeout of a test. */
+export const endlessQuery = {
+  query: Array.from({ length: 190 }, (_, i) => `label_replace(vector(1), "a", "${i}", "b", ".*")`).join(' or '),
+  start: '0',
+  end: '10000',
+  step: '1',
+};
+
+/** Queries of metric points while another one occupies the only thread. */
+const timeouts = [
+  '/api/v1/analytics/metrics',
+  '/api/v1/metrics',
+  '/api/v1/analytics/series',
+  '/api/v1/analytics/aggregate?metric=x',
+  '/api/v1/analytics/anomalies?metric=x',
+  '/api/v1/analytics/trend?metric=x',
+  '/api/v1/analytics/forecast?metric=x',
+  '/dashboard/analytics',
+  '/api/v1/analytics/baselines',
+  '/prometheus/api/v1/query?query=up',
+  '/prometheus/api/v1/query_range?query=up&start=0&end=60&step=15',
+  '/prometheus/api/v1/series?match[]=up',
+  '/prometheus/api/v1/labels',
+  '/prometheus/api/v1/label/job/values',
+].map((path): Case => ({ call: `GET ${path}`, world: 'impatient', status: 503 }));
+
 /** A route of Prometheus' API, by GET and by form: valid, invalid, and unsupported. */
 function promql(name: string, query: string, form: object, wrong: string, unanswered: string): Case[] {
   const path = `/prometheus/api/v1/${name}`;
@@ -22,11 +62,13 @@ function promql(name: string, query: string, form: object, wrong: string, unansw
     { call: `POST ${path}`, body: asForm(wrong), status: 400 },
     { call: `GET ${path}?${unanswered}`, status: 422 },
     { call: `POST ${path}`, body: asForm(unanswered), status: 422 },
+    { call: `POST ${path}`, body: form, world: 'impatient', status: 503 },
   ];
 }
 
 /** Metric points. */
 export const analyticsCases: Case[] = [
+  ...timeouts,
   { call: post, body: point, status: 201 },
   { call: post, body: { metrics: [point, { ...point, value: 'x' }] }, status: 201 },
   { call: post, body: { ...point, value: null }, status: 400, parameter: 'value' },
@@ -61,11 +103,6 @@ export const analyticsCases: Case[] = [
   { call: 'GET /api/v1/analytics/forecast?metric=CPU_USAGE', world: 'with metrics', status: 200 },
   { call: 'GET /api/v1/analytics/forecast?metric=x&periods_ahead=0', status: 400, parameter: 'periods_ahead' },
   { call: 'GET /api/v1/analytics/forecast?metric=x', status: 404 },
-  {
-    call: 'GET /api/v1/analytics/forecast?metric=CPU_USAGE',
-    world: 'impatient',
-    status: 503,
-  },
   { call: 'GET /dashboard/analytics?time_window=86400', world: 'with metrics', status: 200 },
   {
     call: 'GET /dashboard/analytics?time_window=1',

@@ -15,7 +15,7 @@ import { jobInCluster } from '../support/jobs-in-cluster.ts';
 import { injectionOf as inject } from '../support/signed.ts';
 import { onPostgres, openRawSql } from '../support/stores.ts';
 import { type TestTower, testTower } from '../support/tower.ts';
-import { metrics } from './contract-analytics-cases.ts';
+import { endlessQuery, impatient, metrics, prometheusErrors, quotas } from './contract-analytics-cases.ts';
 import { cases, monitorBody } from './contract-cases.ts';
 import { type Case, typeOfError, type World } from './contract-change-cases.ts';
 
@@ -50,14 +50,12 @@ async function towerIn(world: World): Promise<InWorld> {
   const fake = await fakeMlflow(registry);
   const env = {
     MLFLOW_TRACKING_URI: fake.url,
-    ...(world === 'busy'
-      ? { RATE_LIMIT_PER_MINUTE: '1', RATE_LIMIT_HEALTH_PER_MINUTE: '1', RATE_LIMIT_METRICS_PER_MINUTE: '1' }
-      : {}),
+    ...(world === 'busy' ? Object.fromEntries(quotas.map((name) => [`RATE_LIMIT_${name}PER_MINUTE`, '1'])) : {}),
     ...(world === 'no file' ? { ENABLE_CACHE_PERSISTENCE: 'false' } : { MLFLOW_WEBHOOK_SECRET: 'right' }),
     ...(world === 'hooked' || world === 'given up'
       ? { OUTBOUND_ALLOWED_HOSTS: '127.0.0.1', WEBHOOK_MAX_ATTEMPTS: '1' }
       : {}),
-    ...(world === 'impatient' ? { FORECAST_TIMEOUT_SECONDS: '1', FORECAST_WORKERS: '1' } : {}),
+    ...(world === 'impatient' ? impatient : {}),
     ...(/^(clustered|experiment(ing|ed)|appl(ying|ied)|under load|loaded)$/.test(world) ? await clusteredEnv() : {}),
     ...(world === 'no experiments' ? { EXPERIMENTS_DIRECTORY: import.meta.filename } : {}),
     ...(world === 'busy streams' ? { STREAM_MAX_CLIENTS: '1' } : {}),
@@ -65,8 +63,11 @@ async function towerIn(world: World): Promise<InWorld> {
   const tower = await testTower(env);
   if (world !== 'never read') await tower.services.registry.refresh();
   if (world === 'with metrics' || world === 'impatient') await tower.services.analytics.record({ metrics });
-  // Another request occupies the only thread.
-  if (world === 'impatient') tower.services.forecast.forecast(endless).catch(() => undefined);
+  // Other requests occupy the only threads.
+  if (world === 'impatient') {
+    tower.services.forecast.forecast(endless).catch(() => undefined);
+    tower.services.analytics.query('promqlRange', [endlessQuery]).catch(() => undefined);
+  }
   if (world === 'stuck file') {
     const [file = ''] = readdirSync(join(tower.directory, 'cache'));
     rmSync(join(tower.directory, 'cache', file));
@@ -223,7 +224,7 @@ describe('every documented endpoint', () => {
     if (detail) expect((json as { detail: string }).detail).toMatch(detail);
     if (parameter) expect(json).toMatchObject({ error: { details: { parameter } } });
     if (status >= 400 && call.includes(' /prometheus/api/v1/') && !/write|import/.test(call))
-      expect(json).toMatchObject({ status: 'error', errorType: status === 422 ? 'execution' : 'bad_data' });
+      expect(json).toMatchObject({ status: 'error', errorType: prometheusErrors[status] });
     else if (status >= 400)
       expect(json).toMatchObject({
         detail: (json as { error: { message: string } }).error.message,
@@ -244,8 +245,8 @@ describe('every documented endpoint', () => {
     const refused = [];
     for (const call of paths) refused.push({ call, response: await app.inject(inject(call)) });
     const last = refused.filter(({ response }) => response.statusCode === 429);
-    // One request of each of the three kinds (API, health, metrics) was allowed.
-    expect(last).toHaveLength(paths.length - 3);
+    // One request of each kind was allowed.
+    expect(last).toHaveLength(paths.length - quotas.length);
     for (const { call, response } of last) {
       expectDocumented(call, 429, 'application/json', response.json());
       expect(response.headers['retry-after']).toMatch(/^\d+$/);

@@ -75,6 +75,7 @@ export function applyingTower(
     const died = new AbortController();
     const client: KubernetesClient = {
       watch: real.watch,
+      requireWritable: real.requireWritable,
       call: async (call, signal) => {
         calls += 1;
         left -= 1;
@@ -152,7 +153,13 @@ export async function applyWorld({
   if (metrics.length > 0)
     fake.add(hpas, { metadata: { name: 'web' }, spec: { scaleTargetRef: { kind, name: 'web' }, metrics } });
   const clock = fastClock({ real: 1000 });
-  const real = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock });
+  const real = createKubernetesClient({
+    config: fake.file,
+    context: undefined,
+    namespaces: ['shop'],
+    timeoutMs: 5000,
+    clock,
+  });
   const tower = applyingTower(real, clock, signals, recommended);
   const resources = () =>
     (

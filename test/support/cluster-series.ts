@@ -188,6 +188,7 @@ export async function clusteredEnv(metrics: object[] = [], endMs = testNow()): P
     fake.add('/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers', { metadata: { name: 'web' }, spec: hpa });
   return {
     KUBERNETES_CONFIG: fake.file,
+    KUBERNETES_NAMESPACES: 'shop',
     LOAD_TARGETS: 'http://127.0.0.1:9',
     PROMETHEUS_URL: await prometheusOver(clusterSeries(nowMs, 2, 600_000), nowMs),
     PROMETHEUS_SCRAPE_SECONDS: '600',

@@ -73,7 +73,13 @@ export async function controlPlane() {
     'leader-elect': 'false',
     'secure-port': '0',
   });
-  const client = createKubernetesClient({ config: admin, context: undefined, timeoutMs: 10_000, clock: systemClock });
+  const client = createKubernetesClient({
+    config: admin,
+    context: undefined,
+    namespaces: ['shop', 'default'],
+    timeoutMs: 10_000,
+    clock: systemClock,
+  });
   const node = runNode(client);
   whenTestIsOver(node.stop);
   const kubectl = async (args: string[], input = ''): Promise<string> => {

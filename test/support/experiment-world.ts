@@ -75,13 +75,20 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
       }
     };
     const clock = fastClock();
-    const real = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock });
+    const real = createKubernetesClient({
+      config: fake.file,
+      context: undefined,
+      namespaces: ['shop'],
+      timeoutMs: 5000,
+      clock,
+    });
     const client: typeof real = {
       call: async (call, signal) => {
         await step('Kubernetes');
         return real.call(call, signal);
       },
       watch: real.watch,
+      requireWritable: real.requireWritable,
     };
     let work: Work | undefined;
     const queue = { handle: (_: string, each: Work) => (work = each) } as unknown as Queue;

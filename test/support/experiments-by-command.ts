@@ -56,6 +56,7 @@ export async function experimentDirectory(
   );
   const env = {
     KUBERNETES_CONFIG: cluster.file,
+    KUBERNETES_NAMESPACES: 'shop',
     LOAD_TARGETS: target,
     PROMETHEUS_URL: prometheus,
     PROMETHEUS_SCRAPE_SECONDS: '1',

@@ -15,6 +15,7 @@ export async function sizedShop({ kind = 'Deployment' }: { kind?: 'Deployment' |
   const tower = createKubernetesClient({
     config: real.file,
     context: undefined,
+    namespaces: ['shop'],
     timeoutMs: 10_000,
     clock: systemClock,
   });

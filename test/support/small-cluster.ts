@@ -16,6 +16,12 @@ export async function smallCluster() {
     { name: 'proxy' },
   ]);
   fake.workload('StatefulSet', 'cart', 1, [{ name: 'redis', resources: { requests: { cpu: '0.5' } } }]);
-  const client = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock: quick });
+  const client = createKubernetesClient({
+    config: fake.file,
+    context: undefined,
+    namespaces: ['shop'],
+    timeoutMs: 5000,
+    clock: quick,
+  });
   return { fake, client };
 }

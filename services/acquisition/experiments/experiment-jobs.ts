@@ -81,10 +81,10 @@ export function createExperimentJobs(deps: ExperimentDeps) {
     refuseShared: async (targets: ReadonlySet<string>) => refuseBusyTargets(queue, targets, targetsOf),
     /** Dry run. @throws TowerError `invalid` with every invalid key */
     plan: planned,
-    /** @throws TowerError `invalid`, `conflict` if a job of the namespace is open, `unavailable` without a cluster */
+    /** @throws TowerError `invalid`, `conflict` if a job of the namespace is open, `forbidden`, `unavailable` */
     start: async (request: ExperimentJobRequest): Promise<ExperimentJob> => {
-      requiredCluster(deps.client);
       const { namespace } = request;
+      await requiredCluster(deps.client).requireWritable(namespace);
       const { config, targets } = await planned(request);
       if (config.load_generator === 'jmeter') checkJmeter(deps.jmeter);
       // A second job of the same namespace is refused by the queue with its own error.

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { request as requestHttp } from 'node:http';
 import { type RequestOptions, request as requestHttps } from 'node:https';
@@ -5,7 +6,7 @@ import { createInterface } from 'node:readline';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { backoffMs } from '#kernel/backoff.ts';
 import type { Clock } from '#kernel/clock.ts';
-import { conflict, invalid, misconfigured, notFound, TowerError, unavailable } from '#kernel/errors.ts';
+import { conflict, forbidden, invalid, misconfigured, notFound, TowerError, unavailable } from '#kernel/errors.ts';
 import type { Random } from '#kernel/rng.ts';
 
 /**
@@ -14,7 +15,12 @@ import type { Random } from '#kernel/rng.ts';
  * signals nor timeouts (docs/adr/0016).
  */
 export type KubernetesClient = {
-  /** @throws TowerError `invalid`, `not_found`, `conflict`, `unavailable`, depending on the API server's status */
+  /** @throws TowerError `forbidden` unless this service may change the namespace */
+  requireWritable(namespace: string): Promise<void>;
+  /**
+   * @throws TowerError `invalid`, `not_found`, `conflict`, `unavailable`, depending on the API server's status; `forbidden`
+   *   for a change in a namespace that is not allowed
+   */
   call<Result>(call: Call, signal?: AbortSignal): Promise<Result>;
   /** Streams changes until the server ends the watch or the signal aborts. @throws TowerError as `call` */
   watch<Item>(path: string, query: Record<string, string>, signal: AbortSignal): AsyncGenerator<Change<Item>>;
@@ -36,6 +42,8 @@ export type ClientOptions = {
   /** Context of the kubeconfig; the current one by default. */
   context: string | undefined;
   timeoutMs: number;
+  /** Namespaces in which this service may change anything, besides its own if it runs in the cluster. */
+  namespaces: readonly string[];
   clock: Clock;
   random?: Random;
 };
@@ -70,7 +78,11 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
     return exchange(url, access, call, signal);
   };
   return {
+    requireWritable: (namespace) => requireWritable(options, namespace),
     call: async <Result>(call: Call, signal?: AbortSignal): Promise<Result> => {
+      const namespace = /\/namespaces\/([^/]+)/.exec(call.path)?.[1];
+      if (call.method !== 'GET' && namespace !== undefined)
+        await requireWritable(options, decodeURIComponent(namespace));
       // Loading the library must not count towards the request timeout.
       await configured();
       for (let attempt = 1; ; attempt += 1) {
@@ -96,6 +108,19 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
     watch: (path, query, signal) => watchThrough(open, path, query, signal),
   };
 }
+
+async function requireWritable({ namespaces, config }: ClientOptions, namespace: string): Promise<void> {
+  if (namespaces.includes(namespace)) return;
+  if (config === 'in-cluster' && namespace === (await ownNamespace())) return;
+  throw forbidden(`KUBERNETES_NAMESPACES does not include ${namespace}: nothing is changed there`, {
+    parameter: 'KUBERNETES_NAMESPACES',
+    namespace,
+  });
+}
+
+/** Namespace of the pod that this process runs in; null outside of a cluster. */
+const ownNamespace = (): Promise<string | null> =>
+  readFile('/var/run/secrets/kubernetes.io/serviceaccount/namespace', 'utf8').catch(() => null);
 
 async function* watchThrough<Item>(
   open: (call: Call, signal: AbortSignal) => Promise<IncomingMessage>,

@@ -73,6 +73,8 @@ const pollMs = 2_000;
 export function createCluster({ client, clock, ...measured }: Deps) {
   const cluster = () => requiredCluster(client);
   return {
+    /** @throws TowerError `forbidden` unless this service may change the namespace, `unavailable` without a cluster */
+    requireWritable: (namespace: string) => cluster().requireWritable(namespace),
     /** @throws TowerError `unavailable` */
     workloads: async (namespace: string) => workloadsOf(cluster(), checkedNamespace(namespace)),
     /** @throws TowerError `invalid` for invalid Kubernetes names, `not_found`, `unavailable` */

@@ -68,22 +68,29 @@ export async function calculateTrend(reader: Reader, now: number, query: TrendQu
 /** Origins of past forecasts for measuring accuracy. */
 const windows = 3;
 
-/** @throws TowerError `invalid`, `not_found` without points, `unavailable` after the timeout */
-export async function forecastMetric(
-  reader: Reader,
-  forecaster: Forecaster,
-  now: number,
-  query: MetricForecastQuery,
-): Promise<MetricForecastAnswer> {
+/** The series to forecast: a value or null per step, and what the request says about it. */
+export type ForecastInput = Awaited<ReturnType<typeof forecastInput>>;
+
+/** @throws TowerError `invalid`, `not_found` without points */
+export async function forecastInput(reader: Reader, now: number, query: MetricForecastQuery) {
   const { metric, members } = await required(reader, query);
   const horizon = wholeNumber('periods_ahead', query.periods_ahead ?? '10', 1, 500);
   const method = choice('method', query.method, ['fused', 'exponential_smoothing'] as const, 'fused');
   const span = spanOf(query, now + 1, 35 * dayMs);
   const { levels, width } = await levelsIn(reader, members, span, 1_000);
   if (levels.length === 0) throw notFound(`no points of ${metric} in that time range`, { metric });
-  const values = onGrid(levels, width);
-  const known = { metric, method, step_seconds: width / 1000, levels: levels.length };
-  const timeOf = (step: number) => new Date(levels.at(-1)!.at + (step + 1) * width).toISOString();
+  const lastAt = levels.at(-1)!.at;
+  return { metric, method, horizon, width, levels: levels.length, lastAt, values: onGrid(levels, width) };
+}
+
+/** @throws TowerError `unavailable` after the forecast's timeout */
+export async function forecastOf(
+  forecaster: Forecaster,
+  { metric, method, horizon, width, levels, lastAt, values }: ForecastInput,
+  disconnected?: AbortSignal,
+): Promise<MetricForecastAnswer> {
+  const known = { metric, method, step_seconds: width / 1000, levels };
+  const timeOf = (step: number) => new Date(lastAt + (step + 1) * width).toISOString();
   if (method === 'exponential_smoothing') {
     const whole = filled(values);
     const { mean: ahead, lower, upper } = smooth(whole, horizon);
@@ -105,9 +112,9 @@ export async function forecastMetric(
     confidence_tolerance: 0.2,
     fusion: 'weighted' as const,
   };
-  const { forecast, confidence, notes } = await forecaster.forecast(question);
+  const { forecast, confidence, notes } = await forecaster.forecast(question, disconnected);
   const enough = values.length - horizon >= Math.max(8, 2 * horizon);
-  const past = enough ? await forecaster.backtest({ ...question, windows, title: metric }) : null;
+  const past = enough ? await forecaster.backtest({ ...question, windows, title: metric }, disconnected) : null;
   const fused = past?.methods.find(({ name }) => name === 'fused');
   return {
     ...known,

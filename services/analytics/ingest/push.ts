@@ -11,7 +11,7 @@ import { aheadMs } from './rows.ts';
 /** Prometheus push formats. */
 
 type Recorder = ReturnType<typeof createRecorder>;
-type Rules = { now: number; retention: Retention };
+type Rules = { now: number; retention: Retention; countPoints: (points: number) => void };
 
 /** Maximum number of points of a request in the text format. */
 const maxPoints = 100_000;
@@ -35,6 +35,7 @@ function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: R
  */
 export async function ingestRemoteWrite(bytes: Uint8Array, recorder: Recorder, rules: Rules): Promise<void> {
   const points = read(bytes).flatMap(({ labels, samples }) => pointsOfLabels(labels, samples));
+  rules.countPoints(points.length);
   const faults = new Map(points.map((point) => [point, fault(point, rules)]));
   for (const point of await recorder.record(points.filter((each) => faults.get(each) === null)))
     faults.set(point, tooManySeries);
@@ -79,6 +80,7 @@ export async function ingestExposition(text: string, recorder: Recorder, rules: 
     if (reason === null) points.set(point, line.line);
     else refuse(line.line, reason);
   }
+  rules.countPoints(points.size);
   const beyondLimit = await recorder.record([...points.keys()]);
   for (const point of beyondLimit) refuse(points.get(point)!, tooManySeries);
   return {

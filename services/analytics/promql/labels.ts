@@ -44,8 +44,13 @@ export function joinLabels(elements: Element[], [to, separator, ...from]: [strin
   );
 }
 
+/** Maximum length of a computed label value, which nested functions can multiply. */
+const maxValueLength = 65_536;
+
 /** A label with an empty value does not exist. */
 function withLabel(element: Element, name: string, value: string): Element {
+  if (value.length > maxValueLength)
+    throw new ExecutionError(`the label ${name} would have more than ${maxValueLength} characters`);
   const { [name]: _, ...rest } = element.labels;
   return { ...element, labels: value === '' ? rest : { ...rest, [name]: value } };
 }

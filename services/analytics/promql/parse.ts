@@ -139,8 +139,15 @@ export function matches({ op, value }: Matcher, text: string): boolean {
 
 const compiled = new LRUCache<string, RE2JS>({ max: 1000 });
 
+/** Maximum length of a regular expression; matching takes time in proportion to it. */
+const maxPatternLength = 10_000;
+
 /** RE2, as in Prometheus: linear time in the length of the text for any expression. @throws SyntaxFault */
 export function regexOf(source: string): RE2JS {
+  if (source.length > maxPatternLength)
+    throw new SyntaxFault(
+      `a regular expression must have at most ${maxPatternLength} characters, not ${source.length}`,
+    );
   const known = compiled.get(source);
   if (known) return known;
   try {

@@ -9,13 +9,13 @@ type Range = { query: string; start: string; end: string; step: string };
 
 export type PromqlRequests = ReturnType<typeof createPromqlRequests>;
 
-export function createPromqlRequests(promql: Promql, now: () => number) {
+export function createPromqlRequests(promql: Promql) {
   const selectors = (query: SeriesQuery): string[] => [query['match[]'] ?? []].flat();
   const labelSets = (query: SeriesQuery) => promql.series(selectors(query));
   return {
     /** @throws SyntaxFault, Unsupported, Impossible */
-    instant: ({ query, time }: { query: string; time?: string | undefined }): Promise<Answer> =>
-      promql.query(query, time === undefined ? now() : timeMs('time', time)),
+    instant: (now: number, { query, time }: { query: string; time?: string | undefined }): Promise<Answer> =>
+      promql.query(query, time === undefined ? now : timeMs('time', time)),
     /** @throws SyntaxFault, Unsupported, Impossible */
     range: async ({ query, start, end, step }: Range): Promise<Answer> => {
       const stepMs = durationMs(step);

@@ -1,19 +1,19 @@
-import { createYielder } from '#kernel/yield-event-loop.ts';
 import { labelOf } from '../storage/keys.ts';
 import type { Reader, Span } from '../storage/reader.ts';
 import { type Data, evaluate, type Loaded, lookbackMs } from './evaluate.ts';
 import { type Expr, type Matcher, matches, parsePromql, type Selector, SyntaxFault } from './parse.ts';
 import { ExecutionError, keyOf, type Labels, type Value } from './vector.ts';
 
-/** PromQL queries over the stored points. Prometheus' `instance` is the resource, its `__name__` the metric. */
+/** PromQL queries over the stored points; they run in worker threads, so nothing here yields to the event loop. Prometheus' `instance` is the resource, its `__name__` the metric. */
 
 export type Promql = ReturnType<typeof createPromql>;
 
 /** Results in the format of Prometheus' API: times in seconds, values as text. */
 export type Answer = { resultType: 'scalar' | 'string' | 'vector' | 'matrix'; result: unknown };
 
-/** Maximum points per series in an answer, and maximum samples read by a query. */
+/** Maximum points per series in an answer, maximum points of an answer, and maximum samples read by a query. */
 const maxSteps = 11_000;
+const maxPoints = 1_000_000;
 const maxSamples = 5_000_000;
 
 type Found = { id: number; labels: Labels };
@@ -71,10 +71,14 @@ export function createPromql(reader: Reader) {
       const expr = parsePromql(query);
       const data = await load(reader, expr, { start, end });
       const series = new Map<string, { metric: Labels; values: [number, string][] }>();
-      const yielder = createYielder();
+      let points = 0;
       for (let at = start; at <= end; at += stepMs) {
-        if (yielder.due()) await yielder.yieldNow();
         for (const { labels, value } of elementsOf(evaluate(expr, at, data), at)) {
+          points += 1;
+          if (points > maxPoints)
+            throw new ExecutionError(
+              `the answer has more than ${maxPoints} points: select fewer series, or increase the step`,
+            );
           const key = keyOf(labels);
           const one = series.get(key) ?? { metric: labels, values: [] };
           series.set(key, one);

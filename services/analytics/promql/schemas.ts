@@ -41,5 +41,9 @@ export const MetadataAnswer = z
   .object({ status: success, data: z.record(z.string(), z.unknown()) })
   .meta({ id: 'MetadataAnswer', examples: [{ status: 'success', data: {} }] });
 export const PromqlFault = z
-  .object({ status: z.literal('error'), errorType: z.enum(['bad_data', 'execution', 'internal']), error: z.string() })
+  .object({
+    status: z.literal('error'),
+    errorType: z.enum(['bad_data', 'execution', 'timeout', 'unavailable']),
+    error: z.string(),
+  })
   .meta({ id: 'PrometheusError' });

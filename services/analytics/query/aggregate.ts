@@ -7,6 +7,9 @@ import { choice, filterOfMetric, spanOf, zoneOf } from './query.ts';
 
 /** Aggregates metrics by calendar buckets. */
 
+/** Maximum number of buckets of all groups together. */
+const maxCells = 500_000;
+
 /** @throws TowerError `invalid` */
 export async function aggregate(reader: Reader, now: number, query: AggregateQuery): Promise<AggregateAnswer> {
   const filter = filterOfMetric(query);
@@ -19,6 +22,12 @@ export async function aggregate(reader: Reader, now: number, query: AggregateQue
   const groups = Map.groupBy(found, ({ id, resource }) =>
     groupBy === 'none' ? '' : groupBy === 'resource' ? resource : String(id),
   );
+  if (groups.size * spans.length > maxCells)
+    throw invalidParameter(
+      'granularity',
+      `must be coarser for ${groups.size} groups: at most ${maxCells} buckets can be returned`,
+      granularity,
+    );
   const answer: AggregateAnswer = { metric: filter.metric, granularity, timezone, groups: [], notes: [] };
   for (const members of groups.values()) {
     const { summaries, torn } = await together(reader, members, spans);

@@ -76,6 +76,7 @@ export function createApplyJobs(deps: Deps) {
     },
     /** @throws TowerError `conflict` if another job of the service is open, else as `plan` */
     start: async (target: Workload, request: ApplyRequest): Promise<ApplyJob> => {
+      await cluster.requireWritable(target.namespace);
       await prepared(target, request);
       return begin(subjectOf(target), request, `${target.service} is already being changed`);
     },

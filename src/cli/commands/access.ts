@@ -39,7 +39,7 @@ function addTokenCommands(program: Command, context: CliContext, withAccess: Wit
     .command('create')
     .description('create an API key and print it, once')
     .requiredOption('--name <name>', 'purpose of the key')
-    .option('--scope <scope...>', 'read, operate, approve or admin; can be repeated', ['read'])
+    .option('--scope <scope...>', 'metrics, record, read, operate, approve or admin; can be repeated', ['read'])
     .option('--days <number>', 'days until the key expires', '90')
     .action(async (flags: { name: string; scope: string[]; days: string }) => {
       const scopes = flags.scope.map(checkedScope);
@@ -130,7 +130,10 @@ type Scope = KeyRequest['scopes'][number];
 
 function checkedScope(word: string): Scope {
   if (['read', 'operate', 'approve', 'admin'].includes(word)) return word as Scope;
-  throw new TowerError('invalid', `--scope must be read, operate, approve or admin (got ${JSON.stringify(word)})`);
+  throw new TowerError(
+    'invalid',
+    `--scope must be metrics, record, read, operate, approve or admin (got ${JSON.stringify(word)})`,
+  );
 }
 
 /** Name of the operating-system user; else the user id. */

@@ -129,7 +129,13 @@ describe('a cluster', () => {
     [null, 'other', 'KUBERNETES_CONTEXT is not in the file; available: fake'],
   ])('refuses the settings %s and %s by name', async (config, context, text) => {
     const { fake } = await cluster();
-    const client = createKubernetesClient({ config: config ?? fake.file, context, timeoutMs: 5000, clock: quick });
+    const client = createKubernetesClient({
+      config: config ?? fake.file,
+      context,
+      namespaces: ['shop'],
+      timeoutMs: 5000,
+      clock: quick,
+    });
     await expect(workloadsOf(client, 'shop')).rejects.toThrow(text);
   });
 });

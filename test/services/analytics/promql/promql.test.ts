@@ -16,10 +16,12 @@ async function world(series: Record<string, (number | null)[]>) {
   });
   await createRecorder({ store, maxSeries: 1000 }).record(points);
   const ask = async (query: string, minute: number) => {
-    const { resultType, result } = await (await analytics.promql()).instant({
-      query,
-      time: String((start + minute * 60_000) / 1000),
-    });
+    const { resultType, result } = (
+      await analytics.promqlInstant({
+        query,
+        time: String((start + minute * 60_000) / 1000),
+      })
+    ).data;
     if (resultType !== 'vector') return (result as [number, string])[1];
     return Object.fromEntries(
       (result as { metric: Record<string, string>; value: [number, string] }[]).map(
@@ -159,12 +161,14 @@ describe('PromQL', () => {
   it('evaluates a range step by step, each series once', async () => {
     const { analytics, start } = await world(http);
     const at = (minute: number) => String((start + minute * 60_000) / 1000);
-    const { resultType, result } = await (await analytics.promql()).range({
-      query: 'sum(http_requests)',
-      start: at(0),
-      end: at(10),
-      step: '5m',
-    });
+    const { resultType, result } = (
+      await analytics.promqlRange({
+        query: 'sum(http_requests)',
+        start: at(0),
+        end: at(10),
+        step: '5m',
+      })
+    ).data;
     expect(resultType).toBe('matrix');
     expect(result).toEqual([
       {
@@ -176,8 +180,60 @@ describe('PromQL', () => {
         ],
       },
     ]);
-    await expect((await analytics.promql()).range({ query: '1', start: '0', end: '20000', step: '1' })).rejects.toThrow(
+    await expect(analytics.promqlRange({ query: '1', start: '0', end: '20000', step: '1' })).rejects.toThrow(
       'exceeded maximum resolution',
     );
+  });
+});
+
+describe('limits of a query', () => {
+  const record = async (series: number) => {
+    const made = analyticsIn(undefined, 5000);
+    const metrics = Array.from({ length: series }, (_, i) => ({
+      metric: 'x',
+      resource: `r${i}`,
+      value: i,
+      timestamp: new Date(made.now - 60_000).toISOString(),
+    }));
+    await made.analytics.record({ metrics });
+    return made;
+  };
+  const seconds = (ms: number) => String(ms / 1000);
+
+  it.each([
+    'x',
+    'x * 2',
+    'x or label_replace(x, "a", "b", "", "")',
+  ])('refuse an answer of more than a million points: %s', async (query) => {
+    const { analytics, now } = await record(1200);
+    const range = { query, start: seconds(now - 60_000), end: seconds(now + 200_000), step: '0.2' };
+    await expect(analytics.promqlRange(range)).rejects.toMatchObject({
+      code: 'invalid',
+      details: { errorType: 'execution' },
+    });
+  });
+
+  it('refuse labels that nested functions would multiply', async () => {
+    const { analytics } = await record(1);
+    const nested = Array.from({ length: 20 }).reduce(
+      (of: string) => `label_replace(${of}, "a", "$1$1$1$1", "a", "(.+)")`,
+      'label_replace(x, "a", "ab", "", "")',
+    );
+    await expect(analytics.promqlInstant({ query: nested })).rejects.toMatchObject({
+      details: { errorType: 'execution' },
+    });
+    const joined = Array.from({ length: 16 }).reduce(
+      (of: string) => `label_join(${of}, "instance", "-", "instance", "instance", "instance")`,
+      'x',
+    );
+    await expect(analytics.promqlInstant({ query: joined })).rejects.toMatchObject({
+      details: { errorType: 'execution' },
+    });
+  });
+
+  it('refuse long regular expressions', async () => {
+    const { analytics } = await record(1);
+    const query = `x{instance=~"${'(a?)'.repeat(2_501)}"}`;
+    await expect(analytics.promqlInstant({ query })).rejects.toMatchObject({ code: 'invalid' });
   });
 });

@@ -205,7 +205,13 @@ describe('an autoscaler with targets in per cent of requests', () => {
       'the percentage targets of the autoscaler web are restored once all pods are rolled back (checked every minute)',
     ]);
     expect([resources(), scaledBy(), fake.leases().length]).toEqual([former, [absolute('300m')], 1]);
-    const client = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock: quick });
+    const client = createKubernetesClient({
+      config: fake.file,
+      context: undefined,
+      namespaces: ['shop'],
+      timeoutMs: 5000,
+      clock: quick,
+    });
     const left = async () => restoreAbandoned(client, 'shop', () => true);
     expect(await left()).toEqual({ restored: [], waiting: ['web'] });
     const web = fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!;

@@ -12,7 +12,13 @@ async function jobsOver(change: object = {}, signals: Signals[] = []) {
   const fake = await fakeKubernetes();
   fake.workload('Deployment', 'web', 3, [{ name: 'server', image: 'web:1', resources: former }]);
   const clock = fastClock({ real: 1000 });
-  const client = createKubernetesClient({ config: fake.file, context: undefined, timeoutMs: 5000, clock });
+  const client = createKubernetesClient({
+    config: fake.file,
+    context: undefined,
+    namespaces: ['shop'],
+    timeoutMs: 5000,
+    clock,
+  });
   const unmeasured = async () => Promise.reject(new Error('nobody measures'));
   const noted: object[] = [];
   const told: unknown[] = [];
