@@ -1,5 +1,6 @@
 import { packageVersion, readConfig } from '#config/config.ts';
 import { TowerError } from '#kernel/errors.ts';
+import { lockDirectory } from '#store/directory-lock.ts';
 import { buildApp } from './app.ts';
 import { compose } from './compose.ts';
 
@@ -11,6 +12,8 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
     process.once('SIGTERM', resolve).once('SIGINT', resolve);
   });
   const version = packageVersion();
+  // Several instances over one directory would be several leaders.
+  const lock = secrets.databaseUrl === undefined ? lockDirectory(config.DATA_DIRECTORY) : null;
   const tower = await compose(config, secrets, version);
   const { log } = tower;
   const app = await buildApp(tower);
@@ -31,6 +34,7 @@ export async function serve(env: Record<string, string | undefined>): Promise<vo
   } finally {
     await app.close();
     await tower.stop();
+    lock?.release();
   }
   log.info({}, 'stopped');
 }

@@ -87,7 +87,10 @@ const rules: Rule[] = [
     { value: ['services', 'src/store', 'src/kernel', 'src/frame.ts', 'src/areas/access.ts'], type: ['src/config'] },
   ],
   ['src/tower.ts', { value: ['src/main.ts', 'src/cli'] }],
-  ['src/main.ts', { value: ['src/app.ts', 'src/compose.ts', 'src/config', 'src/kernel'] }],
+  [
+    'src/main.ts',
+    { value: ['src/app.ts', 'src/compose.ts', 'src/config', 'src/kernel', 'src/store/directory-lock.ts'] },
+  ],
   ['src/cli', { value: ['src/cli', 'src/kernel', 'src/config', 'src/offline.ts'], type: ['services'] }],
   ['bin', { value: ['src'] }],
 ];

@@ -91,6 +91,18 @@ describe('tower serve', () => {
     expect(unreadable.output).not.toContain('secret');
   });
 
+  it('refuses a second server of a data directory, also after the first one was killed and restarted', async () => {
+    const directory = temporaryDirectory();
+    const first = await servingTower(directory);
+    const env = { DATA_DIRECTORY: join(directory, 'data') };
+    const second = await finished(['serve', '--port', '0'], env);
+    expect(second).toMatchObject({ code: 4, output: expect.stringContaining('another server uses') as unknown });
+    await first.stop('SIGKILL');
+    const third = await servingTower(directory);
+    expect((await finished(['serve', '--port', '0'], env)).code).toBe(4);
+    expect((await fetch(`${third.url}/healthz`)).status).toBe(200);
+  });
+
   it('prints the effective settings without secrets and without starting with --config', async () => {
     const { code, output } = await finished(['serve', '--config', '--port', '9123'], {
       MLFLOW_TRACKING_TOKEN: 't0ken',

@@ -1,10 +1,14 @@
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
+import { lockDirectory } from '#store/directory-lock.ts';
 import { openStore } from '#store/open-store.ts';
+import { whenTestIsOver } from '../support/cleanup.ts';
 import { start } from '../support/processes.ts';
+import { onPostgres } from '../support/stores.ts';
 import { temporaryDirectory } from '../support/tower.ts';
 
 const row = {
@@ -85,5 +89,74 @@ describe('the store', () => {
     mkdirSync(directory);
     chmodSync(directory, 0o500);
     await expect(openStore({ directory })).rejects.toThrow(/DATA_DIRECTORY must be a directory this user can write to/);
+  });
+});
+
+describe.skipIf(onPostgres)('a lock of another process', () => {
+  it('delays writes without blocking the event loop, and no reads', async () => {
+    const directory = temporaryDirectory();
+    const store = await openStore({ directory });
+    whenTestIsOver(() => store.close());
+    const db = await store.db();
+    const insert = (name: string) =>
+      db
+        .insertInto('monitored_models')
+        .values({ ...row, name })
+        .execute();
+    await insert('a');
+    const other = new DatabaseSync(join(directory, 'tower.db'));
+    other.exec('begin immediate');
+    const delay = monitorEventLoopDelay({ resolution: 5 });
+    delay.enable();
+    const writes = Promise.all([
+      insert('b'),
+      db.transaction().execute((trx) =>
+        trx
+          .insertInto('monitored_models')
+          .values({ ...row, name: 'c' })
+          .execute(),
+      ),
+    ]);
+    const names = async () =>
+      (await db.selectFrom('monitored_models').select('name').orderBy('name').execute()).map(({ name }) => name);
+    const until = performance.now() + 300;
+    while (performance.now() < until) {
+      expect(await names()).toEqual(['a']);
+      await new Promise((next) => setImmediate(next));
+    }
+    delay.disable();
+    expect(delay.max / 1e6).toBeLessThan(150);
+    other.exec('commit');
+    other.close();
+    await writes;
+    expect(await names()).toEqual(['a', 'b', 'c']);
+  });
+
+  it('fails writes after 5 s, each by itself', { timeout: 15_000 }, async () => {
+    const directory = temporaryDirectory();
+    const store = await openStore({ directory });
+    whenTestIsOver(() => store.close());
+    const db = await store.db();
+    const other = new DatabaseSync(join(directory, 'tower.db'));
+    other.exec('begin exclusive');
+    const write = () => db.deleteFrom('monitored_models').execute();
+    const before = performance.now();
+    const results = await Promise.allSettled([write(), write(), write()]);
+    expect(performance.now() - before).toBeLessThan(8_000);
+    for (const result of results)
+      expect(result).toMatchObject({ status: 'rejected', reason: { code: 'unavailable', retryAfterSeconds: 5 } });
+    other.exec('rollback');
+    other.close();
+    await write();
+  });
+});
+
+describe.skipIf(onPostgres)('the lock of a data directory', () => {
+  it('is held by one server, and released at its end', () => {
+    const directory = temporaryDirectory();
+    const first = lockDirectory(directory);
+    expect(() => lockDirectory(directory)).toThrow(/another server uses .* \(DATA_DIRECTORY\)/);
+    first.release();
+    lockDirectory(directory).release();
   });
 });

@@ -12,6 +12,8 @@ type Waiting = {
 
 /** Rows per statement, whose number of parameters is limited. */
 const maxRows = 1_000;
+/** Points per transaction: a larger one would keep other writers waiting. */
+const maxPoints = 10_000;
 
 /** Writes points: those that arrive within one turn of the event loop share a transaction. */
 export function createRecorder({ store, maxSeries }: { store: MetricStore; maxSeries: number }) {
@@ -71,6 +73,17 @@ export const tooManySeries =
   'the maximum number of series (METRICS_MAX_SERIES) is reached; does a label have unbounded values?';
 
 async function writeAll(
+  store: MetricStore,
+  points: readonly NewPoint[],
+  ids: Map<string, number>,
+  maxSeries: number,
+  refused: Set<NewPoint>,
+): Promise<void> {
+  for (let from = 0; from < points.length; from += maxPoints)
+    await writeSome(store, points.slice(from, from + maxPoints), ids, maxSeries, refused);
+}
+
+async function writeSome(
   store: MetricStore,
   points: readonly NewPoint[],
   ids: Map<string, number>,
