@@ -24,28 +24,11 @@ export function createSqliteDriver({ path, writer, reader }: Files): Driver {
     transactions.get(connection)?.();
     transactions.delete(connection);
   };
-  const guarded = <R>(work: () => R): R => {
-    try {
-      return work();
-    } catch (error) {
-      throw explained(error, path);
-    }
-  };
-  const patiently = async <R>(work: () => R, since = performance.now()): Promise<R> => {
-    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
-      try {
-        return work();
-      } catch (error) {
-        if (codeOf(error) !== busy || performance.now() - since > lockTimeoutMs) throw explained(error, path);
-      }
-      await sleep(pauseMs);
-    }
-  };
   const asWriter = async <R>(work: () => R): Promise<R> => {
     const since = performance.now();
     const release = await lock();
     try {
-      return await patiently(work, since);
+      return await patiently(path, work, since);
     } finally {
       release();
     }
@@ -55,8 +38,8 @@ export function createSqliteDriver({ path, writer, reader }: Files): Driver {
     acquireConnection: async () => {
       const connection: DatabaseConnection = {
         executeQuery: async <R>(query: CompiledQuery) => {
-          if (transactions.has(connection)) return guarded(() => execute<R>(writer, query));
-          if (query.query.kind === 'SelectQueryNode') return patiently(() => execute<R>(reader, query));
+          if (transactions.has(connection)) return guarded(path, () => execute<R>(writer, query));
+          if (query.query.kind === 'SelectQueryNode') return patiently(path, () => execute<R>(reader, query));
           return asWriter(() => execute<R>(writer, query));
         },
         streamQuery: () => {
@@ -70,7 +53,7 @@ export function createSqliteDriver({ path, writer, reader }: Files): Driver {
       const release = await lock();
       try {
         // A transaction that reads and then writes would be refused if another process wrote in between.
-        await patiently(() => writer.exec('begin immediate'), since);
+        await patiently(path, () => writer.exec('begin immediate'), since);
       } catch (error) {
         release();
         throw error;
@@ -78,12 +61,12 @@ export function createSqliteDriver({ path, writer, reader }: Files): Driver {
       transactions.set(connection, release);
     },
     commitTransaction: async (connection) => {
-      guarded(() => writer.exec('commit'));
+      guarded(path, () => writer.exec('commit'));
       end(connection);
     },
     rollbackTransaction: async (connection) => {
       // A full disk ends the transaction itself; the error of a second rollback would hide the reason.
-      if (transactions.has(connection) && writer.isTransaction) guarded(() => writer.exec('rollback'));
+      if (transactions.has(connection) && writer.isTransaction) guarded(path, () => writer.exec('rollback'));
       end(connection);
     },
     releaseConnection: async (connection) => end(connection),
@@ -91,6 +74,27 @@ export function createSqliteDriver({ path, writer, reader }: Files): Driver {
       for (const file of [reader, writer]) if (file.isOpen) file.close();
     },
   };
+}
+
+/** Calls the database once. @throws TowerError `unavailable` for a fault of the file */
+function guarded<R>(path: string, work: () => R): R {
+  try {
+    return work();
+  } catch (error) {
+    throw explained(error, path);
+  }
+}
+
+/** Calls the database until it is not locked. @throws TowerError `unavailable` after the timeout */
+async function patiently<R>(path: string, work: () => R, since = performance.now()): Promise<R> {
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
+    try {
+      return work();
+    } catch (error) {
+      if (codeOf(error) !== busy || performance.now() - since > lockTimeoutMs) throw explained(error, path);
+    }
+    await sleep(pauseMs);
+  }
 }
 
 function execute<R>(file: DatabaseSync, { sql, parameters }: CompiledQuery): QueryResult<R> {

@@ -91,7 +91,7 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
           const response = await open(call, signal ? AbortSignal.any([signal, limit]) : limit);
           const text = await textOf(response);
           const status = response.statusCode ?? 0;
-          if (status < 300) return JSON.parse(text) as Result;
+          if (status < 300) return objectOf(text) as Result;
           const again = status === 429 || (isRepeatable(call) && worthAnotherTry.has(status));
           if (!again || attempt >= maxAttempts) throw errorOf(status, text);
           await pause(options.clock, waitOf(response, attempt, random), signal);
@@ -244,6 +244,20 @@ const codeOf = (error: unknown): string => {
   const { code } = error as { code?: unknown };
   return typeof code === 'string' ? ` (${code})` : '';
 };
+
+/** @throws TowerError `unavailable` for an answer that is no Kubernetes object: a proxy may have sent it */
+function objectOf(text: string): object {
+  try {
+    const json: unknown = JSON.parse(text);
+    const { kind, items } = Object(json) as { kind?: unknown; items?: unknown };
+    const isList = typeof kind === 'string' && kind.endsWith('List');
+    if (typeof json === 'object' && json !== null && !Array.isArray(json) && (!isList || Array.isArray(items)))
+      return json;
+  } catch {
+    // Reported below.
+  }
+  throw unavailable('Kubernetes answered with something else than an object; is a proxy in front of it?');
+}
 
 /** Messages of the API server name objects and permissions, never secrets. */
 function errorOf(status: number, text: string): TowerError {

@@ -136,10 +136,32 @@ function dataOf({ status, json }: HttpAnswer, query: string): Data {
   const body = json as
     | { status?: string; error?: string; errorType?: string; data?: Omit<Data, 'warnings'>; warnings?: string[] }
     | undefined;
-  if (status === 200 && body?.status === 'success' && Array.isArray(body.data?.result))
+  if (
+    status === 200 &&
+    body?.status === 'success' &&
+    Array.isArray(body.data?.result) &&
+    body.data.result.every(isSeries)
+  )
     return { ...body.data, warnings: body.warnings ?? [] };
   throw refusalOf(status, body, query);
 }
+
+/** Scalars (`[time, text]`) are not used here. */
+function isSeries(each: unknown): boolean {
+  if (typeof each !== 'object' || each === null || Array.isArray(each)) return false;
+  const { metric = {}, value, values = [] } = each as { metric?: unknown; value?: unknown; values?: unknown };
+  return (
+    typeof metric === 'object' &&
+    metric !== null &&
+    Object.values(metric).every((label) => typeof label === 'string') &&
+    (value === undefined || isSample(value)) &&
+    Array.isArray(values) &&
+    values.every(isSample)
+  );
+}
+
+const isSample = (value: unknown): boolean =>
+  Array.isArray(value) && Number.isFinite(value[0]) && typeof value[1] === 'string';
 
 function refusalOf(status: number, body: { error?: unknown } | undefined, query: string): TowerError {
   if (status === 401 || status === 403)

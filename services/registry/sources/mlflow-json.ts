@@ -1,17 +1,46 @@
+import { TowerError } from '#kernel/errors.ts';
 import type { ExperimentRow, ModelRow, RunRow, VersionRow } from '../snapshot/snapshot.ts';
 import { finiteOrNull, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
 
 /**
  * Converts MLflow's JSON to rows. MLflow omits empty lists and unset fields, writes NaN and infinity as strings, ids
  * and versions as strings, and times as numbers of milliseconds; older servers write some numbers as strings. Any field
- * may be missing, so nothing here throws.
+ * may be missing except what identifies an object. All throw TowerError `unavailable` for a value of another type: such an
+ * answer is not MLflow's, and must not look like an empty registry.
  */
 type Json = Record<string, unknown>;
 
-export const records = (value: unknown): Json[] => (Array.isArray(value) ? (value as Json[]) : []);
-export const record = (value: unknown): Json => (typeof value === 'object' && value !== null ? (value as Json) : {});
-export const text = (value: unknown): string =>
-  typeof value === 'string' ? value : value == null ? '' : String(value);
+/** An answer with status 200 that MLflow does not give. */
+export const implausible = (what: string): TowerError =>
+  new TowerError('unavailable', `MLflow answered with ${what}; is a proxy in front of it?`, { retryAfterSeconds: 30 });
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** A list of objects; empty if the field is missing. */
+export function records(value: unknown): Json[] {
+  if (value === undefined) return [];
+  if (Array.isArray(value) && value.every(isObject)) return value;
+  throw implausible('something else than a list of objects');
+}
+
+/** An object; empty if the field is missing. */
+export function record(value: unknown): Json {
+  if (value === undefined || isObject(value)) return value ?? {};
+  throw implausible(value === null ? 'null' : 'something else than an object');
+}
+
+export function text(value: unknown): string {
+  if (typeof value === 'object' && value !== null) throw implausible('an object in place of a text');
+  return typeof value === 'string' ? value : value == null ? '' : String(value);
+}
+
+/** A text that identifies an object, so it cannot be missing. */
+function identity(json: Json, field: string): string {
+  const value = text(json[field]);
+  if (value === '') throw implausible(`an object without ${field}`);
+  return value;
+}
 
 const time = (value: unknown): number | null => {
   const ms = Number(value ?? Number.NaN);
@@ -24,7 +53,7 @@ const keyValues = (value: unknown): Record<string, string> =>
   sortedRecord(records(value).map((item) => [text(item['key']), text(item['value'])] as const));
 
 export const experimentRow = (json: Json): ExperimentRow => ({
-  experimentId: text(json['experiment_id']),
+  experimentId: identity(json, 'experiment_id'),
   name: text(json['name']),
   artifactLocation: text(json['artifact_location']),
   lifecycleStage: text(json['lifecycle_stage']) || 'active',
@@ -34,7 +63,7 @@ export const experimentRow = (json: Json): ExperimentRow => ({
 });
 
 export const modelRow = (json: Json): ModelRow => ({
-  name: text(json['name']),
+  name: identity(json, 'name'),
   createdAt: time(json['creation_timestamp']),
   updatedAt: time(json['last_updated_timestamp']),
   description: text(json['description']),
@@ -43,8 +72,8 @@ export const modelRow = (json: Json): ModelRow => ({
 });
 
 export const versionRow = (json: Json): VersionRow => ({
-  name: text(json['name']),
-  version: text(json['version']),
+  name: identity(json, 'name'),
+  version: identity(json, 'version'),
   createdAt: time(json['creation_timestamp']),
   updatedAt: time(json['last_updated_timestamp']),
   currentStage: text(json['current_stage']) || 'None',
@@ -60,7 +89,7 @@ export function runRow(json: Json): RunRow {
   const metrics = records(record(json['data'])['metrics']);
   const endedAt = time(info['end_time']);
   return {
-    runId: text(info['run_id'] ?? info['run_uuid']),
+    runId: identity(info, info['run_id'] === undefined ? 'run_uuid' : 'run_id'),
     experimentId: text(info['experiment_id']),
     status: text(info['status']),
     deleted: info['lifecycle_stage'] === 'deleted',
@@ -95,7 +124,7 @@ export const runDetail = (json: Json): RunDetail => ({
 
 /** A metric from get-history, get-history-bulk (with `run_id`) or a logged model (with `dataset_name`). */
 export const metricPoint = (json: Json, runId: string): MetricPoint => ({
-  metric: text(json['key']),
+  metric: identity(json, 'key'),
   value: number(json['value']),
   at: time(json['timestamp']) ?? 0,
   step: Number(json['step'] ?? 0),

@@ -1,6 +1,6 @@
 import { TowerError } from '#kernel/errors.ts';
 import type { HttpAnswer, HttpClient, Query } from '#kernel/http-client.ts';
-import { record, records, text } from './mlflow-json.ts';
+import { implausible, record, records, text } from './mlflow-json.ts';
 
 /** Pagination of MLflow's searches, and its error answers. */
 
@@ -39,6 +39,9 @@ export async function* pages(
         ? await client.get(search.get, { ...search.query, page_token: token }, signal)
         : await client.post(search.post, token ? { ...search.body, page_token: token } : search.body, signal);
     const json = record(expectJson(answer));
+    // MLflow writes an empty list as {}.
+    if (Object.keys(json).length > 0 && !(field in json) && !('next_page_token' in json))
+      throw implausible(`an object without ${field}`);
     const items = records(json[field]);
     if (items.length > 0) yield items;
     token = items.length > 0 ? text(json['next_page_token']) : '';
@@ -50,7 +53,7 @@ export async function* pages(
 /** @throws TowerError with the error text of MLflow, or of the proxy that answered instead */
 export function expectJson(answer: HttpAnswer): unknown {
   if (answer.status === 200 && answer.json !== undefined) return answer.json;
-  const message = plainLine(text(record(answer.json)['error_code']) || answer.text);
+  const message = plainLine(errorCodeOf(answer.json) || answer.text);
   throw new TowerError('unavailable', explain(answer.status, message), { cause: new Error(answer.text.slice(0, 500)) });
 }
 
@@ -62,6 +65,11 @@ function explain(status: number, message: string): string {
   if (status === 404) return 'MLFLOW_TRACKING_URI has no MLflow API (404); check the path prefix';
   if (status >= 300 && status < 400) return `MLFLOW_TRACKING_URI redirects (${status}); set it to the final address`;
   return `MLflow answered ${status}${message ? ` (${message})` : ''}`;
+}
+
+function errorCodeOf(json: unknown): string {
+  const code = (json as { error_code?: unknown } | null | undefined)?.error_code;
+  return typeof code === 'string' ? code : '';
 }
 
 const plainLine = (body: string): string => (body.includes('<') ? '' : body.trim().split('\n')[0]?.slice(0, 120)) ?? '';

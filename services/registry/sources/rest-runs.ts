@@ -20,7 +20,9 @@ export async function readNewRuns(client: HttpClient, versions: VersionRow[], fo
     // A deleted run is missing at every read, so retries are limited to the newest ones.
     missing.slice(-10).map((runId) => client.get(`${api}/runs/get`, { run_id: runId }, signal)),
   );
-  return answers.flatMap((answer) => (answer.status === 200 ? [runRow(record(record(answer.json)['run']))] : []));
+  return answers.flatMap((answer) =>
+    answer.status === 200 ? [runRow(record(record(expectJson(answer))['run']))] : [],
+  );
 }
 
 /** Source runs of versions: known finished ones are kept, the others read in batches by id. */
@@ -85,7 +87,9 @@ export async function readRuns(
 /** Deleted runs are missing from the result. */
 export async function readRunsById(client: HttpClient, ids: string[], signal: AbortSignal): Promise<RunDetail[]> {
   const answers = await Promise.all(ids.map((id) => client.get(`${api}/runs/get`, { run_id: id }, signal)));
-  return answers.flatMap((answer) => (answer.status === 200 ? [runDetail(record(record(answer.json)['run']))] : []));
+  return answers.flatMap((answer) =>
+    answer.status === 200 ? [runDetail(record(record(expectJson(answer))['run']))] : [],
+  );
 }
 
 export async function countRuns(client: HttpClient, experimentId: string, signal: AbortSignal): Promise<number> {
@@ -132,9 +136,9 @@ export async function readHistory(
     for (const ids of inBatches(runIds, 100)) {
       const query = { run_id: ids, metric_key: metric, max_results: historyPerPage };
       const answer = await client.get('/ajax-api/2.0/mlflow/metrics/get-history-bulk', query, signal);
-      const rows = answer.status === 200 ? records(record(answer.json)['metrics']) : [];
+      const rows = answer.status === 200 ? records(record(expectJson(answer))['metrics']) : [];
       // The bulk call has no paging: an answer of maximum length may be truncated.
-      const whole = answer.status === 200 && answer.json !== undefined && rows.length < historyPerPage;
+      const whole = answer.status === 200 && rows.length < historyPerPage;
       const more = whole
         ? rows.map((json) => metricPoint(json, ''))
         : await readHistoryOneByOne(client, ids, metric, signal);

@@ -64,6 +64,25 @@ const minute = 60_000;
 const lastHour = { startMs: 0, endMs: 60 * minute, stepMs: minute, queryTimeoutMs: 100 };
 
 describe('the Prometheus client', () => {
+  it.each([
+    'null',
+    '[]',
+    '<html>',
+    '{"status":"success"}',
+    '{"status":"success","data":null}',
+    '{"status":"success","data":{"result":{}}}',
+    '{"status":"success","data":{"result":[null]}}',
+    '{"status":"success","data":{"result":[{"metric":null,"value":[1,"2"]}]}}',
+    '{"status":"success","data":{"result":[{"metric":{"pod":1},"value":[1,"2"]}]}}',
+    '{"status":"success","data":{"result":[{"metric":{},"value":"2"}]}}',
+    '{"status":"success","data":{"result":[{"metric":{},"values":[[1]]}]}}',
+    '{"status":"success","data":{"result":[{"metric":{},"values":{"0":[1,"2"]}}]}}',
+  ])('refuses an answer with status 200 that is not Prometheus’: %s', async (body) => {
+    const { prometheus } = await serverSaying(() => ({ body }));
+    await expect(prometheus.instant('up', 0)).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(prometheus.range('up', 0, 60_000, 15_000)).rejects.toMatchObject({ code: 'unavailable' });
+  });
+
   it('splits long time ranges into parts and merges them', async () => {
     const { prometheus, asked } = await serverSaying((url) => rangeOf(url, (ms) => ms / minute));
     await fc.assert(
