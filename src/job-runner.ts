@@ -3,6 +3,7 @@ import { unavailable } from '#kernel/errors.ts';
 import { type Job, type JobState, type Jobs, startJobs } from '#kernel/jobs.ts';
 import { createLeadership, renewalMs } from '#store/leader.ts';
 import { queueOccurrences } from '#store/schedule.ts';
+import { storableText } from '#store/storable.ts';
 
 /** Runs the background jobs of all areas: those of every instance, those of the leader, and those once per occurrence. */
 export type JobRunner = {
@@ -189,7 +190,7 @@ function recordRun({ store, metrics, log }: Frame, jobs: AreaJob[], state: JobSt
     last_status: outcome,
     last_started_at: new Date(state.lastStartedAt ?? 0).toISOString(),
     last_finished_at: new Date(state.lastFinishedAt ?? 0).toISOString(),
-    last_error: state.lastError,
+    last_error: state.lastError === null ? null : storableText(state.lastError),
   } as const;
   store
     .db()

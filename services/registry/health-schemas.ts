@@ -17,7 +17,7 @@ const RegistryHealth = z.object({
   journal_error: z
     .string()
     .nullable()
-    .describe('Why changes cannot be written to the journal; retried at the next poll'),
+    .describe('Why changes cannot be written to the journal, or of which models; retried at the next poll'),
 });
 
 /** The registry's part of /health. */

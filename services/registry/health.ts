@@ -21,7 +21,7 @@ export function healthOf(registries: MirroredRegistry[]) {
 function registryHealth({ user, registry }: MirroredRegistry) {
   const { snapshot, origin, connection, stale, ageMs, lastError, sourceLabel } = registry.status();
   return {
-    status: statusOf(registry.status()),
+    status: statusOf(registry.status(), registry.journalError()),
     mlflow_connection: connection,
     experiments_count: snapshot?.experiments.length ?? null,
     data_source: origin,
@@ -81,9 +81,9 @@ const noticeOf = (connection: MirrorStatus['connection']): string =>
     ? 'This is sample data. Set MLFLOW_TRACKING_URI to mirror your own registry.'
     : 'MLflow is unreachable: this is sample data, served until it answers (ENABLE_MOCK_DATA=true).';
 
-function statusOf({ snapshot, stale, connection, origin }: MirrorStatus) {
+function statusOf({ snapshot, stale, connection, origin }: MirrorStatus, journalError: string | null) {
   if (!snapshot) return connection === 'disconnected' ? ('degraded' as const) : ('starting' as const);
   // Sample data shown in place of a configured registry is never healthy.
   const standIn = origin === 'sample' && connection !== 'not_configured';
-  return stale || standIn ? ('degraded' as const) : ('healthy' as const);
+  return stale || standIn || journalError !== null ? ('degraded' as const) : ('healthy' as const);
 }

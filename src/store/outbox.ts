@@ -4,6 +4,7 @@ import { conflict, notFound } from '#kernel/errors.ts';
 import type { Log } from '#kernel/log.ts';
 import type { Random } from '#kernel/rng.ts';
 import { enqueueMessages, type OutboxMessage } from './outbox-enqueue.ts';
+import { storableText } from './storable.ts';
 import type { Store, Transaction } from './store.ts';
 import type { Selectable, Tables } from './tables.ts';
 
@@ -246,7 +247,7 @@ async function attempt(
     .set({
       state,
       last_status: outcome.status,
-      last_error: outcome.ok ? null : outcome.error,
+      last_error: outcome.ok ? null : storableText(outcome.error),
       due_at: new Date(
         clock.now() + (outcome.ok ? 0 : waitMs(outcome, delivery.attempts, options.random)),
       ).toISOString(),

@@ -1,5 +1,6 @@
 import { publicText } from '#kernel/errors.ts';
 import type { QueuedJob, QueueOptions, Work } from './queue-job.ts';
+import { storableText } from './storable.ts';
 import type { Store } from './store.ts';
 
 /** The worker's side of the queue: claims a job, renews its lease while it runs, stores its outcome. */
@@ -97,7 +98,7 @@ export async function runJob(
       (error: unknown): Outcome | null => {
         if (abort.signal.aborted) return null;
         log.warn({ err: error, job: job.id, kind: job.kind, subject: job.subject }, 'job failed');
-        return { state: 'failed', error: publicText(error) };
+        return { state: 'failed', error: storableText(publicText(error)) };
       },
     );
     const last = await progress.last();

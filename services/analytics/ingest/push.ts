@@ -25,6 +25,8 @@ function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: R
   if (at < now - retention.dayDays * dayMs) return `time more than ${retention.dayDays} days ago`;
   const texts = [metric, resource, ...Object.entries(labels).flat()];
   if (texts.some((text) => text.length > 1024)) return 'name or label longer than 1024 characters';
+  if (texts.some((text) => text.includes('\0') || !text.isWellFormed()))
+    return 'name or label with NUL or invalid Unicode';
   return Object.keys(labels).length > maxLabels ? `more than ${maxLabels} labels` : null;
 }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '#kernel/clock.ts';
 import type { Log } from '#kernel/log.ts';
 import { createYielder, forEachYielding } from '#kernel/yield-event-loop.ts';
+import { isStorableKey } from '#store/storable.ts';
 import type { Store, Transaction } from '#store/store.ts';
 import type { Poll } from '../mirror/mirror.ts';
 import type { RegisteredModel, Snapshot } from '../snapshot/snapshot.ts';
@@ -16,7 +17,7 @@ export type Journal = {
   record(snapshot: Snapshot, poll: Poll): Promise<void>;
   /** True while something was missed once or is ambiguous: another poll should follow soon. */
   isUncertain(): boolean;
-  /** Why the last snapshot could not be journaled; retried with the next. */
+  /** Why the last snapshot could not be journaled, or which of its models could not; retried with the next. */
   lastError(): string | null;
 };
 
@@ -72,16 +73,17 @@ export function createJournal(options: JournalOptions): Journal {
     try {
       const isJustLoaded = known === null;
       known ??= await loadJournalState(options);
+      const { storable, setAside } = storableModels(snapshot);
       // A poll of some models cannot be the first: the other models are unknown.
       if (poll.names && known.readAt === null) return;
-      const recording = (isJustLoaded ? recordAfterOtherInstance : recordSnapshot)(options, known, snapshot, poll);
+      const recording = (isJustLoaded ? recordAfterOtherInstance : recordSnapshot)(options, known, storable, poll);
       known = await recording.catch(async (error: unknown) => {
         // Events recorded by the other instance must not be recorded again: compare anew with its state.
         if (error instanceof RevisionConflict)
-          return recordAfterOtherInstance(options, await loadJournalState(options), snapshot, poll);
+          return recordAfterOtherInstance(options, await loadJournalState(options), storable, poll);
         throw error;
       });
-      lastError = null;
+      lastError = setAside.length === 0 ? null : setAsideText(setAside);
     } catch (error) {
       // The recorded state stays one poll behind, so the next comparison finds the same changes.
       known = null;
@@ -97,6 +99,27 @@ export function createJournal(options: JournalOptions): Journal {
     isUncertain: () => known !== null && (known.missed.size > 0 || known.needsFullPoll),
     lastError: () => lastError,
   };
+}
+
+/** Without the names that the store cannot hold: one of them must not keep the changes of all others from being recorded. */
+function storableModels(snapshot: Snapshot): { storable: Snapshot; setAside: string[] } {
+  const setAside: string[] = [];
+  const models = new Map(snapshot.models);
+  for (const [name, model] of snapshot.models) {
+    const aliases = Object.keys(model.aliases).filter((alias) => !isStorableKey(alias));
+    if (!isStorableKey(name)) models.delete(name);
+    else if (aliases.length > 0) {
+      const kept = Object.entries(model.aliases).filter(([alias]) => isStorableKey(alias));
+      models.set(name, { ...model, aliases: Object.fromEntries(kept) });
+    } else continue;
+    setAside.push(name, ...aliases);
+  }
+  return { storable: setAside.length === 0 ? snapshot : { ...snapshot, models }, setAside };
+}
+
+function setAsideText(names: string[]): string {
+  const first = names.slice(0, 3).map((name) => JSON.stringify(name.slice(0, 100)));
+  return `changes of some models or aliases are not recorded, since the store cannot hold their names: ${first.join(', ')}${names.length > 3 ? ', …' : ''}`;
 }
 
 async function loadJournalState({ store, registry, source, log }: JournalOptions): Promise<JournalState> {

@@ -100,6 +100,21 @@ describe('a remote-write request', () => {
     );
   });
 
+  it('refuses points with names that PostgreSQL cannot hold, and keeps the others', async () => {
+    const { analytics, now } = analyticsIn();
+    const one = (name: string, value: string) => ({
+      labels: [
+        ['__name__', 'up'],
+        [name, value],
+      ] as [string, string][],
+      samples: [[now, bitsOf(1)]] as [number, bigint][],
+    });
+    const written = analytics.takeWrite(snap(request([one('a', 'x\0y'), one('b', 'fine'), one('c\0', 'z')])));
+    await expect(written).rejects.toMatchObject({ code: 'invalid', details: { parameter: 'body' } });
+    expect((await analytics.series({})).series).toEqual([{ metric: 'up', resource: '', labels: { b: 'fine' } }]);
+    expect(await analytics.takeText('up{a="x\0"} 1\nup{a="y"} 1\n')).toMatchObject({ recorded: 1, refused: 1 });
+  });
+
   it('keeps stale markers, skips exemplars, and reports refused points after the others', async () => {
     const { analytics, store, now } = analyticsIn();
     const labels: [string, string][] = [
