@@ -271,7 +271,6 @@ async function requeue({ store, onAttempt }: Options, { id, attempts }: Claimed)
 }
 
 const stopped = 'the server stopped during this delivery';
-
 const asFailure = (error: unknown): Attempt => ({
   ok: false,
   status: null,

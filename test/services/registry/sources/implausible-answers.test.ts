@@ -71,7 +71,10 @@ describe('an answer with status 200 that MLflow does not give', () => {
   it('fails the read for an item of any other shape', async () => {
     const items = fc.oneof(
       fc.jsonValue().filter((value) => typeof value !== 'object' || value === null || Array.isArray(value)),
-      fc.dictionary(fc.string(), fc.jsonValue()).map(({ name: _, ...rest }) => rest),
+      fc.dictionary(
+        fc.string().filter((key) => key !== 'name'),
+        fc.jsonValue(),
+      ),
       fc.record({ name: fc.constantFrom('', null, {}, []) }),
       fc.record({ name: fc.constant('DNA'), tags: fc.constantFrom({}, 'x', [1], [null], null) }),
     );
