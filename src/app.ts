@@ -12,6 +12,8 @@ import { registerDocs } from '#http/openapi.ts';
 import { dataHeaders } from '#http/security-headers.ts';
 import { systemRoutes } from '#http/system.ts';
 import type { Clock } from '#kernel/clock.ts';
+import { invalid } from '#kernel/errors.ts';
+import { isNestedDeeper } from '#kernel/json-nesting.ts';
 import type { RootLog } from '#kernel/log.ts';
 import type { Metrics } from '#kernel/metrics.ts';
 import type { Access } from '#services/access/access.ts';
@@ -105,12 +107,18 @@ function addHeaders(app: FastifyInstance): void {
   });
 }
 
+/** Maximum nesting of JSON bodies: deeper ones cost far more to process than to send. */
+const maxNesting = 64;
+
 /** Clients send a content type with DELETE too; an empty body counts as none. */
 function takeEmptyBodies(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) =>
-    body === '' ? done(null, undefined) : parseJson(request, String(body), done),
-  );
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') return done(null, undefined);
+    if (isNestedDeeper(String(body), maxNesting))
+      return done(invalid(`the body is nested more than ${maxNesting} levels deep`, { parameter: 'body' }));
+    return parseJson(request, String(body), done);
+  });
 }
 
 /** Keeps the client's request id if it is safe in a log line. */

@@ -8,7 +8,7 @@ import type { RootLog } from '#kernel/log.ts';
 import type { Metrics } from '#kernel/metrics.ts';
 import { createOutbound } from '#kernel/outbound.ts';
 import type { Random } from '#kernel/rng.ts';
-import { openMasterKey, requireSameKey } from '#store/master-key.ts';
+import { openKeyOf } from '#store/master-key.ts';
 import { openStore } from '#store/open-store.ts';
 import { createOutbox } from '#store/outbox.ts';
 import { createQueue } from '#store/queue.ts';
@@ -56,13 +56,12 @@ export async function openFrame(parts: Parts, defer: Releaser['defer']): Promise
 /** The store and the key that signs what is in it. @throws TowerError as `openFrame` */
 export async function openStoreAndKey(config: Config, secrets: Secrets) {
   const store = await openStore(placeOf(config, secrets));
-  const deriveKey = openMasterKey(config.DATA_DIRECTORY, secrets.masterKey);
-  if (store.engine === 'postgres')
-    await requireSameKey(store, deriveKey).catch(async (error: unknown) => {
-      await store.close();
-      throw error;
-    });
-  return { store, deriveKey };
+  try {
+    return { store, deriveKey: await openKeyOf(store, config.DATA_DIRECTORY, secrets.masterKey) };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
 }
 
 export const outboundOf = (config: Config) =>

@@ -4,6 +4,7 @@ import { type Job, type JobState, type Jobs, startJobs } from '#kernel/jobs.ts';
 import { createLeadership, renewalMs } from '#store/leader.ts';
 import { queueOccurrences } from '#store/schedule.ts';
 import { storableText } from '#store/storable.ts';
+import { clockWatch } from './clock-watch.ts';
 
 /** Runs the background jobs of all areas: those of every instance, those of the leader, and those once per occurrence. */
 export type JobRunner = {
@@ -46,6 +47,7 @@ export function startJobRunner(frame: Frame, areas: Area[]): JobRunner {
   const instanceJobs = start([
     ...areas.flatMap((area) => area.jobs ?? []),
     ...frameJobs(frame, areas),
+    clockWatch(frame),
     ...(store.engine === 'sqlite' ? [] : [leadershipJob(() => leadership.step())]),
   ]);
   if (leadership.leads()) leading = lead();

@@ -3,15 +3,19 @@ import { join } from 'node:path';
 import { accessOptions } from '#areas/access.ts';
 import type { Config, Secrets } from '#config/config.ts';
 import { systemClock } from '#kernel/clock.ts';
-import { notFound } from '#kernel/errors.ts';
+import { conflict, notFound } from '#kernel/errors.ts';
 import { validated } from '#kernel/validate.ts';
 import { createWorkerPool } from '#kernel/worker-pool.ts';
 import { createAccess } from '#services/access/access.ts';
+import { type AuditEntry, createAudit } from '#services/access/audit.ts';
 import { chainWith, verifiedHead, verifyExport } from '#services/access/audit-chain.ts';
+import { signAnew } from '#services/access/rotate-key.ts';
+import { webhookSecret } from '#services/registry/webhooks/webhook-sender.ts';
 import { backupStore, restoreStore, verifyPostgres, verifyStore } from '#store/backup.ts';
-import { openMasterKey } from '#store/master-key.ts';
+import { lockDirectory } from '#store/directory-lock.ts';
+import { finishRotation, openKeyOf, openMasterKey, prepareKey } from '#store/master-key.ts';
 import { openMetricStore, openStore } from '#store/open-store.ts';
-import type { Place } from '#store/store.ts';
+import type { Place, Store } from '#store/store.ts';
 import { openStoreAndKey, outboundOf, placeOf } from './frame.ts';
 
 /** Parts of the service for commands that run without a server. */
@@ -53,6 +57,48 @@ export const storeCopies = { backupStore, restoreStore, verifyPostgres, verifySt
 /** Opens both databases, which brings them to this program's schema, and closes them. @throws TowerError as `openStore` */
 export async function migrateStore(place: Place): Promise<void> {
   for (const open of [openStore, openMetricStore]) await (await open(place)).close();
+}
+
+/**
+ * Replaces the secret key: signs the audit log with a new one, from which the secrets of webhooks are derived too.
+ * @param isLost - the current key is not required, and the log is not verified
+ * @returns the new key, null if it is in the file `tower.key`; and the new secrets of the webhooks
+ * @throws TowerError `conflict` while a server runs, or if the log does not verify
+ */
+export async function rotateKey(
+  config: Config,
+  secrets: Secrets,
+  { isLost, entryOf }: { isLost: boolean; entryOf: (details: object) => Omit<AuditEntry, 'phase' | 'status'> },
+) {
+  const { DATA_DIRECTORY: directory } = config;
+  const lock = secrets.databaseUrl === undefined ? lockDirectory(directory) : null;
+  const store = await openStore(placeOf(config, secrets));
+  try {
+    await requireNoLeader(store);
+    const from = isLost ? null : await openKeyOf(store, directory, secrets.masterKey);
+    const { text, deriveKey } = prepareKey(directory);
+    const rows = await signAnew(store, from, deriveKey);
+    const { value } = await (await store.db()).selectFrom('key_check').select('value').executeTakeFirstOrThrow();
+    finishRotation(directory, value);
+    const audit = createAudit({ store, clock: systemClock, deriveKey });
+    await audit.record({ ...entryOf({ rows, lost: isLost }), phase: 'done', status: null });
+    const webhooks = await (await store.db()).selectFrom('webhooks').select('id').orderBy('id').execute();
+    return {
+      rows,
+      key: secrets.masterKey === undefined ? null : text,
+      webhooks: webhooks.map(({ id }) => ({ id, secret: webhookSecret(deriveKey, id) })),
+    };
+  } finally {
+    await store.close();
+    lock?.release();
+  }
+}
+
+/** @throws TowerError `conflict` if an instance leads, so that the others run */
+async function requireNoLeader(store: Store): Promise<void> {
+  const leader = await (await store.db()).selectFrom('leader').select(['holder', 'until']).executeTakeFirst();
+  if (leader && leader.until > (await store.now()))
+    throw conflict(`the instance ${leader.holder} runs: stop all instances of this database first`);
 }
 
 /** Load tests. Loaded when used. */

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import type { Area, Frame, HealthStatus } from '#areas/area.ts';
-import { isoTime } from '#kernel/clock.ts';
+import { isoTime, steadyMs } from '#kernel/clock.ts';
 import type { JobState } from '#kernel/jobs.ts';
 
 /** The instance's description of itself. */
@@ -18,7 +18,7 @@ type Deps = { jobStates: () => JobState[]; cluster: () => Cluster };
 export function createSystem(frame: Frame, areas: Area[], { jobStates, cluster }: Deps) {
   const { version, clock, metrics } = frame;
   const isReady = () => areas.every((area) => area.isReady?.() ?? true);
-  const startedAt = clock.now();
+  const startedAt = steadyMs(clock);
   return {
     root: () => ({
       message: 'Control Tower API',
@@ -36,7 +36,7 @@ export function createSystem(frame: Frame, areas: Area[], { jobStates, cluster }
         timestamp: new Date(clock.now()).toISOString(),
         version,
         host: hostname(),
-        uptime_seconds: Math.floor((clock.now() - startedAt) / 1000),
+        uptime_seconds: Math.floor((steadyMs(clock) - startedAt) / 1000),
         tower: instance,
         ...shared,
         jobs: jobStates().map(jobInfo),

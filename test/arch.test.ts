@@ -66,7 +66,8 @@ const rules: Rule[] = [
     },
   ],
   ['src/frame.ts', { value: ['src/config', 'src/store', 'src/kernel'], type: ['src/areas/area.ts'] }],
-  ['src/job-runner.ts', { value: ['src/kernel', 'src/store'], type: ['src/areas/area.ts'] }],
+  ['src/job-runner.ts', { value: ['src/kernel', 'src/store', 'src/clock-watch.ts'], type: ['src/areas/area.ts'] }],
+  ['src/clock-watch.ts', { value: ['src/kernel'], type: ['src/areas/area.ts'] }],
   ['src/system.ts', { value: ['src/kernel'], type: ['src/areas/area.ts'] }],
   [
     'src/compose.ts',

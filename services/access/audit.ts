@@ -142,7 +142,8 @@ async function append({ store, clock }: Deps, chain: Chain, entry: AuditEntry): 
   }
 }
 
-async function* allRows(db: Executor): AsyncGenerator<AuditRow> {
+/** All rows, oldest first. */
+export async function* allRows(db: Executor): AsyncGenerator<AuditRow> {
   const yielder = createYielder();
   for (let last: number | null = null; ; ) {
     const all = db.selectFrom('audit').selectAll();
@@ -161,7 +162,8 @@ async function* allRows(db: Executor): AsyncGenerator<AuditRow> {
 const plain = (text: string): string =>
   text.replaceAll(/[^ -~]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
-const headOf = async (db: Executor): Promise<AuditHead | null> =>
+/** Count and last hash of the log; null if they were deleted. */
+export const headOf = async (db: Executor): Promise<AuditHead | null> =>
   (await db.selectFrom('audit_head').select(['count', 'hash', 'seal']).executeTakeFirst()) ?? null;
 
 async function* exported(store: Store): AsyncGenerator<string> {

@@ -1,5 +1,5 @@
 import type { JWTPayload, JWTVerifyGetKey, JWTVerifyOptions } from 'jose';
-import type { Clock } from '#kernel/clock.ts';
+import { type Clock, steadyMs } from '#kernel/clock.ts';
 import { TowerError, unauthenticated } from '#kernel/errors.ts';
 import type { Outbound } from '#kernel/outbound.ts';
 import { type Caller, isScope } from './scopes.ts';
@@ -62,7 +62,7 @@ async function remoteKeys(url: string, outbound: Outbound, clock: Clock): Promis
   const { createRemoteJWKSet, customFetch } = await import('jose');
   let failedAt = Number.NEGATIVE_INFINITY;
   const read = async (address: string, { signal }: { signal: AbortSignal }): Promise<Response> => {
-    if (clock.now() - failedAt < retryAfterFailureMs) throw noKeys(null);
+    if (steadyMs(clock) - failedAt < retryAfterFailureMs) throw noKeys(null);
     try {
       const call = { method: 'GET' as const, url: address, headers: { accept: 'application/json' } };
       const { status, text } = await outbound.send(call, signal);
@@ -70,7 +70,7 @@ async function remoteKeys(url: string, outbound: Outbound, clock: Clock): Promis
         throw new Error(`the key set endpoint answered ${status} without a key set`);
       return new Response(text, { status, headers: { 'content-type': 'application/json' } });
     } catch (error) {
-      failedAt = clock.now();
+      failedAt = steadyMs(clock);
       throw noKeys(error);
     }
   };

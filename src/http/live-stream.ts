@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import type { Clock } from '#kernel/clock.ts';
+import { type Clock, steadyMs } from '#kernel/clock.ts';
 import type { Access } from '#services/access/access.ts';
 import { currentCaller } from './auth.ts';
 
@@ -19,24 +19,24 @@ export async function* liveStream(
   request: FastifyRequest,
   frames: AsyncGenerator<string>,
 ): AsyncGenerator<string> {
-  let [sentAt, checkedAt] = [clock.now(), clock.now()];
+  let [sentAt, checkedAt] = [steadyMs(clock), steadyMs(clock)];
   let next = frames.next();
   try {
     for (;;) {
-      const waitMs = Math.min(sentAt + heartbeatMs, checkedAt + accessCheckMs) - clock.now();
+      const waitMs = Math.min(sentAt + heartbeatMs, checkedAt + accessCheckMs) - steadyMs(clock);
       const frame = await within(clock, waitMs, next);
-      if (clock.now() - checkedAt >= accessCheckMs) {
-        checkedAt = clock.now();
+      if (steadyMs(clock) - checkedAt >= accessCheckMs) {
+        checkedAt = steadyMs(clock);
         if (!(await mayRead(access, request))) return;
       }
       if (frame?.done) return;
       if (frame) {
         next = frames.next();
         yield frame.value;
-        sentAt = clock.now();
-      } else if (clock.now() - sentAt >= heartbeatMs) {
+        sentAt = steadyMs(clock);
+      } else if (steadyMs(clock) - sentAt >= heartbeatMs) {
         yield ': keep-alive\n\n';
-        sentAt = clock.now();
+        sentAt = steadyMs(clock);
       }
     }
   } finally {

@@ -113,7 +113,14 @@ async function take(store: Store, tower: string): Promise<string> {
             .else(row('leader.term', '+', 1))
             .end(),
         }))
-        .where((row) => row.or([row('leader.holder', '=', tower), row('leader.until', '<', now)])),
+        .where((row) =>
+          row.or([
+            row('leader.holder', '=', tower),
+            row('leader.until', '<', now),
+            // The database's clock was set back.
+            row('leader.until', '>', now + 2 * leaseMs),
+          ]),
+        ),
     )
     .returning('holder')
     .executeTakeFirst();

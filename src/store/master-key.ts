@@ -1,9 +1,9 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { conflict, TowerError } from '#kernel/errors.ts';
 import { makeDirectory } from '#kernel/files.ts';
-import type { Store } from './store.ts';
+import type { Executor, Store, Transaction } from './store.ts';
 
 /** Derives a 32-byte key per purpose: deterministic, and no key reveals another. */
 export type DeriveKey = (purpose: string) => Buffer;
@@ -30,7 +30,7 @@ function keyFile(path: string, directory: string): Buffer {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
     const key = readFileSync(path, 'utf8').trim();
-    if (key.length < 32) throw new Error('the key is too short');
+    if (key.length < 32) throw new Error('the key is shorter than 32 characters; restore the file from your backup');
     return Buffer.from(key);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -39,21 +39,70 @@ function keyFile(path: string, directory: string): Buffer {
 }
 
 /**
- * Checks that all instances over one database share one secret; with different ones, none could verify what another
- * signed.
- * @throws TowerError `conflict` if the store was created with another secret
+ * Opens the key of a store. The store knows a check value of its key: another key, or none, is refused, since with it no
+ * signature could be verified.
+ * @throws TowerError `conflict` for a lost or another key, `unavailable` if the file cannot be read or created
  */
-export async function requireSameKey(store: Store, deriveKey: DeriveKey): Promise<void> {
-  const value = deriveKey('key check').toString('hex');
-  const db = await store.db();
+export async function openKeyOf(store: Store, directory: string, given: string | undefined): Promise<DeriveKey> {
+  const known = await storedCheck(store);
+  if (given === undefined) {
+    finishRotation(directory, known);
+    const path = join(directory, 'tower.key');
+    if (!existsSync(path) && (known !== null || (await hasAuditLog(store))))
+      throw conflict(
+        `${path} is missing: restore it from your backup, or set TOWER_SECRET_KEY. If it is lost for ever, "tower store rotate-key --lost" makes a new one`,
+        { parameter: 'TOWER_SECRET_KEY' },
+      );
+  }
+  const deriveKey = openMasterKey(directory, given);
+  const value = checkOf(deriveKey);
+  if (known === null) await writeCheck(await store.db(), value, 'keep');
+  if ((await storedCheck(store)) !== value)
+    throw conflict(
+      `${given === undefined ? join(directory, 'tower.key') : 'TOWER_SECRET_KEY'} is not the key of this store: restore the one of the time of the store’s backup; all instances of one database use the same`,
+      { parameter: 'TOWER_SECRET_KEY' },
+    );
+  return deriveKey;
+}
+
+/** Tells whether two keys are the same, without revealing them. */
+const checkOf = (deriveKey: DeriveKey): string => deriveKey('key check').toString('hex');
+
+async function storedCheck(store: Store): Promise<string | null> {
+  const row = await (await store.db()).selectFrom('key_check').select('value').executeTakeFirst();
+  return row?.value ?? null;
+}
+
+const hasAuditLog = async (store: Store): Promise<boolean> =>
+  (await (await store.db()).selectFrom('audit').select('seq').limit(1).executeTakeFirst()) !== undefined;
+
+async function writeCheck(db: Executor, value: string, existing: 'keep' | 'replace'): Promise<void> {
   await db
     .insertInto('key_check')
     .values({ id: 1, value })
-    .onConflict((on) => on.doNothing())
+    .onConflict((on) => (existing === 'keep' ? on.doNothing() : on.column('id').doUpdateSet({ value })))
     .execute();
-  const first = await db.selectFrom('key_check').select('value').executeTakeFirstOrThrow();
-  if (first.value !== value)
-    throw conflict(
-      'TOWER_SECRET_KEY differs from the key of this database; all instances of one database must use the same key',
-    );
+}
+
+const nextKeyFile = (directory: string): string => join(directory, 'tower.key.new');
+
+/** A new key for `commitKey`, in a file beside the current one until the store is signed with it. */
+export function prepareKey(directory: string): { text: string; deriveKey: DeriveKey } {
+  const text = randomBytes(32).toString('base64url');
+  makeDirectory(directory);
+  writeFileSync(nextKeyFile(directory), `${text}\n`, { mode: 0o600 });
+  return { text, deriveKey: openMasterKey(directory, text) };
+}
+
+/** Makes a prepared key that of the store, in the transaction that signs the store with it. */
+export const commitKey = (transaction: Transaction, deriveKey: DeriveKey): Promise<void> =>
+  writeCheck(transaction, checkOf(deriveKey), 'replace');
+
+/** Replaces `tower.key` by the prepared key if the store is signed with that, also after a crash; else drops it. */
+export function finishRotation(directory: string, known: string | null): void {
+  const path = nextKeyFile(directory);
+  if (!existsSync(path)) return;
+  const isCommitted = checkOf(openMasterKey(directory, readFileSync(path, 'utf8').trim())) === known;
+  if (isCommitted) renameSync(path, join(directory, 'tower.key'));
+  else rmSync(path);
 }

@@ -1,9 +1,9 @@
 import { backoffMs } from '#kernel/backoff.ts';
 import type { Clock } from '#kernel/clock.ts';
-import { conflict, notFound } from '#kernel/errors.ts';
 import type { Log } from '#kernel/log.ts';
 import type { Random } from '#kernel/rng.ts';
 import { enqueueMessages, type OutboxMessage } from './outbox-enqueue.ts';
+import { replay } from './outbox-replay.ts';
 import { storableText } from './storable.ts';
 import type { Store, Transaction } from './store.ts';
 import type { Selectable, Tables } from './tables.ts';
@@ -202,7 +202,8 @@ async function claim(store: Store, now: number, busy: string[]): Promise<Claimed
   const all = (await wholeDeliveries(store)).select('outbox.kind');
   const due = await (busy.length > 0 ? all.where('recipient', 'not in', busy) : all)
     .where('state', '=', 'due')
-    .where('due_at', '<=', at)
+    // After a backward step of the clock, times that no back-off can have set are due too.
+    .where((row) => row.or([row('due_at', '<=', at), row('due_at', '>', new Date(now + backoff.maxMs).toISOString())]))
     .orderBy('due_at')
     .orderBy('outbox_deliveries.id')
     .limit(considered)
@@ -280,21 +281,4 @@ const asFailure = (error: unknown): Attempt => ({
 /** The back-off, or the receiver's Retry-After if that is longer. */
 function waitMs(outcome: { retryAfterMs?: number }, attempts: number, random: Random): number {
   return Math.max(backoffMs(backoff, attempts, random), Math.min(outcome.retryAfterMs ?? 0, backoff.maxMs));
-}
-
-async function replay(store: Store, clock: Clock, recipient: string, id: number): Promise<void> {
-  const db = await store.db();
-  const row = await db
-    .selectFrom('outbox_deliveries')
-    .select('state')
-    .where('id', '=', id)
-    .where('recipient', '=', recipient)
-    .executeTakeFirst();
-  if (!row) throw notFound('delivery not found', { parameter: 'delivery_id', value: id });
-  if (row.state === 'due' || row.state === 'sending') throw conflict('the delivery is still pending');
-  await db
-    .updateTable('outbox_deliveries')
-    .set({ state: 'due', due_at: new Date(clock.now()).toISOString(), attempts: 0 })
-    .where('id', '=', id)
-    .execute();
 }

@@ -1,7 +1,9 @@
+import type { ExpressionBuilder } from 'kysely';
 import { publicText } from '#kernel/errors.ts';
 import type { QueuedJob, QueueOptions, Work } from './queue-job.ts';
 import { storableText } from './storable.ts';
 import type { Store } from './store.ts';
+import type { Tables } from './tables.ts';
 
 /** The worker's side of the queue: claims a job, renews its lease while it runs, stores its outcome. */
 
@@ -14,6 +16,10 @@ const renewalMs = 3_000;
 /** Minimum interval between writes of progress. */
 const progressMs = 250;
 
+/** A lease that is over, or longer than any that the store’s clock can have granted: it was set back. */
+const isExpired = (now: number) => (row: ExpressionBuilder<Tables, 'job_queue'>) =>
+  row.or([row('leased_until', '<', now), row('leased_until', '>', now + 2 * leaseMs)]);
+
 /** Claims the oldest queued job of a kind, or one whose lease expired. */
 export async function claim(options: QueueOptions, kind: string, maxAbandoned: number): Promise<QueuedJob | null> {
   const { store, tower } = options;
@@ -25,7 +31,7 @@ export async function claim(options: QueueOptions, kind: string, maxAbandoned: n
       .select(['id', 'attempts', 'state', 'abandoned'])
       .where('kind', '=', kind)
       .where('state', 'in', open)
-      .where('leased_until', '<', now)
+      .where(isExpired(now))
       .orderBy('created_at')
       .orderBy('id')
       .limit(1)
@@ -43,7 +49,7 @@ export async function claim(options: QueueOptions, kind: string, maxAbandoned: n
       .set({ state: 'running', attempts: due.attempts + 1, abandoned, worker: tower, leased_until: now + leaseMs })
       .where('id', '=', due.id)
       .where('attempts', '=', due.attempts)
-      .where('leased_until', '<', now)
+      .where(isExpired(now))
       .where('state', 'in', open)
       .returningAll()
       .executeTakeFirst();

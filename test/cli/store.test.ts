@@ -1,4 +1,14 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { answerOf } from '../support/analytics.ts';
@@ -25,7 +35,7 @@ function scratch(path: string): void {
 }
 
 describe('tower store', () => {
-  it('backs up while a server runs; a restore has the same content without the key', async () => {
+  it('backs up while a server runs; a restore has the same content, with the key', async () => {
     const { onDirectory, data, copy } = await filled();
     expect((await onDirectory(data, 'store', 'backup', copy)).out).toMatch(
       /^FILE +BYTES\ntower\.db +\d+\nmetrics\.db +\d+\nmodels\/cart\.json +2\n\n.*store tower\.key/,
@@ -36,6 +46,8 @@ describe('tower store', () => {
     const fresh = join(temporaryDirectory(), 'data');
     expect((await onDirectory(fresh, 'store', 'restore', copy)).out).toMatch(/^restored 3 files of \S+Z to /);
     expect(readFileSync(join(fresh, 'models', 'cart.json'), 'utf8')).toBe('{}');
+    await expect(testTower({ DATA_DIRECTORY: fresh })).rejects.toMatchObject({ code: 'conflict' });
+    copyFileSync(join(data, 'tower.key'), join(fresh, 'tower.key'));
     const { services } = await testTower({ DATA_DIRECTORY: fresh });
     expect((await answerOf(services.analytics.query('points', [{}]))).points).toMatchObject([
       { metric: 'cpu', value: 7 },

@@ -1,3 +1,4 @@
+import { steadyMs } from '#kernel/clock.ts';
 import { invalid, publicText, TowerError } from '#kernel/errors.ts';
 import { jobResource } from '#store/job-resource.ts';
 import type { Queue } from '#store/queue.ts';
@@ -38,7 +39,7 @@ const maxAbandoned = 20;
 
 export function createExperimentJobs(deps: ExperimentDeps) {
   const { queue } = deps;
-  const isExpired = createExpiryDetector(() => deps.clock.now());
+  const isExpired = createExpiryDetector(() => steadyMs(deps.clock));
   queue.handle(
     kind,
     async (job, { signal, progress }) => {

@@ -1,4 +1,4 @@
-import type { Clock } from '#kernel/clock.ts';
+import { type Clock, steadyMs } from '#kernel/clock.ts';
 import { unavailable } from '#kernel/errors.ts';
 import { mean } from '#kernel/stats.ts';
 import type { Collected, PodUsage, TimeRange } from '../prometheus/collect.ts';
@@ -176,7 +176,7 @@ async function untilRolledOut(
   { kind, selector }: Pick<Found, 'kind' | 'selector'>,
   { timeoutMs, signal, onChange }: RolloutOptions,
 ): Promise<Readiness> {
-  const endMs = clock.now() + timeoutMs;
+  const endMs = steadyMs(clock) + timeoutMs;
   for (;;) {
     const path = workloadPath(namespace, kind, service);
     const workload = await client.call<KubernetesWorkload>({ method: 'GET', path }, signal);
@@ -192,7 +192,7 @@ async function untilRolledOut(
     // Terminating pods still belong to the workload, although its status does not count them.
     const ready = isRolledOut(workload) && !waiting.some(({ why }) => why === terminatingReason);
     const now = { ...all, waiting: [...unmade, ...waiting], ready };
-    if (now.ready || clock.now() >= endMs) return now;
+    if (now.ready || steadyMs(clock) >= endMs) return now;
     onChange(now);
     await clock.sleep(pollMs, signal);
   }

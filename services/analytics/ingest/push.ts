@@ -1,4 +1,5 @@
 import { invalid } from '#kernel/errors.ts';
+import { createYielder, forEachYielding } from '#kernel/yield-event-loop.ts';
 import type { RecordAnswer } from '../schemas.ts';
 import type { NewPoint } from '../storage/keys.ts';
 import { dayMs } from '../storage/reader.ts';
@@ -36,21 +37,28 @@ function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: R
  * @throws TowerError `invalid` if the bytes are no request, and for points that cannot be stored
  */
 export async function ingestRemoteWrite(bytes: Uint8Array, recorder: Recorder, rules: Rules): Promise<void> {
-  const points = read(bytes).flatMap(({ labels, samples }) => pointsOfLabels(labels, samples));
-  rules.countPoints(points.length);
-  const faults = new Map(points.map((point) => [point, fault(point, rules)]));
-  for (const point of await recorder.record(points.filter((each) => faults.get(each) === null)))
-    faults.set(point, tooManySeries);
-  const wrong = [...faults.values()].filter((reason) => reason !== null);
+  const points: NewPoint[] = [];
+  const wrong: string[] = [];
+  let count = 0;
+  await forEachYielding(await read(bytes), ({ labels, samples }) => {
+    for (const point of pointsOfLabels(labels, samples)) {
+      count += 1;
+      const reason = fault(point, rules);
+      if (reason === null) points.push(point);
+      else wrong.push(reason);
+    }
+  });
+  rules.countPoints(count);
+  for (const _ of await recorder.record(points)) wrong.push(tooManySeries);
   if (wrong.length > 0)
-    throw invalid(`${wrong.length} of ${points.length} points were refused; the first: ${wrong[0]!}`, {
+    throw invalid(`${wrong.length} of ${count} points were refused; the first: ${wrong[0]!}`, {
       parameter: 'body',
     });
 }
 
-function read(bytes: Uint8Array): ReturnType<typeof readWriteRequest> {
+async function read(bytes: Uint8Array): ReturnType<typeof readWriteRequest> {
   try {
-    return readWriteRequest(bytes);
+    return await readWriteRequest(bytes);
   } catch (error) {
     const reason = error instanceof RangeError ? error.message : 'it contains invalid UTF-8';
     throw invalid(`the body is not a valid remote-write request: ${reason}`, { parameter: 'body' });
@@ -70,7 +78,9 @@ export async function ingestExposition(text: string, recorder: Recorder, rules: 
     refused += 1;
     if (results.length < maxNamed) results.push({ index, recorded: false, field: null, reason });
   };
+  const yielder = createYielder();
   for (const line of readExposition(text)) {
+    if (yielder.due()) await yielder.yieldNow();
     if ('reason' in line) {
       refuse(line.line, line.reason);
       continue;

@@ -1,4 +1,5 @@
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { createYielder } from '#kernel/yield-event-loop.ts';
 import type { NewPoint } from '../storage/keys.ts';
 import { decompress } from './snappy.ts';
 
@@ -9,8 +10,8 @@ import { decompress } from './snappy.ts';
  */
 
 /** Maximum size of a request, decompressed. Two bytes can be an empty series or label, so these have limits of their own. */
-const maxBytes = 32 * 1024 * 1024;
-const max = { series: 100_000, labels: 1_000_000, samples: 100_000 };
+const maxBytes = 16 * 1024 * 1024;
+const max = { series: 100_000, labels: 400_000, samples: 100_000 };
 type Counts = Record<keyof typeof max, number>;
 
 /** @throws RangeError above the maximum */
@@ -21,29 +22,39 @@ function count(counts: Counts, what: keyof Counts): void {
 
 type Labelled = { labels: [name: string, value: string][]; samples: { at: number; value: number }[] };
 
-/** @throws RangeError for bytes that cannot be decoded, or a request above a limit */
-export function readWriteRequest(bytes: Uint8Array): Labelled[] {
+/** Yields to the event loop. @throws RangeError for bytes that cannot be decoded, or a request above a limit */
+export async function readWriteRequest(bytes: Uint8Array): Promise<Labelled[]> {
   const found: Labelled[] = [];
   const counts: Counts = { series: 0, labels: 0, samples: 0 };
-  eachField(decompress(bytes, maxBytes), (field, wireType, reader) => {
-    if (field !== 1 || wireType !== WireType.LengthDelimited) return false;
+  const yielder = createYielder();
+  for (const [field, part] of partsOf(await decompress(bytes, maxBytes))) {
+    if (field !== 1) continue;
     count(counts, 'series');
-    found.push(seriesOf(reader.bytes(), counts));
-    return true;
-  });
+    const series: Labelled = { labels: [], samples: [] };
+    for (const [kind, item] of partsOf(part)) {
+      if (yielder.due()) await yielder.yieldNow();
+      if (kind > 2) continue;
+      count(counts, kind === 1 ? 'labels' : 'samples');
+      if (kind === 1) series.labels.push(labelOf(item));
+      else series.samples.push(sampleOf(item));
+    }
+    found.push(series);
+  }
   return found;
 }
 
-function seriesOf(bytes: Uint8Array, counts: Counts): Labelled {
-  const series: Labelled = { labels: [], samples: [] };
-  eachField(bytes, (field, wireType, reader) => {
-    if (wireType !== WireType.LengthDelimited || (field !== 1 && field !== 2)) return false;
-    count(counts, field === 1 ? 'labels' : 'samples');
-    if (field === 1) series.labels.push(labelOf(reader.bytes()));
-    else series.samples.push(sampleOf(reader.bytes()));
-    return true;
-  });
-  return series;
+/** The length-delimited fields of a message, one at a time: those of a large one are never in memory together. */
+function* partsOf(bytes: Uint8Array): Generator<[field: number, part: Uint8Array]> {
+  const reader = new BinaryReader(bytes, (part) => utf8.decode(part));
+  while (reader.pos < reader.len) {
+    const next = decoded(() => {
+      const [field, wireType] = reader.tag();
+      if (wireType === WireType.LengthDelimited) return [field, reader.bytes()] as [number, Uint8Array];
+      reader.skip(wireType, field);
+      return null;
+    });
+    if (next) yield next;
+  }
 }
 
 function labelOf(bytes: Uint8Array): [name: string, value: string] {
@@ -78,11 +89,18 @@ function eachField(
   read: (field: number, wireType: WireType, reader: BinaryReader) => boolean,
 ): void {
   const reader = new BinaryReader(bytes, (part) => utf8.decode(part));
-  try {
+  decoded(() => {
     while (reader.pos < reader.len) {
       const [field, wireType] = reader.tag();
       if (!read(field, wireType, reader)) reader.skip(wireType, field);
     }
+  });
+}
+
+/** @throws RangeError for bytes that are no message */
+function decoded<T>(work: () => T): T {
+  try {
+    return work();
   } catch (error) {
     if (error instanceof RangeError) throw error;
     throw new RangeError(

@@ -1,9 +1,14 @@
+import { createYielder } from '#kernel/yield-event-loop.ts';
+
+/** Tags between two readings of the clock. */
+const tagsPerCheck = 256;
+
 /**
  * Decompresses snappy's block format (github.com/google/snappy, format_description.txt): the length, then literals and
- * back-references. Only decompression is needed; the available packages have a native addon or are unmaintained.
+ * back-references. Yields to the event loop. Only decompression is needed; the available packages have a native addon or are unmaintained.
  * @throws RangeError if the bytes are malformed or would exceed `most`
  */
-export function decompress(bytes: Uint8Array, most: number): Uint8Array {
+export async function decompress(bytes: Uint8Array, most: number): Promise<Uint8Array> {
   const broken = () => new RangeError('the body is not compressed with snappy');
   let at = 0;
   const byte = () => {
@@ -27,7 +32,9 @@ export function decompress(bytes: Uint8Array, most: number): Uint8Array {
   }
   const out = new Uint8Array(length);
   let to = 0;
-  while (at < bytes.length) {
+  const yielder = createYielder();
+  for (let tags = 1; at < bytes.length; tags += 1) {
+    if (tags % tagsPerCheck === 0 && yielder.due()) await yielder.yieldNow();
     const tag = byte();
     if ((tag & 3) === 0) {
       const short = tag >> 2;

@@ -45,7 +45,7 @@ export function joinLabels(elements: Element[], [to, separator, ...from]: [strin
 }
 
 /** Maximum length of a computed label value, which nested functions can multiply. */
-const maxValueLength = 65_536;
+const maxValueLength = 8_192;
 
 /** A label with an empty value does not exist. */
 function withLabel(element: Element, name: string, value: string): Element {

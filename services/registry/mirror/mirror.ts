@@ -1,4 +1,4 @@
-import type { Clock } from '#kernel/clock.ts';
+import { type Clock, steadyMs } from '#kernel/clock.ts';
 import { TowerError, unavailable } from '#kernel/errors.ts';
 import type { Log } from '#kernel/log.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -102,8 +102,8 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
     refresh: reads.now,
     follow: async () => {
       if (!sharing || (await sharing.follow())) return;
-      waitingSince ??= clock.now();
-      if (clock.now() - waitingSince >= maxFollowWaitMs) await reads.now();
+      waitingSince ??= steadyMs(clock);
+      if (steadyMs(clock) - waitingSince >= maxFollowWaitMs) await reads.now();
     },
     readThrough: reads.after,
     refreshModel: batched(async (names) => {

@@ -1,4 +1,4 @@
-import type { Clock } from '#kernel/clock.ts';
+import { type Clock, steadyMs } from '#kernel/clock.ts';
 import { conflict, isTransient, publicText, TowerError } from '#kernel/errors.ts';
 import type { Cluster, PodState, Signals } from '#services/acquisition/kubernetes/cluster.ts';
 import type { Readiness } from '#services/acquisition/kubernetes/pods.ts';
@@ -74,7 +74,7 @@ async function resizeOne(run: Run, name: string): Promise<string | null> {
   const before = restartsOf(pods);
   run.step(`resizing ${name} in place`);
   await resize(cluster, target, name, sizedFor(run, former, request), { signal });
-  const endMs = clock.now() + request.rollout_seconds * 1000;
+  const endMs = steadyMs(clock) + request.rollout_seconds * 1000;
   for (;;) {
     // The kubelet reports after a moment whether the resize is possible.
     await clock.sleep(pollMs, signal);
@@ -87,7 +87,7 @@ async function resizeOne(run: Run, name: string): Promise<string | null> {
     if (isKilled) return `${name} was OOM-killed`;
     // A container may restart in order to be resized.
     if (pod.resizing === null && pod.ready) return null;
-    const late = clock.now() >= endMs;
+    const late = steadyMs(clock) >= endMs;
     if (pod.resizing && (pod.resizing.isInfeasible || late)) return `${name} was not resized: ${pod.resizing.why}`;
     if (late) return `${name} is no longer ready`;
     run.say(`${name}: ${pod.resizing?.why ?? 'not ready again yet'}`);
@@ -197,7 +197,8 @@ async function watch(
   const poll = async () =>
     (await cluster.pods(target, found, signal)).filter(({ name }) => ready === null || ready.has(name));
   const first = ready ?? new Set((await poll()).filter((pod) => pod.ready).map(({ name }) => name));
-  while (clock.now() - startedMs < watchMs) {
+  const since = steadyMs(clock);
+  while (steadyMs(clock) - since < watchMs) {
     await clock.sleep(Math.min(pollMs, watchMs), signal);
     const failure = failureOf(await poll(), known, first);
     if (failure !== null) return failure;

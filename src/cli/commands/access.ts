@@ -129,15 +129,15 @@ async function bytesOf(option: string, path: string | undefined): Promise<Uint8A
 type Scope = KeyRequest['scopes'][number];
 
 function checkedScope(word: string): Scope {
-  if (['read', 'operate', 'approve', 'admin'].includes(word)) return word as Scope;
+  if (['metrics', 'record', 'read', 'operate', 'approve', 'admin'].includes(word)) return word as Scope;
   throw new TowerError(
     'invalid',
     `--scope must be metrics, record, read, operate, approve or admin (got ${JSON.stringify(word)})`,
   );
 }
 
-/** Name of the operating-system user; else the user id. */
-function noteOf(action: string, details: object) {
+/** An audit record by the operating-system user. */
+export function noteOf(action: string, details: object) {
   let user = String(process.getuid?.() ?? 'unknown');
   try {
     user = userInfo().username;

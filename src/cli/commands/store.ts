@@ -1,9 +1,10 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { packageVersion, readConfig } from '#config/config.ts';
-import { migrateStore, placeOf, storeCopies } from '../../offline.ts';
+import { migrateStore, placeOf, rotateKey, storeCopies } from '../../offline.ts';
 import type { CliContext } from '../context.ts';
 import { table } from '../table.ts';
+import { noteOf } from './access.ts';
 
 type Place = ReturnType<typeof placeOf>;
 
@@ -21,6 +22,27 @@ export function addStoreCommands(program: Command, context: CliContext): void {
   };
   addCopying(store, context, place);
   addChecking(store, context, place);
+  addRotation(store, context);
+}
+
+function addRotation(store: Command, context: CliContext): void {
+  store
+    .command('rotate-key')
+    .description('replace the secret key and sign the audit log with the new one; stop all servers first')
+    .option('--lost', 'the current key is lost: sign the audit log without verifying it')
+    .action(async ({ lost = false }: { lost?: boolean }) => {
+      const { config, secrets } = readConfig(context.env);
+      const entryOf = (details: object) => noteOf('rotate the secret key', details);
+      const rotated = await rotateKey(config, secrets, { isLost: lost, entryOf });
+      context.print(rotated, ({ rows, key, webhooks }) =>
+        [
+          `signed ${rows} rows of the audit log with a new key${key === null ? ', which is in tower.key' : ''}`,
+          ...(key === null ? [] : [`set on all instances: TOWER_SECRET_KEY=${key}`]),
+          ...webhooks.map(({ id, secret }) => `webhook ${id} signs with ${secret} from now on`),
+          'exports of the audit log before this verify with the old key only',
+        ].join('\n'),
+      );
+    });
 }
 
 function addCopying(store: Command, context: CliContext, place: () => Place): void {

@@ -34,28 +34,6 @@ describe('changes between two polls', () => {
     [runRow({ runId: 'a', metrics: { acc: 1 } })],
   );
 
-  it.each([
-    'evil\0name',
-    'n'.repeat(1_025),
-    'ü'.repeat(600),
-  ])('are recorded beside a model whose name the store cannot hold: %#', async (name) => {
-    const { look, journal } = journalIn(temporaryDirectory());
-    await look(rowsOf([dna(), model(name)], [v('1')]));
-    expect(journal.lastError()).toContain(JSON.stringify(name.slice(0, 100)));
-    const changed = rowsOf(
-      [dna({ aliases: { champion: '1', 'a\0b': '1' } }), model(name, { description: 'changed' })],
-      [v('1')],
-    );
-    expect((await look(changed)).map(({ type, alias }) => [type, alias])).toEqual([
-      ['model_version.stage_changed', null],
-      ['model_version_alias.created', 'champion'],
-    ]);
-    expect(journal.lastError()).toContain('a\\u0000b');
-    expect(await look(changed)).toEqual([]);
-    expect(await look(rowsOf([dna({ aliases: { champion: '1' } })], [v('1')]))).toEqual([]);
-    expect(journal.lastError()).toBeNull();
-  });
-
   it('the first poll makes no events and starts the recording', async () => {
     const { look, store } = journalIn(temporaryDirectory());
     expect(await look(first)).toEqual([]);
