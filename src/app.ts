@@ -11,9 +11,10 @@ import { createRequestLimiter, type RequestLimiter, registerLimits } from '#http
 import { registerDocs } from '#http/openapi.ts';
 import { dataHeaders } from '#http/security-headers.ts';
 import { systemRoutes } from '#http/system.ts';
+import { reloadTls, tlsOptions } from '#http/tls.ts';
 import type { Clock } from '#kernel/clock.ts';
 import { invalid } from '#kernel/errors.ts';
-import { isNestedDeeper } from '#kernel/json-nesting.ts';
+import { exceededLimit } from '#kernel/json-size.ts';
 import type { RootLog } from '#kernel/log.ts';
 import type { Metrics } from '#kernel/metrics.ts';
 import type { Access } from '#services/access/access.ts';
@@ -35,6 +36,7 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
   const { config, version, log, clock, metrics, areas, system } = parts;
   const limit = createRequestLimiter(config);
   const app = openServer(parts, limit);
+  if (config.API_TLS_CERT_PATH !== undefined) reloadTls(app, config, log);
   handleErrors(app, clock.now);
   takeEmptyBodies(app);
   addHeaders(app);
@@ -56,6 +58,7 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
 }
 
 function openServer({ config, log, clock, areas }: Parts, limit: RequestLimiter): FastifyInstance {
+  const tls = tlsOptions(config);
   const [rewriteUrl, ...others] = areas.flatMap((area) => area.rewriteUrl ?? []);
   if (others.length > 0) throw new Error('more than one area rewrites URLs');
   return Fastify({
@@ -82,7 +85,7 @@ function openServer({ config, log, clock, areas }: Parts, limit: RequestLimiter)
     // Timeout for receiving a whole request, however slowly its bytes arrive.
     requestTimeout: 30_000,
     // Node enforces the request timeout only if the headers timeout is shorter.
-    http: { connectionsCheckingInterval: 1_000, headersTimeout: 15_000 },
+    [tls ? 'https' : 'http']: { ...tls, connectionsCheckingInterval: 1_000, headersTimeout: 15_000 },
   }) as unknown as FastifyInstance;
 }
 
@@ -107,16 +110,18 @@ function addHeaders(app: FastifyInstance): void {
   });
 }
 
-/** Maximum nesting of JSON bodies: deeper ones cost far more to process than to send. */
-const maxNesting = 64;
+/** Larger JSON bodies cost far more to process than to send. */
+const maxJson = { levels: 64, containers: 50_000 };
+const jsonParts = { levels: 'levels of nesting', containers: 'lists and objects' };
 
 /** Clients send a content type with DELETE too; an empty body counts as none. */
 function takeEmptyBodies(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body === '') return done(null, undefined);
-    if (isNestedDeeper(String(body), maxNesting))
-      return done(invalid(`the body is nested more than ${maxNesting} levels deep`, { parameter: 'body' }));
+    const exceeded = exceededLimit(String(body), maxJson);
+    if (exceeded !== null)
+      return done(invalid(`the body has more than ${maxJson[exceeded]} ${jsonParts[exceeded]}`, { parameter: 'body' }));
     return parseJson(request, String(body), done);
   });
 }

@@ -5,6 +5,7 @@ import { createLeadership, renewalMs } from '#store/leader.ts';
 import { queueOccurrences } from '#store/schedule.ts';
 import { storableText } from '#store/storable.ts';
 import { clockWatch } from './clock-watch.ts';
+import { memoryRelease } from './memory-release.ts';
 
 /** Runs the background jobs of all areas: those of every instance, those of the leader, and those once per occurrence. */
 export type JobRunner = {
@@ -48,6 +49,7 @@ export function startJobRunner(frame: Frame, areas: Area[]): JobRunner {
     ...areas.flatMap((area) => area.jobs ?? []),
     ...frameJobs(frame, areas),
     clockWatch(frame),
+    memoryRelease(),
     ...(store.engine === 'sqlite' ? [] : [leadershipJob(() => leadership.step())]),
   ]);
   if (leadership.leads()) leading = lead();

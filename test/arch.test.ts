@@ -66,8 +66,12 @@ const rules: Rule[] = [
     },
   ],
   ['src/frame.ts', { value: ['src/config', 'src/store', 'src/kernel'], type: ['src/areas/area.ts'] }],
-  ['src/job-runner.ts', { value: ['src/kernel', 'src/store', 'src/clock-watch.ts'], type: ['src/areas/area.ts'] }],
+  [
+    'src/job-runner.ts',
+    { value: ['src/kernel', 'src/store', 'src/clock-watch.ts', 'src/memory-release.ts'], type: ['src/areas/area.ts'] },
+  ],
   ['src/clock-watch.ts', { value: ['src/kernel'], type: ['src/areas/area.ts'] }],
+  ['src/memory-release.ts', { value: [], type: ['src/areas/area.ts'] }],
   ['src/system.ts', { value: ['src/kernel'], type: ['src/areas/area.ts'] }],
   [
     'src/compose.ts',

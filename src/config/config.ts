@@ -162,9 +162,17 @@ const retention: Check = ({
         text: `METRICS_RETENTION_DAYS (${raw}) must be at most METRICS_HOURS_RETENTION_DAYS (${hours}), and that at most METRICS_DAYS_RETENTION_DAYS (${days})`,
       };
 
+const tlsFiles: Check = ({ API_TLS_CERT_PATH: cert, API_TLS_KEY_PATH: key, API_TLS_CLIENT_CA_PATH: ca }) =>
+  (cert === undefined) === (key === undefined) && (ca === undefined || cert !== undefined)
+    ? null
+    : {
+        parameters: ['API_TLS_CERT_PATH', 'API_TLS_KEY_PATH', 'API_TLS_CLIENT_CA_PATH'],
+        text: 'API_TLS_CERT_PATH and API_TLS_KEY_PATH must be set together; API_TLS_CLIENT_CA_PATH needs both',
+      };
+
 /** Every rule about more than one setting. */
 const crossChecks: Record<Purpose, Check[]> = {
-  serve: [openHost, jwtIssuer, secretKey, retention],
+  serve: [openHost, jwtIssuer, secretKey, retention, tlsFiles],
   sign: [secretKey],
   store: [],
 };

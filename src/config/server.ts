@@ -20,6 +20,13 @@ const isPostgresUrl = (url: string | undefined): boolean =>
 export const serverSettings = z.object({
   API_HOST: z.string().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
   API_PORT: number(8000, 0, 65535).describe('Port to listen on; 0 for any free one'),
+  API_TLS_CERT_PATH: text().describe(
+    'PEM file with the server’s certificate and its chain, for HTTPS; read again when it changes. Not set: HTTP',
+  ),
+  API_TLS_KEY_PATH: text().describe('PEM file with the key of that certificate'),
+  API_TLS_CLIENT_CA_PATH: text().describe(
+    'PEM file of the certificate authority of the clients: only clients with its certificate can connect',
+  ),
   LOG_LEVEL: z
     .string()
     .default('INFO')

@@ -2,9 +2,12 @@ const [quote, backslash] = [34, 92];
 const opening = new Set([91, 123]);
 const closing = new Set([93, 125]);
 
-/** Whether JSON text has more than this many levels of lists and objects, found without parsing it. */
-export function isNestedDeeper(text: string, levels: number): boolean {
-  let depth = 0;
+/** Limits of JSON text: nesting, and number of lists and objects. */
+type Limits = { levels: number; containers: number };
+
+/** Which limit JSON text exceeds, found without parsing it; null if none. */
+export function exceededLimit(text: string, limits: Limits): keyof Limits | null {
+  let [depth, containers] = [0, 0];
   let isInText = false;
   for (let i = 0; i < text.length; i += 1) {
     const code = text.charCodeAt(i);
@@ -14,8 +17,10 @@ export function isNestedDeeper(text: string, levels: number): boolean {
     } else if (code === quote) isInText = true;
     else if (opening.has(code)) {
       depth += 1;
-      if (depth > levels) return true;
+      containers += 1;
+      if (depth > limits.levels) return 'levels';
+      if (containers > limits.containers) return 'containers';
     } else if (closing.has(code)) depth -= 1;
   }
-  return false;
+  return null;
 }
