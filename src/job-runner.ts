@@ -48,8 +48,6 @@ export function startJobRunner(frame: Frame, areas: Area[]): JobRunner {
   const instanceJobs = start([
     ...areas.flatMap((area) => area.jobs ?? []),
     ...frameJobs(frame, areas),
-    clockWatch(frame),
-    memoryRelease(),
     ...(store.engine === 'sqlite' ? [] : [leadershipJob(() => leadership.step())]),
   ]);
   if (leadership.leads()) leading = lead();
@@ -98,15 +96,17 @@ function listen(
   };
 }
 
-/** Jobs of the store's own parts. */
-const frameJobs = ({ queue, clock }: Frame, areas: Area[]): AreaJob[] => [
+/** Jobs of the process itself and of the store. */
+const frameJobs = (frame: Frame, areas: Area[]): AreaJob[] => [
+  clockWatch(frame),
+  memoryRelease(),
   {
     name: 'queue',
     intervalMs: 5_000,
     timeoutMs: minute,
     firstAfterMs: 1_000,
     isRecorded: false,
-    step: () => queue.step(),
+    step: () => frame.queue.step(),
   },
   {
     name: 'schedule',
@@ -115,7 +115,8 @@ const frameJobs = ({ queue, clock }: Frame, areas: Area[]): AreaJob[] => [
     firstAfterMs: 10 * minute,
     step: () => {
       const scheduled = [pruneJob, ...areas.flatMap((area) => area.scheduledJobs ?? [])];
-      return queueOccurrences(queue, Object.fromEntries(scheduled.map((job) => [job.kind, job.everyMs])), clock.now());
+      const everyMs = Object.fromEntries(scheduled.map((job) => [job.kind, job.everyMs]));
+      return queueOccurrences(frame.queue, everyMs, frame.clock.now());
     },
   },
 ];
