@@ -6,7 +6,7 @@ import { configOf } from '#services/acquisition/experiments/experiment-config.ts
 import { createExperimentJobs } from '#services/acquisition/experiments/experiment-jobs.ts';
 import type { ExperimentJob } from '#services/acquisition/experiments/job-schemas.ts';
 import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
-import { evaluateSamples } from '#services/acquisition/load/results.ts';
+import { createEvaluation, type Sample } from '#services/acquisition/load/results.ts';
 import type { Queue } from '#store/queue.ts';
 import type { QueuedJob, Work } from '#store/queue-job.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
@@ -110,7 +110,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
         clock.sleep(run.durationSeconds * 1000).catch(() => undefined);
         const rate = failing(String(loads.length));
         return {
-          ...evaluateSamples(
+          ...evaluated(
             Array.from({ length: 200 }, (_, i) => ({
               startMs: i * 1200,
               elapsedMs: 20 + (name.length % 7),
@@ -176,4 +176,10 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
   const files = () =>
     Object.fromEntries(readdirSync(directory).map((name) => [name, readFileSync(join(directory, name), 'utf8')]));
   return { fake, tower, loads, events, files };
+}
+
+function evaluated(samples: Sample[]) {
+  const evaluation = createEvaluation();
+  for (const sample of samples) evaluation.add(sample);
+  return evaluation.result();
 }

@@ -1,7 +1,7 @@
 import { parseCookie } from 'undici';
 import type { Clock } from '#kernel/clock.ts';
 import type { Random } from '#kernel/rng.ts';
-import { evaluateSamples, type LoadResult, type Sample } from './results.ts';
+import { createEvaluation, type LoadResult, type Sample } from './results.ts';
 import type { Scenario, Step } from './scenario.ts';
 
 /**
@@ -47,10 +47,8 @@ type Tools = {
 };
 
 /** Arrival times in seconds of a Poisson process: exponential gaps. */
-export function arrivals(perSecond: number, seconds: number, random: Random): number[] {
-  const moments: number[] = [];
-  for (let at = gap(perSecond, random); at < seconds; at += gap(perSecond, random)) moments.push(at);
-  return moments;
+export function* arrivals(perSecond: number, seconds: number, random: Random): Generator<number> {
+  for (let at = gap(perSecond, random); at < seconds; at += gap(perSecond, random)) yield at;
 }
 
 /** Share of the full rate at a moment. */
@@ -69,18 +67,18 @@ const gap = (perSecond: number, random: Random): number => -Math.log(1 - random(
 export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): Promise<RunResult> {
   const { clock, random, signal } = tools;
   const startedMs = clock.now();
-  const samples: Sample[] = [];
+  const evaluation = createEvaluation();
   const activeVisits = new Set<Promise<void>>();
   const away: Session[] = [];
   let [users, rounds, turnedAway, failed, reportedMs] = [0, 0, 0, 0, startedMs];
   const report = (sample: Sample) => {
-    samples.push(sample);
+    evaluation.add(sample);
     if (!sample.ok) failed += 1;
     if (clock.now() - reportedMs < 500) return;
     reportedMs = clock.now();
     tools.onProgress({
       elapsed_seconds: (reportedMs - startedMs) / 1000,
-      requests: samples.length,
+      requests: evaluation.count(),
       failed,
       users: activeVisits.size,
     });
@@ -102,12 +100,13 @@ export async function runLoad(scenario: Scenario, run: LoadRun, tools: Tools): P
     const session: Session = known ?? { cookies: new Map(), isNew: true };
     const visit = oneRound(scenario, run, tools, session, dueMs, report).finally(() => {
       activeVisits.delete(visit);
-      away.push(session);
+      // Without returning users no session is resumed.
+      if (run.users !== undefined) away.push(session);
     });
     activeVisits.add(visit);
   }
   await Promise.all(activeVisits);
-  const evaluated = evaluateSamples(samples);
+  const evaluated = evaluation.result();
   // Rejected users sent no requests: the load was lower than configured.
   const low_quality = evaluated.low_quality || turnedAway > maxRejectedShare * (rounds + turnedAway);
   return { ...evaluated, low_quality, users, rounds, turned_away: turnedAway };
@@ -209,6 +208,9 @@ function cookieHeader(cookies: Cookies, nowMs: number): Record<string, string> {
   return text === '' ? {} : { cookie: text };
 }
 
+/** As many as browsers keep of one site; a server can set any number. */
+const maxCookies = 180;
+
 /** Domain and path of cookies are ignored: all requests go to one server in a short session. */
 function takeCookies(response: Response, cookies: Cookies, nowMs: number): void {
   for (const line of response.headers.getSetCookie()) {
@@ -218,6 +220,6 @@ function takeCookies(response: Response, cookies: Cookies, nowMs: number): void 
     // Max-Age has precedence over Expires (RFC 6265, 5.3); expired cookies are deleted.
     const expiresMs =
       maxAge === undefined ? Number(expires ?? Number.POSITIVE_INFINITY) : maxAge > 0 ? nowMs + maxAge * 1000 : 0;
-    cookies.set(name, { value, expiresMs });
+    if (cookies.has(name) || cookies.size < maxCookies) cookies.set(name, { value, expiresMs });
   }
 }

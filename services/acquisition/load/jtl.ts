@@ -1,7 +1,7 @@
 import { parse } from 'csv-parse/sync';
 import { csvFault } from '#kernel/csv.ts';
 import { invalid, type TowerError } from '#kernel/errors.ts';
-import { evaluateSamples, type LoadResult, type Sample } from './results.ts';
+import { createEvaluation, type LoadResult, type Sample } from './results.ts';
 
 /**
  * Reads JMeter's JTL files (CSV) in a stream: a day of load has more rows than a string can hold. A record ends with the
@@ -24,11 +24,11 @@ type Columns = { index: Map<string, number>; count: number };
  * @throws TowerError `invalid` if the file is no JTL file, is damaged, or has no request
  */
 export async function evaluateJtl(chunks: Chunks): Promise<LoadResult> {
-  const samples: Sample[] = [];
+  const evaluation = createEvaluation();
   let columns: Columns | null = null;
   let [rows, row, isQuoted]: [string[], string, boolean] = [[], '', false];
   const take = () => {
-    for (const sample of samplesOf(rows, columns!, samples.length)) samples.push(sample);
+    for (const sample of samplesOf(rows, columns!, evaluation.count())) evaluation.add(sample);
     rows = [];
   };
   for await (const line of linesOf(chunks)) {
@@ -37,7 +37,7 @@ export async function evaluateJtl(chunks: Chunks): Promise<LoadResult> {
       columns = columnsOf(line);
       continue;
     }
-    const at = samples.length + rows.length + 1;
+    const at = evaluation.count() + rows.length + 1;
     if (row !== '' && looksLikeRow(line, columns)) throw fault(at, 'has unbalanced quotes');
     row += line;
     if (row.length > maxRecord) throw fault(at, `is longer than ${maxRecord} characters`);
@@ -48,9 +48,10 @@ export async function evaluateJtl(chunks: Chunks): Promise<LoadResult> {
     if (rows.length === batchSize) take();
   }
   take();
-  if (row.endsWith('\n')) throw fault(samples.length + 1, 'has unbalanced quotes');
-  if (columns && isComplete(row, columns)) samples.push(...samplesOf([row], columns, samples.length));
-  return evaluateSamples(samples);
+  if (row.endsWith('\n')) throw fault(evaluation.count() + 1, 'has unbalanced quotes');
+  if (columns && isComplete(row, columns))
+    for (const sample of samplesOf([row], columns, evaluation.count())) evaluation.add(sample);
+  return evaluation.result();
 }
 
 const hasOddQuotes = (text: string): boolean => (text.split('"').length - 1) % 2 === 1;

@@ -1,4 +1,4 @@
-import { createHistogram } from 'node:perf_hooks';
+import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { invalid } from '#kernel/errors.ts';
 
 /** Result of a load test, with the documented names; times in milliseconds. */
@@ -31,55 +31,79 @@ const minSuccessRate = 0.95;
 
 export type Sample = { startMs: number; elapsedMs: number; label: string; ok: boolean; error: string };
 
-/** @throws TowerError `invalid` if there are no samples */
-export function evaluateSamples(samples: readonly Sample[]): LoadResult {
-  if (samples.length === 0) throw invalid('the load test made no requests', { parameter: 'jtl' });
-  const [failed, start, end] = [
-    samples.filter(({ ok }) => !ok).length,
-    samples.reduce((least, { startMs }) => Math.min(least, startMs), Number.POSITIVE_INFINITY),
-    samples.reduce((most, { startMs, elapsedMs }) => Math.max(most, startMs + elapsedMs), 0),
-  ];
-  const all = timesOf(samples);
-  const seconds = (end - start) / 1000;
-  const success = 1 - failed / samples.length;
+/** Labels, and errors of a label, that are counted by themselves; a server can answer with any number of texts. */
+const [maxLabels, maxErrors] = [200, 100];
+const otherName = 'other';
+/** A day in milliseconds: memory of a histogram grows with its range. */
+const maxMs = 86_400_000;
+
+type OfLabel = { total: number; failed: number; times: RecordableHistogram; failures: Map<string, number> };
+
+/** Evaluates samples one at a time: memory does not grow with their number. */
+export function createEvaluation() {
+  const all = { ...emptyLabel(), start: Number.POSITIVE_INFINITY, end: 0 };
+  const labels = new Map<string, OfLabel>();
   return {
-    total_requests: samples.length,
-    successful_requests: samples.length - failed,
-    failed_requests: failed,
-    success_rate: success,
-    avg_response_time: all.mean,
-    min_response_time: all.min,
-    max_response_time: all.max,
-    p50_response_time: all.percentile(50),
-    p95_response_time: all.percentile(95),
-    p99_response_time: all.percentile(99),
-    throughput: seconds > 0 ? samples.length / seconds : samples.length,
-    start_time: new Date(start).toISOString(),
-    end_time: new Date(end).toISOString(),
-    duration_seconds: seconds,
-    low_quality: success < minSuccessRate,
-    requests: Object.fromEntries(
-      [...Map.groupBy(samples, ({ label }) => label)].map(([label, own]) => {
-        const failures = own.filter(({ ok }) => !ok);
-        return [
-          label,
-          {
-            total: own.length,
-            failed: failures.length,
-            p95_response_time: timesOf(own).percentile(95),
-            failures: Object.fromEntries(
-              [...Map.groupBy(failures, ({ error }) => error)].map(([error, each]) => [error, each.length]),
-            ),
-          },
-        ];
-      }),
-    ),
+    count: () => all.total,
+    add: (sample: Sample): void => {
+      all.start = Math.min(all.start, sample.startMs);
+      all.end = Math.max(all.end, sample.startMs + sample.elapsedMs);
+      const label = labels.has(sample.label) || labels.size < maxLabels ? sample.label : otherName;
+      const one = labels.get(label) ?? emptyLabel();
+      labels.set(label, one);
+      for (const each of [all, one]) addTo(each, sample);
+    },
+    /** @throws TowerError `invalid` if there are no samples */
+    result: (): LoadResult => {
+      if (all.total === 0) throw invalid('the load test made no requests', { parameter: 'jtl' });
+      const { total, failed, times, start, end } = all;
+      const seconds = (end - start) / 1000;
+      const success = 1 - failed / total;
+      return {
+        total_requests: total,
+        successful_requests: total - failed,
+        failed_requests: failed,
+        success_rate: success,
+        avg_response_time: times.mean,
+        min_response_time: times.min,
+        max_response_time: times.max,
+        p50_response_time: times.percentile(50),
+        p95_response_time: times.percentile(95),
+        p99_response_time: times.percentile(99),
+        throughput: seconds > 0 ? total / seconds : total,
+        start_time: new Date(start).toISOString(),
+        end_time: new Date(end).toISOString(),
+        duration_seconds: seconds,
+        low_quality: success < minSuccessRate,
+        requests: Object.fromEntries(
+          [...labels].map(([label, one]) => [
+            label,
+            {
+              total: one.total,
+              failed: one.failed,
+              p95_response_time: one.times.percentile(95),
+              failures: Object.fromEntries(one.failures),
+            },
+          ]),
+        ),
+      };
+    },
   };
 }
 
-/** Node's HdrHistogram starts at 1, so 0 ms counts as 1 ms. */
-function timesOf(samples: readonly Sample[]) {
-  const histogram = createHistogram({ figures: 3 });
-  for (const { elapsedMs } of samples) histogram.record(Math.max(1, Math.round(elapsedMs)));
-  return histogram;
+const emptyLabel = (): OfLabel => ({
+  total: 0,
+  failed: 0,
+  times: createHistogram({ figures: 3, highest: maxMs }),
+  failures: new Map(),
+});
+
+function addTo(one: OfLabel, { elapsedMs, ok, error }: Sample): void {
+  one.total += 1;
+  // Node's HdrHistogram starts at 1, so 0 ms counts as 1 ms.
+  one.times.record(Math.min(maxMs, Math.max(1, Math.round(elapsedMs))));
+  if (ok) return;
+  one.failed += 1;
+  const name = one.failures.has(error) || one.failures.size < maxErrors ? error : otherName;
+  one.failures.set(name, (one.failures.get(name) ?? 0) + 1);
 }

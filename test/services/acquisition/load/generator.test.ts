@@ -33,7 +33,7 @@ describe('arrivals', () => {
   it('follow the rate and the ramp, with Poisson gaps', () => {
     fc.assert(
       fc.property(fc.integer(), fc.integer({ min: 10, max: 50 }), (seed, rate) => {
-        const moments = arrivals(rate, 200, seededRandom(seed));
+        const moments = [...arrivals(rate, 200, seededRandom(seed))];
         // Six standard deviations.
         expect(Math.abs(moments.length - 200 * rate)).toBeLessThan(6 * Math.sqrt(200 * rate));
         expect(moments.every((at, i) => at < 200 && at > (moments[i - 1] ?? 0))).toBe(true);
