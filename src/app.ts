@@ -111,7 +111,7 @@ function addHeaders(app: FastifyInstance): void {
 }
 
 /** Larger JSON bodies cost far more to process than to send. */
-const maxJson = { levels: 64, containers: 50_000 };
+const maxJson = { levels: 32, containers: 50_000 };
 const jsonParts = { levels: 'levels of nesting', containers: 'lists and objects' };
 
 /** Clients send a content type with DELETE too; an empty body counts as none. */

@@ -88,7 +88,7 @@ function assemble(frame: Frame, { areas, services }: Awaited<ReturnType<typeof c
   const cluster = () => ({
     instance,
     store: store.engine,
-    ...(runner?.cluster() ?? { store_error: null, leads: false, leader: null }),
+    ...clusterOf(runner, store),
   });
   const system = createSystem(frame, areas, { jobStates: () => runner?.states() ?? [], cluster });
   for (const area of areas) contribute(frame, area);
@@ -112,6 +112,12 @@ function assemble(frame: Frame, { areas, services }: Awaited<ReturnType<typeof c
     },
     stop: () => releaser.stop(),
   };
+}
+
+/** Leadership, and why the store is unavailable. */
+function clusterOf(runner: JobRunner | null, store: Frame['store']) {
+  const { store_error, ...leadership } = runner?.cluster() ?? { store_error: null, leads: false, leader: null };
+  return { ...leadership, store_error: store_error ?? store.fault() };
 }
 
 function contribute({ outbox, metrics }: Frame, area: Area): void {

@@ -21,10 +21,18 @@ export type Query = <Name extends keyof Reads>(
   disconnected?: AbortSignal,
 ) => Promise<Json>;
 
-type Deps = { pool: WorkerPool; place: Place; clock: Clock; timeoutMs: number; rawRetentionDays: number };
+type Deps = {
+  pool: WorkerPool;
+  place: Place;
+  clock: Clock;
+  timeoutMs: number;
+  rawRetentionDays: number;
+  /** Called after each read: why the store was unavailable, null if it was not. */
+  onRead: (fault: string | null) => void;
+};
 
 /** @throws TowerError as the read; `unavailable` after the timeout, with `details.errorType` as in Prometheus' API */
-export function createQuery({ pool, place, clock, timeoutMs, rawRetentionDays }: Deps): Query {
+export function createQuery({ pool, place, clock, timeoutMs, rawRetentionDays, onRead }: Deps): Query {
   // Each thread has one connection, which reads one thing at a time.
   const own = { ...place, connections: 1 };
   return async (name, args, disconnected) => {
@@ -35,8 +43,12 @@ export function createQuery({ pool, place, clock, timeoutMs, rawRetentionDays }:
       if (limit.aborted) throw timedOut(timeoutMs);
       throw error;
     });
-    if ('json' in result) return result.json;
+    if ('json' in result) {
+      onRead(null);
+      return result.json;
+    }
     const { code, message, details } = result.error;
+    if (code === 'unavailable') onRead(message);
     throw new TowerError(code, message, { details, ...(code === 'unavailable' ? { retryAfterSeconds: 5 } : {}) });
   };
 }

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { z } from 'zod';
 import type { Config } from '#config/config.ts';
 import { TowerError } from '#kernel/errors.ts';
 import { createQuota } from '#kernel/quota.ts';
@@ -15,15 +16,17 @@ import type { Place } from '#store/store.ts';
 import type { Area, Frame } from './area.ts';
 
 const minute = 60_000;
+const storeError = z
+  .string()
+  .nullable()
+  .describe('Why metric points cannot be stored or read: a full disk, a damaged file');
 
 /**
  * Metric points, in a database of their own.
  * @throws TowerError `unavailable` for a database that cannot be opened
  */
-export async function analyticsArea(
-  { config, clock, version, defer }: Frame,
-  { forecaster, place }: { forecaster: Forecaster; place: Place },
-) {
+export async function analyticsArea(frame: Frame, { forecaster, place }: { forecaster: Forecaster; place: Place }) {
+  const { config, clock, version, defer } = frame;
   const store = await openMetricStore(place);
   defer('metric store', () => store.close());
   const retention = {
@@ -31,15 +34,8 @@ export async function analyticsArea(
     hourDays: config.METRICS_HOURS_RETENTION_DAYS,
     dayDays: config.METRICS_DAYS_RETENTION_DAYS,
   };
-  const pool = createWorkerPool(analyticsWorker, queryLimits(config));
-  defer('query threads', () => pool.close());
-  const query = createQuery({
-    pool,
-    place,
-    clock,
-    timeoutMs: config.METRICS_QUERY_TIMEOUT_SECONDS * 1000,
-    rawRetentionDays: retention.rawDays,
-  });
+  const { query, fault: readFault } = openQueries(frame, place, retention.rawDays);
+  const fault = () => store.fault() ?? readFault();
   const analytics = createAnalytics({
     store,
     clock,
@@ -51,6 +47,13 @@ export async function analyticsArea(
   });
   const area: Area = {
     name: 'analytics',
+    health: {
+      schema: z.object({ metric_store_error: storeError }).meta({ examples: [{ metric_store_error: null }] }),
+      read: () => ({
+        status: fault() === null ? 'healthy' : 'degraded',
+        metric_store_error: fault(),
+      }),
+    },
     routes: async (app) => {
       // A scope of its own: its content types are parsed only here.
       await app.register(async (scope) => {
@@ -73,6 +76,25 @@ export async function analyticsArea(
     ],
   };
   return { analytics, area };
+}
+
+/** Threads that read metric points, and why the latest read failed. */
+function openQueries({ config, clock, defer }: Frame, place: Place, rawRetentionDays: number) {
+  let fault: string | null = null;
+  const pool = createWorkerPool(analyticsWorker, queryLimits(config));
+  defer('query threads', () => pool.close());
+  const query = createQuery({
+    pool,
+    place,
+    clock,
+    timeoutMs: config.METRICS_QUERY_TIMEOUT_SECONDS * 1000,
+    rawRetentionDays,
+    onRead: (now) => {
+      // Other parts of a damaged file can still be read.
+      if (now !== null || !fault?.includes('damaged')) fault = now;
+    },
+  });
+  return { query, fault: () => fault };
 }
 
 /** A dashboard sends a query per panel at once; each thread may use 384 MiB besides the points it reads. */

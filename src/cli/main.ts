@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { packageVersion } from '#config/config.ts';
 import { publicText, TowerError } from '#kernel/errors.ts';
+import { plain } from '#kernel/plain-text.ts';
 import { createTowerClient, exitCodeOf, exitCodes } from './client.ts';
 import { addServeCommand } from './commands/serve.ts';
 import type { CliContext } from './context.ts';
-import { plain } from './plain-text.ts';
 
 type Io = { env?: Record<string, string | undefined>; out?: (text: string) => void; err?: (text: string) => void };
 

@@ -1,5 +1,5 @@
 import stringWidth from 'string-width';
-import { plain } from './plain-text.ts';
+import { plain } from '#kernel/plain-text.ts';
 
 /**
  * A text table: columns as wide as their widest cell; numbers right-aligned. In a narrower terminal, columns without

@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { plain } from './plain-text.ts';
 
 /** A structured logger: fields first, message second. */
 export type Log = Pick<pino.Logger, 'debug' | 'info' | 'warn' | 'error'>;
@@ -30,13 +31,13 @@ export function readable(line: string): string {
     msg?: string;
     err?: { type?: string; message?: string; stack?: string };
   };
-  const rest = Object.entries(fields).map(([key, value]) => `${key}=${plain(value)}`);
-  const head = `${time.slice(11, 19)} ${names[level] ?? level} ${msg ?? ''}`;
+  const rest = Object.entries(fields).map(([key, value]) => `${plain(key)}=${shown(value)}`);
+  const head = `${time.slice(11, 19)} ${names[level] ?? level} ${plain(msg ?? '')}`;
   // Our own errors state the cause in one sentence; for others the stack is needed.
-  const reason = err?.type === 'TowerError' ? `: ${(err.message ?? '').replaceAll(/\p{Cc}/gu, ' ')}` : '';
-  const trace = err && reason === '' ? `\n  ${err.stack ?? err.message ?? ''}` : '';
+  const reason = err?.type === 'TowerError' ? `: ${plain(err.message ?? '')}` : '';
+  const trace = err && reason === '' ? `\n  ${(err.stack ?? err.message ?? '').split('\n').map(plain).join('\n')}` : '';
   return `${[`${head}${reason}`, ...rest].join('  ')}${trace}\n`;
 }
 
-const plain = (value: unknown): string =>
-  typeof value === 'string' && !/\s/.test(value) ? value : JSON.stringify(value);
+const shown = (value: unknown): string =>
+  plain(typeof value === 'string' && !/\s/.test(value) ? value : JSON.stringify(value));

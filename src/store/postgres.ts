@@ -54,6 +54,7 @@ export async function openPostgres<T>(url: string, part: Part, connections: numb
       return rows[0]!.now;
     },
     notifier: listening.notifier,
+    fault: () => null,
     close: async () => {
       await listening.stop();
       // A server that does not respond must not block shutdown.

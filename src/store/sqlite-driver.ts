@@ -14,9 +14,16 @@ const firstPauseMs = 5;
 const maxPauseMs = 100;
 
 /** `writer`: with `busy_timeout` 0; `reader`: a read-only connection to the same file. */
-type Files = { path: string; writer: DatabaseSync; reader: DatabaseSync };
+type Files = {
+  path: string;
+  writer: DatabaseSync;
+  reader: DatabaseSync;
+  /** Called with the fault of the files, and with null after a successful write. */
+  onFault: (text: string | null) => void;
+};
 
-export function createSqliteDriver({ path, writer, reader }: Files): Driver {
+export function createSqliteDriver(files: Files): Driver {
+  const { writer, reader } = files;
   const lock = createLock();
   /** Connections in a transaction, and how to let the next writer begin. */
   const transactions = new WeakMap<DatabaseConnection, () => void>();
@@ -24,23 +31,14 @@ export function createSqliteDriver({ path, writer, reader }: Files): Driver {
     transactions.get(connection)?.();
     transactions.delete(connection);
   };
-  const asWriter = async <R>(work: () => R): Promise<R> => {
-    const since = performance.now();
-    const release = await lock();
-    try {
-      return await patiently(path, work, since);
-    } finally {
-      release();
-    }
-  };
   return {
     init: async () => undefined,
     acquireConnection: async () => {
       const connection: DatabaseConnection = {
         executeQuery: async <R>(query: CompiledQuery) => {
-          if (transactions.has(connection)) return guarded(path, () => execute<R>(writer, query));
-          if (query.query.kind === 'SelectQueryNode') return patiently(path, () => execute<R>(reader, query));
-          return asWriter(() => execute<R>(writer, query));
+          if (transactions.has(connection)) return guarded(files, () => execute<R>(writer, query));
+          if (query.query.kind === 'SelectQueryNode') return patiently(files, () => execute<R>(reader, query));
+          return asWriter(files, lock, () => execute<R>(writer, query));
         },
         streamQuery: () => {
           throw new Error('results are not streamed');
@@ -53,7 +51,7 @@ export function createSqliteDriver({ path, writer, reader }: Files): Driver {
       const release = await lock();
       try {
         // A transaction that reads and then writes would be refused if another process wrote in between.
-        await patiently(path, () => writer.exec('begin immediate'), since);
+        await patiently(files, () => writer.exec('begin immediate'), since);
       } catch (error) {
         release();
         throw error;
@@ -61,12 +59,13 @@ export function createSqliteDriver({ path, writer, reader }: Files): Driver {
       transactions.set(connection, release);
     },
     commitTransaction: async (connection) => {
-      guarded(path, () => writer.exec('commit'));
+      guarded(files, () => writer.exec('commit'));
+      files.onFault(null);
       end(connection);
     },
     rollbackTransaction: async (connection) => {
       // A full disk ends the transaction itself; the error of a second rollback would hide the reason.
-      if (transactions.has(connection) && writer.isTransaction) guarded(path, () => writer.exec('rollback'));
+      if (transactions.has(connection) && writer.isTransaction) guarded(files, () => writer.exec('rollback'));
       end(connection);
     },
     releaseConnection: async (connection) => end(connection),
@@ -76,22 +75,35 @@ export function createSqliteDriver({ path, writer, reader }: Files): Driver {
   };
 }
 
+/** A write outside of a transaction, when no other one is under way. */
+async function asWriter<R>(files: Files, lock: () => Promise<() => void>, work: () => R): Promise<R> {
+  const since = performance.now();
+  const release = await lock();
+  try {
+    const result = await patiently(files, work, since);
+    files.onFault(null);
+    return result;
+  } finally {
+    release();
+  }
+}
+
 /** Calls the database once. @throws TowerError `unavailable` for a fault of the file */
-function guarded<R>(path: string, work: () => R): R {
+function guarded<R>(files: Files, work: () => R): R {
   try {
     return work();
   } catch (error) {
-    throw explained(error, path);
+    throw reported(error, files);
   }
 }
 
 /** Calls the database until it is not locked. @throws TowerError `unavailable` after the timeout */
-async function patiently<R>(path: string, work: () => R, since = performance.now()): Promise<R> {
+async function patiently<R>(files: Files, work: () => R, since = performance.now()): Promise<R> {
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
     try {
       return work();
     } catch (error) {
-      if (codeOf(error) !== busy || performance.now() - since > lockTimeoutMs) throw explained(error, path);
+      if (codeOf(error) !== busy || performance.now() - since > lockTimeoutMs) throw reported(error, files);
     }
     await sleep(pauseMs);
   }
@@ -133,6 +145,13 @@ const codeOf = (error: unknown): number | null => {
   const code = (error as { errcode?: unknown }).errcode;
   return typeof code === 'number' ? code & 0xff : null;
 };
+
+function reported(error: unknown, { path, onFault }: Files): unknown {
+  const translated = explained(error, path);
+  // A lock is not a fault of the files.
+  if (translated !== error && codeOf(error) !== busy) onFault((translated as Error).message);
+  return translated;
+}
 
 /** A file fault as TowerError `unavailable`; other errors unchanged. */
 export function explained(error: unknown, path: string): unknown {

@@ -41,12 +41,18 @@ function openReader(path: string): DatabaseSync {
 
 function storeOver<T>(path: string, writer: DatabaseSync, reader: DatabaseSync): Store<T> {
   let db: Promise<Executor<T>> | null = null;
+  let fault: string | null = null;
+  const onFault = (text: string | null) => {
+    // Damage does not go away by itself: other parts of the file may still be readable and writable.
+    if (text !== null || !fault?.includes('damaged')) fault = text;
+  };
   return {
     engine: 'sqlite',
-    db: () => (db ??= kyselyOver<T>({ path, writer, reader })),
+    db: () => (db ??= kyselyOver<T>({ path, writer, reader, onFault })),
     serialised: async () => undefined,
     now: async () => Date.now(),
     notifier: createNotifier(),
+    fault: () => fault,
     close: async () => {
       // Kysely closes the files only if it was used.
       await (await db)?.destroy();

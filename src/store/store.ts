@@ -23,6 +23,8 @@ export type Store<T = Tables> = {
   /** Milliseconds by the clock that all instances over this store share. */
   now(): Promise<number>;
   notifier: Notifier;
+  /** Why the files could not be used the last time: a full disk, damage; null if they could, and for PostgreSQL. */
+  fault(): string | null;
   close(): Promise<void>;
 };
 

@@ -1,7 +1,7 @@
 import stringWidth from 'string-width';
 import { describe, expect, it } from 'vitest';
-import { plain } from '#cli/plain-text.ts';
 import { card, table } from '#cli/table.ts';
+import { plain } from '#kernel/plain-text.ts';
 
 describe('table', () => {
   it('aligns columns of CJK, emoji and combining characters', () => {

@@ -34,6 +34,7 @@ const post = ({ app }: TestTower, from: number, count = 500) => {
   const metrics = Array.from({ length: count }, (_, i) => row(from + i));
   return app.inject({ method: 'POST', url: '/api/v1/analytics/metrics', payload: { metrics } });
 };
+const healthOf = async ({ app }: TestTower) => (await app.inject('/health')).json<Record<string, unknown>>();
 const countOf = async ({ app }: TestTower) =>
   (await app.inject('/api/v1/analytics/metrics?limit=10000')).json<{ count: number }>().count;
 const sound = (directory: string, name: string) => {
@@ -69,10 +70,16 @@ describe('failures of the data directory', () => {
     expect(change.statusCode).toBe(503);
     expect(change.json()).toMatchObject({ detail: 'The audit log cannot be written, so nothing was changed' });
     expect((await tower.app.inject('/models?limit=1')).statusCode).toBe(200);
+    expect(await healthOf(tower)).toMatchObject({
+      status: 'degraded',
+      store_error: expect.stringContaining('tower.db: the disk is full'),
+      metric_store_error: expect.stringContaining('metrics.db: the disk is full'),
+    });
     expect(Math.min(await countOf(tower), 10_000)).toBe(Math.min(kept, 10_000));
     execFileSync('mount', ['-o', 'remount,size=64m', data]);
     expect((await post(tower, 300_000)).json()).toMatchObject({ recorded: 500 });
     expect((await tower.app.inject(monitor)).statusCode).toBe(201);
+    expect(await healthOf(tower)).toMatchObject({ status: 'healthy', store_error: null, metric_store_error: null });
     await tower.stop();
     sound(data, 'metrics.db');
     sound(data, 'tower.db');
@@ -112,6 +119,11 @@ describe('failures of the data directory', () => {
     });
     await tower.services.registry.refresh();
     expect((await tower.app.inject('/models?limit=1')).statusCode).toBe(200);
+    expect(await healthOf(tower)).toMatchObject({
+      status: 'degraded',
+      store_error: null,
+      metric_store_error: expect.stringContaining('it is damaged'),
+    });
   });
 
   it('keeps every acknowledged point of two processes that write at once', async () => {

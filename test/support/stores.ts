@@ -68,6 +68,7 @@ function opening<T>(open: () => Promise<Store<T>>): Store<T> {
     serialised: async (transaction, name) => (await get()).serialised(transaction, name),
     now: async () => (await get()).now(),
     notifier: createNotifier(),
+    fault: () => null,
     close: async () => {
       if (!isClosed) await (await opened)?.close();
       isClosed = true;

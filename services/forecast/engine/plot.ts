@@ -1,4 +1,5 @@
 import { isoTimeEver } from '#kernel/clock.ts';
+import { plain } from '#kernel/plain-text.ts';
 import type { Backtest } from './backtest.ts';
 import { type Series, timeAt } from './series.ts';
 
@@ -51,7 +52,7 @@ ${windows.map(forecastLine).join('\n')}
 const round = (value: number): number => Math.round(value * 10) / 10;
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 const escaped = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
+  plain(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 
 function paddedRange(values: number[]): [number, number] {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];

@@ -1,3 +1,4 @@
+import { plain } from '#kernel/plain-text.ts';
 import { formatQuantity } from '../quantity.ts';
 import { day, type Resource, type Usage } from '../usage.ts';
 import type { StrategyOutcomes } from './backtest.ts';
@@ -76,7 +77,7 @@ ${lines.map(({ strategy, colour }, i) => `<text x="${width - box.right + 12}" y=
 
 const round = (value: number): number => Math.round(value * 10) / 10;
 const escaped = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
+  plain(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 /** Series without a start time number their days. */
 const dayName = (ms: number): string =>
   ms < 365 * day ? `day ${Math.round(ms / day) + 1}` : new Date(ms).toISOString().slice(5, 10);

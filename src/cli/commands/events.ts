@@ -1,9 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { TowerError } from '#kernel/errors.ts';
+import { plain } from '#kernel/plain-text.ts';
 import type { EventInfo } from '#services/registry/journal/event-schemas.ts';
 import type { CliContext } from '../context.ts';
-import { plain } from '../plain-text.ts';
 import { table } from '../table.ts';
 import { timeOf } from '../time.ts';
 
