@@ -1,3 +1,4 @@
+import type { Clock } from '#kernel/clock.ts';
 import { createAnalytics } from '#services/analytics/analytics.ts';
 import type { Query } from '#services/analytics/queries.ts';
 import { createReads, type Reads } from '#services/analytics/reads.ts';
@@ -20,6 +21,11 @@ type Bound = {
 /** Analytics over a directory, with its reads in this thread. */
 export function analyticsIn(directory = temporaryDirectory(), maxSeries = 1000) {
   const clock = handClock();
+  return { ...analyticsAt(clock, directory, maxSeries), clock, now: clock.now() };
+}
+
+/** The same by another clock. */
+export function analyticsAt(clock: Clock, directory: string, maxSeries: number) {
   const store = metricStoreIn(directory);
   const reads = createReads(createReader(store), retention.rawDays);
   type Call = (now: number, ...args: unknown[]) => Promise<unknown>;
@@ -41,9 +47,7 @@ export function analyticsIn(directory = temporaryDirectory(), maxSeries = 1000) 
         countPoints: () => undefined,
       }),
     },
-    clock,
     store,
-    now: clock.now(),
   };
 }
 

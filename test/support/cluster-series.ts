@@ -1,10 +1,15 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import Fastify from 'fastify';
+import { serializerCompiler } from 'fastify-type-provider-zod';
+import { validatorCompiler } from '#http/errors.ts';
 import { normal, seededRandom } from '#kernel/rng.ts';
+import { analyticsPromqlRoutes } from '#routes/analytics-promql.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
+import { analyticsAt } from './analytics.ts';
 import { whenTestIsOver } from './cleanup.ts';
 import { testNow } from './sources.ts';
-import { testTower } from './tower.ts';
+import { temporaryDirectory } from './tower.ts';
 
 /** Prometheus series of a small cluster, for a fake server and a real one. */
 
@@ -150,10 +155,16 @@ export function exposition(series: readonly Sampled[], openMetrics = false): str
  */
 export async function prometheusOver(series: readonly Sampled[], nowMs: number): Promise<string> {
   const clock = { now: () => nowMs, sleep: async () => undefined };
-  const { app, services } = await testTower({}, { clock });
+  // Without an instance around it, and without threads, which would start anew for each test.
+  const { analytics } = analyticsAt(clock, temporaryDirectory(), 10_000);
   for (const each of series)
     for (let from = 0; from < each.samples.length; from += 5_000)
-      await services.analytics.takeText(exposition([{ ...each, samples: each.samples.slice(from, from + 5_000) }]));
+      await analytics.takeText(exposition([{ ...each, samples: each.samples.slice(from, from + 5_000) }]));
+  const app = Fastify()
+    .setValidatorCompiler(validatorCompiler as never)
+    .setSerializerCompiler(serializerCompiler);
+  await app.register(analyticsPromqlRoutes, { analytics, version: '0' });
+  whenTestIsOver(() => app.close());
   return `${await app.listen({ host: '127.0.0.1', port: 0 })}/prometheus`;
 }
 
