@@ -13,7 +13,7 @@ import { signAnew } from '#services/access/rotate-key.ts';
 import { webhookSecret } from '#services/registry/webhooks/webhook-sender.ts';
 import { backupStore, restoreStore, verifyPostgres, verifyStore } from '#store/backup.ts';
 import { lockDirectory } from '#store/directory-lock.ts';
-import { finishRotation, openKeyOf, openMasterKey, prepareKey } from '#store/master-key.ts';
+import { dropPrepared, finishRotation, openKeyOf, openMasterKey, prepareKey } from '#store/master-key.ts';
 import { openMetricStore, openStore } from '#store/open-store.ts';
 import type { Place, Store } from '#store/store.ts';
 import { openStoreAndKey, outboundOf, placeOf } from './frame.ts';
@@ -59,35 +59,38 @@ export async function migrateStore(place: Place): Promise<void> {
   for (const open of [openStore, openMetricStore]) await (await open(place)).close();
 }
 
+type Rotation = {
+  /** The current key is not required, and the log is not verified. */
+  isLost: boolean;
+  entryOf: (details: object) => Omit<AuditEntry, 'phase' | 'status'>;
+  /** Called with the new key before the store is signed with it, if the key is not in a file. */
+  onKey: (key: string) => void;
+};
+
 /**
  * Replaces the secret key: signs the audit log with a new one, from which the secrets of webhooks are derived too.
- * @param isLost - the current key is not required, and the log is not verified
- * @returns the new key, null if it is in the file `tower.key`; and the new secrets of the webhooks
- * @throws TowerError `conflict` while a server runs, or if the log does not verify
+ * @returns number of rows signed, and the new secrets of the webhooks
+ * @throws TowerError `not_found` without a store, `conflict` while a server runs, or if the log does not verify
  */
-export async function rotateKey(
-  config: Config,
-  secrets: Secrets,
-  { isLost, entryOf }: { isLost: boolean; entryOf: (details: object) => Omit<AuditEntry, 'phase' | 'status'> },
-) {
+export async function rotateKey(config: Config, secrets: Secrets, { isLost, entryOf, onKey }: Rotation) {
   const { DATA_DIRECTORY: directory } = config;
+  requireStore(config, secrets);
   const lock = secrets.databaseUrl === undefined ? lockDirectory(directory) : null;
   const store = await openStore(placeOf(config, secrets));
   try {
     await requireNoLeader(store);
     const from = isLost ? null : await openKeyOf(store, directory, secrets.masterKey);
+    if (from) await createAudit({ store, clock: systemClock, deriveKey: from }).begin();
     const { text, deriveKey } = prepareKey(directory);
+    if (secrets.masterKey !== undefined) onKey(text);
     const rows = await signAnew(store, from, deriveKey);
     const { value } = await (await store.db()).selectFrom('key_check').select('value').executeTakeFirstOrThrow();
-    finishRotation(directory, value);
+    if (secrets.masterKey === undefined) finishRotation(directory, value);
+    else dropPrepared(directory);
     const audit = createAudit({ store, clock: systemClock, deriveKey });
     await audit.record({ ...entryOf({ rows, lost: isLost }), phase: 'done', status: null });
     const webhooks = await (await store.db()).selectFrom('webhooks').select('id').orderBy('id').execute();
-    return {
-      rows,
-      key: secrets.masterKey === undefined ? null : text,
-      webhooks: webhooks.map(({ id }) => ({ id, secret: webhookSecret(deriveKey, id) })),
-    };
+    return { rows, webhooks: webhooks.map(({ id }) => ({ id, secret: webhookSecret(deriveKey, id) })) };
   } finally {
     await store.close();
     lock?.release();

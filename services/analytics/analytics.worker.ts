@@ -20,13 +20,15 @@ const encoder = new TextEncoder();
 export async function read({ place, rawRetentionDays, name, now, args }: ReadTask): Promise<ReadResult> {
   try {
     reads ??= openMetricReader(place).then((store) => createReads(createReader(store), rawRetentionDays));
+    reads.catch(() => {
+      reads = null;
+    });
     const call = (await reads)[name] as (now: number, ...args: unknown[]) => Promise<unknown>;
     const json = encoder.encode(JSON.stringify(await call(now, ...args)));
     if (json.byteLength > maxBytes) throw tooLarge();
     return movedResult({ json }, [json.buffer]) as unknown as ReadResult;
   } catch (error) {
     if (!(error instanceof TowerError)) throw error;
-    if (error.code === 'unavailable') reads = null;
     const { code, message, details } = error;
     return { error: { code, message, details } };
   }

@@ -33,12 +33,10 @@ type Deps = {
 
 /** @throws TowerError as the read; `unavailable` after the timeout, with `details.errorType` as in Prometheus' API */
 export function createQuery({ pool, place, clock, timeoutMs, rawRetentionDays, onRead }: Deps): Query {
-  // Each thread has one connection, which reads one thing at a time.
-  const own = { ...place, connections: 1 };
   return async (name, args, disconnected) => {
     const limit = AbortSignal.timeout(timeoutMs);
     const signal = disconnected ? AbortSignal.any([limit, disconnected]) : limit;
-    const task: ReadTask = { place: own, rawRetentionDays, name, now: clock.now(), args };
+    const task: ReadTask = { place, rawRetentionDays, name, now: clock.now(), args };
     const result = await pool.run<ReadResult>('read', task, { signal }).catch((error: unknown) => {
       if (limit.aborted) throw timedOut(timeoutMs);
       throw error;

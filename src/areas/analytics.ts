@@ -35,7 +35,8 @@ export async function analyticsArea(frame: Frame, { forecaster, place }: { forec
     dayDays: config.METRICS_DAYS_RETENTION_DAYS,
   };
   const { query, fault: readFault } = openQueries(frame, place, retention.rawDays);
-  const fault = () => store.fault() ?? readFault();
+  // PostgreSQL's availability is in `store_error`.
+  const fault = () => store.fault() ?? (store.engine === 'sqlite' ? readFault() : null);
   const analytics = createAnalytics({
     store,
     clock,

@@ -24,11 +24,8 @@ type Needs = {
 export function rightsizingArea(frame: Frame, needs: Needs) {
   const { config, queue, clock, log, metrics, defer } = frame;
   const { access, history, cluster, forecaster, audit, threads, countRequests } = needs;
-  const pool = createWorkerPool(rightsizingWorker, {
-    threads,
-    queue: config.FORECAST_QUEUE,
-    perClient: config.FORECAST_MAX_PER_CLIENT,
-  });
+  // One recommendation has several computations per container, so they are not counted per client.
+  const pool = createWorkerPool(rightsizingWorker, { threads, queue: config.FORECAST_QUEUE });
   defer('rightsizing threads', () => pool.close());
   const applied = metrics.counter({
     name: 'tower_recommendations_applied_total',

@@ -12,7 +12,7 @@ export const forecastSettings = z.object({
   FORECAST_TIMEOUT_SECONDS: number(60, 1, 3600).describe('Timeout of one forecast or backtest'),
   FORECAST_QUEUE: number(64, 1, 100_000).describe('Maximum number of queued forecasts; further ones get 503'),
   FORECAST_MAX_PER_CLIENT: number(16, 1, 100_000).describe(
-    'Maximum number of unfinished forecasts, and of recommendations, of one client; further ones get 429',
+    'Maximum number of unfinished forecasts of one client; further ones get 429',
   ),
   FORECAST_ENGINE: z
     .enum(['auto', 'wasm', 'tfjs-node'], 'must be auto, wasm or tfjs-node')

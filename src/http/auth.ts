@@ -73,7 +73,7 @@ export function registerAuthentication(
 export const currentCaller = (access: Access, request: FastifyRequest): Promise<Caller> =>
   access.identify(credentialsOf(request)).catch(() => unauthenticatedCaller);
 
-/** Counts the request for its identity; one without valid credentials for its address, so that guessing is limited. */
+/** Counts the request for its identity; one without valid credentials for its address: wrong guesses get 429 beyond the limit. */
 async function admit(
   access: Access,
   limit: RequestLimiter,

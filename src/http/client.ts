@@ -9,8 +9,9 @@ export const clientOf = ({ caller, ip, socket }: FastifyRequest): string =>
  * An IPv4 address, or the /64 network of an IPv6 address, which one host can use as a whole. Proxies may forward
  * `address:port`; anything else that they forward counts as the address of the connection.
  */
-export function addressOf(forwarded: string, connection = ''): string {
-  const bare = forwarded
+export function addressOf(forwarded: string | undefined, connection = ''): string {
+  // A connection that was reset has no address.
+  const bare = (forwarded ?? '')
     .trim()
     .replace(/^\[(.*)\](:\d+)?$/, '$1')
     .replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1');

@@ -76,7 +76,7 @@ function limitedOr(refusal: TowerError, limit: RequestLimiter, request: FastifyR
     limit(request, reply);
     return refusal;
   } catch (error) {
-    return error as TowerError;
+    return error instanceof TowerError ? error : refusal;
   }
 }
 

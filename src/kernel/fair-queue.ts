@@ -56,7 +56,8 @@ export function createFairQueue({ slots, waiting: maxWaiting, perClient }: Limit
       signal?.throwIfAborted();
       const client = clients.get(name) ?? { running: 0, waiting: [], turn: 0 };
       if (name !== undefined && client.running + client.waiting.length >= perClient) throw tooMuch(perClient);
-      if (running >= slots && waiting >= maxWaiting) throw unavailable('the queue of computations is full');
+      if ((running >= slots || client.running >= share) && waiting >= maxWaiting)
+        throw unavailable('the queue of computations is full');
       clients.set(name, client);
       try {
         await slotOf(client, signal);

@@ -1,5 +1,15 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { conflict, TowerError } from '#kernel/errors.ts';
 import { makeDirectory } from '#kernel/files.ts';
@@ -90,7 +100,8 @@ const nextKeyFile = (directory: string): string => join(directory, 'tower.key.ne
 export function prepareKey(directory: string): { text: string; deriveKey: DeriveKey } {
   const text = randomBytes(32).toString('base64url');
   makeDirectory(directory);
-  writeFileSync(nextKeyFile(directory), `${text}\n`, { mode: 0o600 });
+  writeFileSync(nextKeyFile(directory), `${text}\n`, { mode: 0o600, flush: true });
+  syncDirectory(directory);
   return { text, deriveKey: openMasterKey(directory, text) };
 }
 
@@ -98,11 +109,23 @@ export function prepareKey(directory: string): { text: string; deriveKey: Derive
 export const commitKey = (transaction: Transaction, deriveKey: DeriveKey): Promise<void> =>
   writeCheck(transaction, checkOf(deriveKey), 'replace');
 
-/** Replaces `tower.key` by the prepared key if the store is signed with that, also after a crash; else drops it. */
+/** Replaces `tower.key` by the prepared key if the store is signed with that, also after a crash. */
 export function finishRotation(directory: string, known: string | null): void {
   const path = nextKeyFile(directory);
   if (!existsSync(path)) return;
   const isCommitted = checkOf(openMasterKey(directory, readFileSync(path, 'utf8').trim())) === known;
-  if (isCommitted) renameSync(path, join(directory, 'tower.key'));
-  else rmSync(path);
+  // Another command may run while a rotation is not committed yet.
+  if (!isCommitted) return;
+  renameSync(path, join(directory, 'tower.key'));
+  syncDirectory(directory);
+}
+
+/** Drops a prepared key, which is not kept in a file. */
+export const dropPrepared = (directory: string): void => rmSync(nextKeyFile(directory), { force: true });
+
+/** Makes the names of new files survive a power cut. */
+function syncDirectory(directory: string): void {
+  const handle = openSync(directory, 'r');
+  fsyncSync(handle);
+  closeSync(handle);
 }

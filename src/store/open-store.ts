@@ -19,10 +19,11 @@ export const openStore = (place: Place): Promise<Store> => open<Tables>(place, '
 export const openMetricStore = (place: Place): Promise<MetricStore> => open<MetricTables>(place, 'metrics.db');
 
 /** Opens `metrics.db`, which the process has created, for a thread that only reads. @throws TowerError as `openStore` */
-export const openMetricReader = (place: Place): Promise<MetricStore> =>
-  place.databaseUrl === undefined
-    ? Promise.resolve(openSqliteReader<MetricTables>(place.directory, 'metrics.db'))
-    : openMetricStore(place);
+export async function openMetricReader({ directory, databaseUrl }: Place): Promise<MetricStore> {
+  if (databaseUrl === undefined) return openSqliteReader<MetricTables>(directory, 'metrics.db');
+  const { openPostgres } = await import('./postgres.ts');
+  return openPostgres<MetricTables>(databaseUrl, 'metrics.db', 1, { isPrepared: true });
+}
 
 async function open<T>(place: Place, part: 'tower.db' | 'metrics.db'): Promise<Store<T>> {
   if (place.databaseUrl === undefined) return openSqlite<T>(place.directory, part);

@@ -20,7 +20,12 @@ const oldestVersion = 15;
  * @param connections in the pool
  * @throws TowerError `unavailable` with host and reason, `conflict` for a newer schema or an unsuitable database
  */
-export async function openPostgres<T>(url: string, part: Part, connections: number): Promise<Store<T>> {
+export async function openPostgres<T>(
+  url: string,
+  part: Part,
+  connections: number,
+  { isPrepared = false }: { /** The tables exist: nothing is checked or migrated. */ isPrepared?: boolean } = {},
+): Promise<Store<T>> {
   const pg = await import('pg');
   const config = configOf(pg, url);
   const pool = new pg.Pool({ ...config, max: connections, idleTimeoutMillis: 30_000 });
@@ -28,7 +33,7 @@ export async function openPostgres<T>(url: string, part: Part, connections: numb
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));
   try {
-    await prepare(pool, part, addressOf(config));
+    if (!isPrepared) await prepare(pool, part, addressOf(config));
   } catch (error) {
     await pool.end();
     throw error instanceof TowerError

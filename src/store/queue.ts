@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { requester } from '#kernel/requester.ts';
 import type { NewJob, QueuedJob, QueueOptions, Work } from './queue-job.ts';
 import { claim, open, runJob, settle } from './queue-worker.ts';
 import type { Store } from './store.ts';
@@ -50,7 +51,8 @@ export function createQueue(options: QueueOptions): Queue {
         for (const [kind, { work, maxAbandoned }] of works) {
           if (isStopping || running.has(kind)) continue;
           const job = await claim(options, kind, maxAbandoned);
-          if (job) begin(job, work);
+          // A job does not run for the client whose request triggered this poll.
+          if (job) requester.run(undefined, () => begin(job, work));
         }
       });
     return looking;

@@ -95,12 +95,17 @@ function openFile(directory: string, path: string, part: Part): DatabaseSync {
     return file;
   } catch (error) {
     file?.close();
-    if (error instanceof TowerError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new TowerError(
-      'unavailable',
-      `cannot open ${path}: ${reason}. DATA_DIRECTORY must be a directory this user can write to`,
-      { cause: error },
-    );
+    throw cannotOpen(path, error);
   }
+}
+
+/** The error of a file that cannot be opened; a TowerError unchanged. */
+export function cannotOpen(path: string, error: unknown): TowerError {
+  if (error instanceof TowerError) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new TowerError(
+    'unavailable',
+    `cannot open ${path}: ${reason}. DATA_DIRECTORY must be a directory this user can write to`,
+    { cause: error },
+  );
 }

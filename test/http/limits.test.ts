@@ -18,8 +18,14 @@ describe('the address of a client', () => {
     ['fe80::1%eth0', 'fe80:0:0:0::/64'],
     ['unknown', '198.51.100.1'],
     ['_hidden', '198.51.100.1'],
+    // A connection that was reset.
+    [undefined, '198.51.100.1'],
   ])('%s counts as %s', (forwarded, counted) => {
     expect(addressOf(forwarded, '198.51.100.1')).toBe(counted);
+  });
+
+  it('is unknown without any', () => {
+    expect([addressOf(undefined), addressOf('x', '')]).toEqual(['unknown', 'unknown']);
   });
 
   it('is the same for all addresses of an IPv6 /64 network, and differs between networks', () => {

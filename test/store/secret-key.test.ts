@@ -20,6 +20,10 @@ const entryOf = (details: object) => ({
   requestId: '-',
 });
 
+const onKey = () => {
+  throw new Error('the key is in a file');
+};
+
 /** An instance with an audit log of two rows, and how to open its store again. */
 async function audited() {
   const directory = temporaryDirectory();
@@ -71,7 +75,7 @@ describe.skipIf(onPostgres)('the secret key of a store', () => {
   it('can be rotated: the audit log verifies with the new key only', async () => {
     const { key, config, secrets, verify } = await audited();
     const before = readFileSync(key, 'utf8');
-    expect(await rotateKey(config, secrets, { isLost: false, entryOf })).toMatchObject({ rows: 2, key: null });
+    expect(await rotateKey(config, secrets, { isLost: false, entryOf, onKey })).toMatchObject({ rows: 2 });
     expect(readFileSync(key, 'utf8')).not.toBe(before);
     expect(existsSync(`${key}.new`)).toBe(false);
     expect(await verify()).toEqual({ rows: 3, problem: null });
@@ -84,7 +88,7 @@ describe.skipIf(onPostgres)('the secret key of a store', () => {
     const { store } = await openStoreAndKey(config, secrets);
     await (await store.db()).updateTable('audit').set({ actor: 'someone' }).where('seq', '=', 1).execute();
     await store.close();
-    const rotated = (isLost: boolean) => rotateKey(config, secrets, { isLost, entryOf });
+    const rotated = (isLost: boolean) => rotateKey(config, secrets, { isLost, entryOf, onKey });
     await expect(rotated(false)).rejects.toMatchObject({ code: 'conflict' });
     expect(await verify()).toMatchObject({ rows: 0 });
     rmSync(key);
@@ -93,12 +97,27 @@ describe.skipIf(onPostgres)('the secret key of a store', () => {
     expect(existsSync(join(directory, 'tower.key'))).toBe(true);
   });
 
+  it('is shown before it is in force, if it is not in a file', async () => {
+    const { directory, key, config, secrets } = await audited();
+    const env = { ...secrets, masterKey: readFileSync(key, 'utf8').trim() };
+    rmSync(key);
+    const shown: string[] = [];
+    await rotateKey(config, env, { isLost: false, entryOf, onKey: (text) => shown.push(text) });
+    expect(existsSync(key) || existsSync(`${key}.new`)).toBe(false);
+    const { store } = await openStoreAndKey(config, { ...env, masterKey: shown[0] });
+    await store.close();
+    await expect(openStoreAndKey(config, env)).rejects.toMatchObject({ code: 'conflict' });
+    const empty = { ...config, DATA_DIRECTORY: join(directory, 'nothing') };
+    await expect(rotateKey(empty, env, { isLost: true, entryOf, onKey })).rejects.toMatchObject({ code: 'not_found' });
+    expect(existsSync(empty.DATA_DIRECTORY)).toBe(false);
+  });
+
   it('survives a crash of its rotation, before and after the commit', async () => {
     const { directory, key, config, secrets, open, verify } = await audited();
     const before = readFileSync(key, 'utf8');
     prepareKey(directory);
     await open();
-    expect([readFileSync(key, 'utf8'), existsSync(`${key}.new`)]).toEqual([before, false]);
+    expect(readFileSync(key, 'utf8')).toBe(before);
     const { deriveKey } = prepareKey(directory);
     const { store } = await openStoreAndKey(config, { ...secrets, masterKey: before.trim() });
     await signAnew(store, openMasterKey('', before.trim()), deriveKey);

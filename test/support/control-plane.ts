@@ -76,7 +76,7 @@ export async function controlPlane() {
   const client = createKubernetesClient({
     config: admin,
     context: undefined,
-    namespaces: ['shop', 'default'],
+    namespaces: ['shop', 'default', 'control-tower'],
     timeoutMs: 10_000,
     clock: systemClock,
   });

@@ -136,13 +136,18 @@ async function restoreAll(
   signal: AbortSignal,
 ): Promise<void> {
   if (!client) return;
+  // Changes are restored also in a namespace that is no longer allowed.
+  const restoring: KubernetesClient = {
+    ...client,
+    call: (call, each) => client.call({ ...call, isRestore: true }, each),
+  };
   const jobs = (await Promise.all(holders.map((each) => queue.list(each, maxRecentJobs)))).flat();
   // A restarted job uses a new holder name, so a lease that is not renewed has no living holder.
   const isLeft = (_: string, lease: Lease) => isExpired(lease);
   const failures: unknown[] = [];
   for (const namespace of new Set(jobs.map(({ subject }) => subject.split('/')[0]!))) {
     // A deleted or forbidden namespace does not prevent restoring the others.
-    const { restored } = await restoreAbandoned(client, namespace, isLeft, signal).catch((error: unknown) => {
+    const { restored } = await restoreAbandoned(restoring, namespace, isLeft, signal).catch((error: unknown) => {
       failures.push(error);
       return { restored: [] };
     });

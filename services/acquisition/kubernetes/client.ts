@@ -30,6 +30,8 @@ export type Call = {
   path: string;
   query?: Record<string, string>;
   body?: unknown;
+  /** Whether the call undoes a change of this service, which is allowed in any namespace. */
+  isRestore?: true;
   /** Content type of a patch. */
   type?: 'application/strategic-merge-patch+json' | 'application/merge-patch+json';
 };
@@ -81,8 +83,8 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
     requireWritable: (namespace) => requireWritable(options, namespace),
     call: async <Result>(call: Call, signal?: AbortSignal): Promise<Result> => {
       const namespace = /\/namespaces\/([^/]+)/.exec(call.path)?.[1];
-      if (call.method !== 'GET' && namespace !== undefined)
-        await requireWritable(options, decodeURIComponent(namespace));
+      const isChange = call.method !== 'GET' && call.query?.['dryRun'] !== 'All' && call.isRestore !== true;
+      if (isChange && namespace !== undefined) await requireWritable(options, decodeURIComponent(namespace));
       // Loading the library must not count towards the request timeout.
       await configured();
       for (let attempt = 1; ; attempt += 1) {

@@ -11,7 +11,9 @@ import { decompress } from './snappy.ts';
 
 /** Maximum size of a request, decompressed. Two bytes can be an empty series or label, so these have limits of their own. */
 const maxBytes = 16 * 1024 * 1024;
-const max = { series: 100_000, labels: 400_000, samples: 100_000 };
+const max = { series: 100_000, labels: 400_000, samples: 100_000, 'unknown fields': 100_000 };
+/** Fields of a label or sample, of which two are known. */
+const maxFields = 16;
 type Counts = Record<keyof typeof max, number>;
 
 /** @throws RangeError above the maximum */
@@ -25,16 +27,18 @@ type Labelled = { labels: [name: string, value: string][]; samples: { at: number
 /** Yields to the event loop. @throws RangeError for bytes that cannot be decoded, or a request above a limit */
 export async function readWriteRequest(bytes: Uint8Array): Promise<Labelled[]> {
   const found: Labelled[] = [];
-  const counts: Counts = { series: 0, labels: 0, samples: 0 };
+  const counts: Counts = { series: 0, labels: 0, samples: 0, 'unknown fields': 0 };
   const yielder = createYielder();
   for (const [field, part] of partsOf(await decompress(bytes, maxBytes))) {
-    if (field !== 1) continue;
-    count(counts, 'series');
+    if (yielder.due()) await yielder.yieldNow();
+    count(counts, field === 1 && part ? 'series' : 'unknown fields');
+    if (field !== 1 || !part) continue;
     const series: Labelled = { labels: [], samples: [] };
     for (const [kind, item] of partsOf(part)) {
       if (yielder.due()) await yielder.yieldNow();
-      if (kind > 2) continue;
-      count(counts, kind === 1 ? 'labels' : 'samples');
+      const isKnown = item !== null && kind <= 2;
+      count(counts, isKnown ? (kind === 1 ? 'labels' : 'samples') : 'unknown fields');
+      if (!isKnown) continue;
       if (kind === 1) series.labels.push(labelOf(item));
       else series.samples.push(sampleOf(item));
     }
@@ -43,17 +47,16 @@ export async function readWriteRequest(bytes: Uint8Array): Promise<Labelled[]> {
   return found;
 }
 
-/** The length-delimited fields of a message, one at a time: those of a large one are never in memory together. */
-function* partsOf(bytes: Uint8Array): Generator<[field: number, part: Uint8Array]> {
+/** The fields of a message, one at a time: those of a large one are never in memory together. Null: not length-delimited. */
+function* partsOf(bytes: Uint8Array): Generator<[field: number, part: Uint8Array | null]> {
   const reader = new BinaryReader(bytes, (part) => utf8.decode(part));
   while (reader.pos < reader.len) {
-    const next = decoded(() => {
+    yield decoded((): [number, Uint8Array | null] => {
       const [field, wireType] = reader.tag();
-      if (wireType === WireType.LengthDelimited) return [field, reader.bytes()] as [number, Uint8Array];
+      if (wireType === WireType.LengthDelimited) return [field, reader.bytes()];
       reader.skip(wireType, field);
-      return null;
+      return [field, null];
     });
-    if (next) yield next;
   }
 }
 
@@ -90,7 +93,8 @@ function eachField(
 ): void {
   const reader = new BinaryReader(bytes, (part) => utf8.decode(part));
   decoded(() => {
-    while (reader.pos < reader.len) {
+    for (let fields = 1; reader.pos < reader.len; fields += 1) {
+      if (fields > maxFields) throw new RangeError(`a label or sample has more than ${maxFields} fields`);
       const [field, wireType] = reader.tag();
       if (!read(field, wireType, reader)) reader.skip(wireType, field);
     }

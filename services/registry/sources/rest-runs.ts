@@ -136,9 +136,11 @@ export async function readHistory(
     for (const ids of inBatches(runIds, 100)) {
       const query = { run_id: ids, metric_key: metric, max_results: historyPerPage };
       const answer = await client.get('/ajax-api/2.0/mlflow/metrics/get-history-bulk', query, signal);
-      const rows = answer.status === 200 ? records(record(expectJson(answer))['metrics']) : [];
+      // Where a proxy answers in its place, the call for single runs says what is wrong.
+      const isThere = answer.status === 200 && answer.json !== undefined;
+      const rows = isThere ? records(record(answer.json)['metrics']) : [];
       // The bulk call has no paging: an answer of maximum length may be truncated.
-      const whole = answer.status === 200 && rows.length < historyPerPage;
+      const whole = isThere && rows.length < historyPerPage;
       const more = whole
         ? rows.map((json) => metricPoint(json, ''))
         : await readHistoryOneByOne(client, ids, metric, signal);

@@ -33,11 +33,11 @@ function addRotation(store: Command, context: CliContext): void {
     .action(async ({ lost = false }: { lost?: boolean }) => {
       const { config, secrets } = readConfig(context.env);
       const entryOf = (details: object) => noteOf('rotate the secret key', details);
-      const rotated = await rotateKey(config, secrets, { isLost: lost, entryOf });
-      context.print(rotated, ({ rows, key, webhooks }) =>
+      const onKey = (key: string) => context.out(`TOWER_SECRET_KEY=${key}`);
+      const rotated = await rotateKey(config, secrets, { isLost: lost, entryOf, onKey });
+      context.print(rotated, ({ rows, webhooks }) =>
         [
-          `signed ${rows} rows of the audit log with a new key${key === null ? ', which is in tower.key' : ''}`,
-          ...(key === null ? [] : [`set on all instances: TOWER_SECRET_KEY=${key}`]),
+          `signed ${rows} rows of the audit log with the new key${secrets.masterKey === undefined ? ', which is in tower.key' : ': set it on all instances'}`,
           ...webhooks.map(({ id, secret }) => `webhook ${id} signs with ${secret} from now on`),
           'exports of the audit log before this verify with the old key only',
         ].join('\n'),

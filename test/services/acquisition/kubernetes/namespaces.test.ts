@@ -26,6 +26,12 @@ describe('changes outside of the allowed namespaces', () => {
       const encoded = path.replace('shop', '%73hop');
       await expect(client.call({ method, path: encoded })).rejects.toMatchObject(refusal);
     }
+    // A dry run changes nothing; what this service changed before may be restored.
+    const path = '/apis/apps/v1/namespaces/shop/deployments/web/scale';
+    const body = { spec: { replicas: 2 } };
+    const type = 'application/merge-patch+json' as const;
+    await client.call({ method: 'PATCH', path, body, type, query: { dryRun: 'All' } });
+    await client.call({ method: 'PATCH', path, body, type, isRestore: true });
     expect(await workloadsOf(client, 'shop')).toMatchObject([{ replicas: 2 }]);
   });
 

@@ -66,6 +66,9 @@ describe('a remote-write request', () => {
     ['series', (n: number) => Array.from({ length: n }, () => [10, 0]).flat(), 100_000],
     ['samples', (n: number) => part(1, Array.from({ length: n }, () => [18, 0]).flat()), 100_000],
     ['labels', (n: number) => part(1, Array.from({ length: n }, () => [10, 0]).flat()), 400_000],
+    ['unknown fields', (n: number) => Array.from({ length: n }, () => [26, 0]).flat(), 100_000],
+    ['unknown fields', (n: number) => Array.from({ length: n }, () => [24, 1]).flat(), 100_000],
+    ['unknown fields', (n: number) => part(1, Array.from({ length: n }, () => [26, 0]).flat()), 100_000],
   ])('has a limited number of %s', async (what, bytesOf, most) => {
     expect(await readWriteRequest(snap(bytesOf(most)))).toBeInstanceOf(Array);
     await expect(readWriteRequest(snap(bytesOf(most + 1)))).rejects.toThrow(
@@ -102,6 +105,11 @@ describe('a remote-write request', () => {
         if (outcome !== undefined) expect(outcome).toMatchObject({ code: 'invalid' });
       }),
     );
+  });
+
+  it('has labels of few fields', async () => {
+    const label = Array.from({ length: 17 }, () => [24, 1]).flat();
+    await expect(readWriteRequest(snap(part(1, part(1, label))))).rejects.toThrow(RangeError);
   });
 
   it('refuses points with names that PostgreSQL cannot hold, and keeps the others', async () => {
