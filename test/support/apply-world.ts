@@ -1,11 +1,12 @@
 import type { Clock } from '#kernel/clock.ts';
-import { createKubernetesClient, type KubernetesClient } from '#services/acquisition/kubernetes/client.ts';
+import type { KubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import { createCluster, type Signals } from '#services/acquisition/kubernetes/cluster.ts';
 import { applySizes, prepare, rollBackAbandoned } from '#services/rightsizing/apply/apply.ts';
 import { ApplyRequest } from '#services/rightsizing/apply/apply-schemas.ts';
 import type { SizeAnswer } from '#services/rightsizing/schemas.ts';
 import { fakeKubernetes, readyStatus } from '../fakes/kubernetes.ts';
 import { fastClock } from './experiment-world.ts';
+import { shopClient } from './small-cluster.ts';
 
 const target = { namespace: 'shop', service: 'web' };
 export const former = { requests: { cpu: '500m', memory: '256Mi' }, limits: { cpu: '1' } };
@@ -153,13 +154,7 @@ export async function applyWorld({
   if (metrics.length > 0)
     fake.add(hpas, { metadata: { name: 'web' }, spec: { scaleTargetRef: { kind, name: 'web' }, metrics } });
   const clock = fastClock({ real: 1000 });
-  const real = createKubernetesClient({
-    config: fake.file,
-    context: undefined,
-    namespaces: ['shop'],
-    timeoutMs: 5000,
-    clock,
-  });
+  const real = shopClient(fake.file, clock);
   const tower = applyingTower(real, clock, signals, recommended);
   const resources = () =>
     (

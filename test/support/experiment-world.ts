@@ -5,11 +5,11 @@ import { createLog } from '#kernel/log.ts';
 import { configOf } from '#services/acquisition/experiments/experiment-config.ts';
 import { createExperimentJobs } from '#services/acquisition/experiments/experiment-jobs.ts';
 import type { ExperimentJob } from '#services/acquisition/experiments/job-schemas.ts';
-import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import { createEvaluation, type Sample } from '#services/acquisition/load/results.ts';
 import type { Queue } from '#store/queue.ts';
 import type { QueuedJob, Work } from '#store/queue-job.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
+import { shopClient } from './small-cluster.ts';
 import { temporaryDirectory } from './tower.ts';
 
 /** A clock that advances at once when something sleeps for less than the time limits. */
@@ -75,13 +75,7 @@ export async function experimentWorld({ change = {}, services = ['web', 'cart'],
       }
     };
     const clock = fastClock();
-    const real = createKubernetesClient({
-      config: fake.file,
-      context: undefined,
-      namespaces: ['shop'],
-      timeoutMs: 5000,
-      clock,
-    });
+    const real = shopClient(fake.file, clock);
     const client: typeof real = {
       call: async (call, signal) => {
         await step('Kubernetes');

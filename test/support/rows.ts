@@ -81,3 +81,17 @@ export const runRow = (more: Partial<RunRow> = {}): RunRow => ({
   lateMetrics: [],
   ...more,
 });
+
+/** A model without versions; its creation time depends on its name. */
+export const modelRow = (
+  name: string,
+  more: Partial<RegistryRows['models'][number]> = {},
+): RegistryRows['models'][number] => ({
+  name,
+  createdAt: 1000 + name.length,
+  updatedAt: 1,
+  description: '',
+  tags: {},
+  aliases: {},
+  ...more,
+});

@@ -1,4 +1,4 @@
-import { systemClock } from '#kernel/clock.ts';
+import { type Clock, systemClock } from '#kernel/clock.ts';
 import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
 
@@ -8,6 +8,10 @@ export const quick = {
   sleep: async (ms: number, signal?: AbortSignal) => systemClock.sleep(ms > 10_000 ? ms : 0, signal),
 };
 
+/** A client of a fake cluster that may change the namespace `shop`. */
+export const shopClient = (config: string, clock: Clock) =>
+  createKubernetesClient({ config, context: undefined, namespaces: ['shop'], timeoutMs: 5000, clock });
+
 /** A Deployment and a StatefulSet, and clients for them. */
 export async function smallCluster() {
   const fake = await fakeKubernetes();
@@ -16,12 +20,6 @@ export async function smallCluster() {
     { name: 'proxy' },
   ]);
   fake.workload('StatefulSet', 'cart', 1, [{ name: 'redis', resources: { requests: { cpu: '0.5' } } }]);
-  const client = createKubernetesClient({
-    config: fake.file,
-    context: undefined,
-    namespaces: ['shop'],
-    timeoutMs: 5000,
-    clock: quick,
-  });
+  const client = shopClient(fake.file, quick);
   return { fake, client };
 }

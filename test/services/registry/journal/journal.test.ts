@@ -2,18 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { createEvents } from '#services/registry/journal/events.ts';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import { eventSummary, journalIn } from '../../../support/journal.ts';
-import { runRow, versionRow } from '../../../support/rows.ts';
+import { modelRow, runRow, versionRow } from '../../../support/rows.ts';
 import { temporaryDirectory } from '../../../support/tower.ts';
-
-const model = (name: string, more: Partial<RegistryRows['models'][number]> = {}): RegistryRows['models'][number] => ({
-  name,
-  createdAt: 1000 + name.length,
-  updatedAt: 1,
-  description: '',
-  tags: {},
-  aliases: {},
-  ...more,
-});
 
 function rowsOf(
   models: RegistryRows['models'],
@@ -23,7 +13,7 @@ function rowsOf(
   return { experiments: [], models, versions, runs, serverVersion: null };
 }
 
-const dna = (more: Partial<RegistryRows['models'][number]> = {}) => model('DNA', more);
+const dna = (more: Partial<RegistryRows['models'][number]> = {}) => modelRow('DNA', more);
 const v = (version: string, more: Partial<RegistryRows['versions'][number]> = {}) =>
   versionRow({ name: 'DNA', version, createdAt: 1000 + Number(version), ...more });
 
@@ -47,7 +37,7 @@ describe('changes between two polls', () => {
     ['nothing', first, []],
     [
       'a new model',
-      rowsOf([...first.models, model('New', { createdAt: 5 })], first.versions, first.runs),
+      rowsOf([...first.models, modelRow('New', { createdAt: 5 })], first.versions, first.runs),
       ['registered_model.created New'],
     ],
     ['a new version', rowsOf(first.models, [...first.versions, v('3')], first.runs), ['model_version.created DNA v3']],
@@ -94,7 +84,7 @@ describe('changes between two polls', () => {
     [
       'a new name',
       rowsOf(
-        [model('RNA', { createdAt: first.models[0]?.createdAt ?? 0, aliases: { champion: '1' } })],
+        [modelRow('RNA', { createdAt: first.models[0]?.createdAt ?? 0, aliases: { champion: '1' } })],
         first.versions.map((row) => ({ ...row, name: 'RNA' })),
         first.runs,
       ),
@@ -179,7 +169,7 @@ describe('changes between two polls', () => {
       'registered_model.created New',
       'model_version.created New v1',
     ]);
-    const late = rowsOf([...first.models, model('New', { createdAt: 2000 })], early.versions, first.runs);
+    const late = rowsOf([...first.models, modelRow('New', { createdAt: 2000 })], early.versions, first.runs);
     expect(await look(late)).toEqual([]);
   });
 
@@ -194,7 +184,7 @@ describe('changes between two polls', () => {
 
   it('a poll of one model does not change the others', async () => {
     const { look } = journalIn(temporaryDirectory());
-    const other = model('Other', { createdAt: 3 });
+    const other = modelRow('Other', { createdAt: 3 });
     const both = rowsOf([...first.models, other], first.versions, first.runs);
     await look(both);
     const lost = rowsOf(first.models, first.versions, first.runs);
@@ -213,12 +203,12 @@ describe('a poll of a renamed model', () => {
   it('leaves the detection of a rename to a full poll', async () => {
     const { look, journal } = journalIn(temporaryDirectory());
     await look(rowsOf([dna()], [v('1')]));
-    const renamed = rowsOf([model('RNA', { createdAt: 1003 })], [v('1', { name: 'RNA' })]);
+    const renamed = rowsOf([modelRow('RNA', { createdAt: 1003 })], [v('1', { name: 'RNA' })]);
     const both = rowsOf([dna(), ...renamed.models], [v('1'), ...renamed.versions]);
     expect(await look(both, new Set(['RNA']))).toEqual([]);
     expect(journal.isUncertain()).toBe(true);
     expect((await look(renamed)).map(eventSummary)).toEqual(['registered_model.renamed RNA "DNA" -> "RNA"']);
-    const fresh = rowsOf([...renamed.models, model('New', { createdAt: 5000 })], renamed.versions);
+    const fresh = rowsOf([...renamed.models, modelRow('New', { createdAt: 5000 })], renamed.versions);
     expect((await look(fresh, new Set(['New']))).map(eventSummary)).toEqual(['registered_model.created New']);
   });
 });

@@ -1,20 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import { journalIn } from '../../../support/journal.ts';
-import { versionRow } from '../../../support/rows.ts';
+import { modelRow, versionRow } from '../../../support/rows.ts';
 import { temporaryDirectory } from '../../../support/tower.ts';
 
 type Model = RegistryRows['models'][number];
-const model = (name: string, more: Partial<Model> = {}): Model => ({
-  name,
-  createdAt: 1000 + name.length,
-  updatedAt: 1,
-  description: '',
-  tags: {},
-  aliases: {},
-  ...more,
-});
-const dna = (more: Partial<Model> = {}) => model('DNA', more);
+const dna = (more: Partial<Model> = {}) => modelRow('DNA', more);
 const v = (version: string) => versionRow({ name: 'DNA', version, createdAt: 1000 + Number(version) });
 const rowsOf = (models: Model[], versions: RegistryRows['versions']): RegistryRows => ({
   experiments: [],
@@ -31,10 +22,10 @@ describe('changes', () => {
     'ü'.repeat(600),
   ])('are recorded beside a model whose name the store cannot hold: %#', async (name) => {
     const { look, journal } = journalIn(temporaryDirectory());
-    await look(rowsOf([dna(), model(name)], [v('1')]));
+    await look(rowsOf([dna(), modelRow(name)], [v('1')]));
     expect(journal.lastError()).toContain(JSON.stringify(name.slice(0, 100)));
     const changed = rowsOf(
-      [dna({ aliases: { champion: '1', 'a\0b': '1' } }), model(name, { description: 'changed' })],
+      [dna({ aliases: { champion: '1', 'a\0b': '1' } }), modelRow(name, { description: 'changed' })],
       [v('1')],
     );
     expect((await look(changed)).map(({ type, alias }) => [type, alias])).toEqual([

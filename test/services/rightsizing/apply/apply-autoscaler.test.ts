@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import { restoreAbandoned } from '#services/acquisition/kubernetes/leases.ts';
 import { amountOf } from '#services/acquisition/kubernetes/objects.ts';
 import { scalingNotes } from '#services/rightsizing/apply/apply-scaling.ts';
 import { answerOf, former, quiet, scalesBy, applyWorld as world } from '../../../support/apply-world.ts';
-import { quick } from '../../../support/small-cluster.ts';
+import { quick, shopClient } from '../../../support/small-cluster.ts';
 
 /** 400 m: 60 % of the former 500 m are 75 % of it. */
 const recommended = answerOf(0.4);
@@ -205,13 +204,7 @@ describe('an autoscaler with targets in per cent of requests', () => {
       'the percentage targets of the autoscaler web are restored once all pods are rolled back (checked every minute)',
     ]);
     expect([resources(), scaledBy(), fake.leases().length]).toEqual([former, [absolute('300m')], 1]);
-    const client = createKubernetesClient({
-      config: fake.file,
-      context: undefined,
-      namespaces: ['shop'],
-      timeoutMs: 5000,
-      clock: quick,
-    });
+    const client = shopClient(fake.file, quick);
     const left = async () => restoreAbandoned(client, 'shop', () => true);
     expect(await left()).toEqual({ restored: [], waiting: ['web'] });
     const web = fake.get('/apis/apps/v1/namespaces/shop/deployments', 'web')!;

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { createKubernetesClient } from '#services/acquisition/kubernetes/client.ts';
 import { createCluster, type Signals } from '#services/acquisition/kubernetes/cluster.ts';
 import { createApplyJobs } from '#services/rightsizing/apply/apply-jobs.ts';
 import type { Queue } from '#store/queue.ts';
@@ -7,18 +6,13 @@ import type { QueuedJob, Work } from '#store/queue-job.ts';
 import { fakeKubernetes } from '../../../fakes/kubernetes.ts';
 import { answer, former, quiet, request } from '../../../support/apply-world.ts';
 import { fastClock } from '../../../support/experiment-world.ts';
+import { shopClient } from '../../../support/small-cluster.ts';
 
 async function jobsOver(change: object = {}, signals: Signals[] = []) {
   const fake = await fakeKubernetes();
   fake.workload('Deployment', 'web', 3, [{ name: 'server', image: 'web:1', resources: former }]);
   const clock = fastClock({ real: 1000 });
-  const client = createKubernetesClient({
-    config: fake.file,
-    context: undefined,
-    namespaces: ['shop'],
-    timeoutMs: 5000,
-    clock,
-  });
+  const client = shopClient(fake.file, clock);
   const unmeasured = async () => Promise.reject(new Error('nobody measures'));
   const noted: object[] = [];
   const told: unknown[] = [];
