@@ -25,7 +25,7 @@ declare module 'fastify' {
 }
 
 /** The client of a request without valid credentials. */
-export const unauthenticatedCaller: Caller = { name: 'nobody', via: 'none', scopes: [] };
+export const unauthenticatedCaller: Caller = { name: 'unauthenticated', via: 'none', scopes: [] };
 const methodsThatOnlyRead = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**

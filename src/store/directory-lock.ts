@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { conflict } from '#kernel/errors.ts';
 import { makeDirectory } from '#kernel/files.ts';
 import { cannotOpen } from './sqlite.ts';
+import { isBusy } from './sqlite-driver.ts';
 
 /**
  * Makes this process the only server of a data directory, until `release` or the end of the process. The lock is that of an
@@ -20,7 +21,7 @@ export function lockDirectory(directory: string): { release: () => void } {
     return { release: () => held.close() };
   } catch (error) {
     file?.close();
-    if (((error as { errcode?: number }).errcode ?? 0) % 256 !== 5) throw cannotOpen(path, error);
+    if (!isBusy(error)) throw cannotOpen(path, error);
     throw conflict(
       `another server uses ${directory} (DATA_DIRECTORY): stop it, or set another directory. Several instances share a PostgreSQL (DATABASE_URL)`,
       { parameter: 'DATA_DIRECTORY' },

@@ -66,8 +66,9 @@ export async function openKeyOf(store: Store, directory: string, given: string |
   }
   const deriveKey = openMasterKey(directory, given);
   const value = checkOf(deriveKey);
+  // Another instance may write its own first.
   if (known === null) await writeCheck(await store.db(), value, 'keep');
-  if ((await storedCheck(store)) !== value)
+  if ((known ?? (await storedCheck(store))) !== value)
     throw conflict(
       `${given === undefined ? join(directory, 'tower.key') : 'TOWER_SECRET_KEY'} is not the key of this store: restore the one of the time of the store’s backup; all instances of one database use the same`,
       { parameter: 'TOWER_SECRET_KEY' },

@@ -141,7 +141,8 @@ async function deliver(
   const lanes = new Map<string, Promise<void>>();
   let failure: { error: unknown } | null = null;
   while (!signal.aborted && !failure && mayClaim()) {
-    const [{ notified, stop }, busy] = [nextNotification(options.store), [...lanes.keys()]];
+    const { notified, stop } = nextNotification(options.store);
+    const busy = [...lanes.keys()];
     const claimed = await claim(options.store, options.clock.now(), busy).catch((error: unknown) => {
       failure = { error };
       return [];

@@ -103,7 +103,7 @@ async function patiently<R>(files: Files, work: () => R, since = performance.now
     try {
       return work();
     } catch (error) {
-      if (codeOf(error) !== busy || performance.now() - since > lockTimeoutMs) throw reported(error, files);
+      if (!isBusy(error) || performance.now() - since > lockTimeoutMs) throw reported(error, files);
     }
     await sleep(pauseMs);
   }
@@ -141,6 +141,9 @@ const faultTexts = new Map([
   [26, 'it is not a database'],
 ]);
 
+/** Whether another process has locked the file. */
+export const isBusy = (error: unknown): boolean => codeOf(error) === busy;
+
 const codeOf = (error: unknown): number | null => {
   const code = (error as { errcode?: unknown }).errcode;
   return typeof code === 'number' ? code & 0xff : null;
@@ -149,7 +152,7 @@ const codeOf = (error: unknown): number | null => {
 function reported(error: unknown, { path, onFault }: Files): unknown {
   const translated = explained(error, path);
   // A lock is not a fault of the files.
-  if (translated !== error && codeOf(error) !== busy) onFault((translated as Error).message);
+  if (translated !== error && !isBusy(error)) onFault((translated as Error).message);
   return translated;
 }
 

@@ -187,12 +187,10 @@ describe('a store in PostgreSQL', () => {
 
   it('requires the same key on all instances', async () => {
     const { code, err } = await command({ DATABASE_URL: await freshDatabase() }, 'token', 'list');
-    expect({ code, err }).toEqual({
-      code: 2,
-      err: expect.stringMatching(/TOWER_SECRET_KEY must be set/),
-    });
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringMatching(/TOWER_SECRET_KEY must be set/) });
     const env = { DATABASE_URL: await freshDatabase() };
     expect((await command({ ...env, TOWER_SECRET_KEY: key }, 'token', 'list')).code).toBe(0);
+    expect((await command({ ...env, TOWER_SECRET_KEY: key }, 'audit', 'verify')).code).toBe(0);
     expect(await command({ ...env, TOWER_SECRET_KEY: 'z'.repeat(40) }, 'token', 'list')).toMatchObject({
       code: 4,
       err: expect.stringContaining('TOWER_SECRET_KEY is not the key of this store') as unknown,

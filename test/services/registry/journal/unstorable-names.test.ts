@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
+import { fakeMlflow } from '../../../fakes/mlflow.ts';
+import { smallRegistry } from '../../../fakes/small-registry.ts';
 import { journalIn } from '../../../support/journal.ts';
 import { modelRow, versionRow } from '../../../support/rows.ts';
-import { temporaryDirectory } from '../../../support/tower.ts';
+import { temporaryDirectory, testTower } from '../../../support/tower.ts';
 
 type Model = RegistryRows['models'][number];
 const dna = (more: Partial<Model> = {}) => modelRow('DNA', more);
@@ -36,5 +38,22 @@ describe('changes', () => {
     expect(await look(changed)).toEqual([]);
     expect(await look(rowsOf([dna({ aliases: { champion: '1' } })], [v('1')]))).toEqual([]);
     expect(journal.lastError()).toBeNull();
+  });
+
+  it('that are set aside are named in /health, which is degraded until they are gone', async () => {
+    const registry = smallRegistry();
+    const fake = await fakeMlflow(registry);
+    const { app, services } = await testTower({ MLFLOW_TRACKING_URI: fake.url });
+    const health = async () => {
+      await services.registry.refresh();
+      return (await app.inject('/health')).json<Record<string, unknown>>();
+    };
+    registry.models.push({ name: 'evil\0name' });
+    expect(await health()).toMatchObject({
+      status: 'degraded',
+      journal_error: expect.stringContaining('"evil\\u0000name"') as unknown,
+    });
+    registry.models.pop();
+    expect(await health()).toMatchObject({ status: 'healthy', journal_error: null });
   });
 });
