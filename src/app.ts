@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { SecureContextOptions } from 'node:tls';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
 import type { Area } from '#areas/area.ts';
@@ -11,7 +12,7 @@ import { createRequestLimiter, type RequestLimiter, registerLimits } from '#http
 import { registerDocs } from '#http/openapi.ts';
 import { dataHeaders } from '#http/security-headers.ts';
 import { systemRoutes } from '#http/system.ts';
-import { reloadTls, tlsOptions } from '#http/tls.ts';
+import { openTls } from '#http/tls.ts';
 import type { Clock } from '#kernel/clock.ts';
 import { invalid } from '#kernel/errors.ts';
 import { exceededLimit } from '#kernel/json-size.ts';
@@ -35,8 +36,9 @@ type Parts = {
 export async function buildApp(parts: Parts): Promise<FastifyInstance> {
   const { config, version, log, clock, metrics, areas, system } = parts;
   const limit = createRequestLimiter(config);
-  const app = openServer(parts, limit);
-  if (config.API_TLS_CERT_PATH !== undefined) reloadTls(app, config, log);
+  const tls = openTls(config);
+  const app = openServer(parts, limit, tls?.options);
+  tls?.reloadIn(app, log);
   handleErrors(app, clock.now);
   takeEmptyBodies(app);
   addHeaders(app);
@@ -57,8 +59,11 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
   return app;
 }
 
-function openServer({ config, log, clock, areas }: Parts, limit: RequestLimiter): FastifyInstance {
-  const tls = tlsOptions(config);
+function openServer(
+  { config, log, clock, areas }: Parts,
+  limit: RequestLimiter,
+  tls: SecureContextOptions | undefined,
+): FastifyInstance {
   const [rewriteUrl, ...others] = areas.flatMap((area) => area.rewriteUrl ?? []);
   if (others.length > 0) throw new Error('more than one area rewrites URLs');
   return Fastify({

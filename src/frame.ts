@@ -8,6 +8,7 @@ import type { RootLog } from '#kernel/log.ts';
 import type { Metrics } from '#kernel/metrics.ts';
 import { createOutbound } from '#kernel/outbound.ts';
 import type { Random } from '#kernel/rng.ts';
+import { requireAuditLog } from '#store/audit-head-file.ts';
 import { openKeyOf } from '#store/master-key.ts';
 import { openStore } from '#store/open-store.ts';
 import { createOutbox } from '#store/outbox.ts';
@@ -26,7 +27,7 @@ type Parts = {
 
 /**
  * Opens the store, the queue and the outbox.
- * @throws TowerError `unavailable` for a store that cannot be opened, `conflict` for another instance's key
+ * @throws TowerError `unavailable` for a store that cannot be opened, `conflict` for another key, or a lost store
  */
 export async function openFrame(parts: Parts, defer: Releaser['defer']): Promise<Frame> {
   const { config, secrets, clock, random, log, metrics } = parts;
@@ -57,7 +58,9 @@ export async function openFrame(parts: Parts, defer: Releaser['defer']): Promise
 export async function openStoreAndKey(config: Config, secrets: Secrets) {
   const store = await openStore(placeOf(config, secrets));
   try {
-    return { store, deriveKey: await openKeyOf(store, config.DATA_DIRECTORY, secrets.masterKey) };
+    const deriveKey = await openKeyOf(store, config.DATA_DIRECTORY, secrets.masterKey);
+    await requireAuditLog(store, config.DATA_DIRECTORY);
+    return { store, deriveKey };
   } catch (error) {
     await store.close();
     throw error;

@@ -11,6 +11,7 @@ import { type AuditEntry, createAudit } from '#services/access/audit.ts';
 import { chainWith, verifiedHead, verifyExport } from '#services/access/audit-chain.ts';
 import { signAnew } from '#services/access/rotate-key.ts';
 import { webhookSecret } from '#services/registry/webhooks/webhook-sender.ts';
+import { forgetHead } from '#store/audit-head-file.ts';
 import { backupStore, restoreStore, verifyPostgres, verifyStore } from '#store/backup.ts';
 import { lockDirectory } from '#store/directory-lock.ts';
 import { dropPrepared, finishRotation, openKeyOf, openMasterKey, prepareKey } from '#store/master-key.ts';
@@ -52,7 +53,16 @@ export function requireStore({ DATA_DIRECTORY: directory }: Config, { databaseUr
 }
 
 /** Backup, restore and verification of the data directory. */
-export const storeCopies = { backupStore, restoreStore, verifyPostgres, verifyStore };
+export const storeCopies = {
+  backupStore,
+  restoreStore: async (from: string, place: Place) => {
+    const manifest = await restoreStore(from, place);
+    forgetHead(place.directory);
+    return manifest;
+  },
+  verifyPostgres,
+  verifyStore,
+};
 
 /** Opens both databases, which brings them to this program's schema, and closes them. @throws TowerError as `openStore` */
 export async function migrateStore(place: Place): Promise<void> {
@@ -80,14 +90,14 @@ export async function rotateKey(config: Config, secrets: Secrets, { isLost, entr
   try {
     await requireNoLeader(store);
     const from = isLost ? null : await openKeyOf(store, directory, secrets.masterKey);
-    if (from) await createAudit({ store, clock: systemClock, deriveKey: from }).begin();
+    if (from) await createAudit({ store, clock: systemClock, deriveKey: from, directory }).begin();
     const { text, deriveKey } = prepareKey(directory);
     if (secrets.masterKey !== undefined) onKey(text);
     const rows = await signAnew(store, from, deriveKey);
     const { value } = await (await store.db()).selectFrom('key_check').select('value').executeTakeFirstOrThrow();
     if (secrets.masterKey === undefined) finishRotation(directory, value);
     else dropPrepared(directory);
-    const audit = createAudit({ store, clock: systemClock, deriveKey });
+    const audit = createAudit({ store, clock: systemClock, deriveKey, directory });
     await audit.record({ ...entryOf({ rows, lost: isLost }), phase: 'done', status: null });
     const webhooks = await (await store.db()).selectFrom('webhooks').select('id').orderBy('id').execute();
     return { rows, webhooks: webhooks.map(({ id }) => ({ id, secret: webhookSecret(deriveKey, id) })) };

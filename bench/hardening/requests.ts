@@ -19,7 +19,25 @@ export async function hostileRequests(url: string): Promise<Hostile[]> {
   const push = { method: 'POST', headers: { 'content-type': 'text/plain' }, body: lines.join('\n') };
   const response = await fetch(`${url}/prometheus/api/v1/import/prometheus`, push);
   if (response.status !== 200) throw new Error(`cannot record: ${await response.text()}`);
+  await recordObservations(url, now);
   return [...queries(now), ...bodies(now), ...others];
+}
+
+const observed = '/model/DNA/2';
+
+/** 60 MB of samples of four features on three days, for a version of the sample registry. */
+async function recordObservations(url: string, now: number): Promise<void> {
+  for (let i = 0; i < 96; i += 1) {
+    const samples = Array.from({ length: 10_000 }, (_, row) => Math.sin(i * 10_000 + row));
+    const at = new Date((now - 86_400 * (1 + (i % 3))) * 1000).toISOString();
+    const observations = [3, 2, 1].map((part) => ({ at, feature: `f${i % 4}`, samples: samples.slice(part) }));
+    const response = await fetch(`${url}${observed}/observations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ observations }),
+    });
+    if (response.status !== 201) throw new Error(`cannot record observations: ${await response.text()}`);
+  }
 }
 
 function queries(now: number): Hostile[] {
@@ -107,6 +125,7 @@ function bodies(now: number): Hostile[] {
 
 const others: Hostile[] = [
   { name: 'unknown paths', method: 'GET', path: `/${'a/'.repeat(2_000)}` },
+  { name: 'drift of many observations', method: 'GET', path: '/model/DNA/drift', isSlow: true },
   { name: 'malformed paths', method: 'GET', path: '/models/%zz' },
 ];
 

@@ -32,11 +32,13 @@ type Options = {
   clock: Clock;
   outbound: Outbound;
   deriveKey: DeriveKey;
+  /** The data directory. */
+  directory: string;
 };
 
-export function createAccess({ required, tokens, store, clock, outbound, deriveKey }: Options): Access {
+export function createAccess({ required, tokens, store, clock, outbound, deriveKey, directory }: Options): Access {
   const keys = createKeys({ store, clock });
-  const audit = createAudit({ store, clock, deriveKey });
+  const audit = createAudit({ store, clock, deriveKey, directory });
   const ofTokens = tokens && createTokens(tokens, { outbound, clock });
   return {
     anonymousCaller: required ? null : anonymous,

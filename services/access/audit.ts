@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '#kernel/clock.ts';
-import { unavailable } from '#kernel/errors.ts';
+import { TowerError, unavailable } from '#kernel/errors.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
-import type { DeriveKey } from '#store/master-key.ts';
+import { exportHead } from '#store/audit-head-file.ts';
+import { type DeriveKey, requireKeyOf } from '#store/master-key.ts';
 import type { Executor, Store } from '#store/store.ts';
 import {
   type AuditHead,
@@ -55,7 +56,13 @@ export type Audit = {
   verifyExport(bytes: Uint8Array, earlier?: Uint8Array | null): Promise<Verdict>;
 };
 
-type Deps = { store: Store; clock: Clock; deriveKey: DeriveKey };
+type Deps = {
+  store: Store;
+  clock: Clock;
+  deriveKey: DeriveKey;
+  /** Where the head is exported to after each record. */
+  directory: string;
+};
 
 const rowsAtOnce = 500;
 /** Longer requests are recorded by their digest. */
@@ -104,16 +111,18 @@ export function createAudit(deps: Deps): Audit {
   };
 }
 
-async function append({ store, clock }: Deps, chain: Chain, entry: AuditEntry): Promise<void> {
+async function append({ store, clock, deriveKey, directory }: Deps, chain: Chain, entry: AuditEntry): Promise<void> {
   const db = await store.db();
   try {
-    await db.transaction().execute(async (transaction) => {
+    const written = await db.transaction().execute(async (transaction) => {
       // Writing first takes the lock, so that no other process continues from the same head.
       const head = await transaction
         .updateTable('audit_head')
         .set((at) => ({ count: at('count', '+', 1) }))
         .returningAll()
         .executeTakeFirstOrThrow();
+      // A rotation may have ended while this transaction waited for the lock.
+      await requireKeyOf(transaction, deriveKey);
       const row = {
         seq: head.count,
         at: new Date(clock.now()).toISOString(),
@@ -132,12 +141,13 @@ async function append({ store, clock }: Deps, chain: Chain, entry: AuditEntry): 
         .insertInto('audit')
         .values({ ...row, hash })
         .execute();
-      await transaction
-        .updateTable('audit_head')
-        .set({ hash, seal: chain.seal(head.count, hash) })
-        .execute();
+      const after = { count: head.count, hash, seal: chain.seal(head.count, hash) };
+      await transaction.updateTable('audit_head').set(after).execute();
+      return after;
     });
+    await exportHead(directory, written);
   } catch (error) {
+    if (error instanceof TowerError && error.code === 'conflict') throw error;
     throw unavailable('The audit log cannot be written, so nothing was changed', error);
   }
 }

@@ -63,7 +63,14 @@ export type DriftOptions = {
 };
 
 /** A version with its assessments; the drafts are finished once the number of tests is known. */
-type Examination = { version: ModelVersion; measured: Measured[]; drafts: Draft[]; readError: string | null };
+type Examination = {
+  version: ModelVersion;
+  measured: Measured[];
+  drafts: Draft[];
+  /** Posted observations that were too many to be read. */
+  omitted: number;
+  readError: string | null;
+};
 /** The last sweep's p-values of a version, which count as other tests in later requests. */
 type SweepResult = { pValues: number[]; entry: DriftOverview['versions'][number]; isPartial: boolean };
 
@@ -188,21 +195,22 @@ async function examineVersions(
   versions: ModelVersion[],
 ): Promise<Reading<Examination[]>> {
   const targetOf = (version: string): Target => ({ registry, name: model.name, version });
-  const posted = new Map<string, Posted[]>();
+  const posted = new Map<string, Awaited<ReturnType<Observations['of']>>>();
   const pinned = new Map<string, Baseline[]>();
   const { readError, ...reading } = await collectPoints(points, model, versions, evaluationTags, async (version) => {
     const baselines = (await observations.baselines(targetOf(version))).map(baselineOf);
     const items = await observations.of(targetOf(version), baselines);
     pinned.set(version, baselines);
     posted.set(version, items);
-    return items;
+    return items.posted;
   });
   const examinations: Examination[] = [];
   for (const version of versions) {
     // Clients do log future timestamps.
     const measured = (reading.value.get(version.version) ?? []).filter((point) => point.at <= clock.now());
-    const [items, baselines] = [posted.get(version.version) ?? [], pinned.get(version.version) ?? []];
-    examinations.push({ version, measured, readError, drafts: await draftsOf(measured, items, baselines, rules) });
+    const { posted: items = [], omitted = 0 } = posted.get(version.version) ?? {};
+    const drafts = await draftsOf(measured, items, pinned.get(version.version) ?? [], rules);
+    examinations.push({ version, measured, readError, omitted, drafts });
   }
   return { ...reading, value: examinations };
 }
@@ -234,7 +242,7 @@ async function draftsOf(
 }
 
 function describe(
-  { version, measured, readError }: Examination,
+  { version, measured, readError, omitted }: Examination,
   assessment: Assessment[],
   since: number,
   now: number,
@@ -247,6 +255,7 @@ function describe(
     aliases: version.aliases,
     ...conclude(assessment, readError),
     assessment,
+    observations_omitted: omitted,
     points: shown.slice(-maxPoints).map(({ metric, value, at, source, phase, runId, dataset }) => ({
       metric,
       value,

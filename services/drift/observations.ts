@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '#kernel/clock.ts';
 import { invalid, notFound } from '#kernel/errors.ts';
 import { createYielder } from '#kernel/yield-event-loop.ts';
-import type { Store } from '#store/store.ts';
+import type { Executor, Store } from '#store/store.ts';
 import type { BaselineInfo, BaselineRequest, Observation, ObservationsTaken } from './observation-schemas.ts';
 
 /** The version that an observation is about. */
@@ -36,9 +36,10 @@ export type Observations = {
   add(target: Target, batch: Observation[]): Promise<ObservationsTaken>;
   /**
    * Observations needed to assess a version, in order of time: every metric value; of each feature, the first day, the
-   * last two, and its pinned days. Other samples are neither read nor parsed.
+   * last two, and its pinned days. Other samples are neither read nor parsed. Of more than `maxRows` observations the
+   * newest are used; of a day of a feature with more than its share of `maxCharacters`, evenly spaced ones.
    */
-  of(target: Target, pinned: Baseline[]): Promise<Posted[]>;
+  of(target: Target, pinned: Baseline[]): Promise<{ posted: Posted[]; omitted: number }>;
   pin(target: Target, request: BaselineRequest, by: string): Promise<BaselineInfo>;
   /** @throws `not_found` */
   unpin(target: Target, subject: string): Promise<void>;
@@ -92,29 +93,75 @@ export function createObservations({ store, clock }: { store: Store; clock: Cloc
 }
 
 const rowsAtOnce = 200;
+/** Limits of what one assessment reads: observations, and characters of stored samples and histograms. */
+export const maxRows = 200_000;
+const maxCharacters = 64 * 2 ** 20;
+/** Enough for the 10,000 samples that a comparison uses. */
+const maxPerDay = 2 ** 20;
 
-async function readPosted(store: Store, target: Target, pinned: Baseline[]): Promise<Posted[]> {
-  const db = await store.db();
-  const ofVersion = db
+type OfVersion = ReturnType<typeof observationsOf>;
+
+const observationsOf = (db: Executor, { registry, name, version }: Target) =>
+  db
     .selectFrom('observations')
-    .where('registry', '=', target.registry)
-    .where('name', '=', target.name)
-    .where('version', '=', target.version);
-  const all = await ofVersion.select(['key', 'kind', 'subject', 'dataset', 'at']).orderBy('at').execute();
+    .where('registry', '=', registry)
+    .where('name', '=', name)
+    .where('version', '=', version);
+
+async function readPosted(
+  store: Store,
+  target: Target,
+  pinned: Baseline[],
+): Promise<{ posted: Posted[]; omitted: number }> {
+  const ofVersion = observationsOf(await store.db(), target);
+  const newest = await ofVersion
+    .select((row) => [
+      'key',
+      'kind',
+      'subject',
+      'dataset',
+      'at',
+      row.fn<number>('length', ['payload']).as('characters'),
+    ])
+    .orderBy('at', 'desc')
+    .limit(maxRows + 1)
+    .execute();
+  const all = newest.slice(0, maxRows).toReversed();
   const wanted = new Set(all.flatMap((row) => (row.kind === 'value' ? [row.key] : [])));
+  const days: (typeof all)[] = [];
   const features = Map.groupBy(
     all.filter((row) => row.kind !== 'value'),
     (row) => JSON.stringify([row.subject, row.dataset]),
   );
   for (const rows of features.values()) {
-    const days = [...new Set(rows.map((row) => row.at.slice(0, 10)))];
-    const evaluated = new Set([days[0], ...days.slice(-2)]);
+    const byDay = Map.groupBy(rows, (row) => row.at.slice(0, 10));
+    const names = [...byDay.keys()];
+    const evaluated = new Set([names[0], ...names.slice(-2)]);
     const base = pinned.find((item) => item.subject === rows[0]?.subject && item.from !== null);
     const isPinned = (at: string) =>
       base !== undefined && Date.parse(at) >= (base.from ?? 0) && Date.parse(at) < (base.until ?? 0);
-    for (const row of rows) if (evaluated.has(row.at.slice(0, 10)) || isPinned(row.at)) wanted.add(row.key);
+    for (const [name, ofDay] of byDay) days.push(evaluated.has(name) ? ofDay : ofDay.filter((row) => isPinned(row.at)));
   }
-  const keys = all.filter((row) => wanted.has(row.key));
+  const share = Math.min(maxPerDay, maxCharacters / days.length);
+  let omitted = newest.length - all.length;
+  for (const ofDay of days) {
+    const used = evenlySpaced(ofDay, share);
+    omitted += ofDay.length - used.length;
+    for (const row of used) wanted.add(row.key);
+  }
+  return {
+    posted: await readPayloads(
+      ofVersion,
+      all.filter((row) => wanted.has(row.key)),
+    ),
+    omitted,
+  };
+}
+
+type Row = { key: string; kind: string; subject: string; dataset: string; at: string };
+
+/** Reads and parses the payloads of rows; yields to the event loop in between. */
+async function readPayloads(ofVersion: OfVersion, keys: Row[]): Promise<Posted[]> {
   const yielder = createYielder();
   const posted: Posted[] = [];
   for (let from = 0; from < keys.length; from += rowsAtOnce) {
@@ -135,6 +182,12 @@ async function readPosted(store: Store, target: Target, pinned: Baseline[]): Pro
     }
   }
   return posted;
+}
+
+/** Evenly spaced rows, at least one, of a day with more than the given number of characters. */
+function evenlySpaced<Row extends { characters: number }>(rows: Row[], characters: number): Row[] {
+  const step = Math.ceil(rows.reduce((sum, row) => sum + row.characters, 0) / characters);
+  return step <= 1 ? rows : rows.filter((_, index) => index % step === 0);
 }
 
 async function add(store: Store, clock: Clock, target: Target, batch: Observation[]): Promise<ObservationsTaken> {

@@ -105,6 +105,11 @@ const VersionDrift = z
     status: DriftStatus,
     reason: z.string(),
     assessment: z.array(Assessment),
+    observations_omitted: z
+      .int()
+      .describe(
+        'Posted observations that were not read: the oldest of more than 200,000, or some of a day with too many',
+      ),
     points: z.array(Point).describe('All values in the time range with provenance, the latest 2000'),
   })
   .meta({ id: 'VersionDrift' });
@@ -145,6 +150,7 @@ export const ModelDrift = z.array(VersionDrift).meta({
         status: 'drift',
         reason: 'accuracy fell from 0.945 to 0.871',
         assessment: [exampleAssessment],
+        observations_omitted: 0,
         points: [
           {
             metric: 'accuracy',
@@ -165,6 +171,7 @@ export const ModelDrift = z.array(VersionDrift).meta({
         status: 'no_data',
         reason: 'nothing was measured for this version after its training',
         assessment: [],
+        observations_omitted: 0,
         points: [],
       },
     ],

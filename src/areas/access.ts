@@ -43,9 +43,10 @@ type JobChange = { action: string; job: string; target: object; details: object 
 
 /** Authentication by API key, and by JWT if an issuer is configured. */
 export function accessOptions(config: Config, secrets: Secrets) {
-  const { AUTH_ENABLED: required, JWT_ISSUER: issuer, JWT_JWKS_URL: jwksUrl } = config;
+  const { AUTH_ENABLED: required, DATA_DIRECTORY: directory, JWT_ISSUER: issuer, JWT_JWKS_URL: jwksUrl } = config;
   const { jwtSecret: secret } = secrets;
-  if (issuer === undefined || (jwksUrl === undefined && secret === undefined)) return { required, tokens: null };
+  if (issuer === undefined || (jwksUrl === undefined && secret === undefined))
+    return { required, directory, tokens: null };
   const rest = { audience: config.JWT_AUDIENCE, skewSeconds: config.JWT_CLOCK_SKEW_SECONDS };
-  return { required, tokens: { secret, jwksUrl, issuer, ...rest } };
+  return { required, directory, tokens: { secret, jwksUrl, issuer, ...rest } };
 }

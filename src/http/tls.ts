@@ -1,5 +1,5 @@
 import { unwatchFile, watchFile } from 'node:fs';
-import { createSecureContext, type Server } from 'node:tls';
+import { createSecureContext, type SecureContext, type Server } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '#config/config.ts';
 import { readNamedFile } from '#kernel/files.ts';
@@ -15,7 +15,32 @@ const pollMs = 5_000;
  * can connect; who they are, their credentials say.
  * @throws TowerError `invalid` for a file that cannot be read
  */
-export function tlsOptions({ API_TLS_CERT_PATH, API_TLS_KEY_PATH, API_TLS_CLIENT_CA_PATH }: Settings) {
+export function openTls(settings: Settings) {
+  const files = readFiles(settings);
+  if (files === null) return null;
+  let context = createSecureContext(files);
+  return {
+    options: {
+      ...files,
+      // On API_HOST=localhost Fastify opens a second server, which no reload reaches but this callback does.
+      SNICallback: (_name: string, answer: (error: null, context: SecureContext) => void) => answer(null, context),
+    },
+    /** Uses new certificates when the files change; if they do not fit together, logs it and keeps the current ones. */
+    reloadIn: (app: FastifyInstance, log: RootLog): void =>
+      watchFiles(app, settings, () => {
+        try {
+          const changed = readFiles(settings)!;
+          context = createSecureContext(changed);
+          (app.server as unknown as Server).setSecureContext(changed);
+          log.info({}, 'reloaded the TLS certificate');
+        } catch (error) {
+          log.error({ err: error }, 'cannot use the changed TLS files; the current certificate is kept');
+        }
+      }),
+  };
+}
+
+function readFiles({ API_TLS_CERT_PATH, API_TLS_KEY_PATH, API_TLS_CLIENT_CA_PATH }: Settings) {
   if (API_TLS_CERT_PATH === undefined) return null;
   const ca = readNamedFile('API_TLS_CLIENT_CA_PATH', API_TLS_CLIENT_CA_PATH);
   return {
@@ -26,20 +51,9 @@ export function tlsOptions({ API_TLS_CERT_PATH, API_TLS_KEY_PATH, API_TLS_CLIENT
   };
 }
 
-/** Uses new certificates when the files change; files that do not fit together are logged, and the current ones kept. */
-export function reloadTls(app: FastifyInstance, settings: Settings, log: RootLog): void {
+function watchFiles(app: FastifyInstance, settings: Settings, reload: () => void): void {
   const { API_TLS_CERT_PATH, API_TLS_KEY_PATH, API_TLS_CLIENT_CA_PATH } = settings;
   const paths = [API_TLS_CERT_PATH, API_TLS_KEY_PATH, API_TLS_CLIENT_CA_PATH].filter((path) => path !== undefined);
-  const reload = () => {
-    try {
-      const options = tlsOptions(settings)!;
-      createSecureContext(options);
-      (app.server as unknown as Server).setSecureContext(options);
-      log.info({}, 'reloaded the TLS certificate');
-    } catch (error) {
-      log.error({ err: error }, 'cannot use the changed TLS files; the current certificate is kept');
-    }
-  };
   for (const path of paths) watchFile(path, { interval: pollMs, persistent: false }, reload);
   app.addHook('onClose', async () => {
     for (const path of paths) unwatchFile(path, reload);

@@ -20,7 +20,7 @@ export const systemClock: Clock = {
 };
 
 /** The time for measuring durations: differences of two values are not changed by steps of the system clock. */
-export const steadyMs = (clock: Clock): number => clock.steady?.() ?? clock.now();
+export const steadyMs = (clock: Pick<Clock, 'now' | 'steady'>): number => clock.steady?.() ?? clock.now();
 
 /** The last millisecond of the year 9999: clients do send microseconds or nanoseconds in place of milliseconds. */
 const latest = 253_402_300_799_999;

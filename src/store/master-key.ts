@@ -79,9 +79,18 @@ export async function openKeyOf(store: Store, directory: string, given: string |
 /** Tells whether two keys are the same, without revealing them. */
 const checkOf = (deriveKey: DeriveKey): string => deriveKey('key check').toString('hex');
 
-async function storedCheck(store: Store): Promise<string | null> {
-  const row = await (await store.db()).selectFrom('key_check').select('value').executeTakeFirst();
+const storedCheck = async (store: Store): Promise<string | null> => checkIn(await store.db());
+
+async function checkIn(db: Executor): Promise<string | null> {
+  const row = await db.selectFrom('key_check').select('value').executeTakeFirst();
   return row?.value ?? null;
+}
+
+/** @throws TowerError `conflict` if the key was replaced since it was opened */
+export async function requireKeyOf(transaction: Transaction, deriveKey: DeriveKey): Promise<void> {
+  const known = await checkIn(transaction);
+  if (known !== null && known !== checkOf(deriveKey))
+    throw conflict('the secret key of this store was replaced meanwhile; nothing was changed: try again');
 }
 
 const hasAuditLog = async (store: Store): Promise<boolean> =>

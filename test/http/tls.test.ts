@@ -18,7 +18,7 @@ async function listening(env: Record<string, string> = {}) {
   copyFileSync(fixture('localhost-key.pem'), key);
   const tower = await testTower({ API_TLS_CERT_PATH: cert, API_TLS_KEY_PATH: key, ...env });
   await tower.app.listen({ host: '127.0.0.1', port: 0 });
-  return { ...tower, cert, port: (tower.app.server.address() as AddressInfo).port };
+  return { ...tower, cert, key, port: (tower.app.server.address() as AddressInfo).port };
 }
 
 const ask = (port: number, options: object = {}) =>
@@ -29,6 +29,15 @@ const ask = (port: number, options: object = {}) =>
       response.resume();
     });
     call.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message)).end();
+  });
+
+/** Of the certificate that a new connection is offered; only a host name is sent as the server name. */
+const fingerprint = (port: number, host = 'localhost') =>
+  new Promise<string>((resolve) => {
+    const socket = connect({ port, host, rejectUnauthorized: false }, () => {
+      resolve((socket.getPeerCertificate() as PeerCertificate).fingerprint256);
+      socket.destroy();
+    });
   });
 
 describe('TLS', () => {
@@ -56,19 +65,21 @@ describe('TLS', () => {
 
   it('keeps the certificate while the changed files are unusable', { timeout: 30_000 }, async () => {
     const { port, cert, logText } = await listening();
-    const fingerprint = () =>
-      new Promise<string>((resolve) => {
-        const socket = connect({ port, host: 'localhost', ca: pair.cert }, () => {
-          resolve((socket.getPeerCertificate() as PeerCertificate).fingerprint256);
-          socket.destroy();
-        });
-      });
-    const before = await fingerprint();
+    const before = await fingerprint(port);
     writeFileSync(cert, 'not a certificate');
     await vi.waitFor(() => expect(logText()).toContain('cannot use the changed TLS files'), { timeout: 20_000 });
-    expect(await fingerprint()).toBe(before);
-    copyFileSync(fixture('localhost-cert.pem'), cert);
+    expect(await fingerprint(port)).toBe(before);
+  });
+
+  it('uses a new certificate for connections with and without a server name', { timeout: 30_000 }, async () => {
+    const { port, cert, key, logText } = await listening();
+    const before = await fingerprint(port);
+    copyFileSync(fixture('other-key.pem'), key);
+    copyFileSync(fixture('other-cert.pem'), cert);
     await vi.waitFor(() => expect(logText()).toContain('reloaded the TLS certificate'), { timeout: 20_000 });
+    const after = await fingerprint(port);
+    expect(after).not.toBe(before);
+    expect(await fingerprint(port, '127.0.0.1')).toBe(after);
   });
 
   it.each([

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readConfig } from '#config/config.ts';
@@ -6,7 +6,7 @@ import { chainWith } from '#services/access/audit-chain.ts';
 import { signAnew } from '#services/access/rotate-key.ts';
 import { openMasterKey, prepareKey } from '#store/master-key.ts';
 import { openStoreAndKey } from '../../src/frame.ts';
-import { rotateKey } from '../../src/offline.ts';
+import { migrateStore, openAccess, placeOf, rotateKey, storeCopies } from '../../src/offline.ts';
 import { onPostgres } from '../support/stores.ts';
 import { temporaryDirectory, testTower } from '../support/tower.ts';
 
@@ -124,5 +124,42 @@ describe.skipIf(onPostgres)('the secret key of a store', () => {
     await store.close();
     expect(chainWith(await open()).start.seal).toBe(chainWith(deriveKey).start.seal);
     expect(await verify()).toEqual({ rows: 2, problem: null });
+  });
+
+  it('is not used by a process that opened the store before a rotation', async () => {
+    const { config, secrets, verify } = await audited();
+    const { store, access } = await openAccess(config, secrets);
+    await rotateKey(config, secrets, { isLost: false, entryOf, onKey });
+    const entry = { ...entryOf({}), phase: 'requested' as const, status: null };
+    await expect(access.audit.record(entry)).rejects.toMatchObject({ code: 'conflict' });
+    await store.close();
+    expect(await verify()).toEqual({ rows: 3, problem: null });
+  });
+});
+
+describe.skipIf(onPostgres)('a lost tower.db', () => {
+  it.each([
+    ['removed', (path: string) => rmSync(path)],
+    ['emptied', (path: string) => writeFileSync(path, '')],
+  ])('is not replaced by an empty one in silence: %s', async (_, damage) => {
+    const { directory, open } = await audited();
+    for (const name of ['tower.db-wal', 'tower.db-shm']) rmSync(join(directory, name), { force: true });
+    damage(join(directory, 'tower.db'));
+    await expect(open()).rejects.toMatchObject({ code: 'conflict' });
+    await expect(open()).rejects.toMatchObject({ code: 'conflict' });
+    rmSync(join(directory, 'audit-head.json'));
+    await open();
+  });
+
+  it('is restored from a backup, even of the time before the first record', async () => {
+    const { directory, config, secrets, open } = await audited();
+    const backup = join(temporaryDirectory(), 'backup');
+    const empty = temporaryDirectory();
+    await migrateStore({ directory: empty, databaseUrl: undefined, connections: 1 });
+    await storeCopies.backupStore({ directory: empty, databaseUrl: undefined, connections: 1 }, backup, '0', 0);
+    for (const name of readdirSync(directory))
+      if (name !== 'tower.key' && name !== 'audit-head.json') rmSync(join(directory, name), { recursive: true });
+    await storeCopies.restoreStore(backup, placeOf(config, secrets));
+    await open();
   });
 });

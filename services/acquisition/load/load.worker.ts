@@ -20,14 +20,20 @@ export const generateLoad = async ({
   run: LoadRun;
   seed: number;
   progress: MessagePort | null;
-}) =>
-  runLoad(scenario, run, {
-    clock: { now: () => Date.now(), sleep: (ms, signal) => wait(ms, undefined, signal ? { signal } : {}) },
+}) => {
+  // Current time at the start, then steady: a step of the system clock must not appear as latency.
+  const origin = Date.now() - performance.now();
+  return runLoad(scenario, run, {
+    clock: {
+      now: () => origin + performance.now(),
+      sleep: (ms, signal) => wait(ms, undefined, signal ? { signal } : {}),
+    },
     random: seededRandom(seed),
     fetch,
     signal: new AbortController().signal,
     onProgress: (now) => progress?.postMessage(now),
   }).catch(refusalOf);
+};
 
 export async function evaluateResults({ file }: { file: string }) {
   try {

@@ -1,4 +1,4 @@
-import type { Clock } from '#kernel/clock.ts';
+import { type Clock, steadyMs } from '#kernel/clock.ts';
 import { publicText, type TowerError } from '#kernel/errors.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { RegistrySource } from '../sources/source.ts';
@@ -41,8 +41,14 @@ type Subscriber = (swap: Swap) => Promise<void> | void;
 export type MirrorState = ReturnType<typeof createMirrorState>;
 
 /** @param source - the configured registry, or the sample if none is configured */
-export function createMirrorState(source: RegistrySource, origin: Content['origin'], clock: Pick<Clock, 'now'>) {
+export function createMirrorState(
+  source: RegistrySource,
+  origin: Content['origin'],
+  clock: Pick<Clock, 'now' | 'steady'>,
+) {
   let content: Content = { snapshot: null, source, origin, revision: null };
+  /** Steady time at which the snapshot's age was 0, so that a step of the wall clock does not change the age. */
+  let readAtSteady = 0;
   const connection = createConnection();
   let rounds = 0;
   const subscribers: Subscriber[] = [];
@@ -51,7 +57,7 @@ export function createMirrorState(source: RegistrySource, origin: Content['origi
     ...connection,
     /** Full reads so far, including those before a restart. */
     rounds: () => rounds,
-    ageMs: () => (content.snapshot ? Math.max(0, clock.now() - content.snapshot.readAt) : null),
+    ageMs: () => (content.snapshot ? steadyMs(clock) - readAtSteady : null),
     /** Subscribers are called in the order of their subscription; each is awaited. */
     subscribe: (subscriber: Subscriber): void => void subscribers.push(subscriber),
     /**
@@ -64,6 +70,9 @@ export function createMirrorState(source: RegistrySource, origin: Content['origi
       const before = content;
       const { snapshot, source, origin, revision } = swap;
       content = { snapshot, source, origin, revision };
+      // Models read by name do not change the time at which the registry was read.
+      if (before.snapshot?.readAt !== snapshot.readAt)
+        readAtSteady = steadyMs(clock) - Math.max(0, clock.now() - snapshot.readAt);
       if (swap.cause === 'read') {
         connection.answered();
         rounds += 1;

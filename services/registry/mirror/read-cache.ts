@@ -1,5 +1,5 @@
 import type { Reading } from '#kernel/answers.ts';
-import type { Clock } from '#kernel/clock.ts';
+import { type Clock, steadyMs } from '#kernel/clock.ts';
 import { TowerError } from '#kernel/errors.ts';
 
 type Entry<T> = { value: T[]; readAt: number };
@@ -36,10 +36,10 @@ export function createReadCache<T>(options: {
     // With a freshness of 0, nothing is cached.
     if (freshMs === 0) return { value: await load(key, read), ageMs: 0, stale: false };
     const entry = entries.get(key);
-    const ageMs = entry ? clock.now() - entry.readAt : 0;
+    const ageMs = entry ? steadyMs(clock) - entry.readAt : 0;
     if (entry && ageMs < freshMs) return { value: entry.value, ageMs, stale: false };
     if (entry && isDown()) return { value: entry.value, ageMs, stale: true };
-    const startedAt = clock.now();
+    const startedAt = steadyMs(clock);
     try {
       const value = await load(key, read);
       forget(key);

@@ -22,7 +22,12 @@ const entry = {
 async function auditOf(rows: number) {
   const directory = temporaryDirectory();
   const store = storeIn(directory);
-  const audit = createAudit({ store, clock: handClock(), deriveKey: openMasterKey(directory, 'k'.repeat(32)) });
+  const audit = createAudit({
+    store,
+    directory,
+    clock: handClock(),
+    deriveKey: openMasterKey(directory, 'k'.repeat(32)),
+  });
   await audit.begin();
   for (let i = 1; i <= rows; i += 1)
     await audit.record({
@@ -176,8 +181,10 @@ describe('the audit log', () => {
   it('does not verify with another key', async () => {
     const { audit } = await auditOf(3);
     const text = await exportOf(audit);
+    const directory = temporaryDirectory();
     const other = createAudit({
-      store: storeIn(temporaryDirectory()),
+      directory,
+      store: storeIn(directory),
       clock: handClock(),
       deriveKey: openMasterKey('', 'z'.repeat(32)),
     });

@@ -60,6 +60,28 @@ describe('posted values', () => {
     expect(response.json<{ detail: string }>().detail).toMatch(/^observations\.1 must be/);
     expect((await drift()).points).toEqual([]);
   });
+
+  it('of a day with too many are thinned evenly, and counted', async () => {
+    const { at, post, drift } = await posting();
+    const rows = Array.from({ length: 10_000 }, (_, i) => `a-category-with-a-long-name-${i % 7}`);
+    const batch = (ago: number, feature: string, from: number) =>
+      Array.from({ length: 2 }, (_, i) => ({
+        id: `${ago}-${feature}-${from + i}`,
+        at: at(ago),
+        feature,
+        samples: rows,
+      }));
+    for (const ago of [3, 1])
+      for (const from of [0, 2, 4, 6, 8, 10]) expect((await post(batch(ago, 'city', from))).statusCode).toBe(201);
+    await post([{ at: at(1), feature: 'other', samples: rows }]);
+    const version = await drift();
+    expect(version.observations_omitted).toBeGreaterThan(12);
+    const city = version.assessment.find((item) => item.kind === 'distribution' && item.feature === 'city');
+    expect(city).toMatchObject({
+      status: 'stable',
+      current: { n: expect.toSatisfy((n: number) => n >= 20_000 && n <= 40_000) },
+    });
+  });
 });
 
 describe('posted distributions', () => {

@@ -30,6 +30,29 @@ function stateOver(origin: 'mlflow' | 'sample' = 'mlflow') {
 }
 
 describe('createMirrorState', () => {
+  it('keeps its age when the system clock is set, and when models are read by name', async () => {
+    const time = { now: 50_000, steady: 100 };
+    const { source } = sourceNamed('mlflow');
+    const state = createMirrorState(source, 'mlflow', { now: () => time.now, steady: () => time.steady });
+    const swap = (cause: 'read' | 'shared', readAt: number) =>
+      state.swap({
+        cause,
+        from: readAt,
+        snapshot: snapshotAt(readAt),
+        source,
+        origin: 'mlflow',
+        revision: null,
+      } as Swap);
+    await swap('read', 49_000);
+    for (const now of [20_000, 900_000]) {
+      Object.assign(time, { now, steady: time.steady + 500 });
+      await swap('shared', 49_000);
+    }
+    expect(state.ageMs()).toBe(2_000);
+    await swap('read', 1_000_000);
+    expect(state.ageMs()).toBe(0);
+  });
+
   it('notifies subscribers of a swap in order, the first before swap returns', async () => {
     const { state, read } = stateOver();
     const told: string[] = [];
