@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { abortOnDisconnect } from '#http/client-disconnect.ts';
 import { sendReading } from '#http/replies.ts';
 import { errors, modelName, modelVersion, tags } from '#http/route-schemas.ts';
 import type { Drift } from '#services/drift/drift.ts';
@@ -33,7 +34,8 @@ export async function driftRoutes(instance: FastifyInstance, { drift }: { drift:
         response: { 200: ModelDrift, ...errors(400, 404, 503) },
       },
     },
-    async (request, reply) => sendReading(reply, await drift.ofModel(request.params.model_name, request.query.days)),
+    async (request, reply) =>
+      sendReading(reply, await drift.ofModel(request.params.model_name, request.query.days, abortOnDisconnect(reply))),
   );
   app.get(
     '/models/drift',

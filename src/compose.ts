@@ -50,11 +50,12 @@ export async function compose(config: Config, secrets: Secrets, version: string,
 /** One call per area; what an area needs of another one is passed here and nowhere else. */
 async function composeAreas(frame: Frame) {
   const { config, secrets } = frame;
+  const place = placeOf(config, secrets);
   const { access, recordJob, ...accessPart } = accessArea(frame);
-  const registry = await registryArea(frame, { access });
+  const registry = await registryArea(frame, { access, place });
   const dashboard = dashboardArea({ mount: registry.mount });
   const { forecast, training, ...forecastPart } = forecastArea(frame, { access });
-  const analytics = await analyticsArea(frame, { forecaster: forecast, place: placeOf(config, secrets) });
+  const analytics = await analyticsArea(frame, { forecaster: forecast, place });
   const acquisition = await acquisitionArea(frame, { access, models: training.models, audit: recordJob });
   const { history, cluster } = acquisition.acquisition;
   const rightsizing = rightsizingArea(frame, {

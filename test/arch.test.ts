@@ -214,8 +214,8 @@ describe('the source tree', () => {
     const isPure = ({ from, to }: Import) =>
       to.startsWith('node:') ||
       areaOf(to) === areaOf(from) ||
-      // Reads of metric points have a connection of their own (ADR 23).
-      (from.endsWith('/analytics.worker.ts') && to.startsWith('src/store/')) ||
+      // Reads of metric points and observations have a connection of their own (ADR 23).
+      (/\/(analytics|drift)\.worker\.ts$/.test(from) && to.startsWith('src/store/')) ||
       /^src\/kernel\/(stats|rng|errors|moved-result)\.ts$/.test(to);
     expect(ofWorkers.filter((item) => !isPure(item))).toEqual([]);
   });

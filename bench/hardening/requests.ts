@@ -23,7 +23,7 @@ export async function hostileRequests(url: string): Promise<Hostile[]> {
   return [...queries(now), ...bodies(now), ...others];
 }
 
-const observed = '/model/DNA/2';
+const observed = '/model/churn-predictor/4';
 
 /** 60 MB of samples of four features on three days, for a version of the sample registry. */
 async function recordObservations(url: string, now: number): Promise<void> {
@@ -125,7 +125,7 @@ function bodies(now: number): Hostile[] {
 
 const others: Hostile[] = [
   { name: 'unknown paths', method: 'GET', path: `/${'a/'.repeat(2_000)}` },
-  { name: 'drift of many observations', method: 'GET', path: '/model/DNA/drift', isSlow: true },
+  { name: 'drift of many observations', method: 'GET', path: '/model/churn-predictor/drift', isSlow: true },
   { name: 'malformed paths', method: 'GET', path: '/models/%zz' },
 ];
 

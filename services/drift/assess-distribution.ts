@@ -8,7 +8,7 @@ import {
   wasserstein,
   wassersteinOfBins,
 } from './distribution-tests.ts';
-import type { Baseline, Posted } from './observations.ts';
+import type { Baseline, Posted } from './posted.ts';
 import type { DistributionAssessment, DriftTest } from './schemas.ts';
 import { combinePValues, type Draft, roundDigits } from './verdict.ts';
 

@@ -1,8 +1,8 @@
 import { type Directions, directionOf } from '#kernel/metric-direction.ts';
 import { median } from '#kernel/stats.ts';
 import { mannKendall, type Slope, theilSen } from '#kernel/trend.ts';
-import type { Baseline } from './observations.ts';
 import { byDay, type Day, type Measured } from './points.ts';
+import type { Baseline } from './posted.ts';
 import type { DriftTest, MetricAssessment } from './schemas.ts';
 import { cusum, type Reference, rankInflation, referenceOf, residualCorrelation, type Sign } from './series-tests.ts';
 import { combinePValues, type Draft, roundDigits } from './verdict.ts';

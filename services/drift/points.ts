@@ -2,7 +2,7 @@ import type { Reading } from '#kernel/answers.ts';
 import { TowerError } from '#kernel/errors.ts';
 import type { ModelVersion, RegisteredModel } from '#services/registry/snapshot/snapshot.ts';
 import type { MetricPoint, Run } from '#services/registry/sources/source.ts';
-import type { Posted } from './observations.ts';
+import type { Posted } from './posted.ts';
 
 /** A value and its source. Only values measured after training count for drift. */
 export type Measured = {
@@ -29,16 +29,14 @@ export type Points = {
 export type EvaluationTags = { model: string; version: string };
 
 /**
- * Every value of some versions of a model, by version, from four sources: the logged model that the version was
- * registered from (MLflow 3), runs that evaluate it (by their tags), its own run after that run's end, and observations
- * posted here.
+ * Every value in MLflow of some versions of a model, by version, from three sources: the logged model that the version
+ * was registered from (MLflow 3), runs that evaluate it (by their tags), and its own run after that run's end.
  */
 export async function collectPoints(
   points: Points,
   model: RegisteredModel,
   versions: ModelVersion[],
   tags: EvaluationTags,
-  posted: (version: string) => Promise<Posted[]>,
 ): Promise<Reading<Map<string, Measured[]>> & { readError: string | null }> {
   const [logged, evaluations, late] = await Promise.all([
     loggedModels(points, versions),
@@ -57,7 +55,6 @@ export async function collectPoints(
       ...(lateByRun.get(version.runId ?? '') ?? [])
         .map((point) => measured(point, 'own_run', version))
         .filter((point) => point.phase !== 'training'),
-      ...(await posted(version.version)).flatMap(postedPoint),
     ]);
   }
   // The mirror tells which versions exist and which have late values: the answer is no fresher than that.
@@ -132,7 +129,7 @@ const evaluationPoints = (run: Run): Measured[] =>
     dataset: null,
   }));
 
-const postedPoint = (item: Posted): Measured[] =>
+export const postedPoint = (item: Posted): Measured[] =>
   item.kind === 'value'
     ? [
         {

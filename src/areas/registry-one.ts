@@ -5,6 +5,7 @@ import type { Clock } from '#kernel/clock.ts';
 import type { Directions } from '#kernel/metric-direction.ts';
 import type { Metrics } from '#kernel/metrics.ts';
 import { createDrift, type Drift } from '#services/drift/drift.ts';
+import type { Examine } from '#services/drift/examine-in-thread.ts';
 import { createMonitoring, type Monitoring } from '#services/monitoring/monitoring.ts';
 import { type Changes, createChanges } from '#services/registry/changes.ts';
 import type { Events } from '#services/registry/journal/events.ts';
@@ -26,7 +27,7 @@ import type { Frame } from './area.ts';
 /** Wiring of one registry: the mirror, the monitored set, the journal, promotion checks and drift. */
 
 /** Shared by all registries: one journal, one event stream, one set of webhooks. */
-export type SharedParts = { events: Events; stream: EventStream; webhooks: Webhooks };
+export type SharedParts = { events: Events; stream: EventStream; webhooks: Webhooks; examine: Examine };
 
 export type RegistryParts = {
   name: string;
@@ -42,7 +43,7 @@ export const jobOf = (job: string, name: string): string => (name === onlyRegist
 
 export async function composeOne(
   frame: Frame,
-  { events, stream, webhooks }: SharedParts,
+  { events, stream, webhooks, examine }: SharedParts,
   metrics: RegistryMetrics,
   setting: RegistrySetting,
 ): Promise<RegistryParts> {
@@ -80,7 +81,7 @@ export async function composeOne(
   const { refreshModel, status } = registry;
   const mlflowWebhook = createMlflowWebhook({ secret: secrets.webhookSecret, store, clock, log, refreshModel });
   const only = secrets.registries.length > 1 ? name : null;
-  const common = { registry: storeName, monitored: monitoring.keys, store, clock, log };
+  const common = { points: registry, registry: storeName, monitored: monitoring.keys, examine, store, clock, log };
   return {
     name,
     registry,
@@ -92,7 +93,7 @@ export async function composeOne(
       monitored: monitoring.keys,
       now: clock.now,
     }),
-    drift: createDrift({ points: registry, ...common, ...driftOptions(config), enqueue: webhooks.enqueueDrift }),
+    drift: createDrift({ ...common, ...driftOptions(config), enqueue: webhooks.enqueueDrift }),
   };
 }
 

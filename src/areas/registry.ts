@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { setFreshnessHeaders } from '#http/replies.ts';
 import type { Clock } from '#kernel/clock.ts';
+import { createWorkerPool } from '#kernel/worker-pool.ts';
 import { driftRoutes } from '#routes/drift.ts';
 import { monitoringRoutes } from '#routes/monitoring.ts';
 import { registryRoutes } from '#routes/registry.ts';
@@ -10,6 +11,7 @@ import { createRegistryDispatch } from '#routes/registry-dispatch.ts';
 import { registryPromotionRoutes } from '#routes/registry-promotion.ts';
 import { registryWebhooksRoutes } from '#routes/registry-webhooks.ts';
 import type { Access } from '#services/access/access.ts';
+import { driftWorker, examineInThread } from '#services/drift/examine-in-thread.ts';
 import { healthOf } from '#services/registry/health.ts';
 import { RegistryHealthPart } from '#services/registry/health-schemas.ts';
 import { createEvents } from '#services/registry/journal/events.ts';
@@ -17,6 +19,7 @@ import { createEventStream } from '#services/registry/journal/stream.ts';
 import { createAllRegistries } from '#services/registry/lists/all-registries.ts';
 import { webhookSender } from '#services/registry/webhooks/webhook-sender.ts';
 import { createWebhooks } from '#services/registry/webhooks/webhooks.ts';
+import type { Place } from '#store/store.ts';
 import type { Area, AreaJob, Frame } from './area.ts';
 import { registryGauges, streamGauge } from './registry-gauges.ts';
 import {
@@ -40,9 +43,9 @@ const minute = 60_000;
  * Wires all registries with their mirror, monitoring, drift, promotion checks and journal, and the webhooks.
  * @throws TowerError `invalid` for a file of gate rules that breaks a rule
  */
-export async function registryArea(frame: Frame, { access }: { access: Access }) {
+export async function registryArea(frame: Frame, { access, place }: { access: Access; place: Place }) {
   const { config, secrets, clock } = frame;
-  const shared = composeShared(frame);
+  const shared = composeShared(frame, place);
   const metrics = registryMetrics(frame.metrics);
   const registries: RegistryParts[] = [];
   for (const setting of secrets.registries) {
@@ -91,11 +94,19 @@ export async function registryArea(frame: Frame, { access }: { access: Access })
 }
 
 /** One journal and one set of webhooks for all registries. */
-function composeShared(frame: Frame): SharedParts {
-  const { config, store, outbox, outbound, deriveKey, clock } = frame;
+function composeShared(frame: Frame, place: Place): SharedParts {
+  const { config, store, outbox, outbound, deriveKey, clock, defer } = frame;
   const events = createEvents(store);
   const stream = createEventStream({ events, maxClients: config.STREAM_MAX_CLIENTS });
-  return { events, stream, webhooks: createWebhooks({ store, outbox, outbound, deriveKey, clock }) };
+  const pool = createWorkerPool(driftWorker, { threads: 2, queue: 256, perClient: 16, memoryMiB: 384 });
+  defer('drift threads', () => pool.close());
+  const timeoutMs = config.METRICS_QUERY_TIMEOUT_SECONDS * 1000;
+  return {
+    events,
+    stream,
+    webhooks: createWebhooks({ store, outbox, outbound, deriveKey, clock }),
+    examine: examineInThread({ pool, place, timeoutMs }),
+  };
 }
 
 async function mountEach(

@@ -7,6 +7,7 @@
 /** Entries that run in a thread or process of their own. */
 export const entries = {
   'analytics.worker': 'services/analytics/analytics.worker.ts',
+  'drift.worker': 'services/drift/drift.worker.ts',
   'forecast.worker': 'services/forecast/forecast.worker.ts',
   'rightsizing.worker': 'services/rightsizing/rightsizing.worker.ts',
   'load.worker': 'services/acquisition/load/load.worker.ts',

@@ -18,11 +18,16 @@ export const openStore = (place: Place): Promise<Store> => open<Tables>(place, '
  */
 export const openMetricStore = (place: Place): Promise<MetricStore> => open<MetricTables>(place, 'metrics.db');
 
-/** Opens `metrics.db`, which the process has created, for a thread that only reads. @throws TowerError as `openStore` */
-export async function openMetricReader({ directory, databaseUrl }: Place): Promise<MetricStore> {
-  if (databaseUrl === undefined) return openSqliteReader<MetricTables>(directory, 'metrics.db');
+/** Opens a store that the process has created, for a thread that only reads. @throws TowerError as `openStore` */
+export const openStoreReader = (place: Place): Promise<Store> => openReader<Tables>(place, 'tower.db');
+
+/** Opens `metrics.db` in the same way. @throws TowerError as `openStore` */
+export const openMetricReader = (place: Place): Promise<MetricStore> => openReader<MetricTables>(place, 'metrics.db');
+
+async function openReader<T>({ directory, databaseUrl }: Place, part: 'tower.db' | 'metrics.db'): Promise<Store<T>> {
+  if (databaseUrl === undefined) return openSqliteReader<T>(directory, part);
   const { openPostgres } = await import('./postgres.ts');
-  return openPostgres<MetricTables>(databaseUrl, 'metrics.db', 1, { isPrepared: true });
+  return openPostgres<T>(databaseUrl, part, 1, { isPrepared: true });
 }
 
 async function open<T>(place: Place, part: 'tower.db' | 'metrics.db'): Promise<Store<T>> {

@@ -2,6 +2,7 @@ import { notFound, unavailable } from '#kernel/errors.ts';
 import { normal, seededRandom } from '#kernel/rng.ts';
 import type { DriftEvent } from '#services/drift/alerts.ts';
 import { createDrift } from '#services/drift/drift.ts';
+import { examine } from '#services/drift/examine.ts';
 import { buildSnapshot } from '#services/registry/snapshot/snapshot.ts';
 import type { MetricPoint, Run } from '#services/registry/sources/source.ts';
 import { runRow, versionRow } from './rows.ts';
@@ -72,6 +73,7 @@ export function driftOver(given: Given = {}) {
     monitored: async () => monitored,
     rules: { directions: { higher: new Set(), lower: new Set() }, minChangePct: 2, minChange: 0.01, warningP: 0.05 },
     levels: { warningP: 0.05, driftP: 0.02 },
+    examine: (examination) => examine(store, examination),
     evaluationTags: { model: 'model_name', version: 'model_version' },
     enqueue: async (_, made) => void events.push(...made),
     points: {
