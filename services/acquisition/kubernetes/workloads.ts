@@ -1,4 +1,5 @@
 import { conflict, notFound, TowerError } from '#kernel/errors.ts';
+import { createPageGuard } from '#kernel/page-guard.ts';
 import type { KubernetesClient } from './client.ts';
 import { type Autoscaler, amountOf, type Container, type List, type Scale, type Workload } from './objects.ts';
 
@@ -33,12 +34,14 @@ const pageSize = '250';
 
 async function listAll<Item>(client: KubernetesClient, path: string, signal?: AbortSignal): Promise<Item[]> {
   const items: Item[] = [];
+  const guard = createPageGuard('Kubernetes');
   let next: string | undefined;
   do {
     const query: Record<string, string> = { limit: pageSize, ...(next ? { continue: next } : {}) };
     const page = await client.call<List<Item>>({ method: 'GET', path, query }, signal);
     items.push(...page.items);
     next = page.metadata.continue;
+    if (next) guard(next);
   } while (next);
   return items;
 }

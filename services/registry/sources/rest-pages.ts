@@ -1,5 +1,6 @@
 import { TowerError } from '#kernel/errors.ts';
 import type { HttpAnswer, HttpClient, Query } from '#kernel/http-client.ts';
+import { createPageGuard } from '#kernel/page-guard.ts';
 import { implausible, record, records, text } from './mlflow-json.ts';
 
 /** Pagination of MLflow's searches, and its error answers. */
@@ -24,14 +25,17 @@ export async function readAll(
 
 type Search = { get: string; query: Query } | { post: string; body: Json };
 
-/** Pages of a search. Stops at a missing or repeated token and at an empty page; servers produce all three. */
+/**
+ * Pages of a search, which only a missing token ends: MLflow's permission filter empties pages and keeps their tokens.
+ * @throws `unavailable` also for a token that repeats, and for too many pages
+ */
 export async function* pages(
   client: HttpClient,
   search: Search,
   field: string,
   signal: AbortSignal,
 ): AsyncGenerator<Json[]> {
-  const tokens = new Set<string>();
+  const guard = createPageGuard('MLflow');
   let token: string | undefined;
   do {
     const answer =
@@ -44,9 +48,8 @@ export async function* pages(
       throw implausible(`an object without ${field}`);
     const items = records(json[field]);
     if (items.length > 0) yield items;
-    token = items.length > 0 ? text(json['next_page_token']) : '';
-    if (tokens.has(token)) return;
-    tokens.add(token);
+    token = text(json['next_page_token']);
+    if (token) guard(token);
   } while (token);
 }
 
