@@ -157,6 +157,8 @@ function registryOptions(frame: Frame, metrics: RegistryMetrics, setting: Regist
     timeoutMs: config.CACHE_TIMEOUT_SECONDS * 1000,
     maxAgeMs: config.CACHE_MAX_AGE_HOURS * 3_600_000,
     rereadEvery: config.CACHE_REREAD_FINISHED_RUNS_EVERY,
+    // Without a cache there is no confirmed state to serve.
+    massDeletionShare: config.ENABLE_CACHE ? config.MASS_DELETION_PCT / 100 : 1,
     cacheEnabled: config.ENABLE_CACHE,
     maxModelsReturned: config.MAX_MODELS_RETURNED,
     readCacheMs: config.READ_CACHE_SECONDS * 1000,

@@ -25,6 +25,9 @@ export const registrySettings = z.object({
   ENABLE_CACHE: flag(true).describe('false: read MLflow on each request (slow; for debugging)'),
   CACHE_REFRESH_INTERVAL_MINUTES: number(30, 0.05, 10_080, false).describe('Time between two refreshes of the mirror'),
   CACHE_TIMEOUT_SECONDS: number(300, 1, 3600).describe('Timeout of one refresh'),
+  MASS_DELETION_PCT: number(20, 0, 100, false).describe(
+    'If more models than this, in per cent, and at least 5 are missing from a read, it is believed only after another read, at least 60 s later, confirms it; 100 = always believed',
+  ),
   CACHE_REREAD_FINISHED_RUNS_EVERY: number(48, 1, 100_000).describe(
     'Metrics of finished runs are read again every n-th refresh',
   ),

@@ -108,7 +108,16 @@ const notifyAll = (subscribers: readonly Subscriber[], swap: Swap): Promise<void
 function createConnection() {
   let connected: boolean | null = null;
   let lastError: string | null = null;
+  let isDoubted = false;
   return {
+    /** Whether the last read was answered, but not believed. */
+    isDoubted: () => isDoubted,
+    /** Records that the source answered what must not be believed yet. The content is still served, as stale. */
+    doubted: (reason: string): void => {
+      connected = true;
+      isDoubted = true;
+      lastError = reason;
+    },
     /** Result of the last attempt; null before the first. */
     connected: () => connected,
     lastError: () => lastError,
@@ -118,12 +127,14 @@ function createConnection() {
      */
     failed: (error: TowerError): boolean => {
       const isNews = connected !== false;
+      isDoubted = false;
       connected = false;
       lastError = publicText(error);
       return isNews;
     },
     answered: (): void => {
       connected = true;
+      isDoubted = false;
       lastError = null;
     },
   };

@@ -3,6 +3,7 @@ import { TowerError, unavailable } from '#kernel/errors.ts';
 import type { Log } from '#kernel/log.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { RegistrySource } from '../sources/source.ts';
+import { createDeletionGuard } from './mass-deletion.ts';
 import { createMirrorState, type MirrorState } from './mirror-state.ts';
 import { createPersistence, type Persistence } from './persistence.ts';
 import { createReader, type ReaderOptions } from './reader.ts';
@@ -41,6 +42,8 @@ export type MirrorOptions = Omit<ReaderOptions, 'clock'> & {
   shared?: SharedSnapshots | null;
   timeoutMs: number;
   maxAgeMs: number;
+  /** Share of the models, 0 to 1, that may be missing from a read without a second one. */
+  massDeletionShare: number;
   clock: Clock;
   log: Log;
   onRefresh?: (outcome: { ok: boolean; seconds: number }) => void;
@@ -144,7 +147,9 @@ function assemble(options: MirrorOptions, state: MirrorState, stopping: AbortSig
   const reader = createReader(options);
   const sharing = shared && source ? createSharing({ shared, source, state, reader, stopping, log }) : null;
   if (sharing) state.subscribe(sharing.mark);
-  const refresher = createRefresher({ ...options, state, reader, stopping, onFailure: () => onReachabilityChange?.() });
+  const deletions = createDeletionGuard(options.massDeletionShare, clock);
+  const onFailure = () => onReachabilityChange?.();
+  const refresher = createRefresher({ ...options, state, reader, deletions, stopping, onFailure });
   state.subscribe((swap) => {
     if (swap.origin === 'sample' || (swap.cause !== 'read' && swap.cause !== 'models')) return undefined;
     const names = swap.cause === 'models' ? swap.names : null;
@@ -250,7 +255,7 @@ function statusOf(
     sourceLabel: (source ?? readFrom).label,
     snapshot,
     ageMs,
-    stale: connected === false || (ageMs !== null && ageMs > maxAgeMs),
+    stale: connected === false || state.isDoubted() || (ageMs !== null && ageMs > maxAgeMs),
     refreshing,
     connection: source ? connectionOf(connected) : 'not_configured',
     lastError: state.lastError(),

@@ -3,6 +3,7 @@ import { TowerError, unavailable } from '#kernel/errors.ts';
 import type { Log } from '#kernel/log.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { RegistrySource } from '../sources/source.ts';
+import type { DeletionGuard } from './mass-deletion.ts';
 import type { MirrorState } from './mirror-state.ts';
 import type { Reader } from './reader.ts';
 
@@ -11,6 +12,7 @@ export type RefreshOptions = {
   reader: Reader;
   /** The configured registry; null: none, only the sample is shown. */
   source: RegistrySource | null;
+  deletions: DeletionGuard;
   /** Opens the sample registry; null: sample data must not be shown. */
   openSample: (() => Promise<RegistrySource>) | null;
   timeoutMs: number;
@@ -24,7 +26,7 @@ export type RefreshOptions = {
 
 /** Refreshes the mirror: the whole registry, or some models. */
 export function createRefresher(options: RefreshOptions) {
-  const { state, reader, timeoutMs, stopping, clock } = options;
+  const { state, reader, deletions, timeoutMs, stopping, clock } = options;
   /** Models read by name during a full read, which may have read them before that. */
   const touched = new Set<string>();
   state.subscribe((swap) => {
@@ -47,6 +49,8 @@ export function createRefresher(options: RefreshOptions) {
           touched.clear();
           fresh = (await reader.readModels(source, fresh, names, signal)) ?? fresh;
         }
+        const reason = former === source ? deletions.check(before, fresh) : null;
+        if (reason !== null) throw new DoubtedError(reason);
         // Nothing is awaited between the last check of `touched` and the swap.
         return {
           snapshot: fresh,
@@ -60,7 +64,8 @@ export function createRefresher(options: RefreshOptions) {
     },
     /**
      * Reads some models by name and swaps in a snapshot with their current state.
-     * @returns false if the source cannot read by name, or there is no snapshot yet
+     * @returns false if only a whole read can tell: the source cannot read by name, there is no snapshot yet, or too many
+     *   models are missing
      */
     models: async (names: ReadonlySet<string>): Promise<boolean> => {
       for (;;) {
@@ -69,13 +74,25 @@ export function createRefresher(options: RefreshOptions) {
         const from = clock.now();
         const signal = AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)]);
         const snapshot = await reader.readModels(source, before, names, signal);
-        if (!snapshot) return false;
+        if (!snapshot || deletions.isMass(before, snapshot)) return false;
         // A full read swapped in meanwhile may have read these models later than this call did: read again.
         const { revision } = state.content();
         if (await state.swap({ cause: 'models', from, names, snapshot, source, origin, revision }, before)) return true;
       }
     },
   };
+}
+
+/** The source answered what must not be believed yet. */
+class DoubtedError extends TowerError {
+  constructor(reason: string) {
+    super('unavailable', reason, { retryAfterSeconds: 60 });
+  }
+}
+
+function noteDoubt({ state, log }: RefreshOptions, reason: string): void {
+  if (!state.isDoubted()) log.warn({ reason }, 'MLflow lost many models at once; serving the last confirmed state');
+  state.doubted(reason);
 }
 
 /** Applies the timeout to one full read and reports its outcome. */
@@ -92,7 +109,8 @@ async function timed<T>(options: RefreshOptions, read: (signal: AbortSignal) => 
     return result;
   } catch (error) {
     const failure = asUnavailable(error, limit, timeoutMs);
-    state.failed(failure);
+    if (error instanceof DoubtedError) noteDoubt(options, failure.message);
+    else state.failed(failure);
     report(false);
     if (!stopping.aborted) {
       options.onFailure();

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { unavailable } from '#kernel/errors.ts';
+import { createDeletionGuard } from '#services/registry/mirror/mass-deletion.ts';
 import { createMirrorState, type Swap } from '#services/registry/mirror/mirror-state.ts';
 import { createRefresher, type RefreshOptions } from '#services/registry/mirror/refresh.ts';
 import type { Snapshot } from '#services/registry/snapshot/snapshot.ts';
 import type { RegistrySource } from '#services/registry/sources/source.ts';
 
-const snapshotAt = (readAt: number) => ({ readAt }) as Snapshot;
+const snapshotAt = (readAt: number) => ({ readAt, models: new Map() }) as unknown as Snapshot;
 
 function sourceNamed(label: string) {
   const closed: string[] = [];
@@ -120,6 +121,7 @@ it('keeps the revision published during a read by name', async () => {
   const refresher = createRefresher({
     state,
     reader,
+    deletions: createDeletionGuard(0.2, { now: () => 0 }),
     source,
     timeoutMs: 1_000,
     stopping: new AbortController().signal,

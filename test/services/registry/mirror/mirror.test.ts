@@ -59,6 +59,7 @@ async function mirrorOf(source: RegistrySource | null, more: Partial<MirrorOptio
     timeoutMs: 60_000,
     maxAgeMs: 24 * hour,
     rereadEvery: 3,
+    massDeletionShare: 0.2,
     cacheEnabled: true,
     monitoredRunIds: async () => new Set(),
     clock,

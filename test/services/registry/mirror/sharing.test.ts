@@ -71,6 +71,7 @@ async function towerOver(store: Store, world: World, clock: ReturnType<typeof ha
     timeoutMs: 5_000,
     maxAgeMs: 1e9,
     rereadEvery: 100,
+    massDeletionShare: 0.2,
     monitoredRunIds: async () => new Set<string>(),
     clock,
     log,
