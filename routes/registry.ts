@@ -125,7 +125,7 @@ function cacheRoutes(instance: FastifyInstance, { registry, now }: Deps): void {
       },
     },
     async () => {
-      const snapshot = await registry.refresh();
+      const snapshot = await registry.reread();
       return {
         message: 'Cache refreshed successfully',
         models_synced: snapshot.versions.length,

@@ -82,7 +82,7 @@ function listen(
   jobs: () => AreaJob[],
   run: { wake(name: string): void; nudge(name: string): void },
 ): () => void {
-  const topics = ['outbox', 'leader', 'snapshots', 'events', 'refresh'] as const;
+  const topics = ['outbox', 'leader', 'snapshots', 'events', 'refresh', 'drift'] as const;
   const stops = topics.map((topic) =>
     store.notifier.on(topic, (about) => {
       for (const { name, wakeOn, nudgeOn } of jobs()) {

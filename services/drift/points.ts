@@ -93,12 +93,11 @@ async function lateHistory(points: Points, versions: ModelVersion[]): Promise<Re
 }
 
 async function loggedModels(points: Points, versions: ModelVersion[]): Promise<Reading<Map<string, MetricPoint[]>>> {
-  const linked = versions.filter((version) => version.source.startsWith('models:/m-'));
   const readings = await Promise.all(
-    linked.map(async (version) => ({
-      version,
-      reading: await points.loggedModel(version.source.slice('models:/'.length)),
-    })),
+    versions.flatMap((version) => {
+      const { modelId } = version;
+      return modelId === null ? [] : [points.loggedModel(modelId).then((reading) => ({ version, reading }))];
+    }),
   );
   return {
     value: new Map(readings.map(({ version, reading }) => [version.version, reading.value])),

@@ -21,8 +21,6 @@ export type Monitoring = {
   status(name: string, version: string): Promise<MonitorStatus>;
   entries(): Promise<MonitoredEntry[]>;
   count(): Promise<number>;
-  /** Runs of monitored versions, whose metrics are reread at every refresh. */
-  runIds(): Promise<Set<string>>;
   /** Monitored versions as `name\nversion`. */
   keys(): Promise<Set<string>>;
   /** Monitored versions with their current data in the registry; the type is the one given when monitoring began. */
@@ -30,9 +28,17 @@ export type Monitoring = {
 };
 
 /** `registry` = name under which the set is stored. */
-type Deps = { store: Store; mirror: Mirror; registry: () => string; clock: Clock };
+type Deps = {
+  store: Store;
+  mirror: Mirror;
+  registry: () => string;
+  clock: Clock;
+  /** Called after each change of the set. */
+  onChange: () => void;
+};
 
-export function createMonitoring({ store, mirror, registry, clock }: Deps): Monitoring {
+export function createMonitoring(deps: Deps): Monitoring {
+  const { store, mirror, registry } = deps;
   const rows = async () =>
     (await store.db())
       .selectFrom('monitored_models')
@@ -46,8 +52,8 @@ export function createMonitoring({ store, mirror, registry, clock }: Deps): Moni
   const snapshotIfAny = () => mirror.current().catch(() => null);
 
   return {
-    add: (name, version, request) => addVersion({ store, mirror, registry, clock }, name, version, request),
-    remove: (name, version) => removeVersion({ store, mirror, registry, clock }, name, version),
+    add: (name, version, request) => addVersion(deps, name, version, request),
+    remove: (name, version) => removeVersion(deps, name, version),
     status: async (name, version) => ({
       model_name: name,
       model_version: version,
@@ -64,7 +70,6 @@ export function createMonitoring({ store, mirror, registry, clock }: Deps): Moni
       }));
     },
     count: async () => (await rows()).length,
-    runIds: async () => new Set((await rows()).flatMap((row) => row.run_id ?? [])),
     keys: async () => new Set((await rows()).map((row) => `${row.name}\n${row.version}`)),
     models: async (type, query) => {
       const snapshot = await mirror.current();
@@ -79,7 +84,7 @@ export function createMonitoring({ store, mirror, registry, clock }: Deps): Moni
 }
 
 async function addVersion(
-  { store, mirror, registry, clock }: Deps,
+  { store, mirror, registry, clock, onChange }: Deps,
   name: string,
   version: string,
   request: MonitorRequest,
@@ -101,6 +106,7 @@ async function addVersion(
     .executeTakeFirstOrThrow();
   if (!numInsertedOrUpdatedRows)
     throw invalid('Model is already being monitored', { model_name: name, model_version: version });
+  onChange();
   return {
     message: `Model ${name} v${version} added to monitoring as ${request.model_type}`,
     model_name: name,
@@ -111,7 +117,11 @@ async function addVersion(
   };
 }
 
-async function removeVersion({ store, registry, clock }: Deps, name: string, version: string): Promise<MonitorRemoved> {
+async function removeVersion(
+  { store, registry, clock, onChange }: Deps,
+  name: string,
+  version: string,
+): Promise<MonitorRemoved> {
   const { numDeletedRows } = await (await store.db())
     .deleteFrom('monitored_models')
     .where('registry', '=', registry())
@@ -119,6 +129,7 @@ async function removeVersion({ store, registry, clock }: Deps, name: string, ver
     .where('version', '=', version)
     .executeTakeFirstOrThrow();
   if (!numDeletedRows) throw notFound('Model is not being monitored', { model_name: name, model_version: version });
+  onChange();
   return {
     message: `Model ${name} v${version} removed from monitoring`,
     model_name: name,

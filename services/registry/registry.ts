@@ -16,6 +16,8 @@ export type Registry = {
   stop(): Promise<void>;
   /** Reads the source now; joins a running refresh. @throws `unavailable` if the source does not answer */
   refresh(): Promise<Snapshot>;
+  /** Reads everything in a read that starts after this call, also metrics of finished runs. @throws `unavailable` */
+  reread(): Promise<Snapshot>;
   /** Background step: takes over a newer snapshot of another instance. @throws `unavailable` */
   follow(): Promise<void>;
   /** Reads one model by name now. @throws `unavailable` */
@@ -92,6 +94,7 @@ export async function createRegistry(options: Options): Promise<Registry> {
       await mirror.stop();
     },
     refresh: () => mirror.refresh(),
+    reread: () => mirror.reread(),
     follow: () => mirror.follow(),
     refreshModel: (name) => mirror.refreshModel(name),
     journalError: () => options.journalError?.() ?? null,

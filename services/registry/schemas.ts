@@ -24,6 +24,13 @@ const exampleVersion = {
   description: 'churn-predictor 3',
   tags: { task: 'classification', validated: 'true' },
   metrics: { accuracy: 0.9371, f1_score: 0.8964, precision: 0.9172, recall: 0.8765 },
+  metric_sources: {
+    accuracy: 'run' as const,
+    f1_score: 'run' as const,
+    precision: 'run' as const,
+    recall: 'run' as const,
+  },
+  model_id: null,
   model_type: 'classifier' as const,
   run_id: '0d6c35d3a1f24f0fa0c1b8ea7b3c1e55',
   current_stage: 'Production' as const,
@@ -46,6 +53,12 @@ export const ModelInfo = z
     description: z.string(),
     tags: Tags,
     metrics: Metrics,
+    metric_sources: z
+      .record(z.string(), z.enum(['logged_model', 'run']))
+      .describe(
+        'Where each metric is from: the logged model (MLflow 3) that the version was registered from, or its run',
+      ),
+    model_id: z.string().nullable().describe('The logged model (MLflow 3) that the version was registered from'),
     model_type: ModelTypeName.nullable().describe(
       'From the tags model_type, type, task or task_type; null without them',
     ),
@@ -161,6 +174,14 @@ export const RunsQuery = z.strictObject({
   limit: integerText(1, 1000).optional().describe('Maximum number of runs, default 100'),
 });
 
+const metricSources = ({ metrics, loggedModel }: ModelVersion): ModelInfo['metric_sources'] =>
+  Object.fromEntries(
+    Object.keys(metrics).map((name) => [
+      name,
+      loggedModel && Object.hasOwn(loggedModel.metrics, name) ? 'logged_model' : 'run',
+    ]),
+  );
+
 export const modelInfo = (version: ModelVersion): ModelInfo => ({
   ...(version.registry === undefined ? {} : { registry: version.registry }),
   name: version.name,
@@ -170,7 +191,9 @@ export const modelInfo = (version: ModelVersion): ModelInfo => ({
   last_updated_timestamp: isoTime(version.updatedAt),
   description: version.description,
   tags: version.tags,
-  metrics: version.run?.metrics ?? {},
+  metrics: version.metrics,
+  metric_sources: metricSources(version),
+  model_id: version.modelId,
   model_type: version.modelType,
   run_id: version.runId,
   current_stage: version.currentStage,

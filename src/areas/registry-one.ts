@@ -52,6 +52,7 @@ export async function composeOne(
   const { clock, log } = frame;
   // Runs on the leader only.
   const refreshSoon = () => store.notifier.notify('refresh', jobOf('registry-refresh', name));
+  const driftSoon = () => store.notifier.notify('drift', name);
   const onEvents = (made: RegistryEvent[]) => {
     stream.publish(made);
     store.notifier.notify('outbox');
@@ -70,14 +71,15 @@ export async function composeOne(
     onSwap: async (snapshot, poll) => {
       await journal.record(snapshot, poll);
       if (journal.isUncertain()) refreshSoon();
+      if (poll.names === null) driftSoon();
     },
     journalError: () => journal.lastError(),
-    monitoredRunIds: async () => (await monitoring?.runIds()) ?? new Set(),
+    monitored: async () => (await monitoring?.keys()) ?? new Set(),
     monitoredCount: async () => (await monitoring?.count()) ?? 0,
   });
   // Monitored versions of the sample data are kept apart from those of a real registry.
   const storeName = () => (registry.status().origin === 'sample' ? 'sample' : name);
-  monitoring = createMonitoring({ store, mirror: registry, registry: storeName, clock });
+  monitoring = createMonitoring({ store, mirror: registry, registry: storeName, clock, onChange: driftSoon });
   const { refreshModel, status } = registry;
   const mlflowWebhook = createMlflowWebhook({ secret: secrets.webhookSecret, store, clock, log, refreshModel });
   const only = secrets.registries.length > 1 ? name : null;

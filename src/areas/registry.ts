@@ -172,6 +172,7 @@ function jobsOf({ config, store }: Frame, registries: RegistryParts[], { stream 
       intervalMs,
       timeoutMs: 10 * minute,
       firstAfterMs: 5_000,
+      wakeOn: { topic: 'drift', about: name },
       step: (signal) => drift.sweep(signal),
     },
   ];

@@ -1,5 +1,5 @@
 /** Topics of notifications: which kind of data changed in the store. */
-export type Topic = 'events' | 'queue' | 'settled' | 'snapshots' | 'outbox' | 'leader' | 'refresh';
+export type Topic = 'events' | 'queue' | 'settled' | 'snapshots' | 'outbox' | 'leader' | 'refresh' | 'drift';
 
 /**
  * Notifies listeners that data changed, in this process and, over a shared store, in other instances. A notification

@@ -47,7 +47,7 @@ it('SIGKILL during a cache write leaves a complete snapshot for the next start',
       rereadEvery: 9,
       massDeletionShare: 0.2,
       cacheEnabled: true,
-      monitoredRunIds: async () => new Set(),
+      monitored: async () => new Set(),
       clock: systemClock,
       log: kept.log,
     });

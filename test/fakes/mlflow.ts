@@ -164,6 +164,10 @@ function route(fake: FakeMlflow, path: string, query: URLSearchParams, body: Jso
     // A bare NaN as Python writes it, which is not valid JSON.
     return { status: 200, body: JSON.stringify({ metrics: rows }).replaceAll('"NaN"', 'NaN') };
   }
+  if (call === 'logged-models/search') {
+    const ids = [...String(body['filter']).matchAll(/'([^']+)'/g)].map(([, id]) => id ?? '');
+    return json({ models: ids.flatMap((id) => registry.loggedModels[id] ?? []) });
+  }
   const loggedModel = /^logged-models\/(.+)$/.exec(call)?.[1];
   if (loggedModel && registry.loggedModels[loggedModel]) return json({ model: registry.loggedModels[loggedModel] });
   if (loggedModel) return mlflowError(404, 'RESOURCE_DOES_NOT_EXIST', 'Logged model not found');

@@ -109,7 +109,7 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
   });
 
   it.skipIf(!program)('is read a second time without finished runs, and changes are detected', async () => {
-    const known = { rows: overRest.rows, reread: () => false };
+    const known = { rows: overRest.rows, reread: () => () => false };
     const again = await rest.readRegistry(known, never);
     expect(comparable(await buildSnapshot(again ?? overRest.rows, 0, aliasTable))).toEqual(comparable(overRest));
   });
@@ -148,13 +148,33 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
   });
 
   it.skipIf(!program || peer === 'mlflow2')('has datasets for values recorded on a logged model', async () => {
-    const modelId = await logModel(server.url, seeded);
+    const modelId = await logModel(server.url, seeded, 0.8);
     const [a, b] = await Promise.all([rest.readLoggedModel(modelId, never), file.readLoggedModel(modelId, never)]);
     expect(a).toEqual([
       { metric: 'accuracy', value: 0.8, at: seededAt + 1000, step: 0, runId: seeded.runIds['running'], dataset: null },
     ]);
     expect(b).toEqual(a);
   });
+
+  it.skipIf(!program || peer === 'mlflow2')(
+    'gives versions of one run the metrics of their own logged model',
+    async () => {
+      const ids = [await logModel(server.url, seeded, 0.7), await logModel(server.url, seeded, 0.95)];
+      await postMlflow(server.url, 'registered-models/create', { name: 'two-checkpoints' });
+      const run_id = seeded.runIds['good'];
+      const create = (source: string, model_id?: string) =>
+        postMlflow(server.url, 'model-versions/create', { name: 'two-checkpoints', source, run_id, model_id });
+      for (const id of ids) await create(`models:/${id}`, id);
+      await create('models:/two-checkpoints/1');
+      const [a, b] = await Promise.all([snapshot(rest), snapshot(file)]);
+      expect(comparable(b)).toEqual(comparable(a));
+      const versions = a.models.get('two-checkpoints')?.versions ?? [];
+      expect(versions.map(({ metrics }) => metrics['accuracy'])).toEqual([0.7, 0.95, 0.7]);
+      expect(versions.map(({ modelId }) => modelId)).toEqual([ids[0], ids[1], ids[0]]);
+      // The run's own metric, which neither model has.
+      expect(versions[0]?.metrics['val/loss']).toBe(0.123);
+    },
+  );
 
   it.skipIf(!program)('may lack logged models, which is no error', async () => {
     expect(await rest.readLoggedModel('m-00000000000000000000000000000000', never)).toEqual([]);
@@ -179,30 +199,35 @@ const sorted = <T extends { runId: string; at?: number }>(items: T[]): T[] =>
   [...items].sort((a, b) => (a.runId === b.runId ? (a.at ?? 0) - (b.at ?? 0) : a.runId < b.runId ? -1 : 1));
 
 /** Creates a logged model and records a metric on it from a later run, as an evaluation does. */
-async function logModel(url: string, seeded: Seeded): Promise<string> {
-  const post = async (path: string, body: unknown) => {
-    const response = await fetch(`${url}/api/2.0/mlflow/${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
-    return (await response.json()) as { model?: { info: { model_id: string } } };
-  };
-  const made = await post('logged-models', {
+async function logModel(url: string, seeded: Seeded, accuracy: number): Promise<string> {
+  const made = await postMlflow(url, 'logged-models', {
     experiment_id: seeded.experimentIds['genomics'],
     name: 'lm',
     source_run_id: seeded.runIds['good'],
     model_type: 'classifier',
   });
   const modelId = made.model?.info.model_id ?? '';
-  await post('runs/log-metric', {
+  await postMlflow(url, 'runs/log-metric', {
     run_id: seeded.runIds['running'],
     key: 'accuracy',
-    value: 0.8,
+    value: accuracy,
     timestamp: seededAt + 1000,
     step: 0,
     model_id: modelId,
   });
   return modelId;
+}
+
+async function postMlflow(
+  url: string,
+  path: string,
+  body: object,
+): Promise<{ model?: { info: { model_id: string } } }> {
+  const response = await fetch(`${url}/api/2.0/mlflow/${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  return (await response.json()) as { model?: { info: { model_id: string } } };
 }

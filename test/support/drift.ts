@@ -37,6 +37,7 @@ const { models } = await buildSnapshot(
       runRow({ runId: 'r2', startedAt: daysAgo(5), endedAt: daysAgo(4) }),
       runRow({ runId: 'r3', startedAt: daysAgo(5), endedAt: daysAgo(4) }),
     ],
+    loggedModels: [],
     serverVersion: null,
   },
   0,

@@ -11,7 +11,14 @@ export function manyRows(models: number, versionsPerModel: number, metricsPerRun
         .toString(16)
         .padStart(8, '0'),
     ).join('');
-  const rows: RegistryRows = { experiments: [], models: [], versions: [], runs: [], serverVersion: null };
+  const rows: RegistryRows = {
+    experiments: [],
+    models: [],
+    versions: [],
+    runs: [],
+    loggedModels: [],
+    serverVersion: null,
+  };
   rows.experiments.push({
     experimentId: '1',
     name: 'bench',

@@ -24,7 +24,7 @@ export type EventType = (typeof eventTypes)[number];
 export type VersionState = Pick<
   ModelVersion,
   'version' | 'createdAt' | 'updatedAt' | 'stage' | 'currentStage' | 'stageSource' | 'status' | 'description' | 'tags'
-> & { runId: string | null; run: { metrics: Record<string, number | null> } | null };
+> & { runId: string | null; metrics: Record<string, number | null> };
 
 /** Compared fields of a model; a model of a snapshot has them all. */
 export type ModelState = Pick<RegisteredModel, 'name' | 'createdAt' | 'description' | 'tags' | 'aliases'> & {
@@ -110,7 +110,7 @@ function diffVersion(
     add('model_version.description_changed', { before: before.description, after: after.description, changedAt });
   const tags = differing(before.tags, after.tags);
   if (tags) add('model_version.tags_changed', tags);
-  const metrics = differing(before.run?.metrics ?? {}, after.run?.metrics ?? {});
+  const metrics = differing(before.metrics, after.metrics);
   if (metrics) add('model_version.metrics_changed', metrics);
 }
 
@@ -168,5 +168,5 @@ const versionFacts = (version: VersionState) => ({
   description: version.description,
   run_id: version.runId,
   tags: version.tags,
-  metrics: version.run?.metrics ?? {},
+  metrics: version.metrics,
 });

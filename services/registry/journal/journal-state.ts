@@ -31,12 +31,18 @@ export async function loadState(store: Store, registry: string): Promise<Map<str
       const model = models.get(row.name) ?? modelNamed(row.name);
       models.set(row.name, model);
       if (row.version === '') Object.assign(model, JSON.parse(row.state));
-      else model.versions.push(JSON.parse(row.state) as VersionState);
+      else model.versions.push(versionOf(row.state));
       if (yielder.due()) await yielder.yieldNow();
     }
     last = rows.at(-1) ?? null;
     if (rows.length < rowsAtOnce) return models;
   }
+}
+
+/** States of version 0.4.0 have the metrics in `run`. */
+function versionOf(state: string): VersionState {
+  const { run, ...version } = JSON.parse(state) as VersionState & { run?: { metrics: VersionState['metrics'] } | null };
+  return { ...version, metrics: version.metrics ?? run?.metrics ?? {} };
 }
 
 const modelNamed = (name: string): Omit<ModelState, 'versions'> & { versions: VersionState[] } => ({
@@ -90,7 +96,7 @@ const kept = (item: VersionState): VersionState => ({
   description: item.description,
   tags: item.tags,
   runId: item.runId,
-  run: item.run && { metrics: item.run.metrics },
+  metrics: item.metrics,
 });
 
 /** Writes state rows in batches and yields to the event loop in between. */

@@ -89,7 +89,7 @@ const versionsAs = (aliasTable: AliasTable): ListKind<ModelVersion> => ({
   key: (item) => [item.registry === undefined ? item.name : `${item.name}\n${item.registry}`, Number(item.version)],
   defaultOrder: 'name',
   tags: (item) => item.tags,
-  metrics: (item) => item.run?.metrics ?? {},
+  metrics: (item) => item.metrics,
   hasMetrics: true,
   aliases: (item) => item.aliases,
   stage: (item, by) => {

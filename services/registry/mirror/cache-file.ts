@@ -30,7 +30,8 @@ export type LoadedCache =
   /** `reason` becomes part of the name of the renamed file. */
   | { status: 'unusable'; reason: 'corrupt' | 'foreign' | 'other-schema'; why: string };
 
-const parts = ['experiments', 'models', 'versions', 'runs'] as const;
+/** Files of earlier versions have no logged models. */
+const parts = ['experiments', 'models', 'versions', 'runs', 'loggedModels'] as const;
 
 /** Writes the rows atomically. `rounds` = refreshes so far, so that a restart does not delay the next full one. */
 export function saveCache(
@@ -115,6 +116,7 @@ export async function decodeCache(bytes: Buffer, fingerprint: string): Promise<L
     models: [],
     versions: [],
     runs: [],
+    loggedModels: [],
     serverVersion: header.server_version,
   };
   for (let from = firstLineEnd + 1; from < lastLine; ) {

@@ -63,6 +63,8 @@ export type Mirror = {
   follow(): Promise<void>;
   /** A snapshot of a read that began after this call. */
   readThrough(): Promise<Snapshot>;
+  /** The same, in which also everything is read that other reads take over. @throws `unavailable` */
+  reread(): Promise<Snapshot>;
   /** Reads one model by name, or everything if the source cannot. Calls during a read share the next one. */
   refreshModel(name: string): Promise<void>;
   status(): MirrorStatus;
@@ -87,8 +89,8 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
   const sample = source ? null : await openSampleOf(options);
   const state = createMirrorState(source ?? sample!, source ? 'mlflow' : 'sample', clock);
   const { reader, refresher, persistence, sharing } = assemble(options, state, stopping.signal);
-  const reads = createReads(async () => {
-    const read = await refresher.whole();
+  const reads = createReads(async (isForced) => {
+    const read = await refresher.whole(isForced);
     return state.content().snapshot ?? read;
   });
   let waitingSince: number | null = null;
@@ -109,6 +111,7 @@ export async function createMirror(options: MirrorOptions): Promise<Mirror> {
       if (steadyMs(clock) - waitingSince >= maxFollowWaitMs) await reads.now();
     },
     readThrough: reads.after,
+    reread: reads.forced,
     refreshModel: batched(async (names) => {
       if (!(await refresher.models(names))) await reads.after();
     }),
@@ -167,28 +170,38 @@ async function openSampleOf({ openSample }: MirrorOptions): Promise<RegistrySour
 }
 
 /** Serializes full reads. */
-function createReads(read: () => Promise<Snapshot>) {
+function createReads(read: (isForced: boolean) => Promise<Snapshot>) {
+  let isForced = false;
   let current: Promise<Snapshot> | null = null;
   let next: Promise<Snapshot> | null = null;
   const now = (): Promise<Snapshot> => {
-    current ??= read().finally(() => {
+    if (current) return current;
+    const started = read(isForced).finally(() => {
       current = null;
     });
-    return current;
+    isForced = false;
+    current = started;
+    return started;
+  };
+  const after = (): Promise<Snapshot> => {
+    if (!current) return now();
+    next ??= current
+      .catch(() => undefined)
+      .then(() => {
+        next = null;
+        return now();
+      });
+    return next;
   };
   return {
     /** Joins the running read, or starts one. */
     now,
     /** A read that starts after this call; calls during one read share the next. */
-    after: (): Promise<Snapshot> => {
-      if (!current) return now();
-      next ??= current
-        .catch(() => undefined)
-        .then(() => {
-          next = null;
-          return now();
-        });
-      return next;
+    after,
+    /** The same, also reading everything that other reads take over. */
+    forced: (): Promise<Snapshot> => {
+      isForced = true;
+      return after();
     },
     isReading: () => current !== null,
     settled: async (): Promise<void> => {

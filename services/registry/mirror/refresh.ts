@@ -33,8 +33,12 @@ export function createRefresher(options: RefreshOptions) {
     if (swap.cause === 'models') for (const name of swap.names) touched.add(name);
   });
   return {
-    /** Reads the whole source and swaps the snapshot. @throws `unavailable` */
-    whole: async (): Promise<Snapshot> => {
+    /**
+     * Reads the whole source and swaps the snapshot.
+     * @param isForced - also rereads what is usually taken over
+     * @throws `unavailable`
+     */
+    whole: async (isForced: boolean): Promise<Snapshot> => {
       const source = options.source ?? state.content().source;
       // Other instances may publish during the read: publishing this read detects that by the revision.
       const { revision } = state.content();
@@ -43,14 +47,13 @@ export function createRefresher(options: RefreshOptions) {
       const { snapshot, swapped } = await timed(options, async (signal) => {
         touched.clear();
         const { snapshot: before, source: former } = state.content();
-        let fresh = await reader.readAll(source, former === source ? before : null, state.rounds(), signal);
+        let fresh = await reader.readAll(source, former === source ? before : null, state.rounds(), isForced, signal);
         while (touched.size > 0) {
           const names = new Set(touched);
           touched.clear();
           fresh = (await reader.readModels(source, fresh, names, signal)) ?? fresh;
         }
-        const reason = former === source ? deletions.check(before, fresh) : null;
-        if (reason !== null) throw new DoubtedError(reason);
+        if (former === source) requireBelievable(deletions, before, fresh);
         // Nothing is awaited between the last check of `touched` and the swap.
         return {
           snapshot: fresh,
@@ -88,6 +91,11 @@ class DoubtedError extends TowerError {
   constructor(reason: string) {
     super('unavailable', reason, { retryAfterSeconds: 60 });
   }
+}
+
+function requireBelievable(deletions: DeletionGuard, before: Snapshot | null, fresh: Snapshot): void {
+  const reason = deletions.check(before, fresh);
+  if (reason !== null) throw new DoubtedError(reason);
 }
 
 function noteDoubt({ state, log }: RefreshOptions, reason: string): void {

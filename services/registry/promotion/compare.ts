@@ -97,7 +97,7 @@ const side = (version: ModelVersion): Comparison['champion'] => ({
 });
 
 function compareMetrics(champion: ModelVersion, challenger: ModelVersion, directions: Directions): MetricComparison[] {
-  const [old, now] = [champion.run?.metrics ?? {}, challenger.run?.metrics ?? {}];
+  const [old, now] = [champion.metrics, challenger.metrics];
   return [...new Set([...Object.keys(old), ...Object.keys(now)])].sort().map((name) => {
     const [before, after] = [old[name] ?? null, now[name] ?? null];
     const direction = directionOf(name, directions);

@@ -123,8 +123,8 @@ function checkMetric(
   return verdict(passed, passed ? text : `${text}: worse by ${round(-gain)}, maximum ${round(allowed)}`);
 }
 
-const metricOf = ({ run }: ModelVersion, name: string): number | null =>
-  run && Object.hasOwn(run.metrics, name) ? (run.metrics[name] ?? null) : null;
+const metricOf = ({ metrics }: ModelVersion, name: string): number | null =>
+  Object.hasOwn(metrics, name) ? (metrics[name] ?? null) : null;
 
 function checkTag(rule: Extract<GateRule, { tag: string }>, tags: Record<string, string>): Verdict {
   const value = Object.hasOwn(tags, rule.tag) ? tags[rule.tag] : undefined;

@@ -92,8 +92,7 @@ function ofModel(deps: HygieneDeps, model: RegisteredModel, all: boolean, monito
     if (conflict) add('stage_alias_conflict', conflict, version.version);
     const run = runProblem(version);
     if (run) add('missing_run', run, version.version);
-    else if (Object.keys(version.run?.metrics ?? {}).length === 0)
-      add('no_metrics', 'its run has no metrics', version.version);
+    else if (Object.keys(version.metrics).length === 0) add('no_metrics', 'its run has no metrics', version.version);
     if (!hasOwner(deps, model, version))
       add('no_owner', `neither the version nor its model has a tag ${deps.ownerTags.join(', ')}`, version.version);
   }

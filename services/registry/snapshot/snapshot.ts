@@ -1,4 +1,5 @@
 import { forEachYielding } from '#kernel/yield-event-loop.ts';
+import { createLoggedModelIds, type LoggedModelRow, metricsOf } from './logged-models.ts';
 import type { AliasTable } from './stages.ts';
 import { effectiveStage, type Stage, type StageSource, stageOf } from './stages.ts';
 
@@ -9,6 +10,8 @@ export type RegistryRows = {
   versions: VersionRow[];
   /** Source runs of versions; runs deleted in MLflow are missing. */
   runs: RunRow[];
+  /** Logged models of versions (MLflow 3); those deleted in MLflow are missing. */
+  loggedModels: LoggedModelRow[];
   /** MLflow's version, if the source reports it. */
   serverVersion: string | null;
 };
@@ -71,6 +74,11 @@ export type ModelVersion = Omit<VersionRow, 'currentStage'> & {
   aliases: string[];
   modelType: ModelType | null;
   run: RunRow | null;
+  /** Id of the logged model that it was registered from (MLflow 3). */
+  modelId: string | null;
+  loggedModel: LoggedModelRow | null;
+  /** Of its logged model, else of its run. */
+  metrics: Record<string, number | null>;
 };
 
 export type ModelType = 'classifier' | 'regressor';
@@ -106,6 +114,7 @@ export type Snapshot = {
 export async function buildSnapshot(rows: RegistryRows, readAt: number, aliasTable: AliasTable): Promise<Snapshot> {
   const runs = new Map<string, RunRow>();
   await forEachYielding(rows.runs, (run) => runs.set(run.runId, run));
+  const loggedModels = await joinLoggedModels(rows);
   const models = new Map<string, RegisteredModel>();
   const modelTypes = new Map<string, ModelType | null>();
   const prompts = new Set<string>();
@@ -128,7 +137,7 @@ export async function buildSnapshot(rows: RegistryRows, readAt: number, aliasTab
       inOrder = false;
     }
     const ofModel = modelTypes.get(row.name) ?? null;
-    model.versions.push(joinVersion(row, ofModel, aliasesOf.get(key) ?? [], runs, aliasTable));
+    model.versions.push(joinVersion(row, ofModel, aliasesOf.get(key) ?? [], runs, loggedModels, aliasTable));
   });
   return index(rows, readAt, inOrder ? models : new Map([...models].sort(([a], [b]) => (a < b ? -1 : 1))), seen);
 }
@@ -165,10 +174,14 @@ function joinVersion(
   ofModel: ModelType | null,
   aliases: string[],
   runs: Map<string, RunRow>,
+  loggedModels: LoggedModels,
   aliasTable: AliasTable,
 ): ModelVersion {
   const currentStage = stageOf(row.currentStage);
   const { stage, source } = effectiveStage(currentStage, aliases, aliasTable);
+  const run = (row.runId && runs.get(row.runId)) || null;
+  const modelId = loggedModels.idOf(row);
+  const loggedModel = (modelId && loggedModels.byId.get(modelId)) || null;
   return {
     name: row.name,
     version: row.version,
@@ -184,8 +197,31 @@ function joinVersion(
     stageSource: source,
     aliases,
     modelType: modelTypeOf(row.tags) ?? ofModel,
-    run: (row.runId && runs.get(row.runId)) || null,
+    run,
+    modelId,
+    loggedModel,
+    metrics:
+      modelId === null
+        ? (run?.metrics ?? {})
+        : metricsOf(run, loggedModel, (run && loggedModels.byRun.get(run.runId)) || []),
   };
+}
+
+type LoggedModels = Awaited<ReturnType<typeof joinLoggedModels>>;
+
+async function joinLoggedModels({ versions, loggedModels }: RegistryRows) {
+  const idOf = createLoggedModelIds(versions);
+  const byId = new Map(loggedModels.map((row) => [row.modelId, row]));
+  const byRun = new Map<string, LoggedModelRow[]>();
+  await forEachYielding(versions, (version) => {
+    const found = version.runId === null ? null : idOf(version);
+    const row = found === null ? undefined : byId.get(found);
+    if (!row || version.runId === null) return;
+    const known = byRun.get(version.runId);
+    if (!known) byRun.set(version.runId, [row]);
+    else if (!known.includes(row)) known.push(row);
+  });
+  return { idOf, byId, byRun };
 }
 
 async function invertAliases(models: Map<string, RegisteredModel>): Promise<Map<string, string[]>> {

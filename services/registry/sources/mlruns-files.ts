@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Clock } from '#kernel/clock.ts';
-import { finiteOrNull } from './source.ts';
+import { finiteOrNull, isBefore } from './source.ts';
 import { createStorePaths } from './store-paths.ts';
 
 /** Files of an MLflow file store: YAML metadata, one file per tag, one line per metric value. */
@@ -79,12 +79,6 @@ export function metricLines(content: string): MetricLine[] {
 /** The last value by MLflow's definition: greatest step, then time, then value. */
 export function lastLine(lines: MetricLine[]): MetricLine | undefined {
   return lines.reduce<MetricLine | undefined>((last, line) => (last && isBefore(line, last) ? last : line), undefined);
-}
-
-function isBefore(a: MetricLine, b: MetricLine): boolean {
-  if (a.step !== b.step) return a.step < b.step;
-  if (a.at !== b.at) return a.at < b.at;
-  return (a.value ?? -Infinity) < (b.value ?? -Infinity);
 }
 
 // Python writes nan, inf and -inf; none of them is a measured value.

@@ -1,8 +1,17 @@
 import { join } from 'node:path';
 import { notFound } from '#kernel/errors.ts';
+import type { LoggedModelRow } from '../snapshot/logged-models.ts';
 import type { RunRow, VersionRow } from '../snapshot/snapshot.ts';
 import { lastLine, metricLines, type StoreFiles, text, time } from './mlruns-files.ts';
-import { type CachedState, isFinished, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
+import {
+  isFinished,
+  type KnownRuns,
+  lastValues,
+  type MetricPoint,
+  type Run,
+  type RunDetail,
+  sortedRecord,
+} from './source.ts';
 
 /** Runs, metrics and late metric values from an `mlruns` directory. */
 
@@ -20,7 +29,7 @@ export async function experimentDirectories(files: StoreFiles): Promise<string[]
 export async function readRunsOfVersions(
   files: StoreFiles,
   versions: VersionRow[],
-  known: CachedState | null,
+  known: KnownRuns | null,
   signal: AbortSignal,
 ): Promise<RunRow[]> {
   const wanted = new Set(versions.flatMap((version) => version.runId ?? []));
@@ -133,21 +142,47 @@ export async function readHistory(
 }
 
 export async function readLoggedModel(files: StoreFiles, modelId: string): Promise<MetricPoint[]> {
-  for (const experiment of await experimentDirectories(files)) {
-    if (!(await files.directories(join(files.root, experiment, 'models'))).includes(modelId)) continue;
-    const metrics = await files.values(join(files.root, experiment, 'models', modelId, 'metrics'));
-    return metrics.flatMap(([metric, content]) =>
-      metricLines(content).map(({ at, value, step, rest: [runId, dataset] }) => ({
-        metric,
-        value,
-        at,
-        step,
-        runId: runId ?? '',
-        dataset: dataset ?? null,
-      })),
-    );
-  }
+  for (const [, directory] of await loggedModelDirectories(files, new Set([modelId])))
+    return pointsOfLoggedModel(files, directory);
   return [];
+}
+
+/** Logged models by id; those that do not exist are missing from the result. */
+export async function readLoggedModels(
+  files: StoreFiles,
+  ids: string[],
+  signal: AbortSignal,
+): Promise<LoggedModelRow[]> {
+  const rows: LoggedModelRow[] = [];
+  for (const [modelId, directory] of await loggedModelDirectories(files, new Set(ids))) {
+    signal.throwIfAborted();
+    rows.push({ modelId, metrics: lastValues(await pointsOfLoggedModel(files, directory)) });
+  }
+  return rows;
+}
+
+async function loggedModelDirectories(files: StoreFiles, wanted: ReadonlySet<string>): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  if (wanted.size === 0) return found;
+  for (const experiment of await experimentDirectories(files)) {
+    const directory = join(files.root, experiment, 'models');
+    for (const name of await files.directories(directory)) if (wanted.has(name)) found.set(name, join(directory, name));
+  }
+  return found;
+}
+
+async function pointsOfLoggedModel(files: StoreFiles, directory: string): Promise<MetricPoint[]> {
+  const metrics = await files.values(join(directory, 'metrics'));
+  return metrics.flatMap(([metric, content]) =>
+    metricLines(content).map(({ at, value, step, rest: [runId, dataset] }) => ({
+      metric,
+      value,
+      at,
+      step,
+      runId: runId ?? '',
+      dataset: dataset ?? null,
+    })),
+  );
 }
 
 /** Deleted runs are missing from the result. */

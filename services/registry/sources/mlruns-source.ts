@@ -9,11 +9,12 @@ import {
   experimentDirectories,
   readHistory,
   readLoggedModel,
+  readLoggedModels,
   readRuns,
   readRunsById,
   readRunsOfVersions,
 } from './mlruns-runs.ts';
-import { type CachedState, type RegistrySource, sortedRecord } from './source.ts';
+import { type CachedState, type RegistrySource, sortedRecord, unchangedLoggedModels } from './source.ts';
 
 /**
  * Reads an `mlruns` directory (MLflow's file store) without MLflow. Read-only.
@@ -56,11 +57,15 @@ async function readRegistry(files: StoreFiles, known: CachedState | null, signal
     models.push(model.row);
     versions.push(...model.versions);
   }
+  const reread = known?.reread({ models, versions }) ?? (() => true);
+  const runs = await readRunsOfVersions(files, versions, known && { rows: known.rows, reread }, signal);
+  const { kept, wanted } = unchangedLoggedModels({ versions, runs }, known?.rows ?? null, reread);
   return {
     experiments,
     models,
     versions,
-    runs: await readRunsOfVersions(files, versions, known, signal),
+    runs,
+    loggedModels: [...kept, ...(await readLoggedModels(files, wanted, signal))],
     serverVersion: null,
   };
 }

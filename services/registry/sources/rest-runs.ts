@@ -1,9 +1,10 @@
 import type { HttpClient } from '#kernel/http-client.ts';
 import { forEachYielding } from '#kernel/yield-event-loop.ts';
+import type { LoggedModelRow } from '../snapshot/logged-models.ts';
 import type { ExperimentRow, RunRow, VersionRow } from '../snapshot/snapshot.ts';
-import { experimentRow, metricPoint, record, records, run, runDetail, runRow } from './mlflow-json.ts';
+import { experimentRow, metricPoint, record, records, run, runDetail, runRow, text } from './mlflow-json.ts';
 import { api, expectJson, experimentsPerPage, pages, readAll, unique } from './rest-pages.ts';
-import { type CachedState, isFinished, type MetricPoint, type Run, type RunDetail } from './source.ts';
+import { isFinished, type KnownRuns, lastValues, type MetricPoint, type Run, type RunDetail } from './source.ts';
 
 /** Runs, metrics and late metric values from an MLflow server. */
 
@@ -29,7 +30,7 @@ export async function readNewRuns(client: HttpClient, versions: VersionRow[], fo
 export async function readRunsOfVersions(
   client: HttpClient,
   rows: { experiments: ExperimentRow[]; versions: VersionRow[] },
-  known: CachedState | null,
+  known: KnownRuns | null,
   signal: AbortSignal,
 ): Promise<RunRow[]> {
   const wanted = new Set<string>();
@@ -163,6 +164,60 @@ async function readHistoryOneByOne(
   });
   return (await Promise.all(perRun)).flat();
 }
+
+const modelsPerBatch = 50;
+
+/** Logged models by id, in batches where the server can search by id; those that do not exist are missing. */
+export async function readLoggedModels(
+  client: HttpClient,
+  ids: string[],
+  experimentIds: string[],
+  signal: AbortSignal,
+): Promise<LoggedModelRow[]> {
+  const rows: LoggedModelRow[] = [];
+  const batches = inBatches(ids, modelsPerBatch).values();
+  const serialised = async () => {
+    for (const batch of batches) rows.push(...(await readLoggedModelBatch(client, batch, experimentIds, signal)));
+  };
+  await Promise.all(Array.from({ length: batchesAtOnce }, serialised));
+  return unique(rows, (row) => row.modelId);
+}
+
+async function readLoggedModelBatch(
+  client: HttpClient,
+  ids: string[],
+  experiment_ids: string[],
+  signal: AbortSignal,
+): Promise<LoggedModelRow[]> {
+  const list = ids.map((id) => `'${id.replaceAll("'", '')}'`).join(', ');
+  const filter = ids.length === 1 ? `model_id = ${list}` : `model_id IN (${list})`;
+  const body = { experiment_ids, filter, max_results: modelsPerBatch };
+  const answer = await client.post(`${api}/logged-models/search`, body, signal);
+  // Before MLflow 3 there are no logged models.
+  if (answer.status === 404) return [];
+  if (answer.status === 400) return readLoggedModelsOneByOne(client, ids, signal);
+  return records(record(expectJson(answer))['models'])
+    .map(loggedModelRow)
+    .filter((row) => ids.includes(row.modelId));
+}
+
+async function readLoggedModelsOneByOne(
+  client: HttpClient,
+  ids: string[],
+  signal: AbortSignal,
+): Promise<LoggedModelRow[]> {
+  const rows: LoggedModelRow[] = [];
+  for (const id of ids) {
+    const answer = await client.get(`${api}/logged-models/${encodeURIComponent(id)}`, {}, signal);
+    if (answer.status !== 404) rows.push(loggedModelRow(record(record(expectJson(answer))['model'])));
+  }
+  return rows;
+}
+
+const loggedModelRow = (json: Record<string, unknown>): LoggedModelRow => ({
+  modelId: text(record(json['info'])['model_id']),
+  metrics: lastValues(records(record(json['data'])['metrics']).map((point) => metricPoint(point, ''))),
+});
 
 export async function readLoggedModel(
   client: HttpClient,

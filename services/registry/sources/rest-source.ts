@@ -1,5 +1,6 @@
 import type { HttpClient } from '#kernel/http-client.ts';
 import { forEachYielding } from '#kernel/yield-event-loop.ts';
+import type { LoggedModelRow } from '../snapshot/logged-models.ts';
 import type { ModelRow, RegistryRows, VersionRow } from '../snapshot/snapshot.ts';
 import { versionKey } from '../snapshot/snapshot.ts';
 import { experimentRow, modelRow, versionRow } from './mlflow-json.ts';
@@ -8,13 +9,14 @@ import {
   countRuns,
   readHistory,
   readLoggedModel,
+  readLoggedModels,
   readNewRuns,
   readRuns,
   readRunsById,
   readRunsOfVersions,
   readTaggedRuns,
 } from './rest-runs.ts';
-import type { CachedState, ModelRows, RegistrySource } from './source.ts';
+import { type CachedState, type ModelRows, type RegistrySource, unchangedLoggedModels } from './source.ts';
 
 const modelsPerPage = 1000;
 // The first read uses large pages, which are close to one consistent state of a live list. Later reads are checked
@@ -61,7 +63,10 @@ async function readRegistry(client: HttpClient, known: CachedState | null, signa
     versions,
     serverVersion,
   };
-  return { ...rows, runs: await readRunsOfVersions(client, rows, known, signal) };
+  const reread = known?.reread({ models, versions }) ?? (() => true);
+  const runs = await readRunsOfVersions(client, rows, known && { rows: known.rows, reread }, signal);
+  const loggedModels = await readLoggedModelsOf(client, { ...rows, runs }, known?.rows ?? null, reread, signal);
+  return { ...rows, runs, loggedModels };
 }
 
 /** All models; a second sweep if an edit between two pages may have hidden a known one, as for versions. */
@@ -164,7 +169,27 @@ async function readModelsByName(
     { rows: known, reread: newestRuns(versions) },
     signal,
   );
-  return { models, versions, runs: [...runs, ...(await readNewRuns(client, versions, runs, signal))] };
+  const allRuns = [...runs, ...(await readNewRuns(client, versions, runs, signal))];
+  const rows = { experiments: known.experiments, versions, runs: allRuns };
+  return {
+    models,
+    versions,
+    runs: allRuns,
+    loggedModels: await readLoggedModelsOf(client, rows, null, () => true, signal),
+  };
+}
+
+/** Logged models of versions: known ones of finished runs are kept. */
+async function readLoggedModelsOf(
+  client: HttpClient,
+  rows: Pick<RegistryRows, 'experiments' | 'versions' | 'runs'>,
+  known: RegistryRows | null,
+  reread: (id: string) => boolean,
+  signal: AbortSignal,
+): Promise<LoggedModelRow[]> {
+  const { kept, wanted } = unchangedLoggedModels(rows, known, reread);
+  const experimentIds = rows.experiments.map(({ experimentId }) => experimentId);
+  return [...kept, ...(await readLoggedModels(client, wanted, experimentIds, signal))];
 }
 
 /** `/version` is missing before 2.1 and may be hidden by a proxy: the version is unknown then. */

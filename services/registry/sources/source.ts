@@ -1,3 +1,4 @@
+import { createLoggedModelIds, type LoggedModelRow } from '../snapshot/logged-models.ts';
 import type { RegistryRows, RunRow } from '../snapshot/snapshot.ts';
 
 /** One logged value of a metric; null if it is NaN or infinite. */
@@ -21,14 +22,17 @@ export type Run = Omit<RunRow, 'lateMetrics'> & {
 export type RunDetail = Run & { datasets: { name: string; digest: string }[] };
 
 /** Complete rows of a few models: what is missing for a name does not exist. */
-export type ModelRows = Pick<RegistryRows, 'models' | 'versions' | 'runs'>;
+export type ModelRows = Pick<RegistryRows, 'models' | 'versions' | 'runs' | 'loggedModels'>;
 
 /** Rows of the current snapshot, which a reader need not fetch again. */
 export type CachedState = {
   rows: RegistryRows;
-  /** Finished runs to read again: those of monitored versions, and periodically all. */
-  reread: (runId: string) => boolean;
+  /** @returns which finished runs and logged models to read again, given what was just read */
+  reread: (read: Pick<RegistryRows, 'models' | 'versions'>) => (id: string) => boolean;
 };
+
+/** Rows of runs known before, and which of the finished ones to read again. */
+export type KnownRuns = { rows: Pick<RegistryRows, 'runs'>; reread: (runId: string) => boolean };
 
 /** A source of registry data. Every method throws TowerError `unavailable` if the source cannot answer; none writes. */
 export type RegistrySource = {
@@ -62,6 +66,43 @@ export type RegistrySource = {
 
 /** Whether a run has ended. */
 export const isFinished = (status: string): boolean => ['FINISHED', 'FAILED', 'KILLED'].includes(status);
+
+/** The known logged models that need not be read again: those of finished runs that are not to be reread. */
+export function unchangedLoggedModels(
+  { versions, runs }: Pick<RegistryRows, 'versions' | 'runs'>,
+  known: RegistryRows | null,
+  reread: (id: string) => boolean,
+): { kept: LoggedModelRow[]; wanted: string[] } {
+  const idOf = createLoggedModelIds(versions);
+  const active = new Set(runs.filter((run) => !isFinished(run.status)).map((run) => run.runId));
+  const isActive = new Map<string, boolean>();
+  for (const version of versions) {
+    const id = idOf(version);
+    if (id !== null) isActive.set(id, isActive.get(id) || active.has(version.runId ?? ''));
+  }
+  const kept = (known?.loggedModels ?? []).filter(({ modelId }) => isActive.get(modelId) === false && !reread(modelId));
+  const found = new Set(kept.map(({ modelId }) => modelId));
+  return { kept, wanted: [...isActive.keys()].filter((id) => !found.has(id)) };
+}
+
+/** The last value of each metric by MLflow's definition: greatest step, then time, then value. */
+export function lastValues(points: Iterable<MetricPoint>): Record<string, number | null> {
+  const last = new Map<string, MetricPoint>();
+  for (const point of points) {
+    const before = last.get(point.metric);
+    if (!before || !isBefore(point, before)) last.set(point.metric, point);
+  }
+  return sortedRecord([...last].map(([metric, { value }]) => [metric, value] as const));
+}
+
+type Valued = Pick<MetricPoint, 'step' | 'at' | 'value'>;
+
+/** Whether a point is superseded by another one of the same metric. */
+export function isBefore(a: Valued, b: Valued): boolean {
+  if (a.step !== b.step) return a.step < b.step;
+  if (a.at !== b.at) return a.at < b.at;
+  return (a.value ?? -Infinity) < (b.value ?? -Infinity);
+}
 
 /** SQL stores clip infinity to the largest double; neither is a measured value. */
 export const finiteOrNull = (value: number): number | null =>

@@ -1,6 +1,7 @@
 import { createYielder } from '#kernel/yield-event-loop.ts';
-import type { ExperimentRow, RegistryRows, RunRow } from '../snapshot/snapshot.ts';
-import { finiteOrNull, type Run, type RunDetail, sortedRecord } from './source.ts';
+import { createLoggedModelIds, type LoggedModelRow } from '../snapshot/logged-models.ts';
+import type { ExperimentRow, RegistryRows, RunRow, VersionRow } from '../snapshot/snapshot.ts';
+import { finiteOrNull, lastValues, type MetricPoint, type Run, type RunDetail, sortedRecord } from './source.ts';
 import type { TableRows } from './sqlite-query.ts';
 import type { Tables } from './sqlite-reader.ts';
 
@@ -14,7 +15,7 @@ export async function joinTables(tables: Tables): Promise<RegistryRows> {
   const modelAliases = await groupBy(rowsOf(tables, 'registered_model_aliases'), (row) => text(row['name']));
   const versionTags = await groupBy(rowsOf(tables, 'model_version_tags'), (row) => `${row['version']}\n${row['name']}`);
   const metrics = await groupBy(rowsOf(tables, 'latest_metrics'), (row) => text(row['run_uuid']));
-  const versions = [];
+  const versions: VersionRow[] = [];
   for (const row of rowsOf(tables, 'model_versions')) {
     if (yielder.due()) await yielder.yieldNow();
     versions.push({
@@ -48,8 +49,34 @@ export async function joinTables(tables: Tables): Promise<RegistryRows> {
   const experiments = rowsOf(tables, 'experiments').map((row) =>
     experimentRow(row, experimentTags.get(text(row['experiment_id']))),
   );
-  return { experiments, models, versions, runs, serverVersion: null };
+  return {
+    experiments,
+    models,
+    versions,
+    runs,
+    loggedModels: await loggedModelsOf(tables, versions),
+    serverVersion: null,
+  };
 }
+
+async function loggedModelsOf(tables: Tables, versions: VersionRow[]): Promise<LoggedModelRow[]> {
+  const idOf = createLoggedModelIds(versions);
+  const wanted = new Set(versions.map(idOf));
+  const metrics = await groupBy(rowsOf(tables, 'logged_model_metrics'), (row) => text(row['model_id']));
+  return rowsOf(tables, 'logged_models')
+    .map((row) => text(row['model_id']))
+    .filter((modelId) => wanted.has(modelId))
+    .map((modelId) => ({ modelId, metrics: lastValues((metrics.get(modelId) ?? []).map(loggedMetric)) }));
+}
+
+export const loggedMetric = (row: TableRows[number]): MetricPoint => ({
+  metric: text(row['metric_name']),
+  value: value(row['metric_value'], 0),
+  at: Number(row['metric_timestamp_ms']),
+  step: Number(row['metric_step']),
+  runId: text(row['run_id']),
+  dataset: text(row['dataset_name']) || null,
+});
 
 const experimentRow = (row: TableRows[number], tags: TableRows | undefined): ExperimentRow => ({
   experimentId: text(row['experiment_id']),

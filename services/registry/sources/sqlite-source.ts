@@ -5,10 +5,25 @@ import type { RegistryRows } from '../snapshot/snapshot.ts';
 import type { MetricPoint, RegistrySource, Run, RunDetail } from './source.ts';
 import type { TableRead } from './sqlite-query.ts';
 import { createSqliteReader, type SqliteReader } from './sqlite-reader.ts';
-import { joinTables, rowsOf, runsOf, text, value, withDatasets } from './sqlite-rows.ts';
+import { joinTables, loggedMetric, rowsOf, runsOf, text, value, withDatasets } from './sqlite-rows.ts';
 
 const ofVersions = 'run_uuid in (select run_id from model_versions)';
 const runColumns = ['run_uuid', 'experiment_id', 'name', 'status', 'lifecycle_stage', 'start_time', 'end_time'];
+
+/** Logged models of the runs of versions, or named by the source of a version. */
+const modelsOfVersions = `model_id in (select model_id from logged_models where source_run_id in (select run_id from model_versions)
+  union select substr(source, 9) from model_versions where source like 'models:/m-%')`;
+const lastStep = `(model_id, metric_name, metric_step) in
+  (select model_id, metric_name, max(metric_step) from logged_model_metrics group by model_id, metric_name)`;
+const loggedMetricColumns = [
+  'model_id',
+  'metric_name',
+  'metric_value',
+  'metric_timestamp_ms',
+  'metric_step',
+  'run_id',
+  'dataset_name',
+];
 
 /** Reads an MLflow store from its SQLite file, without an MLflow server. Read-only. */
 export function createSqliteSource(
@@ -99,6 +114,8 @@ async function readRegistry(
       owned('model_version_tags', ['name', 'version', 'key', 'value']),
       { table: 'runs', columns: runColumns, asText: ['experiment_id'], where: ofVersions },
       { table: 'latest_metrics', columns: ['run_uuid', 'key', 'value', 'timestamp', 'is_nan'], where: ofVersions },
+      { table: 'logged_models', columns: ['model_id'], where: modelsOfVersions },
+      { table: 'logged_model_metrics', columns: loggedMetricColumns, where: `${modelsOfVersions} and ${lastStep}` },
     ],
     signal,
   );
@@ -195,18 +212,10 @@ async function readLoggedModel(
   modelId: string,
   signal: AbortSignal,
 ): Promise<MetricPoint[]> {
-  const columns = ['metric_name', 'metric_value', 'metric_timestamp_ms', 'metric_step', 'run_id', 'dataset_name'];
   const tables = await reader.read(
     path,
-    [{ table: 'logged_model_metrics', columns, where: 'model_id = ?', values: [modelId] }],
+    [{ table: 'logged_model_metrics', columns: loggedMetricColumns, where: 'model_id = ?', values: [modelId] }],
     signal,
   );
-  return rowsOf(tables, 'logged_model_metrics').map((row) => ({
-    metric: text(row['metric_name']),
-    value: value(row['metric_value'], 0),
-    at: Number(row['metric_timestamp_ms']),
-    step: Number(row['metric_step']),
-    runId: text(row['run_id']),
-    dataset: text(row['dataset_name']) || null,
-  }));
+  return rowsOf(tables, 'logged_model_metrics').map(loggedMetric);
 }

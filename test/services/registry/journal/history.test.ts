@@ -13,6 +13,7 @@ const rows = (stages: Record<string, string>, name = 'DNA', aliases: Record<stri
     versionRow({ name, version, currentStage, createdAt: Number(version), runId: `run${version}` }),
   ),
   runs: [],
+  loggedModels: [],
   serverVersion: null,
 });
 

@@ -157,7 +157,14 @@ describe('the journal with random edits', () => {
       fc.asyncProperty(edits, fc.boolean(), async (sequence, restarts) => {
         const directory = temporaryDirectory();
         let current = journalIn(directory);
-        const rows: RegistryRows = { experiments: [], models: [], versions: [], runs: [], serverVersion: null };
+        const rows: RegistryRows = {
+          experiments: [],
+          models: [],
+          versions: [],
+          runs: [],
+          loggedModels: [],
+          serverVersion: null,
+        };
         let time = 1000;
         await current.look(rows);
         for (const edit of sequence) {

@@ -10,7 +10,7 @@ function rowsOf(
   versions: RegistryRows['versions'],
   runs: RegistryRows['runs'] = [],
 ): RegistryRows {
-  return { experiments: [], models, versions, runs, serverVersion: null };
+  return { experiments: [], models, versions, runs, loggedModels: [], serverVersion: null };
 }
 
 const dna = (more: Partial<RegistryRows['models'][number]> = {}) => modelRow('DNA', more);

@@ -22,6 +22,7 @@ const withAliases = (count: number): RegistryRows => ({
   ],
   versions: [versionRow({ name: 'DNA' })],
   runs: [],
+  loggedModels: [],
   serverVersion: null,
 });
 

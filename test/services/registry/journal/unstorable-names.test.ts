@@ -14,6 +14,7 @@ const rowsOf = (models: Model[], versions: RegistryRows['versions']): RegistryRo
   models,
   versions,
   runs: [],
+  loggedModels: [],
   serverVersion: null,
 });
 

@@ -35,6 +35,7 @@ const snapshot = await buildSnapshot(
       versionRow({ name: 'Beta: "best"', version: '1', createdAt: 5 }),
     ],
     runs,
+    loggedModels: [],
     serverVersion: null,
   },
   0,
@@ -164,6 +165,7 @@ describe('lists of model versions', () => {
             models: [],
             versions: items.map((one) => versionRow(one)),
             runs: [],
+            loggedModels: [],
             serverVersion: null,
           };
           const { versions } = await buildSnapshot(rows, 0, aliasTable);

@@ -21,6 +21,7 @@ const snapshotOf = (models: Model[]): Promise<Snapshot> =>
         Array.from({ length: versions }, (_, i) => versionRow({ name, version: String(i + 1), createdAt })),
       ),
       runs: [],
+      loggedModels: [],
       serverVersion: null,
     },
     0,

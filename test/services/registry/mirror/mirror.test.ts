@@ -6,7 +6,7 @@ import type { MirrorOptions } from '#services/registry/mirror/mirror.ts';
 import { createMirror } from '#services/registry/mirror/mirror.ts';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import type { CachedState, RegistrySource } from '#services/registry/sources/source.ts';
-import { manyRows } from '../../../support/rows.ts';
+import { manyRows, versionRow } from '../../../support/rows.ts';
 import { aliasTable, handClock, settle } from '../../../support/sources.ts';
 import { keptLog, temporaryDirectory } from '../../../support/tower.ts';
 
@@ -61,7 +61,7 @@ async function mirrorOf(source: RegistrySource | null, more: Partial<MirrorOptio
     rereadEvery: 3,
     massDeletionShare: 0.2,
     cacheEnabled: true,
-    monitoredRunIds: async () => new Set(),
+    monitored: async () => new Set(),
     clock,
     log,
     ...more,
@@ -168,12 +168,37 @@ describe('the mirror', () => {
     expect(mirror.status().ageMs).toBe(0);
   });
 
-  it('reads finished runs again at every n-th refresh, monitored ones at each', async () => {
+  it('reads finished runs again at every n-th refresh; monitored, staged and produced ones at each', async () => {
     const source = toySource(manyRows(1, 1));
-    const { mirror } = await mirrorOf(source, { monitoredRunIds: async () => new Set(['watched']) });
+    const { mirror } = await mirrorOf(source, { monitored: async () => new Set(['a\n3']) });
     for (let round = 0; round < 5; round += 1) await mirror.refresh();
-    expect(source.known.map((known) => known?.reread('plain') ?? null)).toEqual([null, false, false, true, false]);
-    expect(source.known.map((known) => known?.reread('watched') ?? null)).toEqual([null, true, true, true, true]);
+    const read = {
+      models: [{ name: 'a', createdAt: 1, updatedAt: 1, description: '', tags: {}, aliases: { champion: '4' } }],
+      versions: [
+        versionRow({ name: 'a', version: '1', runId: 'plain', source: 'models:/m-plain' }),
+        versionRow({ name: 'a', version: '2', runId: 'staged', currentStage: 'Staging', source: 'models:/m-staged' }),
+        versionRow({ name: 'a', version: '3', runId: 'watched' }),
+        versionRow({ name: 'a', version: '4', runId: 'named', source: 'models:/m-named' }),
+      ],
+    };
+    const isReread = (id: string) => source.known.map((known) => known?.reread(read)(id) ?? null);
+    for (const id of ['plain', 'm-plain']) expect(isReread(id)).toEqual([null, false, false, true, false]);
+    for (const id of ['staged', 'm-staged', 'watched', 'named', 'm-named'])
+      expect(isReread(id)).toEqual([null, true, true, true, true]);
+  });
+
+  it('reads all finished runs again when asked to, in a read that starts after that', async () => {
+    const source = toySource(manyRows(1, 1));
+    const { mirror } = await mirrorOf(source);
+    await mirror.refresh();
+    const gate = Promise.withResolvers<void>();
+    source.gate = gate.promise;
+    const running = mirror.refresh();
+    const forced = mirror.reread();
+    gate.resolve();
+    await Promise.all([running, forced]);
+    const isReread = source.known.map((known) => known?.reread({ models: [], versions: [] })('any') ?? null);
+    expect(isReread).toEqual([null, false, true]);
   });
 
   it('aborts a slow refresh, and names the setting', async () => {

@@ -30,6 +30,7 @@ function rowsOf(world: World): RegistryRows {
     })) as unknown as RegistryRows['models'],
     versions: names.map((name) => versionRow({ name })),
     runs: [],
+    loggedModels: [],
     serverVersion: null,
   };
 }
@@ -59,7 +60,7 @@ async function towerOver(store: Store, world: World, clock: ReturnType<typeof ha
       more.readsModels?.();
       const { models, versions } = rowsOf(world);
       const isMeant = ({ name }: { name: string }) => names.includes(name);
-      return { models: models.filter(isMeant), versions: versions.filter(isMeant), runs: [] };
+      return { models: models.filter(isMeant), versions: versions.filter(isMeant), runs: [], loggedModels: [] };
     },
   } as unknown as RegistrySource;
   const mirror = await createMirror({
@@ -72,7 +73,7 @@ async function towerOver(store: Store, world: World, clock: ReturnType<typeof ha
     maxAgeMs: 1e9,
     rereadEvery: 100,
     massDeletionShare: 0.2,
-    monitoredRunIds: async () => new Set<string>(),
+    monitored: async () => new Set<string>(),
     clock,
     log,
     cacheEnabled: true,

@@ -9,6 +9,7 @@ const rowsOf = (more: Partial<RegistryRows>): RegistryRows => ({
   models: [],
   versions: [],
   runs: [],
+  loggedModels: [],
   serverVersion: null,
   ...more,
 });
