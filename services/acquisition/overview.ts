@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, statfs } from 'node:fs/promises';
+import { access, mkdir, statfs } from 'node:fs/promises';
 import { cpus, freemem, totalmem } from 'node:os';
 import { publicText } from '#kernel/errors.ts';
+import { namesIn } from '#kernel/files.ts';
 import { listExperiments } from './experiments/experiments.ts';
 import type { ExperimentJob } from './experiments/job-schemas.ts';
 import type { KubernetesClient } from './kubernetes/client.ts';
@@ -97,7 +98,7 @@ async function collectionOf(deps: Deps): Promise<CollectionAnswer> {
 async function servicesOf(deps: Deps, service: string | undefined): Promise<Omit<CollectionStatus, 'system_status'>> {
   const [jobs, models, files, ids] = await Promise.all([
     deps.jobs(),
-    deps.models().catch(() => []),
+    deps.models(),
     filesOf(deps.directory),
     finishedIn(deps.directory),
   ]);
@@ -132,7 +133,7 @@ const isWhole = ({ status, result }: ExperimentJob, service: string): boolean =>
 
 /** Experiments that have both of their files. */
 async function finishedIn(directory: string): Promise<string[]> {
-  const [ids, names] = await Promise.all([listExperiments(directory), readdir(directory).catch(() => [] as string[])]);
+  const [ids, names] = await Promise.all([listExperiments(directory), namesIn(directory)]);
   const files = new Set(names);
   return ids.filter((id) => files.has(`${id}.json`));
 }
@@ -228,7 +229,7 @@ async function resourcesOf(directory: string, before: Ticks, after: Ticks): Prom
 }
 
 async function filesOf(directory: string): Promise<{ csv_files: number; json_files: number }> {
-  const names = await readdir(directory).catch(() => [] as string[]);
+  const names = await namesIn(directory);
   const count = (end: string) => names.filter((name) => name.endsWith(end)).length;
   return { csv_files: count('.csv'), json_files: count('.json') };
 }

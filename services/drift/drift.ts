@@ -1,5 +1,6 @@
 import type { Reading } from '#kernel/answers.ts';
 import type { Clock } from '#kernel/clock.ts';
+import { TowerError } from '#kernel/errors.ts';
 import type { Log } from '#kernel/log.ts';
 import { countOr } from '#kernel/query.ts';
 import type { ModelVersion, RegisteredModel } from '#services/registry/snapshot/snapshot.ts';
@@ -168,8 +169,11 @@ async function sweepMonitored(
   const names = new Set([...wanted].map((key) => key.slice(0, key.lastIndexOf('\n'))));
   for (const name of names) {
     signal.throwIfAborted();
-    // Versions deleted in MLflow are skipped.
-    const model = await points.model(name).catch(() => null);
+    const model = await points.model(name).catch((error: unknown) => {
+      // Versions deleted in MLflow are skipped; without the registry the last verdicts stand.
+      if (error instanceof TowerError && error.code === 'not_found') return null;
+      throw error;
+    });
     const versions = model?.versions.filter((item) => wanted.has(`${name}\n${item.version}`)) ?? [];
     if (!model || versions.length === 0) continue;
     try {

@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { invalid } from './errors.ts';
+import { invalid, unavailable } from './errors.ts';
 
 /**
  * Writes a file atomically: temporary file in the same directory, fsync, rename, fsync of the directory. A reader (also after
@@ -89,6 +89,23 @@ export async function quarantine(path: string, reason: string): Promise<string |
     return null;
   }
 }
+
+/** Names in a directory; none if it does not exist. @throws TowerError `unavailable` if it cannot be read */
+export const namesIn = (path: string): Promise<string[]> =>
+  readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw unreadable(path, error);
+  });
+
+/** The text of a file; null if it does not exist. @throws TowerError `unavailable` if it cannot be read */
+export const readIfPresent = (path: string): Promise<string | null> =>
+  readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw unreadable(path, error);
+  });
+
+const unreadable = (path: string, error: NodeJS.ErrnoException) =>
+  unavailable(`cannot read ${path} (${error.code ?? error.message})`, error);
 
 /** Size in bytes and time of the last change; null if there is no file. */
 export async function fileFacts(path: string): Promise<{ bytes: number; modifiedAt: number } | null> {

@@ -2,7 +2,7 @@ import { readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCsv } from '#kernel/csv.ts';
 import { invalid, notFound, publicText } from '#kernel/errors.ts';
-import { writeText } from '#kernel/files.ts';
+import { readIfPresent, writeText } from '#kernel/files.ts';
 
 /** Load experiments on disk, one CSV of steps and one JSON of metadata each, in the format of docs/reference/file-formats.md. */
 
@@ -217,7 +217,7 @@ export async function experimentTimes(
   directory: string,
   id: string,
 ): Promise<{ fromMs: number; toMs: number; namespace: string | null } | null> {
-  const json = await readFile(join(directory, `${id}.json`), 'utf8').catch(() => null);
+  const json = await readIfPresent(join(directory, `${id}.json`));
   let metadata: unknown;
   try {
     metadata = JSON.parse(json ?? '');

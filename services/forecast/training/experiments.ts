@@ -1,7 +1,8 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCsv } from '#kernel/csv.ts';
 import { invalid, notFound, publicText } from '#kernel/errors.ts';
+import { namesIn, readIfPresent } from '#kernel/files.ts';
 
 /** Reads load experiments for training: one CSV of steps and one JSON of metadata each. */
 
@@ -48,7 +49,7 @@ const fileName = /^(?<service>.+)_(?<scenario>[a-z]+)_replicas_(?<replicas>\d+)_
  */
 export async function loadTrainingData(directory: string, service: string): Promise<TrainingData> {
   checkServiceName(service);
-  const names = await readdir(directory).catch(() => [] as string[]);
+  const names = await namesIn(directory);
   const files = names.filter((name) => fileName.exec(name)?.groups?.['service'] === service).sort();
   const notes: string[] = [];
   const experiments: Experiment[] = [];
@@ -124,8 +125,10 @@ function fillGaps(values: number[]): number[] | null {
 
 /** Success rate of the load test, 0 to 1, from its counts. */
 async function successRateOf(file: string): Promise<number | null> {
+  const text = await readIfPresent(file);
+  if (text === null) return null;
   try {
-    const { load_test } = JSON.parse(await readFile(file, 'utf8')) as {
+    const { load_test } = JSON.parse(text) as {
       load_test?: { total_requests?: unknown; successful_requests?: unknown };
     };
     const [all, good] = [Number(load_test?.total_requests), Number(load_test?.successful_requests)];

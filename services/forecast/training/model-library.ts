@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { notFound, publicText, unavailable } from '#kernel/errors.ts';
-import { writeAtomically } from '#kernel/files.ts';
+import { namesIn, writeAtomically } from '#kernel/files.ts';
 import { fromKeras, toKeras } from '../lstm/keras-files.ts';
 import { checkServiceName, type Experiment, features } from './experiments.ts';
 import type { Evaluation } from './pipeline.ts';
@@ -93,7 +93,7 @@ function parseModel(text: string, service: string): SavedModel {
 
 /** Services with model files. */
 export async function servicesIn(directory: string): Promise<string[]> {
-  const names = await readdir(directory).catch(() => [] as string[]);
+  const names = await namesIn(directory);
   return names
     .filter((name) => name.endsWith(fileSuffix))
     .map((name) => name.slice(0, -fileSuffix.length))

@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeAtomically } from '#kernel/files.ts';
+import { readIfPresent, writeAtomically } from '#kernel/files.ts';
 import type { Store } from '#store/store.ts';
 import { checkServiceName } from './experiments.ts';
 import { modelFile, servicesIn } from './model-library.ts';
@@ -22,7 +21,7 @@ export type SharedModels = {
 export function createSharedModels(store: Store, directory: string): SharedModels {
   /** Training times of the models that this process published or fetched. */
   const known = new Map<string, string>();
-  const read = (service: string) => readFile(pathOf(directory, service), 'utf8').catch(() => null);
+  const read = (service: string) => readIfPresent(pathOf(directory, service));
   const trainedAt = async (service: string) => timeIn(await read(service));
   const publish = async (service: string): Promise<void> => {
     const body = await read(service);

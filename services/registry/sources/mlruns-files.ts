@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Clock } from '#kernel/clock.ts';
+import { parsePyYaml } from './pyyaml.ts';
 import { finiteOrNull, isBefore } from './source.ts';
 import { createStorePaths } from './store-paths.ts';
 
@@ -39,23 +40,19 @@ export function createStoreFiles(root: string, linkRoots: readonly string[], clo
     /**
      * Reads a `meta.yaml`. MLflow rewrites these in place, so a reader may see a partial file, which may still be valid
      * YAML: if the `key` field is missing, it is read again up to twice.
-     * @returns the fields, or null if the file is missing or stays damaged
+     * @returns the fields, or null if the file does not exist
+     * @throws `unavailable` for a file that stays damaged
      */
     metaYaml: async (directory: string, key: string): Promise<Record<string, unknown> | null> => {
-      const { parse } = await import('yaml');
-      for (let attempt = 0; attempt < 3; attempt += 1) {
-        if (attempt > 0) await clock.sleep(50);
-        const text = await read(join(directory, 'meta.yaml'));
-        if (text === null) return null;
-        try {
-          // Ids of 18 digits exceed a double's precision; they are parsed as bigint.
-          const fields: unknown = parse(text, { intAsBigInt: true });
-          if (typeof fields === 'object' && fields !== null && key in fields) return fields as Record<string, unknown>;
-        } catch {
-          // Partially written: read again.
-        }
+      const path = join(directory, 'meta.yaml');
+      for (let attempt = 1; ; attempt += 1) {
+        const content = await read(path);
+        if (content === null) return null;
+        const fields = await parsePyYaml(content);
+        if (fields !== null && key in fields) return fields;
+        if (attempt === 3) throw unreadable(path, `is damaged: it has no field ${key}`);
+        await clock.sleep(50);
       }
-      return null;
     },
   };
 }

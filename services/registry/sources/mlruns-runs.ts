@@ -117,7 +117,7 @@ async function* runCards(files: StoreFiles, experimentId: string, signal: AbortS
   if (!directory) throw notFound(`Experiment ${experimentId} not found in MLflow`);
   for (const name of await files.directories(join(files.root, directory))) {
     signal.throwIfAborted();
-    const card = await files.metaYaml(join(files.root, directory, name), 'artifact_uri');
+    const card = await files.metaYaml(join(files.root, directory, name), 'lifecycle_stage');
     // `models`, `datasets`, `traces` and `tags` are siblings of the runs; only a run's metadata has a status.
     if (card && 'status' in card) yield { ...card, directory: join(files.root, directory, name) };
   }

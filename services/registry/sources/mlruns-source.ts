@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#kernel/clock.ts';
-import { TowerError } from '#kernel/errors.ts';
+import { TowerError, unavailable } from '#kernel/errors.ts';
 import type { ExperimentRow, ModelRow, RegistryRows, VersionRow } from '../snapshot/snapshot.ts';
 import { createStoreFiles, type StoreFiles, text, time } from './mlruns-files.ts';
 import {
@@ -72,13 +72,23 @@ async function readRegistry(files: StoreFiles, known: CachedState | null, signal
 
 /** @throws TowerError `unavailable` if the path is no directory, or not one written by MLflow */
 async function checkRoot(root: string): Promise<void> {
-  const facts = await stat(root).catch(() => null);
-  if (!facts?.isDirectory())
-    throw new TowerError('unavailable', `the directory ${root} does not exist or is not a directory`);
-  const names = await readdir(root);
-  const cards = names.map((name) => stat(join(root, name, 'meta.yaml')).catch(() => null));
+  const names = await readdir(root).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+      throw unavailable(`the directory ${root} does not exist or is not a directory`, error);
+    throw unavailable(`the directory ${root} cannot be read (${error.code})`, error);
+  });
+  const hasMetadata = (name: string) =>
+    stat(join(root, name, 'meta.yaml')).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return false;
+        throw unavailable(`${name} in the store ${root} cannot be read (${error.code})`, error);
+      },
+    );
   const isStore =
-    names.includes('models') || names.includes('.trash') || (await Promise.all(cards)).some((card) => card !== null);
+    names.includes('models') ||
+    names.includes('.trash') ||
+    (await Promise.all(names.map(hasMetadata))).some((isExperiment) => isExperiment);
   if (!isStore)
     throw new TowerError(
       'unavailable',

@@ -1,4 +1,5 @@
-import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import { openStoreFile } from './sqlite-open.ts';
 
 /**
  * A query of one table. Missing columns are read as null, and a missing table as no rows: MLflow's schema changed over
@@ -22,6 +23,7 @@ export type TableRows = Record<string, string | number | null>[];
  * Runs queries over one read-only connection, each in a short transaction of its own, because a long-running reader
  * blocks MLflow's commits. If another process committed in between, all are run again (at most twice), so that the
  * result is consistent unless the store changes constantly.
+ * @throws Error if a store in WAL mode changes constantly
  * @param emit receives up to 500 rows of one table at a time; `restart` invalidates the rows so far
  */
 export function readTables(
@@ -30,16 +32,15 @@ export function readTables(
   emit: (table: string, rows: TableRows) => void,
   restart: () => void,
 ): void {
-  const file = new DatabaseSync(path, { readOnly: true, timeout: 5000 });
-  try {
-    for (let attempt = 0; ; attempt += 1) {
-      const before = dataVersion(file);
+  for (let attempt = 0; ; attempt += 1) {
+    const { file, isUnchanged, close } = openStoreFile(path, attempt);
+    try {
       for (const read of reads) readTable(file, read, emit);
-      if (dataVersion(file) === before || attempt >= 2) return;
-      restart();
+      if (isUnchanged() || attempt >= 2) return;
+    } finally {
+      close();
     }
-  } finally {
-    file.close();
+    restart();
   }
 }
 
@@ -82,5 +83,3 @@ function columnSql(name: string, existing: Set<string>, asText: string[]): strin
   if (!existing.has(name)) return `null as ${name}`;
   return asText.includes(name) ? `cast(${name} as text) as ${name}` : `"${name}"`;
 }
-
-const dataVersion = (file: DatabaseSync): unknown => file.prepare('pragma data_version').get()?.['data_version'];

@@ -40,6 +40,9 @@ export function createStorePaths(root: string, linkRoots: readonly string[], clo
       if (!facts.isFile()) throw unreadable(path, 'is not a regular file');
       if (facts.size > maxBytes) throw unreadable(path, `has more than ${maxBytes} bytes`);
       return await textOf(file, facts.size);
+    } catch (error) {
+      if (error instanceof TowerError) throw error;
+      throw unreadable(path, `cannot be read (${(error as NodeJS.ErrnoException).code})`);
     } finally {
       await file.close();
     }
@@ -51,19 +54,26 @@ export function createStorePaths(root: string, linkRoots: readonly string[], clo
       if (isAbsent(error)) return [];
       throw unreadable(directory, `cannot be read (${error.code})`);
     });
-    return Promise.all(
-      entries.map(async (entry) => {
+    const found = await Promise.all(
+      entries.map(async (entry): Promise<Entry | null> => {
         const path = join(directory, entry.name);
-        const isLink = entry.isSymbolicLink();
-        const isDirectory = isLink ? await isLinkedDirectory(path) : entry.isDirectory();
-        return { name: entry.name, path, known: isLink ? null : join(real, entry.name), isDirectory };
+        if (!entry.isSymbolicLink())
+          return { name: entry.name, path, known: join(real, entry.name), isDirectory: entry.isDirectory() };
+        const target = await targetOf(path, real);
+        return target && { name: entry.name, path, known: null, isDirectory: target === 'directory' };
       }),
     );
+    return found.filter((entry) => entry !== null);
   };
-  /** A link to a file is not followed here: only reading it would matter. */
-  const isLinkedDirectory = async (path: string): Promise<boolean> => {
-    const isDirectory = (await stat(path).catch(() => null))?.isDirectory() ?? false;
-    return isDirectory && (await resolvePath(path)) !== null;
+  /** What a link leads to; null: nothing, or in a circle. A link to a file is not followed: only reading it would matter. */
+  const targetOf = async (path: string, parent: string): Promise<'directory' | 'file' | null> => {
+    const facts = await stat(path).catch((error: NodeJS.ErrnoException) => {
+      if (isAbsent(error) || error.code === 'ELOOP') return null;
+      throw unreadable(path, `cannot be read (${error.code})`);
+    });
+    if (!facts?.isDirectory()) return facts && 'file';
+    const target = await resolvePath(path);
+    return target === null || `${parent}${sep}`.startsWith(`${target}${sep}`) ? null : 'directory';
   };
   return { read, entriesOf, unreadable };
 }
@@ -79,7 +89,14 @@ function pathResolver(
   /** Resolved at most once per second: the root itself may be a link that changes. */
   const resolvedRoots = async (): Promise<string[]> => {
     if (roots && Math.abs(clock.now() - roots.at) < 1_000) return roots.paths;
-    const all = await Promise.all([root, ...linkRoots].map((path) => realpath(path).catch(() => null)));
+    const all = await Promise.all(
+      [root, ...linkRoots].map((path) =>
+        realpath(path).catch((error: NodeJS.ErrnoException) => {
+          if (isAbsent(error)) return null;
+          throw unreadable(path, `cannot be read (${error.code})`);
+        }),
+      ),
+    );
     roots = { paths: all.filter((path) => path !== null), at: clock.now() };
     return roots.paths;
   };

@@ -102,9 +102,22 @@ describe('an mlruns store with other files', () => {
     const { root } = storeWithModel();
     mkdirSync(join(root, 'models/churn/tags', ...Array.from({ length: 40 }, () => 'd')), { recursive: true });
     expect(await failureOf(root)).toMatch(/nested more than 32 levels deep$/);
-    const loop = storeWithModel();
-    symlinkSync(join(loop.root, 'models/churn/tags'), join(loop.root, 'models/churn/tags/self'));
-    expect(await failureOf(loop.root)).toMatch(/nested more than 32 levels deep$/);
+  });
+
+  it.each([
+    ['itself', 'models/churn/tags/self', 'models/churn/tags/self'],
+    ['its parent', 'models/churn/tags', 'models/churn/tags/self'],
+    ['a parent of its parent', 'models', 'models/churn/tags/up'],
+    ['the store', '.', 'models/churn/version-1/tags/root'],
+    ['an experiment, within it', '0', '0/again'],
+  ])('does not follow a link to %s', async (_, target, link) => {
+    const { root } = storeWithModel();
+    mkdirSync(join(root, link, '..'), { recursive: true });
+    symlinkSync(join(root, target), join(root, link));
+    const { models, versions } = await snapshotOf(sourceFor(root));
+    expect(models.get('churn')?.tags).toEqual({ team: 'risk' });
+    expect(versions[0]?.tags).toEqual({});
+    expect(await sourceFor(root).readRuns('0', 10, noSignal)).toEqual([]);
   });
 
   it.skipIf(process.getuid?.() === 0)('is an error if a file may not be read', async () => {
