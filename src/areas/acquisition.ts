@@ -3,6 +3,7 @@ import { experimentsDirectoryOf } from '#config/config.ts';
 import { readNamedFile } from '#kernel/files.ts';
 import { authorization, createHttpClient, type HttpClient } from '#kernel/http-client.ts';
 import type { Metrics } from '#kernel/metrics.ts';
+import { proxyFor } from '#kernel/proxies.ts';
 import { acquisitionRoutes } from '#routes/acquisition.ts';
 import { acquisitionJobRoutes } from '#routes/acquisition-jobs.ts';
 import { acquisitionLoadRoutes } from '#routes/acquisition-load.ts';
@@ -122,7 +123,7 @@ function acquisitionMetrics({ counter, gauge, histogram }: Metrics) {
 }
 
 /** Null if no cluster is configured. @throws TowerError `invalid` for a missing file */
-async function kubernetesClient({ config, clock, random }: Frame) {
+async function kubernetesClient({ config, secrets, clock, random }: Frame) {
   if (config.KUBERNETES_CONFIG === undefined) return null;
   if (config.KUBERNETES_CONFIG !== 'in-cluster') readNamedFile('KUBERNETES_CONFIG', config.KUBERNETES_CONFIG);
   // Loaded only if a cluster is configured.
@@ -132,6 +133,7 @@ async function kubernetesClient({ config, clock, random }: Frame) {
     context: config.KUBERNETES_CONTEXT,
     timeoutMs: config.KUBERNETES_TIMEOUT_SECONDS * 1000,
     namespaces: config.KUBERNETES_NAMESPACES,
+    proxies: secrets.proxies,
     clock,
     random,
   });
@@ -154,6 +156,7 @@ function prometheusClient(
     serverName: 'Prometheus',
     headers,
     tls: { insecure: config.PROMETHEUS_INSECURE_TLS, ...(ca ? { ca } : {}) },
+    proxy: proxyFor(secrets.proxies, config.PROMETHEUS_URL),
     maxInFlight: 8,
     timeoutMs: config.PROMETHEUS_TIMEOUT_SECONDS * 1000,
     maxAnswerBytes: maxPrometheusBytes,

@@ -175,7 +175,7 @@ function registryOptions(frame: Frame, metrics: RegistryMetrics, setting: Regist
 }
 
 function configuredSource(
-  { config, clock, random }: Frame,
+  { config, secrets, clock, random }: Frame,
   metrics: RegistryMetrics,
   setting: RegistrySetting,
 ): RegistrySource | null {
@@ -193,6 +193,7 @@ function configuredSource(
     timeoutMs: config.MLFLOW_TIMEOUT_SECONDS * 1000,
     maxRetries: config.MLFLOW_MAX_RETRIES,
     linkRoots: config.MLFLOW_FILE_ROOTS,
+    proxies: secrets.proxies,
     clock,
     random,
     onCall: ({ path, status, seconds }) =>

@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { packageVersion } from '#config/config.ts';
 import { publicText, TowerError } from '#kernel/errors.ts';
+import { isHeaderText } from '#kernel/header-text.ts';
 import { plain } from '#kernel/plain-text.ts';
+import { withoutCredentials } from '#kernel/without-credentials.ts';
 import { createTowerClient, exitCodeOf, exitCodes } from './client.ts';
 import { addServeCommand } from './commands/serve.ts';
 import type { CliContext } from './context.ts';
@@ -27,7 +29,10 @@ export async function run(
   const options = () => program.opts<{ url: string; json?: boolean; registry?: string }>();
   const context: CliContext = {
     tower: () =>
-      createTowerClient(checkedUrl(options().url), { token: env['TOWER_TOKEN'], registry: options().registry }),
+      createTowerClient(checkedUrl(options().url), {
+        token: checkedToken(env['TOWER_TOKEN']),
+        registry: options().registry,
+      }),
     print: (value, text) => out(options().json ? JSON.stringify(value, null, 2) : text(value)),
     env,
     out,
@@ -77,8 +82,17 @@ function report(error: unknown, err: (text: string) => void): number {
 }
 
 function checkedUrl(url: string): string {
-  if (/^https?:\/\//.test(url) && URL.canParse(url)) return url;
-  throw new TowerError('invalid', `--url must be http(s)://host[:port] (got ${JSON.stringify(url)})`);
+  if (/^https?:\/\//.test(url) && URL.canParse(url) && new URL(url).username === '') return url;
+  throw new TowerError(
+    'invalid',
+    `--url must be http(s)://host[:port] (got ${JSON.stringify(withoutCredentials(url))})`,
+  );
+}
+
+/** Values from files often end with a line break. */
+function checkedToken(token: string | undefined): string | undefined {
+  if (isHeaderText(token?.trim() ?? '')) return token?.trim();
+  throw new TowerError('invalid', 'TOWER_TOKEN must have only characters that an HTTP header can hold');
 }
 
 const exitCodeHelp =

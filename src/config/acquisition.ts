@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { flag, list, number, text } from './kinds.ts';
+import { flag, headerText, list, number, text } from './kinds.ts';
 
 const isPlainUrl = (url: string | undefined): boolean =>
   url === undefined ||
@@ -23,8 +23,8 @@ export const acquisitionSettings = z.object({
     ),
   PROMETHEUS_USERNAME: text().describe('User name for Basic authentication'),
   PROMETHEUS_PASSWORD: text().describe('Password for Basic authentication (secret)'),
-  PROMETHEUS_TOKEN: text().describe('Bearer token; used when no user name and password are set (secret)'),
-  PROMETHEUS_TENANT: text().describe('Tenant of Mimir or Thanos (X-Scope-OrgID)'),
+  PROMETHEUS_TOKEN: headerText().describe('Bearer token; used when no user name and password are set (secret)'),
+  PROMETHEUS_TENANT: headerText().describe('Tenant of Mimir or Thanos (X-Scope-OrgID)'),
   PROMETHEUS_CA_PATH: text().describe('PEM file of the certificate authority that signed the server’s certificate'),
   PROMETHEUS_INSECURE_TLS: flag(false).describe('Accept any server certificate (for tests only)'),
   PROMETHEUS_TIMEOUT_SECONDS: number(10, 1, 600).describe('Timeout of one call to Prometheus'),

@@ -5,6 +5,8 @@ import { z } from 'zod';
 import { TowerError } from '#kernel/errors.ts';
 import { parseAllowed } from '#kernel/outbound.ts';
 import { packageJson } from '#kernel/program-files.ts';
+import { type Proxies, proxiesOf } from '#kernel/proxies.ts';
+import { withoutCredentials } from '#kernel/without-credentials.ts';
 import { accessSettings } from './access.ts';
 import { acquisitionSettings } from './acquisition.ts';
 import { analyticsSettings } from './analytics.ts';
@@ -49,6 +51,8 @@ export type Config = Omit<Settings, SecretName>;
 export type Secrets = {
   /** The registries, with their credentials. */
   registries: RegistrySetting[];
+  /** Of the standard variables (HTTP_PROXY, …). */
+  proxies: Proxies;
   webhookSecret: string | undefined;
   masterKey: string | undefined;
   databaseUrl: string | undefined;
@@ -67,7 +71,9 @@ export function readConfig(
   purpose: Purpose = 'store',
 ): { config: Config; secrets: Secrets } {
   const given = Object.fromEntries(
-    Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''),
+    Object.entries(env).flatMap(([name, value]) =>
+      value === undefined || value.trim() === '' ? [] : [[name, trimmed(name, value)]],
+    ),
   );
   const parsed = settings.safeParse(given);
   const issues: Issue[] = parsed.success ? [] : parsed.error.issues.map((issue) => singleIssue(issue, env));
@@ -75,21 +81,31 @@ export function readConfig(
   const wrong = new Set(issues.flatMap(({ parameters }) => parameters));
   const partial = settings.safeParse(Object.fromEntries(Object.entries(given).filter(([name]) => !wrong.has(name))));
   const registries = attempt(() => registriesOf(partial.data?.MLFLOW_TRACKING_URI, given), issues);
+  const proxies = attempt(() => proxiesOf(given), issues);
   attempt(() => parseAllowed(partial.data?.OUTBOUND_ALLOWED_HOSTS ?? []), issues);
   if (partial.data)
     for (const check of crossChecks[purpose]) {
       const issue = check(partial.data);
       if (issue && !issue.parameters.some((name) => wrong.has(name))) issues.push(issue);
     }
-  if (!parsed.success || registries === null || issues.length > 0)
+  if (!parsed.success || registries === null || proxies === null || issues.length > 0)
     throw new TowerError('invalid', issues.map(({ text }) => text).join('\n'), {
       details: { parameters: [...new Set(issues.flatMap(({ parameters }) => parameters))] },
     });
-  return split(parsed.data, registries);
+  return split(parsed.data, registries, proxies);
+}
+
+/** Names of keys for signatures, in which every character counts. */
+const isSigningKey = (name: string) => /^(TOWER_SECRET_KEY|JWT_HS256_SECRET|MLFLOW_WEBHOOK_SECRET)/.test(name);
+
+/** Values from files often end with a line break, and no setting has one. A password may begin or end with a space. */
+function trimmed(name: string, value: string): string {
+  if (isSigningKey(name)) return value;
+  return name.includes('PASSWORD') ? value.replaceAll(/^[\r\n]+|[\r\n]+$/g, '') : value.trim();
 }
 
 /** Splits settings into those that may be shown and secrets. */
-function split(all: Settings, registries: RegistrySetting[]): { config: Config; secrets: Secrets } {
+function split(all: Settings, registries: RegistrySetting[], proxies: Proxies): { config: Config; secrets: Secrets } {
   const {
     MLFLOW_TRACKING_PASSWORD: _password,
     MLFLOW_TRACKING_TOKEN: _token,
@@ -107,12 +123,14 @@ function split(all: Settings, registries: RegistrySetting[]): { config: Config; 
       ? { MLFLOW_TRACKING_URI: first.uri, MLFLOW_TRACKING_USERNAME: first.user }
       : { MLFLOW_TRACKING_URI: registries.map(({ name, uri }) => `${name}=${uri}`).join() };
   const keys = { webhookSecret, masterKey, databaseUrl, jwtSecret, prometheusPassword, prometheusToken };
-  return { config: { ...config, ...shown }, secrets: { registries, ...keys } };
+  return { config: { ...config, ...shown }, secrets: { registries, proxies, ...keys } };
 }
 
 function singleIssue(issue: z.core.$ZodIssue, env: Record<string, string | undefined>): Issue {
   const name = String(issue.path[0]);
-  const shown = secretNames.includes(name as SecretName) ? 'the given value' : JSON.stringify(env[name]);
+  const shown = secretNames.includes(name as SecretName)
+    ? 'the given value'
+    : JSON.stringify(withoutCredentials(env[name] ?? ''));
   return { parameters: [name], text: `${name} ${issue.message} (got ${shown})` };
 }
 
@@ -134,7 +152,7 @@ const openHost: Check = ({ API_HOST: host, AUTH_ENABLED: isRequired, ALLOW_UNAUT
     ? null
     : {
         parameters: ['API_HOST', 'AUTH_ENABLED', 'ALLOW_UNAUTHENTICATED'],
-        text: `API_HOST ${host} accepts connections from other machines without authentication. Set AUTH_ENABLED=true (and create a key with "tower token create"), or ALLOW_UNAUTHENTICATED=true if this is intended`,
+        text: `API_HOST ${withoutCredentials(host)} accepts connections from other machines without authentication. Set AUTH_ENABLED=true (and create a key with "tower token create"), or ALLOW_UNAUTHENTICATED=true if this is intended`,
       };
 
 const jwtIssuer: Check = ({ JWT_ISSUER: issuer, JWT_JWKS_URL: keys, JWT_HS256_SECRET: secret }) =>

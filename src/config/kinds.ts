@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isHeaderText } from '#kernel/header-text.ts';
 
 /** Kinds of settings. A variable that is set but empty counts as not set. */
 
@@ -17,6 +18,13 @@ export const number = (value: number, min: number, max: number, whole = true) =>
 };
 
 export const text = () => z.string().optional();
+
+/** A text that is sent in an HTTP header. */
+export const headerText = () =>
+  z
+    .string()
+    .refine(isHeaderText, 'must have only characters that an HTTP header can hold (no line breaks, Latin-1)')
+    .optional();
 /** Comma-separated items. */
 export const list = (value: string) =>
   z

@@ -1,4 +1,5 @@
 import { invalid } from '#kernel/errors.ts';
+import { isHeaderText } from '#kernel/header-text.ts';
 
 /** A mirrored registry and its credentials. `uri` undefined = none is configured. */
 export type RegistrySetting = {
@@ -27,8 +28,19 @@ export function registriesOf(uri: string | undefined, env: Env): RegistrySetting
   if (!entries) return [withCredentials(onlyRegistry, uri, (variable) => env[variable])];
   return entries.map(({ name, address }) => {
     const suffix = `_${name.toUpperCase().replaceAll('-', '_')}`;
-    return withCredentials(name, address, (variable) => env[`${variable}${suffix}`] ?? env[variable]);
+    const read = (variable: string) => {
+      const own = env[`${variable}${suffix}`];
+      if (own !== undefined && /TOKEN|WORKSPACE/.test(variable) && !isHeaderText(own))
+        throw noHeader(variable + suffix);
+      return own ?? env[variable];
+    };
+    return withCredentials(name, address, read);
   });
+}
+
+function noHeader(parameter: string) {
+  const constraint = 'must have only characters that an HTTP header can hold (no line breaks, Latin-1)';
+  return invalid(`${parameter} ${constraint}`, { parameter, constraint });
 }
 
 /** `name=url` pairs; null if the text is a single URL. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { flag, list, number, text } from './kinds.ts';
+import { flag, headerText, list, number, text } from './kinds.ts';
 
 /** Settings of the registry mirror, its journal, webhooks and promotion checks. */
 export const registrySettings = z.object({
@@ -8,7 +8,7 @@ export const registrySettings = z.object({
   ),
   MLFLOW_TRACKING_USERNAME: text().describe('User name for Basic authentication'),
   MLFLOW_TRACKING_PASSWORD: text().describe('Password for Basic authentication (secret)'),
-  MLFLOW_TRACKING_TOKEN: text().describe('Bearer token; used when no user name and password are set (secret)'),
+  MLFLOW_TRACKING_TOKEN: headerText().describe('Bearer token; used when no user name and password are set (secret)'),
   MLFLOW_TRACKING_SERVER_CERT_PATH: text().describe(
     'PEM file of the certificate authority that signed the server’s certificate',
   ),
@@ -17,7 +17,7 @@ export const registrySettings = z.object({
   MLFLOW_FILE_ROOTS: list('').describe(
     'Directories outside an mlruns store that its symbolic links may lead to; other links out of the store are errors',
   ),
-  MLFLOW_WORKSPACE: text().describe(
+  MLFLOW_WORKSPACE: headerText().describe(
     'MLflow workspace to mirror (MLflow 3.10 and later); default: the default workspace',
   ),
   MLFLOW_TIMEOUT_SECONDS: number(30, 1, 600).describe('Timeout of one call to MLflow'),

@@ -2,6 +2,8 @@ import type { Dispatcher, request } from 'undici';
 import { backoffMs } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import { invalid, TowerError, unavailable } from './errors.ts';
+import { isHeaderText } from './header-text.ts';
+import { inTime } from './in-time.ts';
 import type { Random } from './rng.ts';
 
 /** Settings of the client for one server. */
@@ -12,6 +14,8 @@ export type HttpClientOptions = {
   serverName: string;
   headers: Record<string, string>;
   tls: { ca?: string; cert?: string; insecure: boolean };
+  /** URL of the forward proxy. */
+  proxy?: string | null;
   maxInFlight: number;
   timeoutMs: number;
   /** Maximum length of an answer; a longer one is an error and is not retried. */
@@ -56,6 +60,8 @@ const backoff = { firstMs: 250, maxMs: 30_000 };
  * long throw `invalid`. Redirects are not followed (they would carry credentials along).
  */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
+  for (const [name, value] of Object.entries(options.headers))
+    if (!isHeaderText(value)) throw invalid(`the header ${name} for ${options.serverName} cannot be sent`);
   let wire: Promise<Wire> | null = null;
   const send = async (call: Call, signal?: AbortSignal) => {
     wire ??= openWire(options);
@@ -70,24 +76,62 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   };
 }
 
-type Wire = { agent: Dispatcher; request: typeof request };
+type Wire = { agent: Dispatcher; request: typeof request; turn: Turns };
 
 /** Loaded at the first call, so that an instance with a cache serves before it is loaded. */
 async function openWire(options: HttpClientOptions): Promise<Wire> {
   const undici = await import('undici');
-  const agent = new undici.Agent({
+  const limits = {
     connections: options.maxInFlight,
     headersTimeout: options.timeoutMs,
     bodyTimeout: options.timeoutMs,
     ...(options.maxAnswerBytes === undefined ? {} : { maxResponseSize: options.maxAnswerBytes }),
-    connect: {
-      timeout: Math.min(options.timeoutMs, 10_000),
-      rejectUnauthorized: !options.tls.insecure,
-      ...(options.tls.ca ? { ca: options.tls.ca } : {}),
-      ...(options.tls.cert ? { cert: options.tls.cert, key: options.tls.cert } : {}),
-    },
-  });
-  return { agent, request: undici.request };
+  };
+  const connect = {
+    timeout: Math.min(options.timeoutMs, 10_000),
+    rejectUnauthorized: !options.tls.insecure,
+    ...(options.tls.ca ? { ca: options.tls.ca } : {}),
+    ...(options.tls.cert ? { cert: options.tls.cert, key: options.tls.cert } : {}),
+  };
+  const agent = options.proxy
+    ? new undici.ProxyAgent({ ...limits, uri: options.proxy, requestTls: connect })
+    : new undici.Agent({ ...limits, connect });
+  return { agent, request: undici.request, turn: createTurns(options.maxInFlight) };
+}
+
+/** Waits for a turn; the result ends it. */
+type Turns = (signal?: AbortSignal) => Promise<() => void>;
+
+/** At most `count` turns at once: waiting for one must not count towards a call's timeout, as it would within undici. */
+function createTurns(count: number): Turns {
+  let free = count;
+  const waiting = new Set<() => void>();
+  const end = () => {
+    const [next] = waiting;
+    if (!next) free += 1;
+    else {
+      waiting.delete(next);
+      next();
+    }
+  };
+  return async (signal) => {
+    signal?.throwIfAborted();
+    if (free > 0) free -= 1;
+    else {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      waiting.add(resolve);
+      await (signal ? inTime(promise, signal) : promise).catch((error: unknown) => {
+        // A turn that came at the same moment is passed on.
+        if (!waiting.delete(resolve)) end();
+        throw error;
+      });
+    }
+    let isOver = false;
+    return () => {
+      if (!isOver) end();
+      isOver = true;
+    };
+  };
 }
 
 async function withRetries(options: HttpClientOptions, wire: Wire, call: Call, signal?: AbortSignal) {
@@ -107,22 +151,15 @@ async function withRetries(options: HttpClientOptions, wire: Wire, call: Call, s
 type Outcome = { answer: HttpAnswer } | { error: TowerError; retryAfterMs: number | null };
 
 async function attemptCall(options: HttpClientOptions, wire: Wire, call: Call, signal?: AbortSignal): Promise<Outcome> {
+  const endTurn = await wire.turn(signal).catch((error: unknown) => connectionError(options, error, signal));
+  if (endTurn instanceof TowerError) return { error: endTurn, retryAfterMs: null };
+  const limit = AbortSignal.timeout(options.timeoutMs);
+  const both = signal ? AbortSignal.any([signal, limit]) : limit;
   const started = performance.now();
   const report = (status: number) =>
     options.onCall?.({ path: call.path, status, seconds: (performance.now() - started) / 1000 });
   try {
-    const { statusCode, headers, body } = await wire.request(call.url, {
-      method: call.method,
-      dispatcher: wire.agent,
-      headers: {
-        accept: 'application/json',
-        ...(call.body ? { 'content-type': 'application/json' } : {}),
-        ...options.headers,
-      },
-      body: call.body,
-      ...(signal ? { signal } : {}),
-    });
-    const text = await body.text();
+    const { statusCode, headers, text } = await inTime(exchange(options, wire, call, both), both);
     report(statusCode);
     if (retryableStatus.has(statusCode)) {
       const error = unavailable(`${options.serverName} answered ${statusCode}`, new Error(text.slice(0, 500)));
@@ -138,14 +175,31 @@ async function attemptCall(options: HttpClientOptions, wire: Wire, call: Call, s
     // A call that the client cancelled tells nothing about the server.
     if (!signal?.aborted) report(0);
     return { error: connectionError(options, error, signal), retryAfterMs: null };
+  } finally {
+    endTurn();
   }
+}
+
+async function exchange({ headers }: HttpClientOptions, wire: Wire, call: Call, signal: AbortSignal) {
+  const response = await wire.request(call.url, {
+    method: call.method,
+    dispatcher: wire.agent,
+    headers: {
+      accept: 'application/json',
+      ...(call.body ? { 'content-type': 'application/json' } : {}),
+      ...headers,
+    },
+    body: call.body,
+    signal,
+  });
+  return { statusCode: response.statusCode, headers: response.headers, text: await response.body.text() };
 }
 
 function connectionError(options: HttpClientOptions, error: unknown, signal?: AbortSignal): TowerError {
   if (error instanceof TowerError) return error;
-  const code = (error as { code?: string }).code ?? '';
+  const code = String((error as { code?: unknown }).code ?? '');
   if (signal?.aborted) return unavailable(`${options.serverName} did not finish in time`, error);
-  if (code.includes('TIMEOUT')) {
+  if (code.includes('TIMEOUT') || (error as Error).name === 'TimeoutError') {
     return unavailable(`${options.serverName} did not answer within ${options.timeoutMs / 1000} s`, error);
   }
   return unavailable(`cannot reach ${options.serverName}${code ? ` (${code})` : ''}`, error);

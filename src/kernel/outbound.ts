@@ -2,6 +2,8 @@ import { type LookupAddress, lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import type { Dispatcher, request } from 'undici';
 import { invalid, TowerError, unavailable } from './errors.ts';
+import { inTime } from './in-time.ts';
+import { withoutCredentials } from './without-credentials.ts';
 
 /**
  * HTTP calls to addresses that users provide (webhooks, key sets), guarded against SSRF. A host name is resolved, every
@@ -74,7 +76,7 @@ export function createOutbound(options: Options): Outbound {
       wire ??= open();
       const limit = AbortSignal.any([signal, AbortSignal.timeout(options.timeoutMs)]);
       try {
-        return await exchange(await wire, url, call, limit, options.maxBytes);
+        return await inTime(exchange(await wire, url, call, limit, options.maxBytes), limit);
       } catch (error) {
         throw outboundError(error, url, limit, options.timeoutMs);
       }
@@ -141,7 +143,7 @@ export function parseAllowed(entries: string[]): Allowed {
     else if (/^[\w.-]+$/.test(entry)) hosts.add(entry.toLowerCase());
     else {
       const constraint = 'must contain host names, addresses or networks such as 10.1.0.0/16';
-      throw invalid(`OUTBOUND_ALLOWED_HOSTS ${constraint} (got ${JSON.stringify(entry)})`, {
+      throw invalid(`OUTBOUND_ALLOWED_HOSTS ${constraint} (got ${JSON.stringify(withoutCredentials(entry))})`, {
         parameter: 'OUTBOUND_ALLOWED_HOSTS',
         constraint,
       });

@@ -30,6 +30,69 @@ describe('readConfig', () => {
     });
   });
 
+  it.each([
+    ['MLFLOW_TRACKING_TOKEN', 'abc\n', 'abc'],
+    ['MLFLOW_TRACKING_TOKEN', ' abc\r\n', 'abc'],
+    ['MLFLOW_WORKSPACE', 'team-a\n', 'team-a'],
+  ])('trims %s %j', (name, given, expected) => {
+    const [registry] = readConfig({ [name]: given, MLFLOW_TRACKING_URI: 'http://mlflow:5000' }).secrets.registries;
+    expect([registry?.token, registry?.workspace]).toContain(expected);
+  });
+
+  it('trims paths and addresses, only line ends of passwords, and no keys for signatures', () => {
+    const { config, secrets } = readConfig({
+      DATA_DIRECTORY: './data\n',
+      PROMETHEUS_URL: ' http://prometheus:9090\n',
+      PROMETHEUS_USERNAME: 'me\n',
+      PROMETHEUS_PASSWORD: ' with spaces \r\n',
+      TOWER_SECRET_KEY: `${'k'.repeat(40)}\n`,
+    });
+    expect(config).toMatchObject({ DATA_DIRECTORY: './data', PROMETHEUS_URL: 'http://prometheus:9090' });
+    expect(config.PROMETHEUS_USERNAME).toBe('me');
+    expect(secrets.prometheusPassword).toBe(' with spaces ');
+    expect(secrets.masterKey).toBe(`${'k'.repeat(40)}\n`);
+  });
+
+  it.each([
+    [{ MLFLOW_TRACKING_TOKEN: 'abc–def' }, 'MLFLOW_TRACKING_TOKEN'],
+    [{ MLFLOW_TRACKING_TOKEN: 'abc\ndef' }, 'MLFLOW_TRACKING_TOKEN'],
+    [{ MLFLOW_WORKSPACE: 'team\n a' }, 'MLFLOW_WORKSPACE'],
+    [{ PROMETHEUS_TOKEN: 'tökén–' }, 'PROMETHEUS_TOKEN'],
+    [{ PROMETHEUS_TENANT: 'a\0b' }, 'PROMETHEUS_TENANT'],
+    [
+      { MLFLOW_TRACKING_URI: 'prod=http://a,lab=http://b', MLFLOW_TRACKING_TOKEN_LAB: 'se–cret' },
+      'MLFLOW_TRACKING_TOKEN_LAB',
+    ],
+  ])('refuses by name what a header cannot hold: %o', (env, name) => {
+    expect(() => readConfig(env)).toThrow(name);
+    expect(() => readConfig(env)).not.toThrow('se–cret');
+  });
+
+  it.each([
+    { PROMETHEUS_URL: 'http://me:hunter2@127.0.0.1:9090' },
+    { PROMETHEUS_URL: 'me:hunter2@127.0.0.1:9090' },
+    { PROMETHEUS_URL: 'http://me:hun/ter2hunter2@127.0.0.1:9090' },
+    { JWT_JWKS_URL: 'https://me:hunter2@keys.example/jwks' },
+    { LOAD_TARGETS: 'http://shop,http://me:hunter2@shop/' },
+    { LOAD_TARGETS: 'http://shop/?token=hunter2' },
+    { OUTBOUND_ALLOWED_HOSTS: 'http://me:hunter2@10.0.0.1' },
+    { MLFLOW_TRACKING_URI: 'Prod=http://me:hunter2@mlflow' },
+    { DATABASE_URL: 'mysql://me:hunter2@db/tower' },
+    { HTTPS_PROXY: 'ftp://me:hunter2@proxy' },
+    { API_PORT: 'http://me:hunter2@x' },
+    { TRUST_PROXY: 'me:hunter2@10.0.0.1' },
+    { API_HOST: 'me:hunter2@0.0.0.0' },
+  ])('shows no password of an address: %o', (env) => {
+    let text = '';
+    try {
+      readConfig(env, 'serve');
+    } catch (error) {
+      text = (error as Error).message;
+    }
+    expect(text).toContain(Object.keys(env)[0]);
+    expect(text).not.toMatch(/hunter2/);
+  });
+
   it('reports all invalid variables with their rules at once', () => {
     const wrong = { API_PORT: '99999', ENABLE_CACHE: 'maybe', LOG_LEVEL: 'LOUD', CACHE_TIMEOUT_SECONDS: 'soon' };
     expect(() => readConfig(wrong)).toThrow(/API_PORT must be an integer between 0 and 65535 \(got "99999"\)/);

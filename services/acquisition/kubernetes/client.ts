@@ -7,6 +7,8 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { backoffMs } from '#kernel/backoff.ts';
 import type { Clock } from '#kernel/clock.ts';
 import { conflict, forbidden, invalid, misconfigured, notFound, TowerError, unavailable } from '#kernel/errors.ts';
+import { inTime } from '#kernel/in-time.ts';
+import { type Proxies, proxyFor } from '#kernel/proxies.ts';
 import type { Random } from '#kernel/rng.ts';
 
 /**
@@ -46,6 +48,8 @@ export type ClientOptions = {
   timeoutMs: number;
   /** Namespaces in which this service may change anything, besides its own if it runs in the cluster. */
   namespaces: readonly string[];
+  /** Used unless the kubeconfig names a proxy. */
+  proxies?: Proxies;
   clock: Clock;
   random?: Random;
 };
@@ -90,8 +94,9 @@ export function createKubernetesClient(options: ClientOptions): KubernetesClient
       for (let attempt = 1; ; attempt += 1) {
         const limit = AbortSignal.timeout(options.timeoutMs);
         try {
-          const response = await open(call, signal ? AbortSignal.any([signal, limit]) : limit);
-          const text = await textOf(response);
+          const both = signal ? AbortSignal.any([signal, limit]) : limit;
+          const response = await inTime(open(call, both), both);
+          const text = await inTime(textOf(response), both);
           const status = response.statusCode ?? 0;
           if (status < 300) return objectOf(text) as Result;
           const again = status === 429 || (isRepeatable(call) && worthAnotherTry.has(status));
@@ -156,7 +161,7 @@ async function* watchThrough<Item>(
 }
 
 /** @throws TowerError `invalid` for a malformed file or an unknown context */
-async function loadConfig({ config, context }: ClientOptions): Promise<KubeConfig> {
+async function loadConfig({ config, context, proxies }: ClientOptions): Promise<KubeConfig> {
   // The library takes a second and 90 MB to load, so it is loaded at the first call.
   const { KubeConfig: Config } = await import('@kubernetes/client-node');
   const kube = new Config();
@@ -181,19 +186,10 @@ async function loadConfig({ config, context }: ClientOptions): Promise<KubeConfi
         ? 'is in-cluster, but this process does not run in a cluster'
         : 'names no cluster with a server',
     );
+  const cluster = kube.getCurrentCluster() as { server: string; proxyUrl?: string };
+  const proxy = proxies ? proxyFor(proxies, cluster.server) : null;
+  if (proxy !== null) cluster.proxyUrl ??= proxy;
   return kube;
-}
-
-async function inTime<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const end = () => reject(signal.reason as Error);
-  if (signal.aborted) end();
-  signal.addEventListener('abort', end);
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener('abort', end);
-  }
 }
 
 function exchange(url: URL, access: RequestOptions, call: Call, signal: AbortSignal): Promise<IncomingMessage> {

@@ -5,6 +5,7 @@ import type { Clock } from '#kernel/clock.ts';
 import { invalid } from '#kernel/errors.ts';
 import { readNamedFile } from '#kernel/files.ts';
 import { authorization, createHttpClient, type HttpClientOptions } from '#kernel/http-client.ts';
+import { type Proxies, proxyFor } from '#kernel/proxies.ts';
 import type { Random } from '#kernel/rng.ts';
 import { createMlrunsSource } from './mlruns-source.ts';
 import { createRestSource } from './rest-source.ts';
@@ -20,6 +21,7 @@ export type SourceOptions = {
   workspace?: string | undefined;
   caPath?: string | undefined;
   clientCertPath?: string | undefined;
+  proxies?: Proxies;
   insecureTls: boolean;
   timeoutMs: number;
   maxRetries: number;
@@ -69,6 +71,7 @@ function openRest(options: SourceOptions): RegistrySource {
     serverName: 'MLflow',
     headers,
     tls: { insecure: options.insecureTls, ...(ca ? { ca } : {}), ...(cert ? { cert } : {}) },
+    proxy: options.proxies ? proxyFor(options.proxies, baseUrl) : null,
     maxInFlight,
     timeoutMs: options.timeoutMs,
     maxRetries: options.maxRetries,
