@@ -9,6 +9,7 @@ import { registerAuthentication } from '#http/auth.ts';
 import { registerCompression } from '#http/compression.ts';
 import { handleErrors, handleUnknownPaths, refuseAddress, refuseBytes, validatorCompiler } from '#http/errors.ts';
 import { createRequestLimiter, type RequestLimiter, registerLimits } from '#http/limits.ts';
+import { refuseEncodings } from '#http/media.ts';
 import { registerDocs } from '#http/openapi.ts';
 import { dataHeaders } from '#http/security-headers.ts';
 import { systemRoutes } from '#http/system.ts';
@@ -41,6 +42,7 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
   tls?.reloadIn(app, log);
   handleErrors(app, clock.now);
   takeEmptyBodies(app);
+  refuseEncodings(app);
   addHeaders(app);
   app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'unmatched';

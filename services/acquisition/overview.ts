@@ -133,8 +133,8 @@ const isWhole = ({ status, result }: ExperimentJob, service: string): boolean =>
 
 /** Experiments that have both of their files. */
 async function finishedIn(directory: string): Promise<string[]> {
-  const [ids, names] = await Promise.all([listExperiments(directory), namesIn(directory)]);
-  const files = new Set(names);
+  const ids = await listExperiments(directory);
+  const files = new Set(await namesIn(directory));
   return ids.filter((id) => files.has(`${id}.json`));
 }
 
@@ -229,6 +229,8 @@ async function resourcesOf(directory: string, before: Ticks, after: Ticks): Prom
 }
 
 async function filesOf(directory: string): Promise<{ csv_files: number; json_files: number }> {
+  // Its error says which setting names the directory.
+  await listExperiments(directory);
   const names = await namesIn(directory);
   const count = (end: string) => names.filter((name) => name.endsWith(end)).length;
   return { csv_files: count('.csv'), json_files: count('.json') };

@@ -2,6 +2,8 @@ import type { Clock } from '#kernel/clock.ts';
 import type { MetricStore } from '#store/store.ts';
 import type { MetricForecastAnswer, MetricForecastQuery } from './analysis/analysis-schemas.ts';
 import type { Forecaster, ForecastInput } from './analysis/metric-forecast.ts';
+import type { Written } from './ingest/push.ts';
+import type { RemoteWriteVersion } from './ingest/remote-write.ts';
 import { buildRecordAnswer, isPoint, validateRows } from './ingest/rows.ts';
 import type { Query } from './queries.ts';
 import type { RecordAnswer, RecordRequest } from './schemas.ts';
@@ -36,8 +38,8 @@ export function createAnalytics({ store, clock, retention, maxSeries, forecaster
       return buildRecordAnswer(validated, await recorder.record(validated.filter(isPoint)));
     },
     /** @throws TowerError `invalid` for bytes that are no remote-write request, or points that cannot be stored */
-    takeWrite: async (bytes: Uint8Array): Promise<void> =>
-      (await import('./ingest/push.ts')).ingestRemoteWrite(bytes, recorder, rules()),
+    takeWrite: async (bytes: Uint8Array, version: RemoteWriteVersion): Promise<Written> =>
+      (await import('./ingest/push.ts')).ingestRemoteWrite(bytes, version, recorder, rules()),
     /** Records Prometheus' text exposition format. */
     takeText: async (text: string): Promise<RecordAnswer> =>
       (await import('./ingest/push.ts')).ingestExposition(text, recorder, rules()),

@@ -5,6 +5,7 @@ import { type ErrorCode, TowerError } from '#kernel/errors.ts';
 import { validate } from '#kernel/validate.ts';
 import { unauthenticatedCaller } from './auth.ts';
 import type { RequestLimiter } from './limits.ts';
+import { UnsupportedMedia } from './media.ts';
 
 /** The only mapping from error codes to HTTP statuses. */
 const statusOf: Record<ErrorCode, number> = {
@@ -131,6 +132,7 @@ const bodyOf = ({ code, message, details }: TowerError, now: number): z.infer<ty
 });
 
 function translate(thrown: FastifyError | TowerError, requestId: string): { error: TowerError; status: number } {
+  if (thrown instanceof UnsupportedMedia) return { error: thrown, status: 415 };
   if (thrown instanceof TowerError) return { error: thrown, status: statusOf[thrown.code] };
   const status = thrown.statusCode ?? 500;
   // Fastify's own client errors (body too large, not JSON, unknown content type) have public texts.

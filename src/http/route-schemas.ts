@@ -7,6 +7,7 @@ const errorMeaning: Record<number, string> = {
   403: 'Permission denied',
   404: 'Not found',
   409: 'Conflict with the current state',
+  415: 'Content type or encoding that the path does not read',
   429: 'Too many requests from this address',
   431: 'URL and headers together exceed 16 KB',
   503: 'No data available: MLflow is unavailable or was not read yet, or the server is overloaded',
@@ -18,9 +19,9 @@ const errorAnswers = Object.fromEntries(
 );
 
 /** Error answers of a route, for its schema. 429 and 431 are added to every route. */
-export const errors = (...statuses: (400 | 401 | 403 | 404 | 409 | 503)[]) =>
+export const errors = (...statuses: (400 | 401 | 403 | 404 | 409 | 415 | 503)[]) =>
   Object.fromEntries([...statuses, 429, 431].map((status) => [status, errorAnswers[status]])) as Record<
-    400 | 401 | 403 | 404 | 409 | 429 | 431 | 503,
+    400 | 401 | 403 | 404 | 409 | 415 | 429 | 431 | 503,
     typeof ErrorBody
   >;
 

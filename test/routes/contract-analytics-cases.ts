@@ -119,6 +119,20 @@ export const analyticsCases: Case[] = [
     status: 400,
     parameter: 'body',
   },
+  {
+    call: 'POST /prometheus/api/v1/write',
+    body: Buffer.of(0),
+    encoding: 'gzip',
+    status: 415,
+    parameter: 'content-encoding',
+  },
+  {
+    call: 'POST /prometheus/api/v1/import/prometheus',
+    body: 'up 1\n',
+    encoding: 'br',
+    status: 415,
+    parameter: 'content-encoding',
+  },
   { call: 'POST /prometheus/api/v1/import/prometheus', body: '# HELP up\nup{instance="a"} 1\n', status: 200 },
   {
     call: 'POST /prometheus/api/v1/import/prometheus',

@@ -39,6 +39,8 @@ export type Case = {
   body?: unknown;
   /** Signed as MLflow does, with this secret. */
   signedWith?: string;
+  /** Content-Encoding of the body. */
+  encoding?: string;
   before?: string[];
   status: number;
   /** The field or setting that the error names. */
@@ -255,6 +257,7 @@ export const typeOfError: Record<number, string> = {
   404: 'not_found',
   409: 'conflict',
   413: 'invalid',
+  415: 'invalid',
   422: 'invalid',
   431: 'invalid',
   503: 'unavailable',

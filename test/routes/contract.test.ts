@@ -208,7 +208,7 @@ const onThisEngine = onPostgres ? cases.filter(({ call }) => !/\/(rightsizing|ac
 
 describe('every documented endpoint', () => {
   it.each(onThisEngine)('$call → $status ($world, signed with $signedWith)', async (row) => {
-    const { call: template, body, signedWith, before = [], status, parameter, detail, example } = row;
+    const { call: template, body, signedWith, encoding, before = [], status, parameter, detail, example } = row;
     const { app, ids } = await towerFor(row);
     const call = template
       .replace('{webhook}', ids.webhook)
@@ -216,7 +216,7 @@ describe('every documented endpoint', () => {
       .replace('{key}', ids.key)
       .replace('{job}', ids.job);
     for (const earlier of before) expect((await app.inject(inject(earlier, monitorBody))).statusCode).toBe(201);
-    const response = await app.inject(inject(call, body, signedWith));
+    const response = await app.inject(inject(call, body, signedWith, encoding));
     expect(response.statusCode, response.body).toBe(status);
     const type = String(response.headers['content-type']);
     const json: unknown = type.startsWith('application/json') ? response.json() : null;

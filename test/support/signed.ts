@@ -20,9 +20,9 @@ export function signedHeaders(
 }
 
 /** A request such as `GET /models`, with a body, and its signature if there is a secret. */
-export const injectionOf = (call: string, body?: unknown, signedWith?: string): InjectOptions => {
+export const injectionOf = (call: string, body?: unknown, signedWith?: string, encoding?: string): InjectOptions => {
   const [method, url] = call.split(' ') as ['GET', string];
-  const headers =
+  const headers: Record<string, string> =
     signedWith !== undefined
       ? signedHeaders(signedWith, JSON.stringify(body))
       : typeof body === 'string'
@@ -30,5 +30,6 @@ export const injectionOf = (call: string, body?: unknown, signedWith?: string): 
         : Buffer.isBuffer(body)
           ? { 'content-type': 'application/x-protobuf' }
           : {};
+  if (encoding !== undefined) headers['content-encoding'] = encoding;
   return { method, url, headers, ...(body === undefined ? {} : { payload: body as object }) };
 };

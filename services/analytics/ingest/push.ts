@@ -1,4 +1,4 @@
-import { invalid } from '#kernel/errors.ts';
+import { invalid, type TowerError } from '#kernel/errors.ts';
 import { createYielder, forEachYielding } from '#kernel/yield-event-loop.ts';
 import type { RecordAnswer } from '../schemas.ts';
 import type { NewPoint } from '../storage/keys.ts';
@@ -6,7 +6,7 @@ import { dayMs } from '../storage/reader.ts';
 import { type createRecorder, tooManySeries } from '../storage/recorder.ts';
 import type { Retention } from '../storage/seal.ts';
 import { maxLabels, readExposition } from './exposition.ts';
-import { pointsOfLabels, readWriteRequest } from './remote-write.ts';
+import { pointsOfLabels, type RemoteWriteVersion, readWriteRequest, type WriteRequest } from './remote-write.ts';
 import { aheadMs } from './rows.ts';
 
 /** Prometheus push formats. */
@@ -31,16 +31,25 @@ function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: R
   return Object.keys(labels).length > maxLabels ? `more than ${maxLabels} labels` : null;
 }
 
+/** What of a remote-write request was stored, and the error for the rest; null: all of it was. */
+export type Written = { samples: number; problem: TowerError | null };
+
 /**
  * Stores a remote-write request, NaN with its bits. Points that can be stored are, before the sender is told about the
- * others.
- * @throws TowerError `invalid` if the bytes are no request, and for points that cannot be stored
+ * others; exemplars and native histograms are refused.
+ * @throws TowerError `invalid` if the bytes are no request
  */
-export async function ingestRemoteWrite(bytes: Uint8Array, recorder: Recorder, rules: Rules): Promise<void> {
+export async function ingestRemoteWrite(
+  bytes: Uint8Array,
+  version: RemoteWriteVersion,
+  recorder: Recorder,
+  rules: Rules,
+): Promise<Written> {
   const points: NewPoint[] = [];
   const wrong: string[] = [];
   let count = 0;
-  await forEachYielding(await read(bytes), ({ labels, samples }) => {
+  const { series, exemplars, histograms } = await read(bytes, version);
+  await forEachYielding(series, ({ labels, samples }) => {
     for (const point of pointsOfLabels(labels, samples)) {
       count += 1;
       const reason = fault(point, rules);
@@ -49,16 +58,28 @@ export async function ingestRemoteWrite(bytes: Uint8Array, recorder: Recorder, r
     }
   });
   rules.countPoints(count);
-  for (const _ of await recorder.record(points)) wrong.push(tooManySeries);
-  if (wrong.length > 0)
-    throw invalid(`${wrong.length} of ${count} points were refused; the first: ${wrong[0]!}`, {
-      parameter: 'body',
-    });
+  const beyondLimit = await recorder.record(points);
+  for (const _ of beyondLimit) wrong.push(tooManySeries);
+  const problems = [
+    ...(wrong.length > 0 ? [`${wrong.length} of ${count} points were refused; the first: ${wrong[0]!}`] : []),
+    ...(histograms > 0 ? [`${histograms} native histograms were refused: they are not supported`] : []),
+    ...(exemplars > 0 ? [`${exemplars} exemplars were refused: they are not supported (send_exemplars: false)`] : []),
+  ];
+  const details = {
+    parameter: 'body',
+    refused_points: wrong.length,
+    refused_histograms: histograms,
+    refused_exemplars: exemplars,
+  };
+  return {
+    samples: points.length - beyondLimit.size,
+    problem: problems.length > 0 ? invalid(problems.join('; '), details) : null,
+  };
 }
 
-async function read(bytes: Uint8Array): ReturnType<typeof readWriteRequest> {
+async function read(bytes: Uint8Array, version: RemoteWriteVersion): Promise<WriteRequest> {
   try {
-    return await readWriteRequest(bytes);
+    return await readWriteRequest(bytes, version);
   } catch (error) {
     const reason = error instanceof RangeError ? error.message : 'it contains invalid UTF-8';
     throw invalid(`the body is not a valid remote-write request: ${reason}`, { parameter: 'body' });
@@ -68,7 +89,7 @@ async function read(bytes: Uint8Array): ReturnType<typeof readWriteRequest> {
 /**
  * Stores lines of the text exposition format; each is accepted or refused by itself. The answer counts refused lines and
  * names the first ten.
- * @throws TowerError `invalid` for more points than a request may have
+ * @throws TowerError `invalid` for more points than a request may have, and if every line is refused
  */
 export async function ingestExposition(text: string, recorder: Recorder, rules: Rules): Promise<RecordAnswer> {
   const points = new Map<NewPoint, number>();
@@ -95,9 +116,13 @@ export async function ingestExposition(text: string, recorder: Recorder, rules: 
   rules.countPoints(points.size);
   const beyondLimit = await recorder.record([...points.keys()]);
   for (const point of beyondLimit) refuse(points.get(point)!, tooManySeries);
-  return {
-    recorded: points.size - beyondLimit.size,
-    refused,
-    results: results.sort((a, b) => a.index - b.index),
-  };
+  results.sort((a, b) => a.index - b.index);
+  const recorded = points.size - beyondLimit.size;
+  if (recorded === 0 && refused > 0)
+    throw invalid(`all ${refused} lines were refused; line ${results[0]!.index}: ${results[0]!.reason}`, {
+      parameter: 'body',
+      refused,
+      results,
+    });
+  return { recorded, refused, results };
 }

@@ -4,58 +4,150 @@ import type { NewPoint } from '../storage/keys.ts';
 import { decompress } from './snappy.ts';
 
 /**
- * Prometheus' remote-write 1.0: a WriteRequest in protocol buffers, compressed with snappy. Only series are read:
- * `repeated TimeSeries timeseries = 1`, each with `repeated Label labels = 1` (name 1, value 2) and `repeated Sample
- * samples = 2` (double value 1, int64 timestamp 2); unknown fields are skipped.
+ * Prometheus' remote-write 1.0 and 2.0: requests in protocol buffers, compressed with snappy
+ * (prometheus.io/docs/specs/prw/remote_write_spec_2_0). Series, labels and samples are read, exemplars and native
+ * histograms counted; unknown fields are skipped.
+ *
+ *   1.0 WriteRequest: TimeSeries 1 { Label 1 { name 1, value 2 }, Sample 2, Exemplar 3, Histogram 4 }
+ *   2.0 Request: symbols 4, TimeSeries 5 { labels_refs 1 (numbers of symbols), Sample 2, Histogram 3, Exemplar 4 }
+ *   Sample { double value 1, int64 timestamp 2 }
  */
+export type RemoteWriteVersion = '1.0' | '2.0';
 
 /** Maximum size of a request, decompressed. Two bytes can be an empty series or label, so these have limits of their own. */
 const maxBytes = 16 * 1024 * 1024;
-const max = { series: 100_000, labels: 400_000, samples: 100_000, 'unknown fields': 100_000 };
+const max = {
+  series: 100_000,
+  labels: 400_000,
+  samples: 100_000,
+  symbols: 400_000,
+  exemplars: 100_000,
+  'native histograms': 100_000,
+  'unknown fields': 100_000,
+};
 /** Fields of a label or sample, of which two are known. */
 const maxFields = 16;
 type Counts = Record<keyof typeof max, number>;
 
 /** @throws RangeError above the maximum */
-function count(counts: Counts, what: keyof Counts): void {
-  counts[what] += 1;
+function count(counts: Counts, what: keyof Counts, more = 1): void {
+  counts[what] += more;
   if (counts[what] > max[what]) throw new RangeError(`it has more than ${max[what]} ${what}`);
 }
 
-type Labelled = { labels: [name: string, value: string][]; samples: { at: number; value: number }[] };
+type Labels = [name: string, value: string][];
+export type WrittenSeries = { labels: Labels; samples: { at: number; value: number }[] };
+/** `exemplars` and `histograms` are the numbers of what is not read. */
+export type WriteRequest = { series: WrittenSeries[]; exemplars: number; histograms: number };
+
+/** Fields of a series by their numbers. */
+const fieldsOf = {
+  '1.0': { series: 1, samples: 2, exemplars: 3, histograms: 4 },
+  '2.0': { series: 5, samples: 2, exemplars: 4, histograms: 3 },
+} as const;
+const symbolsField = 4;
 
 /** Yields to the event loop. @throws RangeError for bytes that cannot be decoded, or a request above a limit */
-export async function readWriteRequest(bytes: Uint8Array): Promise<Labelled[]> {
-  const found: Labelled[] = [];
-  const counts: Counts = { series: 0, labels: 0, samples: 0, 'unknown fields': 0 };
+export async function readWriteRequest(bytes: Uint8Array, version: RemoteWriteVersion): Promise<WriteRequest> {
+  const body = await decompress(bytes, maxBytes);
+  const counts = Object.fromEntries(Object.keys(max).map((what) => [what, 0])) as Counts;
+  // Symbols may follow the series that use them.
+  const symbols = version === '2.0' ? await symbolsIn(body, counts) : [];
+  const fields = fieldsOf[version];
+  const series: WrittenSeries[] = [];
   const yielder = createYielder();
-  for (const [field, part] of partsOf(await decompress(bytes, maxBytes))) {
+  for (const [field, part] of partsOf(body)) {
     if (yielder.due()) await yielder.yieldNow();
-    count(counts, field === 1 && part ? 'series' : 'unknown fields');
-    if (field !== 1 || !part) continue;
-    const series: Labelled = { labels: [], samples: [] };
-    for (const [kind, item] of partsOf(part)) {
+    if (version === '2.0' && field === symbolsField && part) continue;
+    count(counts, field === fields.series && part ? 'series' : 'unknown fields');
+    if (field !== fields.series || !part) continue;
+    const one: WrittenSeries = { labels: [], samples: [] };
+    for (const [kind, item, number] of partsOf(part)) {
       if (yielder.due()) await yielder.yieldNow();
-      const isKnown = item !== null && kind <= 2;
-      count(counts, isKnown ? (kind === 1 ? 'labels' : 'samples') : 'unknown fields');
-      if (!isKnown) continue;
-      if (kind === 1) series.labels.push(labelOf(item));
-      else series.samples.push(sampleOf(item));
+      if (kind === 1 && version === '2.0') addReferences(one.labels, symbols, item, number, counts);
+      else if (kind === 1 && item) {
+        count(counts, 'labels');
+        one.labels.push(labelOf(item));
+      } else if (kind === fields.samples && item) {
+        count(counts, 'samples');
+        one.samples.push(sampleOf(item));
+      } else
+        count(
+          counts,
+          kind === fields.exemplars && item
+            ? 'exemplars'
+            : kind === fields.histograms && item
+              ? 'native histograms'
+              : 'unknown fields',
+        );
     }
-    found.push(series);
+    requirePairs(one.labels);
+    series.push(one);
   }
-  return found;
+  return { series, exemplars: counts.exemplars, histograms: counts['native histograms'] };
 }
 
-/** The fields of a message, one at a time: those of a large one are never in memory together. Null: not length-delimited. */
-function* partsOf(bytes: Uint8Array): Generator<[field: number, part: Uint8Array | null]> {
+async function symbolsIn(body: Uint8Array, counts: Counts): Promise<string[]> {
+  const symbols: string[] = [];
+  const yielder = createYielder();
+  for (const [field, part] of partsOf(body)) {
+    if (yielder.due()) await yielder.yieldNow();
+    if (field !== symbolsField || !part) continue;
+    count(counts, 'symbols');
+    symbols.push(decoded(() => utf8.decode(part)));
+  }
+  return symbols;
+}
+
+/** References are packed, or one per field; names and values alternate. */
+function addReferences(
+  labels: Labels,
+  symbols: string[],
+  packed: Uint8Array | null,
+  single: number | null,
+  counts: Counts,
+): void {
+  const references = packed ? decoded(() => packedNumbers(packed)) : single === null ? [] : [single];
+  for (const reference of references) {
+    const symbol = symbols[reference];
+    if (symbol === undefined) throw new RangeError(`a label refers to symbol ${reference} of ${symbols.length}`);
+    const last = labels.at(-1);
+    if (last && last.length < 2) (last as string[]).push(symbol);
+    else {
+      count(counts, 'labels');
+      labels.push([symbol] as unknown as [string, string]);
+    }
+  }
+}
+
+function packedNumbers(bytes: Uint8Array): number[] {
+  const reader = new BinaryReader(bytes);
+  const numbers: number[] = [];
+  while (reader.pos < reader.len) numbers.push(reader.uint32());
+  return numbers;
+}
+
+function requirePairs(labels: Labels): void {
+  const last = labels.at(-1);
+  if (last && last.length < 2) throw new RangeError('a label has a name without a value');
+}
+
+/**
+ * The fields of a message, one at a time: those of a large one are never in memory together. `part` of a length-delimited
+ * field, `number` of a varint of at most 32 bits.
+ */
+function* partsOf(bytes: Uint8Array): Generator<[field: number, part: Uint8Array | null, number: number | null]> {
   const reader = new BinaryReader(bytes, (part) => utf8.decode(part));
   while (reader.pos < reader.len) {
-    yield decoded((): [number, Uint8Array | null] => {
+    yield decoded((): [number, Uint8Array | null, number | null] => {
       const [field, wireType] = reader.tag();
-      if (wireType === WireType.LengthDelimited) return [field, reader.bytes()];
+      if (wireType === WireType.LengthDelimited) return [field, reader.bytes(), null];
+      if (wireType === WireType.Varint) {
+        const value = reader.uint64();
+        return [field, null, BigInt(value) < 2n ** 32n ? Number(value) : null];
+      }
       reader.skip(wireType, field);
-      return [field, null];
+      return [field, null, null];
     });
   }
 }
