@@ -51,7 +51,7 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
   });
   await registerLimits(app, config);
   await registerCompression(app);
-  registerAuthentication(app, { access: parts.services.access, log, limit });
+  registerAuthentication(app, { access: parts.services.access, log, clock, limit });
   registerAllowedHosts(app, config);
   handleUnknownPaths(app, clock.now);
   await registerDocs(app, version);

@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '#kernel/clock.ts';
 import { forbidden, TowerError } from '#kernel/errors.ts';
 import type { RootLog } from '#kernel/log.ts';
 import type { Access } from '#services/access/access.ts';
 import type { Caller, Scope } from '#services/access/scopes.ts';
 import type { RequestLimiter } from './limits.ts';
+import { createRefusals } from './refusals.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -35,8 +37,9 @@ const methodsThatOnlyRead = new Set(['GET', 'HEAD', 'OPTIONS']);
  */
 export function registerAuthentication(
   app: FastifyInstance,
-  { access, log, limit }: { access: Access; log: RootLog; limit: RequestLimiter },
+  { access, log, clock, limit }: { access: Access; log: RootLog; clock: Clock; limit: RequestLimiter },
 ): void {
+  const refused = createRefusals({ access, log, clock });
   app.decorateRequest('caller');
   app.decorateRequest('isAuditPending', false);
   app.decorateRequest('outcome', null);
@@ -49,7 +52,7 @@ export function registerAuthentication(
     const needed = request.routeOptions.config.access ?? 'public';
     request.caller = access.anonymousCaller ?? unauthenticatedCaller;
     if (needed !== 'public' && needed !== 'signed' && !access.anonymousCaller)
-      return admit(access, limit, request, reply, needed);
+      return admit({ access, limit, refused }, request, reply, needed);
     limit(request, reply);
     return done();
   });
@@ -73,10 +76,11 @@ export function registerAuthentication(
 export const currentCaller = (access: Access, request: FastifyRequest): Promise<Caller> =>
   access.identify(credentialsOf(request)).catch(() => unauthenticatedCaller);
 
+type Admission = { access: Access; limit: RequestLimiter; refused: ReturnType<typeof createRefusals> };
+
 /** Counts the request for its identity; one without valid credentials for its address: wrong guesses get 429 beyond the limit. */
 async function admit(
-  access: Access,
-  limit: RequestLimiter,
+  { access, limit, refused }: Admission,
   request: FastifyRequest,
   reply: FastifyReply,
   needed: Scope,
@@ -86,14 +90,20 @@ async function admit(
     request.caller = await access.identify(credentialsOf(request));
   } catch (error) {
     limit(request, reply);
-    if (error instanceof TowerError && error.code === 'unauthenticated') reply.header('www-authenticate', realm);
+    if (error instanceof TowerError && error.code === 'unauthenticated') {
+      reply.header('www-authenticate', realm);
+      // A request without credentials is no attempt.
+      if (credentialsOf(request) !== undefined) refused(request, error, 401);
+    }
     throw error;
   }
   limit(request, reply);
   const { name, scopes } = request.caller;
   if (access.mayDo(request.caller, needed)) return;
   reply.header('www-authenticate', `${realm}, error="insufficient_scope", scope="${needed}"`);
-  throw forbidden(`Scope ${needed} is required; ${name} has ${scopes.join(', ') || 'none'}`, { scope: needed });
+  const error = forbidden(`Scope ${needed} is required; ${name} has ${scopes.join(', ') || 'none'}`, { scope: needed });
+  refused(request, error, 403);
+  throw error;
 }
 
 /** The key from `Authorization: Bearer …`, else from `X-API-Key`. */

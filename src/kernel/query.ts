@@ -42,3 +42,9 @@ export function moment(parameter: string, text: string): number {
     );
   return at;
 }
+
+/** `true` or `false`; false if it is not given. @throws TowerError `invalid` */
+export function flag(parameter: string, text: string | undefined): boolean {
+  if (text === undefined || text === 'true' || text === 'false') return text === 'true';
+  throw invalidParameter(parameter, 'must be true or false', text);
+}

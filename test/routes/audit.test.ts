@@ -28,13 +28,48 @@ describe('the audit log', () => {
     });
   });
 
-  it('does not record refused requests and reads', async () => {
-    const { app, services, id } = await lockedTower();
-    const headers = { authorization: `Bearer ${await id.token({ scope: 'read' })}` };
-    await app.inject({ method: 'POST', url: '/models/DNA/1/monitor', headers, payload });
-    await app.inject({ method: 'POST', url: '/models/DNA/1/monitor', payload });
+  it('records refused credentials once a minute per address, not reads and requests without credentials', async () => {
+    const { app, services, id, clock, logText } = await lockedTower();
+    const token = await id.token({ scope: 'read' });
+    const headers = { authorization: `Bearer ${token}` };
+    const post = (more: object) =>
+      app.inject({ method: 'POST', url: '/models/DNA/1/monitor', payload, remoteAddress: '10.0.0.1', ...more });
+    await post({});
     await app.inject({ url: '/models', headers });
     expect((await services.access.auditPage({})).total).toBe(0);
+    await post({ headers });
+    for (let i = 0; i < 5; i += 1) await post({ headers: { 'x-api-key': 'tower_wrong' } });
+    await post({ headers: { 'x-api-key': 'tower_wrong' }, remoteAddress: '10.0.0.2' });
+    await settle();
+    const rows = async () =>
+      (await services.access.auditPage({})).records.map(({ status, actor, address, action, details }) => ({
+        status,
+        actor,
+        address,
+        action,
+        details,
+      }));
+    const action = 'POST /models/:model_name/:model_version/monitor';
+    expect(await rows()).toEqual([
+      { status: 401, actor: 'unauthenticated', address: '10.0.0.2', action, details: { refused: 'unauthenticated' } },
+      { status: 403, actor: 'dana', address: '10.0.0.1', action, details: { refused: 'forbidden' } },
+    ]);
+    await clock.advance(60_000);
+    await post({ headers: { 'x-api-key': 'tower_wrong' } });
+    await settle();
+    expect(await rows()).toHaveLength(3);
+    expect(logText()).toContain('"refused":5');
+    expect(logText()).not.toMatch(/tower_wrong/);
+    expect(logText()).not.toContain(token);
+    expect(await services.access.audit.verify()).toEqual({ rows: 3, problem: null });
+  });
+
+  it('records at most 60 refusals per minute, from however many addresses', async () => {
+    const { app, services } = await lockedTower();
+    for (let i = 0; i < 100; i += 1)
+      await app.inject({ url: '/models', headers: { 'x-api-key': 'wrong' }, remoteAddress: `10.1.0.${i}` });
+    await settle();
+    expect((await services.access.auditPage({})).total).toBe(60);
   });
 
   it('records the outcome of a change whose client disconnected', async () => {

@@ -50,6 +50,6 @@ describe('compression', () => {
       headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
       payload: Buffer.from('1f8b', 'hex'),
     });
-    expect(packed.statusCode).toBe(400);
+    expect(packed.statusCode).toBe(415);
   });
 });

@@ -9,6 +9,7 @@ export type World =
   | 'down'
   | 'never read'
   | 'busy'
+  | 'with gate rules'
   | 'no file'
   | 'stuck file'
   | 'no streams'
@@ -203,6 +204,12 @@ export const changeCases: Case[] = [
   },
   { call: 'POST /model/DNA/77/gate', body: { rules: [{ owner: true }] }, status: 404 },
   { call: 'POST /model/DNA/2/gate', status: 409, parameter: 'rules' },
+  { call: 'POST /model/DNA/2/gate?fail=yes', body: { rules: [{ owner: true }] }, status: 400, parameter: 'fail' },
+  { call: 'GET /model/DNA/2/gate', world: 'with gate rules', status: 200 },
+  { call: 'GET /model/DNA/2/gate?baseline=2', world: 'with gate rules', status: 400, parameter: 'baseline' },
+  { call: 'GET /model/DNA/77/gate', world: 'with gate rules', status: 404 },
+  { call: 'GET /model/DNA/2/gate', status: 409, parameter: 'rules' },
+  { world: 'never read', call: 'GET /model/DNA/2/gate', status: 503 },
   { world: 'never read', call: 'POST /model/DNA/2/gate', body: { rules: [{ owner: true }] }, status: 503 },
   { call: 'GET /models/hygiene', status: 200 },
   { call: 'GET /models/hygiene?name=nope', status: 404 },

@@ -52,11 +52,10 @@ async function towerIn(world: World): Promise<InWorld> {
     MLFLOW_TRACKING_URI: fake.url,
     ...(world === 'busy' ? Object.fromEntries(quotas.map((name) => [`RATE_LIMIT_${name}PER_MINUTE`, '1'])) : {}),
     ...(world === 'no file' ? { ENABLE_CACHE_PERSISTENCE: 'false' } : { MLFLOW_WEBHOOK_SECRET: 'right' }),
-    ...(world === 'hooked' || world === 'given up'
-      ? { OUTBOUND_ALLOWED_HOSTS: '127.0.0.1', WEBHOOK_MAX_ATTEMPTS: '1' }
-      : {}),
+    ...(/^(hooked|given up)$/.test(world) ? { OUTBOUND_ALLOWED_HOSTS: '127.0.0.1', WEBHOOK_MAX_ATTEMPTS: '1' } : {}),
     ...(world === 'impatient' ? impatient : {}),
     ...(/^(clustered|experiment(ing|ed)|appl(ying|ied)|under load|loaded)$/.test(world) ? await clusteredEnv() : {}),
+    ...(/^(with gate rules|never read)$/.test(world) ? { GATE_RULES_FILE: 'test/fixtures/gate-rules.json' } : {}),
     ...(world === 'no experiments' ? { EXPERIMENTS_DIRECTORY: import.meta.filename } : {}),
     ...(world === 'busy streams' ? { STREAM_MAX_CLIENTS: '1' } : {}),
   };

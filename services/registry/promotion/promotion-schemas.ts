@@ -111,6 +111,12 @@ export const GateRequest = z
   });
 export type GateRequest = z.infer<typeof GateRequest>;
 
+export const GateQuery = z.strictObject({
+  fail: choiceText(['true', 'false'])
+    .optional()
+    .describe('true: a version that does not pass gets 409, with the result in error.details.gate'),
+});
+
 export const GateResult = z
   .object({
     name: z.string(),

@@ -53,7 +53,10 @@ function addTokenCommands(program: Command, context: CliContext, withAccess: Wit
         await access.audit.record({ ...note, phase: 'done', details: { id: key.id }, status: null });
         return key;
       }, true);
-      context.print(made, ({ key, ...rest }) => `${card(Object.entries(rest))}\n\n${key}`);
+      context.print(
+        made,
+        ({ key, ...rest }) => `${card(Object.entries(rest))}\n\nThe key, which is shown only now:\n${key}`,
+      );
     });
 
   token
