@@ -21,7 +21,7 @@ type Owners = {
  * path. If that does not select exactly one registry, the request is refused.
  */
 export function createRegistryDispatch(owners: Owners) {
-  const router = findMyWay({ maxParamLength: 4096 });
+  const router = findMyWay({ maxParamLength: 4096, ignoreTrailingSlash: true });
   const refusals = new WeakMap<IncomingMessage, TowerError>();
   const choices = owners.names.join(', ');
   const refuse = (request: IncomingMessage, constraint: string): null => {

@@ -142,16 +142,22 @@ function cacheRoutes(instance: FastifyInstance, { registry, now }: Deps): void {
       schema: {
         tags: [tags.cache],
         summary: 'Delete the cache file',
-        response: { 200: CacheCleared, ...errors(409, 503) },
+        response: { 200: CacheCleared, ...errors(503) },
       },
     },
     async () => {
       const removed = await registry.clearCache();
       return {
-        message: removed ? 'Persistent cache cleared successfully' : 'There was no cache file to clear',
+        message: clearedText(removed),
         timestamp: new Date(now()).toISOString(),
         note: 'Next startup will fetch fresh data from MLflow',
       };
     },
   );
+}
+
+function clearedText(wasRemoved: boolean | null): string {
+  if (wasRemoved === null)
+    return 'Nothing to clear: no cache file is written (ENABLE_CACHE_PERSISTENCE=false, ENABLE_CACHE=false, or sample data)';
+  return wasRemoved ? 'Persistent cache cleared successfully' : 'Nothing to clear: there was no cache file';
 }

@@ -8,6 +8,7 @@ import { registerAllowedHosts } from '#http/allowed-hosts.ts';
 import { registerAuthentication } from '#http/auth.ts';
 import { registerCompression } from '#http/compression.ts';
 import { handleErrors, handleUnknownPaths, refuseAddress, refuseBytes, validatorCompiler } from '#http/errors.ts';
+import { registerLenientQueries } from '#http/lenient-queries.ts';
 import { createRequestLimiter, type RequestLimiter, registerLimits } from '#http/limits.ts';
 import { refuseEncodings } from '#http/media.ts';
 import { registerDocs } from '#http/openapi.ts';
@@ -43,6 +44,7 @@ export async function buildApp(parts: Parts): Promise<FastifyInstance> {
   handleErrors(app, clock.now);
   takeEmptyBodies(app);
   refuseEncodings(app);
+  registerLenientQueries(app, config.MAX_MODELS_RETURNED);
   addHeaders(app);
   app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'unmatched';
@@ -74,7 +76,7 @@ function openServer(
     trustProxy: trustedProxies(config.TRUST_PROXY),
     bodyLimit: config.BODY_LIMIT_BYTES,
     // Names of 256 characters of any script, percent-encoded.
-    routerOptions: { maxParamLength: 4096 },
+    routerOptions: { maxParamLength: 4096, ignoreTrailingSlash: true },
     // A child logger per request costs more than the request; log lines add the request id themselves.
     childLoggerFactory: (logger) => logger,
     genReqId: (request) => cleanRequestId(request.headers['x-request-id']) ?? randomUUID(),

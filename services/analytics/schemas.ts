@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { choiceText, integerText, numberText } from '#kernel/query-schemas.ts';
+import { timeText } from '#kernel/time-text.ts';
 import { granularities } from './query/buckets.ts';
 import { largest } from './storage/summary.ts';
 
@@ -32,10 +33,7 @@ const rowFields = {
     .max(largest, `must be at most ${largest}`),
   labels: Labels.optional().describe('Alias: `tags`'),
   tags: Labels.optional(),
-  timestamp: z.iso
-    .datetime({ offset: true, error: 'must be an ISO 8601 time with a zone, such as 2026-11-20T10:30:00Z' })
-    .optional()
-    .describe('Default: now'),
+  timestamp: timeText().optional().describe('Default: now'),
 };
 
 /** One point, with the field names of either documented API. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { timeText } from '#kernel/time-text.ts';
 
 /** JSON of posted observations: metric values, samples or histograms of features, and baselines. */
 const text = (max: number) =>
@@ -6,10 +7,7 @@ const text = (max: number) =>
 /** Beyond these bounds, sums and squares overflow. */
 const finite = z.number('must be a number').min(-1e100, 'must be at least -1e100').max(1e100, 'must be at most 1e100');
 const count = z.int('must be an integer').min(0, 'must not be negative').max(1e12, 'must be at most 1e12');
-const time = z.iso.datetime({
-  offset: true,
-  error: 'must be an ISO 8601 time with a zone, such as 2026-11-20T10:30:00Z',
-});
+const time = timeText();
 
 const common = {
   id: text(128)

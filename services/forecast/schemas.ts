@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { timeText } from '#kernel/time-text.ts';
 
 /** JSON of forecasts and backtests. */
 const text = (max: number) =>
@@ -15,10 +16,7 @@ export const wholeBetween = (min: number, max: number) => {
 /** Maximum length of a series in a request. */
 const maxValues = 50_000;
 const Value = z.number('must be a number or null').nullable();
-const Time = z.iso.datetime({
-  offset: true,
-  error: 'must be an ISO 8601 time with a zone, such as 2026-11-20T10:30:00Z',
-});
+const Time = timeText();
 const Seasonality = z.union(
   [z.boolean(), z.literal('auto'), wholeBetween(1, 50)],
   "must be true, false, 'auto' or the order of the Fourier series, 1 to 50",

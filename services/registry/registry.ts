@@ -1,6 +1,6 @@
 import type { ListAnswer, Provenance, Reading } from '#kernel/answers.ts';
 import { isoTime } from '#kernel/clock.ts';
-import { conflict, notFound, unavailable } from '#kernel/errors.ts';
+import { notFound, unavailable } from '#kernel/errors.ts';
 import type { CacheInfo, CacheStats } from './cache-schemas.ts';
 import { createLists } from './lists/lists.ts';
 import { createMirror, type Mirror, type MirrorOptions, type MirrorStatus } from './mirror/mirror.ts';
@@ -53,8 +53,8 @@ export type Registry = {
   countRuns(signal: AbortSignal): Promise<void>;
   cacheStats(): Promise<CacheStats>;
   cacheInfo(): Promise<CacheInfo>;
-  /** Deletes the cache file. @throws `conflict` if no cache file is configured */
-  clearCache(): Promise<boolean>;
+  /** Deletes the cache file. @returns whether there was one; null: none is written */
+  clearCache(): Promise<boolean | null>;
 };
 
 type Settings = {
@@ -109,9 +109,7 @@ export async function createRegistry(options: Options): Promise<Registry> {
     cacheStats: () => cacheStats(options, mirror),
     cacheInfo: () => cacheInfo(options, mirror),
     clearCache: async () => {
-      if (!options.cachePath) {
-        throw conflict('No cache file is written (ENABLE_CACHE_PERSISTENCE=false, ENABLE_CACHE=false, or sample data)');
-      }
+      if (!options.cachePath) return null;
       return mirror.clearCacheFile();
     },
   };

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { readCsv } from '#kernel/csv.ts';
 import { invalid } from '#kernel/errors.ts';
+import { parseTime } from '#kernel/time-text.ts';
 
 /** Reads a column of a CSV file, named by an option. */
 
@@ -69,12 +70,7 @@ function timeOf(cell: string, column: string, row: number): string {
     const number = Number(cell);
     return new Date(number < 1e11 ? number * 1000 : number).toISOString();
   }
-  const text = cell.trim().replace(' ', 'T');
-  const [, , clock, zone] = /^(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/.exec(
-    text,
-  ) ?? ['', null];
-  const time =
-    text === '' || !/^\d{4}-\d{2}-\d{2}(T|$)/.test(text) ? Number.NaN : Date.parse(clock && !zone ? `${text}Z` : text);
+  const time = parseTime(cell.trim());
   if (Number.isNaN(time))
     throw invalid(`${column} in row ${row + 1} must be an ISO 8601 or Unix time (got ${JSON.stringify(cell.trim())})`);
   return new Date(time).toISOString();

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { parseTime } from '#kernel/time-text.ts';
 
 /** Units of an age, in milliseconds. */
 const units: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
@@ -11,7 +12,9 @@ const units: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, 
 export function timeOf(text: string): string {
   const [, count, unit] = /^(\d{1,6})([mhdw])$/.exec(text.trim()) ?? [];
   if (count !== undefined) return new Date(Date.now() - Number(count) * units[unit!]!).toISOString();
-  if (Number.isNaN(Date.parse(text)))
-    throw new InvalidArgumentError('It must be a date, an ISO 8601 time with a zone, or an age such as 90m, 6h or 7d.');
-  return /^\d{4}-\d\d-\d\d$/.test(text.trim()) ? new Date(text.trim()).toISOString() : text;
+  if (Number.isNaN(parseTime(text.trim())))
+    throw new InvalidArgumentError(
+      'It must be a date, an ISO 8601 time (UTC if it has no zone), or an age such as 90m, 6h or 7d.',
+    );
+  return new Date(parseTime(text.trim())).toISOString();
 }

@@ -1,3 +1,4 @@
+import { editDistance } from '#kernel/edit-distance.ts';
 import { settings } from './config.ts';
 
 /** Environment variables that are probably misspelled settings. */
@@ -18,21 +19,10 @@ export function suspiciousVariables(env: Record<string, string | undefined>): st
       // Credentials of one of several registries end in its name.
       .filter((name) => !known.some((each) => name.startsWith(`${each}_`)))
       .flatMap((name) => {
-        const meant = known.find((each) => each.length >= minLength && distance(name, each) <= maxDistance);
+        const meant = known.find(
+          (each) => each.length >= minLength && editDistance(name, each, maxDistance) <= maxDistance,
+        );
         return meant === undefined ? [] : [`the variable ${name} is unknown and ignored; did you mean ${meant}?`];
       })
   );
-}
-
-/** Levenshtein distance; `maxDistance` + 1 if it is certainly larger. */
-function distance(a: string, b: string): number {
-  if (Math.abs(a.length - b.length) > maxDistance) return maxDistance + 1;
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
-  }
-  return row[b.length]!;
 }

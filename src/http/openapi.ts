@@ -13,10 +13,14 @@ export async function registerDocs(app: FastifyInstance, version: string): Promi
   let document: Promise<object> | null = null;
   const hidden = { schema: { hide: true }, config: { quota: 'static' } } as const;
   app.get('/openapi.json', { ...hidden, compress: compressed }, () => (document ??= describeRoutes(routes, version)));
-  app.get('/docs', hidden, async (_request, reply) => sendPage(reply, swaggerPage));
-  app.get('/docs/', hidden, async (_request, reply) => reply.redirect('/docs', 308));
+  // The pages refer to their files by relative paths.
+  const page = (path: string, html: string) =>
+    app.get(path, hidden, async ({ url }, reply) =>
+      /^[^?]*\/(\?|$)/.test(url) ? reply.redirect(path, 308) : sendPage(reply, html),
+    );
+  page('/docs', swaggerPage);
   app.get('/docs/start.js', hidden, async (_request, reply) => reply.type(javascript).send(swaggerStart));
-  app.get('/redoc', hidden, async (_request, reply) => sendPage(reply, redocPage));
+  page('/redoc', redocPage);
   await app.register(async (files) => {
     files.addHook('onRoute', (route) => {
       route.config = { ...route.config, quota: 'static' };

@@ -1,4 +1,5 @@
 import { invalid, type TowerError } from './errors.ts';
+import { parseTime } from './time-text.ts';
 
 /** Parsers of query parameters; each error names the parameter and its rule. */
 
@@ -26,18 +27,16 @@ export function decimalNumber(parameter: string, text: string, min: number, max:
 }
 
 /**
- * A time in milliseconds: an ISO 8601 time with a zone, or a date, which means 00:00 UTC.
+ * A time in milliseconds: an ISO 8601 time, in UTC if it has no zone, or a date, which means 00:00 UTC.
  * @throws TowerError `invalid`
  */
 export function moment(parameter: string, text: string): number {
-  const at = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text)
-    ? Date.parse(text)
-    : Number.NaN;
+  const at = parseTime(text);
   // The years that both calendars and the clocks here can represent.
   if (!(at >= 0 && at < Date.UTC(9_000, 0)))
     throw invalidParameter(
       parameter,
-      'must be a date or an ISO 8601 time with a zone, such as 2026-11-20 or 2026-11-20T10:30:00Z',
+      'must be a date or an ISO 8601 time, such as 2026-11-20 or 2026-11-20T10:30:00Z',
       text,
     );
   return at;

@@ -94,7 +94,7 @@ describe('tower token and tower audit', () => {
     expect((await towerWith(here, 'token', 'revoke', id)).code).toBe(0);
     expect(await towerWith({ TOWER_TOKEN: key }, 'models', 'list')).toMatchObject({ code: 6 });
     expect((await towerWith(here, 'audit', 'verify')).out).toMatch(
-      /^Audit log verified: 4 entries in DATA_DIRECTORY .+$/,
+      /^Audit log verified: 5 entries in DATA_DIRECTORY .+$/,
     );
     const { out: log } = await towerWith(here, 'audit', 'export');
     expect(log).toContain('tower token create');

@@ -109,7 +109,9 @@ describe('timeOf', () => {
     ] as const)
       expect(Math.abs(Date.now() - ms - Date.parse(timeOf(text)))).toBeLessThan(10_000);
     expect(timeOf('2026-11-20')).toBe('2026-11-20T00:00:00.000Z');
-    expect(timeOf('2026-11-20T10:00:00+01:00')).toBe('2026-11-20T10:00:00+01:00');
+    expect(timeOf('2026-11-20T10:00:00+01:00')).toBe('2026-11-20T09:00:00.000Z');
+    expect(timeOf('2026-11-20 10:30')).toBe('2026-11-20T10:30:00.000Z');
+    expect(() => timeOf('2026-02-30')).toThrow('ISO 8601');
     expect(() => timeOf('7 days')).toThrow('ISO 8601');
   });
 });

@@ -73,7 +73,7 @@ export const changeCases: Case[] = [
     parameter: 'type',
   },
   {
-    call: 'GET /models/events?limit=1001',
+    call: 'GET /models/events?limit=0',
     status: 400,
     parameter: 'limit',
   },

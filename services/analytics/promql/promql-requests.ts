@@ -1,3 +1,4 @@
+import { parseTime } from '#kernel/time-text.ts';
 import { labelOf } from '../storage/keys.ts';
 import { durationMs, SyntaxFault } from './parse.ts';
 import type { Answer, Promql } from './promql.ts';
@@ -39,7 +40,7 @@ export function createPromqlRequests(promql: Promql) {
 
 /** Seconds, or RFC 3339; clamped to the range of dates. */
 function timeMs(parameter: string, text: string): number {
-  const ms = /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text) ? Math.round(Number(text) * 1000) : Date.parse(text);
+  const ms = /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text) ? Math.round(Number(text) * 1000) : parseTime(text);
   if (Number.isNaN(ms))
     throw new SyntaxFault(`invalid parameter "${parameter}": cannot parse "${text}" to a valid timestamp`);
   return Math.max(-8.64e15, Math.min(8.64e15, ms));

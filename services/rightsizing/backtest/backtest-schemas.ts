@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { timeText } from '#kernel/time-text.ts';
 import { booleanFlag, numberBetween, oneOf, strategyNames } from '../schemas.ts';
 
 /** Schemas of backtests and their strategies. */
@@ -30,10 +31,7 @@ export const BacktestRequest = z
       .max(100_000, 'must have at most 100000 elements')
       .describe('Usage in cores or bytes, equally spaced; null if unknown'),
     step_seconds: numberBetween(1, 3600).default(300),
-    start: z.iso
-      .datetime({ offset: true, error: 'must be an ISO 8601 time' })
-      .optional()
-      .describe('Time of the first value; the time of day matters'),
+    start: timeText().optional().describe('Time of the first value; the time of day matters'),
     title: z.string().max(200).default('Backtest'),
   })
   .meta({

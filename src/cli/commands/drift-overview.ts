@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { invalid } from '#kernel/errors.ts';
+import { parseTime } from '#kernel/time-text.ts';
 import type { BaselineInfo } from '#services/drift/observation-schemas.ts';
 import type { DriftOverview } from '#services/drift/schemas.ts';
 import type { CliContext } from '../context.ts';
@@ -56,7 +57,7 @@ function baselineOf({ from, until, value, sd, n }: PinFlags): object {
 
 /** A date is its midnight (UTC). */
 function wholeTime(flag: string, text: string): string {
-  const time = Date.parse(text);
+  const time = parseTime(text);
   if (Number.isNaN(time)) throw invalid(`${flag} must be a date or an ISO 8601 time (got ${JSON.stringify(text)})`);
   return new Date(time).toISOString();
 }
