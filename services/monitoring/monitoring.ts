@@ -9,6 +9,8 @@ import type { MonitorAdded, MonitoredEntry, MonitorRemoved, MonitorRequest, Moni
 /** Dependencies on the registry. */
 type Mirror = {
   current(): Promise<Snapshot>;
+  /** Null if the registry has not been read. */
+  currentIfRead(): Promise<Snapshot | null>;
   listVersions(versions: readonly ModelVersion[], query: ModelListQuery): Promise<ListAnswer>;
 };
 
@@ -49,7 +51,7 @@ export function createMonitoring(deps: Deps): Monitoring {
       .orderBy('version')
       .execute();
   // The set itself is ours and can be shown without MLflow; only MLflow's data is unknown then.
-  const snapshotIfAny = () => mirror.current().catch(() => null);
+  const snapshotIfAny = () => mirror.currentIfRead();
 
   return {
     add: (name, version, request) => addVersion(deps, name, version, request),

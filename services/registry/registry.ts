@@ -1,6 +1,7 @@
 import type { ListAnswer, Provenance, Reading } from '#kernel/answers.ts';
 import { isoTime } from '#kernel/clock.ts';
 import { notFound, unavailable } from '#kernel/errors.ts';
+import { inTime } from '#kernel/in-time.ts';
 import type { CacheInfo, CacheStats } from './cache-schemas.ts';
 import { createLists } from './lists/lists.ts';
 import { createMirror, type Mirror, type MirrorOptions, type MirrorStatus } from './mirror/mirror.ts';
@@ -26,8 +27,10 @@ export type Registry = {
   ping(signal: AbortSignal): Promise<void>;
   /** Aborts running reads, so that shutdown need not wait for them. */
   abort(): void;
-  /** The current snapshot. @throws `unavailable` while there is none */
+  /** The current snapshot; before the first read has ended, its result. @throws `unavailable` if it fails or takes too long */
   current(): Promise<Snapshot>;
+  /** The current snapshot, without waiting; null if there is none. */
+  currentIfRead(): Promise<Snapshot | null>;
   status(): MirrorStatus;
   /** Error that prevents journaling; null without one. */
   journalError(): string | null;
@@ -59,6 +62,8 @@ export type Registry = {
 
 type Settings = {
   cacheEnabled: boolean;
+  /** Maximum wait of a request for the first read of the registry. */
+  firstReadMs: number;
   maxModelsReturned: number;
   readCacheMs: number;
   cacheDirectory: string;
@@ -76,9 +81,12 @@ export async function createRegistry(options: Options): Promise<Registry> {
     if (!options.cacheEnabled) return mirror.readThrough();
     const { snapshot, lastError } = mirror.status();
     if (snapshot) return snapshot;
-    throw unavailable(
-      lastError ? `the registry has not been read yet: ${lastError}` : 'the registry is being read for the first time',
-    );
+    if (lastError !== null) throw unavailable(`the registry has not been read yet: ${lastError}`);
+    // The first read is pending or running: join it.
+    const limit = AbortSignal.any([stopping.signal, AbortSignal.timeout(options.firstReadMs)]);
+    return inTime(mirror.refresh(), limit).catch((error: unknown) => {
+      throw limit.aborted ? unavailable('the registry is being read for the first time', error) : error;
+    });
   };
   const abort = (): void => {
     stopping.abort(new Error('stopping'));
@@ -101,6 +109,8 @@ export async function createRegistry(options: Options): Promise<Registry> {
     ping: (signal) => mirror.ping(signal),
     abort,
     current,
+    currentIfRead: async () =>
+      options.cacheEnabled ? mirror.status().snapshot : mirror.readThrough().catch(() => null),
     status: () => mirror.status(),
     provenance: () => {
       const { ageMs, stale, origin } = mirror.status();

@@ -162,6 +162,7 @@ function registryOptions(frame: Frame, metrics: RegistryMetrics, setting: Regist
     // Without a cache there is no confirmed state to serve.
     massDeletionShare: config.ENABLE_CACHE ? config.MASS_DELETION_PCT / 100 : 1,
     cacheEnabled: config.ENABLE_CACHE,
+    firstReadMs: config.MLFLOW_TIMEOUT_SECONDS * 1000,
     maxModelsReturned: config.MAX_MODELS_RETURNED,
     readCacheMs: config.READ_CACHE_SECONDS * 1000,
     cacheDirectory: config.CACHE_DIRECTORY,
