@@ -6,9 +6,11 @@ import { parseTime } from '#kernel/time-text.ts';
 /** Reads a column of a CSV file, named by an option. */
 
 /**
+ * Rows in order of time if there is a column of times, else as they are in the file.
  * @param csv - a file, or - for standard input
  * @param time - the column of times, if there is one
- * @param last - only this many rows from the end
+ * @param last - only this many rows, the latest
+ * @returns also how many rows were left out
  * @throws TowerError `invalid`
  */
 export async function readColumn(csv: string, column: string, time: string | undefined, last: number | null) {
@@ -16,15 +18,17 @@ export async function readColumn(csv: string, column: string, time: string | und
     throw invalid(`cannot read --csv ${csv} (${error.code})`);
   });
   const all = readCsv(text);
-  const rows = all.slice(last === null ? 0 : -last);
-  // Row numbers count from the first row below the header.
-  const before = all.length - rows.length;
-  const has = (name: string) => rows.length === 0 || name in rows[0]!;
+  const has = (name: string) => all.length === 0 || name in all[0]!;
   for (const name of time === undefined ? [column] : [column, time])
-    if (!has(name)) throw invalid(`${csv} has no column ${name}; columns: ${Object.keys(rows[0]!).join(', ')}`);
+    if (!has(name)) throw invalid(`${csv} has no column ${name}; columns: ${Object.keys(all[0]!).join(', ')}`);
+  // Row numbers count from the first row below the header. Files may have the newest row first.
+  const placed = all.map((row, i) => ({ row, i, time: time === undefined ? null : timeOf(row[time] ?? '', time, i) }));
+  if (time !== undefined) placed.sort((a, b) => (a.time! < b.time! ? -1 : a.time! > b.time! ? 1 : a.i - b.i));
+  const rows = placed.slice(last === null ? 0 : -last);
   return {
-    values: rows.map((row, i) => cellOf(row[column] ?? '', column, before + i)),
-    times: time === undefined ? null : rows.map((row, i) => timeOf(row[time] ?? '', time, before + i)),
+    values: rows.map(({ row, i }) => cellOf(row[column] ?? '', column, i)),
+    times: time === undefined ? null : rows.map((row) => row.time!),
+    omitted: all.length - rows.length,
   };
 }
 
@@ -37,7 +41,7 @@ function cellOf(cell: string, column: string, row: number): number | null {
 }
 
 /**
- * Places rows on an even grid of times; null for gaps.
+ * Places rows, in order of time, on an even grid of times; null for gaps.
  * @param step - seconds; null: the smallest time between two rows
  * @throws TowerError `invalid` for times that fit no grid
  */
@@ -47,12 +51,12 @@ export function onGrid(values: (number | null)[], times: string[], step: number 
   const [first = 0, last = 0] = [at[0], at.at(-1)];
   const gaps = at.slice(1).map((time, i) => time - at[i]!);
   const back = gaps.findIndex((gap) => gap <= 0);
-  if (back >= 0) throw invalid(`row ${back + 2} is not later than the previous row; rows must be sorted by time`);
+  if (back >= 0) throw invalid(`two rows have the time ${times[back]}`);
   const stepMs = step === null ? gaps.reduce((least, gap) => Math.min(least, gap)) : Math.round(1000 * step);
   const odd = at.findIndex((time) => !Number.isInteger((time - first) / stepMs));
   if (odd >= 0)
     throw invalid(
-      `row ${odd + 1} is not at a multiple of ${stepMs / 1000} s after the first row; set --step to the time between rows, or omit --time`,
+      `the row of ${times[odd]} is not at a multiple of ${stepMs / 1000} s after the first row; set --step to the time between rows, or omit --time`,
     );
   const size = Math.round((last - first) / stepMs) + 1;
   if (size > 20 * values.length)

@@ -110,11 +110,13 @@ describe('tower rightsizing', () => {
     const unix = rows.map((row, i) => `${start / 1000 + i * 3600},${row.split(',')[1]}`);
     writeFileSync(csv, `time,cores\n${unix.join('\n')}\n`);
     expect((await tower(...asked)).out).toBe(tested.out);
+    writeFileSync(csv, `time,cores\n${unix.toReversed().join('\n')}\n`);
+    expect((await tower(...asked)).out).toBe(tested.out);
     for (const [body, error] of [
-      [[rows[1], rows[0], rows[2]], 'row 2 is not later than the previous row; rows must be sorted by time'],
+      [[rows[1], rows[0], rows[1]], 'two rows have the time 2026-11-01T01:00:00.000Z'],
       [
         [rows[0], rows[1], '2026-11-01T01:25:00Z,1', rows[2]],
-        'row 2 is not at a multiple of 1500 s after the first row; set --step to the time between rows, or omit --time',
+        'the row of 2026-11-01T01:00:00.000Z is not at a multiple of 1500 s after the first row; set --step to the time between rows, or omit --time',
       ],
       [['a,b,c'], 'row 1 has 3 cells, the header has 2; cells with a comma must be quoted'],
       [['a,"b'], 'line 2: unterminated quote'],

@@ -29,7 +29,7 @@ export function addForecastCommands(program: Command, context: CliContext): void
   const forecast = asking(program.command('forecast'))
     .description('forecast a column of a CSV file')
     .action(async (flags: Flags) => {
-      const request = await requestOf(flags);
+      const request = await requestOf(flags, context.warn);
       context.print(await computed((tools) => tools.forecast(request)), forecastText);
     });
   forecast
@@ -40,7 +40,7 @@ export function addForecastCommands(program: Command, context: CliContext): void
     .action(async (own: { windows: string; picture?: string }) => {
       const flags = forecast.opts<Flags>();
       const title = `${flags.column} of ${flags.csv}`;
-      const request = { ...(await requestOf(flags)), windows: numberOf('--windows', own.windows), title };
+      const request = { ...(await requestOf(flags, context.warn)), windows: numberOf('--windows', own.windows), title };
       const tested = await computed((tools) => tools.backtest(request));
       context.print(tested, backtestText);
       if (own.picture !== undefined)
@@ -56,7 +56,11 @@ const asking = (command: Command): Command =>
     .option('--column <name>', 'column with the values')
     .option('--time <name>', 'column with ISO 8601 times; rows can then be in any order')
     .option('--step <seconds>', 'time between two rows, if there is no time column')
-    .option('--last <rows>', `use only the last n rows; at most ${maxRows}`, String(maxRows))
+    .option(
+      '--last <rows>',
+      `use only the last n rows, the latest if there are times; at most ${maxRows}`,
+      String(maxRows),
+    )
     .option('--seasonality <steps>', 'season lengths in steps, comma-separated; default: from the times')
     .option('--horizon <steps>', 'number of steps to forecast', '24')
     .option('--width <share>', 'coverage of the prediction interval', '0.9')
@@ -99,25 +103,18 @@ function withFlag(error: TowerError): TowerError {
   return new TowerError(error.code, text, { details: { ...error.details, parameter: flag } });
 }
 
-async function requestOf({
-  csv,
-  column,
-  time,
-  step,
-  last,
-  seasonality,
-  horizon,
-  width,
-  members,
-  fusion,
-}: Flags): Promise<object> {
+async function requestOf(flags: Flags, warn: (text: string) => void): Promise<object> {
+  const { csv, column, time, step, last, seasonality, horizon, width, members, fusion } = flags;
   if (csv === undefined || column === undefined) throw invalid('set --csv and --column');
-  const { values, times } = await readColumn(
+  const { values, times, omitted } = await readColumn(
     csv,
     column,
     time,
     wholeNumber('--last', last ?? String(maxRows), 1, maxRows),
   );
+  // Rows that --last leaves out are left out on purpose.
+  if (omitted > 0 && last === String(maxRows))
+    warn(`only the ${times ? 'latest' : 'last'} ${maxRows} rows are used (--last); ${omitted} are left out`);
   return {
     values,
     ...(times ? { timestamps: times } : {}),
