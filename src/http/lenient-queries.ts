@@ -40,6 +40,7 @@ function refused(
       query[alias] = query[name];
     } else {
       const meant = nearest(name, Object.keys(shape));
+      if (hasField(request.routeOptions.schema?.body, name)) return problem(name, 'is a field of the body');
       if (meant !== null) return problem(name, `is not a known query parameter; did you mean ${meant}?`);
       ignored.push(name);
     }
@@ -62,6 +63,12 @@ function nearest(name: string, known: string[]): string | null {
     .filter(({ each, distance }) => distance <= maxDistance && distance < Math.max(name.length, each.length))
     .sort((a, b) => a.distance - b.distance);
   return near[0]?.each ?? null;
+}
+
+/** Whether a body has this field: ignored in the query, it would be missed. */
+function hasField(schema: unknown, name: string): boolean {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable) return hasField(schema.unwrap(), name);
+  return schema instanceof z.ZodObject && Object.hasOwn(schema.shape, name);
 }
 
 /** The maximum of a whole number, by its schema. */

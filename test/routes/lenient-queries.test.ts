@@ -40,6 +40,15 @@ describe('a query parameter', () => {
     expect(plain.headers['x-warning']).toBeUndefined();
   });
 
+  it.each([
+    ['/model/DNA/2/gate?baseline=1', 'baseline'],
+    ['/model/DNA/2/gate?rules=x', 'rules'],
+  ])('that belongs in the body is refused: %s', async (url, parameter) => {
+    const payload = { rules: [{ owner: true }] };
+    const response = await instance.app.inject({ method: 'POST', url, payload });
+    expect(response.json()).toMatchObject({ error: { type: 'invalid', details: { parameter } } });
+  });
+
   it('start_time and end_time are start and end', async () => {
     const path = '/api/v1/analytics/aggregate?metric=x';
     expect((await get(`${path}&start_time=soon`)).json()).toMatchObject({ error: { details: { parameter: 'start' } } });
