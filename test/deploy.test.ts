@@ -19,7 +19,7 @@ type Container = {
 };
 type Document = {
   kind: string;
-  data?: Record<string, string>;
+  configMapGenerator?: { literals: string[] }[];
   spec?: {
     template?: { spec: { containers: Container[]; automountServiceAccountToken: boolean } };
     groups?: { rules: { alert?: string; record?: string; expr: string; annotations: { summary: string } }[] }[];
@@ -47,12 +47,26 @@ describe('deploy/', () => {
     for (const kind of ['ClusterRole', 'ClusterRoleBinding']) expect(ofKind(kind)).toEqual([]);
   });
 
+  it('admits only its HTTP port, keeps the server from metadata services, and lets nodes be drained', () => {
+    const [policy, budget] = [ofKind('NetworkPolicy')[0], ofKind('PodDisruptionBudget')[0]];
+    expect(policy?.spec).toMatchObject({
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [{ ports: [{ port: 'http' }] }],
+      egress: [{ to: [{ ipBlock: { except: ['169.254.0.0/16'] } }, { ipBlock: { cidr: '::/0' } }] }],
+    });
+    expect(budget?.spec).toMatchObject({ maxUnavailable: 1 });
+  });
+
   it('probes existing paths, and sets existing settings', async () => {
     const { app } = await testTower();
     const [tower] = ofKind('Deployment')[0]!.spec!.template!.spec.containers;
     for (const { httpGet } of [tower!.livenessProbe, tower!.readinessProbe])
       expect((await app.inject(httpGet.path)).statusCode).not.toBe(404);
-    for (const name of Object.keys(ofKind('ConfigMap')[0]!.data!)) expect(Object.keys(settings.shape)).toContain(name);
+    const literals = ofKind('Kustomization').flatMap(({ configMapGenerator = [] }) =>
+      configMapGenerator.flatMap((each) => each.literals),
+    );
+    expect(literals.length).toBeGreaterThan(2);
+    for (const literal of literals) expect(Object.keys(settings.shape)).toContain(literal.split('=')[0]);
   });
 
   it('alerts on existing metrics', async () => {

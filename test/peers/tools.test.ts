@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parse, stringify } from 'yaml';
+import { parse, parseAllDocuments, stringify } from 'yaml';
 import { packageVersion } from '#config/config.ts';
 import { output, systemProgram } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/tower.ts';
@@ -42,6 +42,30 @@ describe('deploy/', () => {
     },
   );
 });
+
+it.skipIf(!systemProgram('/usr/bin/kubectl'))('a change of a setting restarts the pods', async () => {
+  const directory = temporaryDirectory();
+  const base = relative(directory, new URL('../../deploy/kubernetes', import.meta.url).pathname);
+  const configMapOf = async (literals: string[]) => {
+    const configMapGenerator = [{ name: 'control-tower', behavior: 'merge', literals }];
+    writeFileSync(join(directory, 'kustomization.yaml'), stringify({ resources: [base], configMapGenerator }));
+    const { text } = await output('/usr/bin/kubectl', ['kustomize', directory]);
+    const documents = parseAllDocuments(text).map((document) => document.toJS() as Manifest);
+    const deployment = documents.find(({ kind }) => kind === 'Deployment')!;
+    const { name } = deployment.spec!.template.spec.containers[0]!.envFrom[0]!.configMapRef!;
+    expect(documents.find(({ kind }) => kind === 'ConfigMap')!.metadata.name).toBe(name);
+    return name;
+  };
+  const [before, after] = [await configMapOf(['LOG_LEVEL=INFO']), await configMapOf(['LOG_LEVEL=DEBUG'])];
+  expect(after).not.toBe(before);
+  expect(await configMapOf(['LOG_LEVEL=INFO'])).toBe(before);
+});
+
+type Manifest = {
+  kind: string;
+  metadata: { name: string };
+  spec?: { template: { spec: { containers: { envFrom: { configMapRef?: { name: string } }[] }[] } } };
+};
 
 describe('a browser', () => {
   const chromium = systemProgram('/usr/bin/chromium');
