@@ -25,6 +25,7 @@ async function benchDiff(report: Report): Promise<void> {
     const store = await openStore({ directory });
     const events: unknown[] = [];
     const journal = createJournal({
+      move: async () => undefined,
       store,
       registry: 'bench',
       source: () => 'bench',

@@ -46,6 +46,7 @@ export function createMonitoring(deps: Deps): Monitoring {
       .selectFrom('monitored_models')
       .select(['name', 'version', 'model_type', 'registered_by', 'registered_at', 'run_id'])
       .where('registry', '=', registry())
+      .where('version', 'not like', '%@%')
       .orderBy('registered_at')
       .orderBy('name')
       .orderBy('version')

@@ -9,7 +9,7 @@ import type { Examine } from '#services/drift/examine-in-thread.ts';
 import { createMonitoring, type Monitoring } from '#services/monitoring/monitoring.ts';
 import { type Changes, createChanges } from '#services/registry/changes.ts';
 import type { Events } from '#services/registry/journal/events.ts';
-import { createJournal } from '#services/registry/journal/journal.ts';
+import { createJournal, type JournalOptions } from '#services/registry/journal/journal.ts';
 import type { RegistryEvent } from '#services/registry/journal/journal-events.ts';
 import type { EventStream } from '#services/registry/journal/stream.ts';
 import { createSharedSnapshots } from '#services/registry/mirror/shared-snapshots.ts';
@@ -23,6 +23,7 @@ import type { RegistrySource } from '#services/registry/sources/source.ts';
 import { createSqliteSource } from '#services/registry/sources/sqlite-source.ts';
 import { createMlflowWebhook } from '#services/registry/webhooks/mlflow-webhook.ts';
 import type { Webhooks } from '#services/registry/webhooks/webhooks.ts';
+import { moveVersionRows } from '#store/version-rows.ts';
 import type { Frame } from './area.ts';
 /** Wiring of one registry: the mirror, the monitored set, the journal, promotion checks and drift. */
 
@@ -62,7 +63,9 @@ export async function composeOne(
   const shared = isShared ? createSharedSnapshots(store, name, log) : null;
   const options = { ...registryOptions(frame, metrics, setting), shared };
   const source = () => options.source?.fingerprint ?? '';
-  const journal = createJournal({ store, registry: name, source, clock, log, enqueue: webhooks.enqueue, onEvents });
+  const { enqueue } = webhooks;
+  const move: JournalOptions['move'] = (transaction, moves) => moveVersionRows(transaction, name, moves);
+  const journal = createJournal({ store, registry: name, source, clock, log, enqueue, move, onEvents });
   // Mutual dependency: the mirror rereads runs of monitored versions, monitoring looks models up in the mirror.
   let monitoring: Monitoring | null = null;
   const registry = await createRegistry({

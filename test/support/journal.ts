@@ -20,6 +20,7 @@ export function journalIn(directory: string, more: Partial<JournalOptions> = {})
     clock: handClock(),
     log,
     enqueue: async () => undefined,
+    move: async () => undefined,
     onEvents: (events) => made.push(...events),
     ...more,
   });

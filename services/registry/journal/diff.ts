@@ -1,3 +1,4 @@
+import { isoTime } from '#kernel/clock.ts';
 import type { ModelVersion, RegisteredModel } from '../snapshot/snapshot.ts';
 
 /** Every kind of change that the mirror can detect, in MLflow's terms where there are any. */
@@ -167,6 +168,7 @@ const versionFacts = (version: VersionState) => ({
   status: version.status,
   description: version.description,
   run_id: version.runId,
+  creation_timestamp: isoTime(version.createdAt),
   tags: version.tags,
   metrics: version.metrics,
 });

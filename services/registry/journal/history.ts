@@ -1,3 +1,4 @@
+import { isoTime } from '#kernel/clock.ts';
 import { invalid, notFound } from '#kernel/errors.ts';
 import type { ModelVersion, RegisteredModel } from '../snapshot/snapshot.ts';
 import { type Stage, type StageSource, stages } from '../snapshot/stages.ts';
@@ -30,7 +31,7 @@ export async function historyOf(deps: Deps, name: string, query: HistoryQuery): 
   const own = events.filter((event) => span === null || event.observedAt >= span.since);
   const turns = stagePeriods(own, model ?? null, stage);
   for (const turn of turns)
-    turn.in_registry = model === undefined ? null : versionOf(model, turn.version) !== undefined;
+    turn.in_registry ??= model === undefined ? null : versionOf(model, turn.version) !== undefined;
   const current = (model?.versions ?? []).filter((item) => item.stage === stage).map((item) => item.version);
   return {
     name,
@@ -84,6 +85,9 @@ export function stagePeriods(events: RegistryEvent[], model: RegisteredModel | n
       open.delete(event.version);
     }
     if (after?.stage === stage && !open.has(event.version)) begin(event.version, after, event);
+    // A version that is created later under the same number is another one.
+    if (event.type === 'model_version.deleted' && !isBack(event.version, before, model))
+      for (const turn of turns) if (turn.version === event.version) turn.in_registry = false;
   }
   for (const version of model?.versions ?? []) {
     if (version.stage === stage && !open.has(version.version)) begin(version.version, factsOf(version), null);
@@ -91,7 +95,18 @@ export function stagePeriods(events: RegistryEvent[], model: RegisteredModel | n
   return turns.sort(newestFirst);
 }
 
-type Facts = { stage: Stage; stage_source: StageSource; run_id?: string | null };
+type Facts = {
+  stage: Stage;
+  stage_source: StageSource;
+  run_id?: string | null;
+  creation_timestamp?: string | null;
+};
+
+/** Whether a version that was deleted is in the registry again, not another one of its number. */
+function isBack(version: string, deleted: Facts | null, model: RegisteredModel | null): boolean {
+  const createdAt = versionOf(model, version)?.createdAt ?? null;
+  return createdAt !== null && deleted?.creation_timestamp === isoTime(createdAt);
+}
 
 const factsOf = (version: ModelVersion): Facts => ({ stage: version.stage, stage_source: version.stageSource });
 

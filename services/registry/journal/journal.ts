@@ -1,14 +1,17 @@
 import type { Clock } from '#kernel/clock.ts';
 import type { Log } from '#kernel/log.ts';
 import { createYielder, forEachYielding } from '#kernel/yield-event-loop.ts';
-import { isStorableKey } from '#store/storable.ts';
 import type { Store, Transaction } from '#store/store.ts';
+import type { VersionMove } from '#store/version-rows.ts';
 import type { Poll } from '../mirror/mirror.ts';
 import type { RegisteredModel, Snapshot } from '../snapshot/snapshot.ts';
 import { type Change, diffModel, findRenames, type ModelState } from './diff.ts';
+import { movesOf } from './identity.ts';
 import { insertEvents, type JournalWrite, type RegistryEvent } from './journal-events.ts';
 import { loadState, rowsAtOnce, type StateRow, stateChanges, writeState } from './journal-state.ts';
 import { modelAfterPoll } from './polled-model.ts';
+import { setAsideText, storableModels } from './storable-models.ts';
+
 export type Journal = {
   /**
    * Compares a snapshot with the recorded state, and records the changes together with the new state in one transaction, so
@@ -30,6 +33,8 @@ export type JournalOptions = {
   log: Log;
   /** Enqueues outbox messages of the events, in the same transaction. */
   enqueue: (transaction: Transaction, events: RegistryEvent[]) => Promise<void>;
+  /** Moves what users attached to versions, in the same transaction. */
+  move: (transaction: Transaction, moves: VersionMove[]) => Promise<void>;
   /** Called with events once they are committed. */
   onEvents: (events: RegistryEvent[]) => void;
 };
@@ -99,27 +104,6 @@ export function createJournal(options: JournalOptions): Journal {
     isUncertain: () => known !== null && (known.missed.size > 0 || known.needsFullPoll),
     lastError: () => lastError,
   };
-}
-
-/** Without the names that the store cannot hold: one of them must not keep the changes of all others from being recorded. */
-function storableModels(snapshot: Snapshot): { storable: Snapshot; setAside: string[] } {
-  const setAside: string[] = [];
-  const models = new Map(snapshot.models);
-  for (const [name, model] of snapshot.models) {
-    const aliases = Object.keys(model.aliases).filter((alias) => !isStorableKey(alias));
-    if (!isStorableKey(name)) models.delete(name);
-    else if (aliases.length > 0) {
-      const kept = Object.entries(model.aliases).filter(([alias]) => isStorableKey(alias));
-      models.set(name, { ...model, aliases: Object.fromEntries(kept) });
-    } else continue;
-    setAside.push(name, ...aliases);
-  }
-  return { storable: setAside.length === 0 ? snapshot : { ...snapshot, models }, setAside };
-}
-
-function setAsideText(names: string[]): string {
-  const first = names.slice(0, 3).map((name) => JSON.stringify(name.slice(0, 100)));
-  return `changes of some models or aliases are not recorded, since the store cannot hold their names: ${first.join(', ')}${names.length > 3 ? ', …' : ''}`;
 }
 
 async function loadJournalState({ store, registry, source, log }: JournalOptions): Promise<JournalState> {
@@ -279,6 +263,9 @@ async function write(options: JournalOptions, steps: Step[], poll: JournalWrite)
       .where('revision', '=', poll.revision)
       .executeTakeFirst();
     if (numUpdatedRows === 0n) throw new RevisionConflict('another instance has written this journal');
+    // Before the events of this poll: deletions recorded earlier tell which version was there.
+    const moves = await movesOf(transaction, registry, steps, poll.at);
+    if (moves.length > 0) await options.move(transaction, moves);
     const changes = steps.flatMap((step) => step.changes);
     // Followers read by id, so ids must be committed in order.
     if (changes.length > 0) await store.serialised(transaction, 'registry events');
