@@ -35,7 +35,7 @@ export async function benchSync(report: Report): Promise<void> {
       const rows = full.value;
       if (rows?.versions.length !== models * versionsPerModel)
         throw new Error(`read ${rows?.versions.length} versions`);
-      const nothingNew = await timed(() => rest.readRegistry({ rows, reread: () => () => false }, never));
+      const nothingNew = await timed(() => rest.readRegistry({ rows, reread: async () => () => false }, never));
       const nothingNewCalls = calls;
       const file = openFor(`sqlite:///${path}`);
       await file.readRuns('77', 1, never);

@@ -85,4 +85,4 @@ const named = (names: string[]): string =>
   `${names
     .slice(0, maxNamed)
     .map((name) => encodeURIComponent(name.slice(0, 40).toWellFormed()))
-    .join(', ')}${names.length > maxNamed ? ', …' : ''}`.replace('…', '...');
+    .join(', ')}${names.length > maxNamed ? ', ...' : ''}`;

@@ -109,7 +109,7 @@ describe.each(stores)('$peer over $store', ({ peer, store, refused, leavesDangli
   });
 
   it.skipIf(!program)('is read a second time without finished runs, and changes are detected', async () => {
-    const known = { rows: overRest.rows, reread: () => () => false };
+    const known = { rows: overRest.rows, reread: async () => () => false };
     const again = await rest.readRegistry(known, never);
     expect(comparable(await buildSnapshot(again ?? overRest.rows, 0, aliasTable))).toEqual(comparable(overRest));
   });

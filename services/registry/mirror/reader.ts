@@ -1,5 +1,6 @@
 import type { Clock } from '#kernel/clock.ts';
 import { TowerError } from '#kernel/errors.ts';
+import { forEachYielding } from '#kernel/yield-event-loop.ts';
 import { createLoggedModelIds } from '../snapshot/logged-models.ts';
 import { buildSnapshot, type RegistryRows, type Snapshot, versionKey } from '../snapshot/snapshot.ts';
 import { type AliasTable, effectiveStage, stageOf } from '../snapshot/stages.ts';
@@ -36,9 +37,9 @@ export function createReader({ aliasTable, rereadEvery, monitored, cacheEnabled,
     ): Promise<Snapshot> => {
       const everything = isForced || (rounds > 0 && rounds % rereadEvery === 0);
       const watched = await monitored();
-      const reread: CachedState['reread'] = (read) => {
+      const reread: CachedState['reread'] = async (read) => {
         if (everything) return () => true;
-        const ids = changingIds(read, watched, aliasTable);
+        const ids = await changingIds(read, watched, aliasTable);
         return (id) => ids.has(id);
       };
       const readAt = clock.now();
@@ -69,25 +70,26 @@ export function createReader({ aliasTable, rereadEvery, monitored, cacheEnabled,
 }
 
 /** Runs and logged models whose metrics may change after training: those of versions in production, in staging or monitored. */
-function changingIds(
+async function changingIds(
   { models, versions }: Pick<RegistryRows, 'models' | 'versions'>,
   monitored: ReadonlySet<string>,
   aliasTable: AliasTable,
-): Set<string> {
+): Promise<Set<string>> {
   const aliases = new Map<string, string[]>();
-  for (const model of models)
+  await forEachYielding(models, (model) => {
     for (const [alias, version] of Object.entries(model.aliases)) {
       const key = versionKey(model.name, version);
       aliases.set(key, [...(aliases.get(key) ?? []), alias]);
     }
+  });
   const idOf = createLoggedModelIds(versions);
   const ids = new Set<string>();
-  for (const row of versions) {
+  await forEachYielding(versions, (row) => {
     const named = aliases.get(versionKey(row.name, row.version)) ?? [];
     const { stage } = effectiveStage(stageOf(row.currentStage), named, aliasTable);
-    if (stage !== 'Production' && stage !== 'Staging' && !monitored.has(`${row.name}\n${row.version}`)) continue;
+    if (stage !== 'Production' && stage !== 'Staging' && !monitored.has(`${row.name}\n${row.version}`)) return;
     for (const id of [row.runId, idOf(row)]) if (id !== null) ids.add(id);
-  }
+  });
   return ids;
 }
 

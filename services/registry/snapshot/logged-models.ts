@@ -23,6 +23,8 @@ const maxCopies = 20;
 export function createLoggedModelIds(versions: readonly Registered[]): (row: Registered) => string | null {
   let byName: Map<string, Registered> | null = null;
   const find = (row: Registered, depth: number): string | null => {
+    // Most sources are neither: two searches are faster than three patterns.
+    if (!row.source.startsWith('models:/') && !row.source.includes('/models/m-')) return null;
     for (const pattern of ofModel) {
       const id = pattern.exec(row.source)?.[1];
       if (id !== undefined) return id;

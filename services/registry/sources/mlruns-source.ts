@@ -57,9 +57,9 @@ async function readRegistry(files: StoreFiles, known: CachedState | null, signal
     models.push(model.row);
     versions.push(...model.versions);
   }
-  const reread = known?.reread({ models, versions }) ?? (() => true);
+  const reread = (await known?.reread({ models, versions })) ?? (() => true);
   const runs = await readRunsOfVersions(files, versions, known && { rows: known.rows, reread }, signal);
-  const { kept, wanted } = unchangedLoggedModels({ versions, runs }, known?.rows ?? null, reread);
+  const { kept, wanted } = await unchangedLoggedModels({ versions, runs }, known?.rows ?? null, reread);
   return {
     experiments,
     models,

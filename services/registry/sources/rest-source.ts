@@ -63,7 +63,7 @@ async function readRegistry(client: HttpClient, known: CachedState | null, signa
     versions,
     serverVersion,
   };
-  const reread = known?.reread({ models, versions }) ?? (() => true);
+  const reread = (await known?.reread({ models, versions })) ?? (() => true);
   const runs = await readRunsOfVersions(client, rows, known && { rows: known.rows, reread }, signal);
   const loggedModels = await readLoggedModelsOf(client, { ...rows, runs }, known?.rows ?? null, reread, signal);
   return { ...rows, runs, loggedModels };
@@ -187,7 +187,7 @@ async function readLoggedModelsOf(
   reread: (id: string) => boolean,
   signal: AbortSignal,
 ): Promise<LoggedModelRow[]> {
-  const { kept, wanted } = unchangedLoggedModels(rows, known, reread);
+  const { kept, wanted } = await unchangedLoggedModels(rows, known, reread);
   const experimentIds = rows.experiments.map(({ experimentId }) => experimentId);
   return [...kept, ...(await readLoggedModels(client, wanted, experimentIds, signal))];
 }

@@ -1,3 +1,4 @@
+import { forEachYielding } from '#kernel/yield-event-loop.ts';
 import { createLoggedModelIds, type LoggedModelRow } from '../snapshot/logged-models.ts';
 import type { RegistryRows, RunRow } from '../snapshot/snapshot.ts';
 
@@ -28,7 +29,7 @@ export type ModelRows = Pick<RegistryRows, 'models' | 'versions' | 'runs' | 'log
 export type CachedState = {
   rows: RegistryRows;
   /** @returns which finished runs and logged models to read again, given what was just read */
-  reread: (read: Pick<RegistryRows, 'models' | 'versions'>) => (id: string) => boolean;
+  reread: (read: Pick<RegistryRows, 'models' | 'versions'>) => Promise<(id: string) => boolean>;
 };
 
 /** Rows of runs known before, and which of the finished ones to read again. */
@@ -68,18 +69,18 @@ export type RegistrySource = {
 export const isFinished = (status: string): boolean => ['FINISHED', 'FAILED', 'KILLED'].includes(status);
 
 /** The known logged models that need not be read again: those of finished runs that are not to be reread. */
-export function unchangedLoggedModels(
+export async function unchangedLoggedModels(
   { versions, runs }: Pick<RegistryRows, 'versions' | 'runs'>,
   known: RegistryRows | null,
   reread: (id: string) => boolean,
-): { kept: LoggedModelRow[]; wanted: string[] } {
+): Promise<{ kept: LoggedModelRow[]; wanted: string[] }> {
   const idOf = createLoggedModelIds(versions);
   const active = new Set(runs.filter((run) => !isFinished(run.status)).map((run) => run.runId));
   const isActive = new Map<string, boolean>();
-  for (const version of versions) {
+  await forEachYielding(versions, (version) => {
     const id = idOf(version);
     if (id !== null) isActive.set(id, isActive.get(id) || active.has(version.runId ?? ''));
-  }
+  });
   const kept = (known?.loggedModels ?? []).filter(({ modelId }) => isActive.get(modelId) === false && !reread(modelId));
   const found = new Set(kept.map(({ modelId }) => modelId));
   return { kept, wanted: [...isActive.keys()].filter((id) => !found.has(id)) };

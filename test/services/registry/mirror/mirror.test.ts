@@ -181,10 +181,11 @@ describe('the mirror', () => {
         versionRow({ name: 'a', version: '4', runId: 'named', source: 'models:/m-named' }),
       ],
     };
-    const isReread = (id: string) => source.known.map((known) => known?.reread(read)(id) ?? null);
-    for (const id of ['plain', 'm-plain']) expect(isReread(id)).toEqual([null, false, false, true, false]);
+    const isReread = (id: string) =>
+      Promise.all(source.known.map(async (known) => (known ? (await known.reread(read))(id) : null)));
+    for (const id of ['plain', 'm-plain']) expect(await isReread(id)).toEqual([null, false, false, true, false]);
     for (const id of ['staged', 'm-staged', 'watched', 'named', 'm-named'])
-      expect(isReread(id)).toEqual([null, true, true, true, true]);
+      expect(await isReread(id)).toEqual([null, true, true, true, true]);
   });
 
   it('reads all finished runs again when asked to, in a read that starts after that', async () => {
@@ -197,7 +198,9 @@ describe('the mirror', () => {
     const forced = mirror.reread();
     gate.resolve();
     await Promise.all([running, forced]);
-    const isReread = source.known.map((known) => known?.reread({ models: [], versions: [] })('any') ?? null);
+    const isReread = await Promise.all(
+      source.known.map(async (known) => (known ? (await known.reread({ models: [], versions: [] }))('any') : null)),
+    );
     expect(isReread).toEqual([null, false, true]);
   });
 

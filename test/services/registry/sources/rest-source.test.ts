@@ -85,7 +85,7 @@ describe('the REST source', () => {
         fake.registry.versions.splice(0, 1);
       }
     };
-    const after = await source.readRegistry({ rows: before, reread: () => () => false }, noSignal);
+    const after = await source.readRegistry({ rows: before, reread: async () => () => false }, noSignal);
     const keys = after?.versions.map((item) => `${item.name} ${item.version}`).sort();
     expect(keys).toEqual(expect.arrayContaining(['DNA 10', 'DNA 2', 'aliased 1', 'aliased 2']));
     expect(new Set(keys).size).toBe(keys?.length);
@@ -107,7 +107,7 @@ describe('the REST source', () => {
     if (!first) throw new Error('nothing was read');
     Object.assign(fake.registry.models[0] ?? {}, { aliases: [{ alias: 'champion', version: '2' }] });
     Object.assign(fake.registry.versions[1] ?? {}, { tags: [{ key: 'validated', value: 'no' }] });
-    const second = await source.readRegistry({ rows: first, reread: () => () => false }, noSignal);
+    const second = await source.readRegistry({ rows: first, reread: async () => () => false }, noSignal);
     expect(second?.models[0]?.aliases).toEqual({ champion: '2' });
     expect(second?.versions[1]?.tags).toEqual({ validated: 'no' });
   });
@@ -119,7 +119,10 @@ describe('the REST source', () => {
     if (!first) throw new Error('nothing was read');
     for (const run of fake.registry.runs)
       run.data['metrics'] = [{ key: 'accuracy', value: 0.1, timestamp: 1, step: 2 }];
-    const second = await source.readRegistry({ rows: first, reread: () => (runId) => runId === 'run2' }, noSignal);
+    const second = await source.readRegistry(
+      { rows: first, reread: async () => (runId) => runId === 'run2' },
+      noSignal,
+    );
     const accuracy = Object.fromEntries((second?.runs ?? []).map((run) => [run.runId, run.metrics['accuracy']]));
     expect(accuracy).toEqual({ run1: 0.945, run2: 0.1, run3: 0.1 });
   });
@@ -197,7 +200,7 @@ describe('the REST source', () => {
     fake.betweenPages = (path) => {
       if (path.endsWith('registered-models/search') && edits++ === 0) fake.registry.models.splice(0, 1);
     };
-    const after = await source.readRegistry({ rows: before, reread: () => () => false }, noSignal);
+    const after = await source.readRegistry({ rows: before, reread: async () => () => false }, noSignal);
     expect(after?.models.find((model) => model.name === 'aliased')?.aliases).toEqual({ Champion: '2', gone: '9' });
   });
 

@@ -61,7 +61,7 @@ describe('the SQLite source', () => {
     const source = sourceFor(`sqlite:///${path}`, { clock: { now: () => time, sleep: async () => undefined } });
     const rows = await source.readRegistry(null, noSignal);
     if (!rows) throw new Error('nothing was read');
-    const known = { rows, reread: () => () => false };
+    const known = { rows, reread: async () => () => false };
     expect(await source.readRegistry(known, noSignal)).toBeNull();
     const file = new DatabaseSync(path);
     file.exec("update registered_models set description = 'changed' where name = 'fraud-detector'");
