@@ -29,7 +29,7 @@ export async function analyticsPushRoutes(
   app.post(
     '/prometheus/api/v1/write',
     {
-      config: { ...pushing, encoding: 'snappy' },
+      config: { ...pushing, encoding: 'snappy', dropsOn429: true },
       schema: {
         tags: [tags.analytics],
         summary: 'Prometheus remote write 1.0 and 2.0, compressed with snappy',
@@ -37,7 +37,7 @@ export async function analyticsPushRoutes(
           'The content type names the version: application/x-protobuf, or application/x-protobuf;proto=io.prometheus.write.v2.Request. The headers X-Prometheus-Remote-Write-Samples-Written, -Histograms-Written and -Exemplars-Written count what was stored.',
         consumes: ['application/x-protobuf'],
         body: z.instanceof(Buffer, { error: 'must be a remote-write request, sent as application/x-protobuf' }),
-        response: { 204: z.null().describe('Recorded'), ...errors(400, 415) },
+        response: { 204: z.null().describe('Recorded'), ...errors(400, 415, 503) },
       },
     },
     async (request, reply) => {

@@ -50,7 +50,7 @@ export const ErrorBody = z
 /** Answers every error with an `ErrorBody`. */
 export function handleErrors(app: FastifyInstance, now: () => number): void {
   app.setErrorHandler((thrown: FastifyError | TowerError, request: FastifyRequest, reply: FastifyReply) => {
-    const { error, status } = translate(thrown, request.id);
+    const { error, status } = asSenderExpects(translate(thrown, request.id), request);
     // An unavailable dependency is in /health and in the log of the job that noticed; probes must not flood the log.
     if (status === 500)
       request.log.error(
@@ -59,6 +59,16 @@ export function handleErrors(app: FastifyInstance, now: () => number): void {
       );
     return sendError(reply, error, status, now());
   });
+}
+
+type Translated = ReturnType<typeof translate>;
+
+/** 503 in place of 429 for routes whose senders drop what they sent on 429. */
+function asSenderExpects(translated: Translated, { routeOptions }: FastifyRequest): Translated {
+  const { error, status } = translated;
+  if (status !== 429 || routeOptions.config?.dropsOn429 !== true) return translated;
+  const { message, details, retryAfterSeconds = 1 } = error;
+  return { error: new TowerError('unavailable', message, { details, retryAfterSeconds }), status: 503 };
 }
 
 /** Answers requests that the router refuses (a malformed or too long URL) with an `ErrorBody`; they are rate-limited. */

@@ -11,6 +11,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Requests that are counted together; `api` if missing. */
     quota?: keyof typeof settingOf;
+    /** Whether senders drop their data on 429, and send it again on 503 (Prometheus): beyond a limit they get 503. */
+    dropsOn429?: boolean;
   }
 }
 
@@ -72,6 +74,7 @@ export async function registerLimits(app: FastifyInstance, config: Config): Prom
         'x-next-page-token',
         'x-request-id',
         'x-total-count',
+        'x-warning',
       ],
     });
   }

@@ -1,3 +1,4 @@
+import { request, snap } from '../support/remote-write.ts';
 import { testNow } from '../support/sources.ts';
 import type { Case } from './contract-change-cases.ts';
 
@@ -19,6 +20,7 @@ export const prometheusErrors: Record<number, string> = { 400: 'bad_data', 422: 
 
 /** Settings with one thread of each kind, and short timeouts. */
 export const impatient = {
+  RATE_LIMIT_POINTS_PER_MINUTE: '1',
   FORECAST_TIMEOUT_SECONDS: '1',
   FORECAST_WORKERS: '1',
   METRICS_QUERY_TIMEOUT_SECONDS: '1',
@@ -118,6 +120,24 @@ export const analyticsCases: Case[] = [
     body: Buffer.of(9, 9),
     status: 400,
     parameter: 'body',
+  },
+  {
+    call: 'POST /prometheus/api/v1/write',
+    world: 'impatient',
+    body: Buffer.from(
+      snap(
+        request([
+          {
+            labels: [['__name__', 'x']],
+            samples: [
+              [0, 0n],
+              [1, 0n],
+            ],
+          },
+        ]),
+      ),
+    ),
+    status: 503,
   },
   {
     call: 'POST /prometheus/api/v1/write',

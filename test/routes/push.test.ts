@@ -88,6 +88,32 @@ describe('remote write', () => {
     expect(response.statusCode).toBe(status);
   });
 
+  it.each([
+    { RATE_LIMIT_RECORD_PER_MINUTE: '1' },
+    { RATE_LIMIT_POINTS_PER_MINUTE: '1' },
+  ])('beyond a limit is 503 with Retry-After, on which senders retry: %o', async (env: Record<string, string>) => {
+    const { app, clock } = await composeInstance(env);
+    const labels: [string, string][] = [['__name__', 'x']];
+    const post = (at: number) =>
+      app.inject({
+        method: 'POST',
+        url: write,
+        headers: { 'content-type': 'application/x-protobuf' },
+        payload: Buffer.from(snap(request([{ labels, samples: [[at, bitsOf(1)]] }]))),
+      });
+    expect((await post(clock.now())).statusCode).toBe(204);
+    const refused = await post(clock.now() + 1);
+    expect([refused.statusCode, refused.json<{ error: { type: string } }>().error.type]).toEqual([503, 'unavailable']);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+    const text = await app.inject({
+      method: 'POST',
+      url,
+      headers: { 'content-type': 'text/plain' },
+      payload: 'x 1\nx{a="b"} 1\n',
+    });
+    expect(text.statusCode).toBe(429);
+  });
+
   it('of version 2.0 is stored, and the answer counts what was', async () => {
     const { app, post, clock } = await pushing();
     const headers = {
