@@ -164,7 +164,7 @@ function call(name: string, args: Expr[], at: number, data: Data): Value {
   if (special[name]) return special[name](args, at, data);
   if (dateFunctions[name]) {
     const of = args[0] ? vectorOf(evaluate(args[0], at, data), name) : [{ labels: {}, value: at / 1000, at }];
-    return { kind: 'vector', elements: mapped(of, (seconds) => dateFunctions[name]!(new Date(seconds * 1000))) };
+    return { kind: 'vector', elements: mapped(of, dateFunctions[name]) };
   }
   if (valueFunctions[name]) {
     const [of, ...rest] = args as [Expr, ...Expr[]];

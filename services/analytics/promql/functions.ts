@@ -77,6 +77,8 @@ function line(samples: Sample[], origin: number): { slope: number; value: number
   if (samples.length < 2) return null;
   const x = samples.map(({ at }) => (at - origin) / 1000);
   const y = values(samples);
+  // As in Prometheus, infinite values have no slope.
+  if (!y.every(Number.isFinite)) return { slope: Number.NaN, value: Number.NaN };
   if (y.every((value) => value === y[0])) return { slope: 0, value: y[0]! };
   const n = x.length;
   const [sumX, sumY] = [exactSum(x), exactSum(y)];

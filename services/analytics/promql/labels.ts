@@ -55,8 +55,8 @@ function withLabel(element: Element, name: string, value: string): Element {
   return { ...element, labels: value === '' ? rest : { ...rest, [name]: value } };
 }
 
-/** Date parts of a time in seconds, in UTC. */
-export const dateFunctions: Record<string, (date: Date) => number> = {
+/** Date parts in UTC. */
+const dateParts: Record<string, (date: Date) => number> = {
   minute: (date) => date.getUTCMinutes(),
   hour: (date) => date.getUTCHours(),
   day_of_week: (date) => date.getUTCDay(),
@@ -66,3 +66,33 @@ export const dateFunctions: Record<string, (date: Date) => number> = {
   month: (date) => date.getUTCMonth() + 1,
   year: (date) => date.getUTCFullYear(),
 };
+
+/** What Prometheus (2.42) answers for NaN, infinity and numbers beyond 64 bits: the parts of its earliest time. */
+const partsBeyond: Record<string, number> = {
+  minute: 30,
+  hour: 15,
+  day_of_week: 0,
+  day_of_month: 4,
+  day_of_year: 339,
+  days_in_month: 31,
+  month: 12,
+  year: 292_277_026_596,
+};
+
+/** Seconds and years after which the calendar repeats. */
+const cycle = { seconds: 146_097n * 86_400n, years: 400 };
+
+/** Functions of a time in seconds. */
+export const dateFunctions: Record<string, (seconds: number) => number> = Object.fromEntries(
+  Object.entries(dateParts).map(([name, part]) => [
+    name,
+    (seconds: number) => {
+      if (!(Math.abs(seconds) < 2 ** 63)) return partsBeyond[name]!;
+      const whole = BigInt(Math.trunc(seconds));
+      const rest = ((whole % cycle.seconds) + cycle.seconds) % cycle.seconds;
+      // JavaScript's dates end in the year 275760.
+      const years = name === 'year' ? cycle.years * Number((whole - rest) / cycle.seconds) : 0;
+      return part(new Date(Number(rest) * 1000)) + years;
+    },
+  ]),
+);

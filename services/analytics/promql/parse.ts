@@ -45,7 +45,7 @@ export function parsePromql(query: string): Expr {
   let depth = 0;
   tree.iterate({
     enter: ({ type, from }) => {
-      if (type.isError) throw new SyntaxFault(`syntax error at character ${from + 1}`);
+      if (type.isError) throw faultAt(query, from);
       depth += 1;
       if (depth > maxDepth) throw new SyntaxFault('the query is nested too deeply');
     },
@@ -56,6 +56,17 @@ export function parsePromql(query: string): Expr {
   const top = tree.topNode.firstChild;
   if (!top) throw new SyntaxFault('the query is empty');
   return exprOf(top, query);
+}
+
+/** A name before a parenthesis is a function that the grammar does not know. */
+function faultAt(query: string, position: number): TowerError {
+  const [name] = /[a-z_]\w*(?=\s*$)/i.exec(query.slice(0, position)) ?? [];
+  if (name === undefined || !/^\s*\(/.test(query.slice(position)))
+    return new SyntaxFault(`syntax error at character ${position + 1}`);
+  // The name of double_exponential_smoothing before Prometheus 3.
+  return name === 'holt_winters'
+    ? new Unsupported(`the function ${name}`)
+    : new SyntaxFault(`unknown function with name "${name}"`);
 }
 
 const children = (node: SyntaxNode): SyntaxNode[] => {

@@ -149,6 +149,7 @@ describe('PromQL', () => {
     expect(await refused('double_exponential_smoothing(up[5m], 0.5, 0.5)')).toEqual(
       unsupported('the function double_exponential_smoothing'),
     );
+    expect(await refused('sum(nope(up))')).toEqual(['bad_data', 'unknown function with name "nope"']);
     expect(await refused('count_values("v", up)')).toEqual(unsupported('the aggregation count_values'));
     expect(await refused('{a=~"("}')).toEqual(['bad_data', '( is not a valid regular expression']);
     expect(await refused('('.repeat(5000) + '1' + ')'.repeat(5000))).toEqual([
