@@ -31,7 +31,7 @@ function fault({ metric, resource, labels, at }: NewPoint, { now, retention }: R
   return Object.keys(labels).length > maxLabels ? `more than ${maxLabels} labels` : null;
 }
 
-/** What of a remote-write request was stored, and the error for the rest; null: all of it was. */
+/** The number of samples stored, and the error for the rest of the request; null: all of it was stored. */
 export type Written = { samples: number; problem: TowerError | null };
 
 /**

@@ -9,7 +9,7 @@ export type LoggedModelRow = {
   metrics: Metrics;
 };
 
-/** What of a version tells its model. */
+/** The fields of a version that identify its model. */
 type Registered = { name: string; version: string; source: string };
 type Metrics = Record<string, number | null>;
 

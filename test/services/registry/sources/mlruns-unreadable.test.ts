@@ -31,10 +31,10 @@ const damages: [string, string | Buffer][] = [
   ['another file', '<html><body>503</body></html>'],
 ];
 
-describe('what of an mlruns store cannot be read', () => {
+describe('an unreadable file of an mlruns store', () => {
   it.each(
     metas.flatMap((path) => damages.map(([what, content]) => [path, what, content] as const)),
-  )('is an error that names the file: %s is %s', async (path, _, content) => {
+  )('is an error that names it: %s is %s', async (path, _, content) => {
     const { root, write } = storeWithRun();
     write(path, content);
     await expect(sourceFor(root).readRegistry(null, noSignal)).rejects.toMatchObject({
@@ -47,7 +47,7 @@ describe('what of an mlruns store cannot be read', () => {
     '0/meta.yaml',
     'models/churn/meta.yaml',
     '0/r1/metrics/accuracy',
-  ])('is an error if a directory is in place of the file %s and is no metric', async (path) => {
+  ])('is an error if a directory is in its place, except of a metric: %s', async (path) => {
     const { root } = storeWithRun();
     rmSync(join(root, path));
     mkdirSync(join(root, path));
@@ -56,7 +56,7 @@ describe('what of an mlruns store cannot be read', () => {
     else await expect(read).rejects.toMatchObject({ code: 'unavailable' });
   });
 
-  it('is absent only if it does not exist', async () => {
+  it('counts as absent only if it does not exist', async () => {
     const { root } = storeWithRun();
     rmSync(join(root, 'models/churn/version-1'), { recursive: true });
     expect((await snapshotOf(sourceFor(root))).models.get('churn')?.versions).toEqual([]);
@@ -68,7 +68,7 @@ describe('what of an mlruns store cannot be read', () => {
     await expect(sourceFor(root).readRegistry(null, noSignal)).rejects.toMatchObject({ code: 'unavailable' });
   });
 
-  it('leaves the last good state, stale, without events, and the file is in the health report', async () => {
+  it('leaves the last good state, stale, without events, and is named in the health report', async () => {
     const { root, write } = storeWithRun();
     const { app, services } = await testTower({ MLFLOW_TRACKING_URI: root });
     await services.registry.refresh();
@@ -84,7 +84,7 @@ describe('what of an mlruns store cannot be read', () => {
     expect((await app.inject('/models/events')).json()).toEqual([]);
   });
 
-  it.runIf(process.getuid?.() === 0)('includes what another user may not read', () => {
+  it.runIf(process.getuid?.() === 0)('includes one that this user may not read', () => {
     const { root } = storeWithRun();
     for (const path of ['models', '0/r1', 'models/churn/version-1']) {
       const program = `
