@@ -32,4 +32,6 @@ export function parseTime(text: string): number {
 export const timeText = () =>
   z.iso
     .datetime({ offset: true, local: true, error: 'must be an ISO 8601 time, such as 2026-11-20T10:30:00Z' })
-    .overwrite((text) => (/(Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`));
+    .overwrite((text) => (/(Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`))
+    // zod states no format for times that may have no zone; generated clients know a time by it.
+    .meta({ format: 'date-time' });
