@@ -1,6 +1,17 @@
 import { seededRandom } from '#kernel/rng.ts';
 import type { RegistryRows, RunRow, VersionRow } from '#services/registry/snapshot/snapshot.ts';
 
+/** Rows of an empty registry, but for those given. */
+export const rowsOf = (more: Partial<RegistryRows> = {}): RegistryRows => ({
+  experiments: [],
+  models: [],
+  versions: [],
+  runs: [],
+  loggedModels: [],
+  serverVersion: null,
+  ...more,
+});
+
 /** Rows of a registry of a given size, all with runs and metrics; deterministic. */
 export function manyRows(models: number, versionsPerModel: number, metricsPerRun = 4): RegistryRows {
   const at = 1_780_000_000_000;
@@ -11,14 +22,7 @@ export function manyRows(models: number, versionsPerModel: number, metricsPerRun
         .toString(16)
         .padStart(8, '0'),
     ).join('');
-  const rows: RegistryRows = {
-    experiments: [],
-    models: [],
-    versions: [],
-    runs: [],
-    loggedModels: [],
-    serverVersion: null,
-  };
+  const rows = rowsOf();
   rows.experiments.push({
     experimentId: '1',
     name: 'bench',

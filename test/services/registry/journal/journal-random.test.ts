@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createEvents } from '#services/registry/journal/events.ts';
 import type { RegistryRows } from '#services/registry/snapshot/snapshot.ts';
 import { eventSummary, journalIn } from '../../../support/journal.ts';
-import { runRow, versionRow } from '../../../support/rows.ts';
+import { rowsOf, runRow, versionRow } from '../../../support/rows.ts';
 import { onPostgres } from '../../../support/stores.ts';
 import { temporaryDirectory } from '../../../support/tower.ts';
 
@@ -157,14 +157,7 @@ describe('the journal with random edits', () => {
       fc.asyncProperty(edits, fc.boolean(), async (sequence, restarts) => {
         const directory = temporaryDirectory();
         let current = journalIn(directory);
-        const rows: RegistryRows = {
-          experiments: [],
-          models: [],
-          versions: [],
-          runs: [],
-          loggedModels: [],
-          serverVersion: null,
-        };
+        const rows = rowsOf();
         let time = 1000;
         await current.look(rows);
         for (const edit of sequence) {

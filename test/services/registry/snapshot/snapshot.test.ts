@@ -1,18 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { buildSnapshot, type RegistryRows } from '#services/registry/snapshot/snapshot.ts';
-import { runRow, versionRow } from '../../../support/rows.ts';
+import { buildSnapshot } from '#services/registry/snapshot/snapshot.ts';
+import { rowsOf, runRow, versionRow } from '../../../support/rows.ts';
 import { aliasTable } from '../../../support/sources.ts';
 
-const rowsOf = (more: Partial<RegistryRows>): RegistryRows => ({
-  experiments: [],
-  models: [],
-  versions: [],
-  runs: [],
-  loggedModels: [],
-  serverVersion: null,
-  ...more,
-});
 const model = (name: string, aliases: Record<string, string> = {}, tags: Record<string, string> = {}) => ({
   name,
   createdAt: 1,
