@@ -3,6 +3,7 @@ import { invalid, unavailable } from '#kernel/errors.ts';
 import { entryUrl } from '#kernel/program-files.ts';
 import type { WorkerPool } from '#kernel/worker-pool.ts';
 import type { Backtest } from './engine/backtest.ts';
+import { frequencyText, gridLocalTime, isDated, parseFrequency } from './engine/calendar.ts';
 import type { Forecast as Fused } from './engine/engine.ts';
 import { type EngineSettings, engineDefaults } from './engine/engine-settings.ts';
 import { backtestPlot } from './engine/plot.ts';
@@ -10,6 +11,7 @@ import { type Prepared, prepareSeries, timeAt } from './engine/series.ts';
 import type { BacktestTask, ForecastTask } from './forecast.worker.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
 import type { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest } from './schemas.ts';
+import { readTimestamps } from './timestamps.ts';
 
 /** Forecasts and backtests of series sent with the request, computed in worker threads. */
 export type Forecast = ReturnType<typeof createForecast>;
@@ -76,11 +78,17 @@ export function createForecast({ pool, timeoutMs, build }: Deps) {
   };
 }
 
-function prepare({ values, timestamps, step_seconds, seasonality }: ForecastRequest): Prepared {
-  return prepareSeries(values, timestamps?.map((time) => Date.parse(time)) ?? null, {
+function prepare({ values, timestamps, step_seconds, frequency, timezone, seasonality }: ForecastRequest): Prepared {
+  if (step_seconds !== undefined && frequency !== undefined)
+    throw invalid('set step_seconds or frequency, not both', { parameter: 'frequency' });
+  const read = timestamps ? readTimestamps(timestamps, timezone) : null;
+  const wanted = {
     step: step_seconds === undefined ? null : step_seconds * 1000,
+    frequency: frequency === undefined ? null : parseFrequency(frequency),
+    timeZone: timezone ?? null,
     periods: seasonality === undefined ? null : [...seasonality].sort((a, b) => a - b),
-  });
+  };
+  return prepareSeries(values, read?.times ?? null, wanted, read?.offsets);
 }
 
 function settingsOf(request: ForecastRequest, build: KernelBuild, horizon: number): EngineSettings {
@@ -121,16 +129,19 @@ const given = (options: object): object =>
 
 /** Missing steps at the end are forecast, but not part of the answer. */
 function answerOf(fused: Fused, { series, trailing, notes }: Prepared, request: ForecastRequest): ForecastAnswer {
-  const { step, values, periods } = series;
+  const { step, values, periods, grid } = series;
   const ahead = <T>(list: ArrayLike<T> | null): T[] | null => (list ? Array.from(list).slice(trailing) : null);
   const [means, lower, upper] = [ahead(fused.mean) ?? [], ahead(fused.lower), ahead(fused.upper)];
   const contribution = (wanted: string) =>
     ahead(fused.members.find(({ name, weight }) => name === wanted && weight > 0)?.mean ?? null);
-  const timeOf = (h: number) => isoTimeEver(timeAt(series, values.length + trailing + h));
+  const next = values.length + trailing;
+  const dateOf = (h: number) =>
+    grid && isDated(grid.frequency) ? (isoTimeEver(gridLocalTime(grid, next + h))?.split('T')[0] ?? null) : null;
   return {
     forecast: means.map((value, h) => ({
       step: h + 1,
-      timestamp: timeOf(h),
+      timestamp: isoTimeEver(timeAt(series, next + h)),
+      date: dateOf(h),
       value,
       lower: lower?.[h] ?? null,
       upper: upper?.[h] ?? null,
@@ -144,6 +155,8 @@ function answerOf(fused: Fused, { series, trailing, notes }: Prepared, request: 
     lstm_contribution: contribution('lstm'),
     seasonality: periods,
     step_seconds: step === null ? null : step / 1000,
+    frequency: grid && frequencyText(grid.frequency),
+    timezone: grid && grid.timeZone,
     points: values.length,
     notes: fused.withoutMembers
       ? [...notes, 'none of the requested members could be used; this is the last value']

@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { timeText } from '#kernel/time-text.ts';
+import { zonedTimeText } from '#kernel/time-text.ts';
+import { isTimeZone } from '#kernel/time-zone.ts';
+import { frequencyRule, parseFrequency } from './engine/calendar.ts';
 
 /** JSON of forecasts and backtests. */
 const text = (max: number) =>
@@ -16,7 +18,7 @@ export const wholeBetween = (min: number, max: number) => {
 /** Maximum length of a series in a request. */
 const maxValues = 50_000;
 const Value = z.number('must be a number or null').nullable();
-const Time = timeText();
+const Time = zonedTimeText();
 const Seasonality = z.union(
   [z.boolean(), z.literal('auto'), wholeBetween(1, 50)],
   "must be true, false, 'auto' or the order of the Fourier series, 1 to 50",
@@ -75,6 +77,18 @@ const question = {
   step_seconds: numberBetween(1, 31_622_400)
     .optional()
     .describe('Time between two values; default: from the timestamps'),
+  frequency: text(40)
+    .refine((words) => parseFrequency(words) !== null, frequencyRule)
+    .optional()
+    .describe(
+      'Calendar frequency: a number of seconds, minutes, hours, days or weeks; business day; month, quarter, half-year or year with start, end or day 1 to 31; or a pandas alias. Default: inferred from the timestamps',
+    ),
+  timezone: text(60)
+    .refine(isTimeZone, 'must be an IANA time zone, such as Europe/Berlin, or an offset, such as +09:00')
+    .optional()
+    .describe(
+      'Zone of the calendar, and of timestamps without a zone. Default: from the offsets of the timestamps, or the zone in which daily times are the same, or UTC',
+    ),
   seasonality: z
     .array(wholeBetween(2, 20_000))
     .max(3)
@@ -119,6 +133,7 @@ export const ForecastAnswer = z
       z.object({
         step: z.number(),
         timestamp: z.iso.datetime().nullable(),
+        date: z.iso.date().nullable().describe('Date in timezone; null for steps of less than a day'),
         value: z.number(),
         lower: z.number().nullable(),
         upper: z.number().nullable(),
@@ -137,7 +152,9 @@ export const ForecastAnswer = z
     prophet_contribution: contribution,
     lstm_contribution: contribution,
     seasonality: z.array(z.number()),
-    step_seconds: z.number().nullable(),
+    step_seconds: z.number().nullable().describe('Mean time between two values'),
+    frequency: z.string().nullable().describe('In words, such as hour, business day or month end; null without times'),
+    timezone: z.string().nullable().describe('Zone of the calendar; null without times'),
     points: z.number(),
     notes: z.array(z.string()),
   })
@@ -145,7 +162,9 @@ export const ForecastAnswer = z
     id: 'ForecastAnswer',
     examples: [
       {
-        forecast: [{ step: 1, timestamp: '2026-11-20T11:00:00.000Z', value: 104.2, lower: 99.1, upper: 109.3 }],
+        forecast: [
+          { step: 1, timestamp: '2026-11-20T11:00:00.000Z', date: null, value: 104.2, lower: 99.1, upper: 109.3 },
+        ],
         interval_width: 0.9,
         confidence: 0.97,
         confidence_tolerance: 0.2,
@@ -158,6 +177,8 @@ export const ForecastAnswer = z
         lstm_contribution: null,
         seasonality: [24],
         step_seconds: 3600,
+        frequency: 'hour',
+        timezone: 'UTC',
         points: 720,
         notes: [],
       },

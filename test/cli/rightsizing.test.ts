@@ -118,7 +118,10 @@ describe('tower rightsizing', () => {
         [rows[0], rows[1], '2026-11-01T01:25:00Z,1', rows[2]],
         'the row of 2026-11-01T01:00:00.000Z is not at a multiple of 1500 s after the first row; set --step to the time between rows, or omit --time',
       ],
-      [['a,b,c'], 'row 1 has 3 cells, the header has 2; cells with a comma must be quoted'],
+      [
+        ['a,b,c'],
+        'row 1 has 3 cells, the header has 2 (delimiter: comma); cells that contain the delimiter must be quoted',
+      ],
       [['a,"b'], 'line 2: unterminated quote'],
     ] as const) {
       writeFileSync(csv, `time,cores\n${body.join('\n')}\n`);
@@ -126,7 +129,7 @@ describe('tower rightsizing', () => {
     }
     writeFileSync(csv, 'cores\n1\n2\n3\nmany\n5\n');
     const last = ['forecast', '--csv', csv, '--column', 'cores', '--last', '3'];
-    expect((await tower(...last)).err).toBe('tower: cores in row 4 must be a number (got "many")');
+    expect((await tower(...last)).err).toBe('tower: cores in row 4 must be a number (got "many"); decimal mark: point');
     expect((await tower(...asked, '--prometheus', 'shop/web')).err).toBe('tower: set either --prometheus or --csv');
     expect(await tower('rightsizing', 'backtest')).toMatchObject({
       code: 2,

@@ -101,7 +101,15 @@ describe.skipIf(!isThere('prophet'))('Prophet', () => {
   const start = Date.parse('2026-01-01T00:00:00Z');
   const ours = (values: number[], step: number, horizon: number, settings: object) =>
     prophet(settings)
-      .fit({ values: Float64Array.from(values), periods: [], start, step }, horizon)
+      .fit(
+        {
+          values: Float64Array.from(values),
+          periods: [],
+          step,
+          grid: { frequency: { unit: 'elapsed', every: step }, timeZone: 'UTC', origin: start, first: 0 },
+        },
+        horizon,
+      )
       .predict(horizon);
 
   it.each([

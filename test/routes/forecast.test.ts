@@ -1,7 +1,6 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { readCsv } from '#kernel/csv.ts';
 import type { BacktestAnswer, ForecastAnswer } from '#services/forecast/schemas.ts';
 import { cliOver } from '../support/cli.ts';
 import { temporaryDirectory, testTower } from '../support/tower.ts';
@@ -144,11 +143,11 @@ describe('tower forecast', () => {
   it.each([
     [['--column', 'x'], /^tower: set --csv and --column$/],
     [['--csv', 'none.csv', '--column', 'x'], /^tower: cannot read --csv none.csv \(ENOENT\)$/],
-    [['--csv', 'FILE', '--column', 'x'], /^tower: .*load.csv has no column x; columns: a, b$/],
-    [['--csv', 'FILE', '--column', 'b'], /^tower: b in row 2 must be a number \(got "two"\)$/],
+    [['--csv', 'FILE', '--column', 'x'], /^tower: .*load.csv has no column x; columns: a, b \(delimiter: comma\)$/],
+    [['--csv', 'FILE', '--column', 'b'], /^tower: b in row 2 must be a number \(got "two"\); decimal mark: point$/],
     [
       ['--csv', 'FILE', '--column', 'a', '--time', 'b'],
-      /^tower: b in row 1 must be an ISO 8601 or Unix time \(got "1"\)$|^tower: b in row 2 must be an ISO 8601 or Unix time \(got "two"\)$/,
+      /^tower: b in row 1 must be a time \(got "1"\); accepted: ISO 8601, /,
     ],
     [['--csv', 'FILE', '--column', 'a', '--horizon', 'x'], /^tower: --horizon must be a number \(got "x"\)$/],
   ])('refuses %j', async (args, message) => {
@@ -157,24 +156,5 @@ describe('tower forecast', () => {
     const { err, code } = await tower('forecast', ...args.map((arg) => (arg === 'FILE' ? file : arg)));
     expect(err).toMatch(message);
     expect(code).toBe(2);
-  });
-});
-
-describe('CSV', () => {
-  it('is parsed with quotes, all line ends, and short rows', () => {
-    expect(readCsv('v\n1\n\n3\n\n')).toEqual([{ v: '1' }, { v: '' }, { v: '3' }]);
-    expect(readCsv('a,b\n1\n\n3,4\n')).toEqual([
-      { a: '1', b: '' },
-      { a: '3', b: '4' },
-    ]);
-    expect(readCsv('a,b,,\n1,2,,\n3,"4"\n')).toEqual([
-      { a: '1', b: '2' },
-      { a: '3', b: '4' },
-    ]);
-    expect(() => readCsv('v,w,v\n1,2,3')).toThrow('duplicate column "v"');
-    expect(readCsv('\uFEFFa,"b ""c"""\r\n1,"x\ny"\r2\n\n')).toEqual([
-      { a: '1', 'b "c"': 'x\ny' },
-      { a: '2', 'b "c"': '' },
-    ]);
   });
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readCsv } from '#kernel/csv.ts';
 import { invalid, notFound, publicText } from '#kernel/errors.ts';
 import { readIfPresent, writeText } from '#kernel/files.ts';
+import { readNumbers } from '#kernel/number-column.ts';
 
 /** Load experiments on disk, one CSV of steps and one JSON of metadata each, in the format of docs/reference/file-formats.md. */
 
@@ -91,21 +92,27 @@ export async function loadExperiment(directory: string, id: string): Promise<Exp
 }
 
 function stepsOf(csv: string, id: string): Pick<Experiment, 'rows' | 'columns'> {
-  const rows = readCsv(csv);
+  const { rows, delimiter } = readCsv(csv);
   const names = Object.keys(rows[0] ?? {}).filter((name) => !labels.includes(name));
   const columns = names.map((name): [string, Float64Array] => [
     name,
-    Float64Array.from(rows, (row, i) => {
-      const cell = (row[name] ?? '').trim();
-      if (/^(nan)?$/i.test(cell)) return Number.NaN;
-      if (/^[+-]?inf(inity)?$/i.test(cell))
-        return cell.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
-      const value = Number(cell);
-      if (Number.isNaN(value)) throw invalid(`${id}.csv: ${name} in row ${i + 1} is not a number`);
-      return value;
-    }),
+    numbersOf(
+      rows.map((row) => (row[name] ?? '').trim()),
+      `${id}.csv: ${name}`,
+      delimiter === ',',
+    ),
   ]);
   return { rows: rows.length, columns: Object.fromEntries(columns) };
+}
+
+/** The collector writes infinity from a division by zero unchanged. */
+function numbersOf(cells: string[], name: string, isProgram: boolean): Float64Array {
+  const infinite = cells.map((cell) => /^([+-]?)inf(inity)?$/i.exec(cell)?.[1]);
+  const finite = cells.map((cell, i) => (infinite[i] === undefined ? cell : ''));
+  const { values } = readNumbers(finite, name, null, isProgram);
+  return Float64Array.from(values, (value, i) =>
+    infinite[i] === undefined ? (value ?? Number.NaN) : Number(`${infinite[i]}Infinity`),
+  );
 }
 
 type Circumstances = Pick<

@@ -1,30 +1,23 @@
 import { invalid } from '#kernel/errors.ts';
-import { median } from '#kernel/stats.ts';
+import {
+  type Frequency,
+  frequencyText,
+  type Grid,
+  gridTime,
+  meanStep,
+  nearestSlot,
+  type WantedFrequency,
+} from './calendar.ts';
+import { inferGrid } from './infer-grid.ts';
 
 /**
  * A series as members get it: evenly spaced, complete, finite. `periods`: season lengths in steps, shortest first;
- * `start` and `step`: milliseconds, null for a series without timestamps.
+ * `step`: mean milliseconds between two values, null if unknown; `grid`: null for a series without timestamps.
  */
-export type Series = {
-  values: Float64Array;
-  periods: number[];
-  start: number | null;
-  step: number | null;
-  /** Steps are calendar months; `step` is then the mean length of a month. */
-  monthly?: boolean;
-};
+export type Series = { values: Float64Array; periods: number[]; step: number | null; grid: Grid | null };
 
 /** Time of a step in milliseconds; null without timestamps. */
-export function timeAt(
-  { start, step, monthly }: Pick<Series, 'start' | 'step' | 'monthly'>,
-  index: number,
-): number | null {
-  if (start === null || step === null) return null;
-  if (!monthly) return start + index * step;
-  const time = new Date(start);
-  time.setUTCMonth(time.getUTCMonth() + index);
-  return time.getTime();
-}
+export const timeAt = ({ grid }: Pick<Series, 'grid'>, index: number): number | null => grid && gridTime(grid, index);
 
 export type Prepared = {
   series: Series;
@@ -44,19 +37,29 @@ const maxPoints = 20_000;
 /** Maximum number of missing steps at the end, which are forecast before the requested ones. */
 const maxTrailing = 1_000;
 
+/** What a request says about the times of a series; `step` in milliseconds. */
+export type WantedTimes = {
+  step?: number | null;
+  frequency?: WantedFrequency | null;
+  /** IANA zone; null: inferred. */
+  timeZone?: string | null;
+  periods?: number[] | null;
+};
+
 /**
  * Puts a series on an even grid, fills its gaps and detects its seasons. Timestamps are milliseconds, in any order, one
- * per value, or null. Missing values are null or NaN.
+ * per value, or null; `offsets` are the offsets from UTC that they were written with. Missing values are null or NaN.
  * @throws TowerError `invalid`: empty, values out of range, invalid timestamps, or timestamps too sparse for a grid
  */
 export function prepareSeries(
   raw: readonly (number | null)[],
   times: readonly number[] | null,
-  wanted: { step?: number | null; periods?: number[] | null } = {},
+  wanted: WantedTimes = {},
+  offsets: readonly number[] = [],
 ): Prepared {
   const notes: string[] = [];
-  const placed = times ? onGrid(raw, times, wanted.step ?? null, notes) : withoutClock(raw, wanted.step ?? null);
-  const { start, step, monthly } = placed;
+  const placed = times ? onGrid(raw, times, offsets, wanted, notes) : withoutTimes(raw, wanted);
+  const { grid, step, seasons } = placed;
   let { values } = placed;
   for (const [index, value] of values.entries())
     if (Math.abs(value) > largest)
@@ -74,7 +77,7 @@ export function prepareSeries(
   values = values.slice(begin + values.slice(begin).findIndex((value) => !Number.isNaN(value)), last + 1);
   if (last + 1 - first > maxPoints) notes.push(`only the last ${maxPoints} points were used`);
   const missing = values.reduce((count, value) => count + (Number.isNaN(value) ? 1 : 0), 0);
-  const periods = wanted.periods ?? (step === null ? foundPeriods(values) : periodsOfStep(step));
+  const periods = wanted.periods ?? seasons ?? foundPeriods(values);
   if (missing > values.length / 2)
     throw invalid(
       `${missing} of ${values.length} values are missing: too many to fill in${times ? ' (check the step)' : ''}`,
@@ -86,21 +89,30 @@ export function prepareSeries(
     notes.push(`${missing} of ${values.length} missing values were filled in`);
   }
   if (trailing > 0) notes.push(`the last ${trailing} values are missing; the forecast starts after them`);
-  const begun = timeAt({ start, step, monthly }, last + 1 - values.length);
-  return { series: { values, periods: usable, start: begun, step, monthly }, trailing, notes };
+  const shifted = grid && { ...grid, first: grid.first + last + 1 - values.length };
+  return { series: { values, periods: usable, step, grid: shifted }, trailing, notes };
 }
 
-const withoutClock = (raw: readonly (number | null)[], step: number | null) => ({
-  values: Float64Array.from(raw, (value) => finiteOrNaN(value)),
-  start: null as number | null,
-  step,
-  monthly: false,
-});
+type Placed = { values: Float64Array; grid: Grid | null; step: number | null; seasons: number[] | null };
+
+function withoutTimes(raw: readonly (number | null)[], { step = null, frequency }: WantedTimes): Placed {
+  const values = Float64Array.from(raw, (value) => finiteOrNaN(value));
+  if (step !== null || !frequency)
+    return { values, grid: null, step, seasons: step === null ? null : periodsOfStep(step) };
+  const known: Frequency = frequency.unit === 'month' ? { ...frequency, day: frequency.day ?? 1 } : frequency;
+  return { values, grid: null, step: meanStep(known), seasons: periodsOf(known) };
+}
 
 const finiteOrNaN = (value: number | null): number => (value !== null && Number.isFinite(value) ? value : Number.NaN);
 
 /** Several values of one step are averaged. */
-function onGrid(raw: readonly (number | null)[], times: readonly number[], wanted: number | null, notes: string[]) {
+function onGrid(
+  raw: readonly (number | null)[],
+  times: readonly number[],
+  offsets: readonly number[],
+  wanted: WantedTimes,
+  notes: string[],
+): Placed {
   if (times.length !== raw.length)
     throw invalid(`timestamps must have as many elements as values, ${raw.length} (got ${times.length})`, {
       parameter: 'timestamps',
@@ -108,42 +120,63 @@ function onGrid(raw: readonly (number | null)[], times: readonly number[], wante
   const points = raw.map((value, i) => ({ at: times[i]!, value: finiteOrNaN(value) })).sort((a, b) => a.at - b.at);
   const wrong = points.find(({ at }) => !Number.isFinite(at));
   if (wrong) throw invalid('timestamps must be ISO 8601 times with a zone', { parameter: 'timestamps' });
-  const gaps = points.slice(1).map(({ at }, i) => at - points[i]!.at);
-  const step = wanted ?? (gaps.some((gap) => gap > 0) ? median(gaps.filter((gap) => gap > 0)) : null);
-  const start = points[0]?.at ?? 0;
-  if (step === null && points.length > 1) throw invalid('all timestamps are the same', { parameter: 'timestamps' });
-  if (step === null) return { values: Float64Array.from(points, ({ value }) => value), start, step, monthly: false };
-  const monthly = wanted === null && isMonthLong(step) && isMonthly(points.map(({ at }) => at));
-  const slotOf = (at: number) => (monthly ? monthOf(at) - monthOf(start) : Math.round((at - start) / step));
-  const count = slotOf(points.at(-1)!.at) + 1;
+  const grid = gridOf(
+    points.map(({ at }) => at),
+    offsets,
+    wanted,
+    notes,
+  );
+  if (!grid) return { values: Float64Array.from(points, ({ value }) => value), grid, step: null, seasons: null };
+  const slots = points.map(({ at }) => nearestSlot(grid, at));
+  const first = slots.reduce((least, slot) => Math.min(least, slot));
+  const count = slots.reduce((most, slot) => Math.max(most, slot)) - first + 1;
+  const step = meanStep(grid.frequency);
   if (count > 10 * raw.length + 1000)
-    throw invalid(`${raw.length} values over ${count} steps of ${step} ms are too sparse`, {
+    throw invalid(`${raw.length} values over ${count} steps of ${frequencyText(grid.frequency)} are too sparse`, {
       parameter: 'timestamps',
     });
   const [sums, counts] = [new Float64Array(count), new Float64Array(count)];
-  for (const { at, value } of points) {
-    const slot = slotOf(at);
+  for (const [i, { value }] of points.entries()) {
+    const slot = slots[i]! - first;
     if (Number.isNaN(value)) continue;
     sums[slot] = sums[slot]! + value;
     counts[slot] = counts[slot]! + 1;
   }
   if (counts.some((n) => n > 1)) notes.push('several values of one time step were averaged');
-  return { values: sums.map((sum, i) => sum / counts[i]!), start, step: monthly ? meanMonth : step, monthly };
+  const values = sums.map((sum, i) => sum / counts[i]!);
+  return { values, grid: { ...grid, first }, step, seasons: periodsOf(grid.frequency) };
 }
 
-const meanMonth = (365.25 / 12) * 24 * hour;
+/** Null for a single time whose step is not requested. */
+function gridOf(sorted: number[], offsets: readonly number[], wanted: WantedTimes, notes: string[]): Grid | null {
+  const times = sorted.filter((at, i) => i === 0 || at !== sorted[i - 1]);
+  const { step = null, frequency = null, timeZone = null } = wanted;
+  if (times.length === 0) return null;
+  if (step !== null) {
+    const fixed: Frequency = { unit: 'elapsed', every: step };
+    return { frequency: fixed, timeZone: timeZone ?? 'UTC', origin: times[0]!, first: 0 };
+  }
+  if (times.length === 1 && !frequency) {
+    if (sorted.length === 1) return null;
+    throw invalid('all timestamps are the same', { parameter: 'timestamps' });
+  }
+  const { grid, irregular } = inferGrid({ times, offsets: [...offsets] }, frequency, timeZone);
+  if (irregular)
+    notes.push(
+      `the timestamps fit no calendar frequency; steps of ${frequencyText(grid.frequency)} are used (set frequency to change this)`,
+    );
+  return grid;
+}
+
+/** Seasons suggested by the frequency. */
+function periodsOf(frequency: Frequency): number[] {
+  if (frequency.unit === 'month') return 12 % frequency.every === 0 ? [12 / frequency.every] : [];
+  if (frequency.unit !== 'weekdays') return periodsOfStep(frequency.every);
+  const week = frequency.weekdays.length;
+  return [week, Math.round((365.25 / 7) * week)];
+}
+
 const isMonthLong = (step: number): boolean => step >= 27 * 24 * hour && step <= 32 * 24 * hour;
-const monthOf = (at: number): number => new Date(at).getUTCFullYear() * 12 + new Date(at).getUTCMonth();
-
-/** Whether all timestamps have the same day of month, at most the 28th: February has no later one. */
-function isMonthly(sorted: number[]): boolean {
-  const days = new Set(sorted.map((at) => new Date(at).getUTCDate()));
-  return (
-    sorted.length > 2 &&
-    days.size === 1 &&
-    sorted.every((at, i) => i === 0 || (monthOf(at) > monthOf(sorted[i - 1]!) && new Date(at).getUTCDate() <= 28))
-  );
-}
 
 /** Seasons suggested by the step; members detect whether they exist. */
 export function periodsOfStep(step: number): number[] {

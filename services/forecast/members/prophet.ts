@@ -1,3 +1,4 @@
+import { gridLocalTime } from '../engine/calendar.ts';
 import { solveCholesky } from '../engine/linear.ts';
 import type { Series } from '../engine/series.ts';
 import type { Fitted, Member } from './member.ts';
@@ -118,15 +119,16 @@ function seasonsOf({ values, step, periods }: Series, settings: ProphetSettings)
     }));
 }
 
-function eventColumns({ start, step, values }: Series, settings: ProphetSettings): Column[] {
+function eventColumns(series: Series, settings: ProphetSettings): Column[] {
   const holidays = settings.holidays.map(({ days }): Column => {
     const set = new Set(days.map((at) => Math.floor(at / day)));
-    const at = (index: number) =>
-      start !== null && step !== null && set.has(Math.floor((start + index * step) / day)) ? 1 : 0;
+    const at = (index: number) => {
+      return series.grid && set.has(Math.floor(gridLocalTime(series.grid, index) / day)) ? 1 : 0;
+    };
     return { prior: settings.holidays_prior_scale, laplace: false, at };
   });
   const regressors = settings.regressors.map(({ name, values: given }): Column => {
-    const known = given.slice(0, values.length);
+    const known = given.slice(0, series.values.length);
     const center = known.reduce((total, value) => total + value, 0) / known.length;
     const spread = Math.sqrt(known.reduce((total, value) => total + (value - center) ** 2, 0) / known.length) || 1;
     const at = (index: number) => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readCsv } from '#kernel/csv.ts';
 import { invalid, notFound, publicText } from '#kernel/errors.ts';
 import { namesIn, readIfPresent } from '#kernel/files.ts';
+import { readNumbers } from '#kernel/number-column.ts';
 
 /** Reads load experiments for training: one CSV of steps and one JSON of metadata each. */
 
@@ -84,16 +85,20 @@ export function checkServiceName(service: string): void {
 
 async function readExperiment(directory: string, name: string, notes: string[]): Promise<Experiment> {
   const { scenario = '', replicas, users } = fileName.exec(name)?.groups ?? {};
-  const rows = readCsv(await readFile(join(directory, name), 'utf8'));
+  const { rows, delimiter } = readCsv(await readFile(join(directory, name), 'utf8'));
   if (rows.length === 0) throw invalid('it has no rows');
   const absent = features.filter((feature) => !(feature in rows[0]!));
   if (absent.length > 0) throw invalid(`missing columns: ${absent.join(', ')}`);
   const values = new Float64Array(rows.length * features.length);
   for (const [column, feature] of features.entries()) {
     const cells = rows.map((row) => row[feature]!.trim());
-    const wrong = cells.findIndex((cell) => !isMissing(cell) && !Number.isFinite(Number(cell)));
-    if (wrong >= 0) throw invalid(`${feature} in row ${wrong + 1} is not a number`);
-    const known = fillGaps(cells.map((cell) => (isMissing(cell) ? Number.NaN : Number(cell))));
+    const { values: numbers } = readNumbers(
+      cells.map((cell) => (isMissing(cell) ? '' : cell)),
+      feature,
+      null,
+      delimiter === ',',
+    );
+    const known = fillGaps(numbers.map((value) => value ?? Number.NaN));
     if (!known) {
       if (targets.some((target) => target === feature)) throw invalid(`${feature} is empty`);
       notes.push(`${name}: ${feature} is empty`);

@@ -66,7 +66,7 @@ export function predictAll(
 /** The next value of a piecewise linear trend through the window; experiments have no calendar. */
 function trendOf({ experiment, next }: Place, window: number, column: number): number {
   const values = Float64Array.from({ length: window }, (_, i) => valueAt(experiment, next - window + i, column));
-  const trend = prophet({ n_changepoints: 3 }).fit({ values, periods: [], start: null, step: null }, 1);
+  const trend = prophet({ n_changepoints: 3 }).fit({ values, periods: [], step: null, grid: null }, 1);
   return trend.predict(1)[0]!;
 }
 

@@ -5,14 +5,16 @@ import { wholeNumber } from '#kernel/query.ts';
 import type { BacktestAnswer, ForecastAnswer } from '#services/forecast/schemas.ts';
 import { forecastTools } from '../../offline.ts';
 import type { CliContext } from '../context.ts';
-import { numberOf, readColumn } from '../csv-column.ts';
+import { type CsvFlags, csvOptions, numberOf, readColumn } from '../csv-column.ts';
 import { table } from '../table.ts';
 
-type Flags = {
+type Flags = CsvFlags & {
   csv: string;
   column: string;
   time?: string;
   step?: string;
+  frequency?: string;
+  timezone?: string;
   last?: string;
   seasonality?: string;
   horizon: string;
@@ -51,11 +53,15 @@ export function addForecastCommands(program: Command, context: CliContext): void
 }
 
 const asking = (command: Command): Command =>
-  command
-    .option('--csv <file>', 'CSV file with a header row; - reads standard input')
+  csvOptions(command.option('--csv <file>', 'CSV file with a header row; - reads standard input'))
     .option('--column <name>', 'column with the values')
-    .option('--time <name>', 'column with ISO 8601 times; rows can then be in any order')
+    .option('--time <name>', 'column with times; rows can then be in any order')
     .option('--step <seconds>', 'time between two rows, if there is no time column')
+    .option(
+      '--frequency <words>',
+      'calendar frequency, such as day, business day, month end or quarter start; default: from the times',
+    )
+    .option('--timezone <name>', 'time zone of the calendar, and of times without one; default: from the times, or UTC')
     .option(
       '--last <rows>',
       `use only the last n rows, the latest if there are times; at most ${maxRows}`,
@@ -87,6 +93,8 @@ async function computed<Answer>(compute: (tools: Tools) => Promise<Answer>): Pro
 const flagsByField: Record<string, string> = {
   interval_width: '--width',
   step_seconds: '--step',
+  frequency: '--frequency',
+  timezone: '--timezone',
   horizon: '--horizon',
   seasonality: '--seasonality',
   members: '--members',
@@ -104,14 +112,11 @@ function withFlag(error: TowerError): TowerError {
 }
 
 async function requestOf(flags: Flags, warn: (text: string) => void): Promise<object> {
-  const { csv, column, time, step, last, seasonality, horizon, width, members, fusion } = flags;
+  const { csv, column, time, step, frequency, timezone, last, seasonality, horizon, width, members, fusion } = flags;
   if (csv === undefined || column === undefined) throw invalid('set --csv and --column');
-  const { values, times, omitted } = await readColumn(
-    csv,
-    column,
-    time,
-    wholeNumber('--last', last ?? String(maxRows), 1, maxRows),
-  );
+  const rows = wholeNumber('--last', last ?? String(maxRows), 1, maxRows);
+  const { values, times, omitted, format } = await readColumn(csv, column, time, rows, flags);
+  if (format) warn(`${csv} is read with: ${format}`);
   // Rows that --last leaves out are left out on purpose.
   if (omitted > 0 && last === String(maxRows))
     warn(`only the ${times ? 'latest' : 'last'} ${maxRows} rows are used (--last); ${omitted} are left out`);
@@ -119,6 +124,8 @@ async function requestOf(flags: Flags, warn: (text: string) => void): Promise<ob
     values,
     ...(times ? { timestamps: times } : {}),
     ...(step === undefined ? {} : { step_seconds: numberOf('--step', step) }),
+    ...(frequency === undefined ? {} : { frequency }),
+    ...(timezone === undefined ? {} : { timezone }),
     ...(seasonality === undefined
       ? {}
       : { seasonality: seasonality.split(',').map((steps) => numberOf('--seasonality', steps)) }),
@@ -140,15 +147,17 @@ function forecastText({
   members,
   notes,
   fusion,
+  frequency,
+  timezone,
 }: ForecastAnswer): string {
-  const rows = forecast.map(({ step, timestamp, value, lower, upper }) => [
-    timestamp ?? String(step),
+  const rows = forecast.map(({ step, timestamp, date, value, lower, upper }) => [
+    date ?? timestamp ?? String(step),
     digits(value),
     digits(lower),
     digits(upper),
   ]);
   const heads = [
-    forecast[0]?.timestamp ? 'TIME' : 'STEP',
+    forecast[0]?.date ? 'DATE' : forecast[0]?.timestamp ? 'TIME' : 'STEP',
     'FORECAST',
     `LOWER ${percent(interval_width)}`,
     `UPPER ${percent(interval_width)}`,
@@ -169,6 +178,7 @@ function forecastText({
     table(['MEMBER', 'WEIGHT', 'ERROR', 'EXCLUDED BECAUSE'], parts),
     '',
     ...notes.map((note) => `note: ${note}`),
+    ...(frequency === null ? [] : [`frequency: ${frequency}, time zone: ${timezone}`]),
     `${fusion} fusion; ${sure}`,
   ].join('\n');
 }

@@ -5,7 +5,7 @@ import type { BacktestAnswer } from '#services/rightsizing/backtest/backtest-sch
 import type { BatchAnswer, SizeAnswer } from '#services/rightsizing/schemas.ts';
 import { backtestTools } from '../../offline.ts';
 import type { CliContext } from '../context.ts';
-import { numberOf, onGrid, readColumn } from '../csv-column.ts';
+import { type CsvFlags, csvOptions, numberOf, onGrid, readColumn } from '../csv-column.ts';
 import { table } from '../table.ts';
 import { addApplyCommands } from './rightsizing-apply.ts';
 import { horizonOption, type SizeFlags, sizeBody, sizeOptions } from './rightsizing-flags.ts';
@@ -19,7 +19,7 @@ type RecommendFlags = SizeFlags & {
   compare?: boolean;
   output: Output;
 };
-type BacktestFlags = {
+type BacktestFlags = CsvFlags & {
   prometheus?: string;
   csv?: string;
   column?: string;
@@ -60,13 +60,12 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
     )
     .action((flags: RecommendFlags) => recommend(context, flags));
   addApplyCommands(rightsizing, context);
-  rightsizing
-    .command('backtest')
+  csvOptions(rightsizing.command('backtest'))
     .description('backtest all strategies')
     .option('--prometheus <namespace/service>', 'usage of a workload')
     .option('--csv <file>', 'a CSV file with a header row; - reads standard input')
     .option('--column <name>', 'column with cores or bytes')
-    .option('--time <name>', 'column with times, ISO 8601 or Unix; missing rows are gaps')
+    .option('--time <name>', 'column with times; missing rows are gaps')
     .option('--step <seconds>', 'time between two rows; default: the smallest difference, 300 without --time')
     .addOption(new Option('--resource <name>', 'resource of the column').choices(['cpu', 'memory']).default('cpu'))
     .addOption(horizonOption())
@@ -157,9 +156,12 @@ async function backtestWorkload(
 }
 
 /** Computed on this machine: no server is needed. */
-async function backtestCsv({ csv, column, time, step }: BacktestFlags, common: object): Promise<BacktestAnswer> {
+async function backtestCsv(
+  { csv, column, time, step, ...flags }: BacktestFlags,
+  common: object,
+): Promise<BacktestAnswer> {
   if (csv === undefined || column === undefined) throw invalid('set --prometheus, or --csv and --column');
-  const { values, times } = await readColumn(csv, column, time, null);
+  const { values, times } = await readColumn(csv, column, time, null, flags);
   const step_seconds = step === undefined ? null : numberOf('--step', step);
   const grid = times ? onGrid(values, times, step_seconds) : { values, step_seconds: step_seconds ?? 300 };
   const tools = await backtestTools();

@@ -7,8 +7,8 @@ import { seasonalProfile } from '#services/forecast/members/profile.ts';
 const series = (values: number[], periods: number[]): Series => ({
   values: Float64Array.from(values),
   periods,
-  start: null,
   step: null,
+  grid: null,
 });
 const farthest = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));

@@ -93,7 +93,7 @@ describe('load experiments', () => {
     expect(notes.slice(0, 3)).toEqual([
       expect.stringMatching(/users_1.csv was skipped: missing columns: replica_count, load_users, /),
       'cart_browsing_replicas_9_users_2.csv was skipped: it has no rows',
-      'cart_browsing_replicas_9_users_3.csv was skipped: cpu_cores_value in row 1 is not a number',
+      'cart_browsing_replicas_9_users_3.csv was skipped: cpu_cores_value in row 1 must be a number (got "plenty"); decimal mark: point',
     ]);
   });
 
