@@ -1,11 +1,13 @@
 import { benchAccuracy } from './forecast/accuracy.ts';
 import { benchLatency } from './forecast/latency.ts';
 import { benchPipeline } from './forecast/pipeline.ts';
+import { benchStress } from './forecast/stress.ts';
 import { benchTraining } from './forecast/training.ts';
 import type { Report } from './support/report.ts';
 
 const parts: Record<string, (report: Report) => Promise<void>> = {
   accuracy: benchAccuracy,
+  stress: benchStress,
   training: benchTraining,
   latency: benchLatency,
   pipeline: benchPipeline,

@@ -4,10 +4,10 @@ import { entryUrl } from '#kernel/program-files.ts';
 import type { WorkerPool } from '#kernel/worker-pool.ts';
 import type { Backtest } from './engine/backtest.ts';
 import { frequencyText, gridLocalTime, isDated, parseFrequency } from './engine/calendar.ts';
-import type { Forecast as Fused } from './engine/engine.ts';
 import { type EngineSettings, engineDefaults } from './engine/engine-settings.ts';
+import type { Forecast as Fused } from './engine/fuse.ts';
 import { backtestPlot } from './engine/plot.ts';
-import { type Prepared, prepareSeries, timeAt } from './engine/series.ts';
+import { type Prepared, prepareSeries, timeAt, type WantedSupport } from './engine/series.ts';
 import type { BacktestTask, ForecastTask } from './forecast.worker.ts';
 import type { KernelBuild } from './lstm/kernels.ts';
 import type { BacktestAnswer, BacktestRequest, ForecastAnswer, ForecastRequest } from './schemas.ts';
@@ -78,7 +78,8 @@ export function createForecast({ pool, timeoutMs, build }: Deps) {
   };
 }
 
-function prepare({ values, timestamps, step_seconds, frequency, timezone, seasonality }: ForecastRequest): Prepared {
+function prepare(request: ForecastRequest): Prepared {
+  const { values, timestamps, step_seconds, frequency, timezone, seasonality } = request;
   if (step_seconds !== undefined && frequency !== undefined)
     throw invalid('set step_seconds or frequency, not both', { parameter: 'frequency' });
   const read = timestamps ? readTimestamps(timestamps, timezone) : null;
@@ -88,7 +89,22 @@ function prepare({ values, timestamps, step_seconds, frequency, timezone, season
     timeZone: timezone ?? null,
     periods: seasonality === undefined ? null : [...seasonality].sort((a, b) => a - b),
   };
-  return prepareSeries(values, read?.times ?? null, wanted, read?.offsets);
+  return prepareSeries(values, read?.times ?? null, wanted, read?.offsets, supportOf(request));
+}
+
+function supportOf({ values, lower_bound: lower, upper_bound: upper, integer }: ForecastRequest): WantedSupport {
+  if (typeof lower === 'number' && typeof upper === 'number' && lower >= upper)
+    throw invalid(`upper_bound must be greater than lower_bound, ${lower} (got ${upper})`, {
+      parameter: 'upper_bound',
+    });
+  const refuse = (parameter: string, isWrong: (value: number) => boolean, rule: string) => {
+    const index = values.findIndex((value) => value !== null && isWrong(value));
+    if (index >= 0) throw invalid(`${parameter} ${rule} (values.${index} is ${values[index]})`, { parameter });
+  };
+  if (typeof lower === 'number') refuse('lower_bound', (value) => value < lower, 'must not be above a value');
+  if (typeof upper === 'number') refuse('upper_bound', (value) => value > upper, 'must not be below a value');
+  if (integer) refuse('integer', (value) => !Number.isInteger(value), 'must be false unless all values are integers');
+  return { lower, upper, integer };
 }
 
 function settingsOf(request: ForecastRequest, build: KernelBuild, horizon: number): EngineSettings {
@@ -157,6 +173,9 @@ function answerOf(fused: Fused, { series, trailing, notes }: Prepared, request: 
     step_seconds: step === null ? null : step / 1000,
     frequency: grid && frequencyText(grid.frequency),
     timezone: grid && grid.timeZone,
+    lower_bound: series.support.lower,
+    upper_bound: series.support.upper,
+    integer: series.support.integer,
     points: values.length,
     notes: fused.withoutMembers
       ? [...notes, 'none of the requested members could be used; this is the last value']

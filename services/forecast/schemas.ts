@@ -94,6 +94,20 @@ const question = {
     .max(3)
     .optional()
     .describe('Season lengths in steps; default: a day and a week by the timestamps, or detected'),
+  lower_bound: z
+    .number('must be a number or null')
+    .nullable()
+    .optional()
+    .describe('No forecast is below it. Default: 0 if no value is negative; null: none'),
+  upper_bound: z
+    .number('must be a number or null')
+    .nullable()
+    .optional()
+    .describe('No forecast is above it. Default: 1 or 100 if several values reach it and none exceeds it; null: none'),
+  integer: z
+    .boolean('must be true or false')
+    .optional()
+    .describe('Forecasts are integers. Default: whether at least ten values are given and all are integers'),
   horizon: wholeBetween(1, 2000).default(24).describe('Number of steps to forecast'),
   interval_width: numberBetween(0.5, 0.99).default(0.9).describe('Coverage of the prediction interval'),
   confidence_tolerance: numberBetween(0.001, 10)
@@ -155,6 +169,9 @@ export const ForecastAnswer = z
     step_seconds: z.number().nullable().describe('Mean time between two values'),
     frequency: z.string().nullable().describe('In words, such as hour, business day or month end; null without times'),
     timezone: z.string().nullable().describe('Zone of the calendar; null without times'),
+    lower_bound: z.number().nullable(),
+    upper_bound: z.number().nullable(),
+    integer: z.boolean(),
     points: z.number(),
     notes: z.array(z.string()),
   })
@@ -179,6 +196,9 @@ export const ForecastAnswer = z
         step_seconds: 3600,
         frequency: 'hour',
         timezone: 'UTC',
+        lower_bound: 0,
+        upper_bound: null,
+        integer: false,
         points: 720,
         notes: [],
       },

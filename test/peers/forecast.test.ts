@@ -3,6 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '#kernel/rng.ts';
+import { anyValue } from '#services/forecast/engine/support.ts';
 import { fromKeras, toKeras } from '#services/forecast/lstm/keras-files.ts';
 import type { LstmShape } from '#services/forecast/lstm/parameter-layout.ts';
 import { initialWeights, predictLstm } from '#services/forecast/lstm/train.ts';
@@ -107,6 +108,7 @@ describe.skipIf(!isThere('prophet'))('Prophet', () => {
           periods: [],
           step,
           grid: { frequency: { unit: 'elapsed', every: step }, timeZone: 'UTC', origin: start, first: 0 },
+          support: anyValue,
         },
         horizon,
       )

@@ -106,6 +106,30 @@ describe('tower forecast', () => {
     );
   });
 
+  it('reads the file of a spreadsheet, and forecasts the dates of its calendar', async () => {
+    const { tower } = await cliOver();
+    const rows = Array.from({ length: 30 }, (_, i) => {
+      const end = new Date(Date.UTC(2024, i + 1, 0)).toISOString().slice(0, 10).split('-').toReversed().join('.');
+      return `${end};1.${200 + 10 * (i % 12)},50`;
+    });
+    const file = csv(`Tag;Umsatz\r\n${rows.join('\r\n')}\r\n`);
+    const asked = ['forecast', '--csv', file, '--column', 'Umsatz', '--time', 'Tag', '--horizon', '2'];
+    const { out, err } = await tower(...asked);
+    expect(err).toContain(
+      'is read with: delimiter semicolon, decimal comma, thousands mark ".", times as day.month.year',
+    );
+    expect(
+      out
+        .split('\n')
+        .slice(0, 3)
+        .map((line) => line.split(/ {2,}/)[0]),
+    ).toEqual(['DATE', '2026-07-31', '2026-08-31']);
+    expect(out).toContain('frequency: month end, time zone: UTC');
+    const bounded = await tower(...asked, '--upper-bound', '900');
+    expect(bounded.err).toMatch(/^tower: --upper-bound must not be below a value/m);
+    expect(bounded.code).toBe(2);
+  });
+
   it('runs backtests, with a plot', async () => {
     const { tower } = await cliOver();
     const file = csv(`requests\n${wave(200).join('\n')}\n`);

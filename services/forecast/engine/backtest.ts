@@ -1,6 +1,7 @@
 import { naive2 } from '../members/naive.ts';
-import { type Forecast, forecast } from './engine.ts';
+import { forecast } from './engine.ts';
 import type { EngineSettings } from './engine-settings.ts';
+import type { Forecast } from './fuse.ts';
 import { blend, fixedShares } from './fusion.ts';
 import { coverage, mase, meanAbsoluteError, owa, pinball, smape } from './scores.ts';
 import type { Series } from './series.ts';

@@ -1,172 +1,47 @@
-import { autoregression } from '../members/autoregression.ts';
-import { lstm } from '../members/lstm.ts';
-import type { Fitted, Member } from '../members/member.ts';
-import { mstl } from '../members/mstl.ts';
-import { persistence, seasonalNaive } from '../members/naive.ts';
-import { seasonalProfile } from '../members/profile.ts';
-import { prophet } from '../members/prophet.ts';
-import { ridge } from '../members/ridge.ts';
+import { counterBounds, isCounter } from './counter.ts';
 import type { EngineSettings } from './engine-settings.ts';
-import {
-  blend,
-  type Evaluated,
-  evaluateMembers,
-  type FusionMode,
-  finite,
-  fixedShares,
-  medianOf,
-  normalised,
-  originsOf,
-  reasonOf,
-  type Weighted,
-  weigh,
-} from './fusion.ts';
-import { fusedResiduals, halfWidths, probabilitiesWithin, type Residuals } from './intervals.ts';
+import { type Forecast, fuse } from './fuse.ts';
+import { originsOf } from './fusion.ts';
+import { forecastAfterChange } from './scenarios.ts';
 import type { Series } from './series.ts';
+import { lowerWithin, upperWithin } from './support.ts';
+import { trendBreak, unusualEnd } from './unusual-end.ts';
 
 /**
- * The fused forecast of one series: evaluates the members on the past, weights them, fits them to the whole series,
- * blends.
+ * The fused forecast of one series. Its errors are those at the newest earlier origins, or, if the series ends in an
+ * unusual way, those at origins that were unusual in the same way. If there are too few, it can be seen for the first
+ * time whether the change stays, and the interval holds all outcomes.
  */
-
-/** `error`: mean absolute error at the earlier origins; `mean`: the member's own forecast. */
-export type MemberReport = {
-  name: string;
-  weight: number;
-  error: number | null;
-  left_out: string | null;
-  mean: Float64Array | null;
-};
-
-export type Forecast = {
-  mean: Float64Array;
-  /** Null if there are too few origins for an interval. */
-  lower: Float64Array | null;
-  upper: Float64Array | null;
-  level: number;
-  /** Calibrated probability that a future value lies within ± tolerance of the forecast; null if unknown. */
-  confidence: number | null;
-  fusion: FusionMode;
-  members: MemberReport[];
-  /** Mean absolute error of the fused forecast at the earlier origins, by step; null without origins. */
-  residuals: Residuals | null;
-  /** No member could be used: the forecast repeats the last value. */
-  withoutMembers: boolean;
-};
-
-/** All members, in the order of the answers. */
-const membersFor = (series: Series, settings: EngineSettings): Member[] => {
-  const seasons = series.periods.slice(0, 2).map((_, i) => i);
-  const all = [
-    persistence,
-    seasonalNaive,
-    seasonalProfile,
-    // With all its seasons only: trying fewer as well cost a third of the time for 0.5 % of accuracy.
-    ...(seasons.length > 0 ? [mstl(seasons.length)] : []),
-    ...seasons.map(ridge),
-    autoregression(false),
-    autoregression(true),
-    prophet(settings.prophet),
-    lstm(settings.lstm),
-  ];
-  return settings.members === null
-    ? all
-    : all.filter(({ name }) => settings.members?.some((wanted) => isCalled(name, wanted)));
-};
-
-/** `mstl` includes `mstl_2`, `autoregression` includes its logarithmic variant. */
-const isCalled = (name: string, wanted: string): boolean =>
-  name === wanted || name.replace(/_(\d|log)$/, '') === wanted;
-
 export function forecast(series: Series, settings: EngineSettings): Forecast {
-  const { horizon, level } = settings;
-  const members = membersFor(series, settings);
-  const origins = originsOf(series, horizon, settings.origins);
-  const evaluated = evaluateMembers(members, series, origins, horizon);
-  const usable = settings.fusion === 'weighted' && evaluated.some(({ error }) => error !== null);
-  const mode: FusionMode = settings.fusion === 'weighted' && !usable ? 'median' : settings.fusion;
-  const fitted = weightsFor(mode, evaluated).map((item, i) =>
-    fitLast(members[i]!, evaluated[i]!.earliest, series, settings, item),
-  );
-  const listened = normalised(fitted.map(({ report }) => report));
-  const parts = listened.flatMap(({ weight }, i) => (weight > 0 ? [{ weight, mean: fitted[i]!.mean! }] : []));
-  const common = {
-    level,
-    fusion: mode,
-    members: listened.map((item, i) => ({ ...item, error: evaluated[i]!.error, mean: fitted[i]!.mean })),
-  };
-  if (parts.length === 0) {
-    const mean = persistence.fit(series, horizon).predict(horizon);
-    return { ...common, mean, lower: null, upper: null, confidence: null, residuals: null, withoutMembers: true };
-  }
-  const mean = combined(mode, parts);
-  const residuals = fusedResiduals(evaluated, origins, (others, forecasts) => {
-    const shares = weightsFor(mode, others);
-    const heard = forecasts.flatMap((each, i) =>
-      shares[i]!.weight > 0 ? [{ weight: shares[i]!.weight, mean: each }] : [],
-    );
-    return combined(mode, heard.length > 0 ? heard : forecasts.map((each) => ({ weight: 1, mean: each })));
-  });
-  const half = residuals ? halfWidths(residuals, level, horizon) : null;
+  const found = forecastByEnd(series, settings);
+  if (!found.lower || !found.upper || !isCounter(series)) return found;
+  const bounds = counterBounds(series, settings.horizon, settings.level);
   return {
-    ...common,
-    mean,
-    lower: half ? mean.map((value, h) => value - half[h]!) : null,
-    upper: half ? mean.map((value, h) => value + half[h]!) : null,
-    confidence: confidenceOf(residuals, mean, settings),
-    residuals,
-    withoutMembers: false,
+    ...found,
+    lower: lowerWithin(
+      found.lower.map((value, h) => Math.min(value, bounds.lower[h]!)),
+      series.support,
+    ),
+    upper: upperWithin(
+      found.upper.map((value, h) => Math.max(value, bounds.upper[h]!)),
+      series.support,
+    ),
   };
 }
 
-function combined(mode: FusionMode, parts: { weight: number; mean: Float64Array }[]): Float64Array {
-  const means = parts.map(({ mean }) => mean);
-  if (mode === 'median') return medianOf(means);
-  const total = parts.reduce((sum, { weight }) => sum + weight, 0);
-  return blend(
-    parts.map(({ weight }) => weight / total),
-    means,
-  );
-}
-
-function weightsFor(mode: FusionMode, evaluated: Evaluated[]): Weighted[] {
-  if (mode === 'weighted') return weigh(evaluated);
-  return evaluated.map(({ name }) => {
-    const weight = mode === 'median' ? 1 : ((fixedShares as Record<string, number>)[name] ?? 0);
-    return { name, weight, left_out: weight > 0 ? null : 'not part of the fixed blend' };
-  });
-}
-
-/** Fits the member to the whole series; null if that fails. Members with weight 0 are not fitted again. */
-function fitLast(
-  member: Member,
-  earliest: Fitted | null,
-  series: Series,
-  { horizon, everyMember }: EngineSettings,
-  item: Weighted,
-): { report: Weighted; mean: Float64Array | null } {
-  if (item.weight === 0 && !everyMember) return { report: item, mean: null };
-  if (member.needs(series, horizon) > series.values.length)
-    return { report: { ...item, weight: 0, left_out: item.left_out ?? 'the series is too short' }, mean: null };
-  try {
-    return { report: item, mean: finite((earliest?.refit?.(series) ?? member.fit(series, horizon)).predict(horizon)) };
-  } catch (error) {
-    return {
-      report: { ...item, weight: 0, left_out: item.left_out ?? `failed to fit: ${reasonOf(error)}` },
-      mean: null,
-    };
+function forecastByEnd(series: Series, settings: EngineSettings): Forecast {
+  const origins = originsOf(series, settings.horizon, settings.origins);
+  const end = unusualEnd(series, origins[0]?.actual.length ?? 0);
+  if (end && end.similar.length >= minSimilar) return fuse(series, settings, end.similar);
+  const fused = fuse(series, settings, origins);
+  if (!fused.residuals) return fused;
+  const broken = trendBreak(fused.residuals);
+  if (end) {
+    const since = broken?.isStraight ? Math.max(end.age, broken.since) : end.age;
+    return forecastAfterChange(series, settings, { since, fused, kind: end.isSeasonal ? 'season' : 'level' });
   }
+  return broken === null ? fused : forecastAfterChange(series, settings, { since: broken.since, fused, kind: 'trend' });
 }
 
-function confidenceOf(
-  residuals: Residuals | null,
-  mean: Float64Array,
-  { tolerance, skip }: EngineSettings,
-): number | null {
-  if (!residuals) return null;
-  const within = probabilitiesWithin(
-    residuals,
-    mean.map((value) => tolerance * Math.abs(value)),
-  );
-  return within.slice(skip).reduce((total, value) => total + value / (within.length - skip), 0);
-}
+/** Fewer errors say too little. */
+const minSimilar = 3;

@@ -41,7 +41,8 @@ export function originsOf({ values, periods }: Series, horizon: number, count: n
     .map((end) => ({ end, actual: values.slice(end, end + length) }));
 }
 
-const upTo = (series: Series, end: number): Series => ({
+/** The series up to an origin. */
+export const upTo = (series: Series, end: number): Series => ({
   ...series,
   values: series.values.slice(0, end),
   periods: series.periods.filter((period) => end >= 2 * period),
@@ -56,6 +57,9 @@ export function evaluateMembers(members: Member[], series: Series, origins: Orig
   return members.map((member) => {
     const { name } = member;
     const shortest = upTo(series, origins.at(-1)?.end ?? 0);
+    // With more values a series has more seasons, for which a member can need more values.
+    if (member.needs(series, horizon) > series.values.length)
+      return { name, forecasts: [], error: null, failure: 'the series is too short', earliest: null };
     if (origins.length === 0 || member.needs(shortest, horizon) > shortest.values.length)
       return { name, forecasts: [], error: null, failure: 'the series is too short to evaluate it', earliest: null };
     try {

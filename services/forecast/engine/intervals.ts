@@ -4,9 +4,9 @@ import { meanAbsoluteError } from './scores.ts';
 
 /**
  * Errors of the fused forecast at earlier origins: `shape` is the typical error by step, `scores` are all errors
- * divided by it, sorted.
+ * divided by it, sorted; `errors` are actual minus forecast, by origin, newest first.
  */
-export type Residuals = { shape: Float64Array; scores: Float64Array; origins: number };
+export type Residuals = { shape: Float64Array; scores: Float64Array; origins: number; errors: Float64Array[] };
 
 /** Combines members' forecasts, given their errors elsewhere. */
 export type Combine = (members: Evaluated[], forecasts: Float64Array[]) => Float64Array;
@@ -24,11 +24,11 @@ export function fusedResiduals(evaluated: Evaluated[], origins: Origin[], combin
       others,
       usable.map(({ forecasts }) => forecasts[k]!),
     );
-    return actual.map((value, h) => Math.abs(value - forecast[h]!));
+    return actual.map((value, h) => value - forecast[h]!);
   });
   const length = origins[0]!.actual.length;
   const profile = Float64Array.from({ length }, (_, h) =>
-    errors.reduce((total, error) => total + error[h]! / errors.length, 0),
+    errors.reduce((total, error) => total + Math.abs(error[h]!) / errors.length, 0),
   );
   const overall = profile.reduce((total, value) => total + value / length, 0);
   // A single step has few errors: half comes from its neighbourhood, half from all steps.
@@ -36,8 +36,10 @@ export function fusedResiduals(evaluated: Evaluated[], origins: Origin[], combin
     const near = profile.slice(Math.max(0, h - 3), h + 4);
     return (near.reduce((total, value) => total + value / near.length, 0) + overall) / 2;
   });
-  const scores = errors.flatMap((error) => [...error].map((value, h) => (shape[h]! > 0 ? value / shape[h]! : 0)));
-  return { shape, scores: Float64Array.from(scores).sort(), origins: origins.length };
+  const scores = errors.flatMap((error) =>
+    [...error].map((value, h) => (shape[h]! > 0 ? Math.abs(value) / shape[h]! : 0)),
+  );
+  return { shape, scores: Float64Array.from(scores).sort(), origins: origins.length, errors };
 }
 
 function withoutOrigin(member: Evaluated, origins: Origin[], left: number): Evaluated {
@@ -52,10 +54,14 @@ function withoutOrigin(member: Evaluated, origins: Origin[], left: number): Eval
  * by the ratio of Student's to the normal quantile, since errors within an origin are correlated and origins are few.
  * Steps beyond the evaluated ones widen with the square root of their distance.
  */
-export function halfWidths(residuals: Residuals, level: number, horizon: number): Float64Array {
+export function halfWidths(residuals: Residuals, level: number, horizon: number, smallest: number): Float64Array {
   const factor = factorOf(residuals, level);
-  return Float64Array.from({ length: horizon }, (_, h) => factor * usualError(residuals, h));
+  return Float64Array.from({ length: horizon }, (_, h) => Math.max(smallest, factor * usualError(residuals, h)));
 }
+
+/** A two-hundredth of the mean change: no errors at a few origins do not make a series certain. */
+export const smallestWidth = (values: Float64Array): number =>
+  values.reduce((sum, value, i) => sum + (i === 0 ? 0 : Math.abs(value - values[i - 1]!)), 0) / values.length / 200;
 
 const factorOf = ({ scores, origins }: Residuals, level: number): number =>
   conformal(scores, level) * wideningOf(level, origins);

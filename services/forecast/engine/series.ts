@@ -9,12 +9,19 @@ import {
   type WantedFrequency,
 } from './calendar.ts';
 import { inferGrid } from './infer-grid.ts';
+import { detectSupport, type Support } from './support.ts';
 
 /**
  * A series as members get it: evenly spaced, complete, finite. `periods`: season lengths in steps, shortest first;
  * `step`: mean milliseconds between two values, null if unknown; `grid`: null for a series without timestamps.
  */
-export type Series = { values: Float64Array; periods: number[]; step: number | null; grid: Grid | null };
+export type Series = {
+  values: Float64Array;
+  periods: number[];
+  step: number | null;
+  grid: Grid | null;
+  support: Support;
+};
 
 /** Time of a step in milliseconds; null without timestamps. */
 export const timeAt = ({ grid }: Pick<Series, 'grid'>, index: number): number | null => grid && gridTime(grid, index);
@@ -46,6 +53,9 @@ export type WantedTimes = {
   periods?: number[] | null;
 };
 
+/** Values that the series can have; what is undefined is detected. */
+export type WantedSupport = { [Field in keyof Support]?: Support[Field] | undefined };
+
 /**
  * Puts a series on an even grid, fills its gaps and detects its seasons. Timestamps are milliseconds, in any order, one
  * per value, or null; `offsets` are the offsets from UTC that they were written with. Missing values are null or NaN.
@@ -56,6 +66,7 @@ export function prepareSeries(
   times: readonly number[] | null,
   wanted: WantedTimes = {},
   offsets: readonly number[] = [],
+  declared: WantedSupport = {},
 ): Prepared {
   const notes: string[] = [];
   const placed = times ? onGrid(raw, times, offsets, wanted, notes) : withoutTimes(raw, wanted);
@@ -90,7 +101,17 @@ export function prepareSeries(
   }
   if (trailing > 0) notes.push(`the last ${trailing} values are missing; the forecast starts after them`);
   const shifted = grid && { ...grid, first: grid.first + last + 1 - values.length };
-  return { series: { values, periods: usable, step, grid: shifted }, trailing, notes };
+  return {
+    series: { values, periods: usable, step, grid: shifted, support: supportOf(raw, declared) },
+    trailing,
+    notes,
+  };
+}
+
+function supportOf(raw: readonly (number | null)[], declared: WantedSupport): Support {
+  const detected = detectSupport(raw);
+  const { lower = detected.lower, upper = detected.upper, integer = detected.integer } = declared;
+  return { lower, upper, integer };
 }
 
 type Placed = { values: Float64Array; grid: Grid | null; step: number | null; seasons: number[] | null };

@@ -1,5 +1,6 @@
 import type { Weighted } from '../engine/fusion.ts';
 import { solveCholesky } from '../engine/linear.ts';
+import { anyValue } from '../engine/support.ts';
 import type { KernelBuild } from '../lstm/kernels.ts';
 import type { LstmShape } from '../lstm/parameter-layout.ts';
 import { predictLstm, type Weights } from '../lstm/train.ts';
@@ -66,7 +67,10 @@ export function predictAll(
 /** The next value of a piecewise linear trend through the window; experiments have no calendar. */
 function trendOf({ experiment, next }: Place, window: number, column: number): number {
   const values = Float64Array.from({ length: window }, (_, i) => valueAt(experiment, next - window + i, column));
-  const trend = prophet({ n_changepoints: 3 }).fit({ values, periods: [], step: null, grid: null }, 1);
+  const trend = prophet({ n_changepoints: 3 }).fit(
+    { values, periods: [], step: null, grid: null, support: anyValue },
+    1,
+  );
   return trend.predict(1)[0]!;
 }
 

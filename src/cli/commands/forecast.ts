@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { invalid, TowerError } from '#kernel/errors.ts';
 import { wholeNumber } from '#kernel/query.ts';
 import type { BacktestAnswer, ForecastAnswer } from '#services/forecast/schemas.ts';
@@ -17,6 +17,9 @@ type Flags = CsvFlags & {
   timezone?: string;
   last?: string;
   seasonality?: string;
+  lowerBound?: string;
+  upperBound?: string;
+  integer?: string;
   horizon: string;
   width: string;
   members?: string;
@@ -68,6 +71,14 @@ const asking = (command: Command): Command =>
       String(maxRows),
     )
     .option('--seasonality <steps>', 'season lengths in steps, comma-separated; default: from the times')
+    .option('--lower-bound <number>', 'no forecast is below it, or none; default: 0 if no value is negative')
+    .option('--upper-bound <number>', 'no forecast is above it, or none; default: 1 or 100 if several values reach it')
+    .addOption(
+      new Option('--integer <answer>', 'whether forecasts are integers; default: whether all values are').choices([
+        'true',
+        'false',
+      ]),
+    )
     .option('--horizon <steps>', 'number of steps to forecast', '24')
     .option('--width <share>', 'coverage of the prediction interval', '0.9')
     .option(
@@ -95,6 +106,9 @@ const flagsByField: Record<string, string> = {
   step_seconds: '--step',
   frequency: '--frequency',
   timezone: '--timezone',
+  lower_bound: '--lower-bound',
+  upper_bound: '--upper-bound',
+  integer: '--integer',
   horizon: '--horizon',
   seasonality: '--seasonality',
   members: '--members',
@@ -112,7 +126,23 @@ function withFlag(error: TowerError): TowerError {
 }
 
 async function requestOf(flags: Flags, warn: (text: string) => void): Promise<object> {
-  const { csv, column, time, step, frequency, timezone, last, seasonality, horizon, width, members, fusion } = flags;
+  const {
+    csv,
+    column,
+    time,
+    step,
+    frequency,
+    timezone,
+    last,
+    seasonality,
+    lowerBound,
+    upperBound,
+    integer,
+    horizon,
+    width,
+    members,
+    fusion,
+  } = flags;
   if (csv === undefined || column === undefined) throw invalid('set --csv and --column');
   const rows = wholeNumber('--last', last ?? String(maxRows), 1, maxRows);
   const { values, times, omitted, format } = await readColumn(csv, column, time, rows, flags);
@@ -129,12 +159,17 @@ async function requestOf(flags: Flags, warn: (text: string) => void): Promise<ob
     ...(seasonality === undefined
       ? {}
       : { seasonality: seasonality.split(',').map((steps) => numberOf('--seasonality', steps)) }),
+    ...(lowerBound === undefined ? {} : { lower_bound: boundOf('--lower-bound', lowerBound) }),
+    ...(upperBound === undefined ? {} : { upper_bound: boundOf('--upper-bound', upperBound) }),
+    ...(integer === undefined ? {} : { integer: integer === 'true' }),
     horizon: numberOf('--horizon', horizon),
     interval_width: numberOf('--width', width),
     ...(members === undefined ? {} : { members: members.split(',').map((name) => name.trim()) }),
     fusion,
   };
 }
+
+const boundOf = (flag: string, text: string): number | null => (text === 'none' ? null : numberOf(flag, text));
 
 const digits = (value: number | null): number | null => (value === null ? null : Number(value.toPrecision(5)));
 const percent = (share: number): string => `${Math.round(share * 100)} %`;

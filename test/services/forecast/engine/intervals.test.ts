@@ -9,7 +9,7 @@ it('probabilities are strictly between 0 and 1, and grow with the distance', () 
       const scores = Float64Array.from(all).sort();
       const distances = Float64Array.from({ length: 400 }, (_, i) => 0.001 * 1.05 ** i);
       const shape = new Float64Array(distances.length).fill(1);
-      const said = probabilitiesWithin({ shape, scores, origins }, distances);
+      const said = probabilitiesWithin({ shape, scores, origins, errors: [] }, distances);
       const n = scores.length;
       expect(said.every((value, i) => value > 0 && value >= (said[i - 1] ?? 0) - 1e-12)).toBe(true);
       expect(said[0]).toBeLessThanOrEqual(1 / (n + 1));

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { normal, seededRandom } from '#kernel/rng.ts';
 import type { Series } from '#services/forecast/engine/series.ts';
+import { anyValue } from '#services/forecast/engine/support.ts';
 import { autoregression } from '#services/forecast/members/autoregression.ts';
 import { seasonalProfile } from '#services/forecast/members/profile.ts';
 
@@ -9,6 +10,7 @@ const series = (values: number[], periods: number[]): Series => ({
   periods,
   step: null,
   grid: null,
+  support: anyValue,
 });
 const farthest = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
