@@ -158,6 +158,7 @@ const packages: [part: string, allowed: string[]][] = [
       '@kubernetes/client-node',
       '@bufbuild/protobuf',
       'csv-parse',
+      'sax',
       'lru-cache',
       'undici',
     ],

@@ -1,10 +1,13 @@
-import { writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { createReadStream, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { LoadProgress } from '#services/acquisition/load/generator.ts';
 import { jmeterPlan } from '#services/acquisition/load/jmeter.ts';
-import { loadByJmeter, runJmeter } from '#services/acquisition/load/jmeter-run.ts';
+import { loadByJmeter, runJmeter, summaryOf } from '#services/acquisition/load/jmeter-run.ts';
+import { evaluateJtl } from '#services/acquisition/load/jtl.ts';
 import { readScenario, type Scenario, scenarios } from '#services/acquisition/load/scenario.ts';
 import { fakeBoutique } from '../fakes/boutique.ts';
 import { fakeKubernetes } from '../fakes/kubernetes.ts';
@@ -41,6 +44,20 @@ async function load(jar: string, scenario: Scenario, port: number) {
   expect(seen.length).toBeGreaterThan(0);
   expect(seen.at(-1)!.requests).toBeLessThanOrEqual(result.total_requests);
   return result;
+}
+
+/** Two users, five times: a page, a redirect, and a transaction of a page and a request that fails. */
+function planWithTransactions(port: number): string {
+  const text = (name: string, value: string | number) => `<stringProp name="${name}">${value}</stringProp>`;
+  const currency = `<elementProp name="currency_code" elementType="HTTPArgument">${text('Argument.name', 'currency_code')}${text('Argument.value', 'EUR')}${text('Argument.metadata', '=')}</elementProp>`;
+  const sampler = (name: string, path: string, method = 'GET') =>
+    `<HTTPSamplerProxy guiclass="HttpTestSampleGui" testclass="HTTPSamplerProxy" testname="${name}"><elementProp name="HTTPsampler.Arguments" elementType="Arguments"><collectionProp name="Arguments.arguments">${method === 'POST' ? currency : ''}</collectionProp></elementProp>${text('HTTPSampler.domain', '127.0.0.1')}${text('HTTPSampler.port', port)}${text('HTTPSampler.protocol', 'http')}${text('HTTPSampler.path', path)}${text('HTTPSampler.method', method)}<boolProp name="HTTPSampler.follow_redirects">true</boolProp></HTTPSamplerProxy><hashTree/>`;
+  return `<?xml version="1.0" encoding="UTF-8"?><jmeterTestPlan version="1.2" properties="5.0" jmeter="5.6.3"><hashTree>
+<TestPlan guiclass="TestPlanGui" testclass="TestPlan" testname="t"><elementProp name="TestPlan.user_defined_variables" elementType="Arguments"><collectionProp name="Arguments.arguments"/></elementProp></TestPlan><hashTree>
+<ThreadGroup guiclass="ThreadGroupGui" testclass="ThreadGroup" testname="users">${text('ThreadGroup.on_sample_error', 'continue')}<elementProp name="ThreadGroup.main_controller" elementType="LoopController"><boolProp name="LoopController.continue_forever">false</boolProp><intProp name="LoopController.loops">5</intProp></elementProp>${text('ThreadGroup.num_threads', 2)}${text('ThreadGroup.ramp_time', 0)}</ThreadGroup><hashTree>
+${sampler('home', '/')}${sampler('currency', '/setCurrency', 'POST')}
+<TransactionController guiclass="TransactionControllerGui" testclass="TransactionController" testname="Buy"><boolProp name="TransactionController.parent">false</boolProp></TransactionController><hashTree>${sampler('cart', '/cart')}${sampler('nowhere', '/nowhere')}</hashTree>
+</hashTree></hashTree></hashTree></jmeterTestPlan>`;
 }
 
 describe('Apache JMeter 5.6.3', () => {
@@ -113,6 +130,48 @@ describe('Apache JMeter 5.6.3', () => {
     const drawn = new Set(posted.map((form) => form['drawn']));
     expect(drawn).toEqual(new Set(['x\\${__groovy(7*7)}${v}$', 'x\\\\1$2${v}$']));
     for (const { drawn: _, ...form } of posted) expect(form).toEqual(odd);
+  });
+
+  it.skipIf(!jar).each([
+    ['csv', 'subresults=true'],
+    ['csv', 'default_delimiter=;'],
+    ['csv', 'sample_count=true'],
+    ['csv', 'timestamp_format=yyyy/MM/dd HH:mm:ss.SSS'],
+    ['xml', 'subresults=true'],
+    ['xml', 'subresults=false'],
+  ])("has results in %s with %s that are counted as by JMeter's summary", async (format, setting) => {
+    const shop = await fakeBoutique();
+    const [plan, results] = ['plan.jmx', 'results.jtl'].map((name) => join(temporaryDirectory(), name)) as [
+      string,
+      string,
+    ];
+    writeFileSync(plan, planWithTransactions(shop.port));
+    const { stdout: printed } = await promisify(execFile)(
+      '/usr/bin/java',
+      [
+        '-jar',
+        jar!,
+        '-n',
+        '-t',
+        plan,
+        '-l',
+        results,
+        '-j',
+        `${plan}.log`,
+        `-Jjmeter.save.saveservice.output_format=${format}`,
+        `-Jjmeter.save.saveservice.${setting}`,
+      ],
+      { encoding: 'utf8' },
+    );
+    const theirs = printed
+      .split('\n')
+      .map(summaryOf)
+      .findLast((line) => line?.users === null);
+    // A redirect has two parts, and one request of each transaction fails.
+    expect(theirs).toMatchObject({ requests: 40, failed: 10 });
+    const ours = await evaluateJtl(createReadStream(results));
+    expect([ours.total_requests, ours.failed_requests]).toEqual([theirs!.requests, theirs!.failed]);
+    expect(ours).toMatchObject({ transactions: 10, failed_transactions: 0, incomplete_last_row: false });
   });
 
   it.skipIf(!jar)('sends no load to other hosts', async () => {

@@ -25,11 +25,26 @@ export type LoadResult = {
     string,
     { total: number; failed: number; p95_response_time: number; failures: Record<string, number> }
   >;
+  /** Of JMeter: transactions, which are no requests, and how many failed without a row for any of their requests. */
+  transactions?: number;
+  failed_transactions?: number;
+  /** Of JMeter: the last row was left out, because it was cut off. */
+  incomplete_last_row?: boolean;
 };
 
-const minSuccessRate = 0.95;
+/** Results with fewer successful requests are not usable. */
+export const minSuccessRate = 0.95;
 
-export type Sample = { startMs: number; elapsedMs: number; label: string; ok: boolean; error: string };
+/** `count`: requests of the sample, default 1, of which `failed` failed; `elapsedMs` is then their sum. */
+export type Sample = {
+  startMs: number;
+  elapsedMs: number;
+  label: string;
+  ok: boolean;
+  error: string;
+  count?: number;
+  failed?: number;
+};
 
 /** Labels, and errors of a label, that are counted by themselves; a server can answer with any number of texts. */
 const [maxLabels, maxErrors] = [200, 100];
@@ -38,6 +53,8 @@ const otherName = 'other';
 const maxMs = 86_400_000;
 
 type OfLabel = { total: number; failed: number; times: RecordableHistogram; failures: Map<string, number> };
+
+export type Evaluation = ReturnType<typeof createEvaluation>;
 
 /** Evaluates samples one at a time: memory does not grow with their number. */
 export function createEvaluation() {
@@ -98,12 +115,13 @@ const emptyLabel = (): OfLabel => ({
   failures: new Map(),
 });
 
-function addTo(one: OfLabel, { elapsedMs, ok, error }: Sample): void {
-  one.total += 1;
+function addTo(one: OfLabel, { elapsedMs, ok, error, count = 1, failed = ok ? 0 : count }: Sample): void {
+  one.total += count;
   // Node's HdrHistogram starts at 1, so 0 ms counts as 1 ms.
-  one.times.record(Math.min(maxMs, Math.max(1, Math.round(elapsedMs))));
-  if (ok) return;
-  one.failed += 1;
+  const each = Math.min(maxMs, Math.max(1, Math.round(elapsedMs / count)));
+  for (let i = 0; i < count; i += 1) one.times.record(each);
+  if (failed === 0) return;
+  one.failed += failed;
   const name = one.failures.has(error) || one.failures.size < maxErrors ? error : otherName;
-  one.failures.set(name, (one.failures.get(name) ?? 0) + 1);
+  one.failures.set(name, (one.failures.get(name) ?? 0) + failed);
 }

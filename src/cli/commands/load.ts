@@ -212,13 +212,15 @@ function rateOf(text: string): number {
   return rate;
 }
 
-function refuseLow(result: Pick<Result, 'low_quality' | 'success_rate'> & { turned_away?: number }): void {
-  const { low_quality, success_rate, turned_away = 0 } = result;
+function refuseLow(result: Result & { turned_away?: number }): void {
+  const { low_quality, success_rate, turned_away = 0, failed_transactions = 0 } = result;
   if (!low_quality) return;
   const why =
     success_rate < 0.95
       ? `only ${percent(success_rate)} of the requests succeeded`
-      : `${turned_away} users were rejected (--max-users)`;
+      : failed_transactions > 0
+        ? `${failed_transactions} transactions failed`
+        : `${turned_away} users were rejected (--max-users)`;
   throw new TowerError('internal', `${why}: the results are not usable`);
 }
 
@@ -254,6 +256,9 @@ function countOf(flag: string, text: string, most: number): number {
 const percent = (share: number): string => `${Number((100 * share).toFixed(1))} %`;
 type Result = Awaited<ReturnType<Awaited<ReturnType<typeof loadTools>>['evaluateJtl']>>;
 
+const transactionText = ({ transactions = 0, failed_transactions = 0 }: Result): string =>
+  `${transactions}, not counted as requests${failed_transactions > 0 ? `; ${failed_transactions} failed without a row for their requests` : ''}`;
+
 const resultText = (result: Result): string =>
   [
     card([
@@ -266,7 +271,9 @@ const resultText = (result: Result): string =>
         'latency ms',
         `mean ${result.avg_response_time.toFixed(0)}, median ${result.p50_response_time}, p95 ${result.p95_response_time}, p99 ${result.p99_response_time}, max ${result.max_response_time}`,
       ],
+      ...(result.transactions ? [['transactions', transactionText(result)] as [string, string]] : []),
     ]),
+    ...(result.incomplete_last_row ? ['', 'The last row was cut off, and is left out.'] : []),
     '',
     table(
       ['REQUEST', 'TOTAL', 'FAILED', 'P95 MS', 'FAILURES'],

@@ -233,7 +233,8 @@ describe('experiment files', () => {
     expect(unreadable).toEqual([
       {
         experiment_id: 'cart_browsing_replicas_1_users_5',
-        error: 'cart_browsing_replicas_1_users_5.csv: cpu_cores_value in row 1 is not a number',
+        error:
+          'cart_browsing_replicas_1_users_5.csv: cpu_cores_value in row 1 must be a number (got "much"); decimal mark: point',
       },
       {
         experiment_id: 'cart_browsing_replicas_1_users_6',

@@ -114,7 +114,7 @@ describe('evaluateJtl', () => {
   it.each([
     ['', /^the load test made no requests$/],
     [header, /^the load test made no requests$/],
-    ['a,b\n1,2\n', /^not a JTL file in CSV format: missing columns timeStamp, elapsed, label, success$/],
+    ['a,b\n1,2\n', /^not a JTL file: missing columns timeStamp, elapsed, label, success/],
     [`${header}soon,1,home,200,OK,true,\n`, /^row 1 of the JTL file has no number in timeStamp \("soon"\)$/],
     [`${header},1,home,200,OK,true,\n`, /^row 1 of the JTL file has no number in timeStamp \(""\)$/],
     [`${header}1760000000000,1,home,200,OK\n`, /^row 1 of the JTL file has 5 cells, the header has 7$/],
