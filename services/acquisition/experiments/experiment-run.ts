@@ -41,7 +41,8 @@ export type Setting = {
 /**
  * Replicas are restored before it throws, or the lease records what to restore.
  * @throws TowerError `conflict` if an autoscaler or another job acts on the service or pods do not become ready,
- *   `not_found`, `unavailable` if a server does not answer, `invalid` if no request was made; the signal's reason
+ *   `not_found`, `unavailable` if a server does not answer, `invalid` if no request was made, `conflict` if all
+ *   requests failed; the signal's reason
  */
 export async function runExperiment(
   deps: RunDeps,
@@ -100,6 +101,8 @@ async function measure(
   const minutes = config.training.steady_state_config.experiment_duration_minutes;
   const startedMs = clock.now();
   const result = await underLoad(deps, setting, combination, signal, report);
+  if (result.successful_requests === 0)
+    throw conflict(`all ${result.total_requests} requests of the load test failed: ${mostFrequentFailure(result)}`);
   report('collecting', 'waiting for Prometheus to scrape', null);
   await clock.sleep(deps.scrapeMs, signal);
   const stepMs = config.metrics_collection_interval * 1000;
@@ -121,6 +124,11 @@ async function measure(
   await save(directory, setting, combination, result, collected);
   // Graded from the files, exactly as readers will see them.
   return validateQuality(await loadExperiment(directory, combination.id));
+}
+
+function mostFrequentFailure({ requests }: RunResult): string {
+  const failures = Object.values(requests).flatMap((one) => Object.entries(one.failures));
+  return failures.reduce((most, each) => (each[1] > most[1] ? each : most), ['no reason', 0] as [string, number])[0];
 }
 
 /** A column whose query timed out is queried once more; a column that never arrives is empty. */

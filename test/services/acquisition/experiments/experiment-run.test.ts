@@ -203,6 +203,24 @@ describe('experiments', () => {
     expect(await tower().run()).toMatchObject({ successful_experiments: 4, skipped_experiments: 0 });
   });
 
+  it('fail if every request of the load test failed, and write no files', async () => {
+    const { tower, files, events, fake } = await world({
+      services: ['web'],
+      change: { max_retries: 1 },
+      failing: () => 1,
+    });
+    const result = await tower().run();
+    expect(result).toMatchObject({ status: 'failed', successful_experiments: 0, failed_experiments: 4 });
+    expect(result!.failures[0]).toMatchObject({
+      attempts: 2,
+      error: expect.stringMatching(/^all \d+ requests of the load test failed: /),
+    });
+    expect(events.filter((event) => event === 'failed')).toHaveLength(8);
+    expect(events).not.toContain('succeeded');
+    expect(files()).toEqual({});
+    expect(fake.replicasOf('web')).toBe(2);
+  });
+
   it('need exactly the permissions that deploy/ grants', async () => {
     const { fake, tower } = await world({ change: { scale_to_zero: ['loadgenerator'] } });
     await tower(20).run();
