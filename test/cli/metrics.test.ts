@@ -41,7 +41,9 @@ describe('tower metrics', () => {
     expect((await tower('metrics', 'aggregate', 'cpu', '--granularity', 'day', '--start', since)).out).toMatch(
       /^FROM +POINTS +MEAN +MIN +MAX +P50 +P95 +P99\n/,
     );
-    expect((await tower('metrics', 'anomalies', 'cpu')).out).toBe('no anomalies in 1 of 1 series (calibrated)');
+    expect((await tower('metrics', 'anomalies', 'cpu')).out).toMatch(
+      /^none of 1 series could be evaluated .*the detector learns from the first 60/s,
+    );
     expect((await tower('metrics', '--baselines')).out).toMatch(
       /^METRIC +RESOURCE +LABELS +HOURS +MEDIAN +MAD\ncpu +training +- +\d+ +1\d\d/,
     );

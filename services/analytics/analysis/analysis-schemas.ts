@@ -35,6 +35,8 @@ export const AnomaliesAnswer = z
     series: z.int().describe('Number of matching series'),
     evaluated_series: z.int().describe('Number of series with enough points; notes name the others'),
     anomalies: z.array(Anomaly),
+    start: time,
+    end: time,
     notes: z.array(z.string()),
   })
   .meta({
@@ -56,6 +58,8 @@ export const AnomaliesAnswer = z
             reason: '98.5, expected 45.5 at this time of day: less than once in a million points',
           },
         ],
+        start: '2026-11-19T10:30:00.000Z',
+        end: '2026-11-20T10:30:00.000Z',
         notes: [],
       },
     ],
@@ -74,8 +78,11 @@ export const TrendAnswer = z
     metric: z.string(),
     slope: z.number().nullable().describe('Units per minute'),
     direction: z
-      .enum(['INCREASING', 'DECREASING', 'STABLE', 'INSUFFICIENT_DATA'])
-      .describe('Null if the change is insignificant or too small to matter'),
+      .enum(['INCREASING', 'DECREASING', 'STABLE', 'INCONCLUSIVE', 'INSUFFICIENT_DATA'])
+      .describe(
+        'STABLE: insignificant or too small to matter; INCONCLUSIVE: the time range cannot separate a trend from a daily or weekly cycle',
+      ),
+    reason: z.string().nullable().describe('Why the direction is inconclusive or unknown, and what helps'),
     magnitude: z.number().nullable().describe('Absolute change over the time range'),
     slope_per_day: z.number().nullable(),
     slope_per_day_low: z.number().nullable().describe('95 % interval, widened for autocorrelation'),
@@ -96,6 +103,7 @@ export const TrendAnswer = z
         metric: 'disk_used',
         slope: 0.0021,
         direction: 'INCREASING',
+        reason: null,
         magnitude: 3,
         slope_per_day: 3,
         slope_per_day_low: 2.6,

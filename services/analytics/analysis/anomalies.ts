@@ -5,7 +5,7 @@ import { levelsOf, usualStep, widthFor } from '../query/levels.ts';
 import { choice, filterOfMetric, spanOf } from '../query/query.ts';
 import { dayMs, lowerBound, type Reader, type Series, type Span } from '../storage/reader.ts';
 import type { AnomaliesAnswer, AnomaliesQuery, Anomaly } from './analysis-schemas.ts';
-import { createDetector, type Detection } from './detector.ts';
+import { createDetector, type Detection, warmUpPoints } from './detector.ts';
 import { amongPeers, byDeviations, byEsd, minDeviatingShare, type Outlier } from './outliers.ts';
 
 /** Anomalies by the requested method. */
@@ -58,6 +58,8 @@ export async function detectAnomalies(reader: Reader, now: number, query: Anomal
     series: series.length,
     evaluated_series: evaluated,
     anomalies: found,
+    start: new Date(span.start).toISOString(),
+    end: new Date(span.end).toISOString(),
     notes,
   };
 }
@@ -95,8 +97,10 @@ export async function ofSeries(
     value: value[i]!,
     ...rest,
   });
-  if (method === 'calibrated')
-    return (await alarms(at, value, step, span.start, warmUp)).map(({ index, detection }) =>
+  if (method === 'calibrated') {
+    const first = Math.max(0, lowerBound(at, span.start) - warmUp);
+    notes.push(...learningNote(nameOf(series), at.length - first, warmUpPoints(step)));
+    return (await alarms(at, value, step, span.start, first)).map(({ index, detection }) =>
       anomaly(index, {
         expected: detection.expected,
         score: detection.score,
@@ -104,6 +108,7 @@ export async function ofSeries(
         reason: inWords(detection, value[index]!),
       }),
     );
+  }
   const outliers: Outlier[] = method === 'zscore' ? byDeviations(value, threshold) : await byEsd(at, value, step);
   return outliers.map(({ index, score, expected, zscore }) =>
     anomaly(index, {
@@ -124,10 +129,17 @@ async function learningMs(reader: Reader, series: Series, span: Span, warmUp: nu
   return Math.min(maxWarmUpMs, Math.max(minWarmUpMs, warmUp * step));
 }
 
-async function alarms(at: number[], value: number[], step: number, start: number, warmUp: number) {
+/** Says that all points are needed for learning. */
+const learningNote = (name: string, points: number, needed: number): string[] =>
+  points > needed
+    ? []
+    : [
+        `${name}: ${points} points; the detector learns from the first ${needed} (use method=zscore or esd for short series)`,
+      ];
+
+async function alarms(at: number[], value: number[], step: number, start: number, first: number) {
   const detector = createDetector(step);
   const yielder = createYielder();
-  const first = Math.max(0, lowerBound(at, start) - warmUp);
   const found: { index: number; detection: Detection }[] = [];
   for (let index = first; index < at.length; index += 1) {
     if (yielder.due()) await yielder.yieldNow();

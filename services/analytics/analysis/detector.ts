@@ -35,6 +35,12 @@ const hold = 100;
 const days = 7;
 const shortSpan = 12;
 const longSpan = 288;
+/** Points without alarms at first: a day of five-minute steps, and enough for the tails. */
+const [minWarmUp, maxWarmUp] = [60, 288];
+/** A day, so that the first morning is no anomaly. */
+export const warmUpPoints = (stepMs: number): number =>
+  Math.min(maxWarmUp, Math.max(minWarmUp, Math.round(dayMs / stepMs)));
+
 /** Differences below this share of a usual value are ignored. */
 const floorShare = 1e-3;
 
@@ -43,6 +49,7 @@ const floorShare = 1e-3;
  */
 export function createDetector(stepMs: number): Detector {
   const perDay = dayMs / stepMs;
+  const warmUp = warmUpPoints(stepMs);
   const slots = new Map<number, number[]>();
   const recent: number[] = [];
   const tails = { level: createTail(), change: createTail(), shift: createTail(), volatility: createTail() };
@@ -70,7 +77,7 @@ export function createDetector(stepMs: number): Detector {
       };
       const found = rarities(deviations, { level: floor, change: floor, shift: floor, volatility: 0.05 });
       const score = channels.reduce((sum, channel) => sum + found[channel], 0) / threshold;
-      const alarm = score > 1 && scores.every((earlier) => earlier < score);
+      const alarm = count >= warmUp && score > 1 && scores.every((earlier) => earlier < score);
       const channel = channels.reduce((a, b) => (found[b] > found[a] ? b : a));
       keep(scores, score, hold);
       keep(recent, value, longSpan);

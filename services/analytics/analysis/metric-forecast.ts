@@ -44,12 +44,17 @@ export async function calculateTrend(reader: Reader, now: number, query: TrendQu
   const seconds = wholeNumber('time_window', query.time_window ?? '86400', 60, 366 * 86_400);
   const span = spanOf(query, now + 1, seconds * 1000);
   const { levels, width } = await levelsIn(reader, members, span, 400);
-  const { slope, direction, p, floor, deseasonalised, changepoints } = trendOf(levels, width);
+  const { slope, direction, reason, p, floor, deseasonalised, changepoints } = trendOf(
+    levels,
+    width,
+    await levelsBefore(reader, members, span, width),
+  );
   const reached = levels.length > 0 ? levels.at(-1)!.at - levels[0]!.at : 0;
   return {
     metric,
     slope: slope && slope.perDay / 1440,
     direction,
+    reason,
     magnitude: slope && Math.abs((slope.perDay * reached) / dayMs),
     slope_per_day: slope && slope.perDay,
     slope_per_day_low: slope && slope.low,
@@ -63,6 +68,12 @@ export async function calculateTrend(reader: Reader, now: number, query: TrendQu
     levels: levels.length,
     step_seconds: width / 1000,
   };
+}
+
+/** Two days are needed for the daily pattern; if the time range is shorter, the week before it helps. */
+async function levelsBefore(reader: Reader, members: Series[], { start, end }: Span, width: number): Promise<Level[]> {
+  if (end - start >= 3 * dayMs) return [];
+  return levelsOf(reader, members, { start: start - 7 * dayMs, end: start }, width);
 }
 
 /** Origins of past forecasts for measuring accuracy. */

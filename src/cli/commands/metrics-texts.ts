@@ -65,6 +65,7 @@ export const anomaliesText = ({ anomalies, series, evaluated_series, method, not
 export function trendText({
   metric,
   direction,
+  reason,
   slope_per_day,
   slope_per_day_low,
   slope_per_day_high,
@@ -73,9 +74,11 @@ export function trendText({
   start,
   end,
 }: TrendAnswer): string {
-  if (slope_per_day === null) return `${metric}: too few points from ${start} to ${end}`;
+  if (slope_per_day === null) return `${metric}: too few points from ${start} to ${end}${reason ? ` (${reason})` : ''}`;
   return [
     `${metric}: ${direction}, ${digits(slope_per_day)} per day (95 %: ${digits(slope_per_day_low)} to ${digits(slope_per_day_high)}), p = ${digits(p)}`,
+    ...(reason === null ? [] : [reason]),
+    `time range: ${start} to ${end}`,
     ...changepoints.map(({ at, before, after }) => `level changed at ${at} from ${digits(before)} to ${digits(after)}`),
   ].join('\n');
 }

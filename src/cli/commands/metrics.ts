@@ -55,15 +55,15 @@ export function addMetricsCommands(program: Command, context: CliContext): void 
 }
 
 function addAnalysisCommands(metrics: Command, context: CliContext): void {
-  const about = (name: string, description: string) =>
+  const about = (name: string, description: string, usual = '24h') =>
     metrics
       .command(name)
       .description(description)
       .option('--resource <name>', 'only this resource (or component)')
       .option('--label <name:value>', 'only series with this label; can be repeated', many)
-      .option('--start <time>', 'ISO 8601 time with a zone, a date, or an age such as 7d', timeOf)
+      .option('--start <time>', `ISO 8601 time, a date, or an age such as 7d; default: ${usual} before --end`, timeOf)
       .option('--end <time>', 'as --start; default: now', timeOf);
-  about('query [metric]', 'list points, newest first')
+  about('query [metric]', 'list points, newest first', '15d')
     .option('--limit <number>', 'maximum number of points', '50')
     .option('--csv', 'print CSV')
     .action(async (metric: string | undefined, { csv, ...flags }: Flags) =>
@@ -93,7 +93,7 @@ function addAnalysisCommands(metrics: Command, context: CliContext): void {
     const answer = await analysis<TrendAnswer>(context, 'trend', metric, flags, (it) => it.slope_per_day === null);
     context.print(answer, trendText);
   });
-  about('forecast <metric>', 'forecast a metric')
+  about('forecast <metric>', 'forecast a metric', '35d')
     .option('--periods-ahead <steps>', 'number of steps to forecast', '10')
     .option('--method <name>', 'fused or exponential_smoothing', 'fused')
     .action(async (metric: string, flags: Flags) =>

@@ -17,6 +17,75 @@ function wandering(n: number, correlation: number, seed: number): number[] {
   });
 }
 
+describe('a trend beside a cycle', () => {
+  const shapes: Record<string, (phase: number) => number> = {
+    sine: (phase) => Math.sin(2 * Math.PI * phase),
+    'working hours': (phase) => (phase > 0.35 && phase < 0.75 ? 1 : 0),
+    'a nightly peak': (phase) => Math.exp(-(((phase - 0.1) / 0.06) ** 2)),
+  };
+  /** Directions at 48 phases of the cycle, of `span` days before each. */
+  const directions = (
+    span: number,
+    period: number,
+    stepMs: number,
+    shape: (phase: number) => number,
+    rise = 0,
+    before = 0,
+  ) =>
+    Array.from({ length: 48 }, (_, k) => {
+      const random = seededRandom(k + 1);
+      const end = start + (k / 48) * period * dayMs;
+      const n = Math.floor(((span + before) * dayMs) / stepMs);
+      const levels = Array.from({ length: n }, (_, i): Level => {
+        const at = Math.floor(end / stepMs) * stepMs - (n - i) * stepMs;
+        return { at, value: 100 + 20 * shape((at / dayMs / period) % 1) + 3 * normal(random) + (rise * i) / n };
+      });
+      const own = Math.floor((span * dayMs) / stepMs);
+      return trendOf(levels.slice(-own), stepMs, levels.slice(0, -own));
+    });
+  const falseShare = (found: { direction: string }[]) =>
+    found.filter(({ direction }) => direction === 'INCREASING' || direction === 'DECREASING').length / found.length;
+
+  it.each(Object.keys(shapes))('is not found in a day of a daily cycle, at any phase: %s', (name) => {
+    const found = directions(1, 1, 300_000, shapes[name]!);
+    expect(falseShare(found)).toBeLessThanOrEqual(0.05);
+    const inconclusive = found.filter(({ direction }) => direction === 'INCONCLUSIVE');
+    expect(inconclusive.length).toBeGreaterThan(5);
+    expect(inconclusive[0]!.reason).toMatch(/^a daily cycle explains .* use a time range of at least 2 days$/);
+  });
+
+  it('is not found in a week of a weekly cycle', () => {
+    const weekend = (phase: number) => (phase > 5 / 7 ? -1 : 0);
+    expect(falseShare(directions(7, 7, hourMs, weekend))).toBeLessThanOrEqual(0.05);
+  });
+
+  it('is found in a day of noise, and in a day whose week before tells the daily cycle', () => {
+    const flat = () => 0;
+    expect(falseShare(directions(1, 1, 300_000, flat, 20))).toBeGreaterThan(0.9);
+    const known = directions(1, 1, 900_000, shapes['sine']!, 0, 6);
+    expect(falseShare(known)).toBeLessThanOrEqual(0.05);
+    expect(known.every(({ deseasonalised }) => deseasonalised)).toBe(true);
+    expect(known.some(({ direction }) => direction === 'INCONCLUSIVE')).toBe(false);
+  });
+});
+
+describe('a trend of a few days', () => {
+  it.each([2, 3, 4, 5, 7])('is rarely found in noise of %d days, with and without a daily cycle', (span) => {
+    for (const height of [0, 20]) {
+      const found = Array.from({ length: 100 }, (_, seed) => {
+        const random = seededRandom(seed + 1);
+        const values = Array.from(
+          { length: 24 * span + 1 },
+          (__, i) => 100 + height * Math.sin((2 * Math.PI * (i + seed)) / 24) + 3 * normal(random),
+        );
+        return trendOf(hourly(values), hourMs);
+      });
+      expect(found.filter(({ direction }) => direction !== 'STABLE').length).toBeLessThanOrEqual(9);
+      expect(found.every(({ deseasonalised }) => deseasonalised)).toBe(true);
+    }
+  });
+});
+
 describe('a trend', () => {
   const share = (correlation: number, rise: number) => {
     const runs = Array.from({ length: 100 }, (_, seed) => {
