@@ -12,8 +12,9 @@ import { type Load, loadOnThread } from './load/thread.ts';
 import { createOverview } from './overview.ts';
 import { collectColumns, collectPods, type TimeRange } from './prometheus/collect.ts';
 import { createHistory } from './prometheus/history.ts';
-import type { ColumnName, MetricQueries, Workload } from './prometheus/metric-queries.ts';
+import type { ColumnName, MetricQueries } from './prometheus/metric-queries.ts';
 import { createPrometheus, type Prometheus } from './prometheus/prometheus.ts';
+import type { Workload } from './prometheus/workload-query.ts';
 import type { MetricsQuery, PrometheusStatus, RangeAnswer, RangeQuery, WorkloadMetrics } from './schemas.ts';
 
 /** Data acquisition: metrics of workloads, from Prometheus. */

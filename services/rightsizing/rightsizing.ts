@@ -4,7 +4,7 @@ import { entryUrl } from '#kernel/program-files.ts';
 import type { WorkerPool } from '#kernel/worker-pool.ts';
 import type { Cluster } from '#services/acquisition/kubernetes/cluster.ts';
 import type { History } from '#services/acquisition/prometheus/history.ts';
-import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
+import type { Workload } from '#services/acquisition/prometheus/workload-query.ts';
 import type { NamedWorkload } from '#services/acquisition/prometheus/workload-state.ts';
 import type { Queue } from '#store/queue.ts';
 import { createApplyJobs, type NoteOutcome, type OnApplied } from './apply/apply-jobs.ts';
@@ -121,9 +121,10 @@ async function namedIn(
   const workloads = await history.workloads(namespace);
   const known = kind === undefined ? workloads : workloads.filter((each) => each.kind === kind);
   const all = services
-    ? services.map(
-        (service) => known.find((each) => each.service === service) ?? { service, kind: kind ?? 'Deployment' },
-      )
+    ? services.flatMap((service): NamedWorkload[] => {
+        const named = known.filter((each) => each.service === service);
+        return named.length > 0 ? named : [{ service, kind: kind ?? 'Deployment' }];
+      })
     : known;
   if (all.length === 0)
     throw notFound(`Prometheus has no ${kind ?? 'Deployment, StatefulSet or DaemonSet'} in ${namespace}`, {

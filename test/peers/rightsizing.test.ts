@@ -1,17 +1,18 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '#kernel/clock.ts';
-import { metricQueries, queryFor } from '#services/acquisition/prometheus/metric-queries.ts';
+import { metricQueries } from '#services/acquisition/prometheus/metric-queries.ts';
 import { meshes, presets } from '#services/acquisition/prometheus/presets.ts';
+import { queryFor } from '#services/acquisition/prometheus/workload-query.ts';
 import type { RangeAnswer, WorkloadMetrics } from '#services/acquisition/schemas.ts';
 import type { SizeAnswer } from '#services/rightsizing/schemas.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { clusterSeries, exposition, prometheusOver } from '../support/cluster-series.ts';
 import { freePort, start, untilAnswers } from '../support/processes.ts';
+import { backfilledPrometheus, prometheus } from '../support/real-prometheus.ts';
 import { temporaryDirectory, testTower } from '../support/tower.ts';
 
 const [program, victoria] = ['/usr/bin/prometheus', resolve('.peers/victoriametrics/victoria-metrics')] as const;
@@ -21,47 +22,10 @@ const [isThere, isVictoriaThere] = [program, victoria].map((each) => {
   return there;
 });
 
-/** A real Prometheus over a directory of blocks, which also scrapes the targets. */
-async function prometheus(directory: string, targets: string[]): Promise<string> {
-  const port = await freePort();
-  const config = join(directory, 'prometheus.yml');
-  const scrape = {
-    job_name: 'kubelet',
-    metrics_path: '/metrics/cadvisor',
-    honor_labels: true,
-    static_configs: [{ targets }],
-  };
-  writeFileSync(
-    config,
-    JSON.stringify({
-      global: { scrape_interval: '1s', scrape_timeout: '1s' },
-      scrape_configs: targets.length === 0 ? [] : [scrape],
-    }),
-  );
-  const args = [
-    `--config.file=${config}`,
-    `--storage.tsdb.path=${join(directory, 'tsdb')}`,
-    '--storage.tsdb.retention.time=60d',
-    `--web.listen-address=127.0.0.1:${port}`,
-  ];
-  const started = start(program, args, { cwd: directory });
-  whenTestIsOver(() => started.stop('SIGKILL'));
-  const url = `http://127.0.0.1:${port}`;
-  await untilAnswers(`${url}/-/ready`, started, 20_000);
-  return url;
-}
-
 describe.skipIf(!isThere)('a real Prometheus', () => {
   it('gives the same recommendation as the fake server', async () => {
     const { now, clock, series } = eightDays();
-    const directory = temporaryDirectory();
-    writeFileSync(join(directory, 'cluster.om'), exposition(series, true));
-    execFileSync(
-      'promtool',
-      ['tsdb', 'create-blocks-from', 'openmetrics', join(directory, 'cluster.om'), join(directory, 'tsdb')],
-      { stdio: 'pipe' },
-    );
-    const real = await asked(await prometheus(directory, []), clock);
+    const real = await asked(await backfilledPrometheus(exposition(series, true)), clock);
     const fake = await asked(await prometheusOver(series, now), clock);
     expect(real.connection.version).toMatch(/^\d+\.\d+/);
     expect(real.recommended.status).toBe('success');

@@ -8,7 +8,7 @@ import type { LoadRun, RunResult } from '../load/generator.ts';
 import type { Scenario } from '../load/scenario.ts';
 import type { Load } from '../load/thread.ts';
 import type { Collected, TimeRange } from '../prometheus/collect.ts';
-import type { Workload } from '../prometheus/metric-queries.ts';
+import type { Workload } from '../prometheus/workload-query.ts';
 import { anonymise } from './anonymise.ts';
 import { type Combination, type ExperimentConfig, scenarioOf } from './experiment-config.ts';
 import { type Report, retryWhileUnavailable, withReplicas } from './experiment-lease.ts';

@@ -1,4 +1,4 @@
-import type { Workload } from '../prometheus/metric-queries.ts';
+import type { Workload } from '../prometheus/workload-query.ts';
 import { hashOf } from './anonymise.ts';
 import { type Experiment, experimentOrReason, experimentTimes, listExperiments } from './experiments.ts';
 import { cleanExperiment, type Grade, validateQuality } from './quality.ts';

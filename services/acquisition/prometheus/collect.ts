@@ -1,15 +1,7 @@
 import { isTransient, publicText, TowerError } from '#kernel/errors.ts';
-import {
-  type ColumnName,
-  checkWorkload,
-  columnNames,
-  type MetricQueries,
-  type PodSeries,
-  queryFor,
-  rateWindowMs,
-  type Workload,
-} from './metric-queries.ts';
+import { type ColumnName, columnNames, type MetricQueries, type PodSeries } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
+import { checkWorkload, queryFor, rateWindowMs, type Workload } from './workload-query.ts';
 
 /** Collects the metrics of a workload over a time range. */
 

@@ -3,8 +3,9 @@ import { publicText } from '#kernel/errors.ts';
 import { type ExperimentWindow, experimentWindows, leaveOut, loadPoints } from '../experiments/load-points.ts';
 import type { Cluster } from '../kubernetes/cluster.ts';
 import { collectPods, collectRequestRate, type TimeRange } from './collect.ts';
-import { type MetricQueries, rateWindowMs, type Workload } from './metric-queries.ts';
+import type { MetricQueries } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
+import { rateWindowMs, type Workload } from './workload-query.ts';
 import { workloadState, workloadsIn } from './workload-state.ts';
 
 /**

@@ -62,7 +62,7 @@ const selectorsOf: Record<Preset, Record<'A' | 'S' | 'C' | 'N' | 'K' | 'J', stri
     C: '$A,namespace="$ns",container!="",image!=""$x',
     N: '$A,namespace="$ns"$x',
     K: '$S,namespace="$ns"$x',
-    J: ' * on(namespace,pod) group_left(workload) max by(namespace,pod,workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload="$svc"$x})',
+    J: ' * on(namespace,pod) group_left(workload) max by(namespace,pod,workload)(namespace_workload_pod:kube_pod_owner:relabel{namespace="$ns",workload="$svc",workload_type$type$x})',
   },
   plain: {
     A: '',
@@ -70,7 +70,8 @@ const selectorsOf: Record<Preset, Record<'A' | 'S' | 'C' | 'N' | 'K' | 'J', stri
     C: '$A,namespace="$ns",container!="",container!="POD",pod=~"$pods"$x',
     N: '$A,namespace="$ns",pod=~"$pods"$x',
     K: '$S,namespace="$ns"$x',
-    J: '',
+    // By name, without the pods that something else owns. Without kube-state-metrics only the names decide.
+    J: ' unless on(namespace,pod) max by(namespace,pod)(kube_pod_owner{$K$kp,owner_kind!~"$owners"})',
   },
 };
 
@@ -108,13 +109,13 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
   replica_count: {
     unit: 'replicas',
     query:
-      'max(kube_deployment_status_replicas_available{$K,deployment="$svc"} or kube_statefulset_status_replicas_available{$K,statefulset="$svc"})',
+      'max(kube_deployment_status_replicas_available{$K,deployment="$svc"$isDep} or kube_statefulset_status_replicas_available{$K,statefulset="$svc"$isSts})',
   },
   node_cpu_util: { unit: '%', query: '100 * (1 - avg(rate(node_cpu_seconds_total{mode="idle"$x}[$w])))' },
   node_mem_util: {
     unit: '%',
     query:
-      '100 * (1 - sum(node_memory_MemAvailable_bytes{instance=~".*"$x}) / sum(node_memory_MemTotal_bytes{instance=~".*"$x}))',
+      '100 * (1 - sum(max by(instance)(node_memory_MemAvailable_bytes{instance=~".*"$x})) / sum(max by(instance)(node_memory_MemTotal_bytes{instance=~".*"$x})))',
   },
   mem_peak_bytes: {
     unit: 'bytes',
@@ -148,6 +149,8 @@ const common: Record<Exclude<ColumnName, 'request_rate' | 'error_ratio' | 'laten
   },
 };
 
+/** Duplicates of a series: scraped by two Prometheus servers, or by two jobs. */
+const once = (inner: string) => `max without(prometheus,prometheus_replica,replica,job,service,endpoint)(${inner})`;
 const istio = 'reporter="destination",destination_workload_namespace="$ns",destination_workload="$svc"$x';
 const requests: Record<Mesh, Record<'request_rate' | 'error_ratio' | 'latency_p95_ms', Column>> = {
   none: {
@@ -156,15 +159,15 @@ const requests: Record<Mesh, Record<'request_rate' | 'error_ratio' | 'latency_p9
     latency_p95_ms: { unit: 'ms', query: '' },
   },
   istio: {
-    request_rate: { unit: '1/s', query: `sum(rate(istio_requests_total{${istio}}[$w]))` },
+    request_rate: { unit: '1/s', query: `sum(${once(`rate(istio_requests_total{${istio}}[$w])`)})` },
     error_ratio: {
       unit: 'share',
       // A failed gRPC call has HTTP status 200.
-      query: `((sum(rate(istio_requests_total{${istio},response_code=~"5.."}[$w])) or vector(0)) + (sum(rate(istio_requests_total{${istio},response_code!~"5..",grpc_response_status!~"0|"}[$w])) or vector(0))) / sum(rate(istio_requests_total{${istio}}[$w]))`,
+      query: `((sum(${once(`rate(istio_requests_total{${istio},response_code=~"5.."}[$w])`)}) or vector(0)) + (sum(${once(`rate(istio_requests_total{${istio},response_code!~"5..",grpc_response_status!~"0|"}[$w])`)}) or vector(0))) / sum(${once(`rate(istio_requests_total{${istio}}[$w])`)})`,
     },
     latency_p95_ms: {
       unit: 'ms',
-      query: `histogram_quantile(0.95, sum by(le)(rate(istio_request_duration_milliseconds_bucket{${istio}}[$w])))`,
+      query: `histogram_quantile(0.95, sum by(le)(${once(`rate(istio_request_duration_milliseconds_bucket{${istio}}[$w])`)}))`,
     },
   },
 };
@@ -202,11 +205,11 @@ export async function metricQueries(
     const of = (selector: string) => (selector === '' ? '' : `${selector},`);
     const ofPods = preset === 'plain' ? ',pod=~"$pods"' : '';
     return query
-      .replaceAll('$kp', ofPods)
       .replaceAll('$C', C)
       .replaceAll('$N', N)
-      .replaceAll('$K', K)
       .replaceAll('$J', J)
+      .replaceAll('$K', K)
+      .replaceAll('$kp', ofPods)
       .replaceAll('$A,', of(sources.cadvisor ?? A))
       .replaceAll('$S,', of(sources.kubeState ?? S))
       .replaceAll('$x', selector === '' ? '' : `,${selector}`);
@@ -246,46 +249,4 @@ async function readQueries(file: string) {
       : `${at} ${issue.message.replace('Invalid input: expected record', 'must be an object of names')}`;
   });
   throw invalid(`PROMETHEUS_QUERIES_FILE: ${rules.join('; ')}`, { parameter: 'PROMETHEUS_QUERIES_FILE' });
-}
-
-/** A workload in a namespace. Names follow Kubernetes' rules, so they are safe in a query. */
-export type Workload = { namespace: string; service: string };
-
-export const isName = (text: string): boolean => /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(text);
-
-/** @throws TowerError `invalid` if the name is not valid in Kubernetes */
-export function checkWorkload({ namespace, service }: Workload): void {
-  const rule = 'must be a valid Kubernetes name: lower-case letters, digits, - and ., at most 253, no - or . at an end';
-  for (const [parameter, name] of Object.entries({ namespace, service }))
-    if (!isName(name)) throw invalid(`${parameter} ${rule}`, { parameter, constraint: rule });
-}
-
-/** Alphabet of Kubernetes' random pod suffixes: no vowels and no similar characters. */
-const letters = '[bcdfghjklmnpqrstvwxz2456789]';
-
-/** A rate needs four scrapes. */
-export const rateWindowMs = (stepMs: number, scrapeMs: number): number => Math.max(stepMs, 4 * scrapeMs);
-
-/**
- * An increase spans from one sample to another: with adjacent windows, changes between the last and the first sample
- * would be in neither.
- */
-export const riseWindowMs = (stepMs: number, scrapeMs: number): number => Math.max(stepMs + 2 * scrapeMs, 4 * scrapeMs);
-
-/**
- * A query for a workload. A rate covers at least four scrapes; an increase covers the step and one interval between
- * scrapes.
- * @param scrapeMs - scrape interval
- */
-export function queryFor(query: string, { namespace, service }: Workload, stepMs: number, scrapeMs: number): string {
-  const seconds = (ms: number) => `${Math.ceil(ms / 1000)}s`;
-  const name = service.replaceAll('.', String.raw`\\.`);
-  const rate = seconds(rateWindowMs(stepMs, scrapeMs));
-  return query
-    .replaceAll('$pods', `${name}-${letters}{5,10}-${letters}{5}|${name}-${letters}{5}|${name}-[0-9]+`)
-    .replaceAll('$ns', namespace)
-    .replaceAll('$svc', service)
-    .replaceAll('$w', rate)
-    .replaceAll('$r', seconds(riseWindowMs(stepMs, scrapeMs)))
-    .replaceAll('$s', seconds(Math.max(stepMs, 2 * scrapeMs)));
 }

@@ -16,16 +16,20 @@ export const stateNames = [
   'limit_ranges',
   'quotas',
   'workloads',
+  'clusters',
 ] as const;
 export type StateName = (typeof stateNames)[number];
 
 export const replicasWanted =
-  'max(kube_deployment_spec_replicas{$K,deployment="$svc"} or kube_statefulset_replicas{$K,statefulset="$svc"})';
+  'max(kube_deployment_spec_replicas{$K,deployment="$svc"$isDep} or kube_statefulset_replicas{$K,statefulset="$svc"$isSts})';
 const ofContainers = (metric: string) =>
   `max by(container,resource)(max by(namespace,pod,container,resource)(${metric}{$K$kp,resource=~"cpu|memory"}) $J)`;
 
 const hpa =
-  'max by(namespace,horizontalpodautoscaler)(kube_horizontalpodautoscaler_info{$K,scaletargetref_name="$svc"})';
+  'max by(namespace,horizontalpodautoscaler)(kube_horizontalpodautoscaler_info{$K,scaletargetref_name="$svc"$isScaled})';
+
+const pools = (metric: string, area: string, bound = '') =>
+  `sum by(namespace,pod,container)(max by(namespace,pod,container,id)(${metric}{namespace="$ns",area="${area}"$kp$x}${bound}))`;
 
 const ofLimitRanges = (constraint: string) =>
   `kube_limitrange{$K,type="Container",resource=~"cpu|memory",constraint="${constraint}"}`;
@@ -52,9 +56,11 @@ export const stateQueries: Record<StateName, (preset: Preset) => string> = {
     `max by(horizontalpodautoscaler,metric_name,metric_target_type)(kube_horizontalpodautoscaler_spec_target_metric{$K} * on(namespace,horizontalpodautoscaler) group_left() ${hpa})`,
   // Sidecars: init containers that keep running; others have ended by the time of the query.
   native_sidecars: () => 'group by(container)(max by(namespace,pod,container)(kube_pod_init_container_info{$K$kp}) $J)',
-  // Maximum memory of a JVM, from Micrometer or the JMX exporter; unbounded pools are negative.
+  // Maximum memory of a JVM, from Micrometer or the JMX exporter; unbounded pools are negative. A pod that is scraped through
+  // several services has each pool several times. A PodMonitor gives the pools of a JVM to each container of its pod: one
+  // that uses less than half of what the JVM occupies besides the heap is another.
   heaps: () =>
-    'max by(container)((sum by(namespace,pod,container)(jvm_memory_max_bytes{namespace="$ns",area="heap"$kp$x} > 0) + sum by(namespace,pod,container)(jvm_memory_committed_bytes{namespace="$ns",area="nonheap"$kp$x})) $J)',
+    `max by(container)((${pools('jvm_memory_max_bytes', 'heap', ' > 0')} + ${pools('jvm_memory_committed_bytes', 'nonheap')} unless on(namespace,pod,container) (${pools('jvm_memory_committed_bytes', 'nonheap')} > 2 * max by(namespace,pod,container)(container_memory_working_set_bytes{$C}))) $J)`,
   nodes: () => 'max by(resource)(kube_node_status_allocatable{resource=~"cpu|memory"$x})',
   // The strictest bound that the namespace sets for a container.
   limit_ranges: () =>
@@ -62,6 +68,8 @@ export const stateQueries: Record<StateName, (preset: Preset) => string> = {
   // The remaining quota.
   quotas: () =>
     `min by(resource)(max by(resourcequota,resource)(${ofQuotas('hard')}) - max by(resourcequota,resource)(${ofQuotas('used')}))`,
+  // Several mean that Prometheus has series of several clusters, which have namespaces of the same name.
+  clusters: () => 'group by(cluster)(kube_pod_container_resource_requests{$K,cluster!=""})',
   workloads: (preset) =>
     preset === 'plain'
       ? Object.entries(replicasOf)

@@ -1,7 +1,9 @@
+import { invalid } from '#kernel/errors.ts';
 import { type ExperimentWindow, leaveOut } from '../experiments/load-points.ts';
-import { checkWorkload, isName, type MetricQueries, queryFor, riseWindowMs, type Workload } from './metric-queries.ts';
+import type { MetricQueries } from './metric-queries.ts';
 import type { Prometheus } from './prometheus.ts';
 import type { StateName } from './state-queries.ts';
+import { checkWorkload, isName, queryFor, riseWindowMs, type Workload, type WorkloadKind } from './workload-query.ts';
 
 /** Current requests, limits and constraints of a workload, from kube-state-metrics. */
 
@@ -50,6 +52,7 @@ export async function workloadState(
   signal?: AbortSignal,
 ): Promise<WorkloadState> {
   checkWorkload(workload);
+  await refuseSeveralClusters(source, workload.namespace, atMs, signal);
   const warnings = new Set<string>();
   const warn = (warning: string) => void warnings.add(warning);
   const ask = async (name: StateName): Promise<Sample[]> => {
@@ -170,7 +173,29 @@ function amountsOf(samples: readonly Sample[], cpu: readonly string[], memory: r
   return { cpuCores: least(cpu), memoryBytes: least(memory) };
 }
 
-export type NamedWorkload = { service: string; kind: 'Deployment' | 'StatefulSet' | 'DaemonSet' };
+/** @throws TowerError `invalid`: requests and usage of two workloads would be mixed */
+async function refuseSeveralClusters(
+  source: Source,
+  namespace: string,
+  atMs: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const query = queryFor(
+    source.queries.state.clusters,
+    { namespace, service: 'any' },
+    source.scrapeMs,
+    source.scrapeMs,
+  );
+  const found = await source.prometheus.instant(query, atMs, signal);
+  const clusters = found.map(({ labels }) => labels['cluster'] ?? '').sort();
+  if (clusters.length > 1)
+    throw invalid(
+      `Prometheus has series of ${namespace} from ${clusters.length} clusters (${clusters.slice(0, 5).join(', ')}): set PROMETHEUS_SELECTOR, such as cluster="${clusters[0]}"`,
+      { parameter: 'PROMETHEUS_SELECTOR' },
+    );
+}
+
+export type NamedWorkload = { service: string; kind: WorkloadKind };
 const kindOf: Record<string, NamedWorkload['kind']> = { statefulset: 'StatefulSet', daemonset: 'DaemonSet' };
 
 /** Workloads of a namespace, sorted by name. @throws TowerError as `workloadState` */

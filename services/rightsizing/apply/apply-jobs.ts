@@ -1,5 +1,5 @@
 import { conflict, publicText } from '#kernel/errors.ts';
-import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
+import type { Workload } from '#services/acquisition/prometheus/workload-query.ts';
 import { jobResource } from '#store/job-resource.ts';
 import type { Queue } from '#store/queue.ts';
 import type { QueuedJob, Work } from '#store/queue-job.ts';

@@ -2,7 +2,7 @@ import { type Clock, steadyMs } from '#kernel/clock.ts';
 import { conflict, isTransient, publicText, TowerError } from '#kernel/errors.ts';
 import type { Cluster, PodState, Signals } from '#services/acquisition/kubernetes/cluster.ts';
 import type { Readiness } from '#services/acquisition/kubernetes/pods.ts';
-import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
+import type { Workload } from '#services/acquisition/prometheus/workload-query.ts';
 import { degradation, failureOf, inPlaceFor, type Prepared, restartsOf } from './apply-changes.ts';
 import { scalingText } from './apply-scaling.ts';
 import type { ApplyRequest } from './apply-schemas.ts';

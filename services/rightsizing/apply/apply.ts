@@ -1,7 +1,7 @@
 import { isoTime } from '#kernel/clock.ts';
 import { conflict, publicText, TowerError } from '#kernel/errors.ts';
 import type { Cluster, PodState } from '#services/acquisition/kubernetes/cluster.ts';
-import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
+import type { Workload } from '#services/acquisition/prometheus/workload-query.ts';
 import type { SizeAnswer } from '../schemas.ts';
 import { changesOf, type Prepared } from './apply-changes.ts';
 import { movedShares, shownScaling } from './apply-scaling.ts';

@@ -1,6 +1,8 @@
 import { feed, sizerFor, strategies } from '../backtest/backtest.ts';
+import { confidenceAt, coverageFactors } from '../sizers/coverage.ts';
+import type { Sized } from '../sizers/sizer.ts';
 import { towerStrategy } from '../strategies/names.ts';
-import { hour, type Resource, sorted, type Usage } from '../usage.ts';
+import { day, hour, type Resource, sorted, type Usage } from '../usage.ts';
 
 /** One request from the usage of all pods of a container. */
 
@@ -31,6 +33,8 @@ export type StrategyResult = {
   confidences: number[] | null;
   factor: number | null;
   experts: { name: string; weight: number; says: number }[];
+  /** Lowered to a multiple of the highest sample, because the history is short. */
+  isLimited?: boolean;
 };
 
 export type Advice = {
@@ -53,7 +57,7 @@ export function advise(task: AdviseTask): Advice {
     if (name === towerStrategy) {
       const sizer = sizerFor(resource, stepMs, horizonMs, least, violation);
       feed(sizer, hottest, null);
-      return { strategy: name, description: null, ...sizer.recommend() };
+      return { strategy: name, description: null, ...nearEvidence(sizer.recommend(), hottest) };
     }
     const strategy = strategies.find((each) => each.name === name)!;
     const request = strategy.request(resource, begun);
@@ -80,6 +84,37 @@ export function advise(task: AdviseTask): Advice {
     peak: ascending.at(-1) ?? null,
     startupPeak,
   };
+}
+
+/** Maximum request relative to the highest sample, with a history shorter than this. */
+const [maxAbovePeak, shortHistoryMs] = [1.25, 7 * day];
+/** Growth of the highest sample from one day (or quarter of the history) to the next that is a rising trend. */
+const risingShare = 1.1;
+
+/**
+ * A few days say too little of what a correction learnt from them is worth: unless usage rises, the request is near the highest
+ * sample, and its confidence that of the lower request.
+ */
+function nearEvidence(sized: Sized, { values: all, stepMs }: Usage): Sized & { isLimited: boolean } {
+  const isKnown = (value: number) => !Number.isNaN(value);
+  const values = all.subarray(Math.max(0, all.findIndex(isKnown)), all.findLastIndex(isKnown) + 1);
+  const peak = values.reduce((most, value) => (value > most ? value : most), 0);
+  const most = maxAbovePeak * peak;
+  const isShort = values.length * stepMs < shortHistoryMs;
+  if (sized.request === null || sized.request <= most || peak === 0 || !isShort || isRising(values, stepMs))
+    return { ...sized, isLimited: false };
+  const part = most / sized.request;
+  const confidences =
+    sized.confidences && coverageFactors.map((factor) => confidenceAt(sized.confidences!, factor * part));
+  const confidence = confidences ? confidenceAt(confidences, 1) : sized.confidence;
+  return { ...sized, request: most, factor: sized.factor * part, confidence, confidences, isLimited: true };
+}
+
+function isRising(values: Float64Array, stepMs: number): boolean {
+  const length = Math.min(Math.round(day / stepMs), Math.ceil(values.length / 4));
+  const highest = (part: Float64Array) => part.reduce((most, value) => (value > most ? value : most), 0);
+  const [before, last] = [highest(values.subarray(0, -length)), highest(values.subarray(-length))];
+  return last > risingShare * before;
 }
 
 /** Maximum over all pods at each step: all pods get the same request. */

@@ -53,7 +53,7 @@ export function explain(
     .map(({ name, weight, says }) => `${name} (${formatQuantity(says, resource)}, ${Math.round(100 * weight)} %)`);
   const rule =
     chosen.description === null
-      ? `${promise}: ${blend.join(', ')}, × ${chosen.factor!.toFixed(2)}`
+      ? `${promise}: ${blend.join(', ')}, × ${chosen.factor!.toFixed(2)}${chosen.isLimited ? ', limited to 1.25 × the highest sample, since the history is short' : ''}`
       : `by strategy ${chosen.strategy} (${chosen.description})`;
   const bound = boundText(chosen.request, bounded!, resource);
   return `${rule}; ${seen}, peak ${formatQuantity(peak!, resource)}${bound}`;

@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
+import type { Workload } from '#services/acquisition/prometheus/workload-query.ts';
 import type { NamedWorkload } from '#services/acquisition/prometheus/workload-state.ts';
 
 /** Outputs to apply: a patch, a Kustomize patch, Helm values, a VPA object. */

@@ -1,8 +1,8 @@
-import { TowerError } from '#kernel/errors.ts';
+import { invalid, TowerError } from '#kernel/errors.ts';
 import type { ExperimentWindow } from '#services/acquisition/experiments/load-points.ts';
 import type { PodUsage, TimeRange } from '#services/acquisition/prometheus/collect.ts';
 import type { History } from '#services/acquisition/prometheus/history.ts';
-import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
+import type { Workload } from '#services/acquisition/prometheus/workload-query.ts';
 import type { SizeRequest } from '../schemas.ts';
 import { day } from '../usage.ts';
 
@@ -33,16 +33,28 @@ export async function readAll(
   signal: AbortSignal,
 ) {
   const experimentWindows = await history.experimentWindows(target, wanted);
-  const { timeRange, cpu, memory } = await podsOf(history, target, wanted, experimentWindows, signal);
-  const [state, { written, failure }, workloads] = await Promise.all([
-    history.state(target, timeRange.startMs, experimentWindows, signal),
+  const known = kind ?? (await kindOf(history, target));
+  const workload = { ...target, kind: known };
+  const { timeRange, cpu, memory } = await podsOf(history, workload, wanted, experimentWindows, signal);
+  const [state, { written, failure }] = await Promise.all([
+    history.state(workload, timeRange.startMs, experimentWindows, signal),
     history.written(target, signal),
-    kind === undefined ? history.workloads(target.namespace) : [],
   ]);
-  const known = workloads.find(({ service }) => service === target.service)?.kind;
   const notes =
     failure === null ? [] : [`the cluster’s template is unavailable, so sidecars are detected by name: ${failure}`];
-  return { timeRange, cpu, memory, state, written, experimentWindows, kind: kind ?? known ?? 'Deployment', notes };
+  return { timeRange, cpu, memory, state, written, experimentWindows, kind: known ?? 'Deployment', notes };
+}
+
+/** The kind of the only workload of that name; undefined if Prometheus knows none. @throws TowerError `invalid` */
+async function kindOf(history: History, { namespace, service }: Workload): Promise<SizeRequest['kind']> {
+  const kinds = (await history.workloads(namespace))
+    .filter((each) => each.service === service)
+    .map((each) => each.kind);
+  if (kinds.length > 1)
+    throw invalid(`${namespace} has a ${kinds.join(' and a ')} named ${service}: set kind (--kind)`, {
+      parameter: 'kind',
+    });
+  return kinds[0];
 }
 
 /** Whether a shorter history could succeed. */

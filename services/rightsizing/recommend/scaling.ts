@@ -9,6 +9,9 @@ import type { Resource } from '../usage.ts';
 
 type Container = SizeAnswer['containers'][number];
 
+/** Relative uncertainty of the number of replicas. */
+const uncertainty = 0.15;
+
 /**
  * Total demand divided by the capacity of one replica.
  * @param demand - total cores
@@ -29,6 +32,7 @@ export function sizeReplicas(
     demand_cores: demand,
     bound_by: 'nothing' as 'nothing' | 'cap' | 'capacity',
   };
+  if (current === 0) return { ...nothing, recommended: 0, explanation: 'scaled to zero' };
   if (hpa) return { ...nothing, explanation: `the autoscaler ${hpa.name} decides` };
   if (planned) {
     const text = `by experiments: ${Number(planned.load.toPrecision(3))} requests/s each`;
@@ -36,8 +40,10 @@ export function sizeReplicas(
   }
   if (demand === null || Number.isNaN(perPod))
     return { ...nothing, explanation: 'some containers have no recommendation' };
-  // Rounded: neither value is known to 1 %.
-  const needed = Math.max(1, Math.ceil(demand / (perPod * request.target_utilization) - 0.01));
+  const ratio = demand / (perPod * request.target_utilization);
+  // Both values are estimates of the same usage: within their uncertainty nothing changes.
+  const isEnough = current !== null && ratio * (1 + uncertainty) > current - 1 && ratio * (1 - uncertainty) <= current;
+  const needed = isEnough ? Math.max(1, current) : Math.max(1, Math.ceil(ratio - 0.01));
   const recommended = Math.min(
     request.max_replicas ?? Number.POSITIVE_INFINITY,
     Math.max(request.min_replicas, needed),

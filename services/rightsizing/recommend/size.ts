@@ -1,5 +1,5 @@
 import { isoTime } from '#kernel/clock.ts';
-import type { Workload } from '#services/acquisition/prometheus/metric-queries.ts';
+import type { Workload } from '#services/acquisition/prometheus/workload-query.ts';
 import { byCapacity } from '../capacity/demand.ts';
 import type { SizeAnswer, SizeRequest } from '../schemas.ts';
 import { day, horizonMsOf, stepMsOf } from '../usage.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { riseWindowMs } from '#services/acquisition/prometheus/metric-queries.ts';
+import { riseWindowMs } from '#services/acquisition/prometheus/workload-query.ts';
 import type { Sampled } from '../../../support/cluster-series.ts';
 import { cautiousPrometheus, prometheusOver } from '../../../support/cluster-series.ts';
 

@@ -151,7 +151,7 @@ describe('a recommendation from usage', () => {
       body: { detail: 'cannot reach Prometheus (ECONNREFUSED)' },
     });
     expect(await down.metricsPage()).toMatch(
-      /tower_prometheus_request_duration_seconds_count\{endpoint="query_range",status="0"\} \d/,
+      /tower_prometheus_request_duration_seconds_count\{endpoint="query",status="0"\} \d/,
     );
     expect((await down.call('/api/v1/acquisition/prometheus')).body).toMatchObject({
       configured: true,
