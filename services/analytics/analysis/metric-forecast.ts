@@ -70,10 +70,14 @@ export async function calculateTrend(reader: Reader, now: number, query: TrendQu
   };
 }
 
-/** Two days are needed for the daily pattern; if the time range is shorter, the week before it helps. */
+/** Levels before a time range: the slopes of all pairs are compared. */
+const maxLevelsBefore = 1_200;
+
+/** Two days are needed for the daily pattern; if the time range has less, the days before it help. */
 async function levelsBefore(reader: Reader, members: Series[], { start, end }: Span, width: number): Promise<Level[]> {
-  if (end - start >= 3 * dayMs) return [];
-  return levelsOf(reader, members, { start: start - 7 * dayMs, end: start }, width);
+  const length = Math.min(7 * dayMs, maxLevelsBefore * width);
+  const isHelpful = end - start >= dayMs / 4 && end - start < 3 * dayMs && end - start + length >= 2 * dayMs;
+  return isHelpful ? levelsOf(reader, members, { start: start - length, end: start }, width) : [];
 }
 
 /** Origins of past forecasts for measuring accuracy. */

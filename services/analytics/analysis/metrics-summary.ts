@@ -7,6 +7,8 @@ import { calculateTrend } from './metric-forecast.ts';
 
 /** Summary of all recent metrics in one answer. */
 
+/** Maximum series that are included. */
+const maxSeries = 2_000;
 /** Maximum series that are scored, and points before them. */
 const maxEvaluatedSeries = 50;
 const warmUp = 2_000;
@@ -22,7 +24,8 @@ export async function metricsSummary(
   const seconds = wholeNumber('time_window', query.time_window ?? '3600', 60, 7 * 86_400);
   const span = { start: now - seconds * 1000, end: now + 1 };
   const seen: Seen[] = [];
-  for (const series of await reader.find({})) {
+  const recent = await reader.recent(span, maxSeries);
+  for (const series of recent.series) {
     const { times, values } = await reader.points(series.id, span);
     const summary = emptySummary();
     for (const value of values) addValue(summary, value);
@@ -30,6 +33,8 @@ export async function metricsSummary(
   }
   seen.sort((a, b) => b.lastAt - a.lastAt);
   const notes: string[] = [];
+  if (recent.total > recent.series.length)
+    notes.push(`${recent.total} series may have had points; the ${maxSeries} most recent are included`);
   const evaluated = seen.slice(0, maxEvaluatedSeries);
   if (seen.length > evaluated.length)
     notes.push(`${seen.length} series had points; the ${maxEvaluatedSeries} most recent were evaluated`);

@@ -28,6 +28,8 @@ export function createReader(store: MetricStore) {
         .map((row) => ({ ...row, labels: labelsOf(row.labels) }))
         .filter((row) => hasLabels(row.labels, labels));
     },
+    /** Series with points in the span, those with the newest points first; at most `limit`, and how many there are. */
+    recent: (span: Span, limit: number): Promise<{ series: Series[]; total: number }> => recentOf(store, span, limit),
     /** All points of a series in the span, ascending. Points past their retention are gone. */
     points: (id: number, span: Span): Promise<Points> => pointsOf(store, id, span),
     /** The newest points of several series combined, newest first. */
@@ -42,6 +44,39 @@ export function createReader(store: MetricStore) {
       return { summaries, crossesBucketEdge: false };
     },
   };
+}
+
+/** One index lookup per series, in points and in sealed hours: no points are read. */
+async function recentOf(store: MetricStore, { start, end }: Span, limit: number) {
+  const rows = await (await store.db())
+    .selectFrom('series')
+    .select(['id', 'metric', 'resource', 'labels'])
+    .select((eb) =>
+      eb
+        .selectFrom('points')
+        .select((each) => each.fn.max('at').as('last'))
+        .whereRef('series_id', '=', 'series.id')
+        .where('at', '>=', start)
+        .where('at', '<', end)
+        .as('last'),
+    )
+    .select((eb) =>
+      eb
+        .selectFrom('rollups')
+        .select((each) => each.fn.max('start').as('sealed'))
+        .whereRef('series_id', '=', 'series.id')
+        .where('step', '=', hourMs)
+        .where('start', '>', start - hourMs)
+        .where('start', '<', end)
+        .as('sealed'),
+    )
+    .execute();
+  const found = rows
+    .map(({ last, sealed, ...row }) => ({ row, lastAt: Math.max(last ?? -1, sealed ?? -1) }))
+    .filter(({ lastAt }) => lastAt >= 0)
+    .sort((a, b) => b.lastAt - a.lastAt);
+  const series = found.slice(0, limit).map(({ row }) => ({ ...row, labels: labelsOf(row.labels) }));
+  return { series, total: found.length };
 }
 
 const none: Points = { times: new Float64Array(0), values: new Float64Array(0) };

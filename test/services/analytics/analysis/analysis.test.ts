@@ -191,4 +191,18 @@ describe('analyses of a metric', () => {
       trends: { cpu: { direction: 'STABLE' } },
     });
   });
+
+  it('reads the points of the most recent series only, however many there are', async () => {
+    const { analytics, now } = analyticsIn(undefined, 10_000);
+    const rows = Array.from({ length: 2_500 }, (_, i) => ({
+      metric: 'many',
+      resource: `r${i}`,
+      value: i,
+      timestamp: iso(now - (i < 2_400 ? 60_000 + i : 2 * 3_600_000)),
+    }));
+    for (let i = 0; i < rows.length; i += 500) await analytics.record({ metrics: rows.slice(i, i + 500) });
+    const { metrics, notes } = await analytics.summary({});
+    expect(metrics).toMatchObject([{ metric: 'many', series: 2_000, min: 0, max: 1_999 }]);
+    expect(notes[0]).toBe('2400 series may have had points; the 2000 most recent are included');
+  });
 });
