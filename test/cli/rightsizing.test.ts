@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { readCsv } from '#kernel/csv.ts';
 import { fakeBoutique } from '../fakes/boutique.ts';
 import { whenTestIsOver } from '../support/cleanup.ts';
 import { cliOver } from '../support/cli.ts';
@@ -47,6 +48,28 @@ describe('tower rightsizing', () => {
     expect(some.out).toMatch(/^shop\/web\n/);
     const bounded = await tower(...one, '--min-cpu', '0.7', '--max-memory', '64', '--basis', 'usage');
     expect(bounded.out).toMatch(/\nweb +CPU +500m +700m .* floor\nweb +memory +256Mi +64Mi +- +cap\n/);
+  });
+
+  it('prints CSV, and the largest saving first', { timeout: 30_000 }, async () => {
+    const { tower } = await cliOver(await clusteredEnv());
+    const all = ['rightsizing', 'recommend', '--namespace', 'shop', '--days', '2'];
+    const { out } = await tower(...all, '--output', 'csv');
+    const { rows } = readCsv(out);
+    expect(rows.length).toBeGreaterThan(1);
+    expect(rows[0]).toMatchObject({
+      namespace: 'shop',
+      kind: expect.any(String),
+      cpu_request_cores_now: expect.stringMatching(/^[\d.]+$/),
+    });
+    const savings = rows.filter((row) => row['monthly_saving'] !== '').map((row) => Number(row['monthly_saving']));
+    expect(savings).toEqual(savings.toSorted((a, b) => b - a));
+    expect(
+      rows
+        .filter((row) => row['cpu_request_cores'] === '' && row['container'] === '')
+        .every((row) => row['reason'] !== ''),
+    ).toBe(true);
+    const titles = [...(await tower(...all)).out.matchAll(/^shop\/(\S+)$/gm)].map(([, name]) => name);
+    expect(titles).toEqual([...new Set(rows.filter((row) => row['container'] !== '').map((row) => row['service']))]);
   });
 
   it('recommends for all workloads of a namespace, with paging', async () => {

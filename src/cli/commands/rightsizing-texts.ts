@@ -1,10 +1,11 @@
 import type { BacktestAnswer } from '#services/rightsizing/backtest/backtest-schemas.ts';
 import type { BatchAnswer, SizeAnswer, Sizing } from '#services/rightsizing/schemas.ts';
 import { card, table } from '../table.ts';
+import { bySaving, csvText } from './rightsizing-csv.ts';
 
 /** Text output of recommendations and backtests. */
 
-export type Output = 'table' | 'kubectl' | 'kustomize' | 'helm' | 'vpa';
+export type Output = 'table' | 'csv' | 'kubectl' | 'kustomize' | 'helm' | 'vpa';
 export type Cost = BatchAnswer['cost'];
 /** Two workloads of one namespace. */
 export function together(first: BatchAnswer, then: BatchAnswer): BatchAnswer {
@@ -30,11 +31,12 @@ const comment = (text: string): string => `# ${text.replaceAll(/\s+/g, ' ')}`;
 
 /** One YAML document per applicable recommendation; the others become comments. */
 export function batchText({ recommendations, failures, cost }: BatchAnswer, output: Output): string {
+  if (output === 'csv') return csvText(bySaving(recommendations));
   const isTable = output === 'table';
   const errors = failures.map(({ service, error }) => `${service}: ${error}`);
   if (isTable)
     return [
-      ...recommendations.map((one) => recommendationText(one, output)),
+      ...bySaving(recommendations).map((one) => recommendationText(one, output)),
       ...errors,
       `total: ${costText(cost)}`,
     ].join('\n\n');
@@ -48,6 +50,7 @@ export function batchText({ recommendations, failures, cost }: BatchAnswer, outp
 }
 
 export function recommendationText(answer: SizeAnswer, output: Output): string {
+  if (output === 'csv') return csvText([answer]);
   if (answer.outputs === null) {
     const text = `${answer.namespace}/${answer.service}: no recommendation: ${answer.reason}`;
     return output === 'table' ? text : comment(text);

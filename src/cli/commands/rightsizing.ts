@@ -54,8 +54,8 @@ export function addRightsizingCommands(program: Command, context: CliContext): v
     )
     .option('--compare', 'requests of all other strategies too')
     .addOption(
-      new Option('--output <form>', 'a table, or output to apply')
-        .choices(['table', 'kubectl', 'kustomize', 'helm', 'vpa'])
+      new Option('--output <form>', 'a table or CSV, largest saving first, or output to apply')
+        .choices(['table', 'csv', 'kubectl', 'kustomize', 'helm', 'vpa'])
         .default('table'),
     )
     .action((flags: RecommendFlags) => recommend(context, flags));
@@ -120,6 +120,8 @@ async function recommend(context: CliContext, flags: RecommendFlags): Promise<vo
     }
   }
   if (batch.recommendations.every(({ outputs }) => outputs === null)) process.exitCode = 1;
+  // Standard output is for the rows; failures do not fit them.
+  if (output === 'csv') for (const { service, error } of batch.failures) context.warn(`${service}: ${error}`);
   context.print(batch, (all) => batchText(all, output));
 }
 
