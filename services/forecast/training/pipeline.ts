@@ -210,6 +210,24 @@ export function probabilityOf({ residuals }: Fitted, target: number, predicted: 
   return (within + 1) / (errors.length + 2);
 }
 
+/**
+ * Interval of the next value, by the conformal quantiles of the errors on validation experiments; null if they are too
+ * few for the level.
+ */
+export function intervalOf(
+  { residuals }: Fitted,
+  target: number,
+  predicted: number,
+  level = 0.9,
+): { lower: number | null; upper: number | null } {
+  const errors = residuals[target]!;
+  const rank = Math.floor(((errors.length + 1) * (1 - level)) / 2);
+  if (rank < 1) return { lower: null, upper: null };
+  const [low, high] = [predicted + errors[rank - 1]!, predicted + errors[errors.length - rank]!];
+  const whole = (value: number) => (target === replicaTarget ? Math.round(value) : value);
+  return { lower: Math.max(0, whole(low)), upper: Math.max(0, whole(high)) };
+}
+
 /** The three predictions for the step after a window of rows, and those of each member. */
 export function predictNext(
   rows: number[][],

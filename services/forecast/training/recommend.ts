@@ -1,7 +1,7 @@
 import type { KernelBuild } from '../lstm/kernels.ts';
 import { features } from './experiments.ts';
 import type { LastWindow, SavedModel } from './model-library.ts';
-import { predictNext, probabilityOf, recommendedOf } from './pipeline.ts';
+import { intervalOf, predictNext, probabilityOf, recommendedOf } from './pipeline.ts';
 import type { RecommendationAnswer, RecommendationRequest } from './training-schemas.ts';
 import { targetColumns } from './windows.ts';
 
@@ -28,6 +28,7 @@ export function recommend(model: SavedModel, current: RecommendationRequest, bui
       predicted,
       recommended,
       confidence: probabilityOf(fitted, target, predicted, recommended),
+      ...intervalOf(fitted, target, predicted),
       prophet_contribution: members['prophet']!,
       lstm_contribution: members['lstm']!,
       members: fitted.fusion[target]!.map(({ name, weight, left_out }) => ({

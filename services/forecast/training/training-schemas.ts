@@ -162,6 +162,13 @@ const TargetRecommendation = z.object({
   predicted: z.number(),
   recommended: z.number(),
   confidence: z.number(),
+  lower: z
+    .number()
+    .nullable()
+    .describe(
+      'Lower end of the 90 % interval of the next step, from errors on validation experiments; null if too few',
+    ),
+  upper: z.number().nullable(),
   prophet_contribution: z.number(),
   lstm_contribution: z.number(),
   members: z.array(
@@ -172,6 +179,8 @@ const exampleTold = {
   predicted: 0.000102,
   recommended: 0.000122,
   confidence: 0.95,
+  lower: 0.000091,
+  upper: 0.000114,
   prophet_contribution: 0.0001,
   lstm_contribution: 0.000103,
   members: [{ name: 'lstm', weight: 1, left_out: null, prediction: 0.000103 }],
