@@ -151,7 +151,6 @@ const packages: [part: string, allowed: string[]][] = [
       'jose',
       '@bsull/augurs',
       '@tensorflow/tfjs',
-      'temporal-polyfill',
       '@prometheus-io/lezer-promql',
       '@lezer/common',
       're2js',

@@ -17,7 +17,7 @@ export async function aggregate(reader: Reader, now: number, query: AggregateQue
   const timezone = zoneOf(query.timezone);
   const groupBy = choice('group_by', query.group_by, ['none', 'resource', 'series'] as const, 'none');
   const percentiles = percentilesFrom(query.percentiles ?? '50,95,99');
-  const spans = await bucketsOf(spanOf(query, now), granularity, timezone);
+  const spans = bucketsOf(spanOf(query, now), granularity, timezone);
   const found = await reader.find(filter);
   const groups = Map.groupBy(found, ({ id, resource }) =>
     groupBy === 'none' ? '' : groupBy === 'resource' ? resource : String(id),

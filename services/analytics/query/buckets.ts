@@ -1,5 +1,6 @@
 import { invalid } from '#kernel/errors.ts';
-import { dayMs, floorTo, type Span } from '../storage/reader.ts';
+import { localClock } from '#kernel/time-zone.ts';
+import { dayMs, floorTo, hourMs, type Span } from '../storage/reader.ts';
 
 /** Calendar buckets in a time zone: hours, days, weeks (from Monday) and months. */
 export const granularities = ['MINUTE', 'HOUR', 'DAY', 'WEEK', 'MONTH'] as const;
@@ -22,15 +23,13 @@ const usualMs: Record<Granularity, number> = {
  * 23 or 25 hours.
  * @throws TowerError `invalid` for an unknown time zone or too many buckets
  */
-export async function bucketsOf({ start, end }: Span, granularity: Granularity, zone: string): Promise<Span[]> {
+export function bucketsOf({ start, end }: Span, granularity: Granularity, zone: string): Span[] {
   if ((end - start) / usualMs[granularity] > maxBuckets)
     throw invalid(`more than ${maxBuckets} buckets: use a shorter time range or a coarser granularity`, {
       parameter: 'granularity',
     });
   const edges =
-    granularity === 'MINUTE'
-      ? even(floorTo(start, 60_000), end, 60_000)
-      : await calendar(start, end, granularity, zone);
+    granularity === 'MINUTE' ? even(floorTo(start, 60_000), end, 60_000) : calendar(start, end, granularity, zone);
   return edges.slice(0, -1).map((edge, i) => ({ start: edge, end: edges[i + 1]! }));
 }
 
@@ -38,44 +37,25 @@ export async function bucketsOf({ start, end }: Span, granularity: Granularity, 
 const even = (first: number, end: number, step: number): number[] =>
   Array.from({ length: Math.max(0, Math.ceil((end - first) / step)) + 1 }, (_, i) => first + i * step);
 
-async function calendar(
-  start: number,
-  end: number,
-  granularity: Exclude<Granularity, 'MINUTE'>,
-  zone: string,
-): Promise<number[]> {
-  // A calendar library of 60 modules: loaded at its first use.
-  const { Temporal } = await import('temporal-polyfill');
-  const now = Temporal.Instant.fromEpochMilliseconds(start).toZonedDateTimeISO(zone);
-  if (granularity === 'HOUR') {
-    // Hours are even despite clock changes; in a zone with a half-hour offset, so are their starts.
-    const into = now.minute * 60_000 + now.second * 1000 + now.millisecond;
-    return even(start - into, end, 3_600_000);
-  }
-  const day = now.startOfDay();
-  let at =
-    granularity === 'DAY'
-      ? day
-      : granularity === 'WEEK'
-        ? day.subtract({ days: day.dayOfWeek - 1 })
-        : day.with({ day: 1 });
-  at = at.startOfDay();
-  const step = { DAY: { days: 1 }, WEEK: { weeks: 1 }, MONTH: { months: 1 } }[granularity];
-  const edges = [at.epochMilliseconds];
-  while (edges.at(-1)! < end) {
-    // A day begins at 01:00 if the clock changes at midnight.
-    at = at.add(step).startOfDay();
-    edges.push(at.epochMilliseconds);
+function calendar(start: number, end: number, granularity: Exclude<Granularity, 'MINUTE'>, zone: string): number[] {
+  const { localOf, instantOf } = localClock(zone);
+  const local = localOf(start);
+  // Hours are even despite clock changes; in a zone with a half-hour offset, so are their starts.
+  if (granularity === 'HOUR') return even(start - (local - floorTo(local, hourMs)), end, hourMs);
+  const day = floorTo(local, dayMs);
+  const monday = day - ((new Date(day).getUTCDay() + 6) % 7) * dayMs;
+  const [year, month] = [new Date(day).getUTCFullYear(), new Date(day).getUTCMonth()];
+  const localEdge = {
+    DAY: (k: number) => day + k * dayMs,
+    WEEK: (k: number) => monday + 7 * k * dayMs,
+    MONTH: (k: number) => Date.UTC(year, month + k, 1),
+  }[granularity];
+  // A day begins at 01:00 if the clock changes at midnight.
+  const edges = [instantOf(localEdge(0))];
+  for (let k = 1; edges.at(-1)! < end; k += 1) {
+    const edge = instantOf(localEdge(k));
+    // A zone that moves across the date line skips a whole day.
+    if (edge > edges.at(-1)!) edges.push(edge);
   }
   return edges;
-}
-
-/** Whether this runtime supports the time zone: `Europe/Berlin`, `UTC`. */
-export function isZone(zone: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: zone });
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,8 +1,8 @@
 import { invalidParameter, moment } from '#kernel/query.ts';
+import { isTimeZone } from '#kernel/time-zone.ts';
 import type { SeriesQuery } from '../schemas.ts';
 import type { SeriesFilter } from '../storage/keys.ts';
 import { dayMs, type Span } from '../storage/reader.ts';
-import { isZone } from './buckets.ts';
 
 /** Parses query strings. The names of both documented APIs are accepted; synonyms in one request must agree. */
 
@@ -71,7 +71,7 @@ export function choice<T extends string>(
 
 /** @throws TowerError `invalid` */
 export function zoneOf(text: string | undefined): string {
-  if (text !== undefined && !isZone(text))
+  if (text !== undefined && !isTimeZone(text))
     throw invalidParameter('timezone', 'must be a time zone, such as Europe/Berlin', text);
   return text ?? 'UTC';
 }
