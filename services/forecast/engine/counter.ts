@@ -8,6 +8,9 @@ import type { Series } from './series.ts';
 /** Share of steps that may be a decrease; a counter of a process is reset when it restarts. */
 const maxResets = 0.05;
 
+/** The newest values that the bounds are taken from: the changes of each step are sorted. */
+const maxValues = 1_000;
+
 export function isCounter({ values }: Series): boolean {
   let [falls, rises] = [0, 0];
   for (let t = 1; t < values.length; t += 1) {
@@ -22,10 +25,11 @@ export function isCounter({ values }: Series): boolean {
  * than the interval allows, it begins at zero.
  */
 export function counterBounds(
-  { values }: Series,
+  { values: all }: Series,
   horizon: number,
   level: number,
 ): { lower: Float64Array; upper: Float64Array } {
+  const values = all.slice(-maxValues);
   const n = values.length;
   const resets = values.map((value, t) => (t > 0 && value < values[t - 1]! ? 1 : 0));
   const before = Float64Array.from({ length: n }, () => 0);
